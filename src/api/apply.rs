@@ -1,0 +1,61 @@
+//! The section `apply`: how the migrations run.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// How the migrations run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Apply {
+    /// What is one transaction. Default: `Release`.
+    #[serde(default)]
+    pub atomicity: Atomicity,
+
+    /// How long one attempt may make others queue behind its lock request; it tries again until the deadline. Default: `100ms`.
+    #[serde(default = "default_lock_timeout")]
+    pub lock_timeout: Span,
+
+    /// How long one statement may run; index builds that are CONCURRENTLY are exempt. Default: `5m`.
+    #[serde(default = "default_statement_timeout")]
+    pub statement_timeout: Span,
+
+    /// How long a whole attempt may take, snapshot and verification included. Default: `30m`.
+    #[serde(default = "default_deadline")]
+    pub deadline: Span,
+}
+
+impl Default for Apply {
+    fn default() -> Self {
+        Self {
+            atomicity: Atomicity::default(),
+            lock_timeout: default_lock_timeout(),
+            statement_timeout: default_statement_timeout(),
+            deadline: default_deadline(),
+        }
+    }
+}
+
+/// What is one transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Atomicity {
+    /// Everything that is pending, with its ledger rows and the verification; cut only where PostgreSQL demands it.
+    #[default]
+    Release,
+    /// Each migration with its ledger row.
+    Migration,
+}
+
+const fn default_lock_timeout() -> Span {
+    Span::from_millis(100)
+}
+
+const fn default_statement_timeout() -> Span {
+    Span::from_secs(300)
+}
+
+const fn default_deadline() -> Span {
+    Span::from_secs(1800)
+}

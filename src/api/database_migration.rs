@@ -1,0 +1,77 @@
+//! The kind `DatabaseMigration`: one database, its migrations, and what must hold around them.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
+use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::{Apply, Before, Database, DatabaseMigrationStatus, Migrations, OnFailure, Snapshot, Verify};
+
+/// One database and the migrations it must have. The sections stand in the order in which things happen.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "sluice.dev",
+    version = "v1alpha1",
+    kind = "DatabaseMigration",
+    namespaced,
+    shortname = "dbm",
+    category = "sluice",
+    status = "DatabaseMigrationStatus",
+    doc = "A DatabaseMigration says which database, which migrations, which snapshot and which checks. Sluice takes the snapshot, runs what is pending, verifies the schema and opens the gate for the versions that are applied.",
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status","description":"Whether the newest migration is applied and verified"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
+    printcolumn = r#"{"name":"Version","type":"string","jsonPath":".status.currentVersion"}"#,
+    printcolumn = r#"{"name":"Pending","type":"integer","jsonPath":".status.pending"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#
+)]
+#[kube(validation = Rule::new("size(self.metadata.name) <= 45").message("metadata.name may have at most 45 characters: Jobs and annotations are named after it"))]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseMigrationSpec {
+    /// Which database, and as whom.
+    pub database: Database,
+
+    /// Where the migrations are, and how they are written.
+    pub migrations: Migrations,
+
+    /// What must hold before anything runs.
+    #[serde(default)]
+    pub before: Before,
+
+    /// The copy that is taken, and proven, before anything changes. Sluice does not migrate without one, or without a
+    /// stated reason for having none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Snapshot>,
+
+    /// How the migrations run.
+    #[serde(default)]
+    pub apply: Apply,
+
+    /// What must be true of the schema before it counts as migrated.
+    #[serde(default)]
+    pub verify: Verify,
+
+    /// What happens when something fails.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+
+    /// Start nothing new; a run that has started ends. Default: false.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// The CustomResourceDefinition, with the status default that keeps GitOps tools from taking a new object for a finished one.
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = DatabaseMigration::crd();
+    for version in &mut crd.spec.versions {
+        let status = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut())
+            .and_then(|schema| schema.properties.as_mut())
+            .and_then(|properties| properties.get_mut("status"));
+        if let Some(status) = status {
+            status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
+        }
+    }
+    crd
+}

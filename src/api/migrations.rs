@@ -1,0 +1,74 @@
+//! The section `migrations`: where the files are, and which format they have.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where the migrations are, and how they are written. Exactly one of `configMaps` and `image`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.image) != (has(self.configMaps) && size(self.configMaps) > 0)").message("spec.migrations needs exactly one source: either image or configMaps"))]
+#[x_kube(validation = Rule::new("!has(self.image) || self.image.contains('@sha256:') || !self.image.endsWith(':latest')").message("spec.migrations.image must not be the moving tag :latest: name a digest (@sha256:…) or a version"))]
+pub struct Migrations {
+    /// How the folder is laid out and which ledger it keeps. Default: `Prisma`.
+    #[serde(default)]
+    pub format: Format,
+
+    /// An image that holds the migrations, mounted read-only as an image volume. Prefer a digest: a tag that moves is not noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1000))]
+    pub image: Option<String>,
+
+    /// ConfigMaps of this namespace that together hold the migrations: the key `NAME.sql` is the migration NAME, the key
+    /// `migration_lock.toml` the lock file. Give them the label `sluice.dev/source` so that a change is noticed at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
+    pub config_maps: Vec<String>,
+
+    /// The folder of the migrations inside the image. Default: the image's root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 500))]
+    #[x_kube(validation = Rule::new("self.startsWith('/') && !self.contains('..')").message("spec.migrations.path must be absolute and must not contain '..'"))]
+    pub path: Option<String>,
+
+    /// Stop after this migration. Default: the newest in the source. Never skips: everything before it is applied too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    pub target: Option<String>,
+
+    /// What to do with rows that an earlier tool left failed (Prisma's P3009). Each entry is carried out once, before anything else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub resolve: Vec<Resolve>,
+}
+
+/// The layout of the folder and the ledger that goes with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Format {
+    /// Prisma Migrate: `NAME/migration.sql` beside `migration_lock.toml`, ledger `_prisma_migrations`.
+    #[default]
+    Prisma,
+    /// Plain SQL: `NAME.sql`, ledger `sluice.migrations`.
+    Sql,
+}
+
+/// A verdict on one failed row of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resolve {
+    /// The migration whose row failed.
+    #[schemars(length(min = 1, max = 200))]
+    pub name: String,
+    /// What became of it.
+    #[serde(rename = "as")]
+    pub verdict: ResolveAs,
+}
+
+/// What became of a failed migration, as a person found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ResolveAs {
+    /// Its effects are all there: record it as applied, do not run it.
+    Applied,
+    /// Nothing of it is there: forget the failed row and run it again.
+    RolledBack,
+}

@@ -1,0 +1,81 @@
+//! The Kubernetes API of Sluice: group `sluice.dev/v1alpha1`, its two kinds, and the closed vocabulary of conditions and reasons.
+//!
+//! `///` on a field is user documentation (`kubectl explain`). Nothing here knows a client, a pool, a clock or `async`.
+
+mod apply;
+mod before;
+mod condition;
+mod database;
+mod database_migration;
+mod duration;
+mod migration_gate;
+mod migrations;
+mod on_failure;
+mod reason;
+mod snapshot;
+mod status;
+mod verify;
+
+pub use apply::{Apply, Atomicity};
+pub use before::{Before, Dependency};
+pub use condition::{ConditionType, condition};
+pub use database::{Database, SecretKeyRef};
+pub use database_migration::{DatabaseMigration, DatabaseMigrationSpec, crd as database_migration_crd};
+pub use duration::{InvalidSpan, Span};
+pub use migration_gate::{GATE_NAME, MigrationGate, MigrationGateSpec, crd as migration_gate_crd, entry};
+pub use migrations::{Format, Migrations, Resolve, ResolveAs};
+pub use on_failure::{OnFailure, OnMigrationFailure};
+pub use reason::{Class, Reason};
+pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
+pub use status::{
+    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, Finding, HistoryEntry, RunStatus, Severity, SnapshotRecord,
+    StageTiming,
+};
+pub use verify::{IndexVerification, RequiredIndex, RowLevelSecurity, Tenant, Verify};
+
+/// The API group of every kind.
+pub const GROUP: &str = "sluice.dev";
+/// The served and stored version.
+pub const VERSION: &str = "v1alpha1";
+/// Marks the Jobs and Pods that belong to a DatabaseMigration; the value is its name.
+pub const LABEL_MIGRATION: &str = "sluice.dev/migration";
+/// On a Job: the digest of what it was created for (spec and source).
+pub const LABEL_DIGEST: &str = "sluice.dev/digest";
+/// On a Job: which attempt it is, counted from 1.
+pub const LABEL_ATTEMPT: &str = "sluice.dev/attempt";
+/// ConfigMaps that carry this label are watched: a change of their content is noticed at once.
+pub const LABEL_SOURCE: &str = "sluice.dev/source";
+/// Workloads that carry this label with the value `true` are gated.
+pub const LABEL_GATED: &str = "sluice.dev/gated";
+/// Written by the hold policy on a Deployment whose rollout it paused.
+pub const ANNOTATION_HELD: &str = "sluice.dev/held";
+/// Prefix of the annotations by which a Pod template says which version of which DatabaseMigration it needs.
+pub const ANNOTATION_REQUIRES: &str = "requires.sluice.dev/";
+/// Any new value makes Sluice try again after a halt.
+pub const ANNOTATION_RETRY: &str = "sluice.dev/retry";
+/// The scheduling gate of a Pod template that must not start before its migration.
+pub const SCHEDULING_GATE: &str = "sluice.dev/migrated";
+/// Value of `app.kubernetes.io/managed-by` on everything the controller creates.
+pub const MANAGED_BY: &str = "sluice";
+
+/// Who wrote a field: one manager for each writer, so that `kubectl get -o yaml --show-managed-fields` tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldManager {
+    /// Creates Jobs.
+    Jobs,
+    /// Writes the status of DatabaseMigrations.
+    Status,
+    /// Un-pauses Deployments and lifts Pod gates.
+    Rollout,
+}
+
+impl FieldManager {
+    /// The name as the API server records it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jobs => "sluice-jobs",
+            Self::Status => "sluice-status",
+            Self::Rollout => "sluice-rollout",
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The status of a DatabaseMigration: what is known, and since when.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ReadBack;
+
+/// What is known about the database, and what was done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseMigrationStatus {
+    /// The generation of the spec this status speaks of; -1 until Sluice has seen the object.
+    #[serde(default)]
+    pub observed_generation: i64,
+
+    /// The newest applied migration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_version: Option<String>,
+
+    /// How many migrations of the source are not applied yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<u32>,
+
+    /// The newest applied migrations, newest first, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub applied: Vec<AppliedMigration>,
+
+    /// The newest snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotRecord>,
+
+    /// The run that is under way, or the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunStatus>,
+
+    /// What the last plan or verification objects to, at most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+
+    /// The last ten runs, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryEntry>,
+
+    /// Ready, and one condition per section of the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// One applied migration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AppliedMigration {
+    /// Its name, which is the version that workloads require.
+    pub name: String,
+}
+
+/// A snapshot that was taken and proven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SnapshotRecord {
+    /// Where it is: `CLAIM:PATH`.
+    pub reference: String,
+    /// When it was taken; it holds everything committed before.
+    pub taken_at: Time,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The SHA-256 of the dump file, or of the manifest of a folder.
+    pub sha256: String,
+    /// How it was proven.
+    pub verified: ReadBack,
+}
+
+/// One run: a Job and how far it came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatus {
+    /// The Job.
+    pub job: String,
+    /// What it was created for: a digest of the spec and the source.
+    pub digest: String,
+    /// Which attempt at this digest it is, counted from 1.
+    pub attempt: u32,
+    /// The stage it is in, or ended in: `plan`, `snapshot`, `migrate` or `verify`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// When it ended. Absent while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// How it ended: the reason of the condition it decided. Absent while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// One run of the past.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// The Job.
+    pub job: String,
+    /// How it ended.
+    pub reason: String,
+    /// When it ended.
+    pub finished_at: Time,
+    /// How long each stage took, in the order they ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageTiming>,
+}
+
+/// How long one stage took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageTiming {
+    /// `plan`, `snapshot`, `migrate` or `verify`.
+    pub stage: String,
+    /// In milliseconds, by the stage's own clock.
+    pub milliseconds: u64,
+}
+
+/// Something a plan or a verification objects to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// The stable id of the check.
+    pub check: String,
+    /// What it is about: a table, an index, a migration.
+    pub object: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// How bad a finding is. Only errors keep Ready off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Severity {
+    /// Ready stays off.
+    Error,
+    /// Worth mending.
+    Warning,
+    /// Worth knowing.
+    Information,
+}
+
+/// A migration that failed, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// The migration.
+    pub migration: String,
+    /// The file inside the source.
+    pub file: String,
+    /// The line of the file, counted from 1.
+    pub line: u32,
+    /// The beginning of the statement.
+    pub statement: String,
+    /// PostgreSQL's five-character code; empty when the failure is not PostgreSQL's.
+    pub sqlstate: String,
+    /// PostgreSQL's message.
+    pub message: String,
+}
+
+/// A session that others wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocker {
+    /// Its process id on the server.
+    pub pid: i32,
+    /// Its application_name.
+    pub application: String,
+    /// Its role.
+    pub user: String,
+    /// `active`, `idle in transaction` and so on.
+    pub state: String,
+    /// How long its transaction has been open, in seconds.
+    pub age_seconds: u64,
+}

@@ -1,0 +1,1 @@
+//! Step to Kubernetes objects. PURE: no client, no clock, no `async`.

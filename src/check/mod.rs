@@ -1,0 +1,1 @@
+//! Checks of the schema: one file per check.

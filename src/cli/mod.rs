@@ -1,0 +1,1 @@
+//! The verbs of the binary: arguments to validated values to a call.

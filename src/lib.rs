@@ -1,0 +1,16 @@
+//! Sluice makes a PostgreSQL schema change a safe, observable, gated part of a rollout. `ARCHITECTURE.md` has the map.
+
+pub mod api;
+pub mod build;
+pub mod check;
+pub mod cli;
+pub mod controller;
+pub mod lint;
+pub mod migrations;
+pub mod plan;
+pub mod postgres;
+pub mod serve;
+pub mod snapshot;
+pub mod stage;
+pub mod telemetry;
+pub mod validate;

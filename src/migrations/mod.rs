@@ -1,0 +1,1 @@
+//! A folder becomes ordered migrations, statements and directives. Knows no connection.

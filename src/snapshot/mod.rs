@@ -1,0 +1,1 @@
+//! Snapshots: taken, read back, recorded.

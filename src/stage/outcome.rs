@@ -1,0 +1,279 @@
+//! What a stage reports: the versioned contract between the Job's containers and the controller.
+//!
+//! A Pod's termination messages share 12 KiB, four containers 3 KiB each; [`Outcome::message_for_pod`] keeps to 2.5 KiB by
+//! dropping detail, never the verdict. An Outcome that cannot be read is no Outcome: the controller takes it for unknown.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Blocker, Failure, Finding, Reason, SnapshotRecord};
+
+/// The most a termination message may hold, in bytes.
+pub const MESSAGE_LIMIT: usize = 2560;
+/// The version this binary writes.
+pub const VERSION: u32 = 1;
+
+/// The stages of a run, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Connect, preflight, compare source and history. Changes nothing.
+    Plan,
+    /// Take the snapshot and read it back.
+    Snapshot,
+    /// Run what is pending.
+    Migrate,
+    /// Look at the schema from outside.
+    Verify,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 4] = [Self::Plan, Self::Snapshot, Self::Migrate, Self::Verify];
+
+    /// The name of its container and of its verb.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Snapshot => "snapshot",
+            Self::Migrate => "migrate",
+            Self::Verify => "verify",
+        }
+    }
+
+    /// The stage it waits for.
+    pub const fn before(self) -> Option<Self> {
+        match self {
+            Self::Plan => None,
+            Self::Snapshot => Some(Self::Plan),
+            Self::Migrate => Some(Self::Snapshot),
+            Self::Verify => Some(Self::Migrate),
+        }
+    }
+}
+
+/// Whether the run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// The stage did its work, or had none: the next one may begin.
+    Passed,
+    /// The stage could not do its work; the reason's class says whether trying again can help.
+    Failed,
+    /// A stage before this one failed; this one did nothing.
+    NotReached,
+}
+
+/// What one stage found and did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// The version of this contract.
+    pub version: u32,
+    /// Who speaks.
+    pub stage: Stage,
+    /// Whether the run goes on.
+    pub verdict: Verdict,
+    /// The reason of the stage's condition.
+    pub reason: Reason,
+    /// A sentence for people: what happened and what to do next, naming the object.
+    pub message: String,
+    /// How long the stage worked, in milliseconds.
+    #[serde(default)]
+    pub milliseconds: u64,
+    /// Source and ledger as this stage saw or left them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistorySummary>,
+    /// The snapshot, from the snapshot stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<SnapshotRecord>,
+    /// The migration that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Who holds the lock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blockers: Vec<Blocker>,
+    /// What a plan or a verification objects to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+}
+
+/// Source and ledger, in short.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistorySummary {
+    /// The newest applied migration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<String>,
+    /// How many are applied.
+    #[serde(default)]
+    pub applied_count: u32,
+    /// The applied ones, newest first; bounded in a termination message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub applied: Vec<String>,
+    /// How many are pending.
+    #[serde(default)]
+    pub pending_count: u32,
+    /// The pending ones, oldest first; bounded in a termination message.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<String>,
+    /// The digest of the ledger: the migrate stage refuses when it is no longer the one that plan saw.
+    #[serde(default)]
+    pub ledger_digest: String,
+    /// The digest of the source's files.
+    #[serde(default)]
+    pub source_digest: String,
+}
+
+impl Outcome {
+    /// An outcome with nothing but a verdict.
+    pub fn new(stage: Stage, verdict: Verdict, reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            version: VERSION,
+            stage,
+            verdict,
+            reason,
+            message: message.into(),
+            milliseconds: 0,
+            history: None,
+            snapshot: None,
+            failure: None,
+            blockers: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// The stage did its work.
+    pub fn passed(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(stage, Verdict::Passed, reason, message)
+    }
+
+    /// The stage could not do its work.
+    pub fn failed(stage: Stage, reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(stage, Verdict::Failed, reason, message)
+    }
+
+    /// Reads a termination message; `None` when it is not one of ours, or of a version this binary does not know.
+    pub fn from_message(message: &str) -> Option<Self> {
+        serde_json::from_str::<Self>(message.trim()).ok().filter(|outcome| outcome.version == VERSION)
+    }
+
+    /// As a termination message of at most [`MESSAGE_LIMIT`] bytes.
+    pub fn message_for_pod(&self) -> String {
+        let mut short = self.clone();
+        loop {
+            let text = serde_json::to_string(&short).unwrap_or_default();
+            if text.len() <= MESSAGE_LIMIT || !short.shorten() {
+                return text;
+            }
+        }
+    }
+
+    /// Drops the least important detail; false when there is none left.
+    fn shorten(&mut self) -> bool {
+        let history = self.history.as_mut();
+        if let Some(history) = history {
+            if history.pending.len() > 3 {
+                history.pending.truncate(history.pending.len() - 1);
+                return true;
+            }
+            if history.applied.len() > 5 {
+                let keep = history.applied.len() - 1;
+                history.applied.truncate(keep);
+                return true;
+            }
+        }
+        if self.findings.len() > 1 || (self.findings.len() == 1 && self.failure.is_some()) {
+            self.findings.pop();
+            return true;
+        }
+        if self.blockers.len() > 1 {
+            self.blockers.pop();
+            return true;
+        }
+        if let Some(failure) = &mut self.failure
+            && (halve(&mut failure.statement) || halve(&mut failure.message))
+        {
+            return true;
+        }
+        if let Some(finding) = self.findings.first_mut()
+            && (halve(&mut finding.message) || halve(&mut finding.remedy))
+        {
+            return true;
+        }
+        if let Some(history) = &mut self.history
+            && (history.pending.pop().is_some() || history.applied.pop().is_some())
+        {
+            return true;
+        }
+        halve(&mut self.message)
+    }
+}
+
+/// Cuts a text of more than 80 bytes in half, at a character; false when it is short already.
+fn halve(text: &mut String) -> bool {
+    if text.len() <= 80 {
+        return false;
+    }
+    let mut at = text.len() / 2;
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    text.truncate(at);
+    text.push('…');
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Severity;
+
+    fn large() -> Outcome {
+        let mut outcome = Outcome::failed(Stage::Migrate, Reason::MigrationFailed, "é".repeat(3000));
+        let name = |n: usize| format!("20260101{n:06}_a_migration_with_a_long_name_{n}");
+        outcome.history = Some(HistorySummary {
+            applied: (0..1000).map(name).collect(),
+            pending: (0..1000).map(name).collect(),
+            ..HistorySummary::default()
+        });
+        outcome.failure = Some(Failure {
+            migration: name(1),
+            file: "migration.sql".into(),
+            line: 7,
+            statement: "select \"1\" ".repeat(500),
+            sqlstate: "42P01".into(),
+            message: "m".repeat(5000),
+        });
+        outcome.findings = (0..200)
+            .map(|n| Finding {
+                check: "rls-enabled".into(),
+                object: format!("public.table_{n}"),
+                severity: Severity::Error,
+                message: "m".repeat(300),
+                remedy: "r".repeat(300),
+            })
+            .collect();
+        outcome
+    }
+
+    #[test]
+    fn a_termination_message_keeps_to_its_share_of_the_pod_and_never_loses_the_verdict() {
+        let text = large().message_for_pod();
+        assert!(text.len() <= MESSAGE_LIMIT, "{} bytes", text.len());
+        let read = Outcome::from_message(&text).expect("it reads back");
+        assert_eq!((read.stage, read.verdict, read.reason), (Stage::Migrate, Verdict::Failed, Reason::MigrationFailed));
+        assert_eq!(read.failure.map(|failure| failure.sqlstate), Some("42P01".to_owned()));
+    }
+
+    #[test]
+    fn a_small_outcome_survives_whole() {
+        let outcome = Outcome::passed(Stage::Plan, Reason::NothingPending, "nothing is pending");
+        assert_eq!(Outcome::from_message(&outcome.message_for_pod()), Some(outcome));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_outcome() {
+        for message in ["", "panicked at …", "{}", "{\"version\":2,\"stage\":\"plan\",\"verdict\":\"Passed\",\"reason\":\"Applied\",\"message\":\"\"}"] {
+            assert_eq!(Outcome::from_message(message), None, "{message}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Logging, and the name of every metric and span.

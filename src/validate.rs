@@ -1,0 +1,181 @@
+//! From the manifest as written to the manifest as meant. PURE: no client, no pool, no clock.
+//!
+//! Whoever holds a [`ValidatedMigration`] need not look at the raw spec again: every choice in it is made, every default
+//! filled in. All violations are reported at once.
+
+use crate::api::{
+    Apply, Atomicity, DatabaseMigration, Format, IndexVerification, Keep, OnMigrationFailure, ReadBack, Resolve, RowLevelSecurity,
+    Snapshot, Span,
+};
+
+/// A manifest as meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidatedMigration {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`; `default` where a file has none.
+    pub namespace: String,
+    /// The Secret and its key.
+    pub secret: (String, String),
+    /// The schemas every check looks at.
+    pub schemas: Vec<String>,
+    /// The schema of the ledger, where the manifest says.
+    pub history_schema: Option<String>,
+    /// How the folder is laid out.
+    pub format: Format,
+    /// Where the files are.
+    pub source: Source,
+    /// Where to stop.
+    pub target: Option<String>,
+    /// Verdicts on failed rows.
+    pub resolve: Vec<Resolve>,
+    /// Names that must be Ready first.
+    pub depends_on: Vec<String>,
+    /// What is kept before anything changes.
+    pub snapshot: SnapshotPolicy,
+    /// What is one transaction.
+    pub atomicity: Atomicity,
+    /// Per attempt.
+    pub lock_timeout: Span,
+    /// Per statement.
+    pub statement_timeout: Span,
+    /// Per run.
+    pub deadline: Span,
+    /// Tenant isolation.
+    pub row_level_security: Option<RowLevelSecurity>,
+    /// Index checks.
+    pub indexes: IndexVerification,
+    /// What a failure does.
+    pub on_failure: OnMigrationFailure,
+    /// Start nothing new.
+    pub suspend: bool,
+}
+
+/// Where the files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// These ConfigMaps together.
+    ConfigMaps(Vec<String>),
+    /// This folder of an image.
+    Image {
+        /// Its reference.
+        reference: String,
+        /// The folder, without a leading slash; empty for the root.
+        path: String,
+    },
+}
+
+/// What is kept before anything changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotPolicy {
+    /// A dump on a claim.
+    Dump {
+        /// The PersistentVolumeClaim.
+        claim: String,
+        /// Tables at once.
+        jobs: u32,
+        /// How it is proven.
+        read_back: ReadBack,
+        /// Which older ones stay.
+        keep: Option<Keep>,
+    },
+    /// None, for this reason.
+    Waived(String),
+}
+
+/// One contradiction or gap of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Violation {
+    /// The field's path.
+    pub field: &'static str,
+    /// What is wrong, and what to write instead.
+    pub problem: String,
+}
+
+/// Reads a manifest as meant, or says everything that is wrong with it.
+pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Violation>> {
+    let spec = &object.spec;
+    let mut violations = Vec::new();
+    let source = source(object, &mut violations);
+    let snapshot = snapshot(spec.snapshot.as_ref(), &mut violations);
+    check_apply(&spec.apply, &mut violations);
+    check_dependencies(object, &mut violations);
+    match (source, snapshot) {
+        (Some(source), Some(snapshot)) if violations.is_empty() => Ok(ValidatedMigration {
+            name: object.metadata.name.clone().unwrap_or_default(),
+            namespace: object.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+            secret: (spec.database.secret_ref.name.clone(), spec.database.secret_ref.key.clone()),
+            schemas: spec.database.schemas.clone(),
+            history_schema: spec.database.history_schema.clone(),
+            format: spec.migrations.format,
+            source,
+            target: spec.migrations.target.clone(),
+            resolve: spec.migrations.resolve.clone(),
+            depends_on: spec.before.depends_on.iter().map(|dependency| dependency.name.clone()).collect(),
+            snapshot,
+            atomicity: spec.apply.atomicity,
+            lock_timeout: spec.apply.lock_timeout,
+            statement_timeout: spec.apply.statement_timeout,
+            deadline: spec.apply.deadline,
+            row_level_security: spec.verify.row_level_security.clone(),
+            indexes: spec.verify.indexes.clone(),
+            on_failure: spec.on_failure.migration,
+            suspend: spec.suspend,
+        }),
+        _ => Err(violations),
+    }
+}
+
+fn source(object: &DatabaseMigration, violations: &mut Vec<Violation>) -> Option<Source> {
+    let migrations = &object.spec.migrations;
+    match (&migrations.image, migrations.config_maps.as_slice()) {
+        (None, names @ [_, ..]) => Some(Source::ConfigMaps(names.to_vec())),
+        (Some(reference), []) => Some(Source::Image {
+            reference: reference.clone(),
+            path: migrations.path.as_deref().unwrap_or("/").trim_matches('/').to_owned(),
+        }),
+        _ => {
+            let problem = "needs exactly one source: either image or configMaps".to_owned();
+            violations.push(Violation { field: "spec.migrations", problem });
+            None
+        }
+    }
+}
+
+fn snapshot(snapshot: Option<&Snapshot>, violations: &mut Vec<Violation>) -> Option<SnapshotPolicy> {
+    let (dump, none) = snapshot.map_or((None, None), |snapshot| (snapshot.dump.as_ref(), snapshot.none.as_ref()));
+    match (snapshot, dump, none) {
+        (Some(snapshot), Some(dump), None) => Some(SnapshotPolicy::Dump {
+            claim: dump.volume_claim.clone(),
+            jobs: dump.jobs,
+            read_back: snapshot.verify,
+            keep: snapshot.keep.clone(),
+        }),
+        (_, None, Some(waiver)) => Some(SnapshotPolicy::Waived(waiver.reason.clone())),
+        _ => {
+            let problem = "say where the snapshot goes (dump.volumeClaim), or that there is none and why (none.reason)".to_owned();
+            violations.push(Violation { field: "spec.snapshot", problem });
+            None
+        }
+    }
+}
+
+fn check_apply(apply: &Apply, violations: &mut Vec<Violation>) {
+    if apply.deadline.duration().as_secs() < 10 {
+        let problem = format!("{} is too short for a snapshot and a migration: at least 10s", apply.deadline);
+        violations.push(Violation { field: "spec.apply.deadline", problem });
+    }
+    if apply.lock_timeout.duration().is_zero() {
+        let problem = "must not be 0: PostgreSQL reads it as \"wait for ever\", and every reader would wait too".to_owned();
+        violations.push(Violation { field: "spec.apply.lockTimeout", problem });
+    }
+}
+
+fn check_dependencies(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
+    let own = object.metadata.name.as_deref().unwrap_or_default();
+    if object.spec.before.depends_on.iter().any(|dependency| dependency.name == own) {
+        let problem = format!("{own:?} cannot depend on itself");
+        violations.push(Violation { field: "spec.before.dependsOn", problem });
+    }
+}
