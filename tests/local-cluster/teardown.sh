@@ -47,6 +47,22 @@ restore_sysctls() {
   while read -r name value; do sysctl -qw "$name=$value" || true; done <"$run/sysctls"
 }
 
+# remove_strays: what the kubelet and containerd leave in places that they do not let us choose, found by container id.
+remove_strays() {
+  local tasks=$run/containerd/io.containerd.runtime.v2.task/k8s.io directory id socket
+  for directory in "$tasks"/*/; do
+    [ -d "$directory" ] || continue
+    id=$(basename "$directory")
+    rm -rf "/run/containerd/runc/k8s.io/${id:?}" "/var/lib/cni/results/"{cni-loopback,sluice-pods}-"$id"-*
+    socket=$(grep -o '/run/containerd/s/[0-9a-f]*' "$directory/bootstrap.json" 2>/dev/null || true)
+    [ -z "$socket" ] || rm -f "$socket"
+  done
+  [ ! -d /var/log/containers ] || find /var/log/containers -type l -lname "$data/*" -delete
+  # A kubelet that somebody else runs on this machine has more than its socket there.
+  if [ "$(find /var/lib/kubelet ! -type d 2>/dev/null)" = /var/lib/kubelet/device-plugins/kubelet.sock ]; then rm -rf /var/lib/kubelet; fi
+  rmdir /var/log/containers /var/lib/cni/results /var/lib/cni /run/containerd/{runc/k8s.io,runc,s,} 2>/dev/null || true
+}
+
 clear_away() {
   local mount left
   stop_processes
@@ -57,9 +73,6 @@ clear_away() {
   restore_sysctls
   ip netns del "$netns" 2>/dev/null || true
   ip link del sluice-host 2>/dev/null || true
-  # Two places that the kubelet and containerd do not let us choose.
-  [ ! -d /var/log/containers ] || find /var/log/containers -type l -lname "$data/*" -delete
-  rm -f /var/lib/cni/results/sluice-pods-*
-  rmdir /var/log/containers /var/lib/cni/results /var/lib/cni 2>/dev/null || true
+  remove_strays
   rm -rf --one-file-system "$run" "$data"
 }
