@@ -1,0 +1,150 @@
+//! A dump by `pg_dump`: which client, which arguments, and what its failures mean.
+
+use std::{path::Path, time::Duration};
+
+use sqlx::PgConnection;
+
+use super::{Request, SnapshotError, process, server};
+
+/// The cheapest gzip. Level 1 takes a third of the time of pg_dump's default and a seventh more space; without compression there
+/// would be no checksum of each table for the proof to check.
+const COMPRESSION: &str = "--compress=1";
+/// How long pg_dump waits for somebody who holds a table exclusively. It makes nobody else wait meanwhile.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+
+/// The version of `pg_dump`, if it is new enough for the server.
+pub(super) async fn client(request: &Request<'_>) -> Result<String, SnapshotError> {
+    let finished = process::run(&request.tools.pg_dump, &["--version"], None).await?;
+    let version = finished.stdout.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit())).unwrap_or_default();
+    match major(version) {
+        Some(client) if client < request.server_major => {
+            Err(SnapshotError::ClientTooOld { client: version.to_owned(), server: request.server_major })
+        }
+        Some(_) => Ok(version.to_owned()),
+        None => Err(failed(request, format!("`pg_dump --version` said {:?}", process::last_words(&finished)))),
+    }
+}
+
+/// The major version in `15.18`, `18beta1` and the like.
+fn major(version: &str) -> Option<u32> {
+    let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
+    version[..digits].parse().ok()
+}
+
+/// Writes the dump. `pg_dump` itself waits until it is on the disk.
+pub(super) async fn write(request: &Request<'_>, connection: &mut PgConnection, dump: &Path) -> Result<(), SnapshotError> {
+    // A quarter of the time, so that a deadline that is short still leaves the message about the lock, and the dump itself, some.
+    let lock_wait = LOCK_WAIT.min(request.deadline / 4);
+    let mut arguments = vec![COMPRESSION.into(), "--no-password".into(), format!("--lock-wait-timeout={}", lock_wait.as_millis()).into()];
+    match request.jobs {
+        0 | 1 => arguments.push("--format=custom".into()),
+        jobs => arguments.extend(["--format=directory".into(), format!("--jobs={jobs}").into()]),
+    }
+    let mut file = std::ffi::OsString::from("--file=");
+    file.push(dump);
+    arguments.push(file);
+    let finished = process::run(&request.tools.pg_dump, &arguments, Some(request.url)).await?;
+    if finished.status.success() {
+        return Ok(());
+    }
+    match understand(&finished.stderr) {
+        Cause::Locked => {
+            let holders = server::lock_holders(connection).await;
+            Err(SnapshotError::Locked { database: request.url.database().to_owned(), seconds: lock_wait.as_secs(), holders })
+        }
+        cause => Err(explain(request, cause, process::last_words(&finished))),
+    }
+}
+
+/// What a failure of `pg_dump` means.
+#[derive(Debug, PartialEq, Eq)]
+enum Cause {
+    NoSpace,
+    RowsHidden(String),
+    Denied,
+    Locked,
+    Other,
+}
+
+/// Reads the cause from what `pg_dump` says. Its own words are English here, the server's may not be: what matters was asked
+/// before, and this is the second line.
+fn understand(stderr: &str) -> Cause {
+    for line in stderr.lines() {
+        // The server's disk being full is not the volume's being full.
+        let from_server = line.contains("ERROR:") || line.contains("from server");
+        if !from_server && (line.contains("No space left on device") || line.contains("Disk quota exceeded")) {
+            return Cause::NoSpace;
+        }
+        if line.contains("row-level security policy for table") {
+            return Cause::RowsHidden(line.split('"').nth(1).unwrap_or("a table").to_owned());
+        }
+        if line.contains("permission denied for") {
+            return Cause::Denied;
+        }
+        if line.contains("Query was: LOCK TABLE") {
+            return Cause::Locked;
+        }
+    }
+    Cause::Other
+}
+
+fn explain(request: &Request<'_>, cause: Cause, detail: String) -> SnapshotError {
+    let database = request.url.database().to_owned();
+    match cause {
+        Cause::NoSpace => SnapshotError::NoSpace { claim: request.claim.to_owned(), detail },
+        Cause::RowsHidden(tables) => SnapshotError::Incomplete { database, role: role(request), tables },
+        Cause::Denied => SnapshotError::Denied { database, role: role(request), detail },
+        Cause::Locked | Cause::Other => failed(request, detail),
+    }
+}
+
+fn failed(request: &Request<'_>, detail: String) -> SnapshotError {
+    SnapshotError::Dump { database: request.url.database().to_owned(), detail }
+}
+
+fn role(request: &Request<'_>) -> String {
+    let user = request.url.libpq_environment().into_iter().find(|(name, _)| *name == "PGUSER");
+    user.map(|(_, value)| value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_whoever_built_it() {
+        for (text, expected) in
+            [("15.18", Some(15)), ("18beta1", Some(18)), ("9.6.24", Some(9)), ("17devel", Some(17)), ("", None), ("x", None)]
+        {
+            assert_eq!(major(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_failure_of_pg_dump_is_told_from_the_others() {
+        let table = [
+            ("pg_dump: error: could not write to output file: No space left on device", Cause::NoSpace),
+            ("pg_dump: error: could not close TOC file: No space left on device\npg_dump: terminated by user", Cause::NoSpace),
+            ("pg_dump: error: could not write to output file: Disk quota exceeded", Cause::NoSpace),
+            (
+                "pg_dump: error: query failed: ERROR:  query would be affected by row-level security policy for table \"visits\"\npg_dump: detail: Query was: COPY clinical.visits (id) TO stdout;",
+                Cause::RowsHidden("visits".into()),
+            ),
+            (
+                "pg_dump: error: query failed: ERROR:  permission denied for table t\npg_dump: detail: Query was: LOCK TABLE public.t IN ACCESS SHARE MODE",
+                Cause::Denied,
+            ),
+            (
+                "pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout\npg_dump: detail: Query was: LOCK TABLE public.t IN ACCESS SHARE MODE",
+                Cause::Locked,
+            ),
+            ("pg_dump: error: query failed: ERROR:  could not write to file \"base/pgsql_tmp/1\": No space left on device", Cause::Other),
+            ("pg_dump: detail: Error message from server: could not extend file: No space left on device", Cause::Other),
+            ("pg_dump: error: a worker process died unexpectedly", Cause::Other),
+            ("", Cause::Other),
+        ];
+        for (stderr, expected) in table {
+            assert_eq!(understand(stderr), expected, "{stderr}");
+        }
+    }
+}

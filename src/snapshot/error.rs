@@ -1,0 +1,173 @@
+//! Why there is no snapshot, in the words of whoever must mend it. No message ever holds a password.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use crate::{api::Reason, postgres::ConnectError};
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// No session could be had.
+    #[error("cannot take a snapshot: {0}")]
+    Unreachable(ConnectError),
+    /// The session broke, or the server did not answer.
+    #[error("cannot take a snapshot of database {database:?}: asking the server for {what} failed: {cause}")]
+    Unanswered {
+        /// The database.
+        database: String,
+        /// What was asked.
+        what: &'static str,
+        /// What the server or the network said.
+        cause: String,
+    },
+    /// A client tool cannot be started.
+    #[error(
+        "cannot start {tool:?}: {cause}; the snapshot stage needs PostgreSQL's client tools (package postgresql-client) of the server's version or newer"
+    )]
+    ToolMissing {
+        /// The program.
+        tool: PathBuf,
+        /// Why it does not start.
+        cause: io::Error,
+    },
+    /// `pg_dump` refuses servers newer than itself.
+    #[error(
+        "pg_dump {client} is older than the server, which is PostgreSQL {server}: use a stage image with the client tools of PostgreSQL {server} or newer"
+    )]
+    ClientTooOld {
+        /// The version of `pg_dump`.
+        client: String,
+        /// The major version of the server.
+        server: u32,
+    },
+    /// Row-level security hides rows from the role.
+    #[error(
+        "a snapshot of database {database:?} would be incomplete: row-level security applies to role {role:?} on {tables}; let the role see every row: ALTER ROLE \"{role}\" BYPASSRLS"
+    )]
+    Incomplete {
+        /// The database.
+        database: String,
+        /// The role.
+        role: String,
+        /// The tables, as a list for people.
+        tables: String,
+    },
+    /// The role may not read everything.
+    #[error(
+        "role {role:?} may not read all of database {database:?}, so there is no complete snapshot: grant it what is missing ({detail})"
+    )]
+    Denied {
+        /// The database.
+        database: String,
+        /// The role.
+        role: String,
+        /// What `pg_dump` said.
+        detail: String,
+    },
+    /// Somebody holds a table exclusively.
+    #[error("the snapshot of database {database:?} waited {seconds} s for a table lock: {holders}; it is tried again")]
+    Locked {
+        /// The database.
+        database: String,
+        /// How long it waited.
+        seconds: u64,
+        /// Who holds it and for how long.
+        holders: String,
+    },
+    /// The volume is full.
+    #[error(
+        "the volume of PersistentVolumeClaim {claim:?} is full ({detail}): enlarge the claim, or let fewer snapshots stay with spec.snapshot.keep"
+    )]
+    NoSpace {
+        /// The claim.
+        claim: String,
+        /// What was being written.
+        detail: String,
+    },
+    /// `pg_dump` failed.
+    #[error("pg_dump could not dump database {database:?}: {detail}")]
+    Dump {
+        /// The database.
+        database: String,
+        /// Its last words.
+        detail: String,
+    },
+    /// The dump was written but cannot be read back.
+    #[error(
+        "the snapshot of database {database:?} was written but cannot be read back: {detail}; no migration runs on it, and it is taken again"
+    )]
+    Unreadable {
+        /// The database.
+        database: String,
+        /// What `pg_restore`, or the reading, said.
+        detail: String,
+    },
+    /// The volume refuses something.
+    #[error("cannot {action} {path:?} on the volume of PersistentVolumeClaim {claim:?}: {cause}")]
+    Volume {
+        /// The claim.
+        claim: String,
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the file system said.
+        cause: io::Error,
+    },
+    /// The deadline came first.
+    #[error("the snapshot of database {database:?} did not end within {} s: give spec.apply.deadline more time, or spec.snapshot.dump.jobs more tables at once", .deadline.as_secs())]
+    TookTooLong {
+        /// The database.
+        database: String,
+        /// The deadline.
+        deadline: Duration,
+    },
+}
+
+impl SnapshotError {
+    /// The reason of the condition it becomes.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Unreachable(error) => error.reason(),
+            Self::ClientTooOld { .. } => Reason::ClientTooOld,
+            Self::Incomplete { .. } => Reason::SnapshotIncomplete,
+            Self::Denied { .. } => Reason::PrivilegesMissing,
+            Self::Locked { .. } => Reason::WaitingForLock,
+            Self::NoSpace { .. } => Reason::NoSpace,
+            Self::Unreadable { .. } => Reason::SnapshotUnreadable,
+            Self::TookTooLong { .. } => Reason::DeadlineExceeded,
+            Self::Unanswered { .. } | Self::ToolMissing { .. } | Self::Dump { .. } | Self::Volume { .. } => Reason::SnapshotFailed,
+        }
+    }
+
+    /// A refusal of the file system; a full one has a name of its own.
+    pub(super) fn volume(claim: &str, action: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
+        let (claim, path) = (claim.to_owned(), path.into());
+        match cause.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { claim, detail: format!("could not {action} {}: {cause}", path.display()) }
+            }
+            _ => Self::Volume { claim, action, path, cause },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_volume_is_told_from_a_broken_one() {
+        let full = |kind: io::ErrorKind| SnapshotError::volume("records-snapshots", "write", "/snapshots/x", kind.into()).reason();
+        assert_eq!(full(io::ErrorKind::StorageFull), Reason::NoSpace);
+        assert_eq!(full(io::ErrorKind::QuotaExceeded), Reason::NoSpace);
+        assert_eq!(full(io::ErrorKind::PermissionDenied), Reason::SnapshotFailed);
+    }
+
+    #[test]
+    fn a_message_names_the_object_and_the_remedy() {
+        let error = SnapshotError::volume("records-snapshots", "write", "/snapshots/x", io::ErrorKind::StorageFull.into());
+        let text = error.to_string();
+        assert!(text.contains("\"records-snapshots\"") && text.contains("enlarge the claim"), "{text}");
+    }
+}

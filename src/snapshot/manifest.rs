@@ -1,0 +1,86 @@
+//! What is written beside a dump, so that somebody who finds the folder in a year knows what it is without asking Kubernetes.
+
+use std::{fs::File, io::Write, path::Path};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Request, SnapshotError, proof::Contents, server::Server};
+use crate::api::ReadBack;
+
+/// The dump inside a snapshot's folder: a file, or a folder when several tables were dumped at once.
+pub(super) const DUMP: &str = "dump";
+/// The manifest inside a snapshot's folder.
+pub(super) const MANIFEST: &str = "manifest.json";
+/// The digests of the dump's files, for `sha256sum --check`.
+pub(super) const SUMS: &str = "SHA256SUMS";
+const VERSION: u32 = 1;
+
+/// What a snapshot holds, and how that is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// The version of this file's layout.
+    pub version: u32,
+    /// The database.
+    pub database: String,
+    /// Where it was: `host:port/database`.
+    pub place: String,
+    /// When the snapshot was taken; it holds everything committed before.
+    pub taken_at: Timestamp,
+    /// The server's version.
+    pub server_version: String,
+    /// The version of `pg_dump`; `pg_restore` must not be older.
+    pub client_version: String,
+    /// The server's place in the write-ahead log before the dump began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal_lsn: Option<String>,
+    /// Tables dumped at once; 1 makes a single file in PostgreSQL's custom format, more a folder in its directory format.
+    pub jobs: u32,
+    /// The ledger at that time.
+    pub ledger_digest: String,
+    /// The migrations that were about to run.
+    pub pending: Vec<String>,
+    /// The size of the dump.
+    pub bytes: u64,
+    /// The SHA-256 of the dump file, or of `SHA256SUMS` when the dump is a folder.
+    pub sha256: String,
+    /// How it was proven.
+    pub verified: ReadBack,
+}
+
+impl Manifest {
+    pub(super) fn new(request: &Request<'_>, client_version: String, server: Server, contents: &Contents) -> Self {
+        Self {
+            version: VERSION,
+            database: request.url.database().to_owned(),
+            place: request.url.place(),
+            taken_at: request.now,
+            server_version: server.version,
+            client_version,
+            wal_lsn: server.lsn,
+            jobs: request.jobs,
+            ledger_digest: request.ledger_digest.to_owned(),
+            pending: request.pending.to_vec(),
+            bytes: contents.bytes,
+            sha256: contents.sha256.clone(),
+            verified: request.read_back,
+        }
+    }
+
+    /// Writes the manifest and the digests into a snapshot's folder, and waits until they are on the disk.
+    pub(super) fn write(&self, folder: &Path, contents: &Contents, claim: &str) -> Result<(), SnapshotError> {
+        let json = serde_json::to_string_pretty(self).expect("a manifest of strings and numbers is always JSON");
+        for (name, text) in [(SUMS, contents.sums.as_str()), (MANIFEST, &format!("{json}\n"))] {
+            let path = folder.join(name);
+            let written = File::create(&path).and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+            written.map_err(|cause| SnapshotError::volume(claim, "write", path, cause))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the manifest of a snapshot's folder; `None` when the folder is not a snapshot.
+    pub fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()
+    }
+}

@@ -1,0 +1,152 @@
+//! Whether a dump can be read back, and the digests of what was read.
+//!
+//! Listing proves nothing but the table of contents: it passes on a dump whose data is cut off. Reading unpacks every byte, and the
+//! compressed format carries a checksum of each table, so a cut or a flipped bit ends it. One hole is closed here: for a folder,
+//! `pg_restore` takes an empty data file, or one that lost its first bytes, for valid.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use super::{Request, SnapshotError, process};
+use crate::api::ReadBack;
+
+/// How a gzip file begins. Without it, zlib reads a file as plain text and checks nothing.
+const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
+/// Header and trailer of a gzip file of nothing.
+const SMALLEST_GZIP: u64 = 20;
+
+/// Proves that the dump can be read back.
+pub(super) async fn prove(request: &Request<'_>, dump: &Path) -> Result<(), SnapshotError> {
+    let unreadable = |detail| SnapshotError::Unreadable { database: request.url.database().to_owned(), detail };
+    let mut arguments = match request.read_back {
+        ReadBack::List => vec!["--list".into(), "--file=/dev/null".into()],
+        ReadBack::Read => vec!["--file=/dev/null".into()],
+    };
+    arguments.push(dump.as_os_str().to_owned());
+    let finished = process::run(&request.tools.pg_restore, &arguments, None).await?;
+    if !finished.status.success() {
+        return Err(unreadable(process::last_words(&finished)));
+    }
+    if request.read_back == ReadBack::Read && dump.is_dir() {
+        check_members(dump).map_err(unreadable)?;
+    }
+    Ok(())
+}
+
+/// Looks for the data files that zlib would not check.
+fn check_members(dump: &Path) -> Result<(), String> {
+    for path in files(dump).map_err(|error| format!("{}: {error}", dump.display()))? {
+        if path.extension().is_some_and(|extension| extension == "gz") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let (bytes, start) = start(&path).map_err(|error| format!("data file {name:?}: {error}"))?;
+            if bytes < SMALLEST_GZIP || start != GZIP {
+                return Err(format!("data file {name:?} of {bytes} bytes is not a gzip file"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn start(path: &Path) -> io::Result<(u64, [u8; 3])> {
+    let mut file = File::open(path)?;
+    let mut start = [0; 3];
+    let bytes = file.metadata()?.len();
+    if bytes >= SMALLEST_GZIP {
+        file.read_exact(&mut start)?;
+    }
+    Ok((bytes, start))
+}
+
+/// What a dump holds, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Contents {
+    /// All its files together.
+    pub(super) bytes: u64,
+    /// Of the dump file, or of `sums` when the dump is a folder.
+    pub(super) sha256: String,
+    /// One line for each file, as `sha256sum` writes them.
+    pub(super) sums: String,
+}
+
+/// Reads the dump from the volume and digests it.
+pub(super) async fn digest(request: &Request<'_>, dump: &Path) -> Result<Contents, SnapshotError> {
+    let failed = |path: PathBuf| move |cause| SnapshotError::volume(request.claim, "read", path, cause);
+    let folder = dump.parent().unwrap_or(dump);
+    let (mut bytes, mut sha256, mut sums) = (0, String::new(), String::new());
+    for path in files(dump).map_err(failed(dump.to_owned()))? {
+        let (length, digest) = digest_file(&path).await.map_err(failed(path.clone()))?;
+        let name = path.strip_prefix(folder).unwrap_or(&path).display();
+        sums.push_str(&format!("{digest}  {name}\n"));
+        (bytes, sha256) = (bytes + length, digest);
+    }
+    if dump.is_dir() {
+        sha256 = hex(&Sha256::digest(&sums));
+    }
+    Ok(Contents { bytes, sha256, sums })
+}
+
+/// Digests a mebibyte at a time, and lets go in between: the deadline must be able to end it.
+async fn digest_file(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    let (mut hasher, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((bytes, hex(&hasher.finalize()))),
+            read => {
+                hasher.update(&buffer[..read]);
+                bytes += read as u64;
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The files of a dump, sorted. The directory format has no folders inside.
+fn files(dump: &Path) -> io::Result<Vec<PathBuf>> {
+    if !dump.is_dir() {
+        return Ok(vec![dump.to_owned()]);
+    }
+    let mut files = fs::read_dir(dump)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `gzip -n </dev/null` writes.
+    const EMPTY_GZIP: [u8; 20] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn a_data_file_that_zlib_would_take_for_plain_text_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |bytes: &[u8]| fs::write(folder.path().join("3342.dat.gz"), bytes).expect("writes");
+        fs::write(folder.path().join("toc.dat"), "PGDMP").expect("writes");
+        write(&EMPTY_GZIP);
+        assert_eq!(check_members(folder.path()), Ok(()));
+        for bad in [&EMPTY_GZIP[..0], &EMPTY_GZIP[..10], &[b'x'; 100]] {
+            write(bad);
+            let refused = check_members(folder.path()).expect_err("it is not a gzip file");
+            assert!(refused.contains("\"3342.dat.gz\""), "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_digest_is_the_one_that_sha256sum_prints() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("dump");
+        fs::write(&path, "CREATE TABLE a(id int);\nSELECT 1;\n").expect("writes");
+        let digest = digest_file(&path).await.expect("reads");
+        assert_eq!(digest, (34, "ef5e0b7229288cbeab72c98dec00a968d659f30fe8ce24f96e09c6083009ff1c".to_owned()));
+    }
+}
