@@ -79,6 +79,8 @@ reasons! {
     HistoryDiverged: NeedsUser,
     /// The ledger has a failed or unfinished row that Sluice did not write.
     HistoryDirty: NeedsUser,
+    /// The database has tables but no history, so the first migrations would collide with what is there.
+    NonEmptyDatabase: NeedsUser,
     /// `spec.migrations.target` names a migration that the source does not have.
     TargetNotFound: NeedsUser,
 

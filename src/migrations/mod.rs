@@ -1,1 +1,17 @@
-//! A folder becomes ordered migrations, statements and directives. Knows no connection.
+//! A folder becomes ordered migrations, statements and directives; a ledger's rows are compared with them. Knows no connection.
+
+mod checksum;
+mod compare;
+mod directive;
+mod ledger;
+mod order;
+mod release;
+mod script;
+mod source;
+
+pub use checksum::{Match, checksum, hexadecimal};
+pub use compare::{Comparison, compare};
+pub use ledger::{LedgerContract, LedgerRow, RowState};
+pub use release::{Group, Step, plan_groups};
+pub use script::{Script, ScriptError, Statement, StatementKind, split};
+pub use source::{Migration, SourceError, SourceTree, load};

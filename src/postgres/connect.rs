@@ -25,7 +25,7 @@ pub struct ConnectionUrl {
 }
 
 /// The URL cannot be read. Never quotes the URL: it may hold a password.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidUrl {
     /// It is not a URL at all.
     #[error("the connection URL is not a URL: write postgres://user:password@host:5432/database, with special characters percent-encoded")]

@@ -121,6 +121,12 @@ pub struct HistorySummary {
     /// The digest of the source's files.
     #[serde(default)]
     pub source_digest: String,
+    /// The server's major version, for the snapshot's client.
+    #[serde(default)]
+    pub server_major: u32,
+    /// How many failed rows of earlier tools the manifest resolves; there is work even when nothing is pending.
+    #[serde(default)]
+    pub resolving: u32,
 }
 
 impl Outcome {
@@ -153,7 +159,9 @@ impl Outcome {
 
     /// Reads a termination message; `None` when it is not one of ours, or of a version this binary does not know.
     pub fn from_message(message: &str) -> Option<Self> {
-        serde_json::from_str::<Self>(message.trim()).ok().filter(|outcome| outcome.version == VERSION)
+        serde_json::from_str::<Self>(message.trim())
+            .ok()
+            .filter(|outcome| outcome.version == VERSION)
     }
 
     /// As a termination message of at most [`MESSAGE_LIMIT`] bytes.
@@ -205,6 +213,15 @@ impl Outcome {
             return true;
         }
         halve(&mut self.message)
+    }
+}
+
+/// What failed findings say in one sentence: the first one whole, the others counted.
+pub fn outcome_message(errors: &[&Finding]) -> String {
+    match errors {
+        [] => String::new(),
+        [only] => format!("{}: {}", only.message, only.remedy),
+        [first, rest @ ..] => format!("{}: {} ({} more in the findings)", first.message, first.remedy, rest.len()),
     }
 }
 
@@ -260,7 +277,10 @@ mod tests {
         let text = large().message_for_pod();
         assert!(text.len() <= MESSAGE_LIMIT, "{} bytes", text.len());
         let read = Outcome::from_message(&text).expect("it reads back");
-        assert_eq!((read.stage, read.verdict, read.reason), (Stage::Migrate, Verdict::Failed, Reason::MigrationFailed));
+        assert_eq!(
+            (read.stage, read.verdict, read.reason),
+            (Stage::Migrate, Verdict::Failed, Reason::MigrationFailed)
+        );
         assert_eq!(read.failure.map(|failure| failure.sqlstate), Some("42P01".to_owned()));
     }
 
@@ -272,7 +292,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_no_outcome() {
-        for message in ["", "panicked at …", "{}", "{\"version\":2,\"stage\":\"plan\",\"verdict\":\"Passed\",\"reason\":\"Applied\",\"message\":\"\"}"] {
+        for message in [
+            "",
+            "panicked at …",
+            "{}",
+            "{\"version\":2,\"stage\":\"plan\",\"verdict\":\"Passed\",\"reason\":\"Applied\",\"message\":\"\"}",
+        ] {
             assert_eq!(Outcome::from_message(message), None, "{message}");
         }
     }

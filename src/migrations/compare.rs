@@ -1,0 +1,216 @@
+//! Source against ledger: what is applied, what is pending, and what does not fit. PURE.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    LedgerRow, RowState, SourceTree,
+    checksum::{self, Match},
+};
+use crate::api::{Finding, Reason, Severity};
+
+/// How source and ledger relate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Applied migrations in the order of the source, those missing from it first.
+    pub applied: Vec<String>,
+    /// Indexes into the source: what is to be applied, in order.
+    pub pending: Vec<usize>,
+    /// What does not fit. Errors stop the run.
+    pub findings: Vec<Finding>,
+    /// The worst of it, and a sentence about it.
+    pub objection: Option<(Reason, String)>,
+}
+
+/// Compares. `target` stops early; it never skips.
+pub fn compare(source: &SourceTree, rows: &[LedgerRow], target: Option<&str>) -> Comparison {
+    let mut comparison = Comparison::default();
+    let applied: BTreeMap<&str, &LedgerRow> =
+        rows.iter().filter(|row| row.state() == RowState::Applied).map(|row| (row.name.as_str(), row)).collect();
+    let known: BTreeSet<&str> = source.migrations.iter().map(|migration| migration.name.as_str()).collect();
+
+    for name in applied.keys().filter(|name| !known.contains(*name)) {
+        comparison.applied.push((*name).to_owned());
+        comparison.object(
+            "missing-migration",
+            name,
+            "is applied but missing from the source",
+            "restore its folder; applied migrations stay in the source for ever",
+        );
+    }
+    let newest_applied = source.migrations.iter().rposition(|migration| applied.contains_key(migration.name.as_str()));
+    let end = comparison.end(source, target);
+    for (at, migration) in source.migrations.iter().enumerate() {
+        if let Some(row) = applied.get(migration.name.as_str()) {
+            comparison.applied.push(migration.name.clone());
+            comparison.check_checksum(&migration.sql, &migration.checksum, row);
+        } else if at < end {
+            comparison.pending.push(at);
+            if let Some(newest) = newest_applied.filter(|newest| at < *newest) {
+                let message = format!("is pending but older than {:?}, which is applied", source.migrations[newest].name);
+                comparison.object("out-of-order", &migration.name, &message, "give it a name later than every applied one");
+            }
+        }
+    }
+    comparison.check_failed(rows);
+    comparison.conclude();
+    comparison
+}
+
+impl Comparison {
+    fn end(&mut self, source: &SourceTree, target: Option<&str>) -> usize {
+        let Some(target) = target else { return source.migrations.len() };
+        if let Some(at) = source.migrations.iter().position(|migration| migration.name == target) {
+            return at + 1;
+        }
+        let message =
+            format!("spec.migrations.target names {target:?}, which the source does not have: correct the name, or add the migration");
+        self.objection = Some((Reason::TargetNotFound, message));
+        0
+    }
+
+    fn object(&mut self, check: &str, object: &str, message: &str, remedy: &str) {
+        self.findings.push(Finding {
+            check: check.to_owned(),
+            object: object.to_owned(),
+            severity: Severity::Error,
+            message: format!("{object:?} {message}"),
+            remedy: remedy.to_owned(),
+        });
+    }
+
+    fn check_checksum(&mut self, sql: &str, checksum: &str, row: &LedgerRow) {
+        match checksum::compare(sql, &row.checksum) {
+            Match::Exact => {}
+            Match::LineEndings => self.findings.push(Finding {
+                check: "line-endings".to_owned(),
+                object: row.name.clone(),
+                severity: Severity::Information,
+                message: format!("{:?} has other line endings than when it was applied", row.name),
+                remedy: "nothing to do; a .gitattributes file with `*.sql text eol=lf` keeps them equal".to_owned(),
+            }),
+            Match::Different => {
+                let message = format!("was edited after it was applied: the ledger has {}, the source {checksum}", row.checksum);
+                self.object(
+                    "edited-migration",
+                    &row.name,
+                    &message,
+                    "restore the file as it was applied and put the change into a new migration",
+                );
+            }
+        }
+    }
+
+    fn check_failed(&mut self, rows: &[LedgerRow]) {
+        let applied: BTreeSet<&str> = self.applied.iter().map(String::as_str).collect();
+        let failed: Vec<_> = rows.iter().filter(|row| row.state() == RowState::Failed && !applied.contains(row.name.as_str())).collect();
+        for row in failed {
+            let message = format!("began {} and did not finish, by another tool than Sluice", row.started_at);
+            let remedy = format!(
+                "find out whether its statements are there, then add to spec.migrations.resolve: {{name: {}, as: Applied}} or {{name: {0}, as: RolledBack}}",
+                row.name
+            );
+            self.object("failed-migration", &row.name, &message, &remedy);
+        }
+    }
+
+    fn conclude(&mut self) {
+        self.findings.sort();
+        let errors: Vec<_> = self.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+        if self.objection.is_some() || errors.is_empty() {
+            return;
+        }
+        let dirty = errors.iter().find(|finding| finding.check == "failed-migration");
+        let (reason, first) = match dirty {
+            Some(finding) => (Reason::HistoryDirty, finding),
+            None => (Reason::HistoryDiverged, &errors[0]),
+        };
+        let more = if errors.len() > 1 { format!(" ({} more in status.findings)", errors.len() - 1) } else { String::new() };
+        self.objection = Some((reason, format!("{}: {}{more}", first.message, first.remedy)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migrations::Migration;
+
+    fn source(names: &[&str]) -> SourceTree {
+        let migration = |name: &&str| {
+            let sql = format!("SELECT '{name}';\n");
+            Migration { name: (*name).to_owned(), file: format!("{name}/migration.sql"), checksum: checksum::checksum(&sql), sql }
+        };
+        SourceTree { migrations: names.iter().map(migration).collect(), ..SourceTree::default() }
+    }
+
+    fn row(name: &str) -> LedgerRow {
+        LedgerRow {
+            id: name.to_owned(),
+            checksum: checksum::checksum(&format!("SELECT '{name}';\n")),
+            name: name.to_owned(),
+            started_at: "2026-01-01 00:00:00Z".to_owned(),
+            finished: true,
+            rolled_back: false,
+            resumable: false,
+        }
+    }
+
+    fn reason(comparison: &Comparison) -> Option<Reason> {
+        comparison.objection.as_ref().map(|(reason, _)| *reason)
+    }
+
+    #[test]
+    fn an_empty_ledger_has_everything_pending() {
+        let comparison = compare(&source(&["1_a", "2_b"]), &[], None);
+        assert_eq!((comparison.pending, comparison.applied.len(), comparison.objection), (vec![0, 1], 0, None));
+    }
+
+    #[test]
+    fn a_target_stops_early_and_never_skips() {
+        let tree = source(&["1_a", "2_b", "3_c"]);
+        assert_eq!(compare(&tree, &[row("1_a")], Some("2_b")).pending, [1]);
+        assert_eq!(reason(&compare(&tree, &[], Some("2_x"))), Some(Reason::TargetNotFound));
+    }
+
+    #[test]
+    fn an_edited_migration_is_named_with_both_checksums() {
+        let mut edited = row("1_a");
+        edited.checksum = "0".repeat(64);
+        let comparison = compare(&source(&["1_a"]), &[edited], None);
+        assert_eq!(reason(&comparison), Some(Reason::HistoryDiverged));
+        let message = &comparison.findings[0].message;
+        assert!(message.contains("1_a") && message.contains(&"0".repeat(64)), "{message}");
+    }
+
+    #[test]
+    fn line_endings_are_information_only() {
+        let mut other = row("1_a");
+        other.checksum = checksum::checksum("SELECT '1_a';\r\n");
+        let comparison = compare(&source(&["1_a"]), &[other], None);
+        assert_eq!((comparison.findings.len(), comparison.objection), (1, None));
+    }
+
+    #[test]
+    fn a_migration_missing_from_the_source_is_named() {
+        let comparison = compare(&source(&["2_b"]), &[row("1_a"), row("2_b")], None);
+        assert_eq!(reason(&comparison), Some(Reason::HistoryDiverged));
+        assert_eq!(comparison.findings[0].check, "missing-migration");
+    }
+
+    #[test]
+    fn a_late_name_is_out_of_order_and_names_both() {
+        let comparison = compare(&source(&["1_a", "2_b"]), &[row("2_b")], None);
+        assert_eq!(comparison.findings[0].check, "out-of-order");
+        assert!(comparison.findings[0].message.contains("2_b"));
+    }
+
+    #[test]
+    fn a_failed_row_is_dirty_until_it_is_rolled_back_or_replaced() {
+        let failed = LedgerRow { finished: false, ..row("1_a") };
+        assert_eq!(reason(&compare(&source(&["1_a"]), std::slice::from_ref(&failed), None)), Some(Reason::HistoryDirty));
+        let rolled_back = LedgerRow { rolled_back: true, checksum: "old".into(), ..failed.clone() };
+        assert_eq!(compare(&source(&["1_a"]), &[rolled_back], None).objection, None);
+        let resumable = LedgerRow { resumable: true, ..failed };
+        let comparison = compare(&source(&["1_a"]), &[resumable], None);
+        assert_eq!((comparison.pending, comparison.objection), (vec![0], None));
+    }
+}

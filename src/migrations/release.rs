@@ -1,0 +1,131 @@
+//! What is pending becomes groups: as few transactions as PostgreSQL allows. PURE.
+//!
+//! A release is one transaction. It is cut only around files with statements that run alone, after a new enum value, and
+//! before the server's lock table would overflow.
+
+use std::ops::Range;
+
+use super::{Script, Statement};
+use crate::api::Atomicity;
+
+/// A part of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// These migrations are one transaction, with their ledger rows.
+    Transaction(Vec<usize>),
+    /// This migration runs step by step; each finished step is journaled, so that a retry goes on where it stopped.
+    Stepwise {
+        /// Which.
+        migration: usize,
+        /// Its steps, in order.
+        steps: Vec<Step>,
+    },
+}
+
+/// A step of a migration that cannot be one transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// These statements are one transaction.
+    Together(Range<usize>),
+    /// This statement runs outside a transaction.
+    Alone(usize),
+}
+
+/// Groups the scripts of a release. `lock_budget` is how many entries of the lock table one transaction may use.
+pub fn plan_groups(scripts: &[Script], atomicity: Atomicity, lock_budget: u32) -> Vec<Group> {
+    let mut groups = Vec::new();
+    let mut open: Vec<usize> = Vec::new();
+    let mut locks = 0;
+    for (at, script) in scripts.iter().enumerate() {
+        if !script.is_transactional() {
+            close(&mut groups, &mut open);
+            groups.push(Group::Stepwise { migration: at, steps: steps(script) });
+            locks = 0;
+            continue;
+        }
+        let needs: u32 = script.statements.iter().map(|statement| statement.locks).sum();
+        if !open.is_empty() && locks + needs > lock_budget {
+            close(&mut groups, &mut open);
+            locks = 0;
+        }
+        open.push(at);
+        locks += needs;
+        if atomicity == Atomicity::Migration || script.adds_enum_value() {
+            close(&mut groups, &mut open);
+            locks = 0;
+        }
+    }
+    close(&mut groups, &mut open);
+    groups
+}
+
+fn close(groups: &mut Vec<Group>, open: &mut Vec<usize>) {
+    if !open.is_empty() {
+        groups.push(Group::Transaction(std::mem::take(open)));
+    }
+}
+
+fn steps(script: &Script) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut start = 0;
+    for (at, Statement { kind, .. }) in script.statements.iter().enumerate() {
+        if kind.runs_alone() {
+            if start < at {
+                steps.push(Step::Together(start..at));
+            }
+            steps.push(Step::Alone(at));
+            start = at + 1;
+        } else if script.must_commit_after(at) {
+            steps.push(Step::Together(start..at + 1));
+            start = at + 1;
+        }
+    }
+    if start < script.statements.len() {
+        steps.push(Step::Together(start..script.statements.len()));
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migrations::split;
+
+    fn groups(files: &[&str], atomicity: Atomicity, budget: u32) -> Vec<Group> {
+        let scripts: Vec<_> = files.iter().map(|sql| split(sql).expect("splits")).collect();
+        plan_groups(&scripts, atomicity, budget)
+    }
+
+    #[test]
+    fn a_release_is_one_transaction() {
+        let groups = groups(&["SELECT 1;", "SELECT 2;", "SELECT 3;"], Atomicity::Release, 1000);
+        assert_eq!(groups, [Group::Transaction(vec![0, 1, 2])]);
+    }
+
+    #[test]
+    fn each_migration_is_one_where_the_manifest_says_so() {
+        let groups = groups(&["SELECT 1;", "SELECT 2;"], Atomicity::Migration, 1000);
+        assert_eq!(groups, [Group::Transaction(vec![0]), Group::Transaction(vec![1])]);
+    }
+
+    #[test]
+    fn a_mixed_file_is_split_into_steps_and_cuts_the_release() {
+        let mixed = "CREATE TABLE t (a int); CREATE INDEX CONCURRENTLY i ON t (a); SELECT 1; SELECT 2;";
+        let groups = groups(&["SELECT 1;", mixed, "SELECT 2;"], Atomicity::Release, 1000);
+        let steps = vec![Step::Together(0..1), Step::Alone(1), Step::Together(2..4)];
+        assert_eq!(groups, [Group::Transaction(vec![0]), Group::Stepwise { migration: 1, steps }, Group::Transaction(vec![2])]);
+    }
+
+    #[test]
+    fn a_new_enum_value_is_committed_before_anything_can_use_it() {
+        let groups = groups(&["ALTER TYPE m ADD VALUE 'x';", "SELECT 'x'::m;"], Atomicity::Release, 1000);
+        assert_eq!(groups, [Group::Transaction(vec![0]), Group::Transaction(vec![1])]);
+    }
+
+    #[test]
+    fn the_lock_table_does_not_overflow() {
+        let file = "CREATE TABLE t (a int PRIMARY KEY);";
+        assert_eq!(groups(&[file; 5], Atomicity::Release, 9).len(), 3);
+        assert_eq!(groups(&[file], Atomicity::Release, 1).len(), 1, "a single file is never cut for locks");
+    }
+}

@@ -1,0 +1,104 @@
+//! The journal of migrations that cannot be one transaction: which steps are done, so that a retry goes on where it stopped.
+//! It lives in the schema `sluice`, beside nothing of the application's, and exists only once it was needed.
+
+use std::collections::BTreeSet;
+
+use sqlx::PgConnection;
+
+use super::{Asked, QueryError};
+
+/// The journal of one ledger row.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    /// The row of the ledger.
+    pub row: String,
+}
+
+/// One step that was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalStep {
+    /// Which, counted from 0.
+    pub step: i32,
+    /// The digest of its statements: a step whose text changed is not the step that ran.
+    pub digest: String,
+    /// It ended well.
+    pub done: bool,
+}
+
+const CREATE: &str = "CREATE TABLE IF NOT EXISTS sluice.journal (row_id varchar(36) NOT NULL, step integer NOT NULL, \
+     digest varchar(64) NOT NULL, started_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz, PRIMARY KEY (row_id, step))";
+
+impl Journal {
+    /// Creates the table where it is missing.
+    pub async fn create(connection: &mut PgConnection) -> Result<(), QueryError> {
+        if Self::exists(connection).await? {
+            return Ok(());
+        }
+        sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS sluice")
+            .execute(&mut *connection)
+            .await
+            .asked("create the schema sluice for the journal")?;
+        sqlx::raw_sql(CREATE).execute(connection).await.asked("create the journal")?;
+        Ok(())
+    }
+
+    async fn exists(connection: &mut PgConnection) -> Result<bool, QueryError> {
+        sqlx::query_scalar("SELECT pg_catalog.to_regclass('sluice.journal') IS NOT NULL")
+            .fetch_one(connection)
+            .await
+            .asked("look for the journal")
+    }
+
+    /// The ledger rows that have a journal.
+    pub async fn row_ids(connection: &mut PgConnection) -> Result<BTreeSet<String>, QueryError> {
+        if !Self::exists(connection).await? {
+            return Ok(BTreeSet::new());
+        }
+        let ids: Vec<String> =
+            sqlx::query_scalar("SELECT DISTINCT row_id::text FROM sluice.journal").fetch_all(connection).await.asked("read the journal")?;
+        Ok(ids.into_iter().collect())
+    }
+
+    /// The steps that were begun, in order.
+    pub async fn steps(&self, connection: &mut PgConnection) -> Result<Vec<JournalStep>, QueryError> {
+        let rows: Vec<(i32, String, bool)> =
+            sqlx::query_as("SELECT step, digest::text, finished_at IS NOT NULL FROM sluice.journal WHERE row_id = $1 ORDER BY step")
+                .bind(&self.row)
+                .fetch_all(connection)
+                .await
+                .asked("read the journal")?;
+        Ok(rows.into_iter().map(|(step, digest, done)| JournalStep { step, digest, done }).collect())
+    }
+
+    /// Writes that a step begins, before it does.
+    pub async fn begin(&self, connection: &mut PgConnection, step: i32, digest: &str) -> Result<(), QueryError> {
+        sqlx::query(
+            "INSERT INTO sluice.journal (row_id, step, digest) VALUES ($1, $2, $3) \
+             ON CONFLICT (row_id, step) DO UPDATE SET digest = excluded.digest, started_at = now(), finished_at = NULL",
+        )
+        .bind(&self.row)
+        .bind(step)
+        .bind(digest)
+        .execute(connection)
+        .await
+        .asked("journal the start of a step")?;
+        Ok(())
+    }
+
+    /// Writes that a step is done.
+    pub async fn finish(&self, connection: &mut PgConnection, step: i32) -> Result<(), QueryError> {
+        sqlx::query("UPDATE sluice.journal SET finished_at = now() WHERE row_id = $1 AND step = $2")
+            .bind(&self.row)
+            .bind(step)
+            .execute(connection)
+            .await
+            .asked("journal the end of a step")?;
+        Ok(())
+    }
+
+    /// Forgets everything: the ledger row is complete, or gone.
+    pub async fn clear(&self, connection: &mut PgConnection) -> Result<(), QueryError> {
+        sqlx::query("DELETE FROM sluice.journal WHERE row_id = $1").bind(&self.row).execute(connection).await.asked("clear the journal")?;
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! Reads and writes the ledger, in the very form in which Prisma's engine does.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::{Asked, Journal, QueryError};
+use crate::{
+    api::{Resolve, ResolveAs},
+    migrations::{LedgerContract, LedgerRow, Migration},
+};
+
+/// The ledger of one database.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// Where it is.
+    pub contract: LedgerContract,
+}
+
+type Row = (String, String, String, String, bool, bool);
+
+impl Ledger {
+    /// Whether the table exists.
+    pub async fn exists(&self, connection: &mut PgConnection) -> Result<bool, QueryError> {
+        sqlx::query_scalar("SELECT pg_catalog.to_regclass($1) IS NOT NULL")
+            .bind(self.contract.qualified())
+            .fetch_one(connection)
+            .await
+            .asked("look for the ledger")
+    }
+
+    /// Every row, in the order in which they were begun.
+    pub async fn rows(&self, connection: &mut PgConnection) -> Result<Vec<LedgerRow>, QueryError> {
+        if !self.exists(connection).await? {
+            return Ok(Vec::new());
+        }
+        let text = format!(
+            "SELECT id, checksum, migration_name, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS\"Z\"'), \
+                    finished_at IS NOT NULL, rolled_back_at IS NOT NULL FROM {} ORDER BY started_at, id",
+            self.contract.qualified()
+        );
+        let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(text)).fetch_all(&mut *connection).await.asked("read the ledger")?;
+        let journaled = Journal::row_ids(connection).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, checksum, name, started_at, finished, rolled_back)| LedgerRow {
+                resumable: journaled.contains(&id),
+                id,
+                checksum,
+                name,
+                started_at,
+                finished,
+                rolled_back,
+            })
+            .collect())
+    }
+
+    /// Creates schema and table where they are missing.
+    pub async fn create(&self, connection: &mut PgConnection) -> Result<(), QueryError> {
+        if self.exists(connection).await? {
+            return Ok(());
+        }
+        let schema = self.contract.schema.replace('"', "\"\"");
+        let text = format!(
+            "CREATE SCHEMA IF NOT EXISTS \"{schema}\"; CREATE TABLE IF NOT EXISTS {} (\n\
+             id VARCHAR(36) PRIMARY KEY NOT NULL,\nchecksum VARCHAR(64) NOT NULL,\nfinished_at TIMESTAMPTZ,\n\
+             migration_name VARCHAR(255) NOT NULL,\nlogs TEXT,\nrolled_back_at TIMESTAMPTZ,\n\
+             started_at TIMESTAMPTZ NOT NULL DEFAULT now(),\napplied_steps_count INTEGER NOT NULL DEFAULT 0)",
+            self.contract.qualified()
+        );
+        // A schema that exists needs no right to create schemas.
+        let text = if self.schema_exists(connection).await? {
+            text.split_once("; ").map_or(text.clone(), |(_, rest)| rest.to_owned())
+        } else {
+            text
+        };
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.asked("create the ledger")?;
+        Ok(())
+    }
+
+    async fn schema_exists(&self, connection: &mut PgConnection) -> Result<bool, QueryError> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
+            .bind(&self.contract.schema)
+            .fetch_one(connection)
+            .await
+            .asked("look for the ledger's schema")
+    }
+
+    /// Writes the row of a migration whose statements are in the same transaction.
+    pub async fn insert_applied(
+        &self,
+        connection: &mut PgConnection,
+        migration: &Migration,
+        started: jiff::Timestamp,
+    ) -> Result<(), sqlx::Error> {
+        let text = format!(
+            "INSERT INTO {} (id, checksum, finished_at, migration_name, started_at, applied_steps_count) \
+             VALUES ($1, $2, pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()), $3, $4::timestamptz, 1)",
+            self.contract.qualified()
+        );
+        sqlx::query(AssertSqlSafe(text))
+            .bind(uuid::Uuid::new_v4().to_string())
+            .bind(&migration.checksum)
+            .bind(&migration.name)
+            .bind(milliseconds(started))
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+
+    /// Writes the row of a migration that begins to run step by step; answers its id.
+    pub async fn insert_started(
+        &self,
+        connection: &mut PgConnection,
+        migration: &Migration,
+        started: jiff::Timestamp,
+    ) -> Result<String, QueryError> {
+        let id = uuid::Uuid::new_v4().to_string();
+        let text = format!(
+            "INSERT INTO {} (id, checksum, migration_name, started_at, applied_steps_count) VALUES ($1, $2, $3, $4::timestamptz, 0)",
+            self.contract.qualified()
+        );
+        sqlx::query(AssertSqlSafe(text))
+            .bind(&id)
+            .bind(&migration.checksum)
+            .bind(&migration.name)
+            .bind(milliseconds(started))
+            .execute(connection)
+            .await
+            .asked("record the start of the migration")?;
+        Ok(id)
+    }
+
+    /// Completes a row that was begun.
+    pub async fn finish(&self, connection: &mut PgConnection, id: &str, checksum: &str) -> Result<(), QueryError> {
+        let text = format!(
+            "UPDATE {} SET finished_at = pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()), \
+             applied_steps_count = 1, checksum = $2, logs = NULL WHERE id = $1",
+            self.contract.qualified()
+        );
+        sqlx::query(AssertSqlSafe(text)).bind(id).bind(checksum).execute(connection).await.asked("record the end of the migration")?;
+        Ok(())
+    }
+
+    /// Writes what went wrong into a row that was begun.
+    pub async fn note_failure(&self, connection: &mut PgConnection, id: &str, logs: &str) -> Result<(), QueryError> {
+        let text = format!("UPDATE {} SET logs = $2 WHERE id = $1", self.contract.qualified());
+        sqlx::query(AssertSqlSafe(text)).bind(id).bind(logs).execute(connection).await.asked("record the failure of the migration")?;
+        Ok(())
+    }
+
+    /// Removes a row that was begun and of which nothing was done.
+    pub async fn remove(&self, connection: &mut PgConnection, id: &str) -> Result<(), QueryError> {
+        let text = format!("DELETE FROM {} WHERE id = $1 AND finished_at IS NULL", self.contract.qualified());
+        sqlx::query(AssertSqlSafe(text)).bind(id).execute(connection).await.asked("remove the row of a migration that did nothing")?;
+        Ok(())
+    }
+
+    /// Carries out a person's verdict on a failed row, as `prisma migrate resolve` would. Answers whether there was one.
+    pub async fn resolve(&self, connection: &mut PgConnection, resolve: &Resolve, checksum: Option<&str>) -> Result<bool, QueryError> {
+        let text = format!(
+            "UPDATE {} SET rolled_back_at = pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()) \
+             WHERE migration_name = $1 AND finished_at IS NULL AND rolled_back_at IS NULL",
+            self.contract.qualified()
+        );
+        let done =
+            sqlx::query(AssertSqlSafe(text)).bind(&resolve.name).execute(&mut *connection).await.asked("resolve the failed migration")?;
+        let failed = done.rows_affected() > 0;
+        if let (true, ResolveAs::Applied, Some(checksum)) = (failed, resolve.verdict, checksum) {
+            let text = format!(
+                "INSERT INTO {} (id, checksum, finished_at, migration_name, logs, started_at, applied_steps_count) \
+                 SELECT $1, $2, now, $3, '', now, 0 FROM pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()) AS now",
+                self.contract.qualified()
+            );
+            sqlx::query(AssertSqlSafe(text))
+                .bind(uuid::Uuid::new_v4().to_string())
+                .bind(checksum)
+                .bind(&resolve.name)
+                .execute(connection)
+                .await
+                .asked("record the migration as applied")?;
+        }
+        Ok(failed)
+    }
+}
+
+/// Prisma records milliseconds.
+fn milliseconds(at: jiff::Timestamp) -> String {
+    at.round(jiff::Unit::Millisecond).unwrap_or(at).to_string()
+}

@@ -1,0 +1,117 @@
+//! A second session that sees whom the first one waits for: a session that waits cannot ask.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use sqlx::PgConnection;
+use tokio::task::JoinHandle;
+
+use super::{Asked, ConnectError, ConnectionUrl, QueryError, connect};
+use crate::api::Blocker;
+
+/// How often it looks. Well below the lock timeout, so that no wait goes unseen.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Watches one back end.
+pub struct Watcher {
+    connection: Arc<tokio::sync::Mutex<PgConnection>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    blocker: Blocker,
+    /// When its transaction began; tells one transaction of a session from the next. None when we may not see it.
+    transaction: Option<String>,
+}
+
+type SeenRow = (i32, String, String, String, i64, Option<String>);
+
+impl Watcher {
+    /// Begins to watch the back end with this process id.
+    pub async fn start(url: &ConnectionUrl, application: &str, pid: i32) -> Result<Self, ConnectError> {
+        let connection = Arc::new(tokio::sync::Mutex::new(connect(url, &format!("{application} watcher")).await?));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (watched, noted) = (Arc::clone(&connection), Arc::clone(&seen));
+        let task = tokio::spawn(async move {
+            loop {
+                if let Ok(blockers) = blockers(&mut *watched.lock().await, pid).await
+                    && !blockers.is_empty()
+                {
+                    *noted.lock().unwrap_or_else(PoisonError::into_inner) = blockers;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        });
+        Ok(Self { connection, seen, task })
+    }
+
+    /// Who was last seen in the way.
+    pub fn blockers(&self) -> Vec<Blocker> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|seen| seen.blocker.clone()).collect()
+    }
+
+    /// Waits until everybody last seen in the way has ended that transaction; false when the time is up.
+    pub async fn wait_until_clear(&self, until: Instant) -> Result<bool, QueryError> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        loop {
+            let mut clear = true;
+            for one in &seen {
+                clear &= !self.still_there(one).await?;
+            }
+            if clear {
+                return Ok(true);
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn still_there(&self, seen: &Seen) -> Result<bool, QueryError> {
+        let Some(transaction) = &seen.transaction else { return Ok(false) };
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND xact_start::text = $2)")
+            .bind(seen.blocker.pid)
+            .bind(transaction)
+            .fetch_one(&mut *self.connection.lock().await)
+            .await
+            .asked("look after the blocking session")
+    }
+
+    /// Asks the server to cancel what the back end is doing.
+    pub async fn cancel(&self, pid: i32) {
+        let cancelled = sqlx::query("SELECT pg_catalog.pg_cancel_backend($1)").bind(pid).execute(&mut *self.connection.lock().await).await;
+        if let Err(error) = cancelled {
+            tracing::warn!(%error, "could not cancel the statement; its session ends with this process");
+        }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, QueryError> {
+    let rows: Vec<SeenRow> = sqlx::query_as(
+        "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, ''), COALESCE(a.state, a.backend_type, ''), \
+                COALESCE(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::bigint, a.xact_start::text \
+         FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids($1)) AS b(pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY a.pid",
+    )
+    .bind(pid)
+    .fetch_all(connection)
+    .await
+    .asked("see who is in the way")?;
+    Ok(rows
+        .into_iter()
+        .map(|(pid, application, user, state, age, transaction)| Seen {
+            blocker: Blocker { pid, application, user, state, age_seconds: u64::try_from(age).unwrap_or_default() },
+            transaction,
+        })
+        .collect())
+}

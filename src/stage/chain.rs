@@ -1,0 +1,163 @@
+//! Four containers that start at once and run one after the other.
+//!
+//! Each holds a lock on a file for as long as it lives and leaves its Outcome in another one when it ends. The one behind it
+//! waits for the Outcome; a lock that can be had while there is no Outcome means that its owner died, and ends the chain.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Context,
+    outcome::{Outcome, Stage, Verdict},
+    run,
+};
+use crate::api::Reason;
+
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The kubelet starts the containers of a Pod within this time of each other, or not at all.
+const STRANGE_AFTER: Duration = Duration::from_secs(600);
+
+/// The chain could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The shared folder cannot be used.
+    #[error("cannot {action} {path:?}: {cause}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// Waits for the stage before, runs this one, and leaves its Outcome for the next.
+pub async fn take_turn(stage: Stage, folder: &Path, context: &Context) -> Result<Outcome, ChainError> {
+    let own = lock_path(folder, stage);
+    let lock = File::create(&own).map_err(|cause| ChainError::File { action: "create", path: own.clone(), cause })?;
+    lock.lock().map_err(|cause| ChainError::File { action: "lock", path: own, cause })?;
+    let outcome = match before(stage, folder, context.until).await? {
+        Ok(outcomes) => run(stage, context, &outcomes).await,
+        Err(not_reached) => not_reached,
+    };
+    leave(folder, &outcome)?;
+    Ok(outcome)
+}
+
+/// Every Outcome before this stage, or why it is not reached.
+async fn before(stage: Stage, folder: &Path, until: Instant) -> Result<Result<Vec<Outcome>, Outcome>, ChainError> {
+    let Some(previous) = stage.before() else { return Ok(Ok(Vec::new())) };
+    match wait(previous, folder, until).await? {
+        Some(outcome) if outcome.verdict == Verdict::Passed => {
+            let outcomes = Stage::ALL.into_iter().take_while(|earlier| *earlier != stage).filter_map(|earlier| read(folder, earlier)).collect();
+            Ok(Ok(outcomes))
+        }
+        Some(outcome) => Ok(Err(Outcome::new(stage, Verdict::NotReached, outcome.reason, format!("the stage {} did not pass", previous.name())))),
+        None => Ok(Err(Outcome::new(stage, Verdict::NotReached, Reason::RunLost, format!("the stage {} ended without a result", previous.name())))),
+    }
+}
+
+async fn wait(previous: Stage, folder: &Path, until: Instant) -> Result<Option<Outcome>, ChainError> {
+    let started = Instant::now();
+    let path = lock_path(folder, previous);
+    loop {
+        if let Some(outcome) = read(folder, previous) {
+            return Ok(Some(outcome));
+        }
+        if path.exists() && free(&path)? {
+            // It may have left its Outcome between the two looks.
+            return Ok(read(folder, previous));
+        }
+        if Instant::now() >= until.max(started + STRANGE_AFTER) {
+            return Ok(None);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Whether the owner of a lock is gone. A file that was created and not locked yet belongs to somebody who lives: it is asked twice.
+fn free(path: &Path) -> Result<bool, ChainError> {
+    let failed = |cause| ChainError::File { action: "look at", path: path.to_owned(), cause };
+    let file = File::open(path).map_err(failed)?;
+    let age = file.metadata().and_then(|data| data.modified()).map_err(failed)?.elapsed().unwrap_or_default();
+    match file.try_lock_shared() {
+        Ok(()) => Ok(age > Duration::from_millis(500)),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(cause)) => Err(failed(cause)),
+    }
+}
+
+fn lock_path(folder: &Path, stage: Stage) -> PathBuf {
+    folder.join(format!("{}.lock", stage.name()))
+}
+
+fn outcome_path(folder: &Path, stage: Stage) -> PathBuf {
+    folder.join(format!("{}.json", stage.name()))
+}
+
+fn read(folder: &Path, stage: Stage) -> Option<Outcome> {
+    fs::read_to_string(outcome_path(folder, stage)).ok().and_then(|text| Outcome::from_message(&text))
+}
+
+/// Renamed into place, so that nobody reads half of it.
+fn leave(folder: &Path, outcome: &Outcome) -> Result<(), ChainError> {
+    let path = outcome_path(folder, outcome.stage);
+    let failed = |cause| ChainError::File { action: "write", path: path.clone(), cause };
+    let partial = path.with_extension("partial");
+    let text = serde_json::to_vec(outcome).unwrap_or_default();
+    fs::write(&partial, text).map_err(failed)?;
+    fs::rename(&partial, &path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed(stage: Stage) -> Outcome {
+        Outcome::passed(stage, Reason::PlanReady, "")
+    }
+
+    #[tokio::test]
+    async fn a_stage_waits_for_the_one_before_and_reads_every_earlier_outcome() {
+        let folder = tempfile::tempdir().expect("a folder");
+        leave(folder.path(), &passed(Stage::Plan)).expect("leaves");
+        let path = folder.path().to_owned();
+        let waiting = tokio::spawn(async move { before(Stage::Migrate, &path, Instant::now()).await });
+        leave(folder.path(), &passed(Stage::Snapshot)).expect("leaves");
+        let outcomes = waiting.await.expect("joins").expect("waits").expect("is reached");
+        assert_eq!(outcomes.iter().map(|outcome| outcome.stage).collect::<Vec<_>>(), [Stage::Plan, Stage::Snapshot]);
+    }
+
+    #[tokio::test]
+    async fn a_stage_that_died_without_a_result_ends_the_later_ones() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // The lock of a container that was killed: the file is there, nobody holds it.
+        fs::write(lock_path(folder.path(), Stage::Plan), "").expect("writes");
+        let ended = before(Stage::Snapshot, folder.path(), Instant::now()).await.expect("waits");
+        assert_eq!(ended.expect_err("is not reached").reason, Reason::RunLost);
+    }
+
+    #[tokio::test]
+    async fn a_stage_that_failed_ends_the_later_ones_with_its_reason() {
+        let folder = tempfile::tempdir().expect("a folder");
+        leave(folder.path(), &Outcome::failed(Stage::Snapshot, Reason::NoSpace, "full")).expect("leaves");
+        let ended = before(Stage::Migrate, folder.path(), Instant::now()).await.expect("waits");
+        let outcome = ended.expect_err("is not reached");
+        assert_eq!((outcome.verdict, outcome.reason), (Verdict::NotReached, Reason::NoSpace));
+    }
+
+    #[test]
+    fn a_lock_that_is_held_means_that_its_owner_lives() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = lock_path(folder.path(), Stage::Plan);
+        let file = File::create(&path).expect("creates");
+        file.lock().expect("locks");
+        assert!(!free(&path).expect("looks"));
+    }
+}

@@ -1,0 +1,75 @@
+//! What every stage of a run knows.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use super::outcome::Outcome;
+use crate::{
+    migrations::LedgerContract,
+    postgres::{ConnectError, ConnectionUrl, InvalidUrl, Ledger},
+    validate::ValidatedMigration,
+};
+
+/// What every stage of a run knows.
+pub struct Context {
+    /// The manifest as meant.
+    pub manifest: ValidatedMigration,
+    /// Where the database is, or why that cannot be read.
+    pub url: Result<ConnectionUrl, InvalidUrl>,
+    /// The folder of migrations.
+    pub source: PathBuf,
+    /// The folder under which snapshots go.
+    pub snapshots: PathBuf,
+    /// When the run has to end.
+    pub until: Instant,
+}
+
+impl Context {
+    /// A context whose deadline begins now.
+    pub fn new(manifest: ValidatedMigration, url: &str, source: PathBuf, snapshots: PathBuf) -> Self {
+        let until = Instant::now() + manifest.deadline.duration();
+        Self { manifest, url: ConnectionUrl::parse(url), source, snapshots, until }
+    }
+
+    /// The URL, or the error that a connection would give.
+    pub(super) fn url(&self) -> Result<&ConnectionUrl, ConnectError> {
+        self.url.as_ref().map_err(|error| ConnectError::Url(error.clone()))
+    }
+
+    /// The name under which sessions show in `pg_stat_activity`; PostgreSQL cuts it at 63 bytes.
+    pub(super) fn application(&self) -> String {
+        format!("sluice {}/{}", self.manifest.namespace, self.manifest.name)
+    }
+
+    /// The ledger: in the manifest's schema, else Prisma's parameter of the URL, else `public`.
+    pub(super) fn ledger(&self) -> Ledger {
+        let from_url = self.url.as_ref().ok().and_then(ConnectionUrl::schema);
+        let schema = self.manifest.history_schema.as_deref().or(from_url).unwrap_or("public");
+        Ledger { contract: LedgerContract::of(self.manifest.format, schema) }
+    }
+
+    /// What is left of the run.
+    pub(super) fn remaining(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// Takes the password out of every text, should a server or a tool have repeated it.
+    pub(super) fn redact(&self, outcome: &mut Outcome) {
+        let Some(password) = self.url.as_ref().ok().and_then(ConnectionUrl::password).filter(|password| password.len() > 3) else { return };
+        let clean = |text: &mut String| {
+            if text.contains(password) {
+                *text = text.replace(password, "(password)");
+            }
+        };
+        clean(&mut outcome.message);
+        if let Some(failure) = &mut outcome.failure {
+            clean(&mut failure.message);
+            clean(&mut failure.statement);
+        }
+        for finding in &mut outcome.findings {
+            clean(&mut finding.message);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Source and ledger together, as a person's verdicts in the manifest change them. Shared by plan, migrate and verify.
+
+use crate::{
+    api::{Resolve, ResolveAs},
+    migrations::{Comparison, LedgerRow, RowState, SourceTree, compare},
+    stage::outcome::HistorySummary,
+};
+
+/// The ledger as it will be once the manifest's verdicts are carried out, and how many rows they concern. PURE.
+pub(super) fn resolved(rows: &[LedgerRow], verdicts: &[Resolve], source: &SourceTree) -> (Vec<LedgerRow>, u32) {
+    let mut rows = rows.to_vec();
+    let mut count = 0;
+    for verdict in verdicts {
+        let mut failed = false;
+        for row in rows.iter_mut().filter(|row| row.name == verdict.name && row.state() == RowState::Failed) {
+            row.rolled_back = true;
+            failed = true;
+        }
+        count += u32::from(failed);
+        let migration = source.migrations.iter().find(|migration| migration.name == verdict.name);
+        if let (true, ResolveAs::Applied, Some(migration)) = (failed, verdict.verdict, migration) {
+            rows.push(LedgerRow {
+                id: String::new(),
+                checksum: migration.checksum.clone(),
+                name: migration.name.clone(),
+                started_at: String::new(),
+                finished: true,
+                rolled_back: false,
+                resumable: false,
+            });
+        }
+    }
+    (rows, count)
+}
+
+/// Compares and summarises. The digest is that of the rows as they are, not as they will be.
+pub(super) fn summarise(
+    source: &SourceTree,
+    rows: &[LedgerRow],
+    verdicts: &[Resolve],
+    target: Option<&str>,
+    server_major: u32,
+) -> (Comparison, HistorySummary) {
+    let (future, resolving) = resolved(rows, verdicts, source);
+    let comparison = compare(source, &future, target);
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let summary = HistorySummary {
+        current: comparison.applied.last().cloned(),
+        applied_count: count(comparison.applied.len()),
+        applied: comparison.applied.iter().rev().cloned().collect(),
+        pending_count: count(comparison.pending.len()),
+        pending: comparison.pending.iter().map(|at| source.migrations[*at].name.clone()).collect(),
+        ledger_digest: LedgerRow::digest(rows),
+        source_digest: source.digest.clone(),
+        server_major,
+        resolving,
+    };
+    (comparison, summary)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migrations::{Migration, checksum};
+
+    #[test]
+    fn a_verdict_applies_to_failed_rows_only_and_only_once() {
+        let sql = "SELECT 1;".to_owned();
+        let migration = Migration { name: "1_a".into(), file: "1_a/migration.sql".into(), checksum: checksum(&sql), sql };
+        let source = SourceTree { migrations: vec![migration], ..SourceTree::default() };
+        let failed = LedgerRow {
+            id: "x".into(),
+            checksum: "old".into(),
+            name: "1_a".into(),
+            started_at: String::new(),
+            finished: false,
+            rolled_back: false,
+            resumable: false,
+        };
+        let applied = [Resolve { name: "1_a".into(), verdict: ResolveAs::Applied }];
+        let (rows, count) = resolved(std::slice::from_ref(&failed), &applied, &source);
+        assert_eq!(count, 1);
+        assert_eq!(compare(&source, &rows, None).pending, Vec::<usize>::new());
+        assert_eq!(resolved(&rows, &applied, &source), (rows.clone(), 0), "carried out a second time it changes nothing");
+        let undone = [Resolve { name: "1_a".into(), verdict: ResolveAs::RolledBack }];
+        assert_eq!(compare(&source, &resolved(&[failed], &undone, &source).0, None).pending, [0]);
+    }
+}

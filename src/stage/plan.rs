@@ -1,0 +1,106 @@
+//! The stage `plan`: connect, look, compare, list. Changes nothing.
+
+use super::{
+    Context,
+    history::summarise,
+    outcome::{HistorySummary, Outcome, Stage},
+};
+use crate::{
+    api::{Reason, Severity},
+    migrations::{Comparison, Group, Script, SourceTree, load, plan_groups, split},
+    postgres::{QueryError, ServerFacts, connect, preflight},
+};
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+enum PlanError {
+    #[error("{message}")]
+    Objection { reason: Reason, message: String },
+    #[error(transparent)]
+    Query(QueryError),
+}
+
+pub(super) async fn run(context: &Context) -> Outcome {
+    match plan(context).await {
+        Ok(outcome) => outcome,
+        Err(PlanError::Objection { reason, message }) => Outcome::failed(Stage::Plan, reason, message),
+        Err(PlanError::Query(error)) => Outcome::failed(Stage::Plan, Reason::ConnectionFailed, error.to_string()),
+    }
+}
+
+async fn plan(context: &Context) -> Result<Outcome, PlanError> {
+    let object = |reason, error: &dyn std::fmt::Display| PlanError::Objection { reason, message: error.to_string() };
+    let source = load(context.manifest.format, &context.source).map_err(|error| object(error.reason(), &error))?;
+    let url = context.url().map_err(|error| object(error.reason(), &error))?;
+    let mut connection = connect(url, &context.application()).await.map_err(|error| object(error.reason(), &error))?;
+    let ledger = context.ledger();
+    let server = preflight(&mut connection, &context.manifest.schemas, &ledger.contract.schema)
+        .await
+        .map_err(PlanError::Query)?
+        .map_err(|objection| PlanError::Objection { reason: objection.reason, message: objection.message })?;
+    let rows = ledger.rows(&mut connection).await.map_err(PlanError::Query)?;
+    let (comparison, summary) =
+        summarise(&source, &rows, &context.manifest.resolve, context.manifest.target.as_deref(), server.major);
+    Ok(judge(context, &source, comparison, summary, &server, rows.is_empty()))
+}
+
+/// From what was read to an Outcome. PURE.
+fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary: HistorySummary, server: &ServerFacts, no_history: bool) -> Outcome {
+    let mut findings = comparison.findings;
+    findings.extend(source.findings.iter().cloned());
+    findings.sort();
+    let scripts = scripts(source, &comparison.pending);
+    let mut outcome = if let Some((reason, message)) = comparison.objection {
+        Outcome::failed(Stage::Plan, reason, message)
+    } else if no_history && server.tables > 0 && !comparison.pending.is_empty() {
+        let message = format!(
+            "the database has {} tables but no history: baseline it (record what is already there) before Sluice can tell what is pending",
+            server.tables
+        );
+        Outcome::failed(Stage::Plan, Reason::NonEmptyDatabase, message)
+    } else {
+        match scripts {
+            Err(message) => Outcome::failed(Stage::Plan, Reason::SourceInvalid, message),
+            Ok(scripts) => passed(context, source, &comparison.pending, &scripts, &summary, server),
+        }
+    };
+    outcome.findings = findings.into_iter().filter(|finding| finding.severity != Severity::Information || outcome.findings.is_empty()).collect();
+    outcome.history = Some(summary);
+    outcome
+}
+
+fn scripts(source: &SourceTree, pending: &[usize]) -> Result<Vec<Script>, String> {
+    let script = |at: &usize| {
+        let migration = &source.migrations[*at];
+        split(&migration.sql).map_err(|error| format!("{}: {error}", migration.file))
+    };
+    pending.iter().map(script).collect()
+}
+
+fn passed(context: &Context, source: &SourceTree, pending: &[usize], scripts: &[Script], summary: &HistorySummary, server: &ServerFacts) -> Outcome {
+    if pending.is_empty() {
+        let mut message = match &summary.current {
+            Some(current) => format!("nothing is pending; the database is at {current}"),
+            None => "nothing is pending; the source has no migrations".to_owned(),
+        };
+        if summary.resolving > 0 {
+            message = format!("{message}; {} failed row(s) are resolved as the manifest says", summary.resolving);
+        }
+        return Outcome::passed(Stage::Plan, Reason::NothingPending, message);
+    }
+    let groups = plan_groups(scripts, context.manifest.atomicity, server.lock_budget);
+    let name = |at: usize| source.migrations[pending[at]].name.as_str();
+    let mut parts = Vec::new();
+    for group in &groups {
+        parts.push(match group {
+            Group::Transaction(members) if members.len() == 1 => format!("{} in a transaction", name(members[0])),
+            Group::Transaction(members) => format!("{} … {} in one transaction", name(members[0]), name(members[members.len() - 1])),
+            Group::Stepwise { migration, steps } => format!("{} in {} step(s), outside a transaction where PostgreSQL demands it", name(*migration), steps.len()),
+        });
+    }
+    let unsplit = scripts.iter().zip(pending).filter_map(|(script, at)| {
+        script.unsplit.as_ref().map(|why| format!("; {} could not be parsed ({why}) and runs as one string", source.migrations[*at].file))
+    });
+    let message = format!("{} pending: {}{}", pending.len(), parts.join(", then "), unsplit.collect::<String>());
+    Outcome::passed(Stage::Plan, Reason::PlanReady, message)
+}

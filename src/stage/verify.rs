@@ -1,0 +1,75 @@
+//! The stage `verify`: a fresh session looks at the schema from outside, after everything is committed. Changes nothing.
+
+use sqlx::PgConnection;
+
+use super::{
+    Context,
+    history::summarise,
+    outcome::{HistorySummary, Outcome, Stage, outcome_message},
+    outcome_of,
+};
+use crate::{
+    api::{Finding, Reason, Severity},
+    check::{self, Aspect, Scope},
+    migrations::load,
+    postgres::connect,
+};
+
+pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
+    let server_major = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref()).map_or(0, |history| history.server_major);
+    match verify(context, server_major).await {
+        Ok((findings, summary)) => judge(findings, summary),
+        Err((reason, message)) => Outcome::failed(Stage::Verify, reason, message),
+    }
+}
+
+type Failed = (Reason, String);
+
+async fn verify(context: &Context, server_major: u32) -> Result<(Vec<Finding>, HistorySummary), Failed> {
+    let unanswered = |error: &dyn std::fmt::Display| (Reason::ConnectionFailed, error.to_string());
+    let source = load(context.manifest.format, &context.source).map_err(|error| (error.reason(), error.to_string()))?;
+    let url = context.url().map_err(|error| (error.reason(), error.to_string()))?;
+    let mut connection = connect(url, &context.application()).await.map_err(|error| (error.reason(), error.to_string()))?;
+    let rows = context.ledger().rows(&mut connection).await.map_err(|error| unanswered(&error))?;
+    let (comparison, summary) = summarise(&source, &rows, &[], context.manifest.target.as_deref(), server_major);
+    let mut findings = comparison.findings;
+    if let Some((reason, message)) = comparison.objection.filter(|_| findings.iter().all(|finding| finding.severity != Severity::Error)) {
+        return Err((reason, message));
+    }
+    findings.extend(comparison.pending.iter().map(|at| not_applied(&source.migrations[*at].name)));
+    findings.extend(checks(context, &mut connection).await?);
+    findings.sort();
+    Ok((findings, summary))
+}
+
+fn not_applied(name: &str) -> Finding {
+    Finding {
+        check: "history-equals-source".to_owned(),
+        object: name.to_owned(),
+        severity: Severity::Error,
+        message: format!("{name:?} is in the source but not applied"),
+        remedy: "let Sluice run again; if it stays, somebody changes the ledger by hand".to_owned(),
+    }
+}
+
+async fn checks(context: &Context, connection: &mut PgConnection) -> Result<Vec<Finding>, Failed> {
+    let failed = |error: &dyn std::fmt::Display| (Reason::StageFailed, format!("a check could not be carried out: {error}"));
+    sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(|error| failed(&error))?;
+    let found = check::run(&mut *connection, &Scope::of(&context.manifest), &[Aspect::Isolation, Aspect::Index]).await;
+    sqlx::raw_sql("ROLLBACK").execute(connection).await.map_err(|error| failed(&error))?;
+    found.map_err(|error| failed(&error))
+}
+
+/// From what was found to an Outcome. PURE.
+fn judge(findings: Vec<Finding>, summary: HistorySummary) -> Outcome {
+    let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let mut outcome = if errors.is_empty() {
+        let version = summary.current.as_deref().unwrap_or("an empty history");
+        Outcome::passed(Stage::Verify, Reason::Verified, format!("the schema at {version} is the one that was meant"))
+    } else {
+        Outcome::failed(Stage::Verify, Reason::VerificationFailed, outcome_message(&errors))
+    };
+    outcome.findings = findings;
+    outcome.history = Some(summary);
+    outcome
+}
