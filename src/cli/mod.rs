@@ -1,1 +1,78 @@
-//! The verbs of the binary: arguments to validated values to a call.
+//! The verbs of the binary: arguments to validated values to a call. One file per verb; nobody imports them.
+//!
+//! Exit codes: 0 ready, 1 not ready, 2 the arguments or the manifest cannot be used.
+
+mod controller;
+mod crds;
+mod lint;
+mod manifest;
+mod plan;
+mod run;
+mod stage;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Safe, observable, gated PostgreSQL schema changes.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, about, long_about = None, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Watch DatabaseMigrations and run what they ask for (inside the cluster).
+    Controller(controller::Args),
+    /// Run one stage (inside a Job's Pod; not for people).
+    Stage(stage::Args),
+    /// Carry out a DatabaseMigration without a cluster: plan, snapshot, migrate, verify.
+    Run(run::Args),
+    /// Say what `run` would do, and change nothing.
+    Plan(plan::Args),
+    /// Split migrations into statements and say which cannot run in a transaction.
+    Lint(lint::Args),
+    /// Wait until the ledger of a database has a version (for an init container).
+    Wait(wait::Args),
+    /// Print the CustomResourceDefinitions.
+    Crds(crds::Args),
+}
+
+/// The arguments or a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(String);
+
+/// Exit code for arguments or a manifest that cannot be used.
+const USAGE: u8 = 2;
+
+/// Parses the arguments and does what they ask for.
+pub async fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Controller(args) => return controller::run(args).await,
+        Verb::Stage(args) => stage::run(args).await,
+        Verb::Run(args) => run::run(args).await,
+        Verb::Plan(args) => plan::run(args).await,
+        Verb::Lint(args) => lint::run(&args),
+        Verb::Wait(args) => wait::run(args).await,
+        Verb::Crds(args) => return crds::run(&args),
+    };
+    done.unwrap_or_else(|usage| {
+        eprintln!("sluice: {usage}");
+        ExitCode::from(USAGE)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,81 @@
+//! `sluice stage`: what a container of a run's Pod executes. Its manifest and its URL come through the environment, its Outcome
+//! goes into the termination message and, whole, into the log.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use super::{Usage, manifest};
+use crate::{
+    stage::{
+        Context, chain,
+        outcome::{Outcome, Stage, Verdict},
+    },
+    validate::validate,
+};
+
+/// Arguments of `sluice stage`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which stage.
+    #[arg(value_enum)]
+    stage: Name,
+    /// The folder that the stages share.
+    #[arg(long, default_value = "/sluice/run")]
+    run: PathBuf,
+    /// The folder of migrations.
+    #[arg(long, default_value = "/sluice/source")]
+    source: PathBuf,
+    /// The folder under which snapshots go.
+    #[arg(long, default_value = "/snapshots")]
+    snapshots: PathBuf,
+    /// Where the termination message goes.
+    #[arg(long, default_value = "/dev/termination-log")]
+    termination_log: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Name {
+    Plan,
+    Snapshot,
+    Migrate,
+    Verify,
+}
+
+pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
+    let stage = match args.stage {
+        Name::Plan => Stage::Plan,
+        Name::Snapshot => Stage::Snapshot,
+        Name::Migrate => Stage::Migrate,
+        Name::Verify => Stage::Verify,
+    };
+    let variable = |name: &str| std::env::var(name).map_err(|_| Usage(format!("the environment has no {name}")));
+    let text = variable("SLUICE_SPEC")?;
+    let document = serde_json::from_str(&text).map_err(|error| Usage(format!("SLUICE_SPEC is not JSON: {error}")))?;
+    let object = manifest::parse(document).map_err(|error| Usage(format!("SLUICE_SPEC: {error}")))?;
+    let validated = validate(&object).map_err(|violations| Usage(format!("SLUICE_SPEC: {}", violations[0])))?;
+    let context = Context::new(validated, &variable("DATABASE_URL")?, args.source, args.snapshots);
+    // The first process of a container ignores signals it does not handle, and the Pod would wait for its grace period.
+    let outcome = tokio::select! {
+        outcome = chain::take_turn(stage, &args.run, &context) => outcome.map_err(|error| Usage(error.to_string()))?,
+        () = terminated() => {
+            tracing::warn!(stage = stage.name(), "stopped by a signal; what was not committed is rolled back by the server");
+            return Ok(ExitCode::from(143));
+        }
+    };
+    tell(&outcome, &args.termination_log)?;
+    Ok(if outcome.verdict == Verdict::Passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell(outcome: &Outcome, termination_log: &std::path::Path) -> Result<(), Usage> {
+    println!("{}", serde_json::to_string(outcome).unwrap_or_default());
+    std::fs::write(termination_log, outcome.message_for_pod()).map_err(|error| Usage(format!("cannot write {}: {error}", termination_log.display())))
+}
+
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    }
+}
