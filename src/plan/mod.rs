@@ -1,1 +1,120 @@
-//! Facts in, at most one step out. PURE: no client, no pool, no clock, no `async`.
+//! From facts to what is done next and what the status says. PURE: no client, no pool, no clock, no `async`.
+//!
+//! [`plan`] asks the sections of the manifest one after the other, in its order. The first that has something to say
+//! decides, and the list of them is the definition of Ready.
+
+mod before;
+mod digest;
+pub mod events;
+pub mod facts;
+#[cfg(test)]
+mod fixture;
+pub mod gate;
+mod judge;
+mod record;
+mod retry;
+mod run;
+mod sections;
+mod situation;
+mod source;
+mod spec;
+mod status;
+pub mod step;
+mod tidy;
+mod verdict;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::api::DatabaseMigrationStatus;
+use events::Announcement;
+use facts::Facts;
+use situation::Situation;
+use step::Step;
+use verdict::Verdict;
+
+/// What follows from the facts.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// The status as it should be. While it differs from the published one it is written, and the step waits.
+    pub status: DatabaseMigrationStatus,
+    /// What to do once the status is written.
+    pub step: Option<Step>,
+    /// When to look again, should nothing happen.
+    pub requeue: Option<Duration>,
+    /// What people hear about, together with the status.
+    pub event: Option<Announcement>,
+}
+
+/// A section of the manifest: `Some` when it has something to say.
+type Section = fn(&Situation) -> Option<Verdict>;
+
+/// The sections, in the order in which they are asked. When none objects, the next run starts.
+const SECTIONS: [Section; 9] = [
+    spec::is_valid,
+    source::is_there,
+    run::is_settled,
+    run::is_under_way,
+    run::none_is_left_over,
+    before::is_not_suspended,
+    run::pause_is_over,
+    before::dependencies_are_ready,
+    before::database_is_free,
+];
+
+/// Decides. The same facts at the same moment give the same plan, and every set of facts gives one.
+pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
+    let unchanged = |step| Plan {
+        status: facts.published.clone(),
+        step,
+        requeue: None,
+        event: None,
+    };
+    if facts.deleting {
+        // The Job goes with its owner; the gate's entries stay, because workloads of these versions may be running.
+        return unchanged(None);
+    }
+    let situation = Situation::of(facts, now);
+    // The gate opens before Ready turns True: whoever sees Ready may rely on it.
+    if let Some(step) = gate::publish(&situation) {
+        return explained(&situation, unchanged(Some(step)));
+    }
+    let verdict = SECTIONS
+        .iter()
+        .find_map(|section| section(&situation))
+        .unwrap_or_else(|| run::starts(&situation));
+    let status = status::compose(&situation, &verdict);
+    let Verdict { step, requeue, .. } = verdict;
+    explained(
+        &situation,
+        Plan {
+            status,
+            step: step.or_else(|| tidy::oldest_job(&situation)),
+            requeue,
+            event: None,
+        },
+    )
+}
+
+/// With the API server's objection to the step, and the Event that goes with the status.
+fn explained(situation: &Situation, mut plan: Plan) -> Plan {
+    // An old Job that cannot be deleted is no reason to take Ready away.
+    let needed = !matches!(plan.step, None | Some(Step::DeleteJob { .. }));
+    if let (true, Some(trouble)) = (needed, &situation.facts.trouble) {
+        plan.status = status::troubled(situation, plan.status, trouble);
+    }
+    if plan.status != situation.facts.published {
+        plan.event = events::on_transition(situation.facts, &plan.status);
+    }
+    plan
+}
+
+impl Plan {
+    /// The status says something new.
+    pub fn speaks(&self, facts: &Facts) -> bool {
+        self.status != facts.published
+    }
+}

@@ -1,0 +1,82 @@
+//! What a run was created for, and what its Job is called. PURE.
+//!
+//! The name is a function of the object, its spec, the source and the attempt, so creating a Job twice creates it once.
+
+use sha2::{Digest as _, Sha256};
+
+use super::facts::{Facts, SourceFact};
+
+/// The digest of the run that the facts ask for; `None` while the source is not known.
+pub fn wanted(facts: &Facts) -> Option<String> {
+    let SourceFact::Found { revision, .. } = &facts.source else {
+        return None;
+    };
+    let mut hash = Sha256::new();
+    // Each part behind its length, so that no two sets of parts read the same.
+    for part in [&facts.uid, &facts.spec, revision, facts.retry.as_deref().unwrap_or_default()] {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    Some(hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The Job of one attempt.
+pub fn job_name(migration: &str, digest: &str, attempt: u32) -> String {
+    format!("{migration}-{digest}-a{attempt}")
+}
+
+/// Which attempt at `digest` a Job's name speaks of.
+pub fn attempt_in(job: &str, migration: &str, digest: &str) -> Option<u32> {
+    job.strip_prefix(migration)?
+        .strip_prefix('-')?
+        .strip_prefix(digest)?
+        .strip_prefix("-a")?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fixture::facts;
+
+    #[test]
+    fn whatever_asks_for_another_run_changes_the_digest() {
+        let before = wanted(&facts());
+        let mut changed = vec![facts(), facts(), facts(), facts()];
+        changed[0].uid = "another".into();
+        changed[1].spec = "another".into();
+        changed[2].source = SourceFact::Found {
+            revision: "another".into(),
+            watched: true,
+        };
+        changed[3].retry = Some("again".into());
+        for facts in &changed {
+            assert_ne!(wanted(facts), before);
+        }
+    }
+
+    #[test]
+    fn a_source_that_is_not_there_asks_for_no_run() {
+        let missing = Facts {
+            source: SourceFact::Missing {
+                names: vec!["records-migrations".into()],
+            },
+            ..facts()
+        };
+        assert_eq!(wanted(&missing), None);
+    }
+
+    #[test]
+    fn the_longest_name_makes_a_job_name_that_kubernetes_accepts() {
+        assert!(job_name(&"n".repeat(45), "01234567", 9_999_999).len() <= 63);
+    }
+
+    #[test]
+    fn the_attempt_reads_back_from_the_name() {
+        let job = job_name("records", "0123abcd", 12);
+        assert_eq!(attempt_in(&job, "records", "0123abcd"), Some(12));
+        assert_eq!(attempt_in(&job, "records", "ffffffff"), None);
+        assert_eq!(attempt_in("records-0123abcd-ax", "records", "0123abcd"), None);
+    }
+}

@@ -1,0 +1,51 @@
+//! What people hear about: one Event when Ready's reason becomes a final one. PURE.
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{facts::Facts, sections::reason_named};
+use crate::api::{Class, ConditionType, DatabaseMigrationStatus, Reason};
+
+/// An Event to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Announcement {
+    /// A function of what happened, so that saying it twice is saying it once.
+    pub name: String,
+    /// Ready's reason.
+    pub reason: Reason,
+    /// Ready's message.
+    pub message: String,
+    /// It is a failure.
+    pub warning: bool,
+}
+
+/// The Event that goes with a new status, if any.
+pub fn on_transition(facts: &Facts, status: &DatabaseMigrationStatus) -> Option<Announcement> {
+    let (reason, message) = ready(status)?;
+    let before = ready(&facts.published).map(|(reason, _)| reason);
+    let final_one = reason == Reason::Verified || matches!(reason.class(), Class::Transient | Class::NeedsUser);
+    if before == Some(reason) || !final_one {
+        return None;
+    }
+    let run = status.run.as_ref().map_or("", |run| run.job.as_str());
+    let mut hash = Sha256::new();
+    for part in [facts.uid.as_str(), reason.name(), run, &facts.generation.to_string()] {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let digest: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Some(Announcement {
+        name: format!("{}.{digest}", facts.name),
+        reason,
+        message: message.to_owned(),
+        warning: reason != Reason::Verified,
+    })
+}
+
+fn ready(status: &DatabaseMigrationStatus) -> Option<(Reason, &str)> {
+    let ready = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Ready.name())?;
+    Some((reason_named(&ready.reason), &ready.message))
+}

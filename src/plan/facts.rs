@@ -1,0 +1,196 @@
+//! All that a decision may look at: plain values, gathered by `controller/observe.rs`. PURE: nothing here can read anything.
+//!
+//! What could not be found out is a value too, and never counts as a pass.
+
+use jiff::Timestamp;
+
+use crate::{
+    api::DatabaseMigrationStatus,
+    stage::outcome::{Outcome, Stage},
+    validate::{ValidatedMigration, Violation},
+};
+
+/// Everything that is known about one DatabaseMigration at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.uid`: another object of the same name is another object.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// The status as it was last written.
+    pub published: DatabaseMigrationStatus,
+    /// The manifest as meant, or everything that is wrong with it.
+    pub migration: Result<ValidatedMigration, Vec<Violation>>,
+    /// The spec in its canonical form without `suspend`: the part of the digest that people write.
+    pub spec: String,
+    /// The value of the annotation `sluice.dev/retry`.
+    pub retry: Option<String>,
+    /// Where the files are, and in which revision.
+    pub source: SourceFact,
+    /// What `before.dependsOn` names, in its order.
+    pub dependencies: Vec<Dependency>,
+    /// Other DatabaseMigrations that run on the same database, or are about to.
+    pub rivals: Vec<Rival>,
+    /// The Jobs that belong to this object.
+    pub runs: Vec<Run>,
+    /// The entries of the MigrationGate that belong to this object.
+    pub gate: Vec<String>,
+    /// The step that the API server refused last, and its words.
+    pub trouble: Option<Trouble>,
+}
+
+/// The source of the migrations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceFact {
+    /// These ConfigMaps do not exist.
+    Missing {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// It is there, as far as the controller can see.
+    Found {
+        /// Changes whenever the content does: names and resource versions of ConfigMaps, or the image's reference.
+        revision: String,
+        /// A change wakes the controller. False for a ConfigMap without the label `sluice.dev/source`.
+        watched: bool,
+    },
+    /// Not looked at, because the spec does not say where it is.
+    Unknown,
+}
+
+/// A DatabaseMigration that must be Ready first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub state: DependencyState,
+}
+
+/// How a dependency stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DependencyState {
+    /// There is no such object.
+    Missing,
+    /// It waits, directly or through others, for the object that waits for it.
+    Circular,
+    /// It is not Ready at its present generation; the reason it gives.
+    NotReady(String),
+    /// It is Ready at its present generation.
+    Ready,
+}
+
+/// Another DatabaseMigration of the same database with a run that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// Its name.
+    pub name: String,
+    /// It has an active Job. Otherwise it has only said that it will.
+    pub running: bool,
+    /// It was created before the object in hand (by time, then by name).
+    pub older: bool,
+}
+
+/// A Job and its Pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// The Job's name.
+    pub job: String,
+    /// What it was created for.
+    pub digest: String,
+    /// Which attempt, counted from 1.
+    pub attempt: u32,
+    /// When it was created.
+    pub started: Timestamp,
+    /// It is being deleted; it stays until its Pod is gone.
+    pub deleting: bool,
+    /// What the Job controller says.
+    pub state: JobState,
+    /// What the kubelet says; `None` when there is no Pod.
+    pub pod: Option<RunPod>,
+}
+
+/// What the Job controller says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// It has not ended, or its Pod has not.
+    Active,
+    /// Every container ended with 0.
+    Complete {
+        /// When.
+        at: Timestamp,
+    },
+    /// It failed.
+    Failed {
+        /// When.
+        at: Timestamp,
+        /// `activeDeadlineSeconds` had passed.
+        deadline: bool,
+        /// The Job controller's words.
+        message: String,
+    },
+}
+
+impl JobState {
+    /// It has ended, and its Pod with it.
+    pub const fn ended(&self) -> bool {
+        !matches!(self, Self::Active)
+    }
+}
+
+/// What the kubelet says about a run's Pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunPod {
+    /// Its name, for messages.
+    pub name: String,
+    /// Why the scheduler finds no place for it.
+    pub unschedulable: Option<String>,
+    /// How far each stage is, in the order of [`Stage::ALL`].
+    pub stages: [StageState; 4],
+}
+
+impl RunPod {
+    /// How far one stage is.
+    pub const fn stage(&self, stage: Stage) -> &StageState {
+        &self.stages[stage as usize]
+    }
+}
+
+/// How far the container of a stage is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum StageState {
+    /// The kubelet has said nothing about it.
+    #[default]
+    Unknown,
+    /// It has not started.
+    Waiting {
+        /// The kubelet's reason, for instance `ImagePullBackOff`.
+        reason: String,
+        /// The kubelet's words.
+        message: String,
+    },
+    /// It runs.
+    Running,
+    /// It ended.
+    Terminated {
+        /// When.
+        at: Timestamp,
+        /// What it left; `None` when there is nothing that can be read.
+        outcome: Option<Box<Outcome>>,
+        /// The kubelet's words where there is no Outcome: `OOMKilled`, `Error (137)`.
+        why: String,
+    },
+}
+
+/// A step that the API server refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What could not be done and why, as a sentence.
+    pub message: String,
+}

@@ -1,0 +1,64 @@
+//! Facts for the unit tests of this room: a new object whose source is there.
+
+use super::facts::{Facts, JobState, Run, RunPod, SourceFact, StageState};
+use crate::{api::DatabaseMigrationStatus, validate::validate};
+
+/// A new object, seen for the first time.
+pub fn facts() -> Facts {
+    let object: crate::api::DatabaseMigration = serde_json::from_value(serde_json::json!({
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "DatabaseMigration",
+        "metadata": {"name": "records", "namespace": "medical"},
+        "spec": {
+            "database": {"secretRef": {"name": "records-db"}},
+            "migrations": {"configMaps": ["records-migrations"]},
+            "snapshot": {"dump": {"volumeClaim": "records-snapshots"}},
+        },
+    }))
+    .expect("a manifest");
+    Facts {
+        name: "records".into(),
+        namespace: "medical".into(),
+        uid: "0d1f".into(),
+        generation: 1,
+        deleting: false,
+        published: DatabaseMigrationStatus {
+            observed_generation: -1,
+            ..Default::default()
+        },
+        migration: validate(&object),
+        spec: "spec".into(),
+        retry: None,
+        source: SourceFact::Found {
+            revision: "records-migrations@7".into(),
+            watched: true,
+        },
+        dependencies: Vec::new(),
+        rivals: Vec::new(),
+        runs: Vec::new(),
+        gate: Vec::new(),
+        trouble: None,
+    }
+}
+
+/// A run that has just begun, with a Pod of which nothing is known.
+pub fn run() -> Run {
+    Run {
+        job: "records-0123abcd-a1".into(),
+        digest: "0123abcd".into(),
+        attempt: 1,
+        started: moment(0),
+        deleting: false,
+        state: JobState::Active,
+        pod: Some(RunPod {
+            name: "records-0123abcd-a1-x".into(),
+            unschedulable: None,
+            stages: <[StageState; 4]>::default(),
+        }),
+    }
+}
+
+/// A moment of the tests' own time.
+pub fn moment(second: i64) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(1_780_000_000 + second).expect("a moment")
+}

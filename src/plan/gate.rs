@@ -1,0 +1,71 @@
+//! The gate: what is published, and who is satisfied. PURE.
+//!
+//! A history only grows, so the question is whether what a workload requires is among what is applied and verified, never
+//! whether the newest migration is Ready. What is not known does not open anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{judge::Judgement, sections::reason_named, situation::Situation, step::Step};
+use crate::{
+    api::{ANNOTATION_REQUIRES, Reason, entry},
+    stage::outcome::Stage,
+};
+
+/// How many versions of one DatabaseMigration a gate holds.
+const LIMIT: usize = 200;
+
+/// Publishes what a run has just verified, before the status says Ready; and puts back what somebody took out of the gate.
+pub fn publish(situation: &Situation) -> Option<Step> {
+    let verified = just_verified(situation).or_else(|| settled(situation))?;
+    let facts = situation.facts;
+    let mut entries: Vec<String> = Vec::new();
+    for version in verified {
+        let entry = entry(&facts.name, version);
+        if !entries.contains(&entry) {
+            entries.push(entry);
+        }
+    }
+    if entries.iter().all(|entry| facts.gate.contains(entry)) {
+        return None;
+    }
+    // A set has no order; Prisma's names begin with the time.
+    let former: BTreeSet<&String> = facts.gate.iter().collect();
+    entries.extend(former.into_iter().rev().cloned());
+    let mut seen = BTreeSet::new();
+    entries.retain(|entry| seen.insert(entry.clone()));
+    entries.truncate(LIMIT);
+    Some(Step::PublishGate { entries })
+}
+
+/// The versions that the run in hand verified, newest first. It need not be the run that the facts ask for now.
+fn just_verified<'a>(situation: &'a Situation) -> Option<Vec<&'a String>> {
+    let in_hand = situation.in_hand.as_ref()?;
+    match &in_hand.judgement {
+        Judgement::Ended(ending) if ending.reason == Reason::Verified => {}
+        _ => return None,
+    }
+    let history = in_hand.outcome(Stage::Verify)?.history.as_ref()?;
+    Some(history.current.iter().chain(&history.applied).collect())
+}
+
+/// The versions that the last run verified, as the status remembers them.
+fn settled<'a>(situation: &'a Situation) -> Option<Vec<&'a String>> {
+    let published = &situation.facts.published;
+    let run = published.run.as_ref()?;
+    let verified = run.finished_at.is_some() && run.reason.as_deref().map(reason_named) == Some(Reason::Verified);
+    verified.then(|| published.applied.iter().map(|applied| &applied.name).collect())
+}
+
+/// What a Pod template requires: entries as the gate writes them.
+pub fn requirements(annotations: &BTreeMap<String, String>) -> Vec<String> {
+    annotations
+        .iter()
+        .filter_map(|(key, version)| Some(entry(key.strip_prefix(ANNOTATION_REQUIRES)?, version)))
+        .collect()
+}
+
+/// Everything that is required is there. A gated workload that requires nothing is a typing mistake and waits.
+pub fn is_satisfied(annotations: &BTreeMap<String, String>, satisfied: &BTreeSet<String>) -> bool {
+    let required = requirements(annotations);
+    !required.is_empty() && required.iter().all(|entry| satisfied.contains(entry))
+}

@@ -1,0 +1,398 @@
+//! How a run stands, from its Job and its Pod. PURE.
+//!
+//! The verdict is taken from the containers, as soon as the kubelet reports it; the Job follows a second or two later. What
+//! left no readable Outcome counts as lost, never as passed: the next attempt asks the database.
+
+use jiff::Timestamp;
+
+use super::facts::{JobState, Run, RunPod, StageState};
+use crate::{
+    api::{Class, Reason},
+    stage::outcome::{Outcome, Stage, Verdict},
+};
+
+/// How a run stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Judgement {
+    /// It goes on.
+    Going(Progress),
+    /// It is decided.
+    Ended(Ending),
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// The first stage that has not passed.
+    pub stage: Stage,
+    /// Since when it could have been working.
+    pub since: Timestamp,
+    /// What keeps the Pod from starting. The kubelet tries again by itself, so this uses up no attempt.
+    pub problem: Option<Problem>,
+    /// Nothing was copied or changed yet: the run may be thrown away for a newer one.
+    pub harmless: bool,
+}
+
+/// What keeps a Pod from starting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The reason that is shown.
+    pub reason: Reason,
+    /// The kubelet's or the scheduler's words.
+    pub message: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// `Verified`, or the reason of the failure.
+    pub reason: Reason,
+    /// The stage that decided.
+    pub stage: Stage,
+    /// For people.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Judges a run. `image` is the reference of the migrations' image, where the source is one.
+pub fn judge(run: &Run, image: Option<&str>) -> Judgement {
+    let mut since = run.started;
+    for stage in Stage::ALL {
+        match run.pod.as_ref().map(|pod| pod.stage(stage)) {
+            Some(StageState::Terminated {
+                at,
+                outcome: Some(outcome),
+                ..
+            }) if contradicts_itself(outcome, stage) => {
+                return Judgement::Ended(lost(
+                    run,
+                    stage,
+                    *at,
+                    "what it left contradicts itself; is its image another version of Sluice?",
+                ));
+            }
+            Some(StageState::Terminated {
+                at,
+                outcome: Some(outcome),
+                ..
+            }) => match outcome.verdict {
+                Verdict::Passed => since = *at,
+                Verdict::Failed => return Judgement::Ended(failed(outcome, *at)),
+                Verdict::NotReached => return undecided(run, stage, since, image),
+            },
+            Some(StageState::Terminated { at, outcome: None, why }) => {
+                return Judgement::Ended(lost(run, stage, *at, why));
+            }
+            _ => return undecided(run, stage, since, image),
+        }
+    }
+    let message = "every migration of the source is applied, and the schema is verified".to_owned();
+    Judgement::Ended(Ending {
+        reason: Reason::Verified,
+        stage: Stage::Verify,
+        message,
+        at: since,
+    })
+}
+
+/// Somebody else's words, or a pass for a reason that is none. Unknown is never a pass.
+fn contradicts_itself(outcome: &Outcome, stage: Stage) -> bool {
+    let success = outcome.reason.class() == Class::Success;
+    outcome.stage != stage
+        || match outcome.verdict {
+            Verdict::Passed => !success,
+            Verdict::Failed => success,
+            Verdict::NotReached => false,
+        }
+}
+
+fn failed(outcome: &Outcome, at: Timestamp) -> Ending {
+    Ending {
+        reason: outcome.reason,
+        stage: outcome.stage,
+        message: message_of(outcome),
+        at,
+    }
+}
+
+/// The stage's own sentence, and for a failed migration where to look.
+pub fn message_of(outcome: &Outcome) -> String {
+    let mut message = outcome.message.clone();
+    if let Some(failure) = &outcome.failure
+        && !(message.contains(&failure.file) && message.contains(&failure.sqlstate))
+    {
+        let code = if failure.sqlstate.is_empty() {
+            "without a SQLSTATE"
+        } else {
+            &failure.sqlstate
+        };
+        message = format!(
+            "{message} (migration {:?}, {} line {}, {code}: {}; statement: {})",
+            failure.migration, failure.file, failure.line, failure.message, failure.statement
+        );
+    }
+    if let Some(blocker) = outcome.blockers.first()
+        && !message.contains(&blocker.pid.to_string())
+    {
+        message = format!(
+            "{message} (held by process {}, application {:?}, role {:?}, {} for {} s)",
+            blocker.pid, blocker.application, blocker.user, blocker.state, blocker.age_seconds
+        );
+    }
+    message
+}
+
+/// No verdict at `stage` yet; once the Job has ended there will be none.
+fn undecided(run: &Run, stage: Stage, since: Timestamp, image: Option<&str>) -> Judgement {
+    match &run.state {
+        JobState::Active => Judgement::Going(Progress {
+            stage,
+            since,
+            problem: run.pod.as_ref().and_then(|pod| problem(pod, image)),
+            harmless: stage <= Stage::Snapshot && run.pod.as_ref().is_none_or(snapshot_has_not_started),
+        }),
+        JobState::Complete { at } => Judgement::Ended(lost(run, stage, *at, "its Pod is gone")),
+        JobState::Failed { at, message, .. } => Judgement::Ended(lost(run, stage, *at, message)),
+    }
+}
+
+fn snapshot_has_not_started(pod: &RunPod) -> bool {
+    matches!(pod.stage(Stage::Snapshot), StageState::Unknown | StageState::Waiting { .. })
+}
+
+fn lost(run: &Run, stage: Stage, at: Timestamp, why: &str) -> Ending {
+    let (job, name) = (&run.job, stage.name());
+    if matches!(run.state, JobState::Failed { deadline: true, .. }) {
+        let message = format!(
+            "the Job {job:?} did not end within spec.apply.deadline and was stopped in the stage {name}; what it had not committed is \
+             gone. If it needs longer, raise spec.apply.deadline"
+        );
+        return Ending {
+            reason: Reason::DeadlineExceeded,
+            stage,
+            message,
+            at,
+        };
+    }
+    let why = if why.is_empty() { "no reason given" } else { why };
+    let message =
+        format!("the Pod of the Job {job:?} ended in the stage {name} without a verdict ({why}); the next attempt asks the database");
+    Ending {
+        reason: Reason::RunLost,
+        stage,
+        message,
+        at,
+    }
+}
+
+/// The first thing that keeps the Pod from starting.
+fn problem(pod: &RunPod, image: Option<&str>) -> Option<Problem> {
+    if let Some(why) = &pod.unschedulable {
+        let message = format!("the Pod {:?} cannot be scheduled: {why}", pod.name);
+        return Some(Problem {
+            reason: Reason::Pending,
+            message,
+        });
+    }
+    Stage::ALL.into_iter().find_map(|stage| match pod.stage(stage) {
+        StageState::Waiting { reason, message } => waiting(stage, &pod.name, reason, message, image),
+        _ => None,
+    })
+}
+
+fn waiting(stage: Stage, pod: &str, reason: &str, message: &str, image: Option<&str>) -> Option<Problem> {
+    let names = |image: &str| message.contains(image.rsplit('/').next().unwrap_or(image));
+    let of_the_source = image.filter(|image| names(image));
+    // The kubelet wraps one error in another on each retry; only the innermost stays the same.
+    let message = message.rsplit("ErrImagePull: ").next().unwrap_or(message).trim();
+    let problem = |reason, message| Some(Problem { reason, message });
+    match reason {
+        "" | "ContainerCreating" | "PodInitializing" => None,
+        "CreateContainerConfigError" if message.to_lowercase().contains("secret") => problem(
+            Reason::SecretNotFound,
+            format!("{message}; create it, and the Pod {pod:?} goes on by itself"),
+        ),
+        _ if reason.contains("Image") || reason == "RegistryUnavailable" || reason.starts_with("Signature") => match of_the_source {
+            Some(image) => problem(
+                Reason::SourceNotFound,
+                format!("the image {image:?} of spec.migrations.image cannot be pulled: {message}"),
+            ),
+            None => problem(
+                Reason::StageFailed,
+                format!("the image of the stage {} cannot be pulled: {message}", stage.name()),
+            ),
+        },
+        _ => problem(
+            Reason::StageFailed,
+            format!(
+                "the container of the stage {} of the Pod {pod:?} cannot start: {message}",
+                stage.name()
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fixture::{moment, run};
+
+    fn ended(stage: Stage, verdict: Verdict, reason: Reason) -> StageState {
+        let outcome = Some(Box::new(Outcome::new(stage, verdict, reason, "a sentence")));
+        StageState::Terminated {
+            at: moment(stage as i64 + 1),
+            outcome,
+            why: String::new(),
+        }
+    }
+
+    fn passes() -> [StageState; 4] {
+        let pass = |stage, reason| ended(stage, Verdict::Passed, reason);
+        [
+            pass(Stage::Plan, Reason::PlanReady),
+            pass(Stage::Snapshot, Reason::SnapshotTaken),
+            pass(Stage::Migrate, Reason::Applied),
+            pass(Stage::Verify, Reason::Verified),
+        ]
+    }
+
+    fn judged(stages: [StageState; 4], state: JobState) -> Judgement {
+        let mut run = Run { state, ..run() };
+        run.pod.as_mut().expect("a pod").stages = stages;
+        judge(&run, None)
+    }
+
+    fn ending(judgement: Judgement) -> (Reason, Stage) {
+        match judgement {
+            Judgement::Ended(ending) => (ending.reason, ending.stage),
+            Judgement::Going(progress) => panic!("{progress:?}"),
+        }
+    }
+
+    #[test]
+    fn a_run_has_passed_when_verify_has_even_though_its_job_goes_on() {
+        assert_eq!(ending(judged(passes(), JobState::Active)), (Reason::Verified, Stage::Verify));
+    }
+
+    #[test]
+    fn the_earliest_failure_decides() {
+        let mut stages = passes();
+        stages[1] = ended(Stage::Snapshot, Verdict::Failed, Reason::NoSpace);
+        stages[2] = ended(Stage::Migrate, Verdict::NotReached, Reason::NoSpace);
+        stages[3] = ended(Stage::Verify, Verdict::NotReached, Reason::NoSpace);
+        assert_eq!(ending(judged(stages, JobState::Active)), (Reason::NoSpace, Stage::Snapshot));
+    }
+
+    #[test]
+    fn a_stage_that_left_nothing_is_lost_and_so_is_one_that_contradicts_itself() {
+        for state in [
+            StageState::Terminated {
+                at: moment(9),
+                outcome: None,
+                why: "OOMKilled".into(),
+            },
+            ended(Stage::Migrate, Verdict::Passed, Reason::Unknown),
+            ended(Stage::Migrate, Verdict::Passed, Reason::MigrationFailed),
+            ended(Stage::Migrate, Verdict::Failed, Reason::Applied),
+            ended(Stage::Verify, Verdict::Passed, Reason::Verified),
+        ] {
+            let mut stages = passes();
+            stages[2] = state.clone();
+            assert_eq!(
+                ending(judged(stages, JobState::Active)),
+                (Reason::RunLost, Stage::Migrate),
+                "{state:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_complete_without_a_pod_is_lost_and_not_passed() {
+        let run = Run {
+            pod: None,
+            state: JobState::Complete { at: moment(5) },
+            ..run()
+        };
+        assert_eq!(ending(judge(&run, None)), (Reason::RunLost, Stage::Plan));
+    }
+
+    #[test]
+    fn an_active_job_without_a_pod_is_waited_for() {
+        let run = Run { pod: None, ..run() };
+        assert!(matches!(
+            judge(&run, None),
+            Judgement::Going(Progress {
+                stage: Stage::Plan,
+                harmless: true,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn a_deadline_that_passed_is_told_from_a_loss() {
+        let failed = JobState::Failed {
+            at: moment(9),
+            deadline: true,
+            message: "Job was active longer than specified deadline".into(),
+        };
+        let mut stages = passes();
+        stages[2] = StageState::Running;
+        stages[3] = StageState::Running;
+        assert_eq!(ending(judged(stages, failed)), (Reason::DeadlineExceeded, Stage::Migrate));
+    }
+
+    #[test]
+    fn what_keeps_a_container_from_starting_has_a_reason_and_uses_up_no_attempt() {
+        let image = "registry.example/records:1";
+        for (kubelet, message, reason) in [
+            (
+                "CreateContainerConfigError",
+                "secret \"records-db\" not found",
+                Some(Reason::SecretNotFound),
+            ),
+            (
+                "CreateContainerConfigError",
+                "couldn't find key url in Secret medical/records-db",
+                Some(Reason::SecretNotFound),
+            ),
+            (
+                "CreateContainerConfigError",
+                "container has runAsNonRoot and image will run as root",
+                Some(Reason::StageFailed),
+            ),
+            (
+                "ErrImagePull",
+                "failed to pull image \"registry.example/records:1\": not found",
+                Some(Reason::SourceNotFound),
+            ),
+            (
+                "ImagePullBackOff",
+                "Back-off pulling image \"registry.example/sluice:1\"",
+                Some(Reason::StageFailed),
+            ),
+            ("ContainerCreating", "", None),
+            ("PodInitializing", "", None),
+        ] {
+            let mut run = run();
+            run.pod.as_mut().expect("a pod").stages[0] = StageState::Waiting {
+                reason: kubelet.into(),
+                message: message.into(),
+            };
+            let Judgement::Going(progress) = judge(&run, Some(image)) else {
+                panic!("{kubelet} {message} ended the run")
+            };
+            assert_eq!(progress.problem.map(|problem| problem.reason), reason, "{kubelet} {message}");
+        }
+    }
+
+    #[test]
+    fn the_kubelets_back_off_does_not_change_the_message() {
+        let cause = "failed to resolve \"registry.example/sluice:1\": not found";
+        let wrapped = format!("Back-off pulling image \"registry.example/sluice:1\": ErrImagePull: {cause}");
+        let first = waiting(Stage::Plan, "pod", "ErrImagePull", cause, None);
+        assert_eq!(first, waiting(Stage::Plan, "pod", "ImagePullBackOff", &wrapped, None));
+        assert!(first.is_some());
+    }
+}

@@ -1,0 +1,235 @@
+//! What the status remembers, with the run in hand folded in. PURE.
+//!
+//! The published status is the durable record of the last run that was concluded: a settled object needs no Job any more.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    facts::{Facts, Run, StageState},
+    judge::{Ending, Judgement, Progress, judge},
+    sections::Sections,
+};
+use crate::{
+    api::{AppliedMigration, DatabaseMigrationStatus, Finding, HistoryEntry, Reason, RunStatus, StageTiming},
+    stage::outcome::{Outcome, Stage, Verdict},
+    validate::Source,
+};
+
+/// A stage is reported once it has worked for three seconds, so that a small migration needs no status between the first and
+/// the last. Kubernetes counts in whole seconds: four of them are at least three.
+const REPORT_AFTER: SignedDuration = SignedDuration::from_secs(4);
+
+const APPLIED: usize = 20;
+const FINDINGS: usize = 20;
+const HISTORY: usize = 10;
+
+/// A run whose end is not in the status yet.
+#[derive(Clone, Debug)]
+pub struct InHand<'a> {
+    /// The Job and its Pod.
+    pub run: &'a Run,
+    /// How it stands.
+    pub judgement: Judgement,
+}
+
+impl<'a> InHand<'a> {
+    /// The newest run that is not concluded, if there is one.
+    pub fn of(facts: &'a Facts, wanted: Option<&str>) -> Option<Self> {
+        let published = facts.published.run.as_ref();
+        let named = |run: &Run| published.is_some_and(|status| status.job == run.job);
+        let concluded = |run: &Run| {
+            published.is_some_and(|status| status.job == run.job && status.finished_at.is_some())
+                || facts.published.history.iter().any(|entry| entry.job == run.job)
+        };
+        let run = facts
+            .runs
+            .iter()
+            .filter(|run| !concluded(run))
+            .max_by_key(|run| (run.started, named(run), Some(run.digest.as_str()) == wanted, run.attempt, &run.job))?;
+        Some(Self {
+            run,
+            judgement: judge(run, image(facts)),
+        })
+    }
+
+    /// The Outcome of a stage, when it is one to go by.
+    pub fn outcome(&self, stage: Stage) -> Option<&'a Outcome> {
+        match self.run.pod.as_ref()?.stage(stage) {
+            StageState::Terminated {
+                outcome: Some(outcome), ..
+            } if outcome.stage == stage => Some(outcome),
+            _ => None,
+        }
+    }
+
+    fn outcomes(&self) -> impl Iterator<Item = &'a Outcome> + use<'a> {
+        let run = self.run;
+        Stage::ALL
+            .into_iter()
+            .filter_map(move |stage| match run.pod.as_ref()?.stage(stage) {
+                StageState::Terminated {
+                    outcome: Some(outcome), ..
+                } if outcome.stage == stage => Some(&**outcome),
+                _ => None,
+            })
+    }
+}
+
+fn image(facts: &Facts) -> Option<&str> {
+    match facts.migration.as_ref().map(|migration| &migration.source) {
+        Ok(Source::Image { reference, .. }) => Some(reference),
+        _ => None,
+    }
+}
+
+/// The moment from which the current stage is reported.
+pub fn report_at(progress: &Progress) -> Timestamp {
+    progress.since.saturating_add(REPORT_AFTER).unwrap_or(Timestamp::MAX)
+}
+
+/// What is remembered, and about which digest.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The status without its conditions.
+    pub status: DatabaseMigrationStatus,
+    /// What is known about the sections.
+    pub sections: Sections,
+    /// The digest that `sections` speaks of.
+    pub digest: Option<String>,
+}
+
+impl Record {
+    /// The published status, with the run in hand folded in.
+    pub fn fold(facts: &Facts, in_hand: Option<&InHand>, now: Timestamp) -> Self {
+        let published = &facts.published;
+        let sections = Sections::published(&published.conditions);
+        // The conditions speak of the last run, unless something else was in its way since: then they no longer tell its end.
+        let spoken = published
+            .run
+            .as_ref()
+            .filter(|run| run.finished_at.is_none() || sections.tell_the_end_of(run));
+        let mut record = Self {
+            status: DatabaseMigrationStatus {
+                observed_generation: facts.generation,
+                conditions: Vec::new(),
+                ..published.clone()
+            },
+            digest: spoken.map(|run| run.digest.clone()),
+            sections: if spoken.is_some() { sections } else { Sections::unknown() },
+        };
+        let Some(in_hand) = in_hand else {
+            // A run that was only announced: whoever waits for something else must not look as if it ran.
+            record.status.run = record.status.run.filter(|run| run.finished_at.is_some());
+            return record;
+        };
+        let run = in_hand.run;
+        record.speak_of(&run.digest);
+        record.sections.clear();
+        if record.status.run.as_ref().is_none_or(|status| status.job != run.job) {
+            record.status.run = Some(begun(&run.job, &run.digest, run.attempt));
+        }
+        match &in_hand.judgement {
+            Judgement::Going(progress) if now >= report_at(progress) => record.fold_progress(in_hand, progress),
+            Judgement::Going(_) => {}
+            Judgement::Ended(ending) => record.fold_ending(in_hand, ending),
+        }
+        record
+    }
+
+    /// Forgets the sections if they speak of another digest.
+    pub fn speak_of(&mut self, digest: &str) {
+        if self.digest.as_deref() != Some(digest) {
+            self.sections = Sections::unknown();
+            self.digest = Some(digest.to_owned());
+        }
+    }
+
+    fn fold_progress(&mut self, in_hand: &InHand, progress: &Progress) {
+        self.fold_passed(in_hand);
+        if let Some(run) = &mut self.status.run {
+            run.stage = Some(progress.stage.name().to_owned());
+        }
+        match &progress.problem {
+            Some(problem) => self.sections.wait(problem),
+            None => self
+                .sections
+                .progress(progress.stage, &format!("the stage {} is at work", progress.stage.name())),
+        }
+    }
+
+    fn fold_ending(&mut self, in_hand: &InHand, ending: &Ending) {
+        self.fold_passed(in_hand);
+        let outcome = in_hand.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
+        if ending.reason != Reason::Verified {
+            self.sections.fail(ending, outcome);
+        }
+        let finished_at = Time(ending.at);
+        self.status.run = Some(RunStatus {
+            stage: Some(ending.stage.name().to_owned()),
+            finished_at: Some(finished_at.clone()),
+            reason: Some(ending.reason.name().to_owned()),
+            ..begun(&in_hand.run.job, &in_hand.run.digest, in_hand.run.attempt)
+        });
+        let stages = in_hand
+            .outcomes()
+            .filter(|outcome| outcome.verdict != Verdict::NotReached)
+            .map(|outcome| StageTiming {
+                stage: outcome.stage.name().to_owned(),
+                milliseconds: outcome.milliseconds,
+            })
+            .collect();
+        let entry = HistoryEntry {
+            job: in_hand.run.job.clone(),
+            reason: ending.reason.name().to_owned(),
+            finished_at,
+            stages,
+        };
+        self.status.history.insert(0, entry);
+        self.status.history.truncate(HISTORY);
+        self.status.findings = findings(in_hand);
+    }
+
+    /// What the stages that have ended found out about the database.
+    fn fold_passed(&mut self, in_hand: &InHand) {
+        for outcome in in_hand.outcomes() {
+            if outcome.verdict == Verdict::Passed {
+                self.sections.pass(outcome);
+            }
+            if let Some(snapshot) = &outcome.snapshot {
+                self.status.snapshot = Some(snapshot.clone());
+            }
+            if let Some(history) = &outcome.history {
+                self.status.current_version.clone_from(&history.current);
+                self.status.pending = Some(history.pending_count);
+                self.status.applied = history
+                    .applied
+                    .iter()
+                    .take(APPLIED)
+                    .map(|name| AppliedMigration { name: name.clone() })
+                    .collect();
+            }
+        }
+    }
+}
+
+/// A run of which nothing is known but that it begins.
+pub fn begun(job: &str, digest: &str, attempt: u32) -> RunStatus {
+    RunStatus {
+        job: job.to_owned(),
+        digest: digest.to_owned(),
+        attempt,
+        stage: Some(Stage::Plan.name().to_owned()),
+        finished_at: None,
+        reason: None,
+    }
+}
+
+/// Worst first, each once.
+fn findings(in_hand: &InHand) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = in_hand.outcomes().flat_map(|outcome| outcome.findings.iter().cloned()).collect();
+    findings.sort_by(|a, b| (a.severity, a).cmp(&(b.severity, b)));
+    findings.dedup();
+    findings.truncate(FINDINGS);
+    findings
+}

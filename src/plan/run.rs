@@ -1,0 +1,158 @@
+//! The sections `snapshot`, `apply` and `verify`, which one Job carries out: is it done, under way, or to be started? PURE.
+
+use std::time::Duration;
+
+use super::{
+    digest::job_name,
+    facts::SourceFact,
+    judge::{Judgement, Problem},
+    record::{begun, report_at},
+    retry,
+    sections::{Sections, reason_while},
+    situation::Situation,
+    step::{JobOrder, Step},
+    verdict::Verdict,
+};
+use crate::{
+    api::{Class, Reason, RunStatus},
+    stage::outcome::Stage,
+};
+
+/// The Job's own events wake this object; this is for one that was missed.
+const LOOK_AGAIN_SECONDS: u64 = 60;
+/// How often the revision of an unlabelled ConfigMap is looked at.
+const UNWATCHED_SECONDS: u64 = 300;
+/// A Job ends a second or two after its containers.
+const ENDING_SECONDS: u64 = 5;
+
+/// The run that the facts ask for has ended, and another one would change nothing.
+pub fn is_settled(situation: &Situation) -> Option<Verdict> {
+    let (run, reason) = situation.concluded()?;
+    if reason == Reason::Verified {
+        let message = match &situation.record.status.current_version {
+            Some(version) => format!("{version} is applied and verified"),
+            None => "the source has no migration; the schema is verified".to_owned(),
+        };
+        let watched = matches!(situation.facts.source, SourceFact::Found { watched: true, .. });
+        let verdict = Verdict::idle(Reason::Verified, message);
+        return Some(if watched { verdict } else { verdict.again_after(UNWATCHED_SECONDS) });
+    }
+    if reason.class() != Class::NeedsUser {
+        return None;
+    }
+    let message = situation.record.sections.failure().map_or("", |section| &section.message);
+    let remedy = "nothing runs again until the source, the spec or the annotation sluice.dev/retry changes";
+    Some(Verdict::stalled(reason, format!("{message} (run {}; {remedy})", run.job)))
+}
+
+/// The run that the facts ask for goes on.
+pub fn is_under_way(situation: &Situation) -> Option<Verdict> {
+    let in_hand = situation
+        .going()
+        .filter(|in_hand| Some(&in_hand.run.digest) == situation.wanted.as_ref())?;
+    let Judgement::Going(progress) = &in_hand.judgement else {
+        return None;
+    };
+    let run = situation.record.status.run.as_ref()?;
+    let due = report_at(progress).duration_since(situation.now);
+    let verdict = match &progress.problem {
+        Some(problem) if !due.is_positive() => waits_for_the_kubelet(run, problem),
+        _ => at_work(run, &situation.record.sections),
+    };
+    let soon = Duration::try_from(due).ok().filter(|due| !due.is_zero());
+    Some(Verdict {
+        requeue: soon.or(Some(Duration::from_secs(LOOK_AGAIN_SECONDS))),
+        ..verdict
+    })
+}
+
+fn waits_for_the_kubelet(run: &RunStatus, problem: &Problem) -> Verdict {
+    Verdict::reconciling(
+        problem.reason,
+        format!("the Job {:?} cannot start yet: {}", run.job, problem.message),
+    )
+}
+
+/// What is shown while a run goes on: the stage, or what the attempt before it failed with.
+fn at_work(run: &RunStatus, sections: &Sections) -> Verdict {
+    if let Some(failure) = sections.failure() {
+        let message = format!(
+            "attempt {} is under way (Job {:?}); before it: {}",
+            run.attempt, run.job, failure.message
+        );
+        return Verdict::reconciling(failure.reason, message);
+    }
+    let stage = Stage::ALL
+        .into_iter()
+        .find(|stage| run.stage.as_deref() == Some(stage.name()))
+        .unwrap_or(Stage::Plan);
+    let doing = match stage {
+        Stage::Plan => "compares the source with the database",
+        Stage::Snapshot => "takes the snapshot and reads it back",
+        Stage::Migrate => "runs what is pending",
+        Stage::Verify => "verifies the schema",
+    };
+    Verdict::reconciling(reason_while(stage), format!("the Job {:?} {doing}", run.job))
+}
+
+/// A run that was started for an older spec or source goes on. It is left to end, unless it cannot start and has not
+/// touched anything: then it would only be in the way of what may mend it.
+pub fn none_is_left_over(situation: &Situation) -> Option<Verdict> {
+    let in_hand = situation.going()?;
+    let Judgement::Going(progress) = &in_hand.judgement else {
+        return None;
+    };
+    let job = &in_hand.run.job;
+    let stuck = progress.problem.is_some() && progress.harmless;
+    let message = if stuck {
+        format!("the Job {job:?} was created for an older spec or source and cannot start: it makes way")
+    } else {
+        format!("the Job {job:?}, created for an older spec or source, must end first")
+    };
+    let step = (stuck && !in_hand.run.deleting).then(|| Step::DeleteJob { job: job.clone() });
+    Some(Verdict {
+        step,
+        ..Verdict::reconciling(Reason::Pending, message).again_after(LOOK_AGAIN_SECONDS)
+    })
+}
+
+/// The pause after a failed attempt is over.
+pub fn pause_is_over(situation: &Situation) -> Option<Verdict> {
+    let (run, reason) = situation.concluded()?;
+    let ended = run.finished_at.as_ref()?.0;
+    let left = retry::left(ended, run.attempt, &situation.facts.uid, situation.now)?;
+    let message = situation.record.sections.failure().map_or("", |section| &section.message);
+    let pause = retry::pause(run.attempt, &situation.facts.uid).as_secs();
+    let message = format!("{message} (attempt {} failed; the next one follows after {pause} s)", run.attempt);
+    Some(Verdict {
+        requeue: Some(left),
+        ..Verdict::reconciling(reason, message)
+    })
+}
+
+/// Starts the next attempt: announced in the status first, begun when every former Job of this object has ended.
+pub fn starts(situation: &Situation) -> Verdict {
+    let Some(digest) = &situation.wanted else {
+        return Verdict::reconciling(Reason::Pending, "the object was seen; nothing was done yet");
+    };
+    let attempt = situation.next_attempt(digest);
+    let job = job_name(&situation.facts.name, digest, attempt);
+    let run = begun(&job, digest, attempt);
+    let mut sections = situation.record.clone();
+    sections.speak_of(digest);
+    let verdict = Verdict {
+        begins: Some(run.clone()),
+        ..at_work(&run, &sections.sections)
+    };
+    if situation.occupied() {
+        return verdict.again_after(ENDING_SECONDS);
+    }
+    Verdict {
+        step: Some(Step::CreateJob(JobOrder {
+            job,
+            digest: digest.clone(),
+            attempt,
+        })),
+        ..verdict
+    }
+}

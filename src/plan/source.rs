@@ -1,0 +1,34 @@
+//! The section `migrations`: is the source there? PURE.
+
+use super::{facts::SourceFact, situation::Situation, verdict::Verdict};
+use crate::api::{ConditionType, Reason};
+
+/// A ConfigMap without the label `sluice.dev/source` wakes nobody when it appears.
+const LOOK_AGAIN_SECONDS: u64 = 10;
+
+/// Every ConfigMap of the source exists. An image is looked for by the kubelet.
+pub fn is_there(situation: &Situation) -> Option<Verdict> {
+    let names = match &situation.facts.source {
+        SourceFact::Found { .. } => return None,
+        SourceFact::Unknown => {
+            return Some(Verdict::reconciling(Reason::Pending, "the source was not looked at yet"));
+        }
+        SourceFact::Missing { names } => names,
+    };
+    let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    let (kind, verb, them) = if names.len() == 1 {
+        ("ConfigMap", "does", "it")
+    } else {
+        ("ConfigMaps", "do", "them")
+    };
+    let message = format!(
+        "the {kind} {} of spec.migrations.configMaps {verb} not exist in the namespace {:?}; create {them} and Sluice goes on by itself",
+        quoted.join(", "),
+        situation.facts.namespace,
+    );
+    Some(
+        Verdict::reconciling(Reason::SourceNotFound, message)
+            .decides(ConditionType::Planned, false)
+            .again_after(LOOK_AGAIN_SECONDS),
+    )
+}
