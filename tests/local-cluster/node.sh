@@ -21,11 +21,13 @@ start() {
   controllers
   start_kubelet
   service_network
+  KUBECONFIG=$run/admin.kubeconfig spawn volumes "$here/volumes" "$data/volumes"
   await 30 "the registry" crane catalog --insecure "$registry"
   tar -C "$bin" --mtime=@0 -cf "$run/pause.tar" pause
   image "$registry/pause:1" "$run/pause.tar" --entrypoint /pause >/dev/null
   await 60 "node node1 to be Ready" kubectl wait --for=condition=Ready node/node1 --timeout=0
   await 60 "the default service account" kubectl get serviceaccount default
+  await 30 "the storage class" kubectl get storageclass local
 }
 
 network() {

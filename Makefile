@@ -1,0 +1,98 @@
+# The only door: CI calls nothing but these targets. Longer logic is in scripts beside what it serves.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+
+cluster := tests/local-cluster/cluster
+with-cluster := tests/local-cluster/with-cluster
+# One way to call cargo everywhere, so that the second target finds what the first one built.
+cargo := cargo
+locked := --locked
+musl := x86_64-unknown-linux-musl
+cargo-deny := 0.20.2
+scripts = $(shell git grep -l -E '^\#!(/usr/bin/env bash|/bin/(ba)?sh)')
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: prerequisites
+prerequisites: ## install the Debian packages and Rust targets that are missing
+	@tests/local-cluster/prerequisites
+
+.PHONY: check
+check: prerequisites ## formatting, clippy with warnings as errors, documentation, shell scripts
+	$(cargo) fmt --check
+	$(cargo) clippy $(locked) --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(cargo) doc $(locked) --no-deps --document-private-items --lib
+	shellcheck -x $(scripts)
+
+.PHONY: test
+test: test-unit test-postgres chart test-cluster ## everything that is tested
+
+.PHONY: test-unit
+test-unit: prerequisites ## unit and contract tests: cargo only, no database, no cluster
+	$(cargo) test $(locked) --lib --bins --test contract
+
+.PHONY: test-postgres
+test-postgres: prerequisites ## stages, checks and locks against a PostgreSQL that the tests start themselves
+	$(cargo) test $(locked) --test postgres
+
+.PHONY: test-cluster
+test-cluster: ## each story on a real one-node Kubernetes, which is built and started when it is missing
+	$(with-cluster) $(cargo) test $(locked) --test cluster
+
+.PHONY: chart
+chart: prerequisites ## lint and render the chart; compare what is generated from it
+	@$(cluster) build helm
+	deploy/generate --check
+	PATH=$$($(cluster) bin):$$PATH charts/sluice/tests/render
+
+.PHONY: generate
+generate: prerequisites ## write crds/, the chart's copy of it and deploy/install.yaml
+	UPDATE=1 $(cargo) test $(locked) --test contract
+	@$(cluster) build helm
+	deploy/generate
+
+.PHONY: audit
+audit: ## licences, sources and banned crates of the dependencies; known advisories as a warning
+	@cargo deny --version 2>/dev/null | grep -q -F ' $(cargo-deny)' || cargo install --locked cargo-deny@$(cargo-deny)
+	cargo deny $(locked) check bans licenses sources
+	cargo deny $(locked) check advisories || echo 'warning: see the advisories above' >&2
+
+.PHONY: binary
+binary: prerequisites ## the static binary, target/x86_64-unknown-linux-musl/release/sluice
+	$(cargo) build $(locked) --release --target $(musl) --bin sluice
+
+.PHONY: image
+image: binary ## the layers of the images (make cluster-up pushes them)
+	deploy/images/images build
+
+.PHONY: bench
+bench: ## the benchmarks, each beside its floor, measured in the same run
+	$(with-cluster) tests/bench/run
+
+.PHONY: demo
+demo: ## the whole story in your terminal, on a cluster of its own (CONTEXT=name: on yours)
+	@tests/demo/run
+
+.PHONY: demo-down
+demo-down: ## remove everything that the demo made
+	@tests/demo/down
+
+.PHONY: try
+try: prerequisites ## the example without a cluster, on a PostgreSQL that it starts itself
+	@tests/try/run
+
+.PHONY: cluster-up
+cluster-up: ## build and start the local cluster, push the images, print how to use it
+	@$(with-cluster) $(cluster) env
+
+.PHONY: cluster-down
+cluster-down: ## stop the local cluster and remove every trace of it
+	@$(cluster) down
+
+.PHONY: clean
+clean: cluster-down ## remove what was built: target/ and ~/.cache/sluice
+	$(cargo) clean
+	rm -rf "$${SLUICE_CACHE:-$$HOME/.cache/sluice}"
