@@ -40,7 +40,7 @@ test-postgres: prerequisites ## stages, checks and locks against a PostgreSQL th
 
 .PHONY: test-cluster
 test-cluster: ## each story on a real one-node Kubernetes, which is built and started when it is missing
-	$(with-cluster) $(cargo) test $(locked) --test cluster
+	$(with-cluster) bash -euc 'tests/local-cluster/install; charts/sluice/tests/policies; $(cargo) test $(locked) --test cluster'
 
 .PHONY: chart
 chart: prerequisites ## lint and render the chart; compare what is generated from it

@@ -111,7 +111,8 @@ control_plane() {
 
 controllers() {
   spawn kube-controller-manager kube-controller-manager --kubeconfig="$run/admin.kubeconfig" --use-service-account-credentials \
-    --service-account-private-key-file="$run/pki/sa.key" --root-ca-file="$run/pki/ca.crt" --cert-dir="$run/pki" --leader-elect=false
+    --service-account-private-key-file="$run/pki/sa.key" --root-ca-file="$run/pki/ca.crt" --cert-dir="$run/pki" --leader-elect=false \
+    --flex-volume-plugin-dir="$data/volume-plugins"
   spawn kube-scheduler kube-scheduler --kubeconfig="$run/admin.kubeconfig" --cert-dir="$run/pki" --leader-elect=false
 }
 
