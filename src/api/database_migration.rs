@@ -1,6 +1,8 @@
 //! The kind `DatabaseMigration`: one database, its migrations, and what must hold around them.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -62,16 +64,23 @@ pub struct DatabaseMigrationSpec {
 /// The CustomResourceDefinition, with the status default that keeps GitOps tools from taking a new object for a finished one.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = DatabaseMigration::crd();
-    for version in &mut crd.spec.versions {
-        let status = version
-            .schema
-            .as_mut()
-            .and_then(|schema| schema.open_api_v3_schema.as_mut())
-            .and_then(|schema| schema.properties.as_mut())
-            .and_then(|properties| properties.get_mut("status"));
-        if let Some(status) = status {
+    let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    for schema in schemas {
+        drop_unsigned_formats(schema);
+        if let Some(status) = schema.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
             status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
         }
     }
     crd
+}
+
+/// The API server knows no unsigned formats and warns about each at every apply; the minimum of 0 says the same.
+fn drop_unsigned_formats(schema: &mut JSONSchemaProps) {
+    if schema.format.as_deref().is_some_and(|format| format.starts_with("uint")) {
+        schema.format = None;
+    }
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(drop_unsigned_formats);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        drop_unsigned_formats(items);
+    }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.image) != (has(self.configMaps) && size(self.configMaps) > 0)").message("spec.migrations needs exactly one source: either image or configMaps"))]
-#[x_kube(validation = Rule::new("!has(self.image) || self.image.contains('@sha256:') || !self.image.endsWith(':latest')").message("spec.migrations.image must not be the moving tag :latest: name a digest (@sha256:…) or a version"))]
+#[x_kube(validation = Rule::new("!has(self.image) || self.image.contains('@sha256:') || (self.image.matches(':[^/]+$') && !self.image.endsWith(':latest'))").message("spec.migrations.image must say which one: name a digest (@sha256:…) or a version, not :latest and not nothing"))]
 pub struct Migrations {
     /// How the folder is laid out and which ledger it keeps. Default: `Prisma`.
     #[serde(default)]

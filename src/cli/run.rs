@@ -1,14 +1,24 @@
-//! `sluice run`: every stage in one process, without a cluster. Prints what `status` would say.
+//! `sluice run`: every stage in one process, without a cluster. Prints what `status` would say, decided by the same plan.
 
 use std::process::ExitCode;
+
+use jiff::Timestamp;
 
 use super::{
     Usage,
     manifest::{Inputs, Output},
 };
-use crate::stage::{
-    self,
-    outcome::{Outcome, Stage, Verdict},
+use crate::{
+    api::{DatabaseMigration, DatabaseMigrationStatus, Finding, entry},
+    plan::{
+        facts::{Facts, JobState, Run, RunPod, SourceFact, StageState},
+        plan,
+    },
+    stage::{
+        self,
+        outcome::{Outcome, Stage, Verdict},
+    },
+    validate::validate,
 };
 
 /// Arguments of `sluice run`.
@@ -20,19 +30,79 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let output = args.inputs.output;
-    let (_object, context) = args.inputs.context()?;
-    let mut outcomes: Vec<Outcome> = Vec::new();
+    let (object, context) = args.inputs.context()?;
+    let started = Timestamp::now();
+    let mut outcomes: Vec<(Timestamp, Outcome)> = Vec::new();
     for stage in Stage::ALL {
-        let outcome = stage::run(stage, &context, &outcomes).await;
+        let before: Vec<Outcome> = outcomes.iter().map(|(_, outcome)| outcome.clone()).collect();
+        let outcome = stage::run(stage, &context, &before).await;
         if output == Output::Text {
             println!("{:<9} {:<18} {:>6} ms  {}", stage.name(), outcome.reason.name(), outcome.milliseconds, outcome.message);
         }
         let passed = outcome.verdict == Verdict::Passed;
-        outcomes.push(outcome);
+        outcomes.push((Timestamp::now(), outcome));
         if !passed {
             break;
         }
     }
-    let ready = outcomes.len() == Stage::ALL.len() && outcomes.iter().all(|outcome| outcome.verdict == Verdict::Passed);
+    let status = status(&object, started, &outcomes);
+    match output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&status).unwrap_or_default()),
+        Output::Text => print(&status),
+    }
+    let ready = status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the controller would write, had these Outcomes come from a Pod.
+fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp, Outcome)]) -> DatabaseMigrationStatus {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let verified = outcomes.iter().filter(|(_, outcome)| outcome.stage == Stage::Verify).filter_map(|(_, outcome)| outcome.history.as_ref());
+    let mut facts = Facts {
+        gate: verified.flat_map(|history| &history.applied).map(|version| entry(&name, version)).collect(),
+        namespace: object.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+        name,
+        uid: String::new(),
+        generation: object.metadata.generation.unwrap_or(1),
+        deleting: false,
+        published: DatabaseMigrationStatus::default(),
+        migration: validate(object),
+        spec: serde_json::to_string(&object.spec).unwrap_or_default(),
+        retry: None,
+        source: SourceFact::Found { revision: "the folder given with --source".to_owned(), watched: true },
+        dependencies: Vec::new(),
+        rivals: Vec::new(),
+        runs: Vec::new(),
+        trouble: None,
+    };
+    // What a cluster decides about other objects was decided by whoever started this.
+    if let Ok(migration) = &mut facts.migration {
+        migration.depends_on.clear();
+        migration.suspend = false;
+    }
+    facts.published = plan(&facts, started).status;
+    let Some(run) = facts.published.run.clone() else { return facts.published };
+    let ended = outcomes.last().map_or(started, |(at, _)| *at);
+    let stages = Stage::ALL.map(|stage| {
+        let found = outcomes.iter().find(|(_, outcome)| outcome.stage == stage);
+        found.map_or(StageState::Unknown, |(at, outcome)| StageState::Terminated { at: *at, outcome: Some(Box::new(outcome.clone())), why: String::new() })
+    });
+    let pod = Some(RunPod { name: run.job.clone(), unschedulable: None, stages });
+    let state = JobState::Complete { at: ended };
+    facts.runs = vec![Run { job: run.job, digest: run.digest, attempt: run.attempt, started, deleting: false, deadline: false, state, pod }];
+    plan(&facts, ended).status
+}
+
+fn print(status: &DatabaseMigrationStatus) {
+    println!();
+    for condition in &status.conditions {
+        println!("{:<13} {:<7} {:<20} {}", condition.type_, condition.status, condition.reason, condition.message);
+    }
+    for finding in &status.findings {
+        println!("{}", describe(finding));
+    }
+}
+
+fn describe(finding: &Finding) -> String {
+    format!("{:?} {} {}: {}; {}", finding.severity, finding.check, finding.object, finding.message, finding.remedy)
 }

@@ -1,1 +1,16 @@
-fn main(){}
+//! Stories on the local cluster: a real API server, scheduler, kubelet and containerd, the chart, and a real PostgreSQL.
+//!
+//! `make test-cluster` brings up the cluster, pushes the images and installs the chart, then runs these. Each story has a
+//! namespace and a database of its own. A story that disturbs the controller takes it for itself (`Cluster::alone`).
+
+#[path = "../postgres/server.rs"]
+mod server;
+mod story;
+
+mod exactly_once;
+mod failing;
+mod gate;
+mod happy_path;
+mod late;
+mod rights;
+mod snapshot;

@@ -20,7 +20,7 @@ use std::{
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, postgres::PgConnectOptions};
 
 /// Starts a server in a folder of its own, says where, and stops it at the end of the input.
-/// `$1` is the folder of the binaries, `$2` the port.
+/// `$1` is the folder of the binaries, `$2` the port, `$3` the addresses. Pods of the local cluster need a password.
 const KEEPER: &str = r#"
 set -eu
 home=$(mktemp -d -t sluice-postgres.XXXXXX)
@@ -31,13 +31,14 @@ fsync = off
 synchronous_commit = off
 full_page_writes = off
 max_connections = 200
-listen_addresses = '127.0.0.1'
+listen_addresses = '$3'
 port = $2
 unix_socket_directories = '$home/socket'
 log_min_messages = fatal
 END
 if "$1/initdb" -D "$home/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N >"$home/log" 2>&1 &&
   cat "$home/settings" >>"$home/data/postgresql.conf" &&
+  echo "host all all 10.0.0.0/8 scram-sha-256" >>"$home/data/pg_hba.conf" &&
   "$1/pg_ctl" -D "$home/data" -l "$home/log" -t 60 -w -s start >/dev/null 2>&1
 then
   echo "$home"
@@ -108,7 +109,7 @@ impl Server {
             .expect("a free port")
             .port();
         let mut command = unprivileged();
-        command.args(["sh", "-c", KEEPER, "keeper"]).arg(bin).arg(port.to_string());
+        command.args(["sh", "-c", KEEPER, "keeper"]).arg(bin).arg(port.to_string()).arg(addresses());
         // A process group of its own: Ctrl-C in the terminal must reach the test, not the keeper.
         let mut keeper = command
             .stdin(Stdio::piped())
@@ -181,6 +182,16 @@ fn binaries() -> PathBuf {
         .map(|entry| entry.path().join("bin"));
     let newest = installed.filter(|bin| bin.join("initdb").exists()).max_by_key(|bin| major(bin));
     newest.expect("PostgreSQL is installed: apt-get install postgresql, or set PG_BIN to the folder that holds initdb")
+}
+
+/// The host's side of the local cluster, too, where there is one: Pods reach the server there.
+pub const FROM_PODS: &str = "10.99.0.1";
+
+fn addresses() -> String {
+    match TcpListener::bind((FROM_PODS, 0)) {
+        Ok(_) => format!("127.0.0.1,{FROM_PODS}"),
+        Err(_) => "127.0.0.1".to_owned(),
+    }
 }
 
 /// The first number of `postgres (PostgreSQL) 15.18 (Debian …)`.
