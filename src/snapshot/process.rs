@@ -82,7 +82,7 @@ impl Drop for Group {
         let Some(leader) = self.0 else { return };
         // The tool itself dies by `kill_on_drop`; its workers only this way. The standard library cannot signal a group. Where there
         // is no shell there is a container, which ends them all when the stage ends.
-        let script = ["-c", "kill -KILL -- \"-$1\"", "sh", &leader.to_string()].map(ToOwned::to_owned);
+        let script = ["-c", "kill -KILL \"-$1\"", "sh", &leader.to_string()].map(ToOwned::to_owned);
         let mut kill = std::process::Command::new("sh");
         kill.args(script).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if let Err(error) = kill.status() {

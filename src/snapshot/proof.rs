@@ -80,12 +80,12 @@ pub(super) async fn digest(request: &Request<'_>, dump: &Path) -> Result<Content
     let (mut bytes, mut sha256, mut sums) = (0, String::new(), String::new());
     for path in files(dump).map_err(failed(dump.to_owned()))? {
         let (length, digest) = digest_file(&path).await.map_err(failed(path.clone()))?;
-        let name = path.strip_prefix(folder).unwrap_or(&path).display();
-        sums.push_str(&format!("{digest}  {name}\n"));
+        let name = path.strip_prefix(folder).unwrap_or(&path).as_os_str();
+        sums.extend([digest.as_str(), "  ", &name.to_string_lossy(), "\n"]);
         (bytes, sha256) = (bytes + length, digest);
     }
     if dump.is_dir() {
-        sha256 = hex(&Sha256::digest(&sums));
+        sha256 = format!("{:x}", Sha256::digest(&sums));
     }
     Ok(Contents { bytes, sha256, sums })
 }
@@ -96,7 +96,7 @@ async fn digest_file(path: &Path) -> io::Result<(u64, String)> {
     let (mut hasher, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 20]);
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok((bytes, hex(&hasher.finalize()))),
+            0 => return Ok((bytes, format!("{:x}", hasher.finalize()))),
             read => {
                 hasher.update(&buffer[..read]);
                 bytes += read as u64;
@@ -114,10 +114,6 @@ fn files(dump: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = fs::read_dir(dump)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
     files.sort();
     Ok(files)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

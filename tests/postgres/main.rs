@@ -3,3 +3,4 @@
 //! The binaries come from `/usr/lib/postgresql/*/bin`, the newest wins; `PG_BIN=/path/to/bin cargo test --test postgres` takes another version.
 
 mod server;
+mod snapshot;
