@@ -1,0 +1,47 @@
+# shellcheck shell=bash disable=SC2154
+# Part of the demo: which cluster, and what a person would look at when a step fails.
+
+# choose_cluster: the cluster of CONTEXT, or our own. Never the caller's current context.
+choose_cluster() {
+  if [ -n "${CONTEXT:-}" ]; then
+    local name missing=()
+    for name in SLUICE_IMAGE SLUICE_STAGE_IMAGE POSTGRES_IMAGE APP_IMAGE; do
+      [[ "${!name:-}" == *:*@sha256:* ]] || missing+=("$name")
+    done
+    if [ ${#missing[@]} -gt 0 ]; then
+      echo "demo: with CONTEXT, push the images where the cluster '$CONTEXT' pulls from (deploy/Dockerfile) and name them" \
+        "as repository:tag@sha256:… in ${missing[*]}" >&2
+      exit 2
+    fi
+    mkdir -p "$top/target/demo"
+    kubectl config view --minify --flatten --context="$CONTEXT" >"$top/target/demo/kubeconfig"
+    export KUBECONFIG=$top/target/demo/kubeconfig
+  elif [ -z "${SLUICE_DEMO_READY:-}" ]; then
+    SLUICE_DEMO_READY=yes exec "$top/tests/local-cluster/with-cluster" "$0" "$@"
+  fi
+}
+
+# diagnose: runs when a step failed.
+diagnose() {
+  trap - ERR
+  printf '\ndemo: this step failed. What one would look at next:\n' >&2
+  {
+    printf '\n$ kubectl -n medical get dbm,jobs,pods,deployments\n'; kubectl -n medical get dbm,jobs,pods,deployments -o wide
+    printf '\n$ kubectl -n medical describe dbm records\n'; kubectl -n medical describe dbm records
+    printf '\n$ kubectl -n medical get events\n'; kubectl -n medical get events --sort-by=.lastTimestamp | tail -n 20
+    printf '\nThe logs of the stages:\n'
+    kubectl -n medical logs --selector app.kubernetes.io/managed-by=sluice --all-containers --prefix --tail 20
+    printf '\nThe log of the controller:\n'
+    kubectl -n sluice-system logs --selector app.kubernetes.io/name=sluice --prefix --tail 20
+  } >&2 2>&1 || true
+  exit 1
+}
+
+look_around() {
+  title "Look around"
+  if [ -n "${CONTEXT:-}" ]; then
+    printf '    kubectl --context %s -n medical describe dbm records\n    CONTEXT=%s make demo-down\n' "$CONTEXT" "$CONTEXT"
+  else
+    printf '    eval "$(tests/local-cluster/cluster env)"\n    kubectl -n medical describe dbm records\n    make demo-down\n'
+  fi
+}
