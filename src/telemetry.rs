@@ -1,1 +1,158 @@
-//! Logging, and the name of every metric and span.
+//! Logs and metrics. Every metric is declared here and nowhere else, and their names are an interface.
+//!
+//! Few, prefixed `sluice_`, with labels of which there is a finite number: never the name of an object.
+
+use std::{
+    fmt,
+    io::IsTerminal,
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+use tracing_subscriber::{EnvFilter, fmt::Subscriber};
+
+type Labels<const N: usize> = [(&'static str, &'static str); N];
+
+/// Counts the DatabaseMigrations that are `ready`, `reconciling`, `stalled` and `waiting`, at the moment of the scrape.
+pub type Census = Box<dyn Fn() -> [(&'static str, i64); 4] + Send + Sync>;
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    reconciles: Family<Labels<1>, Counter>,
+    seconds: Histogram,
+    errors: Family<Labels<2>, Counter>,
+    writes: Family<Labels<1>, Counter>,
+    released: Family<Labels<1>, Counter>,
+    leader: Gauge,
+    migrations: Family<Labels<1>, Gauge>,
+    census: RwLock<Option<Census>>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("sluice"),
+            reconciles: Family::default(),
+            seconds: Histogram::new(exponential_buckets(0.002, 2.0, 12)),
+            errors: Family::default(),
+            writes: Family::default(),
+            released: Family::default(),
+            leader: Gauge::default(),
+            migrations: Family::default(),
+            census: RwLock::default(),
+        };
+        let Self { registry, reconciles, seconds, errors, writes, released, leader, migrations, census: _ } = &mut metrics;
+        registry.register("reconciles", "Looks at one DatabaseMigration, by how they ended", reconciles.clone());
+        registry.register("reconcile_seconds", "How long one look took", seconds.clone());
+        registry.register("errors", "Looks that could not be ended, by stage and class", errors.clone());
+        registry.register("writes", "Writes to the API server, by kind", writes.clone());
+        registry.register("released", "Workloads let go because what they require is applied", released.clone());
+        registry.register("leader", "1 where this replica holds the lease", leader.clone());
+        registry.register("migrations", "DatabaseMigrations by state, seen by the leader", migrations.clone());
+        metrics
+    }
+}
+
+impl Metrics {
+    /// A reconcile ended well.
+    pub fn reconciled(&self, took: Duration) {
+        self.reconciles.get_or_create(&[("result", "ok")]).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// A reconcile did not end well.
+    pub fn failed(&self, stage: &'static str, class: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&[("result", "error")]).inc();
+        self.errors.get_or_create(&[("stage", stage), ("class", class)]).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+
+    /// Something was written: `status`, `event`, `job`, `gate` or `delete`.
+    pub fn wrote(&self, kind: &'static str) {
+        self.writes.get_or_create(&[("kind", kind)]).inc();
+    }
+
+    /// A `deployment` was un-paused or a `pod` was let go.
+    pub fn released(&self, kind: &'static str) {
+        self.released.get_or_create(&[("kind", kind)]).inc();
+    }
+
+    /// This replica holds the lease, and counts like this; or it does not.
+    pub fn leads(&self, census: Option<Census>) {
+        self.leader.set(i64::from(census.is_some()));
+        *self.census.write().unwrap_or_else(PoisonError::into_inner) = census;
+    }
+
+    /// The text format of OpenMetrics.
+    pub fn text(&self) -> String {
+        match &*self.census.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(census) => census().into_iter().for_each(|(state, count)| {
+                self.migrations.get_or_create(&[("state", state)]).set(count);
+            }),
+            None => self.migrations.clear(),
+        }
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a String takes every text");
+        text
+    }
+}
+
+/// Starts logging to standard error: JSON lines where nobody looks at a terminal. `RUST_LOG` says how much.
+pub fn start_logging() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,kube_runtime=warn,kube_lease_manager=warn"));
+    let subscriber: tracing_subscriber::fmt::SubscriberBuilder<_, _, _, _> =
+        Subscriber::builder().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second call finds a subscriber in place, which is just as well.
+    let _ = if std::io::stderr().is_terminal() {
+        subscriber.try_init()
+    } else {
+        subscriber.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_the_metrics_are_an_interface() {
+        let metrics = Metrics::default();
+        metrics.reconciled(Duration::from_millis(3));
+        metrics.failed("act", "transient", Duration::from_millis(3));
+        metrics.wrote("status");
+        metrics.released("pod");
+        metrics.leads(Some(Box::new(|| [("ready", 3), ("reconciling", 1), ("stalled", 0), ("waiting", 0)])));
+        let text = metrics.text();
+        for line in [
+            "sluice_reconciles_total{result=\"ok\"} 1",
+            "sluice_reconciles_total{result=\"error\"} 1",
+            "sluice_errors_total{stage=\"act\",class=\"transient\"} 1",
+            "sluice_writes_total{kind=\"status\"} 1",
+            "sluice_released_total{kind=\"pod\"} 1",
+            "sluice_reconcile_seconds_count 2",
+            "sluice_leader 1",
+            "sluice_migrations{state=\"ready\"} 3",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line:?} is missing in\n{text}");
+        }
+        metrics.leads(None);
+        assert!(!metrics.text().contains("state=\"ready\""), "a follower counts nothing");
+    }
+}

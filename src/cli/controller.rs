@@ -1,11 +1,100 @@
-//! `sluice controller`: being written.
+//! `sluice controller`: what runs in the cluster.
 
-use std::process::ExitCode;
+use std::{net::SocketAddr, pin::pin, process::ExitCode, sync::Arc};
 
-/// Arguments of `sluice controller`.
+use futures::FutureExt;
+use kube::Client;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
+use tracing::{error, info};
+
+use crate::{
+    build::Images,
+    controller::{Controllers, Identity, error::chain},
+    serve::{self, Health},
+    telemetry::{self, Metrics},
+};
+
+/// Watch DatabaseMigrations and run what they ask for.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+pub struct Args {
+    /// The image of the stages plan, migrate and verify: this one.
+    #[arg(long, value_name = "REF")]
+    image: String,
 
-pub(super) async fn run(_args: Args) -> ExitCode {
-    ExitCode::FAILURE
+    /// The image of the stage snapshot, which has the PostgreSQL client tools.
+    #[arg(long, value_name = "REF")]
+    stage_image: String,
+
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
+    address: SocketAddr,
+
+    /// A namespace to look after; may be given several times. Default: all of them.
+    #[arg(long, value_name = "NS")]
+    namespace: Vec<String>,
+
+    /// How many objects are looked at in parallel.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    max_concurrent: u16,
+
+    /// This Pod's name, by which it holds the lease.
+    #[arg(long, env = "POD_NAME", hide = true)]
+    pod_name: Option<String>,
+
+    /// This Pod's namespace, where the lease is. Without it there is no lease.
+    #[arg(long, env = "POD_NAMESPACE", hide = true)]
+    pod_namespace: Option<String>,
+}
+
+/// Runs until it is told to stop: the first signal lets what has begun end, the second does not.
+pub async fn run(args: Args) -> ExitCode {
+    telemetry::start_logging();
+    match work(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            error!(problem, "the controller cannot start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn work(args: Args) -> Result<(), String> {
+    let listener = serve::listen(args.address).await.map_err(|error| chain(&error))?;
+    let client = Client::try_default().await.map_err(|error| chain(&error))?;
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(interrupt), Ok(terminate)) = (&mut interrupt, &mut terminate) else { return Err("cannot listen for signals".to_owned()) };
+
+    let (metrics, health) = (Arc::<Metrics>::default(), Arc::<Health>::default());
+    let pages = tokio::spawn(serve::serve(listener, Arc::clone(&health), Arc::clone(&metrics)));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let controllers = controllers(args, client, metrics, health);
+    let mut running = pin!(controllers.run(stopped.map(|_| ()).boxed().shared()));
+
+    let mut told = async || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    tokio::select! {
+        () = &mut running => {}
+        () = told() => info!("stopping: what has begun ends first; a second signal does not wait for it"),
+    }
+    drop(stop);
+    tokio::select! {
+        () = &mut running => info!("stopped"),
+        () = told() => return Err("stopped by a second signal".to_owned()),
+    }
+    pages.abort();
+    Ok(())
+}
+
+fn controllers(args: Args, client: Client, metrics: Arc<Metrics>, health: Arc<Health>) -> Controllers {
+    let identity = args.pod_name.zip(args.pod_namespace).map(|(pod, namespace)| Identity { pod, namespace });
+    let scopes = if args.namespace.is_empty() { vec![None] } else { args.namespace.into_iter().map(Some).collect() };
+    let images = Images { sluice: args.image, snapshot: args.stage_image };
+    Controllers { client, images, scopes, concurrency: args.max_concurrent, identity, metrics, health }
 }

@@ -1,22 +1,15 @@
-//! `sluice crds`: prints the CustomResourceDefinitions, for `kubectl apply` and for `crds/`.
+//! `sluice crds`: the CustomResourceDefinitions as YAML. The same text is in `crds/`, and a test compares the two.
 
 use std::process::ExitCode;
 
-use crate::api::{database_migration_crd, migration_gate_crd};
+use crate::build::crd_files;
 
-/// Arguments of `sluice crds`.
+/// Print the CustomResourceDefinitions.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+pub struct Args {}
 
-pub(super) fn run(_args: &Args) -> ExitCode {
-    for crd in [database_migration_crd(), migration_gate_crd()] {
-        match serde_saphyr::to_string(&crd) {
-            Ok(text) => println!("---\n{}", text.trim_end()),
-            Err(error) => {
-                eprintln!("sluice: cannot print a CustomResourceDefinition: {error}");
-                return ExitCode::FAILURE;
-            }
-        }
-    }
+/// Prints them all.
+pub fn run(_: &Args) -> ExitCode {
+    crd_files().iter().for_each(|(_, text)| print!("{text}"));
     ExitCode::SUCCESS
 }

@@ -1,1 +1,121 @@
-//! The controller: observe, validate, plan, act, report.
+//! Watches, and for each wake-up one [`reconcile`]: observe → validate → plan → act or report. A wake-up carries no reason;
+//! every reconcile starts at the top and writes at most one thing.
+//!
+//! `observe` reads and never decides, `plan` decides and never reads, `act` and `report` are the only writers.
+
+mod act;
+pub mod error;
+mod failures;
+mod leader;
+pub mod neighbours;
+mod observe;
+mod report;
+mod rollout;
+mod runs;
+mod watch;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::{Client, runtime::controller::Action};
+use tracing::{Span, debug, field::Empty, instrument};
+
+use crate::{
+    build::Images,
+    plan::{Plan, facts::Facts, plan},
+    telemetry::Metrics,
+};
+use error::ReconcileError;
+use failures::Failures;
+use neighbours::Index;
+
+pub use leader::{Controllers, Identity, Stop};
+pub use watch::Scope;
+
+/// What every reconcile knows.
+pub struct Context {
+    client: Client,
+    images: Images,
+    clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    instance: String,
+    index: Index,
+    failures: Failures,
+    metrics: Arc<Metrics>,
+}
+
+impl Context {
+    /// For one process. `instance` names it in Events.
+    pub fn new(client: Client, images: Images, instance: String, metrics: Arc<Metrics>) -> Self {
+        let clock = Box::new(Timestamp::now);
+        Self { client, images, clock, instance, index: Index::default(), failures: Failures::default(), metrics }
+    }
+
+    /// With another clock: a test plays minutes in a moment.
+    #[must_use]
+    pub fn with_clock(self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self { clock: Box::new(clock), ..self }
+    }
+
+    /// With caches that say who is worth looking at.
+    #[must_use]
+    pub fn with_index(self, index: Index) -> Self {
+        Self { index, ..self }
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+}
+
+/// Brings one DatabaseMigration one step further.
+#[instrument(skip_all, fields(namespace, name, uid = Empty, generation = Empty, step = Empty, reason = Empty))]
+pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Action, ReconcileError> {
+    Span::current().record("namespace", namespace).record("name", name);
+    let observed = observe::observe(context, namespace, name).await;
+    let Some(observed) = observed.map_err(|source| ReconcileError::Observe { source: Box::new(source) })? else {
+        return Ok(Action::await_change());
+    };
+    let facts = &observed.facts;
+    let plan = plan(facts, context.now());
+    record(facts, &plan);
+
+    // The status first: a new spec turns Ready off, and a run is announced, before anything else happens.
+    if plan.speaks(facts) {
+        if let Some(announcement) = &plan.event {
+            report::announce(context, facts, announcement).await;
+            context.metrics.wrote("event");
+        }
+        let reported = report::report(context, facts, &plan.status).await;
+        reported.map_err(|source| ReconcileError::Report { source: Box::new(source) })?;
+        context.metrics.wrote("status");
+        return Ok(next(plan.step.is_some().then_some(Duration::ZERO).or(plan.requeue)));
+    }
+    let Some(step) = &plan.step else {
+        context.failures.forget(&facts.uid);
+        return Ok(next(plan.requeue));
+    };
+    let acted = act::act(context, &observed, step).await;
+    acted.map_err(|source| ReconcileError::Act { source: Box::new(source) })?;
+    context.metrics.wrote(step.name());
+    context.failures.forget(&facts.uid);
+    Ok(next(Some(Duration::ZERO)))
+}
+
+/// After a reconcile that could not be ended: again, less and less often. A refusal is remembered, and shown in the status.
+pub fn retry(context: &Context, uid: &str, error: &ReconcileError) -> Action {
+    Action::requeue(error::pause(context.failures.count(uid, error)))
+}
+
+fn next(after: Option<Duration>) -> Action {
+    after.map_or_else(Action::await_change, Action::requeue)
+}
+
+fn record(facts: &Facts, plan: &Plan) {
+    let span = Span::current();
+    let ready = plan.status.conditions.first().map_or("", |ready| ready.reason.as_str());
+    span.record("uid", &facts.uid).record("generation", facts.generation).record("reason", ready);
+    if let Some(step) = &plan.step {
+        span.record("step", step.name());
+    }
+    debug!(?plan, "planned");
+}

@@ -112,6 +112,8 @@ pub struct Run {
     pub deleting: bool,
     /// What the Job controller says.
     pub state: JobState,
+    /// `activeDeadlineSeconds` had passed, and the Job controller stops or stopped it.
+    pub deadline: bool,
     /// What the kubelet says; `None` when there is no Pod.
     pub pod: Option<RunPod>,
 }
@@ -130,8 +132,6 @@ pub enum JobState {
     Failed {
         /// When.
         at: Timestamp,
-        /// `activeDeadlineSeconds` had passed.
-        deadline: bool,
         /// The Job controller's words.
         message: String,
     },

@@ -50,6 +50,7 @@ pub fn run() -> Run {
         started: moment(0),
         deleting: false,
         state: JobState::Active,
+        deadline: false,
         pod: Some(RunPod {
             name: "records-0123abcd-a1-x".into(),
             unschedulable: None,

@@ -153,7 +153,7 @@ fn undecided(run: &Run, stage: Stage, since: Timestamp, image: Option<&str>) -> 
             harmless: stage <= Stage::Snapshot && run.pod.as_ref().is_none_or(snapshot_has_not_started),
         }),
         JobState::Complete { at } => Judgement::Ended(lost(run, stage, *at, "its Pod is gone")),
-        JobState::Failed { at, message, .. } => Judgement::Ended(lost(run, stage, *at, message)),
+        JobState::Failed { at, message } => Judgement::Ended(lost(run, stage, *at, message)),
     }
 }
 
@@ -163,7 +163,7 @@ fn snapshot_has_not_started(pod: &RunPod) -> bool {
 
 fn lost(run: &Run, stage: Stage, at: Timestamp, why: &str) -> Ending {
     let (job, name) = (&run.job, stage.name());
-    if matches!(run.state, JobState::Failed { deadline: true, .. }) {
+    if run.deadline {
         let message = format!(
             "the Job {job:?} did not end within spec.apply.deadline and was stopped in the stage {name}; what it had not committed is \
              gone. If it needs longer, raise spec.apply.deadline"
@@ -332,15 +332,13 @@ mod tests {
 
     #[test]
     fn a_deadline_that_passed_is_told_from_a_loss() {
-        let failed = JobState::Failed {
-            at: moment(9),
-            deadline: true,
-            message: "Job was active longer than specified deadline".into(),
-        };
+        let failed = JobState::Failed { at: moment(9), message: "Job was active longer than specified deadline".into() };
+        let mut run = Run { state: failed, deadline: true, ..run() };
         let mut stages = passes();
         stages[2] = StageState::Running;
         stages[3] = StageState::Running;
-        assert_eq!(ending(judged(stages, failed)), (Reason::DeadlineExceeded, Stage::Migrate));
+        run.pod.as_mut().expect("a pod").stages = stages;
+        assert_eq!(ending(judge(&run, None)), (Reason::DeadlineExceeded, Stage::Migrate));
     }
 
     #[test]

@@ -29,6 +29,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::api::DatabaseMigrationStatus;
+pub use sections::reason_named;
+
 use events::Announcement;
 use facts::Facts;
 use situation::Situation;

@@ -1,0 +1,169 @@
+//! The Pod of one attempt: one container for each stage, all started at once. PURE.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, ConfigMapProjection, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ImageVolumeSource,
+        PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements,
+        SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount, VolumeProjection,
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+};
+use serde_json::json;
+
+use crate::{
+    api::{DatabaseMigration, GROUP, VERSION},
+    plan::step::JobOrder,
+    stage::outcome::Stage,
+    validate::{SnapshotPolicy, Source, ValidatedMigration},
+};
+
+/// Which images the stages run from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    /// `plan`, `migrate` and `verify`: the binary and nothing else.
+    pub sluice: String,
+    /// `snapshot`: the binary and PostgreSQL's client tools.
+    pub snapshot: String,
+}
+
+/// The user of every image.
+const USER: i64 = 65532;
+/// The stages roll back and report when they are told to stop; this is how long they may take.
+const GRACE_SECONDS: i64 = 15;
+
+const RUN: &str = "run";
+const SCRATCH: &str = "tmp";
+const SOURCE: &str = "source";
+const SNAPSHOTS: &str = "snapshots";
+
+/// The template of the Job.
+pub fn pod(
+    object: &DatabaseMigration,
+    migration: &ValidatedMigration,
+    order: &JobOrder,
+    images: &Images,
+    labels: BTreeMap<String, String>,
+) -> PodTemplateSpec {
+    let environment = environment(object, migration, order);
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            // A cluster autoscaler that moves the Pod would only make the attempt begin again.
+            annotations: Some([("cluster-autoscaler.kubernetes.io/safe-to-evict".to_owned(), "false".to_owned())].into()),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            restart_policy: Some("Never".to_owned()),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            termination_grace_period_seconds: Some(GRACE_SECONDS),
+            security_context: Some(PodSecurityContext {
+                run_as_non_root: Some(true),
+                run_as_user: Some(USER),
+                run_as_group: Some(USER),
+                fs_group: Some(USER),
+                // A large snapshot volume is not walked through at each start.
+                fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+                seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
+                ..PodSecurityContext::default()
+            }),
+            containers: Stage::ALL.iter().map(|stage| container(*stage, migration, images, &environment)).collect(),
+            volumes: Some(volumes(migration)),
+            ..PodSpec::default()
+        }),
+    }
+}
+
+fn container(stage: Stage, migration: &ValidatedMigration, images: &Images, environment: &[EnvVar]) -> Container {
+    let snapshot = stage == Stage::Snapshot;
+    Container {
+        name: stage.name().to_owned(),
+        image: Some(if snapshot { &images.snapshot } else { &images.sluice }.clone()),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        command: Some(vec!["/sluice".to_owned()]),
+        args: Some(vec!["stage".to_owned(), stage.name().to_owned()]),
+        env: Some(environment.to_vec()),
+        // Only what a stage writes itself is an Outcome: the last lines of a log must not look like one.
+        termination_message_policy: Some("File".to_owned()),
+        resources: Some(ResourceRequirements {
+            requests: Some(quantities(&[("cpu", "10m"), ("memory", "32Mi")])),
+            // pg_dump takes what the schema needs.
+            limits: (!snapshot).then(|| quantities(&[("memory", "256Mi")])),
+            ..ResourceRequirements::default()
+        }),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+            ..SecurityContext::default()
+        }),
+        volume_mounts: Some(mounts(stage, migration)),
+        ..Container::default()
+    }
+}
+
+fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order: &JobOrder) -> Vec<EnvVar> {
+    let spec = json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"),
+        "kind": "DatabaseMigration",
+        "metadata": {"name": migration.name, "namespace": migration.namespace},
+        "spec": object.spec,
+    });
+    let (name, key) = migration.secret.clone();
+    let url = EnvVarSource { secret_key_ref: Some(SecretKeySelector { name, key, optional: None }), ..EnvVarSource::default() };
+    let plain = |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), value_from: None };
+    vec![
+        EnvVar { name: "DATABASE_URL".to_owned(), value: None, value_from: Some(url) },
+        // Kubernetes expands $(NAME) in values; `$$` is its way to write a dollar sign.
+        plain("SLUICE_SPEC", spec.to_string().replace('$', "$$")),
+        plain("SLUICE_ATTEMPT", order.attempt.to_string()),
+    ]
+}
+
+fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned()))).collect()
+}
+
+fn volumes(migration: &ValidatedMigration) -> Vec<Volume> {
+    let empty = |name: &str| Volume { name: name.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() };
+    let mut volumes = vec![empty(RUN), empty(SCRATCH), source(&migration.source)];
+    if let SnapshotPolicy::Dump { claim, .. } = &migration.snapshot {
+        let claim = PersistentVolumeClaimVolumeSource { claim_name: claim.clone(), read_only: None };
+        volumes.push(Volume { name: SNAPSHOTS.to_owned(), persistent_volume_claim: Some(claim), ..Volume::default() });
+    }
+    volumes
+}
+
+fn source(source: &Source) -> Volume {
+    let mut volume = Volume { name: SOURCE.to_owned(), ..Volume::default() };
+    match source {
+        Source::ConfigMaps(names) => {
+            let projection = |name: &String| VolumeProjection {
+                config_map: Some(ConfigMapProjection { name: name.clone(), ..ConfigMapProjection::default() }),
+                ..VolumeProjection::default()
+            };
+            let sources = names.iter().map(projection).collect();
+            volume.projected = Some(ProjectedVolumeSource { sources: Some(sources), ..ProjectedVolumeSource::default() });
+        }
+        Source::Image { reference, .. } => {
+            let pull_policy = Some("IfNotPresent".to_owned());
+            volume.image = Some(ImageVolumeSource { reference: Some(reference.clone()), pull_policy });
+        }
+    }
+    volume
+}
+
+fn mounts(stage: Stage, migration: &ValidatedMigration) -> Vec<VolumeMount> {
+    let mount = |name: &str, path: &str| VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() };
+    let mut source = VolumeMount { read_only: Some(true), ..mount(SOURCE, "/sluice/source") };
+    if let Source::Image { path, .. } = &migration.source {
+        source.sub_path = Some(path.clone()).filter(|path| !path.is_empty());
+    }
+    let mut mounts = vec![mount(RUN, "/sluice/run"), mount(SCRATCH, "/tmp"), source];
+    if stage == Stage::Snapshot && matches!(migration.snapshot, SnapshotPolicy::Dump { .. }) {
+        mounts.push(mount(SNAPSHOTS, "/snapshots"));
+    }
+    mounts
+}

@@ -1,0 +1,69 @@
+//! Performs one step: the only creator and deleter. Performing a step twice is performing it once.
+
+use k8s_openapi::api::batch::v1::Job;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use tracing::info;
+
+use super::{Context, error::ActError, observe::Observed, runs::is_controlled_by};
+use crate::{
+    api::{FieldManager, GATE_NAME, MigrationGate},
+    build::{gate, gate_manager, job},
+    plan::{
+        facts::Facts,
+        step::{JobOrder, Step},
+    },
+};
+
+/// Does it.
+pub async fn act(context: &Context, observed: &Observed, step: &Step) -> Result<(), ActError> {
+    match step {
+        Step::CreateJob(order) => create_job(context, observed, order).await,
+        Step::PublishGate { entries } => publish_gate(context, &observed.facts, entries).await,
+        Step::DeleteJob { job } => delete_job(context, &observed.facts, job).await,
+    }
+}
+
+/// Created and never applied: a Job's template cannot change, and a Job of this name does the same work.
+async fn create_job(context: &Context, observed: &Observed, order: &JobOrder) -> Result<(), ActError> {
+    let (Some(object), Ok(migration)) = (&observed.object, &observed.facts.migration) else { return Ok(()) };
+    let api: Api<Job> = Api::namespaced(context.client.clone(), &observed.facts.namespace);
+    let parameters = PostParams { field_manager: Some(FieldManager::Jobs.name().to_owned()), ..PostParams::default() };
+    let failed = |source| ActError::CreateJob { job: order.job.clone(), source };
+    match api.create(&parameters, &job(object, migration, order, &context.images)).await {
+        Ok(_) => info!(job = order.job, attempt = order.attempt, "created a Job"),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            let existing = api.get_metadata_opt(&order.job).await.map_err(failed)?;
+            // Gone again, or ours from before a crash: the next look at the facts tells.
+            if existing.is_some_and(|existing| !is_controlled_by(&existing.metadata, &observed.facts.uid)) {
+                return Err(ActError::JobIsForeign { job: order.job.clone() });
+            }
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    Ok(())
+}
+
+/// Forced, because nobody else has a say in the entries of this DatabaseMigration.
+async fn publish_gate(context: &Context, facts: &Facts, entries: &[String]) -> Result<(), ActError> {
+    let api: Api<MigrationGate> = Api::namespaced(context.client.clone(), &facts.namespace);
+    let parameters = PatchParams::apply(&gate_manager(&facts.name)).force();
+    let patch = Patch::Apply(gate(&facts.namespace, entries));
+    let failed = |source| ActError::PublishGate { namespace: facts.namespace.clone(), source };
+    let written = api.patch(GATE_NAME, &parameters, &patch).await.map_err(failed)?;
+    info!(entries = entries.len(), version = written.resource_version(), "published the gate");
+    Ok(())
+}
+
+/// In the foreground: the Job stays visible until its Pod is gone.
+async fn delete_job(context: &Context, facts: &Facts, job: &str) -> Result<(), ActError> {
+    let api: Api<Job> = Api::namespaced(context.client.clone(), &facts.namespace);
+    match api.delete(job, &DeleteParams::foreground()).await {
+        Ok(_) => info!(job, "deleted a Job"),
+        Err(kube::Error::Api(status)) if status.is_not_found() => {}
+        Err(source) => return Err(ActError::DeleteJob { job: job.to_owned(), source }),
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Reads everything that a decision may look at, and decides nothing. Every read is fresh, because a cache may lag behind the
+//! write that this very controller made a moment ago. Content of ConfigMaps is never read, and Secrets not at all.
+
+use futures::future::{join_all, try_join_all};
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{ConfigMap, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{DynamicObject, ListParams},
+    core::{ApiResource, DeserializeGuard},
+};
+
+use super::{Context, error::ObserveError, neighbours, runs};
+use crate::{
+    api::{
+        ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME, LABEL_MIGRATION, LABEL_SOURCE,
+        MigrationGate,
+    },
+    plan::facts::{Facts, Run, SourceFact},
+    validate::{Source, ValidatedMigration, Violation, validate},
+};
+
+/// What was read.
+#[derive(Debug)]
+pub struct Observed {
+    /// The object itself; `None` when its spec cannot be read at all.
+    pub object: Option<DatabaseMigration>,
+    /// What there is to know about it.
+    pub facts: Facts,
+}
+
+/// Reads one DatabaseMigration and what belongs to it. An object that is gone is no error.
+pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<Option<Observed>, ObserveError> {
+    let reader = Reader { context, namespace, name };
+    let api: Api<DeserializeGuard<DatabaseMigration>> = Api::namespaced(context.client.clone(), namespace);
+    match reader.named("the spec", api.get_opt(name).await)? {
+        None => Ok(None),
+        Some(DeserializeGuard(Ok(object))) => reader.readable(object).await.map(Some),
+        Some(DeserializeGuard(Err(invalid))) => reader.unreadable(&invalid.error).await,
+    }
+}
+
+pub(super) struct Reader<'a> {
+    pub(super) context: &'a Context,
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl Reader<'_> {
+    /// Says what could not be read.
+    pub(super) fn named<T>(&self, what: &'static str, result: kube::Result<T>) -> Result<T, ObserveError> {
+        let error = |source| ObserveError { what, namespace: self.namespace.to_owned(), name: self.name.to_owned(), source };
+        result.map_err(error)
+    }
+
+    async fn readable(&self, object: DatabaseMigration) -> Result<Observed, ObserveError> {
+        let migration = validate(&object);
+        let (runs, gate, source, (dependencies, rivals)) = futures::try_join!(
+            self.runs(object.uid().unwrap_or_default()),
+            self.gate(),
+            self.source(migration.as_ref().ok()),
+            neighbours::read(self, &object),
+        )?;
+        let spec = canonical(&object);
+        let published = object.status.clone().unwrap_or_default();
+        let bare = self.bare(&object.metadata, published);
+        let facts = Facts { migration, spec, source, dependencies, rivals, runs, gate, ..bare };
+        Ok(Observed { object: Some(object), facts })
+    }
+
+    /// A spec of a newer version of Sluice: shown as invalid, and nothing else is done with it.
+    async fn unreadable(&self, problem: &str) -> Result<Option<Observed>, ObserveError> {
+        let kind = ApiResource::erase::<DatabaseMigration>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.context.client.clone(), self.namespace, &kind);
+        let Some(object) = self.named("the metadata", api.get_opt(self.name).await)? else { return Ok(None) };
+        let status = object.data.get("status").cloned().unwrap_or_default();
+        let problem = format!("this version of Sluice cannot read it: {problem}");
+        let migration = Err(vec![Violation { field: "spec", problem }]);
+        let bare = self.bare(&object.metadata, serde_json::from_value(status).unwrap_or_default());
+        Ok(Some(Observed { object: None, facts: Facts { migration, ..bare } }))
+    }
+
+    /// What metadata and status say; the rest is not looked at yet.
+    fn bare(&self, metadata: &ObjectMeta, published: DatabaseMigrationStatus) -> Facts {
+        let uid = metadata.uid.clone().unwrap_or_default();
+        Facts {
+            name: self.name.to_owned(),
+            namespace: self.namespace.to_owned(),
+            trouble: self.context.failures.trouble(&uid),
+            uid,
+            generation: metadata.generation.unwrap_or_default(),
+            deleting: metadata.deletion_timestamp.is_some(),
+            published,
+            migration: Err(Vec::new()),
+            spec: String::new(),
+            retry: metadata.annotations.iter().flatten().find(|(key, _)| *key == ANNOTATION_RETRY).map(|(_, value)| value.clone()),
+            source: SourceFact::Unknown,
+            dependencies: Vec::new(),
+            rivals: Vec::new(),
+            runs: Vec::new(),
+            gate: Vec::new(),
+        }
+    }
+
+    async fn runs(&self, uid: String) -> Result<Vec<Run>, ObserveError> {
+        let ours = ListParams::default().labels(&format!("{LABEL_MIGRATION}={}", self.name));
+        let jobs: Api<Job> = Api::namespaced(self.context.client.clone(), self.namespace);
+        let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), self.namespace);
+        let (jobs, pods) = futures::join!(jobs.list(&ours), pods.list(&ours));
+        Ok(runs::runs(&uid, &self.named("the Jobs", jobs)?.items, &self.named("the Pods", pods)?.items))
+    }
+
+    async fn gate(&self) -> Result<Vec<String>, ObserveError> {
+        let api: Api<MigrationGate> = Api::namespaced(self.context.client.clone(), self.namespace);
+        let gate = self.named("the MigrationGate", api.get_opt(GATE_NAME).await)?;
+        let own = format!("{}@", self.name);
+        Ok(gate.map(|gate| gate.spec.satisfied).unwrap_or_default().into_iter().filter(|entry| entry.starts_with(&own)).collect())
+    }
+
+    /// Of ConfigMaps only the metadata.
+    async fn source(&self, migration: Option<&ValidatedMigration>) -> Result<SourceFact, ObserveError> {
+        let names = match migration.map(|migration| &migration.source) {
+            None => return Ok(SourceFact::Unknown),
+            Some(Source::Image { reference, .. }) => return Ok(SourceFact::Found { revision: reference.clone(), watched: true }),
+            Some(Source::ConfigMaps(names)) => names,
+        };
+        let api: Api<ConfigMap> = Api::namespaced(self.context.client.clone(), self.namespace);
+        let found = self.named("the ConfigMaps", try_join_all(names.iter().map(|name| api.get_metadata_opt(name))).await)?;
+        let missing: Vec<String> = names.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(name, _)| name.clone()).collect();
+        if !missing.is_empty() {
+            return Ok(SourceFact::Missing { names: missing });
+        }
+        let found: Vec<_> = found.into_iter().flatten().collect();
+        let revision = |map: &kube::core::PartialObjectMeta<ConfigMap>| {
+            format!("{}@{}@{}", map.name_any(), map.uid().unwrap_or_default(), map.resource_version().unwrap_or_default())
+        };
+        Ok(SourceFact::Found {
+            revision: found.iter().map(revision).collect::<Vec<_>>().join(","),
+            watched: found.iter().all(|map| map.labels().contains_key(LABEL_SOURCE)),
+        })
+    }
+
+    /// Whether a DatabaseMigration of this namespace has a Job that has not ended.
+    pub(super) async fn is_running(&self, name: &str) -> Result<bool, ObserveError> {
+        let jobs: Api<Job> = Api::namespaced(self.context.client.clone(), self.namespace);
+        let theirs = ListParams::default().labels(&format!("{LABEL_MIGRATION}={name}"));
+        Ok(self.named("the Jobs of a rival", jobs.list(&theirs).await)?.items.iter().any(runs::is_active))
+    }
+
+    /// Asks for several at once.
+    pub(super) async fn are_running(&self, names: &[String]) -> Result<Vec<bool>, ObserveError> {
+        join_all(names.iter().map(|name| self.is_running(name))).await.into_iter().collect()
+    }
+}
+
+/// The spec as far as it decides what a run does: `suspend` only says when.
+fn canonical(object: &DatabaseMigration) -> String {
+    let spec = DatabaseMigrationSpec { suspend: false, ..object.spec.clone() };
+    serde_json::to_string(&spec).expect("a spec that was read from JSON can be written as JSON")
+}

@@ -1,0 +1,101 @@
+//! Jobs and Pods as the plan knows them: only what the Job controller, the scheduler and the kubelet said.
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{
+        batch::v1::{Job, JobCondition},
+        core::v1::{ContainerState, Pod},
+    },
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+};
+use kube::ResourceExt;
+
+use crate::{
+    api::{LABEL_ATTEMPT, LABEL_DIGEST},
+    plan::facts::{JobState, Run, RunPod, StageState},
+    stage::outcome::{Outcome, Stage},
+};
+
+/// The runs of the object with this uid. Jobs that only look like ours are left out.
+pub fn runs(uid: &str, jobs: &[Job], pods: &[Pod]) -> Vec<Run> {
+    jobs.iter().filter(|job| is_controlled_by(&job.metadata, uid)).filter_map(|job| run(job, pods)).collect()
+}
+
+/// Whether `uid` is the controlling owner.
+pub fn is_controlled_by(metadata: &ObjectMeta, uid: &str) -> bool {
+    metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+}
+
+/// Whether the Job has not ended.
+pub fn is_active(job: &Job) -> bool {
+    state(job) == JobState::Active
+}
+
+fn run(job: &Job, pods: &[Pod]) -> Option<Run> {
+    let uid = job.uid()?;
+    let started = job.creation_timestamp()?.0;
+    let own = pods.iter().filter(|pod| is_controlled_by(&pod.metadata, &uid));
+    let newest = own.max_by_key(|pod| (pod.creation_timestamp().map(|time| time.0), pod.name_any()));
+    Some(Run {
+        job: job.name_any(),
+        digest: job.labels().get(LABEL_DIGEST)?.clone(),
+        attempt: job.labels().get(LABEL_ATTEMPT)?.parse().ok()?,
+        started,
+        deleting: job.metadata.deletion_timestamp.is_some(),
+        state: state(job),
+        deadline: conditions(job).any(|condition| {
+            matches!(condition.type_.as_str(), "Failed" | "FailureTarget") && condition.reason.as_deref() == Some("DeadlineExceeded")
+        }),
+        pod: newest.map(|pod| run_pod(pod, started)),
+    })
+}
+
+/// The conditions that hold.
+fn conditions(job: &Job) -> impl Iterator<Item = &JobCondition> {
+    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.filter(|condition| condition.status == "True")
+}
+
+fn state(job: &Job) -> JobState {
+    let started = job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
+    for condition in conditions(job) {
+        let at = condition.last_transition_time.as_ref().map_or(started, |time| time.0);
+        match condition.type_.as_str() {
+            "Complete" => return JobState::Complete { at },
+            "Failed" => return JobState::Failed { at, message: condition.message.clone().unwrap_or_default() },
+            _ => {}
+        }
+    }
+    JobState::Active
+}
+
+fn run_pod(pod: &Pod, started: Timestamp) -> RunPod {
+    let status = pod.status.as_ref();
+    let conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let unschedulable = conditions
+        .filter(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
+        .find(|condition| condition.reason.as_deref() == Some("Unschedulable"))
+        .map(|condition| condition.message.clone().unwrap_or_default());
+    let containers = || status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let stage = |stage: Stage| {
+        let state = containers().find(|container| container.name == stage.name()).and_then(|container| container.state.as_ref());
+        state.map_or(StageState::Unknown, |state| stage_state(state, started))
+    };
+    RunPod { name: pod.name_any(), unschedulable, stages: Stage::ALL.map(stage) }
+}
+
+fn stage_state(state: &ContainerState, started: Timestamp) -> StageState {
+    if let Some(terminated) = &state.terminated {
+        let outcome = terminated.message.as_deref().and_then(Outcome::from_message).map(Box::new);
+        let at = terminated.finished_at.as_ref().or(terminated.started_at.as_ref()).map_or(started, |Time(at)| *at);
+        let why = format!("{}, exit code {}", terminated.reason.as_deref().unwrap_or("no reason given"), terminated.exit_code);
+        return StageState::Terminated { at, outcome, why };
+    }
+    if state.running.is_some() {
+        return StageState::Running;
+    }
+    state.waiting.as_ref().map_or(StageState::Unknown, |waiting| StageState::Waiting {
+        reason: waiting.reason.clone().unwrap_or_default(),
+        message: waiting.message.clone().unwrap_or_default(),
+    })
+}

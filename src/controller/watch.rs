@@ -1,0 +1,218 @@
+//! What wakes whom. Objects are trimmed before they are kept, and of Jobs, Pods and ConfigMaps only the metadata is watched.
+
+use std::{fmt::Debug, sync::Arc, time::Instant};
+
+use futures::{
+    FutureExt, Stream, StreamExt, TryStreamExt,
+    channel::mpsc,
+    future::join_all,
+    stream::{self, BoxStream},
+};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        batch::v1::Job,
+        core::v1::{ConfigMap, Pod},
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::PartialObjectMeta,
+    runtime::{
+        Config, WatchStreamExt, applier,
+        controller::{Action, Error, ReconcileRequest, trigger_self, trigger_with},
+        reflector::{self, ObjectRef, Store, store::Writer},
+        watcher::{self, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+use tracing::{debug, warn};
+
+use super::{
+    Context,
+    error::{ReconcileError, chain},
+    leader::Stop,
+    neighbours::{Guarded, Index, affected_by, misses, reads, whoever},
+    reconcile, retry,
+};
+use crate::{
+    api::{Class, ConditionType, LABEL_MIGRATION, LABEL_SOURCE, MANAGED_BY, MigrationGate},
+    plan::reason_named,
+    telemetry::Census,
+};
+
+/// Where to look: one namespace, or all of them.
+pub type Scope = Option<String>;
+
+/// The API of a kind in a scope.
+pub fn api<K>(client: &Client, scope: &Scope) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    match scope {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Who is to be looked at.
+pub type Queue<K> = BoxStream<'static, Result<ReconcileRequest<K>, watcher::Error>>;
+
+/// Reconciles every DatabaseMigration of the scopes until `stop` ends; a reconcile that has begun then ends first.
+pub async fn run(context: Context, scopes: &[Scope], concurrency: u16, stop: Stop) {
+    let caches: Vec<(Store<Guarded>, Writer<Guarded>)> = scopes.iter().map(|_| reflector::store()).collect();
+    let index = Index::new(caches.iter().map(|(store, _)| store.clone()).collect());
+    context.metrics.leads(Some(census(index.clone())));
+    let context = Arc::new(context.with_index(index));
+    let controllers = caches.into_iter().zip(scopes).map(|((store, writer), scope)| {
+        let queue = queue(&context, store.clone(), writer, scope).take_until(stop.clone());
+        let look = |object, context| timed(object, context).boxed();
+        let config = Config::default().concurrency(concurrency);
+        applier(look, on_error, Arc::clone(&context), store, queue, config).for_each(|result| {
+            log(result);
+            std::future::ready(())
+        })
+    });
+    join_all(controllers).await;
+}
+
+fn queue(context: &Arc<Context>, store: Store<Guarded>, writer: Writer<Guarded>, scope: &Scope) -> Queue<Guarded> {
+    let client = &context.client;
+    let ours = watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={MANAGED_BY}"));
+    let sources = watcher::Config::default().labels(LABEL_SOURCE);
+    let jobs = watched(api::<PartialObjectMeta<Job>>(client, scope), ours.clone());
+    let pods = watched(api::<PartialObjectMeta<Pod>>(client, scope), ours);
+    let maps = watched(api::<PartialObjectMeta<ConfigMap>>(client, scope), sources);
+    let (woken, migrations) = migrations(context, store.clone(), writer, scope);
+    let gates_of = store.clone();
+    stream::select_all([
+        migrations,
+        woken,
+        trigger_with(jobs.touched_objects(), |job| by_label(&job)).boxed(),
+        trigger_with(pods.touched_objects(), |pod| by_label(&pod)).boxed(),
+        trigger_with(maps.touched_objects(), move |map: PartialObjectMeta<ConfigMap>| {
+            whoever(&store, map.namespace().as_deref(), |object| reads(object, &map.name_any()))
+        })
+        .boxed(),
+        trigger_with(gates(client, scope), move |gate: MigrationGate| {
+            whoever(&gates_of, gate.namespace().as_deref(), |object| misses(object, &gate))
+        })
+        .boxed(),
+    ])
+    .boxed()
+}
+
+/// The DatabaseMigrations themselves, and the neighbours of those that changed.
+fn migrations(context: &Arc<Context>, store: Store<Guarded>, writer: Writer<Guarded>, scope: &Scope) -> (Queue<Guarded>, Queue<Guarded>) {
+    let (wake, woken) = mpsc::unbounded();
+    let context = Arc::clone(context);
+    let migrations = watched(api::<Guarded>(&context.client, scope), watcher::Config::default()).modify(trim).reflect(writer);
+    let migrations = migrations.inspect_ok(move |event| match event {
+        watcher::Event::Apply(object) => wake_neighbours(object, &store, &wake),
+        watcher::Event::Delete(object) => {
+            context.failures.forget(&object.uid().unwrap_or_default());
+            wake_neighbours(object, &store, &wake);
+        }
+        // At the start everybody is looked at anyway.
+        watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::InitDone => {}
+    });
+    let woken = woken.map(|neighbour: ObjectRef<Guarded>| Ok(neighbour.into()));
+    (woken.boxed(), trigger_self(migrations.touched_objects(), ()).boxed())
+}
+
+/// Only what the mappings above and the census look at.
+fn trim(object: &mut Guarded) {
+    object.annotations_mut().clear();
+    if let Ok(object) = &mut object.0 {
+        object.spec.verify = crate::api::Verify::default();
+        if let Some(status) = &mut object.status {
+            status.history.clear();
+            status.findings.clear();
+            status.conditions.retain(|condition| condition.type_ == ConditionType::Ready.name());
+        }
+    }
+}
+
+fn wake_neighbours(object: &Guarded, store: &Store<Guarded>, wake: &mpsc::UnboundedSender<ObjectRef<Guarded>>) {
+    let Ok(object) = &object.0 else { return };
+    for neighbour in whoever(store, object.namespace().as_deref(), |other| affected_by(object, other)) {
+        // The receiver lives as long as the controller does.
+        let _ = wake.unbounded_send(neighbour);
+    }
+}
+
+/// A watch that comes back by itself, without what only the API server needs.
+pub fn watched<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + use<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    watcher(api, config).default_backoff().modify(|object| object.managed_fields_mut().clear())
+}
+
+/// Gates as they are now; one that was deleted says nothing any more.
+fn gates(client: &Client, scope: &Scope) -> impl Stream<Item = Result<MigrationGate, watcher::Error>> + Send + use<> {
+    watched(api::<MigrationGate>(client, scope), watcher::Config::default()).try_filter_map(|event| {
+        std::future::ready(Ok(match event {
+            watcher::Event::Apply(gate) => Some(gate),
+            watcher::Event::Delete(mut gate) => {
+                gate.spec.satisfied.clear();
+                Some(gate)
+            }
+            watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::InitDone => None,
+        }))
+    })
+}
+
+/// Whom a Job or a Pod belongs to.
+fn by_label<K: Resource>(object: &PartialObjectMeta<K>) -> Option<ObjectRef<Guarded>> {
+    let name = object.metadata.labels.as_ref()?.get(LABEL_MIGRATION)?;
+    Some(ObjectRef::new(name).within(object.metadata.namespace.as_deref()?))
+}
+
+async fn timed(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let begun = Instant::now();
+    let result = reconcile(&context, &object.namespace().unwrap_or_default(), &object.name_any()).await;
+    match &result {
+        Ok(_) => context.metrics.reconciled(begun.elapsed()),
+        Err(error) => context.metrics.failed(error.stage(), error.class().name(), begun.elapsed()),
+    }
+    result
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature of an error policy")]
+fn on_error(object: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    retry(&context, &object.uid().unwrap_or_default(), error)
+}
+
+/// The one place where a failed reconcile is logged.
+fn log(result: Result<(ObjectRef<Guarded>, Action), Error<ReconcileError, watcher::Error>>) {
+    match result {
+        Ok((object, action)) => debug!(%object, ?action, "reconciled"),
+        Err(Error::ReconcilerFailed(error, object)) => {
+            warn!(%object, stage = error.stage(), class = error.class().name(), error = chain(&error), "reconcile failed");
+        }
+        Err(Error::ObjectNotFound(object)) => debug!(%object, "gone"),
+        Err(error) => warn!(error = chain(&error), "a watch failed and is started again"),
+    }
+}
+
+/// How many are in which state, from the caches.
+fn census(index: Index) -> Census {
+    Box::new(move || {
+        let mut counts = [("ready", 0), ("reconciling", 0), ("stalled", 0), ("waiting", 0)];
+        for object in index.all() {
+            let status = object.0.as_ref().ok().and_then(|object| object.status.as_ref());
+            let ready = status.and_then(|status| status.conditions.first());
+            let state = match ready.map(|ready| (ready.status.as_str(), reason_named(&ready.reason).class())) {
+                Some(("True", _)) => 0,
+                Some((_, Class::NeedsUser)) => 2,
+                Some((_, Class::Transient)) => 1,
+                Some((_, _)) if ready.is_some_and(|ready| ready.reason == "Suspended") => 3,
+                Some(_) | None => 1,
+            };
+            counts[state].1 += 1;
+        }
+        counts
+    })
+}
