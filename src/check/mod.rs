@@ -1,9 +1,30 @@
-//! Checks of the schema: one file per check.
+//! Checks of the schema: one file per check, each with its facts, its catalog query and a judge that is a pure function of rows.
+//!
+//! The migrate stage asks before COMMIT, in its own transaction; the verify stage asks again from outside. Nothing here commits,
+//! and nothing stays: each check runs inside a savepoint that is rolled back, with everything it set, wrote and became.
 
+mod foreign_key_indexed;
+mod index_required;
+mod index_valid;
+mod meta;
+mod rls_enabled;
+mod rls_forced;
+mod rls_partition;
+mod rls_policies;
+mod rls_role;
+mod rls_truncate;
+mod rls_view;
+mod schema_exists;
+mod sql;
+mod tenancy;
+mod tenant_isolation;
+
+use futures::future::BoxFuture;
+pub use meta::Meta;
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, IndexVerification, RowLevelSecurity},
+    api::{Finding, IndexVerification, RowLevelSecurity, Severity},
     validate::ValidatedMigration,
 };
 
@@ -38,6 +59,32 @@ impl Scope {
     }
 }
 
+/// One check: what it is, and how its facts are gathered and judged.
+pub struct Check {
+    /// What it is.
+    pub meta: &'static Meta,
+    look: Look,
+}
+
+/// Finds facts and judges them. An isolation check is only asked when the scope has row-level security.
+type Look = for<'a> fn(&'a mut PgConnection, &'a Scope) -> BoxFuture<'a, Result<Vec<Finding>, CheckError>>;
+
+/// Every check, in the order of a report: what endangers tenants first.
+pub static CHECKS: &[Check] = &[
+    rls_role::CHECK,
+    rls_enabled::CHECK,
+    rls_forced::CHECK,
+    rls_policies::CHECK,
+    rls_partition::CHECK,
+    rls_view::CHECK,
+    rls_truncate::CHECK,
+    tenant_isolation::CHECK,
+    schema_exists::CHECK,
+    index_valid::CHECK,
+    index_required::CHECK,
+    foreign_key_indexed::CHECK,
+];
+
 /// A check could not be carried out.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}: {cause}")]
@@ -49,7 +96,57 @@ pub struct CheckError {
     pub cause: sqlx::Error,
 }
 
-/// Carries out every check of the aspects, inside the caller's transaction, and leaves nothing behind.
-pub async fn run(_connection: &mut PgConnection, _scope: &Scope, _aspects: &[Aspect]) -> Result<Vec<Finding>, CheckError> {
-    Ok(Vec::new())
+/// Adds what was asked to an error of the driver.
+trait Asked<T> {
+    /// Names what was asked, verb first.
+    fn asked(self, action: &'static str) -> Result<T, CheckError>;
+}
+
+impl<T> Asked<T> for Result<T, sqlx::Error> {
+    fn asked(self, action: &'static str) -> Result<T, CheckError> {
+        self.map_err(|cause| CheckError { action, cause })
+    }
+}
+
+/// Carries out every check of the aspects, inside the caller's transaction, and leaves nothing behind. Errors come first, then
+/// the order of [`CHECKS`], then the object's name: a short report shows what matters, and the same schema gives the same report.
+pub async fn run(connection: &mut PgConnection, scope: &Scope, aspects: &[Aspect]) -> Result<Vec<Finding>, CheckError> {
+    let mut ranked: Vec<(Severity, usize, Finding)> = Vec::new();
+    for (rank, check) in CHECKS.iter().enumerate() {
+        let asked = aspects.contains(&check.meta.aspect);
+        if asked && (check.meta.aspect != Aspect::Isolation || scope.row_level_security.is_some()) {
+            let findings = apart(connection, scope, check).await?;
+            ranked.extend(findings.into_iter().map(|finding| (finding.severity, rank, finding)));
+        }
+    }
+    ranked.sort();
+    ranked.dedup();
+    Ok(ranked.into_iter().map(|(_, _, finding)| finding).collect())
+}
+
+/// Rolling back to the savepoint puts back rows, locks, the role and every setting, and works after an error too.
+async fn apart(connection: &mut PgConnection, scope: &Scope, check: &Check) -> Result<Vec<Finding>, CheckError> {
+    sqlx::raw_sql("SAVEPOINT sluice_check")
+        .execute(&mut *connection)
+        .await
+        .asked("set a savepoint for a check, inside an open transaction")?;
+    let found = (check.look)(connection, scope).await;
+    let undone = sqlx::raw_sql("ROLLBACK TO SAVEPOINT sluice_check; RELEASE SAVEPOINT sluice_check").execute(connection).await;
+    let findings = found?;
+    undone.asked("undo what a check did")?;
+    Ok(findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_check_has_an_id_of_its_own_that_can_be_a_file_name() {
+        let ids: BTreeSet<_> = CHECKS.iter().map(|check| check.meta.id).collect();
+        assert_eq!(ids.len(), CHECKS.len());
+        assert!(ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')), "{ids:?}");
+    }
 }

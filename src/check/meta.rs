@@ -1,0 +1,92 @@
+//! What a check is, in words. The pages under `docs/checks/` are written from this, and a test fails when they are stale.
+
+use super::Aspect;
+use crate::api::{Finding, Severity};
+
+/// What a check is.
+#[derive(Debug)]
+pub struct Meta {
+    /// Stable: it stands in findings, and it is the name of the page.
+    pub id: &'static str,
+    /// What must be true, in a few words.
+    pub title: &'static str,
+    /// When it finds something.
+    pub condition: &'static str,
+    /// What that does to whom.
+    pub effect: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+    /// How bad a finding is, unless the condition says otherwise.
+    pub severity: Severity,
+    /// What it is about.
+    pub aspect: Aspect,
+}
+
+impl Meta {
+    /// A finding of the check's own severity.
+    pub(super) fn finding(&self, object: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Finding {
+        Finding {
+            check: self.id.to_owned(),
+            object: object.into(),
+            severity: self.severity,
+            message: message.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, env, fmt::Write, fs, path::Path};
+
+    use super::{super::CHECKS, *};
+
+    const HEAD: &str = "<!-- Written from the check's META: UPDATE=1 cargo test --lib check::meta -->\n\n";
+
+    fn page(meta: &Meta) -> String {
+        let aspect = match meta.aspect {
+            Aspect::Isolation => "isolation, asked when the manifest has `spec.verify.rowLevelSecurity`",
+            Aspect::Index => "indexes, always asked",
+        };
+        let severity = match meta.severity {
+            Severity::Error => "error: Ready stays off",
+            Severity::Warning => "warning: Ready is not affected",
+            Severity::Information => "information: Ready is not affected",
+        };
+        let Meta { id, title, condition, effect, remedy, severity: _, aspect: _ } = meta;
+        format!(
+            "{HEAD}# {id}\n\n{title}.\n\n- Aspect: {aspect}.\n- Severity: {severity}.\n\n## When it finds something\n\n{condition}\n\n\
+             ## What that means\n\n{effect}\n\n## What to do\n\n{remedy}\n"
+        )
+    }
+
+    fn index() -> String {
+        let mut text = format!("{HEAD}# Checks\n\nWhat Sluice checks before COMMIT and again from outside, in the order of a report.\n\n");
+        text.push_str("| Check | What must be true |\n| --- | --- |\n");
+        for check in CHECKS {
+            writeln!(text, "| [{id}]({id}.md) | {title} |", id = check.meta.id, title = check.meta.title)
+                .expect("a String takes every text");
+        }
+        text
+    }
+
+    #[test]
+    fn the_pages_of_the_checks_say_what_the_checks_say() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/checks");
+        let mut pages: Vec<_> = CHECKS.iter().map(|check| (format!("{}.md", check.meta.id), page(check.meta))).collect();
+        pages.push(("README.md".to_owned(), index()));
+        if env::var_os("UPDATE").is_some() {
+            fs::create_dir_all(&folder).expect("the folder can be created");
+            for (name, text) in &pages {
+                fs::write(folder.join(name), text).expect("the page can be written");
+            }
+        }
+        for (name, text) in &pages {
+            let written = fs::read_to_string(folder.join(name)).unwrap_or_default();
+            assert_eq!(&written, text, "docs/checks/{name} is stale: UPDATE=1 cargo test --lib check::meta");
+        }
+        let names: BTreeSet<_> = pages.into_iter().map(|(name, _)| name).collect();
+        let files = fs::read_dir(&folder).expect("the folder").flatten().map(|file| file.file_name().to_string_lossy().into_owned());
+        assert_eq!(files.collect::<BTreeSet<_>>(), names, "docs/checks has a page without a check");
+    }
+}

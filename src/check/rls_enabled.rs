@@ -1,0 +1,98 @@
+//! Row-level security is on for every tenant table.
+
+use sqlx::PgConnection;
+
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql, tenancy};
+use crate::api::{Finding, Severity};
+
+const META: Meta = Meta {
+    id: "rls-enabled",
+    title: "Every tenant table has row-level security enabled",
+    condition: "A table has the tenant column, is not in `except`, and has row-level security off. Policies may exist: without ENABLE they \
+                do nothing. Partitions have a check of their own. It also finds something when no table has the tenant column at all.",
+    effect: "Every role that may read the table reads every tenant's rows.",
+    remedy: "`ALTER TABLE … ENABLE ROW LEVEL SECURITY` and `FORCE ROW LEVEL SECURITY` in a migration, or name the table in \
+             `spec.verify.rowLevelSecurity.except`.",
+    severity: Severity::Error,
+    aspect: Aspect::Isolation,
+};
+
+pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+
+const SQL: &str = tenancy::tenants!(
+    "SELECT t.schema, t.name, t.enabled, \
+            ARRAY(SELECT p.polname::text FROM pg_catalog.pg_policy p WHERE p.polrelid = t.oid ORDER BY 1) \
+     FROM tenant_tables t WHERE NOT t.is_partition"
+);
+
+struct Table {
+    schema: String,
+    name: String,
+    enabled: bool,
+    policies: Vec<String>,
+}
+
+async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
+    let rows: Vec<(String, String, bool, Vec<String>)> =
+        tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read which tables have row-level security")?;
+    let tables: Vec<_> = rows.into_iter().map(|(schema, name, enabled, policies)| Table { schema, name, enabled, policies }).collect();
+    if tables.is_empty() {
+        return Ok(vec![nothing_to_protect(&security.tenant.column, &scope.schemas)]);
+    }
+    Ok(judge(&tables))
+}
+
+fn nothing_to_protect(column: &str, schemas: &[String]) -> Finding {
+    let message = format!("no table in {} has the column {column:?}, so no tenant is protected from another", schema_list(schemas));
+    META.finding(column, message, "correct spec.verify.rowLevelSecurity.tenant.column or spec.database.schemas; names are case-sensitive")
+}
+
+fn schema_list(schemas: &[String]) -> String {
+    let word = if schemas.len() == 1 { "schema" } else { "schemas" };
+    format!("{word} {}", sql::list(schemas))
+}
+
+fn judge(tables: &[Table]) -> Vec<Finding> {
+    tables.iter().filter(|table| !table.enabled).map(off).collect()
+}
+
+fn off(table: &Table) -> Finding {
+    let object = format!("{}.{}", table.schema, table.name);
+    let message = match table.policies.as_slice() {
+        [] => "row-level security is off: whoever may read the table reads every tenant's rows".to_owned(),
+        [policy] => format!("row-level security is off, so the policy {policy} does nothing"),
+        policies => format!("row-level security is off, so its {} policies ({}) do nothing", policies.len(), sql::few(policies, 4)),
+    };
+    let table = sql::qualified(&table.schema, &table.name);
+    META.finding(object, message, format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(enabled: bool, policies: &[&str]) -> Table {
+        let policies = policies.iter().map(ToString::to_string).collect();
+        Table { schema: "clinical".into(), name: "patients".into(), enabled, policies }
+    }
+
+    #[test]
+    fn a_table_with_row_level_security_is_fine() {
+        assert_eq!(judge(&[table(true, &[])]), []);
+    }
+
+    #[test]
+    fn a_table_without_it_is_named_with_the_statement_that_mends_it() {
+        let found = judge(&[table(true, &[]), table(false, &[])]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].object, "clinical.patients");
+        assert_eq!(found[0].remedy, "ALTER TABLE \"clinical\".\"patients\" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY");
+    }
+
+    #[test]
+    fn policies_that_do_nothing_are_named() {
+        assert!(judge(&[table(false, &["tenant"])])[0].message.contains("the policy tenant does nothing"));
+        assert!(judge(&[table(false, &["a", "b"])])[0].message.contains("2 policies (a and b) do nothing"));
+    }
+}

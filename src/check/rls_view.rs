@@ -1,0 +1,128 @@
+//! Views do not lend the application an owner's eyes.
+
+use sqlx::PgConnection;
+
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql, tenancy};
+use crate::api::{Finding, Severity};
+
+const META: Meta = Meta {
+    id: "rls-view",
+    title: "No view shows the application what its policies hide",
+    condition: "A view, in whatever schema, reads a tenant table with row-level security and has no `security_invoker`; its owner is a superuser, has \
+                BYPASSRLS, or owns the table and row-level security is not forced; and the application's role may use the view, directly or \
+                through another view. Also a materialized view over such a table, because nothing filters what it has stored. A view that is \
+                named in `except` is not asked.",
+    effect: "The view reads with its owner's rights, so whoever may read the view reads every tenant's rows.",
+    remedy: "`ALTER VIEW … SET (security_invoker = true)` (PostgreSQL 15 and newer). A materialized view cannot have it: revoke it from the \
+             application and give it a view on top that compares the tenant column with the setting; then name both in `except`.",
+    severity: Severity::Error,
+    aspect: Aspect::Isolation,
+};
+
+pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+
+/// A relation that reads another one depends on it through its rewrite rule. A view with `security_invoker` reads as whoever asks, also
+/// inside another view; so only the view that reads the table matters, and for materialized views the one who fills them.
+const SQL: &str = tenancy::tenants!(
+    ", reads AS (SELECT DISTINCT w.ev_class AS view, d.refobjid AS relation FROM pg_catalog.pg_rewrite w \
+       JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = w.oid \
+        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> w.ev_class), \
+     views AS (SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind = 'm' AS stored, c.relowner AS owner, \
+         NOT EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions) o \
+           WHERE o.option_name = 'security_invoker' AND o.option_value::boolean) AS definer, (",
+    tenancy::app_reaches!(),
+    ") AND c.oid NOT IN (SELECT oid FROM excepted) AS reached \
+       FROM app a, pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('v', 'm')), \
+     fills(view, relation) AS (SELECT r.view, r.relation FROM reads r JOIN views v ON v.oid = r.view AND v.stored \
+       UNION SELECT f.view, r.relation FROM fills f JOIN reads r ON r.view = f.relation), \
+     suspects AS (SELECT r.view, r.relation FROM reads r JOIN views v ON v.oid = r.view AND v.definer AND NOT v.stored UNION SELECT * FROM fills), \
+     shows(view, suspect) AS (SELECT v.oid, v.oid FROM views v \
+       UNION SELECT r.view, s.suspect FROM shows s JOIN reads r ON r.relation = s.view) \
+     SELECT v.schema, v.name, v.stored, b.rolname::text, \
+            ARRAY(SELECT DISTINCT t.schema || '.' || t.name FROM suspects s JOIN tenant_tables t ON t.oid = s.relation \
+              WHERE s.view = v.oid AND t.enabled AND (b.rolsuper OR b.rolbypassrls OR (pg_catalog.pg_has_role(b.oid, t.owner, 'USAGE') AND NOT t.forced)) \
+              ORDER BY 1) AS tables, \
+            ARRAY(SELECT DISTINCT u.schema || '.' || u.name FROM shows s JOIN views u ON u.oid = s.view WHERE s.suspect = v.oid AND u.reached ORDER BY 1) AS doors, \
+            v.reached \
+     FROM views v JOIN pg_catalog.pg_roles b ON b.oid = v.owner \
+     WHERE v.oid IN (SELECT view FROM suspects) AND v.oid NOT IN (SELECT oid FROM excepted) ORDER BY 1, 2"
+);
+
+type Row = (String, String, bool, String, Vec<String>, Vec<String>, bool);
+
+struct View {
+    schema: String,
+    name: String,
+    /// It is a materialized view.
+    stored: bool,
+    owner: String,
+    /// The tenant tables that it reads past their policies.
+    tables: Vec<String>,
+    /// The views through which the application gets there; itself, when it may use it directly.
+    doors: Vec<String>,
+    /// The application may use it directly.
+    reached: bool,
+}
+
+async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
+    let rows: Vec<Row> = tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read the views over tenant tables")?;
+    let views = rows.into_iter().map(|(schema, name, stored, owner, tables, doors, reached)| View {
+        schema,
+        name,
+        stored,
+        owner,
+        tables,
+        doors,
+        reached,
+    });
+    Ok(views.filter_map(|view| judge(&view, &security.app_role)).collect())
+}
+
+fn judge(view: &View, role: &str) -> Option<Finding> {
+    if view.tables.is_empty() || view.doors.is_empty() {
+        return None;
+    }
+    let way = if view.reached { String::new() } else { format!(" through {}", sql::few(&view.doors, 3)) };
+    let (tables, owner) = (sql::few(&view.tables, 4), &view.owner);
+    let name = sql::qualified(&view.schema, &view.name);
+    let (message, remedy) = if view.stored {
+        let message = format!("{role:?} reads{way} what {owner:?} stored in it from {tables}, and nothing filters that by tenant");
+        let remedy =
+            format!("REVOKE ALL ON {name} FROM {}, and put a view that compares the tenant column in front of it", sql::identifier(role));
+        (message, remedy)
+    } else {
+        let message = format!("{role:?} reads{way} {tables} with the rights of its owner {owner:?}, whom no policy binds");
+        (message, format!("ALTER VIEW {name} SET (security_invoker = true)"))
+    };
+    Some(META.finding(format!("{}.{}", view.schema, view.name), message, remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view() -> View {
+        let (schema, name, owner) = ("s".to_owned(), "agenda".to_owned(), "migrator".to_owned());
+        View { schema, name, stored: false, owner, tables: vec!["s.visits".into()], doors: vec!["s.agenda".into()], reached: true }
+    }
+
+    #[test]
+    fn a_view_that_reads_past_no_policy_or_that_nobody_reaches_is_fine() {
+        assert_eq!(judge(&View { tables: Vec::new(), ..view() }, "app"), None);
+        assert_eq!(judge(&View { doors: Vec::new(), reached: false, ..view() }, "app"), None);
+    }
+
+    #[test]
+    fn a_view_is_mended_by_security_invoker_and_a_stored_one_by_revoking_it() {
+        let remedy = |view: &View| judge(view, "app").map(|finding| finding.remedy).unwrap_or_default();
+        assert_eq!(remedy(&view()), "ALTER VIEW \"s\".\"agenda\" SET (security_invoker = true)");
+        assert!(remedy(&View { stored: true, ..view() }).starts_with("REVOKE ALL ON"));
+    }
+
+    #[test]
+    fn the_way_through_another_view_is_named() {
+        let hidden = View { doors: vec!["s.report".into()], reached: false, ..view() };
+        assert!(judge(&hidden, "app").is_some_and(|finding| finding.message.contains("reads through s.report s.visits")));
+    }
+}

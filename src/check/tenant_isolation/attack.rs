@@ -1,0 +1,275 @@
+//! What an attacker would try on one table, and what came of it. Judges nothing.
+
+use super::{
+    super::{CheckError, sql},
+    attempt::{Answer, Attempts, Done, FIRST_ROW_ONLY, Guise, Refusal},
+    seed::{self, Seeder, Values},
+    target::{Relation, Target},
+};
+
+/// More rows than this are not counted.
+pub(super) const MANY: u64 = 1000;
+
+/// What a query showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// It was not tried, because the application may not.
+    #[default]
+    Skipped,
+    /// So many rows.
+    Rows(u64),
+    /// An error.
+    Refused(Refusal),
+}
+
+/// What a write did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Deed {
+    /// It was not tried, because the application may not, or because there was nobody to try it as.
+    #[default]
+    Skipped,
+    /// So many rows.
+    Touched(u64),
+    /// An error.
+    Refused(Refusal),
+}
+
+/// Whose rows are in play.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tenants {
+    /// Has at least one row.
+    pub(super) owner: String,
+    /// Somebody else: with rows, where the table has rows of two.
+    pub(super) other: String,
+    /// `other` has rows of its own.
+    pub(super) other_is_real: bool,
+    /// Somebody who has no row anywhere, where the type allows to invent one.
+    pub(super) outsider: Option<String>,
+    /// The owner's row was made for the attempt.
+    pub(super) seeded: bool,
+}
+
+/// Everything that came of the attempts on one table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Observation {
+    pub(super) target: Target,
+    /// Why nothing was tried, where that is so.
+    pub(super) untried: Option<String>,
+    /// Why the table stayed empty, where that is so.
+    pub(super) unseeded: Option<String>,
+    pub(super) seeded: bool,
+    /// Without a tenant, before the session ever had one.
+    pub(super) unset: Sight,
+    /// With an empty tenant, as connections come back from a pool.
+    pub(super) empty: Sight,
+    /// The owner's own rows.
+    pub(super) own: Sight,
+    /// Rows of others, as each tenant.
+    pub(super) foreign: Vec<Sight>,
+    pub(super) insert_own: Deed,
+    pub(super) insert_foreign: Deed,
+    /// UPDATE that gives an own row to another tenant.
+    pub(super) give: Deed,
+    /// UPDATE of another tenant's rows.
+    pub(super) update: Vec<Deed>,
+    /// DELETE of another tenant's rows.
+    pub(super) delete: Vec<Deed>,
+}
+
+/// The attempts on one table.
+pub(super) struct Attack<'a, 'c> {
+    pub(super) attempts: &'a mut Attempts<'c>,
+    pub(super) target: &'a Target,
+    pub(super) tenant_column: &'a str,
+    /// The caller's role, as `SHOW role` has it.
+    pub(super) caller: &'a str,
+}
+
+impl Attack<'_, '_> {
+    fn column(&self) -> String {
+        sql::identifier(self.tenant_column)
+    }
+
+    async fn sight(&mut self, guise: Guise<'_>, condition: &str) -> Result<Sight, CheckError> {
+        let statement = format!("SELECT count(*)::text FROM (SELECT FROM {} WHERE {condition} LIMIT {MANY}) seen", self.target.qualified());
+        Ok(match self.attempts.make(guise, &statement).await? {
+            Ok(done) => Sight::Rows(number(&done)),
+            Err(refusal) => Sight::Refused(refusal),
+        })
+    }
+
+    /// What the application sees in a session that never had a tenant.
+    pub(super) async fn look_unset(&mut self) -> Result<Sight, CheckError> {
+        if !self.target.select_any {
+            return Ok(Sight::Skipped);
+        }
+        self.sight(Guise { app: true, ..Guise::default() }, "true").await
+    }
+
+    /// Two tenants with rows: the lowest and the highest, which an index finds at once.
+    pub(super) async fn tenants_with_rows(&mut self) -> Result<Vec<String>, CheckError> {
+        let (table, column) = (self.target.qualified(), self.column());
+        let edge =
+            |direction| format!("(SELECT {column}::text FROM {table} WHERE {column} IS NOT NULL ORDER BY {column} {direction} LIMIT 1)");
+        let both = self.attempts.make(Guise::default(), &format!("SELECT {}, {}", edge("ASC"), edge("DESC"))).await?;
+        let found = match both {
+            Ok(done) => done,
+            Err(_) => {
+                let any = format!("SELECT {column}::text FROM {table} WHERE {column} IS NOT NULL LIMIT 1");
+                self.attempts.make(Guise::default(), &any).await?.unwrap_or(Done { row: None, touched: 0 })
+            }
+        };
+        let mut tenants: Vec<_> = found.row.into_iter().flatten().flatten().collect();
+        tenants.dedup();
+        Ok(tenants)
+    }
+
+    /// Reads as the owner, as the other, as the outsider, and as nobody.
+    pub(super) async fn read(&mut self, tenants: &Tenants, seen: &mut Observation) -> Result<(), CheckError> {
+        if !self.target.select_any {
+            return Ok(());
+        }
+        seen.empty = self.sight(Guise::app(""), "true").await?;
+        if self.target.select_tenant {
+            let column = self.column();
+            let own = format!("{column} = {}", sql::literal(&tenants.owner));
+            seen.own = self.sight(Guise::app(&tenants.owner), &own).await?;
+            for tenant in self.viewers(tenants) {
+                let others = format!("{column} IS DISTINCT FROM {}", sql::literal(tenant));
+                seen.foreign.push(self.sight(Guise::app(tenant), &others).await?);
+            }
+        } else if let Some(outsider) = &tenants.outsider {
+            seen.foreign.push(self.sight(Guise::app(outsider), "true").await?);
+        }
+        Ok(())
+    }
+
+    fn viewers<'t>(&self, tenants: &'t Tenants) -> Vec<&'t str> {
+        let mut viewers = vec![tenants.owner.as_str(), tenants.other.as_str()];
+        viewers.extend(tenants.outsider.as_deref());
+        viewers.dedup();
+        viewers
+    }
+
+    /// Writes rows of the owner's and of the other's, as the owner. The policies are asked before constraints are, so a row that is
+    /// stopped by a constraint has passed them.
+    pub(super) async fn insert(&mut self, tenants: &Tenants, rows: &mut Rows<'_, '_>, seen: &mut Observation) -> Result<(), CheckError> {
+        if !self.target.insert_tenant {
+            return Ok(());
+        }
+        let borrowed = self.foreign_keys(tenants, rows.relation).await?;
+        let (own, foreign) = (rows.insert(self.target, &borrowed, &tenants.owner), rows.insert(self.target, &borrowed, &tenants.other));
+        let (Some(own), Some(foreign)) = (own, foreign) else { return Ok(()) };
+        let guise = Guise::app(&tenants.owner);
+        seen.insert_own = deed(self.attempts.make(guise, &own).await?);
+        seen.insert_foreign = deed(self.attempts.make(guise, &foreign).await?);
+        if seen.insert_foreign == Deed::Touched(1) && self.target.triggers {
+            seen.insert_foreign = self.landed(guise, &foreign, &tenants.other).await?;
+        }
+        Ok(())
+    }
+
+    /// The values of an own row's foreign keys: policies may ask the tables they point to.
+    async fn foreign_keys(&mut self, tenants: &Tenants, relation: &Relation) -> Result<Values, CheckError> {
+        let keys = relation.foreign_keys.iter().filter(|key| seed::binds(relation, key, &Values::new()));
+        let mut columns: Vec<_> = keys.flat_map(|key| &key.columns).filter(|number| **number != self.target.tenant).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let names: Vec<_> = columns.iter().filter_map(|number| relation.column(**number)).collect();
+        if names.is_empty() {
+            return Ok(Values::new());
+        }
+        let texts: Vec<_> = names.iter().map(|column| format!("{}::text", sql::identifier(&column.name))).collect();
+        let own = format!("{} = {}", self.column(), sql::literal(&tenants.owner));
+        let statement = format!("SELECT {} FROM {} WHERE {own} LIMIT 1", texts.join(", "), self.target.qualified());
+        let found = self.attempts.make(Guise::caller(Some(&tenants.owner)), &statement).await?;
+        let row = found.ok().and_then(|done| done.row).unwrap_or_default();
+        Ok(names.iter().zip(row).filter_map(|(column, value)| value.map(|value| (column.number, value))).collect())
+    }
+
+    /// A trigger may have changed the row before the policies saw it: only a new row of that tenant is a leak.
+    async fn landed(&mut self, guise: Guise<'_>, statement: &str, tenant: &str) -> Result<Deed, CheckError> {
+        let count = format!("SELECT count(*)::text FROM {} WHERE {} = {}", self.target.qualified(), self.column(), sql::literal(tenant));
+        let before = self.attempts.make(Guise::caller(Some(tenant)), &count).await?;
+        let after = self.attempts.make_and_look(guise, statement, self.caller, (tenant, &count)).await?;
+        Ok(match (before, after) {
+            (Ok(before), Ok(after)) => Deed::Touched(number(&after).saturating_sub(number(&before))),
+            (_, Err(refusal)) | (Err(refusal), _) => Deed::Refused(refusal),
+        })
+    }
+
+    /// Gives an own row away, takes somebody's, and deletes somebody's. As an outsider the statements have no condition at all: then
+    /// only the policies of the command itself decide, and any row that is reached is somebody else's.
+    pub(super) async fn change(&mut self, tenants: &Tenants, seen: &mut Observation) -> Result<(), CheckError> {
+        let (table, column) = (self.target.qualified(), self.column());
+        let condition = |tenant: &str| format!("{column} = {} AND {FIRST_ROW_ONLY}", sql::literal(tenant));
+        let reads = self.target.select_tenant;
+        if self.target.update_tenant && reads {
+            let statement = format!("UPDATE {table} SET {column} = {} WHERE {}", sql::literal(&tenants.other), condition(&tenants.owner));
+            let guise = Guise::app(&tenants.owner);
+            seen.give = deed(self.attempts.make(guise, &statement).await?);
+            if seen.give == Deed::Touched(1) && self.target.triggers {
+                seen.give = self.landed(guise, &statement, &tenants.other).await?;
+            }
+        }
+        if let Some(outsider) = &tenants.outsider {
+            let guise = Guise::app(outsider);
+            let set = if self.target.update_tenant { Some(format!("{column} = {}", sql::literal(outsider))) } else { self.touch() };
+            if let Some(set) = set {
+                let statement = format!("UPDATE {table} SET {set} WHERE {FIRST_ROW_ONLY}");
+                seen.update.push(deed(self.attempts.make(guise, &statement).await?));
+            }
+            if self.target.delete {
+                let statement = format!("DELETE FROM {table} WHERE {FIRST_ROW_ONLY}");
+                seen.delete.push(deed(self.attempts.make(guise, &statement).await?));
+            }
+        }
+        if reads && (tenants.other_is_real || tenants.outsider.is_none()) {
+            let guise = Guise::app(&tenants.other);
+            let set = if self.target.update_tenant { Some(format!("{column} = {}", sql::literal(&tenants.other))) } else { self.touch() };
+            if let Some(set) = set {
+                let statement = format!("UPDATE {table} SET {set} WHERE {}", condition(&tenants.owner));
+                seen.update.push(deed(self.attempts.make(guise, &statement).await?));
+            }
+            if self.target.delete {
+                let statement = format!("DELETE FROM {table} WHERE {}", condition(&tenants.owner));
+                seen.delete.push(deed(self.attempts.make(guise, &statement).await?));
+            }
+        }
+        Ok(())
+    }
+
+    /// A change that needs no right to read: to the default, which is null in most columns.
+    fn touch(&self) -> Option<String> {
+        self.target.update_any.as_ref().map(|column| format!("{} = DEFAULT", sql::identifier(column)))
+    }
+}
+
+/// New rows for the attempts to insert.
+pub(super) struct Rows<'r, 's> {
+    pub(super) relation: &'r Relation,
+    pub(super) seeder: &'r mut Seeder<'s>,
+}
+
+impl Rows<'_, '_> {
+    /// A row of this tenant, of the columns that the application may write.
+    fn insert(&mut self, target: &Target, borrowed: &Values, tenant: &str) -> Option<String> {
+        let mut known = borrowed.clone();
+        known.insert(target.tenant, tenant.to_owned());
+        let mut relation = self.relation.clone();
+        relation.columns.retain(|column| column.app_inserts);
+        let (columns, values) = self.seeder.values(&relation, &known, 0).ok()?;
+        Some(seed::insert(&relation, &columns, &values, &[]))
+    }
+}
+
+fn deed(answer: Answer) -> Deed {
+    match answer {
+        Ok(done) => Deed::Touched(done.touched),
+        Err(refusal) => Deed::Refused(refusal),
+    }
+}
+
+fn number(done: &Done) -> u64 {
+    done.row.as_ref().and_then(|row| row.first()?.as_ref()?.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,163 @@
+//! One attempt: a statement as somebody, with a tenant set or not, inside a savepoint. Its refusal is an answer, not an error.
+
+use futures::StreamExt;
+use sqlx::{AssertSqlSafe, Either, PgConnection, Row, postgres::PgDatabaseError};
+
+use super::super::{Asked, CheckError, sql};
+
+/// Who tries, and how the session looks to the policies.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Guise<'a> {
+    /// As the application's role; otherwise as the caller.
+    pub(super) app: bool,
+    /// The tenant that the session says it is; `Some("")` is an empty setting, `None` leaves the setting alone.
+    pub(super) tenant: Option<&'a str>,
+    /// Without triggers and foreign keys, where the role may do that.
+    pub(super) replica: bool,
+}
+
+impl<'a> Guise<'a> {
+    /// The application, for this tenant.
+    pub(super) const fn app(tenant: &'a str) -> Self {
+        Self { app: true, tenant: Some(tenant), replica: false }
+    }
+
+    /// The caller, for this tenant: the setting matters where row-level security binds the migration role too.
+    pub(super) const fn caller(tenant: Option<&'a str>) -> Self {
+        Self { app: false, tenant, replica: false }
+    }
+}
+
+/// What PostgreSQL said no with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// SQLSTATE.
+    pub(super) code: String,
+    /// The function of the server that refused; unlike the message it is not translated.
+    pub(super) routine: String,
+    /// The server's message.
+    pub(super) message: String,
+}
+
+impl Refusal {
+    fn of(error: &PgDatabaseError) -> Self {
+        let routine = error.routine().unwrap_or_default().to_owned();
+        Self { code: error.code().to_owned(), routine, message: error.message().to_owned() }
+    }
+
+    /// For messages to people.
+    pub(super) fn display(&self) -> String {
+        match self.code.as_str() {
+            "57014" => "it took longer than 5 s".to_owned(),
+            "55P03" => "somebody else held a lock for longer than 500 ms".to_owned(),
+            code => format!("{} (SQLSTATE {code})", self.message),
+        }
+    }
+}
+
+/// What came of a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Done {
+    /// The first row's columns, which are all texts.
+    pub(super) row: Option<Vec<Option<String>>>,
+    /// How many rows were written.
+    pub(super) touched: u64,
+}
+
+pub(super) type Answer = Result<Done, Refusal>;
+
+/// The session in which attempts are made. Between attempts its state is that of the last [`keep`](Self::keep).
+pub(super) struct Attempts<'c> {
+    connection: &'c mut PgConnection,
+    role: String,
+    setting: String,
+}
+
+/// Counts rows that a statement reaches and lets it write one at most. It names no column, so that no policy for SELECT is added, and is
+/// volatile, so that PostgreSQL asks it for each row that the policies let through.
+pub(super) const FIRST_ROW_ONLY: &str =
+    "pg_catalog.set_config('sluice.reached', (pg_catalog.current_setting('sluice.reached')::int + 1)::text, true)::int <= 1";
+
+impl<'c> Attempts<'c> {
+    /// Prepares the session: limits for every attempt, and row-level security as the application has it.
+    pub(super) async fn begin(connection: &'c mut PgConnection, role: &str, setting: &str) -> Result<Self, CheckError> {
+        let limits = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '500ms'; SET LOCAL row_security = on";
+        sqlx::raw_sql(limits).execute(&mut *connection).await.asked("set the limits of the isolation probe")?;
+        Ok(Self { connection, role: sql::identifier(role), setting: sql::setting(setting) })
+    }
+
+    /// Begins with a table: everything until [`close`](Self::close) is undone together, so that locks do not add up.
+    pub(super) async fn open(&mut self) -> Result<(), CheckError> {
+        self.plain("SAVEPOINT sluice_table; SET CONSTRAINTS ALL DEFERRED; SAVEPOINT sluice_attempt").await
+    }
+
+    /// Ends with a table.
+    pub(super) async fn close(&mut self) -> Result<(), CheckError> {
+        self.plain("ROLLBACK TO SAVEPOINT sluice_table; RELEASE SAVEPOINT sluice_table").await
+    }
+
+    /// Keeps what the last attempt did, until the table is closed.
+    pub(super) async fn keep(&mut self) -> Result<(), CheckError> {
+        self.plain("RELEASE SAVEPOINT sluice_attempt; SAVEPOINT sluice_attempt").await
+    }
+
+    async fn plain(&mut self, text: &'static str) -> Result<(), CheckError> {
+        sqlx::raw_sql(text).execute(&mut *self.connection).await.asked("set and release savepoints").map(drop)
+    }
+
+    /// Undoes the attempt before and makes this one: one message to the server.
+    pub(super) async fn make(&mut self, guise: Guise<'_>, statement: &str) -> Result<Answer, CheckError> {
+        let mut text = "ROLLBACK TO SAVEPOINT sluice_attempt; ".to_owned();
+        self.put_on(&mut text, guise);
+        text.push_str(statement);
+        self.send(&text).await
+    }
+
+    /// Makes an attempt as the application and looks at what it left as the caller, in one message; for tables with triggers that
+    /// may have changed the row on its way.
+    pub(super) async fn make_and_look(
+        &mut self,
+        guise: Guise<'_>,
+        statement: &str,
+        caller: &str,
+        look: (&str, &str),
+    ) -> Result<Answer, CheckError> {
+        let mut text = "ROLLBACK TO SAVEPOINT sluice_attempt; ".to_owned();
+        self.put_on(&mut text, guise);
+        text.push_str(statement);
+        let back = if caller == "none" { "NONE".to_owned() } else { sql::identifier(caller) };
+        text.push_str(&format!("; SET LOCAL ROLE {back}; "));
+        self.put_on(&mut text, Guise::caller(Some(look.0)));
+        text.push_str(look.1);
+        self.send(&text).await
+    }
+
+    fn put_on(&self, text: &mut String, guise: Guise<'_>) {
+        if let Some(tenant) = guise.tenant {
+            text.push_str(&format!("SET LOCAL {} TO {}; ", self.setting, sql::literal(tenant)));
+        }
+        if guise.replica {
+            text.push_str("SET LOCAL session_replication_role = replica; ");
+        }
+        if guise.app {
+            text.push_str(&format!("SET LOCAL sluice.reached TO '0'; SET LOCAL ROLE {}; ", self.role));
+        }
+    }
+
+    async fn send(&mut self, text: &str) -> Result<Answer, CheckError> {
+        let mut done = Done { row: None, touched: 0 };
+        let mut results = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut *self.connection);
+        while let Some(result) = results.next().await {
+            match result {
+                Ok(Either::Left(result)) => done.touched = result.rows_affected(),
+                Ok(Either::Right(row)) => {
+                    let columns = (0..row.len()).map(|at| row.try_get::<Option<String>, _>(at)).collect::<Result<Vec<_>, _>>();
+                    done.row = Some(columns.asked("read an answer of the isolation probe")?);
+                }
+                Err(sqlx::Error::Database(error)) => return Ok(Err(Refusal::of(error.downcast_ref()))),
+                Err(cause) => return Err(CheckError { action: "go on with the isolation probe", cause }),
+            }
+        }
+        Ok(Ok(done))
+    }
+}

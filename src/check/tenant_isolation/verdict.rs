@@ -1,0 +1,318 @@
+//! From what came of the attempts to findings. PURE.
+//!
+//! What leaked is an error. What could not be tried, or proves nothing because even an own row was refused, is a warning that says
+//! so: it is never a silent pass, and an empty table of a first deployment does not keep Ready off.
+
+use std::collections::BTreeMap;
+
+use super::{
+    super::sql,
+    META,
+    attack::{Deed, MANY, Observation, Sight},
+    attempt::Refusal,
+};
+use crate::api::{Finding, Severity};
+
+/// What a refused write says about the policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// A policy, a privilege or a trigger said no.
+    Closed,
+    /// The policies let the row through; a constraint stopped it, and the next row need not break it.
+    Passed,
+    /// Neither can be told.
+    Unknown,
+}
+
+fn meaning(refusal: &Refusal) -> Meaning {
+    match (refusal.code.as_str(), refusal.routine.as_str()) {
+        // Row-level security and privileges share the code; an exception of a trigger is how guards say no.
+        ("42501" | "P0001", _) => Meaning::Closed,
+        // Unique, foreign key and exclusion: always asked after the policies.
+        ("23505" | "23503" | "23P01" | "23001", _) => Meaning::Passed,
+        // NOT NULL and CHECK of the table; those of a domain, and routing to partitions, are asked before the policies.
+        ("23502" | "23514", "ExecConstraints" | "ReportNotNullViolationError") => Meaning::Passed,
+        _ => Meaning::Unknown,
+    }
+}
+
+/// All findings, one for each table and kind; partitions that could not be tried are one finding of their table.
+pub(super) fn judge(observations: &[Observation], setting: &str) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut partitions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for seen in observations {
+        found.extend(
+            [leaks_on_read(seen), leaks_without_tenant(seen, setting), leaks_on_write(seen), blind(seen, setting), fragile(seen, setting)]
+                .into_iter()
+                .flatten(),
+        );
+        match (&seen.unseeded, &seen.target.root) {
+            (Some(_), Some(root)) => partitions.entry(root).or_default().push(&seen.target.name),
+            _ => found.extend(unproven(seen)),
+        }
+    }
+    found.extend(partitions.into_iter().map(|(root, names)| unproven_partitions(root, &names)));
+    found
+}
+
+fn leaks_on_read(seen: &Observation) -> Option<Finding> {
+    let most = seen.foreign.iter().filter_map(rows).max().filter(|rows| *rows > 0)?;
+    let message = format!(
+        "cross-tenant read: with a tenant set, the application sees {} that {} not that tenant's",
+        count(most),
+        if most == 1 { "is" } else { "are" }
+    );
+    let remedy = "compare the tenant column with the setting in every permissive policy for SELECT; they are joined with OR, so look for one that says more";
+    Some(META.finding(seen.target.display(), message, remedy))
+}
+
+fn leaks_without_tenant(seen: &Observation, setting: &str) -> Option<Finding> {
+    let ways = [("never set", &seen.unset), ("empty", &seen.empty)];
+    let open: Vec<_> = ways.iter().filter_map(|(how, sight)| rows(sight).filter(|rows| *rows > 0).map(|rows| (*how, rows))).collect();
+    let most = open.iter().map(|(_, rows)| *rows).max()?;
+    let ways: Vec<_> = open.iter().map(|(how, _)| *how).collect();
+    let message = format!("without a tenant the application sees {}: {setting} is {}", count(most), ways.join(" or "));
+    let remedy = format!(
+        "let the policies be false without a tenant: tenant = NULLIF(current_setting('{setting}', true), '')::type, and no OR … IS NULL"
+    );
+    Some(META.finding(seen.target.display(), message, remedy))
+}
+
+fn leaks_on_write(seen: &Observation) -> Option<Finding> {
+    let deeds = [
+        ("INSERT a row of another tenant", std::slice::from_ref(&seen.insert_foreign)),
+        ("UPDATE an own row so that it is another tenant's", std::slice::from_ref(&seen.give)),
+        ("UPDATE another tenant's rows", seen.update.as_slice()),
+        ("DELETE another tenant's rows", seen.delete.as_slice()),
+    ];
+    let ways: Vec<_> = deeds
+        .iter()
+        .filter_map(|(what, deeds)| deeds.iter().find_map(|deed| went_through(deed)).map(|how| format!("{what}{how}")))
+        .collect();
+    if ways.is_empty() {
+        return None;
+    }
+    let message = format!("cross-tenant write: with a tenant set, the application can {}", ways.join(", "));
+    let remedy = "compare the tenant column with the setting in WITH CHECK of every policy for INSERT and UPDATE, and in USING of every policy for UPDATE and DELETE";
+    Some(META.finding(seen.target.display(), message, remedy))
+}
+
+/// Whether a write got past the policies, and what else stopped it.
+fn went_through(deed: &Deed) -> Option<String> {
+    match deed {
+        Deed::Touched(rows) if *rows > 0 => Some(String::new()),
+        Deed::Refused(refusal) if meaning(refusal) == Meaning::Passed => Some(format!(" (only a constraint stopped it: {})", refusal.code)),
+        _ => None,
+    }
+}
+
+/// A tenant that does not see its own rows: the policies ask for something else than the manifest says.
+fn blind(seen: &Observation, setting: &str) -> Option<Finding> {
+    if seen.unseeded.is_some() {
+        return None;
+    }
+    let message = match &seen.own {
+        Sight::Rows(0) if !seen.seeded => format!("with {setting} set to a tenant, the application does not see that tenant's rows"),
+        Sight::Refused(refusal) if refusal.code == "42P17" => format!("no query works: {}", refusal.display()),
+        _ => return None,
+    };
+    let remedy =
+        format!("check that the policies read {setting}, that they apply to the role, and that they do not ask each other in a circle");
+    Some(META.finding(seen.target.display(), message, remedy))
+}
+
+/// Closed by an error of a cast: safe, but connections that come back from a pool fail.
+fn fragile(seen: &Observation, setting: &str) -> Option<Finding> {
+    match &seen.empty {
+        Sight::Refused(refusal) if refusal.code.starts_with("22") => {
+            let message = format!(
+                "with an empty {setting} every query fails: {}; PostgreSQL leaves the setting empty after each transaction that set it",
+                refusal.display()
+            );
+            let remedy = format!("write NULLIF(current_setting('{setting}', true), '') before the cast in the policies");
+            Some(Finding { severity: Severity::Warning, ..META.finding(seen.target.display(), message, remedy) })
+        }
+        _ => None,
+    }
+}
+
+fn unproven(seen: &Observation) -> Option<Finding> {
+    let mut reasons: Vec<_> = seen.untried.iter().map(|reason| format!("everything ({reason})")).collect();
+    match (&seen.unseeded, &seen.own) {
+        (Some(reason), _) => reasons.push(format!("reading, UPDATE and DELETE (the table is empty, and {reason})")),
+        (None, Sight::Rows(0)) if seen.seeded => {
+            reasons.push("reading (the table is empty, and a row made for the attempt is not visible to its own tenant)".to_owned());
+        }
+        (None, Sight::Refused(refusal)) if refusal.code != "42P17" => reasons.push(format!("reading ({})", refusal.display())),
+        _ => {}
+    }
+    let foreign = seen.foreign.iter().chain([&seen.unset]).find_map(|sight| match sight {
+        Sight::Refused(refusal) if matches!(refusal.code.as_str(), "57014" | "55P03") => Some(refusal),
+        _ => None,
+    });
+    reasons.extend(foreign.map(|refusal| format!("reading others' rows ({})", refusal.display())));
+    if let (Deed::Refused(own), Deed::Refused(_)) = (&seen.insert_own, &seen.insert_foreign)
+        && meaning(own) != Meaning::Passed
+    {
+        reasons.push(format!("INSERT (even an own row is refused: {})", own.display()));
+    } else {
+        reasons.extend(untold("INSERT", [&seen.insert_foreign]));
+    }
+    reasons.extend(untold("UPDATE", seen.update.iter().chain([&seen.give])));
+    reasons.extend(untold("DELETE", &seen.delete));
+    if reasons.is_empty() {
+        return None;
+    }
+    reasons.dedup();
+    let message = format!("unproven: {}", reasons.join("; "));
+    let remedy = "nothing leaked; the next verification tries again. Until then the other checks of row-level security are what there is";
+    Some(Finding { severity: Severity::Warning, ..META.finding(seen.target.display(), message, remedy) })
+}
+
+fn untold<'d>(what: &str, deeds: impl IntoIterator<Item = &'d Deed>) -> Option<String> {
+    deeds.into_iter().find_map(|deed| match deed {
+        Deed::Refused(refusal) if meaning(refusal) == Meaning::Unknown => Some(format!("{what} ({})", refusal.display())),
+        _ => None,
+    })
+}
+
+fn unproven_partitions(root: &str, names: &[&str]) -> Finding {
+    let message = format!(
+        "unproven: the application may address {} directly, which {} empty, and no row could be made there",
+        sql::few(names, 3),
+        if names.len() == 1 { "is" } else { "are" }
+    );
+    let remedy = "REVOKE ALL ON the partitions FROM the application's role: privileges on the partitioned table are enough";
+    Finding { severity: Severity::Warning, ..META.finding(root, message, remedy) }
+}
+
+fn rows(sight: &Sight) -> Option<u64> {
+    match sight {
+        Sight::Rows(rows) => Some(*rows),
+        Sight::Skipped | Sight::Refused(_) => None,
+    }
+}
+
+fn count(rows: u64) -> String {
+    match rows {
+        1 => "1 row".to_owned(),
+        MANY.. => format!("{MANY} rows or more"),
+        rows => format!("{rows} rows"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: &str, routine: &str) -> Refusal {
+        Refusal { code: code.into(), routine: routine.into(), message: "no".into() }
+    }
+
+    fn policy() -> Refusal {
+        refused("42501", "ExecWithCheckOptions")
+    }
+
+    fn closed() -> Observation {
+        let mut seen = Observation { unset: Sight::Rows(0), empty: Sight::Rows(0), own: Sight::Rows(1), ..Observation::default() };
+        seen.target.schema = "s".into();
+        seen.target.name = "t".into();
+        seen.foreign = vec![Sight::Rows(0); 3];
+        seen.insert_own = Deed::Touched(1);
+        seen.insert_foreign = Deed::Refused(policy());
+        seen.give = Deed::Refused(policy());
+        seen.update = vec![Deed::Touched(0)];
+        seen.delete = vec![Deed::Touched(0)];
+        seen
+    }
+
+    fn found(seen: Observation) -> Vec<(Severity, String)> {
+        judge(&[seen], "app.t").into_iter().map(|finding| (finding.severity, finding.message)).collect()
+    }
+
+    fn only(seen: Observation, severity: Severity, part: &str) {
+        let found = found(seen);
+        assert!(found.len() == 1 && found[0].0 == severity && found[0].1.contains(part), "{found:?} is not one {severity:?} with {part:?}");
+    }
+
+    #[test]
+    fn a_closed_table_gives_no_finding() {
+        assert_eq!(found(closed()), []);
+    }
+
+    #[test]
+    fn rows_of_others_are_a_leak_and_counted() {
+        only(Observation { foreign: vec![Sight::Rows(0), Sight::Rows(3)], ..closed() }, Severity::Error, "sees 3 rows that are not");
+        only(Observation { foreign: vec![Sight::Rows(MANY)], ..closed() }, Severity::Error, "sees 1000 rows or more");
+    }
+
+    #[test]
+    fn rows_without_a_tenant_are_a_leak() {
+        only(Observation { unset: Sight::Rows(1), ..closed() }, Severity::Error, "sees 1 row: app.t is never set");
+        only(Observation { unset: Sight::Rows(1), empty: Sight::Rows(2), ..closed() }, Severity::Error, "is never set or empty");
+    }
+
+    #[test]
+    fn an_error_without_a_tenant_is_closed_and_a_failing_cast_is_worth_a_warning() {
+        assert_eq!(found(Observation { unset: Sight::Refused(refused("42704", "")), ..closed() }), []);
+        only(Observation { empty: Sight::Refused(refused("22P02", "")), ..closed() }, Severity::Warning, "empty app.t every query fails");
+    }
+
+    #[test]
+    fn each_kind_of_write_for_another_tenant_is_a_leak() {
+        only(Observation { insert_foreign: Deed::Touched(1), ..closed() }, Severity::Error, "INSERT a row of another tenant");
+        only(Observation { give: Deed::Touched(1), ..closed() }, Severity::Error, "UPDATE an own row");
+        only(Observation { update: vec![Deed::Touched(0), Deed::Touched(1)], ..closed() }, Severity::Error, "UPDATE another tenant's rows");
+        only(Observation { delete: vec![Deed::Touched(1)], ..closed() }, Severity::Error, "DELETE another tenant's rows");
+    }
+
+    #[test]
+    fn a_row_that_only_a_constraint_stopped_has_passed_the_policies() {
+        let stopped = Deed::Refused(refused("23503", "ri_ReportViolation"));
+        only(Observation { insert_foreign: stopped, ..closed() }, Severity::Error, "only a constraint stopped it: 23503");
+        let not_null = Deed::Refused(refused("23502", "ExecConstraints"));
+        only(Observation { insert_foreign: not_null, ..closed() }, Severity::Error, "only a constraint");
+        let domain = Deed::Refused(refused("23514", "ExecEvalConstraintCheck"));
+        only(Observation { insert_foreign: domain, ..closed() }, Severity::Warning, "unproven: INSERT");
+    }
+
+    #[test]
+    fn a_refusal_proves_nothing_when_even_an_own_row_is_refused() {
+        only(Observation { insert_own: Deed::Refused(policy()), ..closed() }, Severity::Warning, "even an own row is refused");
+        assert_eq!(found(Observation { insert_own: Deed::Refused(refused("23505", "_bt_check_unique")), ..closed() }), []);
+    }
+
+    #[test]
+    fn a_tenant_that_does_not_see_its_own_rows_is_an_error_unless_the_row_was_made_up() {
+        only(Observation { own: Sight::Rows(0), ..closed() }, Severity::Error, "does not see that tenant's rows");
+        only(Observation { own: Sight::Rows(0), seeded: true, ..closed() }, Severity::Warning, "unproven: reading");
+        only(Observation { own: Sight::Refused(refused("42P17", "")), ..closed() }, Severity::Error, "no query works");
+        only(Observation { own: Sight::Refused(refused("42704", "")), ..closed() }, Severity::Warning, "unproven: reading");
+    }
+
+    #[test]
+    fn a_table_that_stays_empty_is_a_warning_and_never_a_silent_pass() {
+        let empty = || Observation { unseeded: Some("it has no rows".into()), own: Sight::Rows(0), seeded: false, ..closed() };
+        only(empty(), Severity::Warning, "unproven: reading, UPDATE and DELETE");
+        let partition = |name: &str| {
+            let mut seen = empty();
+            seen.target.root = Some("s.visits".into());
+            seen.target.name = name.into();
+            seen
+        };
+        let found = judge(&[partition("a"), partition("b")], "app.t");
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].object, "s.visits");
+    }
+
+    #[test]
+    fn time_that_ran_out_is_unproven() {
+        only(Observation { foreign: vec![Sight::Refused(refused("57014", ""))], ..closed() }, Severity::Warning, "longer than 5 s");
+    }
+
+    #[test]
+    fn what_was_not_granted_is_not_missing() {
+        let target = closed().target;
+        assert_eq!(found(Observation { target, ..Observation::default() }), []);
+    }
+}
