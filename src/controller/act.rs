@@ -17,8 +17,17 @@ use crate::{
     },
 };
 
+/// Whether the world is another one now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Something was written.
+    Done,
+    /// It had been done before, and whoever asked did not see it.
+    DoneBefore,
+}
+
 /// Does it.
-pub async fn act(context: &Context, observed: &Observed, step: &Step) -> Result<(), ActError> {
+pub async fn act(context: &Context, observed: &Observed, step: &Step) -> Result<Effect, ActError> {
     match step {
         Step::CreateJob(order) => create_job(context, observed, order).await,
         Step::PublishGate { entries } => publish_gate(context, &observed.facts, entries).await,
@@ -27,43 +36,48 @@ pub async fn act(context: &Context, observed: &Observed, step: &Step) -> Result<
 }
 
 /// Created and never applied: a Job's template cannot change, and a Job of this name does the same work.
-async fn create_job(context: &Context, observed: &Observed, order: &JobOrder) -> Result<(), ActError> {
-    let (Some(object), Ok(migration)) = (&observed.object, &observed.facts.migration) else { return Ok(()) };
+async fn create_job(context: &Context, observed: &Observed, order: &JobOrder) -> Result<Effect, ActError> {
+    let (Some(object), Ok(migration)) = (&observed.object, &observed.facts.migration) else { return Ok(Effect::DoneBefore) };
     let api: Api<Job> = Api::namespaced(context.client.clone(), &observed.facts.namespace);
     let parameters = PostParams { field_manager: Some(FieldManager::Jobs.name().to_owned()), ..PostParams::default() };
     let failed = |source| ActError::CreateJob { job: order.job.clone(), source };
     match api.create(&parameters, &job(object, migration, order, &context.images)).await {
-        Ok(_) => info!(job = order.job, attempt = order.attempt, "created a Job"),
+        Ok(_) => {
+            info!(job = order.job, attempt = order.attempt, "created a Job");
+            Ok(Effect::Done)
+        }
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             let existing = api.get_metadata_opt(&order.job).await.map_err(failed)?;
             // Gone again, or ours from before a crash: the next look at the facts tells.
             if existing.is_some_and(|existing| !is_controlled_by(&existing.metadata, &observed.facts.uid)) {
                 return Err(ActError::JobIsForeign { job: order.job.clone() });
             }
+            Ok(Effect::DoneBefore)
         }
-        Err(error) => return Err(failed(error)),
+        Err(error) => Err(failed(error)),
     }
-    Ok(())
 }
 
 /// Forced, because nobody else has a say in the entries of this DatabaseMigration.
-async fn publish_gate(context: &Context, facts: &Facts, entries: &[String]) -> Result<(), ActError> {
+async fn publish_gate(context: &Context, facts: &Facts, entries: &[String]) -> Result<Effect, ActError> {
     let api: Api<MigrationGate> = Api::namespaced(context.client.clone(), &facts.namespace);
     let parameters = PatchParams::apply(&gate_manager(&facts.name)).force();
     let patch = Patch::Apply(gate(&facts.namespace, entries));
     let failed = |source| ActError::PublishGate { namespace: facts.namespace.clone(), source };
     let written = api.patch(GATE_NAME, &parameters, &patch).await.map_err(failed)?;
     info!(entries = entries.len(), version = written.resource_version(), "published the gate");
-    Ok(())
+    Ok(Effect::Done)
 }
 
 /// In the foreground: the Job stays visible until its Pod is gone.
-async fn delete_job(context: &Context, facts: &Facts, job: &str) -> Result<(), ActError> {
+async fn delete_job(context: &Context, facts: &Facts, job: &str) -> Result<Effect, ActError> {
     let api: Api<Job> = Api::namespaced(context.client.clone(), &facts.namespace);
     match api.delete(job, &DeleteParams::foreground()).await {
-        Ok(_) => info!(job, "deleted a Job"),
-        Err(kube::Error::Api(status)) if status.is_not_found() => {}
-        Err(source) => return Err(ActError::DeleteJob { job: job.to_owned(), source }),
+        Ok(_) => {
+            info!(job, "deleted a Job");
+            Ok(Effect::Done)
+        }
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Effect::DoneBefore),
+        Err(source) => Err(ActError::DeleteJob { job: job.to_owned(), source }),
     }
-    Ok(())
 }

@@ -25,12 +25,16 @@ use crate::{
     plan::{Plan, facts::Facts, plan},
     telemetry::Metrics,
 };
+use act::Effect;
 use error::ReconcileError;
 use failures::Failures;
 use neighbours::Index;
 
 pub use leader::{Controllers, Identity, Stop};
 pub use watch::Scope;
+
+/// How long to wait for what was done before and is not seen yet.
+const UNSEEN: Duration = Duration::from_secs(1);
 
 /// What every reconcile knows.
 pub struct Context {
@@ -95,10 +99,15 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         return Ok(next(plan.requeue));
     };
     let acted = act::act(context, &observed, step).await;
-    acted.map_err(|source| ReconcileError::Act { source: Box::new(source) })?;
-    context.metrics.wrote(step.name());
+    let effect = acted.map_err(|source| ReconcileError::Act { source: Box::new(source) })?;
     context.failures.forget(&facts.uid);
-    Ok(next(Some(Duration::ZERO)))
+    Ok(next(Some(match effect {
+        Effect::Done => {
+            context.metrics.wrote(step.name());
+            Duration::ZERO
+        }
+        Effect::DoneBefore => UNSEEN,
+    })))
 }
 
 /// After a reconcile that could not be ended: again, less and less often. A refusal is remembered, and shown in the status.

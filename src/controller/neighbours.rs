@@ -17,7 +17,7 @@ use crate::{
 pub type Guarded = DeserializeGuard<DatabaseMigration>;
 
 /// Reads what concerns one object. Most have no neighbours, and then nothing is read.
-pub async fn read(reader: &Reader<'_>, object: &DatabaseMigration) -> Result<(Vec<Dependency>, Vec<Rival>), ObserveError> {
+pub(super) async fn read(reader: &Reader<'_>, object: &DatabaseMigration) -> Result<(Vec<Dependency>, Vec<Rival>), ObserveError> {
     if object.spec.before.depends_on.is_empty() && !reader.context.index.may_have_rivals(object) {
         return Ok((Vec::new(), Vec::new()));
     }

@@ -1,1 +1,8 @@
-fn main(){}
+//! What can be proven with cargo alone: no cluster, no database. CRDs, CEL rules, invariants of the source tree, plans, and the
+//! controller in a model of a cluster that is cut off at every write.
+
+mod api_server;
+mod crash;
+mod kubelet;
+mod stories;
+mod world;

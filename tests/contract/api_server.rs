@@ -1,0 +1,285 @@
+//! A small truthful API server in memory, as a service under `kube::Client`: enough of GET, LIST, POST, PATCH and DELETE for
+//! the kinds that the controller touches, with resource versions, uids, generations and refusals; and a fault that cuts the
+//! process off at its n-th write.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use hyper::{Method, Request, Response, StatusCode, header::ACCEPT};
+use jiff::Timestamp;
+use kube::{Client, client::Body};
+use serde_json::{Value, json};
+use tower::service_fn;
+
+/// Kind (its plural), namespace, name.
+pub type Key = (String, String, String);
+
+/// What the fault does to the n-th write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The process dies before it takes effect.
+    DiesBefore,
+    /// It takes effect, and the process dies before it hears so.
+    DiesAfter,
+    /// It takes effect, and the process hears of an error.
+    AnswerLost,
+}
+
+/// Everything that is stored, and what was done.
+#[derive(Debug, Default)]
+pub struct Cluster {
+    pub objects: BTreeMap<Key, Value>,
+    /// Who owns which entries of a gate: (namespace, manager).
+    owners: BTreeMap<(String, String), BTreeSet<String>>,
+    /// Each write that took effect: verb, kind and name.
+    pub writes: Vec<String>,
+    /// Writes that were asked for.
+    asked: usize,
+    /// At which write, counted from 1, and what.
+    pub fault: Option<(usize, Fault)>,
+    /// Kind of which every creation is refused, with these words.
+    pub refuse: Option<(String, String)>,
+    pub now: Timestamp,
+    revision: u64,
+    /// Processes that have died: their clients hear nothing any more.
+    dead: BTreeSet<usize>,
+    processes: usize,
+}
+
+/// A shared cluster.
+#[derive(Clone, Debug)]
+pub struct Server(Arc<Mutex<Cluster>>);
+
+impl Server {
+    pub fn new(now: Timestamp) -> Self {
+        Self(Arc::new(Mutex::new(Cluster { now, ..Cluster::default() })))
+    }
+
+    pub fn cluster(&self) -> MutexGuard<'_, Cluster> {
+        self.0.lock().expect("no test panics while it holds the lock")
+    }
+
+    /// A client of a new process.
+    pub fn client(&self) -> Client {
+        let server = self.clone();
+        let process = {
+            let mut cluster = self.cluster();
+            cluster.processes += 1;
+            cluster.processes
+        };
+        Client::new(
+            service_fn(move |request: Request<Body>| {
+                let server = server.clone();
+                async move { server.answer(process, request).await }
+            }),
+            "default",
+        )
+    }
+
+    /// Whether the newest process has died.
+    pub fn is_dead(&self) -> bool {
+        let cluster = self.cluster();
+        cluster.dead.contains(&cluster.processes)
+    }
+
+    async fn answer(&self, process: usize, request: Request<Body>) -> Result<Response<Body>, std::io::Error> {
+        let cut = || std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the process is cut off");
+        let (parts, body) = request.into_parts();
+        let body = body.collect_bytes().await.map_err(|_| cut())?;
+        let mut cluster = self.cluster();
+        if cluster.dead.contains(&process) {
+            return Err(cut());
+        }
+        let write = parts.method != Method::GET;
+        cluster.asked += usize::from(write);
+        let fault = cluster.fault.filter(|(at, _)| write && *at == cluster.asked).map(|(_, fault)| fault);
+        if fault == Some(Fault::DiesBefore) {
+            cluster.dead.insert(process);
+            return Err(cut());
+        }
+        let path = Path::parse(parts.uri.path(), parts.uri.query().unwrap_or_default());
+        let metadata_only = parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("PartialObject"));
+        let answer = cluster.handle(&parts.method, &path, &body, metadata_only);
+        match fault {
+            Some(Fault::DiesAfter) => {
+                cluster.dead.insert(process);
+                Err(cut())
+            }
+            Some(Fault::AnswerLost) => Err(cut()),
+            _ => Ok(answer.unwrap_or_else(|refusal| refusal)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Path {
+    kind: String,
+    namespace: String,
+    name: Option<String>,
+    subresource: Option<String>,
+    query: BTreeMap<String, String>,
+}
+
+impl Path {
+    /// `/api/v1/namespaces/NS/KIND[/NAME[/SUB]]` or `/apis/GROUP/VERSION/namespaces/…`.
+    fn parse(path: &str, query: &str) -> Self {
+        let mut parts = path.trim_matches('/').split('/').skip_while(|part| *part != "namespaces").skip(1).map(ToOwned::to_owned);
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        Self {
+            namespace: parts.next().expect("every request names a namespace"),
+            kind: parts.next().expect("every request names a kind"),
+            name: parts.next(),
+            subresource: parts.next(),
+            query: pairs.map(|(key, value)| (key.to_owned(), value.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/"))).collect(),
+        }
+    }
+}
+
+type Answer = Result<Response<Body>, Response<Body>>;
+
+impl Cluster {
+    fn handle(&mut self, method: &Method, path: &Path, body: &[u8], metadata_only: bool) -> Answer {
+        let name = path.name.clone();
+        let key = |name: &str| (path.kind.clone(), path.namespace.clone(), name.to_owned());
+        match (method, name) {
+            (&Method::GET, Some(name)) => self.get(&key(&name)).map(|object| ok(&seen(object, metadata_only))),
+            (&Method::GET, None) => Ok(ok(&self.list(path, metadata_only))),
+            (&Method::POST, None) => {
+                let object: Value = serde_json::from_slice(body).expect("JSON");
+                let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
+                self.create(key(&name), object)
+            }
+            (&Method::PATCH, Some(name)) => self.apply(key(&name), path, &serde_json::from_slice(body).expect("JSON")),
+            (&Method::DELETE, Some(name)) => self.delete(&key(&name)),
+            other => panic!("the controller has no business with {other:?} {path:?}"),
+        }
+    }
+
+    fn get(&self, key: &Key) -> Result<&Value, Response<Body>> {
+        self.objects.get(key).ok_or_else(|| refusal(StatusCode::NOT_FOUND, "NotFound", &format!("{} {:?} not found", key.0, key.2)))
+    }
+
+    fn list(&self, path: &Path, metadata_only: bool) -> Value {
+        let selector = path.query.get("labelSelector").cloned().unwrap_or_default();
+        let wanted: Vec<(&str, &str)> = selector.split(',').filter_map(|pair| pair.split_once('=')).collect();
+        let fits = |object: &Value| wanted.iter().all(|(label, value)| object["metadata"]["labels"][*label].as_str() == Some(value));
+        let of_kind = self.objects.iter().filter(|((kind, namespace, _), _)| *kind == path.kind && *namespace == path.namespace);
+        let items: Vec<Value> = of_kind.map(|(_, object)| object).filter(|object| fits(object)).map(|object| seen(object, metadata_only)).collect();
+        json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": self.revision.to_string()}, "items": items})
+    }
+
+    fn create(&mut self, key: Key, object: Value) -> Answer {
+        if let Some((_, words)) = self.refuse.as_ref().filter(|(kind, _)| *kind == key.0) {
+            return Err(refusal(StatusCode::FORBIDDEN, "Forbidden", words));
+        }
+        if self.objects.contains_key(&key) {
+            return Err(refusal(StatusCode::CONFLICT, "AlreadyExists", &format!("{} {:?} already exists", key.0, key.2)));
+        }
+        self.writes.push(format!("create {} {}", key.0, key.2));
+        self.put(key.clone(), object);
+        Ok(ok(&self.objects[&key]))
+    }
+
+    /// Stores an object as new.
+    pub fn put(&mut self, key: Key, mut object: Value) {
+        self.revision += 1;
+        let metadata = &mut object["metadata"];
+        metadata["uid"] = json!(format!("uid-{}", self.revision));
+        metadata["generation"] = json!(1);
+        metadata["namespace"] = json!(key.1);
+        metadata["creationTimestamp"] = json!(second(self.now));
+        metadata["resourceVersion"] = json!(self.revision.to_string());
+        self.objects.insert(key, object);
+    }
+
+    /// Changes an object as somebody else would; `generation` moves with the spec.
+    pub fn edit(&mut self, key: &Key, change: impl FnOnce(&mut Value)) {
+        let object = self.objects.get_mut(key).unwrap_or_else(|| panic!("{key:?} is not there"));
+        let before = object.clone();
+        change(object);
+        if *object == before {
+            return;
+        }
+        self.revision += 1;
+        object["metadata"]["resourceVersion"] = json!(self.revision.to_string());
+        if object["spec"] != before["spec"] {
+            object["metadata"]["generation"] = json!(before["metadata"]["generation"].as_i64().expect("a number") + 1);
+        }
+    }
+
+    fn apply(&mut self, key: Key, path: &Path, patch: &Value) -> Answer {
+        let manager = path.query.get("fieldManager").expect("every apply names its manager").clone();
+        assert_eq!(path.query.get("force").map(String::as_str), Some("true"), "an apply of one's own fields is forced");
+        match (key.0.as_str(), path.subresource.as_deref()) {
+            ("databasemigrations", Some("status")) => {
+                assert_eq!(manager, "sluice-status");
+                let object = self.get(&key)?;
+                if object["metadata"]["uid"] != patch["metadata"]["uid"] {
+                    return Err(refusal(StatusCode::CONFLICT, "Conflict", "uid mismatch"));
+                }
+                self.writes.push(format!("status {}", key.2));
+                self.edit(&key, |object| object["status"] = patch["status"].clone());
+            }
+            ("migrationgates", None) => {
+                assert_eq!(key.2, "gates");
+                let entries = patch["spec"]["satisfied"].as_array().expect("entries");
+                let entries = entries.iter().map(|entry| entry.as_str().expect("text").to_owned()).collect();
+                self.owners.insert((key.1.clone(), manager), entries);
+                let of_namespace = self.owners.iter().filter(|((namespace, _), _)| *namespace == key.1);
+                let all: BTreeSet<String> = of_namespace.flat_map(|(_, entries)| entries.clone()).collect();
+                self.writes.push(format!("gate {}", key.1));
+                if !self.objects.contains_key(&key) {
+                    let bare = json!({"apiVersion": patch["apiVersion"], "kind": patch["kind"], "metadata": patch["metadata"]});
+                    self.put(key.clone(), bare);
+                }
+                self.edit(&key, |object| object["spec"] = json!({"satisfied": all}));
+            }
+            other => panic!("the controller has no business with a patch of {other:?}"),
+        }
+        Ok(ok(&self.objects[&key]))
+    }
+
+    /// In the foreground: it stays until its Pod is gone, which the kubelet sees to.
+    fn delete(&mut self, key: &Key) -> Answer {
+        self.get(key)?;
+        self.writes.push(format!("delete {} {}", key.0, key.2));
+        let now = second(self.now);
+        self.edit(key, |object| object["metadata"]["deletionTimestamp"] = json!(now));
+        Ok(ok(&self.objects[key]))
+    }
+
+    /// Every object of a kind.
+    pub fn all(&self, kind: &str) -> Vec<(Key, Value)> {
+        self.objects.iter().filter(|(key, _)| key.0 == kind).map(|(key, object)| (key.clone(), object.clone())).collect()
+    }
+}
+
+/// As Kubernetes writes times.
+pub fn second(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn seen(object: &Value, metadata_only: bool) -> Value {
+    if metadata_only {
+        return json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"]});
+    }
+    object.clone()
+}
+
+fn ok(object: &Value) -> Response<Body> {
+    respond(StatusCode::OK, object)
+}
+
+fn refusal(code: StatusCode, reason: &str, message: &str) -> Response<Body> {
+    let status = json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": reason, "message": message, "code": code.as_u16(),
+    });
+    respond(code, &status)
+}
+
+fn respond(code: StatusCode, body: &Value) -> Response<Body> {
+    let body = Body::from(serde_json::to_vec(body).expect("JSON"));
+    Response::builder().status(code).body(body).expect("a response")
+}

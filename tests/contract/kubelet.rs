@@ -1,0 +1,218 @@
+//! The Job controller, the kubelet and the stages in one: plays the Pods of Jobs to their end, one stage for each tick, against
+//! a model of the database whose ledger decides what is pending.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sluice::{
+    api::{AppliedMigration, Failure, Reason, ReadBack, SnapshotRecord},
+    stage::outcome::{HistorySummary, Outcome, Stage, Verdict},
+};
+
+use super::api_server::{Cluster, Key, Server, second};
+
+/// What goes wrong with the next run, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// The stage reports a failure with this reason.
+    Fails(Stage, Reason),
+    /// The container is killed before it says anything.
+    Killed(Stage),
+    /// The Pod is taken away while the stage works, and the Job fails.
+    Evicted(Stage),
+    /// The whole Job is stopped because its deadline passed while the stage worked.
+    Late(Stage),
+    /// The containers cannot start, for this many ticks.
+    Waits(&'static str, &'static str, u32),
+}
+
+/// The database behind the Jobs.
+#[derive(Clone, Debug, Default)]
+pub struct Database {
+    /// Applied migrations, oldest first: each exactly once.
+    pub applied: Vec<String>,
+    /// The migrations of the source.
+    pub source: Vec<String>,
+    /// What goes wrong with the next runs, in order; a run without one passes.
+    pub mishaps: Vec<Mishap>,
+    /// The run that is being played.
+    pub current: Option<(String, Option<Mishap>)>,
+}
+
+impl Database {
+    /// Works for one moment; false when there is nothing to do.
+    pub fn tick(&mut self, server: &Server) -> bool {
+        let mut cluster = server.cluster();
+        let mut busy = false;
+        for (key, job) in cluster.all("jobs") {
+            busy |= self.play(&mut cluster, &key, &job);
+        }
+        busy
+    }
+
+    fn play(&mut self, cluster: &mut Cluster, key: &Key, job: &Value) -> bool {
+        let pod = ("pods".to_owned(), key.1.clone(), format!("{}-pod", key.2));
+        if job["metadata"]["deletionTimestamp"].is_string() {
+            cluster.objects.remove(&pod);
+            cluster.objects.remove(key);
+            return true;
+        }
+        if job["status"]["conditions"].is_array() {
+            return false;
+        }
+        if !cluster.objects.contains_key(&pod) {
+            cluster.put(pod, new_pod(job));
+            let mishap = if self.mishaps.is_empty() { None } else { Some(self.mishaps.remove(0)) };
+            self.current = Some((key.2.clone(), mishap));
+            return true;
+        }
+        let mishap = self.current.as_mut().filter(|(job, _)| *job == key.2).and_then(|(_, mishap)| mishap.as_mut());
+        if let Some(Mishap::Waits(reason, message, ticks)) = mishap
+            && *ticks > 0
+        {
+            *ticks -= 1;
+            let waiting = json!({"waiting": {"reason": reason, "message": message}});
+            cluster.edit(&pod, |pod| Stage::ALL.iter().for_each(|stage| pod["status"]["containerStatuses"][*stage as usize]["state"] = waiting.clone()));
+            return true;
+        }
+        let mishap = mishap.map(|mishap| *mishap);
+        self.advance(cluster, key, &pod, mishap);
+        true
+    }
+
+    /// Ends the first stage that has not ended, or the Job when all have.
+    fn advance(&mut self, cluster: &mut Cluster, job: &Key, pod: &Key, mishap: Option<Mishap>) {
+        let statuses = cluster.objects[pod]["status"]["containerStatuses"].clone();
+        let ended = |stage: &&Stage| statuses[**stage as usize]["state"]["terminated"].is_object();
+        let failed = statuses.as_array().into_iter().flatten().any(|status| status["state"]["terminated"]["exitCode"].as_i64().unwrap_or(0) != 0);
+        let Some(stage) = Stage::ALL.iter().find(|stage| !ended(stage)).copied() else {
+            return conclude(cluster, job, if failed { ("Failed", "BackoffLimitExceeded") } else { ("Complete", "CompletionsReached") });
+        };
+        match mishap {
+            Some(Mishap::Evicted(at)) if at == stage => {
+                cluster.objects.remove(pod);
+                return conclude(cluster, job, ("Failed", "BackoffLimitExceeded"));
+            }
+            Some(Mishap::Late(at)) if at == stage => {
+                cluster.objects.remove(pod);
+                return conclude(cluster, job, ("Failed", "DeadlineExceeded"));
+            }
+            Some(Mishap::Killed(at)) if at == stage => {
+                terminate(cluster, pod, stage, None);
+                Stage::ALL.iter().filter(|later| **later > stage).for_each(|later| terminate(cluster, pod, *later, Some(&not_reached(*later))));
+            }
+            Some(Mishap::Fails(at, reason)) if at == stage => {
+                terminate(cluster, pod, stage, Some(&self.failure(stage, reason)));
+                Stage::ALL.iter().filter(|later| **later > stage).for_each(|later| terminate(cluster, pod, *later, Some(&not_reached(*later))));
+            }
+            _ => {
+                let outcome = self.success(stage, cluster.now);
+                terminate(cluster, pod, stage, Some(&outcome));
+            }
+        }
+    }
+
+    fn success(&mut self, stage: Stage, now: Timestamp) -> Outcome {
+        let pending = self.source.iter().any(|name| !self.applied.contains(name));
+        let reason = match (stage, pending) {
+            (Stage::Plan, true) => Reason::PlanReady,
+            (Stage::Snapshot, true) => Reason::SnapshotTaken,
+            (Stage::Snapshot, false) => Reason::SnapshotNotNeeded,
+            (Stage::Migrate, true) => Reason::Applied,
+            (Stage::Plan | Stage::Migrate, false) => Reason::NothingPending,
+            (Stage::Verify, _) => Reason::Verified,
+        };
+        if stage == Stage::Migrate {
+            let pending: Vec<String> = self.source.iter().filter(|name| !self.applied.contains(name)).cloned().collect();
+            self.applied.extend(pending);
+        }
+        let mut outcome = Outcome::passed(stage, reason, format!("the stage {} passed", stage.name()));
+        outcome.milliseconds = 7;
+        outcome.history = (stage != Stage::Snapshot).then(|| self.history());
+        outcome.snapshot = (reason == Reason::SnapshotTaken).then(|| SnapshotRecord {
+            reference: "records-snapshots:medical/records/1".into(),
+            taken_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
+            bytes: 42,
+            sha256: "00".into(),
+            verified: ReadBack::Read,
+        });
+        outcome
+    }
+
+    fn failure(&self, stage: Stage, reason: Reason) -> Outcome {
+        let mut outcome = Outcome::failed(stage, reason, format!("the stage {} failed", stage.name()));
+        outcome.history = (stage == Stage::Plan).then(|| self.history());
+        outcome.failure = (reason == Reason::MigrationFailed).then(|| Failure {
+            migration: "2_two".into(),
+            file: "2_two/migration.sql".into(),
+            line: 3,
+            statement: "ALTER TABLE nowhere".into(),
+            sqlstate: "42P01".into(),
+            message: "relation \"nowhere\" does not exist".into(),
+        });
+        outcome
+    }
+
+    fn history(&self) -> HistorySummary {
+        let pending: Vec<String> = self.source.iter().filter(|name| !self.applied.contains(name)).cloned().collect();
+        HistorySummary {
+            current: self.applied.last().cloned(),
+            applied_count: u32::try_from(self.applied.len()).expect("few"),
+            applied: self.applied.iter().rev().cloned().collect(),
+            pending_count: u32::try_from(pending.len()).expect("few"),
+            pending,
+            ..HistorySummary::default()
+        }
+    }
+
+    /// As the status should list them.
+    pub fn newest_first(&self) -> Vec<AppliedMigration> {
+        self.applied.iter().rev().map(|name| AppliedMigration { name: name.clone() }).collect()
+    }
+}
+
+fn new_pod(job: &Value) -> Value {
+    let template = &job["spec"]["template"];
+    let statuses: Vec<Value> = Stage::ALL
+        .iter()
+        .map(|stage| json!({"name": stage.name(), "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"running": {}}}))
+        .collect();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": format!("{}-pod", job["metadata"]["name"].as_str().expect("a name")),
+            "labels": template["metadata"]["labels"],
+            "ownerReferences": [{
+                "apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"], "controller": true,
+            }],
+        },
+        "spec": template["spec"],
+        "status": {"phase": "Running", "containerStatuses": statuses},
+    })
+}
+
+fn not_reached(stage: Stage) -> Outcome {
+    Outcome::new(stage, Verdict::NotReached, Reason::Pending, "a stage before this one did not pass")
+}
+
+fn terminate(cluster: &mut Cluster, pod: &Key, stage: Stage, outcome: Option<&Outcome>) {
+    let code = match outcome.map(|outcome| outcome.verdict) {
+        Some(Verdict::Passed) => 0,
+        Some(_) => 1,
+        None => 137,
+    };
+    let message = outcome.map(Outcome::message_for_pod).unwrap_or_default();
+    let terminated = json!({
+        "exitCode": code, "reason": "Ended", "message": message, "finishedAt": second(cluster.now),
+    });
+    cluster.edit(pod, |pod| pod["status"]["containerStatuses"][stage as usize]["state"] = json!({"terminated": terminated}));
+}
+
+fn conclude(cluster: &mut Cluster, job: &Key, (kind, reason): (&str, &str)) {
+    let now = second(cluster.now);
+    cluster.edit(job, |job| {
+        job["status"] = json!({"conditions": [
+            {"type": kind, "status": "True", "reason": reason, "message": "said the Job controller", "lastTransitionTime": now},
+        ]});
+    });
+}
