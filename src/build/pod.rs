@@ -157,11 +157,11 @@ fn source(source: &Source) -> Volume {
 
 fn mounts(stage: Stage, migration: &ValidatedMigration) -> Vec<VolumeMount> {
     let mount = |name: &str, path: &str| VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() };
-    let mut source = VolumeMount { read_only: Some(true), ..mount(SOURCE, "/sluice/source") };
+    let mut source = VolumeMount { read_only: Some(true), ..mount(SOURCE, "/migrations") };
     if let Source::Image { path, .. } = &migration.source {
         source.sub_path = Some(path.clone()).filter(|path| !path.is_empty());
     }
-    let mut mounts = vec![mount(RUN, "/sluice/run"), mount(SCRATCH, "/tmp"), source];
+    let mut mounts = vec![mount(RUN, "/run/sluice"), mount(SCRATCH, "/tmp"), source];
     if stage == Stage::Snapshot && matches!(migration.snapshot, SnapshotPolicy::Dump { .. }) {
         mounts.push(mount(SNAPSHOTS, "/snapshots"));
     }

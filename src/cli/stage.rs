@@ -19,10 +19,10 @@ pub(super) struct Args {
     #[arg(value_enum)]
     stage: Name,
     /// The folder that the stages share.
-    #[arg(long, default_value = "/sluice/run")]
+    #[arg(long, default_value = "/run/sluice")]
     run: PathBuf,
     /// The folder of migrations.
-    #[arg(long, default_value = "/sluice/source")]
+    #[arg(long, default_value = "/migrations")]
     source: PathBuf,
     /// The folder under which snapshots go.
     #[arg(long, default_value = "/snapshots")]
