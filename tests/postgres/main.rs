@@ -2,5 +2,11 @@
 //!
 //! The binaries come from `/usr/lib/postgresql/*/bin`, the newest wins; `PG_BIN=/path/to/bin cargo test --test postgres` takes another version.
 
+mod check_clinic;
+mod check_controls;
+mod check_indexes;
+mod check_isolation;
+mod check_traces;
+mod interop;
 mod server;
 mod snapshot;
