@@ -2,7 +2,9 @@
 //! controller in a model of a cluster that is cut off at every write.
 
 mod api_server;
+mod cel;
 mod crash;
+mod crds;
 mod kubelet;
 mod stories;
 mod world;

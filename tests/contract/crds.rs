@@ -1,0 +1,36 @@
+//! The files in `crds/` are what the binary prints. `UPDATE=1` writes them.
+
+use std::{fs, path::PathBuf};
+
+use sluice::build::crd_files;
+
+#[test]
+fn the_crds_are_current() {
+    for (name, text) in crd_files() {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds").join(&name);
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(&path, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            continue;
+        }
+        let found = fs::read_to_string(&path).unwrap_or_default();
+        if found != text {
+            let first = found.lines().zip(text.lines()).position(|(old, new)| old != new).unwrap_or_default();
+            panic!("crds/{name} is stale from line {} on; run `UPDATE=1 cargo test --test contract the_crds_are_current`", first + 1);
+        }
+    }
+}
+
+#[test]
+fn no_file_is_left_over() {
+    let known: Vec<String> = crd_files().into_iter().map(|(name, _)| name).collect();
+    for entry in fs::read_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds")).expect("crds/") {
+        let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
+        assert!(name == "examples" || known.contains(&name), "crds/{name} belongs to no kind");
+    }
+}
+
+#[test]
+fn a_new_object_is_not_taken_for_a_finished_one() {
+    let (_, text) = crd_files().remove(0);
+    assert!(text.contains("observedGeneration: -1"), "the status has no default");
+}
