@@ -7,6 +7,7 @@
 mod server;
 mod story;
 
+mod bench;
 mod exactly_once;
 mod failing;
 mod gate;
