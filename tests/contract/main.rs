@@ -7,4 +7,5 @@ mod crash;
 mod crds;
 mod kubelet;
 mod stories;
+mod tidy;
 mod world;

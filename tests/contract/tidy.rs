@@ -1,0 +1,231 @@
+//! The invariants of ARCHITECTURE.md, each by its number: what must be absent from the source tree.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sluice::api::Reason;
+
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A file below the top, with its text.
+struct File {
+    path: String,
+    text: String,
+}
+
+impl File {
+    fn is_in(&self, room: &str) -> bool {
+        self.path.starts_with(&format!("src/{room}/")) || self.path == format!("src/{room}.rs")
+    }
+
+    /// The code: without comments, and without the tests at its end.
+    fn code(&self) -> String {
+        let code = self.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The tests: a file of `tests/`, or the part of a source file that is only compiled for them.
+    fn tests(&self) -> &str {
+        if self.path.starts_with("tests/") {
+            return &self.text;
+        }
+        self.text.split_once("\n#[cfg(test)]\nmod tests {").map_or("", |(_, tests)| tests)
+    }
+}
+
+fn files(folder: &str, ending: &str) -> Vec<File> {
+    let mut found = Vec::new();
+    let mut folders = vec![top().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().ends_with(ending) {
+                let text = fs::read_to_string(&path).expect("a text");
+                found.push(File { path: path.strip_prefix(top()).expect("below the top").to_string_lossy().into_owned(), text });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(!found.is_empty(), "{folder} has no {ending}");
+    found
+}
+
+fn sources() -> Vec<File> {
+    files("src", ".rs")
+}
+
+/// Complains about every occurrence of a word in the code of the files.
+fn absent(invariant: u32, files: &[File], words: &[&str]) {
+    let mut found = Vec::new();
+    for file in files {
+        let code = file.code();
+        for (number, line) in code.lines().enumerate() {
+            found.extend(words.iter().filter(|word| line.contains(**word)).map(|word| format!("{}: {word:?} in {line:?} (line {number} of the code)", file.path)));
+        }
+    }
+    assert!(found.is_empty(), "ARCHITECTURE.md, invariant {invariant}:\n{}", found.join("\n"));
+}
+
+fn rooms(names: &[&str]) -> Vec<File> {
+    let found: Vec<File> = sources().into_iter().filter(|file| names.iter().any(|name| file.is_in(name))).collect();
+    for name in names {
+        assert!(found.iter().any(|file| file.is_in(name)), "there is no room {name:?}");
+    }
+    found
+}
+
+#[test]
+fn every_invariant_has_a_test_that_quotes_its_number() {
+    let architecture = fs::read_to_string(top().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let invariants = architecture.split("## Invariants").nth(1).expect("a section about invariants").split("\n## ").next().expect("its text");
+    let numbered = invariants.lines().filter(|line| line.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok())).count();
+    let own = fs::read_to_string(top().join("tests/contract/tidy.rs")).expect("this file");
+    assert!(numbered >= 12, "the list of invariants was not found");
+    for number in 1..=numbered {
+        assert!(own.contains(&format!("fn invariant_{number}_")), "no test defends invariant {number} of ARCHITECTURE.md");
+    }
+}
+
+#[test]
+fn invariant_1_pure_rooms_know_no_client_no_pool_no_file_no_clock_no_chance_and_no_async() {
+    let pure = rooms(&["api", "validate", "plan", "build", "lint"]);
+    let words = [
+        "kube::Client", "kube::Api", "kube::runtime", "kube::client", "sqlx", "tokio", "futures", "async ", ".await", "std::fs", "std::env",
+        "std::process", "std::net", "Timestamp::now", "SystemTime", "Instant", "fastrand", "crate::controller", "crate::postgres",
+        "crate::check", "crate::snapshot", "crate::cli", "crate::serve", "crate::telemetry", "tracing",
+    ];
+    absent(1, &pure, &words);
+}
+
+#[test]
+fn invariant_2_only_four_rooms_import_the_database_driver() {
+    let others: Vec<File> = sources().into_iter().filter(|file| !["postgres", "check", "snapshot", "stage"].iter().any(|room| file.is_in(room))).collect();
+    absent(2, &others, &["sqlx"]);
+}
+
+#[test]
+fn invariant_3_the_controller_knows_no_database_and_no_secret() {
+    let controller = rooms(&["controller", "serve", "telemetry"]);
+    absent(3, &controller, &["sqlx", "crate::postgres", "crate::check", "crate::snapshot", "crate::migrations", "v1::Secret", "Secret,", "Secret}", "DATABASE_URL"]);
+    let rights = fs::read_to_string(top().join("charts/sluice/templates/rbac.yaml")).expect("the chart's rights");
+    let granted = rights.lines().filter(|line| line.trim_start().starts_with("resources:")).find(|line| line.contains("secrets") || line.contains('*'));
+    assert_eq!(granted, None, "ARCHITECTURE.md, invariant 3");
+}
+
+#[test]
+fn invariant_4_what_runs_in_a_stage_knows_no_kubernetes_api() {
+    let stage = rooms(&["stage", "check", "snapshot", "postgres", "migrations"]);
+    absent(4, &stage, &["kube::", "k8s_openapi::api::", "crate::controller", "crate::plan", "crate::build"]);
+}
+
+#[test]
+fn invariant_5_each_thing_has_one_writer() {
+    let readers: Vec<File> = rooms(&["controller"])
+        .into_iter()
+        .filter(|file| !["act.rs", "report.rs", "rollout.rs"].iter().any(|writer| file.path.ends_with(writer)))
+        .collect();
+    absent(5, &readers, &[".create(", ".patch(", ".patch_status(", ".delete(", ".replace(&", ".apply(", "PatchParams", "DeleteParams", "PostParams"]);
+    let others: Vec<File> = sources().into_iter().filter(|file| !file.path.ends_with("controller/report.rs")).collect();
+    absent(5, &others, &["patch_status", "replace_status"]);
+    let rollout: Vec<File> = rooms(&["controller"]).into_iter().filter(|file| !file.path.ends_with("act.rs") && !file.path.ends_with("report.rs")).collect();
+    absent(5, &rollout, &[".create(", ".delete("]);
+}
+
+#[test]
+fn invariant_6_one_clock() {
+    let controller = rooms(&["controller"]);
+    absent(6, &controller, &["Timestamp::now()", "SystemTime"]);
+    let asking: Vec<&str> = controller.iter().filter(|file| file.code().contains("Timestamp::now")).map(|file| file.path.as_str()).collect();
+    assert_eq!(asking, ["src/controller/mod.rs"], "ARCHITECTURE.md, invariant 6");
+}
+
+#[test]
+fn invariant_7_no_conversion_of_errors_in_passing() {
+    absent(7, &sources(), &["#[from]"]);
+}
+
+#[test]
+fn invariant_8_every_reason_is_documented_and_reached() {
+    let (sources, mut tests) = (sources(), files("tests", ".rs"));
+    tests.retain(|file| file.path != "tests/contract/tidy.rs");
+    let mut lacking = Vec::new();
+    for reason in Reason::ALL {
+        let name = reason.name();
+        let word = |text: &str, word: &str| text.match_indices(word).any(|(at, _)| !text[at + word.len()..].starts_with(|c: char| c.is_ascii_alphanumeric()));
+        let produced = sources.iter().filter(|file| !file.path.ends_with("api/reason.rs")).any(|file| word(&file.code(), &format!("Reason::{name}")));
+        let tested = sources.iter().chain(&tests).any(|file| word(file.tests(), &format!("Reason::{name}")) || file.tests().contains(&format!("\"{name}\"")));
+        if !top().join(format!("docs/runbooks/{name}.md")).exists() {
+            lacking.push(format!("{name}: no docs/runbooks/{name}.md"));
+        }
+        if !produced && *reason != Reason::Unknown {
+            lacking.push(format!("{name}: nothing produces it"));
+        }
+        if !tested {
+            lacking.push(format!("{name}: it stands in no test"));
+        }
+    }
+    for page in files("docs/runbooks", ".md") {
+        let name = page.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".md").to_owned();
+        if name != "README" && !Reason::ALL.iter().any(|reason| reason.name() == name) {
+            lacking.push(format!("{}: there is no such reason", page.path));
+        }
+    }
+    assert!(lacking.is_empty(), "ARCHITECTURE.md, invariant 8:\n{}", lacking.join("\n"));
+}
+
+#[test]
+fn invariant_9_nobody_imports_cli_and_main_decides_nothing() {
+    let others: Vec<File> = sources().into_iter().filter(|file| !file.is_in("cli") && file.path != "src/main.rs").collect();
+    absent(9, &others, &["crate::cli"]);
+    let main = sources().into_iter().find(|file| file.path == "src/main.rs").expect("main.rs");
+    absent(9, &[main], &["if ", "match ", "kube", "sqlx"]);
+}
+
+#[test]
+fn invariant_10_every_file_says_what_lives_in_it_and_is_short() {
+    let mut complaints = Vec::new();
+    for file in sources().into_iter().chain(files("tests", ".rs")) {
+        let lines = file.text.lines().count();
+        if lines > 500 {
+            complaints.push(format!("{} has {lines} lines", file.path));
+        }
+        if !file.text.starts_with("//!") {
+            complaints.push(format!("{} does not begin with //!", file.path));
+        }
+        let stem = Path::new(&file.path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let folder = Path::new(&file.path).parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+        if [&stem, &folder].iter().any(|name| ["utils", "util", "helpers", "helper", "common", "misc"].contains(&name.as_str())) {
+            complaints.push(format!("{} is named after nothing", file.path));
+        }
+    }
+    assert!(complaints.is_empty(), "ARCHITECTURE.md, invariant 10:\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn invariant_11_what_is_exceptional_in_cargo_toml_says_why() {
+    let text = fs::read_to_string(top().join("Cargo.toml")).expect("Cargo.toml");
+    let lines: Vec<&str> = text.lines().collect();
+    let mut silent = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let exceptional = line.contains("\"=") || line.ends_with("= \"allow\"");
+        // A comment speaks for all lines up to the next comment or blank line.
+        let explained = lines[..at].iter().rev().take_while(|line| !line.is_empty() && !line.starts_with('[')).any(|line| line.starts_with('#'));
+        if exceptional && !explained {
+            silent.push(format!("line {}: {line}", at + 1));
+        }
+    }
+    assert!(silent.is_empty(), "ARCHITECTURE.md, invariant 11:\n{}", silent.join("\n"));
+}
+
+/// `tests/contract/crds.rs` and `cel.rs` compare; here only that both are compiled in.
+#[test]
+fn invariant_12_what_is_generated_is_compared() {
+    let main = fs::read_to_string(PathBuf::from(top()).join("tests/contract/main.rs")).expect("main.rs");
+    assert!(main.contains("mod crds;") && main.contains("mod cel;"), "ARCHITECTURE.md, invariant 12");
+}
