@@ -4,7 +4,8 @@ import { PrismaPg } from '@prisma/adapter-pg'
 
 export class Faithful extends PrismaPg {
   constructor(connectionString) {
-    super({ connectionString, max: 1 })
+    // Without allowExitOnIdle the pool keeps the process for ten seconds after the last query.
+    super({ connectionString, max: 1, allowExitOnIdle: true })
   }
 
   async connect() {
