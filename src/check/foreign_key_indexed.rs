@@ -59,7 +59,8 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
 fn judge(key: &ForeignKey) -> Finding {
     let mut message = format!("the foreign key {} ({}) has no index", key.name, key.columns.join(", "));
     if !key.unusable.is_empty() {
-        message.push_str(&format!("; {} does not count: it is partial or not valid", sql::few(&key.unusable, 3)));
+        let (do_not, they) = if key.unusable.len() == 1 { ("does not", "it is") } else { ("do not", "they are") };
+        message = format!("{message}; {} {do_not} count: {they} partial or not valid", sql::few(&key.unusable, 3));
     }
     let columns: Vec<_> = key.columns.iter().map(|column| sql::identifier(column)).collect();
     let remedy = format!("CREATE INDEX CONCURRENTLY ON {} ({})", sql::qualified(&key.schema, &key.table), columns.join(", "));

@@ -78,9 +78,7 @@ impl Server {
         SERVER.get_or_init(|| {
             let bin = binaries();
             // Between finding a free port and taking it another process may have taken it.
-            (0..5)
-                .find_map(|_| Self::start(&bin))
-                .expect("PostgreSQL starts; its log stands above")
+            (0..5).find_map(|_| Self::start(&bin)).expect("PostgreSQL starts; its log stands above")
         })
     }
 
@@ -92,10 +90,7 @@ impl Server {
         write!(name, "_{}", COUNTER.fetch_add(1, Ordering::Relaxed)).expect("a String takes every text");
         let mut administrator = connect(&self.url("postgres", "postgres")).await;
         execute(&mut administrator, &format!("CREATE DATABASE {name} TEMPLATE template0")).await;
-        Database {
-            url: self.url("postgres", &name),
-            name,
-        }
+        Database { url: self.url("postgres", &name), name }
     }
 
     /// The URL of a database for a role.
@@ -104,35 +99,19 @@ impl Server {
     }
 
     fn start(bin: &Path) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a free port")
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
         let mut command = unprivileged();
         command.args(["sh", "-c", KEEPER, "keeper"]).arg(bin).arg(port.to_string()).arg(addresses());
         // A process group of its own: Ctrl-C in the terminal must reach the test, not the keeper.
-        let mut keeper = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .expect("the keeper starts");
+        let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn().expect("the keeper starts");
         let mut home = String::new();
-        BufReader::new(keeper.stdout.take().expect("its output is a pipe"))
-            .read_line(&mut home)
-            .expect("the keeper speaks");
+        BufReader::new(keeper.stdout.take().expect("its output is a pipe")).read_line(&mut home).expect("the keeper speaks");
         if home.is_empty() {
             keeper.wait().expect("the keeper ends");
             return None;
         }
         let home = PathBuf::from(home.trim_end());
-        Some(Self {
-            bin: bin.to_owned(),
-            socket: home.join("socket"),
-            port,
-            major: major(bin),
-            _keeper: keeper,
-        })
+        Some(Self { bin: bin.to_owned(), socket: home.join("socket"), port, major: major(bin), _keeper: keeper })
     }
 }
 
@@ -156,11 +135,7 @@ impl Database {
 /// A plain session, with none of the settings that Sluice's own have.
 pub async fn connect(url: &str) -> PgConnection {
     let options: PgConnectOptions = url.parse().expect("a URL of this file");
-    options
-        .disable_statement_logging()
-        .connect()
-        .await
-        .unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
+    options.disable_statement_logging().connect().await.unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
 }
 
 /// Runs a script of one or more statements.
@@ -175,11 +150,7 @@ fn binaries() -> PathBuf {
     if let Some(folder) = std::env::var_os("PG_BIN") {
         return folder.into();
     }
-    let installed = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path().join("bin"));
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
     let newest = installed.filter(|bin| bin.join("initdb").exists()).max_by_key(|bin| major(bin));
     newest.expect("PostgreSQL is installed: apt-get install postgresql, or set PG_BIN to the folder that holds initdb")
 }
@@ -196,40 +167,23 @@ fn addresses() -> String {
 
 /// The first number of `postgres (PostgreSQL) 15.18 (Debian …)`.
 fn major(bin: &Path) -> u32 {
-    let output = Command::new(bin.join("postgres"))
-        .arg("--version")
-        .output()
-        .expect("postgres --version runs");
+    let output = Command::new(bin.join("postgres")).arg("--version").output().expect("postgres --version runs");
     let text = String::from_utf8_lossy(&output.stdout);
-    let version = text
-        .split_whitespace()
-        .nth(2)
-        .and_then(|version| version.split(|c: char| !c.is_ascii_digit()).next());
-    version
-        .and_then(|major| major.parse().ok())
-        .unwrap_or_else(|| panic!("not a version of PostgreSQL: {text:?}"))
+    let version = text.split_whitespace().nth(2).and_then(|version| version.split(|c: char| !c.is_ascii_digit()).next());
+    version.and_then(|major| major.parse().ok()).unwrap_or_else(|| panic!("not a version of PostgreSQL: {text:?}"))
 }
 
 /// PostgreSQL refuses to run as root: root becomes `postgres`, or `nobody` where that user does not exist.
 fn unprivileged() -> Command {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let root = status.lines().any(|line| {
-        line.strip_prefix("Uid:")
-            .is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0"))
-    });
+    let root = status.lines().any(|line| line.strip_prefix("Uid:").is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0")));
     if !root {
         return Command::new("env");
     }
     let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let user = if users.lines().any(|line| line.starts_with("postgres:")) {
-        "postgres"
-    } else {
-        "nobody"
-    };
+    let user = if users.lines().any(|line| line.starts_with("postgres:")) { "postgres" } else { "nobody" };
     let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid", user, "--regid", user, "--clear-groups", "--"])
-        .current_dir("/");
+    command.args(["--reuid", user, "--regid", user, "--clear-groups", "--"]).current_dir("/");
     command
 }
 
@@ -263,25 +217,13 @@ mod tests {
     #[test]
     fn the_server_and_its_data_are_gone_after_the_test_process_was_killed() {
         let mut victim = Command::new(std::env::current_exe().expect("this binary"))
-            .args([
-                "--exact",
-                "server::tests::holds_a_server_until_it_is_killed",
-                "--ignored",
-                "--nocapture",
-            ])
+            .args(["--exact", "server::tests::holds_a_server_until_it_is_killed", "--ignored", "--nocapture"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("the victim starts");
-        let lines = BufReader::new(victim.stdout.take().expect("its output is a pipe"))
-            .lines()
-            .map_while(Result::ok);
-        let socket = lines
-            .filter_map(|line| line.split_once("socket=").map(|(_, path)| path.to_owned()))
-            .next();
-        let home = PathBuf::from(socket.expect("the victim says where"))
-            .parent()
-            .expect("a folder")
-            .to_owned();
+        let lines = BufReader::new(victim.stdout.take().expect("its output is a pipe")).lines().map_while(Result::ok);
+        let socket = lines.filter_map(|line| line.split_once("socket=").map(|(_, path)| path.to_owned())).next();
+        let home = PathBuf::from(socket.expect("the victim says where")).parent().expect("a folder").to_owned();
         let pid = fs::read_to_string(home.join("data/postmaster.pid")).expect("a server runs there");
         let process = PathBuf::from(format!("/proc/{}", pid.lines().next().expect("its process id")));
         assert!(process.exists());
@@ -290,12 +232,7 @@ mod tests {
         victim.wait().expect("the victim is gone");
         let deadline = Instant::now() + Duration::from_secs(20);
         while process.exists() || home.exists() {
-            assert!(
-                Instant::now() < deadline,
-                "{} or {} is still there",
-                process.display(),
-                home.display()
-            );
+            assert!(Instant::now() < deadline, "{} or {} is still there", process.display(), home.display());
             std::thread::park_timeout(Duration::from_millis(10));
         }
     }

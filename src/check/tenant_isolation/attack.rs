@@ -2,13 +2,17 @@
 
 use super::{
     super::{CheckError, sql},
-    attempt::{Answer, Attempts, Done, FIRST_ROW_ONLY, Guise, Refusal},
+    attempt::{Attempts, Done, FIRST_ROW_ONLY, Guise, Refusal},
     seed::{self, Seeder, Values},
     target::{Relation, Target},
+    value::VARIANTS,
 };
 
 /// More rows than this are not counted.
 pub(super) const MANY: u64 = 1000;
+
+/// SQLSTATE of a lock that was not had in time.
+const LOCKED: &str = "55P03";
 
 /// What a query showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,6 +87,8 @@ pub(super) struct Attack<'a, 'c> {
     pub(super) tenant_column: &'a str,
     /// The caller's role, as `SHOW role` has it.
     pub(super) caller: &'a str,
+    /// Somebody's lock that a write ran into: it is waited for once, and not for each attempt.
+    pub(super) locked: Option<Refusal>,
 }
 
 impl Attack<'_, '_> {
@@ -104,6 +110,19 @@ impl Attack<'_, '_> {
             return Ok(Sight::Skipped);
         }
         self.sight(Guise { app: true, ..Guise::default() }, "true").await
+    }
+
+    async fn write(&mut self, guise: Guise<'_>, statement: &str) -> Result<Deed, CheckError> {
+        if let Some(refusal) = &self.locked {
+            return Ok(Deed::Refused(refusal.clone()));
+        }
+        Ok(match self.attempts.make(guise, statement).await? {
+            Ok(done) => Deed::Touched(done.touched),
+            Err(refusal) => {
+                self.locked = Some(refusal.clone()).filter(|refusal| refusal.code == LOCKED);
+                Deed::Refused(refusal)
+            }
+        })
     }
 
     /// Two tenants with rows: the lowest and the highest, which an index finds at once.
@@ -158,11 +177,20 @@ impl Attack<'_, '_> {
             return Ok(());
         }
         let borrowed = self.foreign_keys(tenants, rows.relation).await?;
-        let (own, foreign) = (rows.insert(self.target, &borrowed, &tenants.owner), rows.insert(self.target, &borrowed, &tenants.other));
-        let (Some(own), Some(foreign)) = (own, foreign) else { return Ok(()) };
         let guise = Guise::app(&tenants.owner);
-        seen.insert_own = deed(self.attempts.make(guise, &own).await?);
-        seen.insert_foreign = deed(self.attempts.make(guise, &foreign).await?);
+        let mut foreign = None;
+        // The first variant that the table's constraints take tells most; the last one that could be made tells enough.
+        for variant in 0..VARIANTS {
+            let own = rows.insert(self.target, &borrowed, &tenants.owner, variant);
+            let Some((own, other)) = own.zip(rows.insert(self.target, &borrowed, &tenants.other, variant)) else { return Ok(()) };
+            seen.insert_own = self.write(guise, &own).await?;
+            foreign = Some(other);
+            if !matches!(&seen.insert_own, Deed::Refused(refusal) if refusal.code == "23514") {
+                break;
+            }
+        }
+        let Some(foreign) = foreign else { return Ok(()) };
+        seen.insert_foreign = self.write(guise, &foreign).await?;
         if seen.insert_foreign == Deed::Touched(1) && self.target.triggers {
             seen.insert_foreign = self.landed(guise, &foreign, &tenants.other).await?;
         }
@@ -204,10 +232,11 @@ impl Attack<'_, '_> {
         let (table, column) = (self.target.qualified(), self.column());
         let condition = |tenant: &str| format!("{column} = {} AND {FIRST_ROW_ONLY}", sql::literal(tenant));
         let reads = self.target.select_tenant;
-        if self.target.update_tenant && reads {
-            let statement = format!("UPDATE {table} SET {column} = {} WHERE {}", sql::literal(&tenants.other), condition(&tenants.owner));
+        if self.target.update_tenant {
+            // Without a condition on a column: a statement that reads must leave a row that the policies for SELECT show.
+            let statement = format!("UPDATE {table} SET {column} = {} WHERE {FIRST_ROW_ONLY}", sql::literal(&tenants.other));
             let guise = Guise::app(&tenants.owner);
-            seen.give = deed(self.attempts.make(guise, &statement).await?);
+            seen.give = self.write(guise, &statement).await?;
             if seen.give == Deed::Touched(1) && self.target.triggers {
                 seen.give = self.landed(guise, &statement, &tenants.other).await?;
             }
@@ -217,11 +246,11 @@ impl Attack<'_, '_> {
             let set = if self.target.update_tenant { Some(format!("{column} = {}", sql::literal(outsider))) } else { self.touch() };
             if let Some(set) = set {
                 let statement = format!("UPDATE {table} SET {set} WHERE {FIRST_ROW_ONLY}");
-                seen.update.push(deed(self.attempts.make(guise, &statement).await?));
+                seen.update.push(self.write(guise, &statement).await?);
             }
             if self.target.delete {
                 let statement = format!("DELETE FROM {table} WHERE {FIRST_ROW_ONLY}");
-                seen.delete.push(deed(self.attempts.make(guise, &statement).await?));
+                seen.delete.push(self.write(guise, &statement).await?);
             }
         }
         if reads && (tenants.other_is_real || tenants.outsider.is_none()) {
@@ -229,11 +258,11 @@ impl Attack<'_, '_> {
             let set = if self.target.update_tenant { Some(format!("{column} = {}", sql::literal(&tenants.other))) } else { self.touch() };
             if let Some(set) = set {
                 let statement = format!("UPDATE {table} SET {set} WHERE {}", condition(&tenants.owner));
-                seen.update.push(deed(self.attempts.make(guise, &statement).await?));
+                seen.update.push(self.write(guise, &statement).await?);
             }
             if self.target.delete {
                 let statement = format!("DELETE FROM {table} WHERE {}", condition(&tenants.owner));
-                seen.delete.push(deed(self.attempts.make(guise, &statement).await?));
+                seen.delete.push(self.write(guise, &statement).await?);
             }
         }
         Ok(())
@@ -253,20 +282,13 @@ pub(super) struct Rows<'r, 's> {
 
 impl Rows<'_, '_> {
     /// A row of this tenant, of the columns that the application may write.
-    fn insert(&mut self, target: &Target, borrowed: &Values, tenant: &str) -> Option<String> {
+    fn insert(&mut self, target: &Target, borrowed: &Values, tenant: &str, variant: u32) -> Option<String> {
         let mut known = borrowed.clone();
         known.insert(target.tenant, tenant.to_owned());
         let mut relation = self.relation.clone();
         relation.columns.retain(|column| column.app_inserts);
-        let (columns, values) = self.seeder.values(&relation, &known, 0).ok()?;
+        let (columns, values) = self.seeder.values(&relation, &known, variant).ok()?;
         Some(seed::insert(&relation, &columns, &values, &[]))
-    }
-}
-
-fn deed(answer: Answer) -> Deed {
-    match answer {
-        Ok(done) => Deed::Touched(done.touched),
-        Err(refusal) => Deed::Refused(refusal),
     }
 }
 

@@ -149,7 +149,7 @@ impl Probe<'_> {
     }
 
     fn attack<'t, 'c>(&'t self, attempts: &'t mut Attempts<'c>, target: &'t Target) -> Attack<'t, 'c> {
-        Attack { attempts, target, tenant_column: &self.security.tenant.column, caller: &self.roles.caller }
+        Attack { attempts, target, tenant_column: &self.security.tenant.column, caller: &self.roles.caller, locked: None }
     }
 
     fn seeder(&self, salt: i64) -> Seeder<'_> {

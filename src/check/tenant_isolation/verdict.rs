@@ -42,9 +42,7 @@ pub(super) fn judge(observations: &[Observation], setting: &str) -> Vec<Finding>
     let mut partitions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for seen in observations {
         found.extend(
-            [leaks_on_read(seen), leaks_without_tenant(seen, setting), leaks_on_write(seen), blind(seen, setting), fragile(seen, setting)]
-                .into_iter()
-                .flatten(),
+            [leaks_on_read(seen, setting), leaks_on_write(seen), blind(seen, setting), fragile(seen, setting)].into_iter().flatten(),
         );
         match (&seen.unseeded, &seen.target.root) {
             (Some(_), Some(root)) => partitions.entry(root).or_default().push(&seen.target.name),
@@ -55,26 +53,24 @@ pub(super) fn judge(observations: &[Observation], setting: &str) -> Vec<Finding>
     found
 }
 
-fn leaks_on_read(seen: &Observation) -> Option<Finding> {
-    let most = seen.foreign.iter().filter_map(rows).max().filter(|rows| *rows > 0)?;
-    let message = format!(
-        "cross-tenant read: with a tenant set, the application sees {} that {} not that tenant's",
-        count(most),
-        if most == 1 { "is" } else { "are" }
-    );
-    let remedy = "compare the tenant column with the setting in every permissive policy for SELECT; they are joined with OR, so look for one that says more";
-    Some(META.finding(seen.target.display(), message, remedy))
-}
-
-fn leaks_without_tenant(seen: &Observation, setting: &str) -> Option<Finding> {
+fn leaks_on_read(seen: &Observation, setting: &str) -> Option<Finding> {
+    let most = seen.foreign.iter().filter_map(rows).max().filter(|rows| *rows > 0);
+    let with = most.map(|most| {
+        let verb = if most == 1 { "is" } else { "are" };
+        format!("with a tenant set, the application sees {} that {verb} not that tenant's", count(most))
+    });
     let ways = [("never set", &seen.unset), ("empty", &seen.empty)];
     let open: Vec<_> = ways.iter().filter_map(|(how, sight)| rows(sight).filter(|rows| *rows > 0).map(|rows| (*how, rows))).collect();
-    let most = open.iter().map(|(_, rows)| *rows).max()?;
-    let ways: Vec<_> = open.iter().map(|(how, _)| *how).collect();
-    let message = format!("without a tenant the application sees {}: {setting} is {}", count(most), ways.join(" or "));
-    let remedy = format!(
-        "let the policies be false without a tenant: tenant = NULLIF(current_setting('{setting}', true), '')::type, and no OR … IS NULL"
-    );
+    let without = open.iter().map(|(_, rows)| *rows).max().map(|most| {
+        let ways: Vec<_> = open.iter().map(|(how, _)| *how).collect();
+        format!("without a tenant ({setting} is {}) the application sees {}", ways.join(" or "), count(most))
+    });
+    let remedy = match (&with, &without) {
+        (None, None) => return None,
+        (Some(_), _) => "compare the tenant column with the setting in every permissive policy for SELECT; they are joined with OR, so look for one that says more".to_owned(),
+        (None, Some(_)) => format!("let the policies be false without a tenant: tenant = NULLIF(current_setting('{setting}', true), '')::type, and no OR … IS NULL"),
+    };
+    let message = format!("cross-tenant read: {}", [with, without].into_iter().flatten().collect::<Vec<_>>().join("; "));
     Some(META.finding(seen.target.display(), message, remedy))
 }
 
@@ -87,7 +83,9 @@ fn leaks_on_write(seen: &Observation) -> Option<Finding> {
     ];
     let ways: Vec<_> = deeds
         .iter()
-        .filter_map(|(what, deeds)| deeds.iter().find_map(|deed| went_through(deed)).map(|how| format!("{what}{how}")))
+        .filter_map(|(what, deeds)| {
+            deeds.iter().find_map(|deed| went_through(deed, seen.target.triggers)).map(|how| format!("{what}{how}"))
+        })
         .collect();
     if ways.is_empty() {
         return None;
@@ -97,11 +95,14 @@ fn leaks_on_write(seen: &Observation) -> Option<Finding> {
     Some(META.finding(seen.target.display(), message, remedy))
 }
 
-/// Whether a write got past the policies, and what else stopped it.
-fn went_through(deed: &Deed) -> Option<String> {
+/// Whether a write got past the policies, and what else stopped it. Where a trigger may have changed the row, a constraint tells nothing
+/// about the row that the policies saw.
+fn went_through(deed: &Deed, triggers: bool) -> Option<String> {
     match deed {
         Deed::Touched(rows) if *rows > 0 => Some(String::new()),
-        Deed::Refused(refusal) if meaning(refusal) == Meaning::Passed => Some(format!(" (only a constraint stopped it: {})", refusal.code)),
+        Deed::Refused(refusal) if meaning(refusal) == Meaning::Passed && !triggers => {
+            Some(format!(" (only a constraint stopped it: SQLSTATE {})", refusal.code))
+        }
         _ => None,
     }
 }
@@ -146,6 +147,7 @@ fn unproven(seen: &Observation) -> Option<Finding> {
         (None, Sight::Refused(refusal)) if refusal.code != "42P17" => reasons.push(format!("reading ({})", refusal.display())),
         _ => {}
     }
+    let triggers = seen.target.triggers;
     let foreign = seen.foreign.iter().chain([&seen.unset]).find_map(|sight| match sight {
         Sight::Refused(refusal) if matches!(refusal.code.as_str(), "57014" | "55P03") => Some(refusal),
         _ => None,
@@ -156,10 +158,10 @@ fn unproven(seen: &Observation) -> Option<Finding> {
     {
         reasons.push(format!("INSERT (even an own row is refused: {})", own.display()));
     } else {
-        reasons.extend(untold("INSERT", [&seen.insert_foreign]));
+        reasons.extend(untold("INSERT", [&seen.insert_foreign], triggers));
     }
-    reasons.extend(untold("UPDATE", seen.update.iter().chain([&seen.give])));
-    reasons.extend(untold("DELETE", &seen.delete));
+    reasons.extend(untold("UPDATE", seen.update.iter().chain([&seen.give]), triggers));
+    reasons.extend(untold("DELETE", &seen.delete, false));
     if reasons.is_empty() {
         return None;
     }
@@ -169,9 +171,14 @@ fn unproven(seen: &Observation) -> Option<Finding> {
     Some(Finding { severity: Severity::Warning, ..META.finding(seen.target.display(), message, remedy) })
 }
 
-fn untold<'d>(what: &str, deeds: impl IntoIterator<Item = &'d Deed>) -> Option<String> {
+fn untold<'d>(what: &str, deeds: impl IntoIterator<Item = &'d Deed>, triggers: bool) -> Option<String> {
+    let tells = |refusal| match meaning(refusal) {
+        Meaning::Closed => true,
+        Meaning::Passed => !triggers,
+        Meaning::Unknown => false,
+    };
     deeds.into_iter().find_map(|deed| match deed {
-        Deed::Refused(refusal) if meaning(refusal) == Meaning::Unknown => Some(format!("{what} ({})", refusal.display())),
+        Deed::Refused(refusal) if !tells(refusal) => Some(format!("{what} ({})", refusal.display())),
         _ => None,
     })
 }
@@ -248,8 +255,14 @@ mod tests {
 
     #[test]
     fn rows_without_a_tenant_are_a_leak() {
-        only(Observation { unset: Sight::Rows(1), ..closed() }, Severity::Error, "sees 1 row: app.t is never set");
+        only(
+            Observation { unset: Sight::Rows(1), ..closed() },
+            Severity::Error,
+            "without a tenant (app.t is never set) the application sees 1 row",
+        );
         only(Observation { unset: Sight::Rows(1), empty: Sight::Rows(2), ..closed() }, Severity::Error, "is never set or empty");
+        let both = Observation { unset: Sight::Rows(1), foreign: vec![Sight::Rows(4)], ..closed() };
+        only(both, Severity::Error, "sees 4 rows that are not that tenant's; without a tenant");
     }
 
     #[test]
@@ -269,7 +282,10 @@ mod tests {
     #[test]
     fn a_row_that_only_a_constraint_stopped_has_passed_the_policies() {
         let stopped = Deed::Refused(refused("23503", "ri_ReportViolation"));
-        only(Observation { insert_foreign: stopped, ..closed() }, Severity::Error, "only a constraint stopped it: 23503");
+        only(Observation { insert_foreign: stopped, ..closed() }, Severity::Error, "only a constraint stopped it: SQLSTATE 23503");
+        let mut seen = Observation { insert_foreign: Deed::Refused(refused("23503", "")), ..closed() };
+        seen.target.triggers = true;
+        only(seen, Severity::Warning, "unproven: INSERT");
         let not_null = Deed::Refused(refused("23502", "ExecConstraints"));
         only(Observation { insert_foreign: not_null, ..closed() }, Severity::Error, "only a constraint");
         let domain = Deed::Refused(refused("23514", "ExecEvalConstraintCheck"));

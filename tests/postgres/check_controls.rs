@@ -1,0 +1,119 @@
+//! Every check in the same rhythm: nothing is found, something is broken and found once, it is mended and nothing is found.
+//! The last test counts: a check without a control here fails it.
+
+use std::collections::BTreeSet;
+
+use sluice::{api::Severity, check::CHECKS};
+
+use crate::check_clinic::Clinic;
+
+/// One way to break what a check guards.
+struct Control {
+    /// Its name, and the database's.
+    name: &'static str,
+    check: &'static str,
+    /// Run by the superuser, who may break everything.
+    breaks: &'static str,
+    mends: &'static str,
+    severity: Severity,
+    object: &'static str,
+    message: &'static str,
+}
+
+macro_rules! controls {
+    ($($(#[doc = $sentence:literal])* $name:ident: $check:literal, $severity:ident on $object:literal, $message:literal; $breaks:literal; $mends:literal;)*) => {
+        const CONTROLS: &[Control] = &[$(Control {
+            name: stringify!($name), check: $check, breaks: $breaks, mends: $mends, severity: Severity::$severity, object: $object, message: $message,
+        },)*];
+        $(#[tokio::test]
+        async fn $name() {
+            let control = CONTROLS.iter().find(|control| control.name == stringify!($name)).expect("it is in the list");
+            rhythm(control).await;
+        })*
+    };
+}
+
+controls! {
+    policies_without_enable: "rls-enabled", Error on "public.visits", "the policy tenant does nothing";
+        "ALTER TABLE visits DISABLE ROW LEVEL SECURITY"; "ALTER TABLE visits ENABLE ROW LEVEL SECURITY";
+    a_new_table_without_row_level_security: "rls-enabled", Error on "public.notes", "row-level security is off";
+        "CREATE TABLE notes (clinic_id uuid)"; "DROP TABLE notes";
+    row_level_security_that_is_not_forced: "rls-forced", Error on "public.patients", "is not forced: its owner \"{migrator}\"";
+        "ALTER TABLE patients NO FORCE ROW LEVEL SECURITY"; "ALTER TABLE patients FORCE ROW LEVEL SECURITY";
+    a_table_without_policies: "rls-policies", Error on "public.patients", "SELECT, INSERT, UPDATE and DELETE: row-level security is on and there is no policy";
+        "DROP POLICY tenant ON patients";
+        "CREATE POLICY tenant ON patients USING (clinic_id = NULLIF(current_setting('app.clinic_id', true), '')::uuid)";
+    a_command_without_a_policy: "rls-policies", Error on "public.notes", "DELETE: no policy applies to \"{app}\"";
+        "CREATE TABLE notes (clinic_id uuid); ALTER TABLE notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+         CREATE POLICY reads ON notes FOR SELECT USING (clinic_id = NULLIF(current_setting('app.clinic_id', true), '')::uuid);
+         GRANT SELECT, DELETE ON notes TO {app}"; "REVOKE DELETE ON notes FROM {app}";
+    only_restrictive_policies: "rls-policies", Error on "public.patients", "SELECT, INSERT, UPDATE and DELETE: only restrictive policies apply";
+        "ALTER POLICY tenant ON patients TO {migrator};
+         CREATE POLICY narrow ON patients AS RESTRICTIVE USING (clinic_id = NULLIF(current_setting('app.clinic_id', true), '')::uuid)";
+        "ALTER POLICY tenant ON patients TO PUBLIC";
+    a_second_policy_that_says_true: "rls-policies", Error on "public.visits", "the policy support lets every tenant's rows through: SELECT USING (true)";
+        "CREATE POLICY support ON visits FOR SELECT USING (true)"; "DROP POLICY support ON visits";
+    a_check_that_says_true: "rls-policies", Error on "public.patients", "the policy intake lets every tenant's rows through: INSERT WITH CHECK (true)";
+        "CREATE POLICY intake ON patients FOR INSERT WITH CHECK (true)"; "DROP POLICY intake ON patients";
+    an_application_role_that_bypasses: "rls-role", Error on "{app}", "has BYPASSRLS";
+        "ALTER ROLE {app} BYPASSRLS"; "ALTER ROLE {app} NOBYPASSRLS";
+    an_application_role_that_is_superuser: "rls-role", Error on "{app}", "is a superuser";
+        "ALTER ROLE {app} SUPERUSER"; "ALTER ROLE {app} NOSUPERUSER";
+    an_application_role_that_does_not_exist: "rls-role", Error on "{app}", "does not exist";
+        "ALTER ROLE {app} RENAME TO {app}_x"; "ALTER ROLE {app}_x RENAME TO {app}";
+    an_application_role_that_can_become_one_that_bypasses: "rls-role", Error on "{app}", "can SET ROLE to \"{app}_dba\", which has BYPASSRLS";
+        "CREATE ROLE {app}_dba BYPASSRLS; GRANT {app}_dba TO {app}"; "REVOKE {app}_dba FROM {app}";
+    an_application_role_that_owns_an_unforced_table: "rls-role", Error on "{app}", "owns public.patients, where row-level security is not forced";
+        "ALTER TABLE patients OWNER TO {app}; ALTER TABLE patients NO FORCE ROW LEVEL SECURITY";
+        "ALTER TABLE patients OWNER TO {migrator}; ALTER TABLE patients FORCE ROW LEVEL SECURITY; GRANT SELECT ON patients TO {app}";
+    a_partition_that_can_be_addressed: "rls-partition", Error on "public.access_log_new", "may address this partition of public.access_log directly";
+        "GRANT SELECT ON access_log_new TO {app}"; "REVOKE SELECT ON access_log_new FROM {app}";
+    a_partition_in_a_schema_that_is_not_checked: "rls-partition", Error on "archive.access_log_old", "row-level security off";
+        "CREATE SCHEMA archive; GRANT USAGE ON SCHEMA archive TO {app}; ALTER TABLE access_log_old SET SCHEMA archive; GRANT SELECT ON archive.access_log_old TO {app}";
+        "ALTER TABLE archive.access_log_old ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY";
+    a_view_of_the_role_that_bypasses: "rls-view", Error on "public.agenda", "with the rights of its owner \"{migrator}\"";
+        "SET ROLE {migrator}; CREATE VIEW agenda AS SELECT clinic_id, starts_at FROM visits; GRANT SELECT ON agenda TO {app}";
+        "ALTER VIEW agenda SET (security_invoker = true)";
+    a_view_behind_a_view: "rls-view", Error on "public.inner_agenda", "reads through public.agenda public.visits";
+        "SET ROLE {migrator}; CREATE VIEW inner_agenda AS SELECT clinic_id, starts_at FROM visits;
+         CREATE VIEW agenda AS SELECT * FROM inner_agenda; GRANT SELECT ON agenda TO {app}";
+        "REVOKE SELECT ON agenda FROM {app}";
+    a_materialized_view: "rls-view", Error on "public.totals", "nothing filters that by tenant";
+        "SET ROLE {migrator}; CREATE MATERIALIZED VIEW totals AS SELECT clinic_id, count(*) FROM visits GROUP BY 1; GRANT SELECT ON totals TO {app}";
+        "REVOKE SELECT ON totals FROM {app}";
+    truncate_is_granted: "rls-truncate", Warning on "public.visits", "TRUNCATE ignores row-level security";
+        "GRANT TRUNCATE ON visits TO {app}"; "REVOKE TRUNCATE ON visits FROM {app}";
+    a_policy_that_is_open_without_a_tenant: "tenant-isolation", Error on "public.visits", "cross-tenant read: without a tenant (app.clinic_id is never set) the application sees 2 rows";
+        "CREATE POLICY administrators ON visits FOR SELECT USING (current_setting('app.clinic_id', true) IS NULL)"; "DROP POLICY administrators ON visits";
+    a_policy_that_always_holds_in_other_words: "tenant-isolation", Error on "public.visits", "cross-tenant read: with a tenant set, the application sees 2 rows that are not";
+        "CREATE POLICY support ON visits FOR SELECT USING (status = 'open' AND current_setting('app.clinic_id', true) <> '')"; "DROP POLICY support ON visits";
+    a_migration_role_that_cannot_become_the_application: "tenant-isolation", Error on "{app}", "the migration role \"{migrator}\" may not SET ROLE to \"{app}\"";
+        "REVOKE {app} FROM {migrator}"; "GRANT {app} TO {migrator}";
+    an_interrupted_index_build: "index-valid", Error on "public.visits_patient", "is not valid";
+        "UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = 'visits_patient'::regclass; CREATE INDEX spare ON visits (clinic_id, patient_id)";
+        "DROP INDEX visits_patient";
+    an_index_with_another_order: "index-required", Error on "public.visits", "there is instead visits_open (starts_at DESC, clinic_id) where (status = 'open'::text)";
+        "DROP INDEX visits_open; CREATE INDEX visits_open ON visits (starts_at DESC, clinic_id) WHERE status = 'open'";
+        "DROP INDEX visits_open; CREATE INDEX ON visits (clinic_id, starts_at DESC) WHERE (status)::text = 'open'::text";
+    a_foreign_key_without_an_index: "foreign-key-indexed", Error on "public.visits", "visits_clinic_id_patient_id_fkey (clinic_id, patient_id) has no index";
+        "DROP INDEX visits_patient"; "CREATE INDEX ON visits (patient_id, clinic_id)";
+    a_schema_that_is_gone: "schema-exists", Warning on "public", "does not exist";
+        "ALTER SCHEMA public RENAME TO elsewhere"; "ALTER SCHEMA elsewhere RENAME TO public";
+}
+
+async fn rhythm(control: &Control) {
+    let clinic = Clinic::with_rows(control.name).await;
+    clinic.assert_clean().await;
+    clinic.as_superuser(control.breaks).await;
+    clinic.assert_one(control.check, control.severity, control.object, control.message).await;
+    clinic.as_superuser(control.mends).await;
+    let left = clinic.findings_of(control.check).await;
+    assert!(left.is_empty(), "mended, and still found: {left:#?}");
+}
+
+#[test]
+fn every_check_has_a_control_that_proves_it_can_fail() {
+    let controlled: BTreeSet<_> = CONTROLS.iter().map(|control| control.check).collect();
+    let registered: BTreeSet<_> = CHECKS.iter().map(|check| check.meta.id).collect();
+    assert_eq!(controlled, registered);
+}
