@@ -43,7 +43,7 @@ async fn a_pod_killed_while_a_migration_runs_applies_it_exactly_once_in_the_end(
     backend(&story, "pg_sleep").await;
     kill(&story, "migrate");
     story.ready_at(COUNTS.0).await;
-    assert_eq!(story.number("SELECT n FROM counter").await, 11);
+    assert_eq!(story.number("SELECT n::bigint FROM counter").await, 11);
     assert_eq!(story.number("SELECT count(*) FROM _prisma_migrations").await, 2);
     assert_eq!(story.jobs().await.len(), 2, "a second attempt was needed");
 }
@@ -66,7 +66,7 @@ async fn a_controller_killed_in_each_stage_creates_no_second_job() {
     }
     story.ready_at(COUNTS.0).await;
     assert_eq!(story.jobs().await.len(), 1);
-    assert_eq!(story.number("SELECT n FROM counter").await, 11);
+    assert_eq!(story.number("SELECT n::bigint FROM counter").await, 11);
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn two_objects_for_one_database_do_not_run_at_the_same_time() {
     story.until_of("second", "Cleared", "False", "DatabaseBusy").await;
     story.ready_at(COUNTS.0).await;
     story.until_of("second", "Ready", "True", "Verified").await;
-    assert_eq!(story.number("SELECT n FROM counter").await, 11);
+    assert_eq!(story.number("SELECT n::bigint FROM counter").await, 11);
     assert_eq!(story.number("SELECT count(*) FROM _prisma_migrations").await, 2);
 }
 

@@ -4,6 +4,7 @@
 //! namespace and a database of its own. A story that disturbs the controller takes it for itself (`Cluster::alone`).
 
 #[path = "../postgres/server.rs"]
+#[allow(dead_code, reason = "the tests of PostgreSQL use all of it")]
 mod server;
 mod story;
 
