@@ -32,7 +32,7 @@ diagnose() {
     printf '\nThe logs of the stages:\n'
     kubectl -n medical logs --selector app.kubernetes.io/managed-by=sluice --all-containers --prefix --tail 20
     printf '\nThe log of the controller:\n'
-    kubectl -n sluice-system logs --selector app.kubernetes.io/name=sluice --prefix --tail 20
+    kubectl -n sluice-system logs --selector app.kubernetes.io/name=sluice --tail -1 | grep -F medical | tail -n 20
   } >&2 2>&1 || true
   exit 1
 }

@@ -1,10 +1,12 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # Part of the demo: tells what happens, with the time since the last `kubectl apply`.
 
 begin() { started=$(date +%s%N); }
 begin
 
 elapsed() { local now; now=$(date +%s%N); printf '%d.%d' $(((now - started) / 1000000000)) $(((now - started) / 100000000 % 10)); }
+# apply: $work; `before` is what was true already, so that it is not told again.
+apply() { before=$(milestones || true); begin; kubectl apply -k "$work" >/dev/null; }
 title() { printf '\n\033[1m%s\033[0m\n' "$*"; begin; }
 tell() { printf '  %6s s  %s\n' "$(elapsed)" "$*"; }
 show() { printf '\n  $ %s\n' "$*"; "$@" | sed 's/^/  /'; }
@@ -21,22 +23,25 @@ await() {
 # condition TYPE: its message.
 condition() { kubectl -n medical get dbm records -o json | jq -r --arg type "$1" '.status.conditions[] | select(.type == $type).message'; }
 
-# conditions: one line per condition that speaks of the generation that was applied last.
-conditions() {
+# milestones: one line per condition that says something about the generation that was applied last. Ready and Stalled
+# sum up the others, so they are told only when they are True.
+milestones() {
   kubectl -n medical get dbm records -o json 2>/dev/null | jq -r '.metadata.generation as $now | .status.conditions[]?
-    | select(.observedGeneration == $now and .type != "Cleared") | "\(.type) \(.status) \(.reason) \(.message | split("\n")[0])"'
+    | select(.observedGeneration == $now and .reason != "Pending" and .type != "Cleared" and .type != "Reconciling")
+    | select(.status == "True" or (.type != "Ready" and .type != "Stalled"))
+    | "\(.type) \(.status) \(.reason) \(.message | split("\n")[0])"' | awk '{print ($1 == "Ready" ? 1 : 0), $0}' | sort -s -k 1,1 | cut -d ' ' -f 2-
 }
 
-# follow_until Ready|Failed: tells each condition as it changes. Failed is a migration that did not apply.
+# follow_until Ready|Failed: tells each milestone as it is reached. Failed is a migration that did not apply.
 follow_until() {
-  local deadline=$((SECONDS + 300)) seen='' now line type status reason message
+  local deadline=$((SECONDS + 300)) told=$before now line type status reason message
   while :; do
-    now=$(conditions)
-    while read -r type status reason message; do
-      line="$type $status $reason"
-      if [ -n "$type" ] && [[ $seen != *"|$line|"* ]]; then
-        seen="$seen|$line|"
-        tell "$(printf '%-13s %-5s  %-18s %.90s' "$type" "$status" "$reason" "$message")"
+    now=$(milestones || true)
+    while read -r line; do
+      if [ -n "$line" ] && [[ $told != *"$line"* ]]; then
+        told+=$'\n'$line
+        read -r type status reason message <<<"$line"
+        tell "$(printf '%-13s %-7s  %-18s  %s' "$type" "$status" "$reason" "$(shorten "$message")")"
       fi
     done <<<"$now"
     if [ "$1" = Ready ] && grep -q '^Ready True' <<<"$now"; then return; fi
@@ -45,6 +50,14 @@ follow_until() {
     sleep 0.1
   done
 }
+shorten() { if [ ${#1} -gt 84 ]; then echo "${1:0:83}…"; else echo "$1"; fi; }
+
+# required: the requirement of the application, as the gate writes it; gate_open: whether the gate lists it.
+required() {
+  kubectl -n medical get deployment records-app -o json |
+    jq -r '.spec.template.metadata.annotations["requires.sluice.dev/records"] | "records@" + .'
+}
+gate_open() { kubectl -n medical get migrationgate gates -o json 2>/dev/null | jq -e --arg it "$(required)" '.spec.satisfied | index($it)' >/dev/null; }
 
 # answers: what each running Pod of the application says over HTTP, through the API server.
 answers() {
