@@ -25,7 +25,7 @@ check: prerequisites ## formatting, clippy with warnings as errors, documentatio
 	$(cargo) fmt --check
 	$(cargo) clippy $(locked) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(cargo) doc $(locked) --no-deps --document-private-items --lib
-	shellcheck -x $(scripts)
+	shellcheck --external-sources --source-path SCRIPTDIR --severity warning $(scripts)
 
 .PHONY: test
 test: test-unit test-postgres chart test-cluster ## everything that is tested
