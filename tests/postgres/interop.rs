@@ -95,7 +95,7 @@ impl Project {
     /// The newest engine's opinion of the history.
     fn diagnose(&self) -> Value {
         let answer = self.engine(&["diagnose"]).expect_success();
-        serde_json::from_str(&answer.text).unwrap_or_else(|error| panic!("{error} in {}", answer.text))
+        serde_json::from_str(&answer.text).unwrap_or_else(|error| unreadable(&error, &answer.text))
     }
 
     /// Both generations say that there is nothing to do and nothing wrong.
@@ -191,6 +191,11 @@ fn answer(output: &Output) -> Answer {
     }
 }
 
+/// Stands in for what was no JSON, so that the assertion that misses something shows it.
+fn unreadable(error: &serde_json::Error, text: &str) -> Value {
+    serde_json::json!({"unreadable": error.to_string(), "text": text})
+}
+
 /// What `sluice run` printed.
 #[derive(Debug)]
 struct Status {
@@ -201,7 +206,7 @@ struct Status {
 impl Status {
     fn read(output: &Output) -> Self {
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let json = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error} in {stdout}\n{stderr}"));
+        let json = serde_json::from_str(&stdout).unwrap_or_else(|error| unreadable(&error, &format!("{stdout}\n{stderr}")));
         Self { ready: output.status.success(), json }
     }
 
