@@ -352,6 +352,15 @@ impl Controller {
     }
 }
 
+/// A story that ended well leaves nothing; one that failed leaves its namespace to look at.
+impl Drop for Story {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            kubectl(&["delete", "namespace", &self.namespace, "--wait=false"]);
+        }
+    }
+}
+
 async fn client() -> Client {
     static READY: OnceCell<()> = OnceCell::const_new();
     let client = Client::try_default().await.expect("KUBECONFIG names the local cluster: run these with `make test-cluster`");
