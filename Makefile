@@ -35,7 +35,8 @@ test-unit: prerequisites ## unit and contract tests: cargo only, no database, no
 	$(cargo) test $(locked) --lib --bins --test contract
 
 .PHONY: test-postgres
-test-postgres: prerequisites ## stages, checks and locks against a PostgreSQL that the tests start themselves
+test-postgres: ## stages, checks and locks against a PostgreSQL that the tests start themselves
+	@tests/local-cluster/prerequisites interop
 	$(cargo) test $(locked) --test postgres
 
 .PHONY: test-cluster
