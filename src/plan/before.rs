@@ -29,12 +29,10 @@ fn waits(dependency: &Dependency) -> Option<String> {
     let name = &dependency.name;
     match &dependency.state {
         DependencyState::Ready => None,
-        DependencyState::Missing => Some(format!(
-            "the DatabaseMigration {name:?}, which does not exist in this namespace: create it"
-        )),
-        DependencyState::Circular => Some(format!(
-            "the DatabaseMigration {name:?}, which waits for this one: take one of the two out of before.dependsOn"
-        )),
+        DependencyState::Missing => Some(format!("the DatabaseMigration {name:?}, which does not exist in this namespace: create it")),
+        DependencyState::Circular => {
+            Some(format!("the DatabaseMigration {name:?}, which waits for this one: take one of the two out of before.dependsOn"))
+        }
         DependencyState::NotReady(reason) => Some(format!("the DatabaseMigration {name:?}, which is not Ready ({reason})")),
     }
 }
@@ -43,13 +41,6 @@ fn waits(dependency: &Dependency) -> Option<String> {
 /// for those that did not see each other.
 pub fn database_is_free(situation: &Situation) -> Option<Verdict> {
     let rival = situation.facts.rivals.iter().find(|rival| rival.running || rival.older)?;
-    let message = format!(
-        "the DatabaseMigration {:?} is running on the same database; this one follows when it has ended",
-        rival.name
-    );
-    Some(
-        Verdict::reconciling(Reason::DatabaseBusy, message)
-            .decides(ConditionType::Cleared, false)
-            .again_after(LOOK_AGAIN_SECONDS),
-    )
+    let message = format!("the DatabaseMigration {:?} is running on the same database; this one follows when it has ended", rival.name);
+    Some(Verdict::reconciling(Reason::DatabaseBusy, message).decides(ConditionType::Cleared, false).again_after(LOOK_AGAIN_SECONDS))
 }

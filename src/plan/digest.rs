@@ -27,12 +27,7 @@ pub fn job_name(migration: &str, digest: &str, attempt: u32) -> String {
 
 /// Which attempt at `digest` a Job's name speaks of.
 pub fn attempt_in(job: &str, migration: &str, digest: &str) -> Option<u32> {
-    job.strip_prefix(migration)?
-        .strip_prefix('-')?
-        .strip_prefix(digest)?
-        .strip_prefix("-a")?
-        .parse()
-        .ok()
+    job.strip_prefix(migration)?.strip_prefix('-')?.strip_prefix(digest)?.strip_prefix("-a")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -46,10 +41,7 @@ mod tests {
         let mut changed = vec![facts(), facts(), facts(), facts()];
         changed[0].uid = "another".into();
         changed[1].spec = "another".into();
-        changed[2].source = SourceFact::Found {
-            revision: "another".into(),
-            watched: true,
-        };
+        changed[2].source = SourceFact::Found { revision: "another".into(), watched: true };
         changed[3].retry = Some("again".into());
         for facts in &changed {
             assert_ne!(wanted(facts), before);
@@ -58,12 +50,7 @@ mod tests {
 
     #[test]
     fn a_source_that_is_not_there_asks_for_no_run() {
-        let missing = Facts {
-            source: SourceFact::Missing {
-                names: vec!["records-migrations".into()],
-            },
-            ..facts()
-        };
+        let missing = Facts { source: SourceFact::Missing { names: vec!["records-migrations".into()] }, ..facts() };
         assert_eq!(wanted(&missing), None);
     }
 

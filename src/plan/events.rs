@@ -43,9 +43,6 @@ pub fn on_transition(facts: &Facts, status: &DatabaseMigrationStatus) -> Option<
 }
 
 fn ready(status: &DatabaseMigrationStatus) -> Option<(Reason, &str)> {
-    let ready = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == ConditionType::Ready.name())?;
+    let ready = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.name())?;
     Some((reason_named(&ready.reason), &ready.message))
 }

@@ -22,17 +22,11 @@ pub fn facts() -> Facts {
         uid: "0d1f".into(),
         generation: 1,
         deleting: false,
-        published: DatabaseMigrationStatus {
-            observed_generation: -1,
-            ..Default::default()
-        },
+        published: DatabaseMigrationStatus { observed_generation: -1, ..Default::default() },
         migration: validate(&object),
         spec: "spec".into(),
         retry: None,
-        source: SourceFact::Found {
-            revision: "records-migrations@7".into(),
-            watched: true,
-        },
+        source: SourceFact::Found { revision: "records-migrations@7".into(), watched: true },
         dependencies: Vec::new(),
         rivals: Vec::new(),
         runs: Vec::new(),
@@ -51,11 +45,7 @@ pub fn run() -> Run {
         deleting: false,
         state: JobState::Active,
         deadline: false,
-        pod: Some(RunPod {
-            name: "records-0123abcd-a1-x".into(),
-            unschedulable: None,
-            stages: <[StageState; 4]>::default(),
-        }),
+        pod: Some(RunPod { name: "records-0123abcd-a1-x".into(), unschedulable: None, stages: <[StageState; 4]>::default() }),
     }
 }
 

@@ -58,10 +58,7 @@ fn settled<'a>(situation: &'a Situation) -> Option<Vec<&'a String>> {
 
 /// What a Pod template requires: entries as the gate writes them.
 pub fn requirements(annotations: &BTreeMap<String, String>) -> Vec<String> {
-    annotations
-        .iter()
-        .filter_map(|(key, version)| Some(entry(key.strip_prefix(ANNOTATION_REQUIRES)?, version)))
-        .collect()
+    annotations.iter().filter_map(|(key, version)| Some(entry(key.strip_prefix(ANNOTATION_REQUIRES)?, version))).collect()
 }
 
 /// Everything that is required is there. A gated workload that requires nothing is a typing mistake and waits.

@@ -60,23 +60,10 @@ pub fn judge(run: &Run, image: Option<&str>) -> Judgement {
     let mut since = run.started;
     for stage in Stage::ALL {
         match run.pod.as_ref().map(|pod| pod.stage(stage)) {
-            Some(StageState::Terminated {
-                at,
-                outcome: Some(outcome),
-                ..
-            }) if contradicts_itself(outcome, stage) => {
-                return Judgement::Ended(lost(
-                    run,
-                    stage,
-                    *at,
-                    "what it left contradicts itself; is its image another version of Sluice?",
-                ));
+            Some(StageState::Terminated { at, outcome: Some(outcome), .. }) if contradicts_itself(outcome, stage) => {
+                return Judgement::Ended(lost(run, stage, *at, "what it left contradicts itself; is its image another version of Sluice?"));
             }
-            Some(StageState::Terminated {
-                at,
-                outcome: Some(outcome),
-                ..
-            }) => match outcome.verdict {
+            Some(StageState::Terminated { at, outcome: Some(outcome), .. }) => match outcome.verdict {
                 Verdict::Passed => since = *at,
                 Verdict::Failed => return Judgement::Ended(failed(outcome, *at)),
                 Verdict::NotReached => return undecided(run, stage, since, image),
@@ -88,32 +75,18 @@ pub fn judge(run: &Run, image: Option<&str>) -> Judgement {
         }
     }
     let message = "every migration of the source is applied, and the schema is verified".to_owned();
-    Judgement::Ended(Ending {
-        reason: Reason::Verified,
-        stage: Stage::Verify,
-        message,
-        at: since,
-    })
+    Judgement::Ended(Ending { reason: Reason::Verified, stage: Stage::Verify, message, at: since })
 }
 
 /// Somebody else's words, or a pass for a reason that is none. Unknown is never a pass.
 fn contradicts_itself(outcome: &Outcome, stage: Stage) -> bool {
-    let success = outcome.reason.class() == Class::Success;
-    outcome.stage != stage
-        || match outcome.verdict {
-            Verdict::Passed => !success,
-            Verdict::Failed => success,
-            Verdict::NotReached => false,
-        }
+    outcome.stage != stage || (outcome.verdict == Verdict::Passed && outcome.reason.class() != Class::Success)
 }
 
 fn failed(outcome: &Outcome, at: Timestamp) -> Ending {
-    Ending {
-        reason: outcome.reason,
-        stage: outcome.stage,
-        message: message_of(outcome),
-        at,
-    }
+    let failure = matches!(outcome.reason.class(), Class::Transient | Class::NeedsUser);
+    let reason = if failure { outcome.reason } else { Reason::StageFailed };
+    Ending { reason, stage: outcome.stage, message: message_of(outcome), at }
 }
 
 /// The stage's own sentence, and for a failed migration where to look.
@@ -122,11 +95,7 @@ pub fn message_of(outcome: &Outcome) -> String {
     if let Some(failure) = &outcome.failure
         && !(message.contains(&failure.file) && message.contains(&failure.sqlstate))
     {
-        let code = if failure.sqlstate.is_empty() {
-            "without a SQLSTATE"
-        } else {
-            &failure.sqlstate
-        };
+        let code = if failure.sqlstate.is_empty() { "without a SQLSTATE" } else { &failure.sqlstate };
         message = format!(
             "{message} (migration {:?}, {} line {}, {code}: {}; statement: {})",
             failure.migration, failure.file, failure.line, failure.message, failure.statement
@@ -168,32 +137,19 @@ fn lost(run: &Run, stage: Stage, at: Timestamp, why: &str) -> Ending {
             "the Job {job:?} did not end within spec.apply.deadline and was stopped in the stage {name}; what it had not committed is \
              gone. If it needs longer, raise spec.apply.deadline"
         );
-        return Ending {
-            reason: Reason::DeadlineExceeded,
-            stage,
-            message,
-            at,
-        };
+        return Ending { reason: Reason::DeadlineExceeded, stage, message, at };
     }
     let why = if why.is_empty() { "no reason given" } else { why };
     let message =
         format!("the Pod of the Job {job:?} ended in the stage {name} without a verdict ({why}); the next attempt asks the database");
-    Ending {
-        reason: Reason::RunLost,
-        stage,
-        message,
-        at,
-    }
+    Ending { reason: Reason::RunLost, stage, message, at }
 }
 
 /// The first thing that keeps the Pod from starting.
 fn problem(pod: &RunPod, image: Option<&str>) -> Option<Problem> {
     if let Some(why) = &pod.unschedulable {
         let message = format!("the Pod {:?} cannot be scheduled: {why}", pod.name);
-        return Some(Problem {
-            reason: Reason::Pending,
-            message,
-        });
+        return Some(Problem { reason: Reason::Pending, message });
     }
     Stage::ALL.into_iter().find_map(|stage| match pod.stage(stage) {
         StageState::Waiting { reason, message } => waiting(stage, &pod.name, reason, message, image),
@@ -209,27 +165,18 @@ fn waiting(stage: Stage, pod: &str, reason: &str, message: &str, image: Option<&
     let problem = |reason, message| Some(Problem { reason, message });
     match reason {
         "" | "ContainerCreating" | "PodInitializing" => None,
-        "CreateContainerConfigError" if message.to_lowercase().contains("secret") => problem(
-            Reason::SecretNotFound,
-            format!("{message}; create it, and the Pod {pod:?} goes on by itself"),
-        ),
+        "CreateContainerConfigError" if message.to_lowercase().contains("secret") => {
+            problem(Reason::SecretNotFound, format!("{message}; create it, and the Pod {pod:?} goes on by itself"))
+        }
         _ if reason.contains("Image") || reason == "RegistryUnavailable" || reason.starts_with("Signature") => match of_the_source {
-            Some(image) => problem(
-                Reason::SourceNotFound,
-                format!("the image {image:?} of spec.migrations.image cannot be pulled: {message}"),
-            ),
-            None => problem(
-                Reason::StageFailed,
-                format!("the image of the stage {} cannot be pulled: {message}", stage.name()),
-            ),
+            Some(image) => {
+                problem(Reason::SourceNotFound, format!("the image {image:?} of spec.migrations.image cannot be pulled: {message}"))
+            }
+            None => problem(Reason::StageFailed, format!("the image of the stage {} cannot be pulled: {message}", stage.name())),
         },
-        _ => problem(
-            Reason::StageFailed,
-            format!(
-                "the container of the stage {} of the Pod {pod:?} cannot start: {message}",
-                stage.name()
-            ),
-        ),
+        _ => {
+            problem(Reason::StageFailed, format!("the container of the stage {} of the Pod {pod:?} cannot start: {message}", stage.name()))
+        }
     }
 }
 
@@ -240,11 +187,7 @@ mod tests {
 
     fn ended(stage: Stage, verdict: Verdict, reason: Reason) -> StageState {
         let outcome = Some(Box::new(Outcome::new(stage, verdict, reason, "a sentence")));
-        StageState::Terminated {
-            at: moment(stage as i64 + 1),
-            outcome,
-            why: String::new(),
-        }
+        StageState::Terminated { at: moment(stage as i64 + 1), outcome, why: String::new() }
     }
 
     fn passes() -> [StageState; 4] {
@@ -287,47 +230,34 @@ mod tests {
     #[test]
     fn a_stage_that_left_nothing_is_lost_and_so_is_one_that_contradicts_itself() {
         for state in [
-            StageState::Terminated {
-                at: moment(9),
-                outcome: None,
-                why: "OOMKilled".into(),
-            },
+            StageState::Terminated { at: moment(9), outcome: None, why: "OOMKilled".into() },
             ended(Stage::Migrate, Verdict::Passed, Reason::Unknown),
             ended(Stage::Migrate, Verdict::Passed, Reason::MigrationFailed),
-            ended(Stage::Migrate, Verdict::Failed, Reason::Applied),
             ended(Stage::Verify, Verdict::Passed, Reason::Verified),
         ] {
             let mut stages = passes();
             stages[2] = state.clone();
-            assert_eq!(
-                ending(judged(stages, JobState::Active)),
-                (Reason::RunLost, Stage::Migrate),
-                "{state:?}"
-            );
+            assert_eq!(ending(judged(stages, JobState::Active)), (Reason::RunLost, Stage::Migrate), "{state:?}");
         }
     }
 
     #[test]
+    fn a_failure_for_a_reason_that_is_none_is_still_a_failure() {
+        let mut stages = passes();
+        stages[2] = ended(Stage::Migrate, Verdict::Failed, Reason::Applied);
+        assert_eq!(ending(judged(stages, JobState::Active)), (Reason::StageFailed, Stage::Migrate));
+    }
+
+    #[test]
     fn a_job_that_is_complete_without_a_pod_is_lost_and_not_passed() {
-        let run = Run {
-            pod: None,
-            state: JobState::Complete { at: moment(5) },
-            ..run()
-        };
+        let run = Run { pod: None, state: JobState::Complete { at: moment(5) }, ..run() };
         assert_eq!(ending(judge(&run, None)), (Reason::RunLost, Stage::Plan));
     }
 
     #[test]
     fn an_active_job_without_a_pod_is_waited_for() {
         let run = Run { pod: None, ..run() };
-        assert!(matches!(
-            judge(&run, None),
-            Judgement::Going(Progress {
-                stage: Stage::Plan,
-                harmless: true,
-                ..
-            })
-        ));
+        assert!(matches!(judge(&run, None), Judgement::Going(Progress { stage: Stage::Plan, harmless: true, .. })));
     }
 
     #[test]
@@ -345,42 +275,17 @@ mod tests {
     fn what_keeps_a_container_from_starting_has_a_reason_and_uses_up_no_attempt() {
         let image = "registry.example/records:1";
         for (kubelet, message, reason) in [
-            (
-                "CreateContainerConfigError",
-                "secret \"records-db\" not found",
-                Some(Reason::SecretNotFound),
-            ),
-            (
-                "CreateContainerConfigError",
-                "couldn't find key url in Secret medical/records-db",
-                Some(Reason::SecretNotFound),
-            ),
-            (
-                "CreateContainerConfigError",
-                "container has runAsNonRoot and image will run as root",
-                Some(Reason::StageFailed),
-            ),
-            (
-                "ErrImagePull",
-                "failed to pull image \"registry.example/records:1\": not found",
-                Some(Reason::SourceNotFound),
-            ),
-            (
-                "ImagePullBackOff",
-                "Back-off pulling image \"registry.example/sluice:1\"",
-                Some(Reason::StageFailed),
-            ),
+            ("CreateContainerConfigError", "secret \"records-db\" not found", Some(Reason::SecretNotFound)),
+            ("CreateContainerConfigError", "couldn't find key url in Secret medical/records-db", Some(Reason::SecretNotFound)),
+            ("CreateContainerConfigError", "container has runAsNonRoot and image will run as root", Some(Reason::StageFailed)),
+            ("ErrImagePull", "failed to pull image \"registry.example/records:1\": not found", Some(Reason::SourceNotFound)),
+            ("ImagePullBackOff", "Back-off pulling image \"registry.example/sluice:1\"", Some(Reason::StageFailed)),
             ("ContainerCreating", "", None),
             ("PodInitializing", "", None),
         ] {
             let mut run = run();
-            run.pod.as_mut().expect("a pod").stages[0] = StageState::Waiting {
-                reason: kubelet.into(),
-                message: message.into(),
-            };
-            let Judgement::Going(progress) = judge(&run, Some(image)) else {
-                panic!("{kubelet} {message} ended the run")
-            };
+            run.pod.as_mut().expect("a pod").stages[0] = StageState::Waiting { reason: kubelet.into(), message: message.into() };
+            let Judgement::Going(progress) = judge(&run, Some(image)) else { panic!("{kubelet} {message} ended the run") };
             assert_eq!(progress.problem.map(|problem| problem.reason), reason, "{kubelet} {message}");
         }
     }

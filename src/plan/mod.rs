@@ -69,12 +69,7 @@ const SECTIONS: [Section; 9] = [
 
 /// Decides. The same facts at the same moment give the same plan, and every set of facts gives one.
 pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
-    let unchanged = |step| Plan {
-        status: facts.published.clone(),
-        step,
-        requeue: None,
-        event: None,
-    };
+    let unchanged = |step| Plan { status: facts.published.clone(), step, requeue: None, event: None };
     if facts.deleting {
         // The Job goes with its owner; the gate's entries stay, because workloads of these versions may be running.
         return unchanged(None);
@@ -84,21 +79,10 @@ pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
     if let Some(step) = gate::publish(&situation) {
         return explained(&situation, unchanged(Some(step)));
     }
-    let verdict = SECTIONS
-        .iter()
-        .find_map(|section| section(&situation))
-        .unwrap_or_else(|| run::starts(&situation));
+    let verdict = SECTIONS.iter().find_map(|section| section(&situation)).unwrap_or_else(|| run::starts(&situation));
     let status = status::compose(&situation, &verdict);
     let Verdict { step, requeue, .. } = verdict;
-    explained(
-        &situation,
-        Plan {
-            status,
-            step: step.or_else(|| tidy::oldest_job(&situation)),
-            requeue,
-            event: None,
-        },
-    )
+    explained(&situation, Plan { status, step: step.or_else(|| tidy::oldest_job(&situation)), requeue, event: None })
 }
 
 /// With the API server's objection to the step, and the Event that goes with the status.

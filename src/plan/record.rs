@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
+    digest,
     facts::{Facts, Run, StageState},
     judge::{Ending, Judgement, Progress, judge},
     sections::Sections,
@@ -42,37 +43,30 @@ impl<'a> InHand<'a> {
             published.is_some_and(|status| status.job == run.job && status.finished_at.is_some())
                 || facts.published.history.iter().any(|entry| entry.job == run.job)
         };
+        // Older than one that was concluded is history, even if the status has forgotten it.
+        let newest_concluded = facts.runs.iter().filter(|run| concluded(run)).map(|run| run.started).max();
         let run = facts
             .runs
             .iter()
-            .filter(|run| !concluded(run))
+            .filter(|run| !concluded(run) && (named(run) || Some(run.started) > newest_concluded))
             .max_by_key(|run| (run.started, named(run), Some(run.digest.as_str()) == wanted, run.attempt, &run.job))?;
-        Some(Self {
-            run,
-            judgement: judge(run, image(facts)),
-        })
+        Some(Self { run, judgement: judge(run, image(facts)) })
     }
 
     /// The Outcome of a stage, when it is one to go by.
     pub fn outcome(&self, stage: Stage) -> Option<&'a Outcome> {
         match self.run.pod.as_ref()?.stage(stage) {
-            StageState::Terminated {
-                outcome: Some(outcome), ..
-            } if outcome.stage == stage => Some(outcome),
+            StageState::Terminated { outcome: Some(outcome), .. } if outcome.stage == stage => Some(outcome),
             _ => None,
         }
     }
 
     fn outcomes(&self) -> impl Iterator<Item = &'a Outcome> + use<'a> {
         let run = self.run;
-        Stage::ALL
-            .into_iter()
-            .filter_map(move |stage| match run.pod.as_ref()?.stage(stage) {
-                StageState::Terminated {
-                    outcome: Some(outcome), ..
-                } if outcome.stage == stage => Some(&**outcome),
-                _ => None,
-            })
+        Stage::ALL.into_iter().filter_map(move |stage| match run.pod.as_ref()?.stage(stage) {
+            StageState::Terminated { outcome: Some(outcome), .. } if outcome.stage == stage => Some(&**outcome),
+            _ => None,
+        })
     }
 }
 
@@ -103,26 +97,21 @@ impl Record {
     /// The published status, with the run in hand folded in.
     pub fn fold(facts: &Facts, in_hand: Option<&InHand>, now: Timestamp) -> Self {
         let published = &facts.published;
+        let last = last(facts, in_hand);
         let sections = Sections::published(&published.conditions);
         // The conditions speak of the last run, unless something else was in its way since: then they no longer tell its end.
-        let spoken = published
-            .run
-            .as_ref()
-            .filter(|run| run.finished_at.is_none() || sections.tell_the_end_of(run));
+        let spoken = last.as_ref().filter(|run| run.finished_at.is_none() || sections.tell_the_end_of(run));
         let mut record = Self {
+            digest: spoken.map(|run| run.digest.clone()),
+            sections: if spoken.is_some() { sections } else { Sections::unknown() },
             status: DatabaseMigrationStatus {
                 observed_generation: facts.generation,
                 conditions: Vec::new(),
+                run: last,
                 ..published.clone()
             },
-            digest: spoken.map(|run| run.digest.clone()),
-            sections: if spoken.is_some() { sections } else { Sections::unknown() },
         };
-        let Some(in_hand) = in_hand else {
-            // A run that was only announced: whoever waits for something else must not look as if it ran.
-            record.status.run = record.status.run.filter(|run| run.finished_at.is_some());
-            return record;
-        };
+        let Some(in_hand) = in_hand else { return record };
         let run = in_hand.run;
         record.speak_of(&run.digest);
         record.sections.clear();
@@ -152,9 +141,7 @@ impl Record {
         }
         match &progress.problem {
             Some(problem) => self.sections.wait(problem),
-            None => self
-                .sections
-                .progress(progress.stage, &format!("the stage {} is at work", progress.stage.name())),
+            None => self.sections.progress(progress.stage, &format!("the stage {} is at work", progress.stage.name())),
         }
     }
 
@@ -174,17 +161,9 @@ impl Record {
         let stages = in_hand
             .outcomes()
             .filter(|outcome| outcome.verdict != Verdict::NotReached)
-            .map(|outcome| StageTiming {
-                stage: outcome.stage.name().to_owned(),
-                milliseconds: outcome.milliseconds,
-            })
+            .map(|outcome| StageTiming { stage: outcome.stage.name().to_owned(), milliseconds: outcome.milliseconds })
             .collect();
-        let entry = HistoryEntry {
-            job: in_hand.run.job.clone(),
-            reason: ending.reason.name().to_owned(),
-            finished_at,
-            stages,
-        };
+        let entry = HistoryEntry { job: in_hand.run.job.clone(), reason: ending.reason.name().to_owned(), finished_at, stages };
         self.status.history.insert(0, entry);
         self.status.history.truncate(HISTORY);
         self.status.findings = findings(in_hand);
@@ -202,15 +181,27 @@ impl Record {
             if let Some(history) = &outcome.history {
                 self.status.current_version.clone_from(&history.current);
                 self.status.pending = Some(history.pending_count);
-                self.status.applied = history
-                    .applied
-                    .iter()
-                    .take(APPLIED)
-                    .map(|name| AppliedMigration { name: name.clone() })
-                    .collect();
+                self.status.applied = history.applied.iter().take(APPLIED).map(|name| AppliedMigration { name: name.clone() }).collect();
             }
         }
     }
+}
+
+/// The run that the status speaks of, when it has ended or is in hand. One that was only announced does not count, or whoever
+/// waits for something else would look as if it ran; then it is the one before it, if that was for the same digest.
+fn last(facts: &Facts, in_hand: Option<&InHand>) -> Option<RunStatus> {
+    let published = facts.published.run.as_ref()?;
+    if published.finished_at.is_some() || in_hand.is_some_and(|in_hand| in_hand.run.job == published.job) {
+        return Some(published.clone());
+    }
+    let before = facts.published.history.first()?;
+    let attempt = digest::attempt_in(&before.job, &facts.name, &published.digest)?;
+    Some(RunStatus {
+        stage: None,
+        finished_at: Some(before.finished_at.clone()),
+        reason: Some(before.reason.clone()),
+        ..begun(&before.job, &published.digest, attempt)
+    })
 }
 
 /// A run of which nothing is known but that it begins.

@@ -20,9 +20,7 @@ pub fn pause(attempt: u32, uid: &str) -> SignedDuration {
 /// What is left of the pause; `None` when it is over.
 pub fn left(ended: Timestamp, attempt: u32, uid: &str, now: Timestamp) -> Option<std::time::Duration> {
     let until = ended.saturating_add(pause(attempt, uid)).ok()?;
-    std::time::Duration::try_from(until.duration_since(now))
-        .ok()
-        .filter(|left| !left.is_zero())
+    std::time::Duration::try_from(until.duration_since(now)).ok().filter(|left| !left.is_zero())
 }
 
 #[cfg(test)]

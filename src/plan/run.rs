@@ -47,9 +47,7 @@ pub fn is_settled(situation: &Situation) -> Option<Verdict> {
 
 /// The run that the facts ask for goes on.
 pub fn is_under_way(situation: &Situation) -> Option<Verdict> {
-    let in_hand = situation
-        .going()
-        .filter(|in_hand| Some(&in_hand.run.digest) == situation.wanted.as_ref())?;
+    let in_hand = situation.going().filter(|in_hand| Some(&in_hand.run.digest) == situation.wanted.as_ref())?;
     let Judgement::Going(progress) = &in_hand.judgement else {
         return None;
     };
@@ -60,32 +58,20 @@ pub fn is_under_way(situation: &Situation) -> Option<Verdict> {
         _ => at_work(run, &situation.record.sections),
     };
     let soon = Duration::try_from(due).ok().filter(|due| !due.is_zero());
-    Some(Verdict {
-        requeue: soon.or(Some(Duration::from_secs(LOOK_AGAIN_SECONDS))),
-        ..verdict
-    })
+    Some(Verdict { requeue: soon.or(Some(Duration::from_secs(LOOK_AGAIN_SECONDS))), ..verdict })
 }
 
 fn waits_for_the_kubelet(run: &RunStatus, problem: &Problem) -> Verdict {
-    Verdict::reconciling(
-        problem.reason,
-        format!("the Job {:?} cannot start yet: {}", run.job, problem.message),
-    )
+    Verdict::reconciling(problem.reason, format!("the Job {:?} cannot start yet: {}", run.job, problem.message))
 }
 
 /// What is shown while a run goes on: the stage, or what the attempt before it failed with.
 fn at_work(run: &RunStatus, sections: &Sections) -> Verdict {
     if let Some(failure) = sections.failure() {
-        let message = format!(
-            "attempt {} is under way (Job {:?}); before it: {}",
-            run.attempt, run.job, failure.message
-        );
+        let message = format!("attempt {} is under way (Job {:?}); before it: {}", run.attempt, run.job, failure.message);
         return Verdict::reconciling(failure.reason, message);
     }
-    let stage = Stage::ALL
-        .into_iter()
-        .find(|stage| run.stage.as_deref() == Some(stage.name()))
-        .unwrap_or(Stage::Plan);
+    let stage = Stage::ALL.into_iter().find(|stage| run.stage.as_deref() == Some(stage.name())).unwrap_or(Stage::Plan);
     let doing = match stage {
         Stage::Plan => "compares the source with the database",
         Stage::Snapshot => "takes the snapshot and reads it back",
@@ -110,10 +96,7 @@ pub fn none_is_left_over(situation: &Situation) -> Option<Verdict> {
         format!("the Job {job:?}, created for an older spec or source, must end first")
     };
     let step = (stuck && !in_hand.run.deleting).then(|| Step::DeleteJob { job: job.clone() });
-    Some(Verdict {
-        step,
-        ..Verdict::reconciling(Reason::Pending, message).again_after(LOOK_AGAIN_SECONDS)
-    })
+    Some(Verdict { step, ..Verdict::reconciling(Reason::Pending, message).again_after(LOOK_AGAIN_SECONDS) })
 }
 
 /// The pause after a failed attempt is over.
@@ -124,10 +107,7 @@ pub fn pause_is_over(situation: &Situation) -> Option<Verdict> {
     let message = situation.record.sections.failure().map_or("", |section| &section.message);
     let pause = retry::pause(run.attempt, &situation.facts.uid).as_secs();
     let message = format!("{message} (attempt {} failed; the next one follows after {pause} s)", run.attempt);
-    Some(Verdict {
-        requeue: Some(left),
-        ..Verdict::reconciling(reason, message)
-    })
+    Some(Verdict { requeue: Some(left), ..Verdict::reconciling(reason, message) })
 }
 
 /// Starts the next attempt: announced in the status first, begun when every former Job of this object has ended.
@@ -140,19 +120,9 @@ pub fn starts(situation: &Situation) -> Verdict {
     let run = begun(&job, digest, attempt);
     let mut sections = situation.record.clone();
     sections.speak_of(digest);
-    let verdict = Verdict {
-        begins: Some(run.clone()),
-        ..at_work(&run, &sections.sections)
-    };
+    let verdict = Verdict { begins: Some(run.clone()), ..at_work(&run, &sections.sections) };
     if situation.occupied() {
         return verdict.again_after(ENDING_SECONDS);
     }
-    Verdict {
-        step: Some(Step::CreateJob(JobOrder {
-            job,
-            digest: digest.clone(),
-            attempt,
-        })),
-        ..verdict
-    }
+    Verdict { step: Some(Step::CreateJob(JobOrder { job, digest: digest.clone(), attempt })), ..verdict }
 }

@@ -9,13 +9,8 @@ use crate::{
 };
 
 /// The sections that have a condition, in the manifest's order.
-pub const TYPES: [ConditionType; 5] = [
-    ConditionType::Planned,
-    ConditionType::Cleared,
-    ConditionType::SnapshotReady,
-    ConditionType::Applied,
-    ConditionType::Verified,
-];
+pub const TYPES: [ConditionType; 5] =
+    [ConditionType::Planned, ConditionType::Cleared, ConditionType::SnapshotReady, ConditionType::Applied, ConditionType::Verified];
 
 /// What is known about one section.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +25,7 @@ pub struct Section {
 
 impl Section {
     fn new(holds: Option<bool>, reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            holds,
-            reason,
-            message: message.into(),
-        }
+        Self { holds, reason, message: message.into() }
     }
 }
 
@@ -83,26 +74,26 @@ impl Sections {
 
     /// The first section that failed. It stays so while the next attempt runs, until that one gets further.
     pub fn failure(&self) -> Option<&Section> {
-        self.0.iter().find(|section| section.failed())
+        self.failures().next()
+    }
+
+    /// The sections that a stage decides, and that failed.
+    fn failures(&self) -> impl Iterator<Item = &Section> {
+        self.iter().filter(|(kind, section)| *kind != ConditionType::Cleared && section.failed()).map(|(_, section)| section)
     }
 
     /// They say how this run ended.
     pub fn tell_the_end_of(&self, run: &RunStatus) -> bool {
         match run.reason.as_deref().map(reason_named) {
             Some(Reason::Verified) => self.0.iter().all(|section| section.holds == Some(true)),
-            Some(reason) => self.0.iter().any(|section| section.holds != Some(true) && section.reason == reason),
+            Some(reason) => self.failures().any(|section| section.reason == reason),
             None => false,
         }
     }
 
     /// A run begins, or has begun: so everything in `before` held.
     pub fn clear(&mut self) {
-        self.set(
-            ConditionType::Cleared,
-            Some(true),
-            Reason::Cleared,
-            "everything in spec.before holds",
-        );
+        self.set(ConditionType::Cleared, Some(true), Reason::Cleared, "everything in spec.before holds");
     }
 
     /// A stage passed.
@@ -133,12 +124,7 @@ impl Sections {
         let holds = outcome.map(|_| false);
         let mut kind = decided_by(ending.stage);
         if ending.reason == Reason::VerificationFailed && ending.stage == Stage::Migrate {
-            self.set(
-                ConditionType::Applied,
-                Some(false),
-                ending.reason,
-                "rolled back, because the verification before COMMIT failed",
-            );
+            self.set(ConditionType::Applied, Some(false), ending.reason, "rolled back, because the verification before COMMIT failed");
             kind = ConditionType::Verified;
         }
         self.set(kind, holds, ending.reason, ending.message.clone());
@@ -173,9 +159,5 @@ pub const fn reason_while(stage: Stage) -> Reason {
 
 /// A reason by its name; `Unknown` for one of a newer version.
 pub fn reason_named(name: &str) -> Reason {
-    Reason::ALL
-        .iter()
-        .copied()
-        .find(|reason| reason.name() == name)
-        .unwrap_or(Reason::Unknown)
+    Reason::ALL.iter().copied().find(|reason| reason.name() == name).unwrap_or(Reason::Unknown)
 }

@@ -32,20 +32,12 @@ impl<'a> Situation<'a> {
         let wanted = digest::wanted(facts).filter(|_| facts.migration.is_ok());
         let in_hand = InHand::of(facts, wanted.as_deref());
         let record = Record::fold(facts, in_hand.as_ref(), now);
-        Self {
-            facts,
-            now,
-            wanted,
-            in_hand,
-            record,
-        }
+        Self { facts, now, wanted, in_hand, record }
     }
 
     /// The run that goes on.
     pub fn going(&self) -> Option<&InHand<'a>> {
-        self.in_hand
-            .as_ref()
-            .filter(|in_hand| matches!(in_hand.judgement, Judgement::Going(_)))
+        self.in_hand.as_ref().filter(|in_hand| matches!(in_hand.judgement, Judgement::Going(_)))
     }
 
     /// The last run, when it has ended, was what the facts ask for, and the conditions still tell how.
@@ -71,12 +63,7 @@ impl<'a> Situation<'a> {
             .filter_map(|job| digest::attempt_in(job, &facts.name, digest))
             .max()
             .unwrap_or(0);
-        let announced = facts
-            .published
-            .run
-            .iter()
-            .filter(|run| run.digest == digest && run.finished_at.is_none())
-            .map(|run| run.attempt);
+        let announced = facts.published.run.iter().filter(|run| run.digest == digest && run.finished_at.is_none()).map(|run| run.attempt);
         announced.max().unwrap_or(0).max(known + 1)
     }
 }

@@ -25,20 +25,12 @@ pub fn compose(situation: &Situation, verdict: &Verdict) -> DatabaseMigrationSta
         record.sections.set(kind, Some(holds), verdict.reason, verdict.message.clone());
     }
     let mut conditions = summary(verdict);
-    conditions.extend(
-        record
-            .sections
-            .iter()
-            .map(|(kind, section)| (kind, section.holds, section.reason, section.message.clone())),
-    );
+    conditions.extend(record.sections.iter().map(|(kind, section)| (kind, section.holds, section.reason, section.message.clone())));
     let mut status = record.status;
     status.conditions = conditions
         .into_iter()
         .map(|(kind, holds, reason, message)| {
-            dated(
-                situation.facts,
-                condition(kind, holds, reason, message, situation.facts.generation, situation.now),
-            )
+            dated(situation.facts, condition(kind, holds, reason, message, situation.facts.generation, situation.now))
         })
         .collect();
     status
@@ -77,9 +69,7 @@ pub fn troubled(situation: &Situation, mut status: DatabaseMigrationStatus, trou
     let verdict = Verdict::reconciling(Reason::StageFailed, trouble.message.clone());
     let summary = summary(&verdict);
     status.conditions.retain(|condition| {
-        ![ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled]
-            .iter()
-            .any(|kind| kind.name() == condition.type_)
+        ![ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled].iter().any(|kind| kind.name() == condition.type_)
     });
     let facts = situation.facts;
     let summary = summary

@@ -11,9 +11,6 @@ pub fn oldest_job(situation: &Situation) -> Option<Step> {
     let mut runs: Vec<&Run> = situation.facts.runs.iter().filter(|run| !run.deleting).collect();
     runs.sort_by_key(|run| (run.started, run.attempt, &run.job));
     let spare = runs.len().saturating_sub(KEPT);
-    let oldest = runs
-        .into_iter()
-        .take(spare)
-        .find(|run| run.state.ended() && Some(run.job.as_str()) != in_hand)?;
+    let oldest = runs.into_iter().take(spare).find(|run| run.state.ended() && Some(run.job.as_str()) != in_hand)?;
     Some(Step::DeleteJob { job: oldest.job.clone() })
 }

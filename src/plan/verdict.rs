@@ -39,46 +39,26 @@ pub struct Verdict {
 impl Verdict {
     /// Work is under way.
     pub fn reconciling(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            activity: Activity::Reconciling,
-            section: None,
-            begins: None,
-            step: None,
-            requeue: None,
-        }
+        Self { reason, message: message.into(), activity: Activity::Reconciling, section: None, begins: None, step: None, requeue: None }
     }
 
     /// A person must act.
     pub fn stalled(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            activity: Activity::Stalled,
-            ..Self::reconciling(reason, message)
-        }
+        Self { activity: Activity::Stalled, ..Self::reconciling(reason, message) }
     }
 
     /// There is nothing to do.
     pub fn idle(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            activity: Activity::Idle,
-            ..Self::reconciling(reason, message)
-        }
+        Self { activity: Activity::Idle, ..Self::reconciling(reason, message) }
     }
 
     /// The condition of this section has the same reason and message.
     pub fn decides(self, kind: ConditionType, holds: bool) -> Self {
-        Self {
-            section: Some((kind, holds)),
-            ..self
-        }
+        Self { section: Some((kind, holds)), ..self }
     }
 
     /// Look again after this many seconds.
     pub fn again_after(self, seconds: u64) -> Self {
-        Self {
-            requeue: Some(Duration::from_secs(seconds)),
-            ..self
-        }
+        Self { requeue: Some(Duration::from_secs(seconds)), ..self }
     }
 }

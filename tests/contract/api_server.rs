@@ -100,7 +100,8 @@ impl Server {
             return Err(cut());
         }
         let path = Path::parse(parts.uri.path(), parts.uri.query().unwrap_or_default());
-        let metadata_only = parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("PartialObject"));
+        let metadata_only =
+            parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("PartialObject"));
         let answer = cluster.handle(&parts.method, &path, &body, metadata_only);
         match fault {
             Some(Fault::DiesAfter) => {
@@ -166,7 +167,8 @@ impl Cluster {
         let wanted: Vec<(&str, &str)> = selector.split(',').filter_map(|pair| pair.split_once('=')).collect();
         let fits = |object: &Value| wanted.iter().all(|(label, value)| object["metadata"]["labels"][*label].as_str() == Some(value));
         let of_kind = self.objects.iter().filter(|((kind, namespace, _), _)| *kind == path.kind && *namespace == path.namespace);
-        let items: Vec<Value> = of_kind.map(|(_, object)| object).filter(|object| fits(object)).map(|object| seen(object, metadata_only)).collect();
+        let items: Vec<Value> =
+            of_kind.map(|(_, object)| object).filter(|object| fits(object)).map(|object| seen(object, metadata_only)).collect();
         json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": self.revision.to_string()}, "items": items})
     }
 

@@ -20,7 +20,8 @@ fn examples(folder: &str) -> Vec<Example> {
     paths.sort();
     let example = |path: PathBuf| {
         let text = fs::read_to_string(&path).expect("a text");
-        let documents = text.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
+        let documents =
+            text.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
         Example {
             documents: documents.collect(),
             first_line: text.lines().next().unwrap_or_default().trim_start_matches("# ").to_owned(),
@@ -40,7 +41,8 @@ fn judged<K>(example: &Example) -> Vec<String>
 where
     K: kube::CustomResourceExt + serde::de::DeserializeOwned + serde::Serialize,
 {
-    let read = |document: &Value| -> K { serde_json::from_value(document.clone()).unwrap_or_else(|error| panic!("{}: {error}", example.name)) };
+    let read =
+        |document: &Value| -> K { serde_json::from_value(document.clone()).unwrap_or_else(|error| panic!("{}: {error}", example.name)) };
     let result = match example.documents.as_slice() {
         [object] => cel::validate_cel(&read(object)),
         [old, new] => cel::validate_cel(&read(old)).and_then(|()| cel::validate_cel_update(&read(new), &read(old))),

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice::{
-    api::{AppliedMigration, Failure, Reason, ReadBack, SnapshotRecord},
+    api::{AppliedMigration, Failure, ReadBack, Reason, SnapshotRecord},
     stage::outcome::{HistorySummary, Outcome, Stage, Verdict},
 };
 
@@ -71,7 +71,9 @@ impl Database {
         {
             *ticks -= 1;
             let waiting = json!({"waiting": {"reason": reason, "message": message}});
-            cluster.edit(&pod, |pod| Stage::ALL.iter().for_each(|stage| pod["status"]["containerStatuses"][*stage as usize]["state"] = waiting.clone()));
+            cluster.edit(&pod, |pod| {
+                Stage::ALL.iter().for_each(|stage| pod["status"]["containerStatuses"][*stage as usize]["state"] = waiting.clone())
+            });
             return true;
         }
         let mishap = mishap.map(|mishap| *mishap);
@@ -83,7 +85,8 @@ impl Database {
     fn advance(&mut self, cluster: &mut Cluster, job: &Key, pod: &Key, mishap: Option<Mishap>) {
         let statuses = cluster.objects[pod]["status"]["containerStatuses"].clone();
         let ended = |stage: &&Stage| statuses[**stage as usize]["state"]["terminated"].is_object();
-        let failed = statuses.as_array().into_iter().flatten().any(|status| status["state"]["terminated"]["exitCode"].as_i64().unwrap_or(0) != 0);
+        let failed =
+            statuses.as_array().into_iter().flatten().any(|status| status["state"]["terminated"]["exitCode"].as_i64().unwrap_or(0) != 0);
         let Some(stage) = Stage::ALL.iter().find(|stage| !ended(stage)).copied() else {
             return conclude(cluster, job, if failed { ("Failed", "BackoffLimitExceeded") } else { ("Complete", "CompletionsReached") });
         };
@@ -98,11 +101,17 @@ impl Database {
             }
             Some(Mishap::Killed(at)) if at == stage => {
                 terminate(cluster, pod, stage, None);
-                Stage::ALL.iter().filter(|later| **later > stage).for_each(|later| terminate(cluster, pod, *later, Some(&not_reached(*later))));
+                Stage::ALL
+                    .iter()
+                    .filter(|later| **later > stage)
+                    .for_each(|later| terminate(cluster, pod, *later, Some(&not_reached(*later))));
             }
             Some(Mishap::Fails(at, reason)) if at == stage => {
                 terminate(cluster, pod, stage, Some(&self.failure(stage, reason)));
-                Stage::ALL.iter().filter(|later| **later > stage).for_each(|later| terminate(cluster, pod, *later, Some(&not_reached(*later))));
+                Stage::ALL
+                    .iter()
+                    .filter(|later| **later > stage)
+                    .for_each(|later| terminate(cluster, pod, *later, Some(&not_reached(*later))));
             }
             _ => {
                 let outcome = self.success(stage, cluster.now);
@@ -174,7 +183,9 @@ fn new_pod(job: &Value) -> Value {
     let template = &job["spec"]["template"];
     let statuses: Vec<Value> = Stage::ALL
         .iter()
-        .map(|stage| json!({"name": stage.name(), "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"running": {}}}))
+        .map(
+            |stage| json!({"name": stage.name(), "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"running": {}}}),
+        )
         .collect();
     json!({
         "apiVersion": "v1",

@@ -178,7 +178,9 @@ async fn what_may_pass_is_tried_again_with_longer_and_longer_pauses_and_one_even
 
 #[tokio::test]
 async fn a_run_that_is_lost_is_followed_by_one_that_asks_the_database() {
-    for mishap in [Mishap::Killed(Stage::Migrate), Mishap::Evicted(Stage::Verify), Mishap::Killed(Stage::Plan), Mishap::Evicted(Stage::Plan)] {
+    for mishap in
+        [Mishap::Killed(Stage::Migrate), Mishap::Evicted(Stage::Verify), Mishap::Killed(Stage::Plan), Mishap::Evicted(Stage::Plan)]
+    {
         let mut world = World::new();
         world.database.mishaps = vec![mishap];
         world.run(&["records"]).await;
@@ -217,7 +219,10 @@ async fn suspend_keeps_a_settled_object_ready_and_a_new_one_waiting() {
 async fn a_dependency_goes_first() {
     let mut world = World::new();
     world.put("auth", &json!({"database": {"secretRef": {"name": "auth-db"}}}));
-    world.put("late", &json!({"before": {"dependsOn": [{"name": "records"}, {"name": "auth"}]}, "database": {"secretRef": {"name": "late-db"}}}));
+    world.put(
+        "late",
+        &json!({"before": {"dependsOn": [{"name": "records"}, {"name": "auth"}]}, "database": {"secretRef": {"name": "late-db"}}}),
+    );
     world.run_for(&["late"], 3).await;
     assert_eq!(world.ready("late"), not_ready("DependencyNotReady"));
     assert_eq!(world.condition("late", ConditionType::Cleared).expect("Cleared").0, "False");

@@ -66,7 +66,12 @@ fn absent(invariant: u32, files: &[File], words: &[&str]) {
     for file in files {
         let code = file.code();
         for (number, line) in code.lines().enumerate() {
-            found.extend(words.iter().filter(|word| line.contains(**word)).map(|word| format!("{}: {word:?} in {line:?} (line {number} of the code)", file.path)));
+            found.extend(
+                words
+                    .iter()
+                    .filter(|word| line.contains(**word))
+                    .map(|word| format!("{}: {word:?} in {line:?} (line {number} of the code)", file.path)),
+            );
         }
     }
     assert!(found.is_empty(), "ARCHITECTURE.md, invariant {invariant}:\n{}", found.join("\n"));
@@ -83,7 +88,8 @@ fn rooms(names: &[&str]) -> Vec<File> {
 #[test]
 fn every_invariant_has_a_test_that_quotes_its_number() {
     let architecture = fs::read_to_string(top().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
-    let invariants = architecture.split("## Invariants").nth(1).expect("a section about invariants").split("\n## ").next().expect("its text");
+    let invariants =
+        architecture.split("## Invariants").nth(1).expect("a section about invariants").split("\n## ").next().expect("its text");
     let numbered = invariants.lines().filter(|line| line.split_once(". ").is_some_and(|(number, _)| number.parse::<u32>().is_ok())).count();
     let own = fs::read_to_string(top().join("tests/contract/tidy.rs")).expect("this file");
     assert!(numbered >= 12, "the list of invariants was not found");
@@ -96,25 +102,65 @@ fn every_invariant_has_a_test_that_quotes_its_number() {
 fn invariant_1_pure_rooms_know_no_client_no_pool_no_file_no_clock_no_chance_and_no_async() {
     let pure = rooms(&["api", "validate", "plan", "build", "lint"]);
     let words = [
-        "kube::Client", "kube::Api", "kube::runtime", "kube::client", "sqlx", "tokio", "futures", "async ", ".await", "std::fs", "std::env",
-        "std::process", "std::net", "Timestamp::now", "SystemTime", "Instant", "fastrand", "crate::controller", "crate::postgres",
-        "crate::check", "crate::snapshot", "crate::cli", "crate::serve", "crate::telemetry", "tracing",
+        "kube::Client",
+        "kube::Api",
+        "kube::runtime",
+        "kube::client",
+        "sqlx",
+        "tokio",
+        "futures",
+        "async ",
+        ".await",
+        "std::fs",
+        "std::env",
+        "std::process",
+        "std::net",
+        "Timestamp::now",
+        "SystemTime",
+        "Instant",
+        "fastrand",
+        "crate::controller",
+        "crate::postgres",
+        "crate::check",
+        "crate::snapshot",
+        "crate::cli",
+        "crate::serve",
+        "crate::telemetry",
+        "tracing",
     ];
     absent(1, &pure, &words);
 }
 
 #[test]
 fn invariant_2_only_four_rooms_import_the_database_driver() {
-    let others: Vec<File> = sources().into_iter().filter(|file| !["postgres", "check", "snapshot", "stage"].iter().any(|room| file.is_in(room))).collect();
+    let others: Vec<File> =
+        sources().into_iter().filter(|file| !["postgres", "check", "snapshot", "stage"].iter().any(|room| file.is_in(room))).collect();
     absent(2, &others, &["sqlx"]);
 }
 
 #[test]
 fn invariant_3_the_controller_knows_no_database_and_no_secret() {
     let controller = rooms(&["controller", "serve", "telemetry"]);
-    absent(3, &controller, &["sqlx", "crate::postgres", "crate::check", "crate::snapshot", "crate::migrations", "v1::Secret", "Secret,", "Secret}", "DATABASE_URL"]);
+    absent(
+        3,
+        &controller,
+        &[
+            "sqlx",
+            "crate::postgres",
+            "crate::check",
+            "crate::snapshot",
+            "crate::migrations",
+            "v1::Secret",
+            "Secret,",
+            "Secret}",
+            "DATABASE_URL",
+        ],
+    );
     let rights = fs::read_to_string(top().join("charts/sluice/templates/rbac.yaml")).expect("the chart's rights");
-    let granted = rights.lines().filter(|line| line.trim_start().starts_with("resources:")).find(|line| line.contains("secrets") || line.contains('*'));
+    let granted = rights
+        .lines()
+        .filter(|line| line.trim_start().starts_with("resources:"))
+        .find(|line| line.contains("secrets") || line.contains('*'));
     assert_eq!(granted, None, "ARCHITECTURE.md, invariant 3");
 }
 
@@ -130,10 +176,15 @@ fn invariant_5_each_thing_has_one_writer() {
         .into_iter()
         .filter(|file| !["act.rs", "report.rs", "rollout.rs"].iter().any(|writer| file.path.ends_with(writer)))
         .collect();
-    absent(5, &readers, &[".create(", ".patch(", ".patch_status(", ".delete(", ".replace(&", ".apply(", "PatchParams", "DeleteParams", "PostParams"]);
+    absent(
+        5,
+        &readers,
+        &[".create(", ".patch(", ".patch_status(", ".delete(", ".replace(&", ".apply(", "PatchParams", "DeleteParams", "PostParams"],
+    );
     let others: Vec<File> = sources().into_iter().filter(|file| !file.path.ends_with("controller/report.rs")).collect();
     absent(5, &others, &["patch_status", "replace_status"]);
-    let rollout: Vec<File> = rooms(&["controller"]).into_iter().filter(|file| !file.path.ends_with("act.rs") && !file.path.ends_with("report.rs")).collect();
+    let rollout: Vec<File> =
+        rooms(&["controller"]).into_iter().filter(|file| !file.path.ends_with("act.rs") && !file.path.ends_with("report.rs")).collect();
     absent(5, &rollout, &[".create(", ".delete("]);
 }
 
@@ -141,7 +192,8 @@ fn invariant_5_each_thing_has_one_writer() {
 fn invariant_6_one_clock() {
     let controller = rooms(&["controller"]);
     absent(6, &controller, &["Timestamp::now()", "SystemTime"]);
-    let asking: Vec<&str> = controller.iter().filter(|file| file.code().contains("Timestamp::now")).map(|file| file.path.as_str()).collect();
+    let asking: Vec<&str> =
+        controller.iter().filter(|file| file.code().contains("Timestamp::now")).map(|file| file.path.as_str()).collect();
     assert_eq!(asking, ["src/controller/mod.rs"], "ARCHITECTURE.md, invariant 6");
 }
 
@@ -157,9 +209,15 @@ fn invariant_8_every_reason_is_documented_and_reached() {
     let mut lacking = Vec::new();
     for reason in Reason::ALL {
         let name = reason.name();
-        let word = |text: &str, word: &str| text.match_indices(word).any(|(at, _)| !text[at + word.len()..].starts_with(|c: char| c.is_ascii_alphanumeric()));
-        let produced = sources.iter().filter(|file| !file.path.ends_with("api/reason.rs")).any(|file| word(&file.code(), &format!("Reason::{name}")));
-        let tested = sources.iter().chain(&tests).any(|file| word(file.tests(), &format!("Reason::{name}")) || file.tests().contains(&format!("\"{name}\"")));
+        let word = |text: &str, word: &str| {
+            text.match_indices(word).any(|(at, _)| !text[at + word.len()..].starts_with(|c: char| c.is_ascii_alphanumeric()))
+        };
+        let produced =
+            sources.iter().filter(|file| !file.path.ends_with("api/reason.rs")).any(|file| word(&file.code(), &format!("Reason::{name}")));
+        let tested = sources
+            .iter()
+            .chain(&tests)
+            .any(|file| word(file.tests(), &format!("Reason::{name}")) || file.tests().contains(&format!("\"{name}\"")));
         if !top().join(format!("docs/runbooks/{name}.md")).exists() {
             lacking.push(format!("{name}: no docs/runbooks/{name}.md"));
         }
@@ -215,7 +273,8 @@ fn invariant_11_what_is_exceptional_in_cargo_toml_says_why() {
     for (at, line) in lines.iter().enumerate() {
         let exceptional = line.contains("\"=") || line.ends_with("= \"allow\"");
         // A comment speaks for all lines up to the next comment or blank line.
-        let explained = lines[..at].iter().rev().take_while(|line| !line.is_empty() && !line.starts_with('[')).any(|line| line.starts_with('#'));
+        let explained =
+            lines[..at].iter().rev().take_while(|line| !line.is_empty() && !line.starts_with('[')).any(|line| line.starts_with('#'));
         if exceptional && !explained {
             silent.push(format!("line {}: {line}", at + 1));
         }

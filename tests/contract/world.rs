@@ -75,7 +75,8 @@ impl World {
         }
         let result = reconcile(&self.context, NAMESPACE, name).await;
         if let Err(error) = &result {
-            let uid = self.server.cluster().objects[&key("databasemigrations", name)]["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+            let uid =
+                self.server.cluster().objects[&key("databasemigrations", name)]["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
             let _ = retry(&self.context, &uid, error);
         }
         result

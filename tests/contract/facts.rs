@@ -1,0 +1,209 @@
+//! Facts for the tests of the plan: a few by hand, and any number at random, also such as should never occur.
+
+use fastrand::Rng;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+use sluice::{
+    api::{DatabaseMigration, DatabaseMigrationStatus, HistoryEntry, Reason, RunStatus},
+    plan::facts::{Dependency, DependencyState, Facts, JobState, Rival, Run, RunPod, SourceFact, StageState, Trouble},
+    stage::outcome::{HistorySummary, Outcome, Stage, Verdict},
+    validate::validate,
+};
+
+/// A moment of the tests' own time.
+pub fn moment(second: i64) -> Timestamp {
+    Timestamp::from_second(1_780_000_000 + second).expect("a moment")
+}
+
+fn object(suspend: bool) -> DatabaseMigration {
+    serde_json::from_value(json!({
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "DatabaseMigration",
+        "metadata": {"name": "records", "namespace": "medical"},
+        "spec": {
+            "database": {"secretRef": {"name": "records-db"}},
+            "migrations": {"configMaps": ["records-migrations"]},
+            "snapshot": {"dump": {"volumeClaim": "records-snapshots"}},
+            "suspend": suspend,
+        },
+    }))
+    .expect("a manifest")
+}
+
+/// A new object whose source is there.
+pub fn new() -> Facts {
+    Facts {
+        name: "records".into(),
+        namespace: "medical".into(),
+        uid: "0d1f".into(),
+        generation: 1,
+        deleting: false,
+        published: DatabaseMigrationStatus { observed_generation: -1, ..Default::default() },
+        migration: validate(&object(false)),
+        spec: "spec".into(),
+        retry: None,
+        source: SourceFact::Found { revision: "records-migrations@7".into(), watched: true },
+        dependencies: Vec::new(),
+        rivals: Vec::new(),
+        runs: Vec::new(),
+        gate: Vec::new(),
+        trouble: None,
+    }
+}
+
+/// As the API server gives it back: times in whole seconds, defaults gone.
+pub fn published(status: &DatabaseMigrationStatus) -> DatabaseMigrationStatus {
+    let text = serde_json::to_string(status).expect("JSON");
+    serde_json::from_str(&text).expect("a status")
+}
+
+pub fn ended(stage: Stage, verdict: Verdict, reason: Reason, at: i64) -> StageState {
+    let mut outcome = Outcome::new(stage, verdict, reason, format!("said the stage {}", stage.name()));
+    outcome.history =
+        Some(HistorySummary { current: Some("2_two".into()), applied: vec!["2_two".into(), "1_one".into()], ..HistorySummary::default() });
+    StageState::Terminated { at: moment(at), outcome: Some(Box::new(outcome)), why: String::new() }
+}
+
+/// What each stage says when all goes well.
+pub const PASSES: [Reason; 4] = [Reason::PlanReady, Reason::SnapshotTaken, Reason::Applied, Reason::Verified];
+
+/// Every stage before `stage` passed, `stage` is in `state`, and the later ones wait for it.
+pub fn reached(stage: Stage, state: &StageState) -> [StageState; 4] {
+    Stage::ALL.map(|other| match other.cmp(&stage) {
+        std::cmp::Ordering::Less => ended(other, Verdict::Passed, PASSES[other as usize], other as i64 + 1),
+        std::cmp::Ordering::Equal => state.clone(),
+        std::cmp::Ordering::Greater if matches!(state, StageState::Terminated { .. }) => {
+            ended(other, Verdict::NotReached, Reason::Pending, 6)
+        }
+        std::cmp::Ordering::Greater => StageState::Running,
+    })
+}
+
+pub fn run(job: &str, digest: &str, attempt: u32, stages: [StageState; 4]) -> Run {
+    Run {
+        job: job.into(),
+        digest: digest.into(),
+        attempt,
+        started: moment(0),
+        deleting: false,
+        state: JobState::Active,
+        deadline: false,
+        pod: Some(RunPod { name: format!("{job}-x"), unschedulable: None, stages }),
+    }
+}
+
+/// Any facts at all.
+pub fn any(rng: &mut Rng, digests: &[String]) -> Facts {
+    let mut facts = new();
+    facts.generation = rng.i64(1..4);
+    facts.deleting = rng.u8(..) < 8;
+    facts.retry = pick(rng, &[None, Some("1".to_owned())]);
+    facts.migration = match rng.u8(0..10) {
+        0 => Err(validate(&serde_json::from_value(bare()).expect("a manifest")).expect_err("it says too little")),
+        1 => validate(&object(true)),
+        _ => facts.migration,
+    };
+    facts.source = match rng.u8(0..10) {
+        0 => SourceFact::Missing { names: vec!["records-migrations".into()] },
+        1 => SourceFact::Unknown,
+        _ => SourceFact::Found { revision: format!("records-migrations@{}", rng.u8(7..9)), watched: rng.bool() },
+    };
+    let states =
+        [DependencyState::Ready, DependencyState::Missing, DependencyState::Circular, DependencyState::NotReady("Planning".into())];
+    facts.dependencies = (0..rng.usize(0..2)).map(|n| Dependency { name: format!("d{n}"), state: pick(rng, &states) }).collect();
+    facts.rivals = (0..rng.usize(0..2)).map(|n| Rival { name: format!("r{n}"), running: rng.bool(), older: rng.bool() }).collect();
+    facts.runs = (0..rng.usize(0..5)).map(|_| any_run(rng, digests)).collect();
+    facts.runs.sort_by(|a, b| a.job.cmp(&b.job));
+    facts.runs.dedup_by(|a, b| a.job == b.job);
+    facts.gate = pick(rng, &[vec![], vec!["records@1_one".into()], vec!["records@1_one".into(), "records@2_two".into()]]);
+    facts.trouble = pick(rng, &[None, None, None, Some(Trouble { message: "refused".into() })]);
+    facts.published = any_status(rng, digests);
+    facts
+}
+
+fn bare() -> serde_json::Value {
+    let mut object = serde_json::to_value(object(false)).expect("JSON");
+    object["spec"]["snapshot"] = serde_json::Value::Null;
+    object
+}
+
+fn pick<T: Clone>(rng: &mut Rng, items: &[T]) -> T {
+    items[rng.usize(..items.len())].clone()
+}
+
+fn any_run(rng: &mut Rng, digests: &[String]) -> Run {
+    let (digest, attempt) = (pick(rng, digests), rng.u32(1..4));
+    let mut run = run(&format!("records-{digest}-a{attempt}"), &digest, attempt, Stage::ALL.map(|stage| any_stage(rng, stage)));
+    run.started = moment(rng.i64(0..40));
+    run.deleting = rng.u8(..) < 16;
+    run.deadline = rng.u8(..) < 32;
+    run.state = match rng.u8(0..4) {
+        0 => JobState::Complete { at: moment(rng.i64(0..60)) },
+        1 => JobState::Failed { at: moment(rng.i64(0..60)), message: "said the Job controller".into() },
+        _ => JobState::Active,
+    };
+    if rng.u8(0..6) == 0 {
+        run.pod = None;
+    } else if rng.u8(0..10) == 0 {
+        run.pod.as_mut().expect("a pod").unschedulable = Some("0/1 nodes are available".into());
+    }
+    run
+}
+
+fn any_stage(rng: &mut Rng, stage: Stage) -> StageState {
+    let waits =
+        [("ImagePullBackOff", "Back-off"), ("ContainerCreating", ""), ("CreateContainerConfigError", "secret \"records-db\" not found")];
+    match rng.u8(0..12) {
+        0 => StageState::Unknown,
+        1 => StageState::Running,
+        2 => {
+            let (reason, message) = pick(rng, &waits);
+            StageState::Waiting { reason: reason.into(), message: message.into() }
+        }
+        3 => StageState::Terminated { at: moment(rng.i64(0..60)), outcome: None, why: "OOMKilled".into() },
+        4 => ended(stage, Verdict::Failed, pick(rng, Reason::ALL), rng.i64(0..60)),
+        5 => ended(stage, pick(rng, &[Verdict::Passed, Verdict::NotReached]), pick(rng, Reason::ALL), rng.i64(0..60)),
+        _ => ended(stage, Verdict::Passed, PASSES[stage as usize], rng.i64(0..60)),
+    }
+}
+
+/// A status that an earlier plan may have written, or that somebody made up.
+fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
+    let mut status = DatabaseMigrationStatus { observed_generation: rng.i64(-1..4), ..Default::default() };
+    let reason = pick(rng, Reason::ALL).name().to_owned();
+    let (digest, attempt) = (pick(rng, digests), rng.u32(1..4));
+    let ended = rng.bool().then(|| Time(moment(rng.i64(0..60))));
+    if rng.u8(0..3) > 0 {
+        status.run = Some(RunStatus {
+            job: format!("records-{digest}-a{attempt}"),
+            digest: digest.clone(),
+            attempt,
+            stage: pick(rng, &[None, Some("plan".to_owned()), Some("migrate".to_owned()), Some("?".to_owned())]),
+            reason: ended.is_some().then(|| reason.clone()),
+            finished_at: ended,
+        });
+    }
+    // A run that ended is the newest of the history; no writer of statuses has ever done otherwise.
+    if let Some(run) = &status.run
+        && let Some(finished_at) = run.finished_at.clone()
+    {
+        status.history.push(HistoryEntry { job: run.job.clone(), reason: reason.clone(), finished_at, stages: Vec::new() });
+    }
+    for attempt in 1..rng.u32(1..4) {
+        let (job, finished_at) = (format!("records-{digest}-a{attempt}"), Time(moment(rng.i64(0..60))));
+        status.history.push(HistoryEntry { job, reason: reason.clone(), finished_at, stages: Vec::new() });
+    }
+    for kind in sluice::api::ConditionType::ALL {
+        if rng.u8(0..4) > 0 {
+            let holds = pick(rng, &[None, Some(true), Some(false)]);
+            status.conditions.push(sluice::api::condition(kind, holds, pick(rng, Reason::ALL), "as it was".into(), 1, moment(0)));
+        }
+    }
+    status
+}
+
+/// Some time around the runs.
+pub fn any_moment(rng: &mut Rng) -> Timestamp {
+    moment(0).saturating_add(SignedDuration::from_millis(rng.i64(0..400_000))).expect("a moment")
+}

@@ -1,0 +1,209 @@
+//! The plan as a function: total, stable, silent once its status is written, never Ready too early; and for each reason a row
+//! that says what people see.
+
+use fastrand::Rng;
+use sluice::{
+    api::{Class, ConditionType, DatabaseMigrationStatus, Reason, entry},
+    plan::{Plan, facts::Facts, facts::StageState, plan, step::Step},
+    stage::outcome::{Stage, Verdict},
+};
+
+use super::facts;
+
+const MANY: u64 = 5_000;
+
+/// Digests that facts at random may ask for, learnt from the plan itself, and one that they never do.
+fn digests() -> Vec<String> {
+    let mut digests = vec!["ffffffff".to_owned()];
+    for (revision, retry) in [(7, None), (8, None), (7, Some("1")), (8, Some("1"))] {
+        let mut facts = facts::new();
+        facts.retry = retry.map(ToOwned::to_owned);
+        facts.source = sluice::plan::facts::SourceFact::Found { revision: format!("records-migrations@{revision}"), watched: true };
+        digests.push(announced(&facts).digest);
+    }
+    digests
+}
+
+fn announced(facts: &Facts) -> sluice::api::RunStatus {
+    plan(facts, facts::moment(0)).status.run.expect("a new object is to be run")
+}
+
+fn at_random(check: impl Fn(&Facts, jiff::Timestamp, &Plan)) {
+    let digests = digests();
+    for seed in 0..MANY {
+        let mut rng = Rng::with_seed(seed);
+        let facts = facts::any(&mut rng, &digests);
+        let now = facts::any_moment(&mut rng);
+        check(&facts, now, &plan(&facts, now));
+    }
+}
+
+fn condition<'a>(status: &'a DatabaseMigrationStatus, kind: ConditionType) -> Option<(&'a str, &'a str)> {
+    let found = status.conditions.iter().find(|condition| condition.type_ == kind.name())?;
+    Some((&found.status, &found.reason))
+}
+
+#[test]
+fn any_facts_have_a_plan_and_the_same_facts_have_the_same() {
+    at_random(|facts, now, first| assert_eq!(*first, plan(facts, now), "{facts:#?}"));
+}
+
+#[test]
+fn once_its_status_is_written_a_plan_says_nothing_more_at_that_moment() {
+    at_random(|facts, now, first| {
+        let written = Facts { published: facts::published(&first.status), ..facts.clone() };
+        let second = plan(&written, now);
+        assert_eq!(facts::published(&second.status), written.published, "after {:#?}\nof {facts:#?}", first.status);
+    });
+}
+
+#[test]
+fn ready_is_true_only_for_a_verified_run_whose_versions_are_in_the_gate() {
+    at_random(|facts, _, plan| {
+        if facts.deleting || condition(&plan.status, ConditionType::Ready).map(|(status, _)| status) != Some("True") || !plan.speaks(facts)
+        {
+            return;
+        }
+        let run = plan.status.run.as_ref().expect("Ready speaks of a run");
+        assert_eq!(run.reason.as_deref(), Some("Verified"), "{facts:#?}");
+        assert_eq!(plan.status.observed_generation, facts.generation);
+        for applied in &plan.status.applied {
+            assert!(facts.gate.contains(&entry("records", &applied.name)), "{} is not in the gate: {facts:#?}", applied.name);
+        }
+    });
+}
+
+#[test]
+fn every_condition_speaks_of_the_present_generation_and_stalled_excludes_reconciling() {
+    at_random(|facts, _, plan| {
+        if facts.deleting || !plan.speaks(facts) {
+            return;
+        }
+        let conditions = &plan.status.conditions;
+        // While the gate is refused, only Ready says so; the rest stays as it was.
+        let whole = facts.trouble.is_none();
+        let present = |observed: Option<i64>| observed == Some(facts.generation);
+        assert!(
+            conditions
+                .iter()
+                .filter(|condition| whole || condition.type_ == "Ready")
+                .all(|condition| present(condition.observed_generation))
+        );
+        let has = |kind: ConditionType| condition(&plan.status, kind).is_some();
+        assert!(!(has(ConditionType::Stalled) && has(ConditionType::Reconciling)), "{conditions:#?}");
+        assert!(conditions.iter().all(|condition| !condition.message.is_empty()), "{conditions:#?}");
+    });
+}
+
+#[test]
+fn no_job_is_created_beside_one_that_has_not_ended_nor_twice_under_one_name() {
+    at_random(|facts, _, plan| {
+        if let Some(Step::CreateJob(order)) = &plan.step {
+            assert!(facts.runs.iter().all(|run| run.state.ended() && !run.deleting), "{facts:#?}");
+            assert!(facts.runs.iter().all(|run| run.job != order.job), "{facts:#?}");
+            assert!(plan.status.run.as_ref().is_some_and(|run| run.job == order.job), "a run is announced before it begins");
+        }
+    });
+}
+
+#[test]
+fn nothing_begins_without_a_valid_spec_a_source_and_what_goes_before() {
+    at_random(|facts, _, plan| {
+        if let Some(Step::CreateJob(_)) = plan.step {
+            assert!(facts.migration.as_ref().is_ok_and(|migration| !migration.suspend) && !facts.deleting);
+            assert!(facts.dependencies.iter().all(|dependency| dependency.state == sluice::plan::facts::DependencyState::Ready));
+            assert!(facts.rivals.iter().all(|rival| !rival.running && !rival.older));
+        }
+    });
+}
+
+/// What people see when a stage reports this reason as its failure.
+fn after_failure(stage: Stage, reason: Reason) -> Plan {
+    let run = announced(&facts::new());
+    let state = facts::ended(stage, Verdict::Failed, reason, 5);
+    let runs = vec![facts::run(&run.job, &run.digest, 1, facts::reached(stage, &state))];
+    plan(&Facts { runs, ..facts::new() }, facts::moment(5))
+}
+
+#[test]
+fn every_failure_that_a_stage_can_report_shows_in_its_own_condition() {
+    use ConditionType::{Applied, Planned, SnapshotReady, Verified};
+    use Stage::{Migrate, Plan, Snapshot, Verify};
+    for (stage, reason, kind) in [
+        (Plan, Reason::SourceNotFound, Planned),
+        (Plan, Reason::SourceInvalid, Planned),
+        (Plan, Reason::ConnectionInvalid, Planned),
+        (Plan, Reason::ConnectionFailed, Planned),
+        (Plan, Reason::DatabaseNotFound, Planned),
+        (Plan, Reason::DirectConnectionRequired, Planned),
+        (Plan, Reason::ServerTooOld, Planned),
+        (Plan, Reason::PrivilegesMissing, Planned),
+        (Plan, Reason::HistoryDiverged, Planned),
+        (Plan, Reason::HistoryDirty, Planned),
+        (Plan, Reason::NonEmptyDatabase, Planned),
+        (Plan, Reason::TargetNotFound, Planned),
+        (Plan, Reason::InvalidSpec, Planned),
+        (Snapshot, Reason::SnapshotFailed, SnapshotReady),
+        (Snapshot, Reason::NoSpace, SnapshotReady),
+        (Snapshot, Reason::SnapshotUnreadable, SnapshotReady),
+        (Snapshot, Reason::SnapshotIncomplete, SnapshotReady),
+        (Snapshot, Reason::ClientTooOld, SnapshotReady),
+        (Migrate, Reason::MigrationFailed, Applied),
+        (Migrate, Reason::WaitingForLock, Applied),
+        (Migrate, Reason::HistoryChanged, Applied),
+        (Migrate, Reason::VerificationFailed, Verified),
+        (Migrate, Reason::StageFailed, Applied),
+        (Verify, Reason::VerificationFailed, Verified),
+        (Verify, Reason::Unknown, Verified),
+    ] {
+        let plan = after_failure(stage, reason);
+        assert_eq!(condition(&plan.status, kind), Some(("False", reason.name())), "{reason:?}");
+        assert_eq!(condition(&plan.status, ConditionType::Ready), Some(("False", reason.name())), "{reason:?}");
+        let stalled = condition(&plan.status, ConditionType::Stalled).is_some();
+        assert_eq!(stalled, reason.class() == Class::NeedsUser, "{reason:?}");
+        assert_eq!(condition(&plan.status, ConditionType::Reconciling).is_some(), !stalled, "{reason:?}");
+        assert_eq!(plan.requeue.is_some(), !stalled, "{reason:?}: what may pass is looked at again");
+        assert!(plan.event.is_some_and(|event| event.warning && event.reason == reason), "{reason:?}");
+    }
+}
+
+#[test]
+fn every_stage_that_works_for_a_while_is_shown() {
+    for (stage, reason) in [
+        (Stage::Plan, Reason::Planning),
+        (Stage::Snapshot, Reason::SnapshotInProgress),
+        (Stage::Migrate, Reason::Migrating),
+        (Stage::Verify, Reason::Verifying),
+    ] {
+        let run = announced(&facts::new());
+        let runs = vec![facts::run(&run.job, &run.digest, 1, facts::reached(stage, &StageState::Running))];
+        let facts = Facts { published: facts::published(&plan(&facts::new(), facts::moment(0)).status), runs, ..facts::new() };
+        let soon = plan(&facts, facts::moment(stage as i64 + 1));
+        assert!(!soon.speaks(&facts), "{stage:?} is not shown at once");
+        let later = plan(&facts, facts::moment(stage as i64 + 9));
+        assert_eq!(condition(&later.status, ConditionType::Ready), Some(("False", reason.name())));
+        assert_eq!(later.status.run.and_then(|run| run.stage).as_deref(), Some(stage.name()));
+    }
+}
+
+#[test]
+fn what_passes_is_told_for_each_stage() {
+    let run = announced(&facts::new());
+    let stages = facts::reached(Stage::Verify, &facts::ended(Stage::Verify, Verdict::Passed, Reason::Verified, 5));
+    let gate = vec!["records@1_one".into(), "records@2_two".into()];
+    let runs = vec![facts::run(&run.job, &run.digest, 1, stages)];
+    let opening = plan(&Facts { runs: runs.clone(), ..facts::new() }, facts::moment(5));
+    assert!(matches!(opening.step, Some(Step::PublishGate { .. })), "the gate opens first");
+    assert_eq!(opening.status, facts::new().published, "and until then the status says what it said");
+    let status = plan(&Facts { runs, gate, ..facts::new() }, facts::moment(5)).status;
+    for (kind, reason) in [
+        (ConditionType::Ready, Reason::Verified),
+        (ConditionType::Planned, Reason::PlanReady),
+        (ConditionType::Cleared, Reason::Cleared),
+        (ConditionType::SnapshotReady, Reason::SnapshotTaken),
+        (ConditionType::Applied, Reason::Applied),
+        (ConditionType::Verified, Reason::Verified),
+    ] {
+        assert_eq!(condition(&status, kind), Some(("True", reason.name())));
+    }
+}
