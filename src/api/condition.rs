@@ -28,16 +28,8 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// Every type, in the order of the status.
-    pub const ALL: [Self; 8] = [
-        Self::Ready,
-        Self::Reconciling,
-        Self::Stalled,
-        Self::Planned,
-        Self::Cleared,
-        Self::SnapshotReady,
-        Self::Applied,
-        Self::Verified,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Ready, Self::Reconciling, Self::Stalled, Self::Planned, Self::Cleared, Self::SnapshotReady, Self::Applied, Self::Verified];
 
     /// The name as it stands in the status.
     pub const fn name(self) -> &'static str {

@@ -107,7 +107,9 @@ mod tests {
 
     #[test]
     fn lengths_of_time_read_as_they_are_written() {
-        for (text, millis) in [("100ms", 100), ("5m", 300_000), ("1h30m", 5_400_000), ("2s", 2000), ("1m1ms", 60_001), ("168h", 604_800_000)] {
+        for (text, millis) in
+            [("100ms", 100), ("5m", 300_000), ("1h30m", 5_400_000), ("2s", 2000), ("1m1ms", 60_001), ("168h", 604_800_000)]
+        {
             assert_eq!(text.parse::<Span>().map(|s| s.duration().as_millis()), Ok(millis), "{text}");
         }
     }

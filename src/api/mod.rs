@@ -28,8 +28,7 @@ pub use on_failure::{OnFailure, OnMigrationFailure};
 pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
-    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, Finding, HistoryEntry, RunStatus, Severity, SnapshotRecord,
-    StageTiming,
+    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, Finding, HistoryEntry, RunStatus, Severity, SnapshotRecord, StageTiming,
 };
 pub use verify::{IndexVerification, RequiredIndex, RowLevelSecurity, Tenant, Verify};
 

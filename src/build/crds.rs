@@ -6,7 +6,10 @@ use crate::api::{database_migration_crd, migration_gate_crd};
 
 /// The name and the text of every file in `crds/`.
 pub fn crd_files() -> Vec<(String, String)> {
-    [database_migration_crd(), migration_gate_crd()].iter().map(|crd| (format!("{}.{}.yaml", crd.spec.names.plural, crd.spec.group), yaml(crd))).collect()
+    [database_migration_crd(), migration_gate_crd()]
+        .iter()
+        .map(|crd| (format!("{}.{}.yaml", crd.spec.names.plural, crd.spec.group), yaml(crd)))
+        .collect()
 }
 
 /// One definition. It begins with `---`, so that files can be joined.

@@ -10,6 +10,8 @@ pub struct Args {}
 
 /// Prints them all.
 pub fn run(_: &Args) -> ExitCode {
-    crd_files().iter().for_each(|(_, text)| print!("{text}"));
+    for (_, text) in crd_files() {
+        print!("{text}");
+    }
     ExitCode::SUCCESS
 }

@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::Usage;
 use crate::{
     api::Format,
     migrations::{Statement, StatementKind, load, split},
@@ -29,13 +28,13 @@ enum FormatName {
     Sql,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
+pub(super) fn run(args: &Args) -> ExitCode {
     let format = if args.format == FormatName::Prisma { Format::Prisma } else { Format::Sql };
     let source = match load(format, &args.source) {
         Ok(source) => source,
         Err(error) => {
             println!("error: {error}");
-            return Ok(ExitCode::FAILURE);
+            return ExitCode::FAILURE;
         }
     };
     let mut failed = false;
@@ -61,7 +60,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
         }
     }
     println!("{} migration(s)", source.migrations.len());
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn describe(statement: &Statement) -> String {

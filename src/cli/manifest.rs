@@ -49,11 +49,11 @@ impl Inputs {
     pub(super) fn context(self) -> Result<(DatabaseMigration, Context), Usage> {
         let object = read(&self.file)?;
         let manifest = validate(&object).map_err(|violations| {
-            let list = violations.iter().map(|violation| format!("\n  {violation}")).collect::<String>();
-            Usage(format!("{} cannot be used:{list}", self.file.display()))
+            let list = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
+            Usage(format!("{} cannot be used:\n  {list}", self.file.display()))
         })?;
         if !self.source.is_dir() {
-            return Err(Usage(format!("--source {:?} is no folder", self.source)));
+            return Err(Usage(format!("--source {} is no folder", self.source.display())));
         }
         Ok((object, Context::new(manifest, &self.database_url, self.source, self.snapshot_dir)))
     }
@@ -62,7 +62,8 @@ impl Inputs {
 /// The one DatabaseMigration of a file.
 pub(super) fn read(file: &Path) -> Result<DatabaseMigration, Usage> {
     let text = std::fs::read_to_string(file).map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|error| Usage(format!("{} is not YAML: {error}", file.display())))?;
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(&text).map_err(|error| Usage(format!("{} is not YAML: {error}", file.display())))?;
     let mut found = documents.into_iter().filter(|document| document["kind"] == "DatabaseMigration");
     let document = found.next().ok_or_else(|| Usage(format!("{} holds no DatabaseMigration", file.display())))?;
     if found.next().is_some() {
@@ -94,7 +95,9 @@ fn unknown_field(value: &Value, schema: &Value, path: &str) -> Option<String> {
                 None => Some(path),
             }
         }),
-        Value::Array(items) => items.iter().enumerate().find_map(|(at, item)| unknown_field(item, &schema["items"], &format!("{path}[{at}]"))),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(at, item)| unknown_field(item, &schema["items"], &format!("{path}[{at}]")))
+        }
         _ => None,
     }
 }
@@ -114,7 +117,10 @@ mod tests {
     #[test]
     fn a_manifest_reads_with_its_defaults() {
         let object = parse(document()).expect("parses");
-        assert_eq!((object.spec.database.secret_ref.key.as_str(), object.spec.database.schemas.as_slice()), ("url", ["public".to_owned()].as_slice()));
+        assert_eq!(
+            (object.spec.database.secret_ref.key.as_str(), object.spec.database.schemas.as_slice()),
+            ("url", ["public".to_owned()].as_slice())
+        );
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub async fn main() -> ExitCode {
         Verb::Stage(args) => stage::run(args).await,
         Verb::Run(args) => run::run(args).await,
         Verb::Plan(args) => plan::run(args).await,
-        Verb::Lint(args) => lint::run(&args),
+        Verb::Lint(args) => return lint::run(&args),
         Verb::Wait(args) => wait::run(args).await,
         Verb::Crds(args) => return crds::run(&args),
     };

@@ -57,7 +57,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
 /// What the controller would write, had these Outcomes come from a Pod.
 fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp, Outcome)]) -> DatabaseMigrationStatus {
     let name = object.metadata.name.clone().unwrap_or_default();
-    let verified = outcomes.iter().filter(|(_, outcome)| outcome.stage == Stage::Verify).filter_map(|(_, outcome)| outcome.history.as_ref());
+    let verified =
+        outcomes.iter().filter(|(_, outcome)| outcome.stage == Stage::Verify).filter_map(|(_, outcome)| outcome.history.as_ref());
     let mut facts = Facts {
         gate: verified.flat_map(|history| &history.applied).map(|version| entry(&name, version)).collect(),
         namespace: object.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
@@ -85,11 +86,16 @@ fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp
     let ended = outcomes.last().map_or(started, |(at, _)| *at);
     let stages = Stage::ALL.map(|stage| {
         let found = outcomes.iter().find(|(_, outcome)| outcome.stage == stage);
-        found.map_or(StageState::Unknown, |(at, outcome)| StageState::Terminated { at: *at, outcome: Some(Box::new(outcome.clone())), why: String::new() })
+        found.map_or(StageState::Unknown, |(at, outcome)| StageState::Terminated {
+            at: *at,
+            outcome: Some(Box::new(outcome.clone())),
+            why: String::new(),
+        })
     });
     let pod = Some(RunPod { name: run.job.clone(), unschedulable: None, stages });
     let state = JobState::Complete { at: ended };
-    facts.runs = vec![Run { job: run.job, digest: run.digest, attempt: run.attempt, started, deleting: false, deadline: false, state, pod }];
+    facts.runs =
+        vec![Run { job: run.job, digest: run.digest, attempt: run.attempt, started, deleting: false, deadline: false, state, pod }];
     plan(&facts, ended).status
 }
 

@@ -67,7 +67,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
 
 fn tell(outcome: &Outcome, termination_log: &std::path::Path) -> Result<(), Usage> {
     println!("{}", serde_json::to_string(outcome).unwrap_or_default());
-    std::fs::write(termination_log, outcome.message_for_pod()).map_err(|error| Usage(format!("cannot write {}: {error}", termination_log.display())))
+    std::fs::write(termination_log, outcome.message_for_pod())
+        .map_err(|error| Usage(format!("cannot write {}: {error}", termination_log.display())))
 }
 
 async fn terminated() {

@@ -2,6 +2,8 @@
 
 use std::{error::Error as _, time::Duration};
 
+use kube::core::Status;
+
 /// What an error asks of whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
@@ -9,6 +11,8 @@ pub enum ErrorClass {
     Transient,
     /// The API server understood and refused: a person must change something. It is shown in the status.
     NeedsUser,
+    /// The namespace is going away, and the object with it: there is nothing to do and nothing to tell.
+    Moot,
 }
 
 impl ErrorClass {
@@ -17,6 +21,7 @@ impl ErrorClass {
         match self {
             Self::Transient => "transient",
             Self::NeedsUser => "needs_user",
+            Self::Moot => "moot",
         }
     }
 }
@@ -138,13 +143,28 @@ impl ReconcileError {
 /// A refusal asks for a person; anything else may pass. 404 comes with a namespace that goes away, 409 and 429 by themselves.
 fn class_of(error: &kube::Error) -> ErrorClass {
     match error {
+        kube::Error::Api(status) if is_terminating(status) => ErrorClass::Moot,
         kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 422) => ErrorClass::NeedsUser,
         _ => ErrorClass::Transient,
     }
 }
 
+/// The refusal of everything new in a namespace that is being deleted.
+fn is_terminating(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == 403 && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}
+
+/// The class of an answer that is not an error of a reconcile.
+pub fn is_moot(error: &kube::Error) -> bool {
+    class_of(error) == ErrorClass::Moot
+}
+
 /// An error and everything behind it, as one sentence.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(kube::Error::Api(status)) = error.downcast_ref() {
+        return format!("{} ({})", status.message, status.code);
+    }
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
@@ -177,7 +197,6 @@ pub fn pause(errors: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kube::core::Status;
 
     fn refused(code: u16) -> kube::Error {
         kube::Error::Api(Box::new(Status::failure("exceeded quota: jobs", "Forbidden").with_code(code)))
@@ -195,6 +214,16 @@ mod tests {
         ] {
             assert_eq!(ActError::CreateJob { job: "j".into(), source: refused(code) }.class(), class, "{code}");
         }
+    }
+
+    #[test]
+    fn a_namespace_that_goes_away_asks_for_nobody() {
+        let answer = serde_json::json!({
+            "status": "Failure", "reason": "Forbidden", "code": 403, "message": "because it is being terminated",
+            "details": {"name": "gates", "causes": [{"reason": "NamespaceTerminating", "message": "…", "field": "metadata.namespace"}]},
+        });
+        let source = kube::Error::Api(serde_json::from_value(answer).expect("a Status"));
+        assert_eq!(ActError::PublishGate { namespace: "medical".into(), source }.class(), ErrorClass::Moot);
     }
 
     #[test]

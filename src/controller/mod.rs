@@ -26,7 +26,7 @@ use crate::{
     telemetry::Metrics,
 };
 use act::Effect;
-use error::ReconcileError;
+use error::{ErrorClass, ReconcileError};
 use failures::Failures;
 use neighbours::Index;
 
@@ -35,6 +35,9 @@ pub use watch::Scope;
 
 /// How long to wait for what was done before and is not seen yet.
 const UNSEEN: Duration = Duration::from_secs(1);
+
+/// How long to wait for a namespace to be gone.
+const GOING_AWAY: Duration = Duration::from_secs(10);
 
 /// What every reconcile knows.
 pub struct Context {
@@ -112,7 +115,8 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
 
 /// After a reconcile that could not be ended: again, less and less often. A refusal is remembered, and shown in the status.
 pub fn retry(context: &Context, uid: &str, error: &ReconcileError) -> Action {
-    Action::requeue(error::pause(context.failures.count(uid, error)))
+    let errors = context.failures.count(uid, error);
+    Action::requeue(if error.class() == ErrorClass::Moot { GOING_AWAY } else { error::pause(errors) })
 }
 
 fn next(after: Option<Duration>) -> Action {

@@ -11,7 +11,10 @@ use kube::{
 use serde_json::json;
 use tracing::warn;
 
-use super::{Context, error::ReportError};
+use super::{
+    Context,
+    error::{ReportError, chain, is_moot},
+};
 use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, FieldManager, GROUP, VERSION},
     plan::{events::Announcement, facts::Facts},
@@ -44,7 +47,8 @@ pub async fn announce(context: &Context, facts: &Facts, announcement: &Announcem
     let event = event(context, facts, announcement);
     match api.create(&PostParams::default(), &event).await {
         Err(kube::Error::Api(answer)) if answer.is_already_exists() => {}
-        Err(error) => warn!(error = super::error::chain(&error), "cannot create an Event"),
+        Err(error) if is_moot(&error) => {}
+        Err(error) => warn!(error = chain(&error), "cannot create an Event"),
         Ok(_) => {}
     }
 }

@@ -30,7 +30,7 @@ use tracing::{debug, warn};
 
 use super::{
     Context,
-    error::{ReconcileError, chain},
+    error::{ErrorClass, ReconcileError, chain},
     leader::Stop,
     neighbours::{Guarded, Index, affected_by, misses, reads, whoever},
     reconcile, retry,
@@ -189,6 +189,7 @@ fn on_error(object: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>)
 fn log(result: Result<(ObjectRef<Guarded>, Action), Error<ReconcileError, watcher::Error>>) {
     match result {
         Ok((object, action)) => debug!(%object, ?action, "reconciled"),
+        Err(Error::ReconcilerFailed(error, object)) if error.class() == ErrorClass::Moot => debug!(%object, "its namespace is going away"),
         Err(Error::ReconcilerFailed(error, object)) => {
             warn!(%object, stage = error.stage(), class = error.class().name(), error = chain(&error), "reconcile failed");
         }

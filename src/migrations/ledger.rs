@@ -6,7 +6,7 @@ use super::hexadecimal;
 use crate::api::Format;
 
 /// Sluice's own advisory lock: the letters `sluice`.
-const LOCK_SLUICE: i64 = 0x0073_6c75_6963_65;
+const LOCK_SLUICE: i64 = 0x736c_7569_6365;
 /// The lock that every Prisma engine takes.
 const LOCK_PRISMA: i64 = 72_707_369;
 

@@ -1,6 +1,6 @@
 //! The order of migrations: ICU's root collation of their names, as Prisma sorts them.
 
-use icu_collator::{Collator, CollatorBorrowed, options::CollatorOptions};
+use icu_collator::{Collator, CollatorBorrowed, CollatorPreferences, options::CollatorOptions};
 
 /// Two names whose order depends on who sorts them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub fn sort<T>(items: &mut [T], name: impl Fn(&T) -> &str) -> Option<Ambiguous> 
 }
 
 fn collator() -> CollatorBorrowed<'static> {
-    Collator::try_new(Default::default(), CollatorOptions::default()).expect("the root collation is compiled in")
+    Collator::try_new(CollatorPreferences::default(), CollatorOptions::default()).expect("the root collation is compiled in")
 }
 
 #[cfg(test)]

@@ -101,9 +101,9 @@ pub fn load(format: Format, folder: &Path) -> Result<SourceTree, SourceError> {
     let mut tree = SourceTree::default();
     for entry in entries(folder)? {
         if flat {
-            read_flat(&entry, &mut tree)?
+            read_flat(&entry, &mut tree)?;
         } else {
-            read_folder(&entry, &mut tree)?
+            read_folder(&entry, &mut tree)?;
         }
         if format == Format::Prisma && entry.name == LOCK_FILE {
             check_lock_file(&read(&entry.path, LOCK_FILE)?)?;

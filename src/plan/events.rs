@@ -23,7 +23,14 @@ pub struct Announcement {
 pub fn on_transition(facts: &Facts, status: &DatabaseMigrationStatus) -> Option<Announcement> {
     let (reason, message) = ready(status)?;
     let before = ready(&facts.published).map(|(reason, _)| reason);
-    let final_one = reason == Reason::Verified || matches!(reason.class(), Class::Transient | Class::NeedsUser);
+    // What is only waited for, a source or a Secret, is in the status; an Event says how something ended.
+    let ended = status.run.as_ref().is_some_and(|run| run.finished_at.is_some() && run.reason.as_deref() == Some(reason.name()));
+    let final_one = match reason.class() {
+        Class::Success => reason == Reason::Verified,
+        Class::NeedsUser => true,
+        Class::Transient => ended,
+        Class::Progress => false,
+    };
     if before == Some(reason) || !final_one {
         return None;
     }

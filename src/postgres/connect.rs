@@ -227,7 +227,9 @@ pub async fn connect(url: &ConnectionUrl, application: &str) -> Result<PgConnect
     let unreachable = |cause: String| ConnectError::Unreachable { place: url.place(), cause };
     match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(sqlx::Error::Database(error))) if error.code().as_deref() == Some("3D000") => Err(ConnectError::NoDatabase(url.database.clone())),
+        Ok(Err(sqlx::Error::Database(error))) if error.code().as_deref() == Some("3D000") => {
+            Err(ConnectError::NoDatabase(url.database.clone()))
+        }
         Ok(Err(error)) => Err(unreachable(error.to_string())),
         Err(_) => Err(unreachable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
     }
@@ -253,7 +255,9 @@ mod tests {
 
     #[test]
     fn poolers_are_told_from_the_url() {
-        for text in ["prisma://accelerate.example/?api_key=k", "postgres://u:p@h/d?pgbouncer=true", "postgres://u:p@ep-1-pooler.eu.example/d"] {
+        for text in
+            ["prisma://accelerate.example/?api_key=k", "postgres://u:p@h/d?pgbouncer=true", "postgres://u:p@ep-1-pooler.eu.example/d"]
+        {
             assert!(ConnectionUrl::parse(text).expect("parses").pooled().is_some(), "{text}");
         }
         assert_eq!(ConnectionUrl::parse("postgres://u:p@pooler-free.example/d").expect("parses").pooled(), None);

@@ -97,6 +97,7 @@ async fn left_over(connection: &mut PgConnection, build: Build<'_>) -> Result<Le
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn unanswered(error: QueryError) -> SqlError {
     SqlError { trouble: Trouble::Connection, completed: 0, offset: None, sqlstate: String::new(), message: error.to_string() }
 }

@@ -19,7 +19,7 @@ use crate::api::Reason;
 
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The kubelet starts the containers of a Pod within this time of each other, or not at all.
-const STRANGE_AFTER: Duration = Duration::from_secs(600);
+const STRANGE_AFTER: Duration = Duration::from_mins(10);
 
 /// The chain could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +55,19 @@ async fn before(stage: Stage, folder: &Path, until: Instant) -> Result<Result<Ve
     let Some(previous) = stage.before() else { return Ok(Ok(Vec::new())) };
     match wait(previous, folder, until).await? {
         Some(outcome) if outcome.verdict == Verdict::Passed => {
-            let outcomes = Stage::ALL.into_iter().take_while(|earlier| *earlier != stage).filter_map(|earlier| read(folder, earlier)).collect();
+            let outcomes =
+                Stage::ALL.into_iter().take_while(|earlier| *earlier != stage).filter_map(|earlier| read(folder, earlier)).collect();
             Ok(Ok(outcomes))
         }
-        Some(outcome) => Ok(Err(Outcome::new(stage, Verdict::NotReached, outcome.reason, format!("the stage {} did not pass", previous.name())))),
-        None => Ok(Err(Outcome::new(stage, Verdict::NotReached, Reason::RunLost, format!("the stage {} ended without a result", previous.name())))),
+        Some(outcome) => {
+            Ok(Err(Outcome::new(stage, Verdict::NotReached, outcome.reason, format!("the stage {} did not pass", previous.name()))))
+        }
+        None => Ok(Err(Outcome::new(
+            stage,
+            Verdict::NotReached,
+            Reason::RunLost,
+            format!("the stage {} ended without a result", previous.name()),
+        ))),
     }
 }
 

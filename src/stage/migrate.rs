@@ -80,9 +80,8 @@ async fn migrate(context: &Context, plan: &Outcome, patience: Duration) -> Resul
     if let Some((reason, message)) = comparison.objection {
         return Err(MigrateError::Stopped { reason, message });
     }
-    let watcher = Watcher::start(url, &context.application(), session.pid)
-        .await
-        .map_err(|error| MigrateError::stopped(error.reason(), &error))?;
+    let watcher =
+        Watcher::start(url, &context.application(), session.pid).await.map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let release = release::Release {
         context,
         ledger: &ledger,
@@ -136,7 +135,8 @@ async fn resolve(context: &Context, session: &mut Session, ledger: &Ledger, sour
         return Ok(());
     }
     for verdict in &context.manifest.resolve {
-        let checksum = source.migrations.iter().find(|migration| migration.name == verdict.name).map(|migration| migration.checksum.as_str());
+        let checksum =
+            source.migrations.iter().find(|migration| migration.name == verdict.name).map(|migration| migration.checksum.as_str());
         let done = ledger.resolve(&mut session.connection, verdict, checksum).await.map_err(MigrateError::Query)?;
         if done {
             tracing::info!(migration = %verdict.name, verdict = ?verdict.verdict, "resolved a failed migration");

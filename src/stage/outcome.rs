@@ -159,9 +159,7 @@ impl Outcome {
 
     /// Reads a termination message; `None` when it is not one of ours, or of a version this binary does not know.
     pub fn from_message(message: &str) -> Option<Self> {
-        serde_json::from_str::<Self>(message.trim())
-            .ok()
-            .filter(|outcome| outcome.version == VERSION)
+        serde_json::from_str::<Self>(message.trim()).ok().filter(|outcome| outcome.version == VERSION)
     }
 
     /// As a termination message of at most [`MESSAGE_LIMIT`] bytes.
@@ -277,10 +275,7 @@ mod tests {
         let text = large().message_for_pod();
         assert!(text.len() <= MESSAGE_LIMIT, "{} bytes", text.len());
         let read = Outcome::from_message(&text).expect("it reads back");
-        assert_eq!(
-            (read.stage, read.verdict, read.reason),
-            (Stage::Migrate, Verdict::Failed, Reason::MigrationFailed)
-        );
+        assert_eq!((read.stage, read.verdict, read.reason), (Stage::Migrate, Verdict::Failed, Reason::MigrationFailed));
         assert_eq!(read.failure.map(|failure| failure.sqlstate), Some("42P01".to_owned()));
     }
 
@@ -292,12 +287,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_no_outcome() {
-        for message in [
-            "",
-            "panicked at …",
-            "{}",
-            "{\"version\":2,\"stage\":\"plan\",\"verdict\":\"Passed\",\"reason\":\"Applied\",\"message\":\"\"}",
-        ] {
+        for message in
+            ["", "panicked at …", "{}", "{\"version\":2,\"stage\":\"plan\",\"verdict\":\"Passed\",\"reason\":\"Applied\",\"message\":\"\"}"]
+        {
             assert_eq!(Outcome::from_message(message), None, "{message}");
         }
     }

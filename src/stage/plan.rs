@@ -39,13 +39,19 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
         .map_err(PlanError::Query)?
         .map_err(|objection| PlanError::Objection { reason: objection.reason, message: objection.message })?;
     let rows = ledger.rows(&mut connection).await.map_err(PlanError::Query)?;
-    let (comparison, summary) =
-        summarise(&source, &rows, &context.manifest.resolve, context.manifest.target.as_deref(), server.major);
+    let (comparison, summary) = summarise(&source, &rows, &context.manifest.resolve, context.manifest.target.as_deref(), server.major);
     Ok(judge(context, &source, comparison, summary, &server, rows.is_empty()))
 }
 
 /// From what was read to an Outcome. PURE.
-fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary: HistorySummary, server: &ServerFacts, no_history: bool) -> Outcome {
+fn judge(
+    context: &Context,
+    source: &SourceTree,
+    comparison: Comparison,
+    summary: HistorySummary,
+    server: &ServerFacts,
+    no_history: bool,
+) -> Outcome {
     let mut findings = comparison.findings;
     findings.extend(source.findings.iter().cloned());
     findings.sort();
@@ -64,7 +70,8 @@ fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary
             Ok(scripts) => passed(context, source, &comparison.pending, &scripts, &summary, server),
         }
     };
-    outcome.findings = findings.into_iter().filter(|finding| finding.severity != Severity::Information || outcome.findings.is_empty()).collect();
+    outcome.findings =
+        findings.into_iter().filter(|finding| finding.severity != Severity::Information || outcome.findings.is_empty()).collect();
     outcome.history = Some(summary);
     outcome
 }
@@ -77,7 +84,14 @@ fn scripts(source: &SourceTree, pending: &[usize]) -> Result<Vec<Script>, String
     pending.iter().map(script).collect()
 }
 
-fn passed(context: &Context, source: &SourceTree, pending: &[usize], scripts: &[Script], summary: &HistorySummary, server: &ServerFacts) -> Outcome {
+fn passed(
+    context: &Context,
+    source: &SourceTree,
+    pending: &[usize],
+    scripts: &[Script],
+    summary: &HistorySummary,
+    server: &ServerFacts,
+) -> Outcome {
     if pending.is_empty() {
         let mut message = match &summary.current {
             Some(current) => format!("nothing is pending; the database is at {current}"),
@@ -95,7 +109,9 @@ fn passed(context: &Context, source: &SourceTree, pending: &[usize], scripts: &[
         parts.push(match group {
             Group::Transaction(members) if members.len() == 1 => format!("{} in a transaction", name(members[0])),
             Group::Transaction(members) => format!("{} … {} in one transaction", name(members[0]), name(members[members.len() - 1])),
-            Group::Stepwise { migration, steps } => format!("{} in {} step(s), outside a transaction where PostgreSQL demands it", name(*migration), steps.len()),
+            Group::Stepwise { migration, steps } => {
+                format!("{} in {} step(s), outside a transaction where PostgreSQL demands it", name(*migration), steps.len())
+            }
         });
     }
     let unsplit = scripts.iter().zip(pending).filter_map(|(script, at)| {

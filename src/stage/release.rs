@@ -70,7 +70,9 @@ pub(super) async fn apply(session: &mut Session, watcher: &Watcher, release: &Re
         loop {
             let attempt = match group {
                 Group::Transaction(members) => transaction(session, release, &scripts, members, aspects).await?,
-                Group::Stepwise { migration, steps } => stepwise::run(session, watcher, release, &scripts[*migration], *migration, steps).await?,
+                Group::Stepwise { migration, steps } => {
+                    stepwise::run(session, watcher, release, &scripts[*migration], *migration, steps).await?
+                }
             };
             match attempt {
                 Attempt::Committed => break,
@@ -138,7 +140,11 @@ async fn statements(session: &mut Session, migration: &Migration, script: &Scrip
         return Ok(());
     }
     session.run(&migration.sql, Some(until)).await?;
-    session.run("SET CONSTRAINTS ALL IMMEDIATE", Some(until)).await.map_err(|error| SqlError { completed: script.statements.len(), offset: None, ..error })?;
+    session.run("SET CONSTRAINTS ALL IMMEDIATE", Some(until)).await.map_err(|error| SqlError {
+        completed: script.statements.len(),
+        offset: None,
+        ..error
+    })?;
     if changes_settings(script) { session.reset().await } else { Ok(()) }
 }
 
@@ -147,7 +153,11 @@ pub(super) fn changes_settings(script: &Script) -> bool {
     script.unsplit.is_some()
         || script.statements.iter().any(|statement| {
             let word = statement.sql.get(..5).unwrap_or(&statement.sql).to_uppercase();
-            word.starts_with("SET") || word.starts_with("RESET") || word.starts_with("DO") || word.starts_with("CALL") || statement.sql.contains("set_config")
+            word.starts_with("SET")
+                || word.starts_with("RESET")
+                || word.starts_with("DO")
+                || word.starts_with("CALL")
+                || statement.sql.contains("set_config")
         })
 }
 
@@ -189,7 +199,8 @@ fn failed_or_locked(error: &SqlError, migration: &Migration, script: &Script) ->
 pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, left: &str) -> Outcome {
     let reason = match error.trouble {
         Trouble::Connection => {
-            let message = format!("the connection broke while {:?} ran: {}; the next attempt asks the ledger", migration.name, error.message);
+            let message =
+                format!("the connection broke while {:?} ran: {}; the next attempt asks the ledger", migration.name, error.message);
             return Outcome::failed(Stage::Migrate, Reason::ConnectionFailed, message);
         }
         Trouble::Deadline => Reason::DeadlineExceeded,
@@ -217,7 +228,9 @@ fn place(error: &SqlError, migration: &Migration, script: &Script) -> (u32, Stri
     let by_line = line.and_then(|line| script.statements.iter().rev().find(|statement| statement.line <= line));
     match by_line.or_else(|| script.statements.get(error.completed)) {
         Some(statement) => (line.unwrap_or(statement.line), statement.sql.clone()),
-        None => (script.statements.last().map_or(1, |statement| statement.line), "a deferred constraint, at the end of the file".to_owned()),
+        None => {
+            (script.statements.last().map_or(1, |statement| statement.line), "a deferred constraint, at the end of the file".to_owned())
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The stage `snapshot`: nothing changes before a copy was taken and proven, or the manifest says why there is none.
 
 use super::{
-    Context, outcome_of,
+    Context,
     outcome::{Outcome, Stage},
+    outcome_of,
 };
 use crate::{
     api::Reason,

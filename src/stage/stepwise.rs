@@ -141,7 +141,12 @@ async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<'_>, at: us
 /// Leaves the ledger so that it says what is true: nothing of it happened, or some steps did and the rest can follow.
 async fn clean_up(session: &mut Session, work: &Work<'_>, error: &SqlError) -> Result<Attempt, MigrateError> {
     if matches!(error.trouble, Trouble::Connection | Trouble::Deadline) {
-        return Ok(Attempt::Failed(Box::new(failure(error, work.migration, work.script, "its finished steps stay, and the next attempt goes on"))));
+        return Ok(Attempt::Failed(Box::new(failure(
+            error,
+            work.migration,
+            work.script,
+            "its finished steps stay, and the next attempt goes on",
+        ))));
     }
     let connection = &mut session.connection;
     let nothing_done = work.journal.steps(connection).await.map_err(MigrateError::Query)?.iter().all(|step| !step.done);
@@ -170,7 +175,9 @@ fn changed(migration: &Migration, number: i32) -> Outcome {
 
 fn text(script: &Script, step: &Step) -> String {
     match step {
-        Step::Together(range) => script.statements[range.clone()].iter().map(|statement| statement.sql.as_str()).collect::<Vec<_>>().join(";\n"),
+        Step::Together(range) => {
+            script.statements[range.clone()].iter().map(|statement| statement.sql.as_str()).collect::<Vec<_>>().join(";\n")
+        }
         Step::Alone(at) => script.statements[*at].sql.clone(),
     }
 }

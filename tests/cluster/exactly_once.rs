@@ -13,10 +13,13 @@ use crate::story::{SYSTEM, Story};
 
 const FIRST: (&str, &str) = ("20260101000000_first", "CREATE TABLE counter (n int); INSERT INTO counter VALUES (0);");
 /// Not idempotent, and long enough to be killed in the middle.
-const COUNTS: (&str, &str) = ("20260102000000_counts", "UPDATE counter SET n = n + 1;\nSELECT pg_sleep(6);\nUPDATE counter SET n = n + 10;");
+const COUNTS: (&str, &str) =
+    ("20260102000000_counts", "UPDATE counter SET n = n + 1;\nSELECT pg_sleep(6);\nUPDATE counter SET n = n + 10;");
 
 async fn backend(story: &Story, pattern: &str) {
-    let query = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%{pattern}%'");
+    let query = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%{pattern}%'"
+    );
     story.wait(&format!("a session that runs {pattern}"), || async { (story.number(&query).await > 0).then_some(()) }).await;
 }
 
@@ -58,11 +61,18 @@ async fn a_controller_killed_in_each_stage_creates_no_second_job() {
             .wait(&format!("the stage {stage} to begin"), || async {
                 let pods = story.api::<Pod>().list(&ListParams::default()).await.ok()?;
                 let statuses = pods.items.first()?.status.as_ref()?.container_statuses.clone()?;
-                let begun = |name: &str| statuses.iter().any(|status| status.name == name && status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some()));
+                let begun = |name: &str| {
+                    statuses.iter().any(|status| {
+                        status.name == name
+                            && status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+                    })
+                };
                 begun(stage).then_some(())
             })
             .await;
-        pods.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default().labels("app.kubernetes.io/name=sluice")).await.expect("kills the controller");
+        pods.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default().labels("app.kubernetes.io/name=sluice"))
+            .await
+            .expect("kills the controller");
     }
     story.ready_at(COUNTS.0).await;
     assert_eq!(story.jobs().await.len(), 1);

@@ -1,15 +1,20 @@
 //! Something is wrong with a migration: nothing is lost, nothing half is left, and the object says where to look.
 
 use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::{ResourceExt, api::{ListParams, LogParams}};
+use kube::{
+    ResourceExt,
+    api::{ListParams, LogParams},
+};
 use serde_json::json;
 
 use crate::story::{PASSWORD, Story, find, kubectl};
 
 const FIRST: (&str, &str) = ("20260101000000_first", "CREATE TABLE patients (id int PRIMARY KEY);");
-const BROKEN: (&str, &str) = ("20260102000000_broken", "CREATE TABLE half (id int PRIMARY KEY);\n\nALTER TABLE nowhere\n  ADD COLUMN a int;\n");
+const BROKEN: (&str, &str) =
+    ("20260102000000_broken", "CREATE TABLE half (id int PRIMARY KEY);\n\nALTER TABLE nowhere\n  ADD COLUMN a int;\n");
 const MENDED: (&str, &str) = ("20260102000000_broken", "CREATE TABLE half (id int PRIMARY KEY);\n");
-const UNINDEXED: (&str, &str) = ("20260102000000_visits", "CREATE TABLE visits (id int PRIMARY KEY, patient int REFERENCES patients (id));");
+const UNINDEXED: (&str, &str) =
+    ("20260102000000_visits", "CREATE TABLE visits (id int PRIMARY KEY, patient int REFERENCES patients (id));");
 
 async fn tables(story: &Story) -> i64 {
     story.number("SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace").await
@@ -135,7 +140,8 @@ async fn a_spec_that_contradicts_itself_is_refused_by_the_api_server_in_words() 
     let story = Story::begin("invalid").await;
     let object = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "DatabaseMigration", "metadata": {"name": "records"},
         "spec": {"database": {"secretRef": {"name": "db"}}, "migrations": {}, "snapshot": {"dump": {"volumeClaim": "snapshots"}}}});
-    let error = story.api::<sluice::api::DatabaseMigration>()
+    let error = story
+        .api::<sluice::api::DatabaseMigration>()
         .create(&kube::api::PostParams::default(), &serde_json::from_value(object).expect("parses"))
         .await
         .expect_err("is refused");

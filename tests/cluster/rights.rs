@@ -4,7 +4,7 @@ use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
     core::v1::Secret,
 };
-use kube::{Api, Client, Config, api::PostParams};
+use kube::{Api, Client, Config, api::{ListParams, PostParams}};
 use serde_json::json;
 
 use crate::story::{SYSTEM, Story};
@@ -42,7 +42,7 @@ async fn the_controllers_service_account_is_refused_a_secret() {
     assert!(error.to_string().contains("cannot get resource \"secrets\""), "{error}");
     // The same client may do what the controller is for, so that it is the right that is missing and nothing else.
     let objects: Api<sluice::api::DatabaseMigration> = Api::namespaced(controller, &story.namespace);
-    objects.list(&Default::default()).await.expect("the controller may list its own kind");
+    objects.list(&ListParams::default()).await.expect("the controller may list its own kind");
 }
 
 #[tokio::test]
@@ -64,7 +64,9 @@ async fn the_controller_may_not_read_logs_run_commands_or_create_pods() {
     ] {
         assert!(!may(&story, verb, group, resource).await, "the controller may {verb} {resource}");
     }
-    for (verb, group, resource) in [("create", "batch", "jobs"), ("patch", "sluice.dev", "databasemigrations/status"), ("patch", "apps", "deployments")] {
+    for (verb, group, resource) in
+        [("create", "batch", "jobs"), ("patch", "sluice.dev", "databasemigrations/status"), ("patch", "apps", "deployments")]
+    {
         assert!(may(&story, verb, group, resource).await, "the controller may not {verb} {resource}");
     }
 }
@@ -75,11 +77,14 @@ async fn the_pods_of_a_run_have_no_token_and_pass_the_restricted_standard() {
     story.everything(&[("20260101000000_first", "CREATE TABLE t (id int PRIMARY KEY);")], json!({})).await;
     // The namespace enforces the restricted standard: had the Pod not passed, there would be none.
     story.ready_at("20260101000000_first").await;
-    let pods = story.api::<k8s_openapi::api::core::v1::Pod>().list(&Default::default()).await.expect("lists");
+    let pods = story.api::<k8s_openapi::api::core::v1::Pod>().list(&ListParams::default()).await.expect("lists");
     let spec = pods.items[0].spec.as_ref().expect("a spec");
     assert_eq!(spec.automount_service_account_token, Some(false));
-    assert!(spec.volumes.iter().flatten().all(|volume| volume.projected.as_ref().is_none_or(|projected| {
-        projected.sources.iter().flatten().all(|source| source.service_account_token.is_none())
-    })));
+    assert!(spec.volumes.iter().flatten().all(|volume| {
+        volume
+            .projected
+            .as_ref()
+            .is_none_or(|projected| projected.sources.iter().flatten().all(|source| source.service_account_token.is_none()))
+    }));
     assert_ne!(story.namespace, SYSTEM);
 }

@@ -41,7 +41,10 @@ async fn nothing_pending_takes_no_snapshot_and_a_waiver_shows_its_reason() {
 }
 
 fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}; `make prerequisites` installs it"));
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}; `make prerequisites` installs it"));
     assert!(output.status.success(), "{program} {arguments:?}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -73,7 +73,10 @@ impl Story {
             ("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned()),
             ("sluice.test/story".to_owned(), name.chars().take(60).collect()),
         ]);
-        let object = Namespace { metadata: ObjectMeta { name: Some(namespace.clone()), labels: Some(labels), ..ObjectMeta::default() }, ..Namespace::default() };
+        let object = Namespace {
+            metadata: ObjectMeta { name: Some(namespace.clone()), labels: Some(labels), ..ObjectMeta::default() },
+            ..Namespace::default()
+        };
         api.create(&PostParams::default(), &object).await.expect("creates the namespace");
         Self { client, namespace, database, _shared: shared, _alone: alone }
     }
@@ -104,7 +107,10 @@ impl Story {
 
     /// One number.
     pub async fn number(&self, query: &str) -> i64 {
-        sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned())).fetch_one(&mut self.sql().await).await.unwrap_or_else(|error| panic!("{query}: {error}"))
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned()))
+            .fetch_one(&mut self.sql().await)
+            .await
+            .unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
     /// Creates the Secret `db`.
@@ -175,7 +181,10 @@ impl Story {
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
         K::DynamicType: Default,
     {
-        self.api::<K>().create(&PostParams::default(), &object).await.unwrap_or_else(|error| panic!("cannot create {}: {error}", object.name_any()));
+        self.api::<K>()
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap_or_else(|error| panic!("cannot create {}: {error}", object.name_any()));
     }
 
     /// Applies YAML of any kind, as a GitOps tool would.
@@ -185,7 +194,10 @@ impl Story {
         K::DynamicType: Default,
     {
         let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
-        self.api::<K>().patch(&name, &PatchParams::apply("gitops").force(), &Patch::Apply(object)).await.unwrap_or_else(|error| panic!("cannot apply {name}: {error}"));
+        self.api::<K>()
+            .patch(&name, &PatchParams::apply("gitops").force(), &Patch::Apply(object))
+            .await
+            .unwrap_or_else(|error| panic!("cannot apply {name}: {error}"));
     }
 
     /// The DatabaseMigration.
@@ -216,7 +228,8 @@ impl Story {
     pub async fn ready_at(&self, version: &str) -> DatabaseMigration {
         self.wait(&format!("records to be Ready at {version}"), || async {
             let object = self.api::<DatabaseMigration>().get_opt("records").await.ok().flatten()?;
-            let ready = find(&object, "Ready").is_some_and(|ready| ready.status == "True" && ready.observed_generation == object.metadata.generation);
+            let ready = find(&object, "Ready")
+                .is_some_and(|ready| ready.status == "True" && ready.observed_generation == object.metadata.generation);
             let at = object.status.as_ref().and_then(|status| status.current_version.as_deref()) == Some(version);
             (ready && at).then_some(object)
         })
@@ -283,7 +296,12 @@ pub fn find<'a>(object: &'a DatabaseMigration, kind: &str) -> Option<&'a Conditi
 /// What kubectl prints, errors included.
 pub fn kubectl(arguments: &[&str]) -> String {
     match Command::new("kubectl").args(arguments).output() {
-        Ok(output) => format!("$ kubectl {}\n{}{}\n", arguments.join(" "), String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)),
+        Ok(output) => format!(
+            "$ kubectl {}\n{}{}\n",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        ),
         Err(error) => format!("kubectl does not run: {error}\n"),
     }
 }
@@ -305,7 +323,8 @@ pub async fn running(story: &Story) -> BTreeMap<String, usize> {
     let pods = story.api::<Pod>().list(&ListParams::default().labels("app=app")).await.expect("lists");
     let mut count = BTreeMap::new();
     for pod in pods {
-        let runs = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running") && pod.metadata.deletion_timestamp.is_none();
+        let runs =
+            pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running") && pod.metadata.deletion_timestamp.is_none();
         if let Some(version) = pod.annotations().get("requires.sluice.dev/records").filter(|_| runs) {
             *count.entry(version.clone()).or_default() += 1;
         }

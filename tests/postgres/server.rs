@@ -3,6 +3,8 @@
 //! A small shell holds the server: it reads its standard input, and when that ends, because the test process ended in whatever way,
 //! it stops the server and removes the data. So nothing stays behind after a panic, Ctrl-C or SIGKILL.
 
+#![allow(clippy::panic, reason = "what cannot be set up ends the test")]
+
 use std::{
     fmt::Write as _,
     fs,
@@ -221,8 +223,8 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the victim starts");
-        let lines = BufReader::new(victim.stdout.take().expect("its output is a pipe")).lines().map_while(Result::ok);
-        let socket = lines.filter_map(|line| line.split_once("socket=").map(|(_, path)| path.to_owned())).next();
+        let mut lines = BufReader::new(victim.stdout.take().expect("its output is a pipe")).lines().map_while(Result::ok);
+        let socket = lines.find_map(|line| line.split_once("socket=").map(|(_, path)| path.to_owned()));
         let home = PathBuf::from(socket.expect("the victim says where")).parent().expect("a folder").to_owned();
         let pid = fs::read_to_string(home.join("data/postmaster.pid")).expect("a server runs there");
         let process = PathBuf::from(format!("/proc/{}", pid.lines().next().expect("its process id")));
