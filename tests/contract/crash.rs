@@ -12,32 +12,12 @@ use super::{
 
 const NAMES: &[&str] = &["records"];
 
-/// What happens in a story: something before the controller looks, and something after it came to rest.
+/// What happens in a story: something before the controller looks, and something after it came to rest, or after some seconds.
 struct Story {
-    name: &'static str,
     begins: fn(&mut World),
+    after: Option<u32>,
     goes_on: fn(&mut World),
 }
-
-const STORIES: &[Story] = &[
-    Story { name: "happy", begins: |_| {}, goes_on: |_| {} },
-    Story { name: "a new source", begins: |_| {}, goes_on: new_source },
-    Story {
-        name: "a lock held by somebody, then a lost Pod",
-        begins: |world| world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::WaitingForLock), Mishap::Killed(Stage::Verify)],
-        goes_on: |_| {},
-    },
-    Story {
-        name: "a migration fails and is mended",
-        begins: |world| world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::MigrationFailed)],
-        goes_on: new_source,
-    },
-    Story {
-        name: "five specs",
-        begins: |_| {},
-        goes_on: |world| world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"})),
-    },
-];
 
 fn new_source(world: &mut World) {
     world.database.source.push("3_three".into());
@@ -48,31 +28,76 @@ async fn live(story: &Story, fault: Option<(usize, Fault)>) -> World {
     let mut world = World::new();
     (story.begins)(&mut world);
     world.server.cluster().fault = fault;
-    world.run(NAMES).await;
+    match story.after {
+        Some(seconds) => world.run_for(NAMES, seconds).await,
+        None => world.run(NAMES).await,
+    }
     (story.goes_on)(&mut world);
     world.run(NAMES).await;
     world
 }
 
-#[tokio::test]
-async fn whichever_write_is_the_last_of_a_process_the_end_is_the_same() {
-    for story in STORIES {
-        let undisturbed = live(story, None).await;
-        let (end, writes) = (undisturbed.end_state(), undisturbed.writes());
-        for fault in [Fault::DiesBefore, Fault::DiesAfter, Fault::AnswerLost] {
-            for at in 1..=writes.len() {
-                let world = live(story, Some((at, fault))).await;
-                let life = format!("{}: {fault:?} at write {at}, {}", story.name, writes[at - 1]);
-                similar(&life, &end, &world.end_state());
-                for job in world.jobs() {
-                    let created = world.writes().iter().filter(|write| **write == format!("create jobs {job}")).count();
-                    assert_eq!(created, 1, "{life}: {job} was created {created} times");
-                }
-                assert_eq!(world.database.applied, undisturbed.database.applied, "{life}");
-                assert!(world.writes().len() <= writes.len() + 1, "{life}: {:#?}", world.writes());
+async fn whichever_write_is_the_last(story: &Story) {
+    let undisturbed = live(story, None).await;
+    let (end, writes) = (undisturbed.end_state(), undisturbed.writes());
+    for fault in [Fault::DiesBefore, Fault::DiesAfter, Fault::AnswerLost] {
+        for at in 1..=writes.len() {
+            let world = live(story, Some((at, fault))).await;
+            let life = format!("{fault:?} at write {at}, {}", writes[at - 1]);
+            similar(&life, &end, &world.end_state());
+            for job in world.jobs() {
+                let created = world.writes().iter().filter(|write| **write == format!("create jobs {job}")).count();
+                assert_eq!(created, 1, "{life}: {job} was created {created} times");
             }
+            assert_eq!(world.database.applied, undisturbed.database.applied, "{life}");
+            // What was written and not heard of is written once more, and nothing else.
+            assert!(world.writes().len() <= writes.len() + 1, "{life}: {:#?}", world.writes());
         }
     }
+}
+
+#[tokio::test]
+async fn a_migration_survives_a_crash_at_every_write() {
+    whichever_write_is_the_last(&Story { begins: |_| {}, after: None, goes_on: |_| {} }).await;
+}
+
+#[tokio::test]
+async fn a_new_source_survives_a_crash_at_every_write() {
+    whichever_write_is_the_last(&Story { begins: |_| {}, after: None, goes_on: new_source }).await;
+}
+
+#[tokio::test]
+async fn a_new_spec_survives_a_crash_at_every_write() {
+    let goes_on = |world: &mut World| world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
+    whichever_write_is_the_last(&Story { begins: |_| {}, after: None, goes_on }).await;
+}
+
+#[tokio::test]
+async fn a_new_spec_in_the_middle_of_a_run_survives_a_crash_at_every_write() {
+    let goes_on = |world: &mut World| world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
+    whichever_write_is_the_last(&Story { begins: |_| {}, after: Some(2), goes_on }).await;
+}
+
+#[tokio::test]
+async fn waiting_for_a_lock_and_losing_a_pod_survive_a_crash_at_every_write() {
+    let begins = |world: &mut World| {
+        world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::WaitingForLock), Mishap::Killed(Stage::Verify)]
+    };
+    whichever_write_is_the_last(&Story { begins, after: None, goes_on: |_| {} }).await;
+}
+
+#[tokio::test]
+async fn a_failed_migration_that_is_mended_survives_a_crash_at_every_write() {
+    let begins = |world: &mut World| world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::MigrationFailed)];
+    whichever_write_is_the_last(&Story { begins, after: None, goes_on: new_source }).await;
+}
+
+#[tokio::test]
+async fn a_run_that_makes_way_survives_a_crash_at_every_write() {
+    let begins =
+        |world: &mut World| world.database.mishaps = vec![Mishap::Waits("CreateContainerConfigError", "no such key in Secret db", 500)];
+    let goes_on = |world: &mut World| world.edit("records", |object| object["spec"]["database"]["secretRef"]["key"] = json!("address"));
+    whichever_write_is_the_last(&Story { begins, after: Some(8), goes_on }).await;
 }
 
 fn similar(life: &str, end: &serde_json::Value, other: &serde_json::Value) {

@@ -1,6 +1,8 @@
 //! What can be proven with cargo alone: no cluster, no database. CRDs, CEL rules, invariants of the source tree, plans, and the
 //! controller in a model of a cluster that is cut off at every write.
 
+#![allow(clippy::panic, reason = "a test ends by panicking")]
+
 mod api_server;
 mod cel;
 mod crash;
