@@ -37,6 +37,8 @@ const SQL: &str = "\
           AND k.conkey <@ (i.indkey::int2[])[0:pg_catalog.cardinality(k.conkey) - 1]) \
     ORDER BY 1, 2, 3";
 
+type Row = (String, String, String, Vec<String>, Vec<String>);
+
 struct ForeignKey {
     schema: String,
     table: String,
@@ -50,7 +52,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     if !scope.indexes.foreign_keys {
         return Ok(Vec::new());
     }
-    let rows: Vec<(String, String, String, Vec<String>, Vec<String>)> =
+    let rows: Vec<Row> =
         sqlx::query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which foreign keys have no index")?;
     let keys = rows.into_iter().map(|(schema, table, name, columns, unusable)| ForeignKey { schema, table, name, columns, unusable });
     Ok(keys.map(|key| judge(&key)).collect())

@@ -35,6 +35,7 @@ const SQL: &str = "\
             WHERE l.pid = p.pid AND l.locktype = 'relation' AND l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted)))) \
     ORDER BY 1, 2";
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalog, and every combination occurs")]
 struct Index {
     schema: String,
     name: String,

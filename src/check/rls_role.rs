@@ -35,6 +35,7 @@ const SQL: &str = tenancy::tenants!(
 
 type Row = (String, bool, bool, bool, bool, bool, Vec<String>);
 
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalog, and every combination occurs")]
 struct Role {
     name: String,
     /// It is the application's role itself.

@@ -2,10 +2,13 @@
 //!
 //! The binaries come from `/usr/lib/postgresql/*/bin`, the newest wins; `PG_BIN=/path/to/bin cargo test --test postgres` takes another version.
 
+#![allow(clippy::panic, reason = "a test ends by panicking")]
+
 mod check_clinic;
 mod check_controls;
 mod check_indexes;
 mod check_isolation;
+mod check_scale;
 mod check_traces;
 mod interop;
 mod server;

@@ -2,7 +2,7 @@
 
 use super::{
     super::{CheckError, sql},
-    attempt::{Attempts, Done, FIRST_ROW_ONLY, Guise, Refusal},
+    attempt::{Attempts, FIRST_ROW_ONLY, Guise, Refusal, Row},
     seed::{self, Seeder, Values},
     target::{Relation, Target},
     value::VARIANTS,
@@ -45,12 +45,17 @@ pub(super) struct Tenants {
     pub(super) owner: String,
     /// Somebody else: with rows, where the table has rows of two.
     pub(super) other: String,
-    /// `other` has rows of its own.
-    pub(super) other_is_real: bool,
     /// Somebody who has no row anywhere, where the type allows to invent one.
     pub(super) outsider: Option<String>,
     /// The owner's row was made for the attempt.
     pub(super) seeded: bool,
+}
+
+impl Tenants {
+    /// Who looks for rows of others: two who differ are enough.
+    fn viewers(&self) -> [&str; 2] {
+        [&self.owner, &self.other]
+    }
 }
 
 /// Everything that came of the attempts on one table.
@@ -96,22 +101,6 @@ impl Attack<'_, '_> {
         sql::identifier(self.tenant_column)
     }
 
-    async fn sight(&mut self, guise: Guise<'_>, condition: &str) -> Result<Sight, CheckError> {
-        let statement = format!("SELECT count(*)::text FROM (SELECT FROM {} WHERE {condition} LIMIT {MANY}) seen", self.target.qualified());
-        Ok(match self.attempts.make(guise, &statement).await? {
-            Ok(done) => Sight::Rows(number(&done)),
-            Err(refusal) => Sight::Refused(refusal),
-        })
-    }
-
-    /// What the application sees in a session that never had a tenant.
-    pub(super) async fn look_unset(&mut self) -> Result<Sight, CheckError> {
-        if !self.target.select_any {
-            return Ok(Sight::Skipped);
-        }
-        self.sight(Guise { app: true, ..Guise::default() }, "true").await
-    }
-
     async fn write(&mut self, guise: Guise<'_>, statement: &str) -> Result<Deed, CheckError> {
         if let Some(refusal) = &self.locked {
             return Ok(Deed::Refused(refusal.clone()));
@@ -125,49 +114,32 @@ impl Attack<'_, '_> {
         })
     }
 
-    /// Two tenants with rows: the lowest and the highest, which an index finds at once.
-    pub(super) async fn tenants_with_rows(&mut self) -> Result<Vec<String>, CheckError> {
-        let (table, column) = (self.target.qualified(), self.column());
-        let edge =
-            |direction| format!("(SELECT {column}::text FROM {table} WHERE {column} IS NOT NULL ORDER BY {column} {direction} LIMIT 1)");
-        let both = self.attempts.make(Guise::default(), &format!("SELECT {}, {}", edge("ASC"), edge("DESC"))).await?;
-        let found = match both {
-            Ok(done) => done,
-            Err(_) => {
-                let any = format!("SELECT {column}::text FROM {table} WHERE {column} IS NOT NULL LIMIT 1");
-                self.attempts.make(Guise::default(), &any).await?.unwrap_or(Done { row: None, touched: 0 })
-            }
-        };
-        let mut tenants: Vec<_> = found.row.into_iter().flatten().flatten().collect();
-        tenants.dedup();
-        Ok(tenants)
-    }
-
-    /// Reads as the owner, as the other, as the outsider, and as nobody.
+    /// Reads as nobody, as the owner, as the other and as the outsider. In one message first: mostly nothing is refused.
     pub(super) async fn read(&mut self, tenants: &Tenants, seen: &mut Observation) -> Result<(), CheckError> {
         if !self.target.select_any {
             return Ok(());
         }
-        seen.empty = self.sight(Guise::app(""), "true").await?;
+        let mut looks = vec![(Guise::app(""), self.count("true"))];
         if self.target.select_tenant {
             let column = self.column();
             let own = format!("{column} = {}", sql::literal(&tenants.owner));
-            seen.own = self.sight(Guise::app(&tenants.owner), &own).await?;
-            for tenant in self.viewers(tenants) {
-                let others = format!("{column} IS DISTINCT FROM {}", sql::literal(tenant));
-                seen.foreign.push(self.sight(Guise::app(tenant), &others).await?);
-            }
+            looks.push((Guise::app(&tenants.owner), self.count(&own)));
+            let others = |tenant| format!("{column} IS DISTINCT FROM {}", sql::literal(tenant));
+            looks.extend(tenants.viewers().into_iter().map(|tenant| (Guise::app(tenant), self.count(&others(tenant)))));
         } else if let Some(outsider) = &tenants.outsider {
-            seen.foreign.push(self.sight(Guise::app(outsider), "true").await?);
+            looks.push((Guise::app(outsider), self.count("true")));
         }
+        let mut sights = look_at(self.attempts, &looks).await?.into_iter();
+        seen.empty = sights.next().unwrap_or_default();
+        if self.target.select_tenant {
+            seen.own = sights.next().unwrap_or_default();
+        }
+        seen.foreign = sights.collect();
         Ok(())
     }
 
-    fn viewers<'t>(&self, tenants: &'t Tenants) -> Vec<&'t str> {
-        let mut viewers = vec![tenants.owner.as_str(), tenants.other.as_str()];
-        viewers.extend(tenants.outsider.as_deref());
-        viewers.dedup();
-        viewers
+    fn count(&self, condition: &str) -> String {
+        count(self.target, condition)
     }
 
     /// Writes rows of the owner's and of the other's, as the owner. The policies are asked before constraints are, so a row that is
@@ -221,7 +193,7 @@ impl Attack<'_, '_> {
         let before = self.attempts.make(Guise::caller(Some(tenant)), &count).await?;
         let after = self.attempts.make_and_look(guise, statement, self.caller, (tenant, &count)).await?;
         Ok(match (before, after) {
-            (Ok(before), Ok(after)) => Deed::Touched(number(&after).saturating_sub(number(&before))),
+            (Ok(before), Ok(after)) => Deed::Touched(number(after.row.as_ref()).saturating_sub(number(before.row.as_ref()))),
             (_, Err(refusal)) | (Err(refusal), _) => Deed::Refused(refusal),
         })
     }
@@ -230,8 +202,6 @@ impl Attack<'_, '_> {
     /// only the policies of the command itself decide, and any row that is reached is somebody else's.
     pub(super) async fn change(&mut self, tenants: &Tenants, seen: &mut Observation) -> Result<(), CheckError> {
         let (table, column) = (self.target.qualified(), self.column());
-        let condition = |tenant: &str| format!("{column} = {} AND {FIRST_ROW_ONLY}", sql::literal(tenant));
-        let reads = self.target.select_tenant;
         if self.target.update_tenant {
             // Without a condition on a column: a statement that reads must leave a row that the policies for SELECT show.
             let statement = format!("UPDATE {table} SET {column} = {} WHERE {FIRST_ROW_ONLY}", sql::literal(&tenants.other));
@@ -241,37 +211,43 @@ impl Attack<'_, '_> {
                 seen.give = self.landed(guise, &statement, &tenants.other).await?;
             }
         }
-        if let Some(outsider) = &tenants.outsider {
-            let guise = Guise::app(outsider);
-            let set = if self.target.update_tenant { Some(format!("{column} = {}", sql::literal(outsider))) } else { self.touch() };
-            if let Some(set) = set {
-                let statement = format!("UPDATE {table} SET {set} WHERE {FIRST_ROW_ONLY}");
-                seen.update.push(self.write(guise, &statement).await?);
-            }
-            if self.target.delete {
-                let statement = format!("DELETE FROM {table} WHERE {FIRST_ROW_ONLY}");
-                seen.delete.push(self.write(guise, &statement).await?);
-            }
-        }
-        if reads && (tenants.other_is_real || tenants.outsider.is_none()) {
-            let guise = Guise::app(&tenants.other);
-            let set = if self.target.update_tenant { Some(format!("{column} = {}", sql::literal(&tenants.other))) } else { self.touch() };
-            if let Some(set) = set {
-                let statement = format!("UPDATE {table} SET {set} WHERE {}", condition(&tenants.owner));
-                seen.update.push(self.write(guise, &statement).await?);
-            }
-            if self.target.delete {
-                let statement = format!("DELETE FROM {table} WHERE {}", condition(&tenants.owner));
-                seen.delete.push(self.write(guise, &statement).await?);
-            }
+        let of_owner = format!("{column} = {} AND {FIRST_ROW_ONLY}", sql::literal(&tenants.owner));
+        let changes = match &tenants.outsider {
+            Some(outsider) => self.changes(outsider, FIRST_ROW_ONLY),
+            None if self.target.select_tenant => self.changes(&tenants.other, &of_owner),
+            None => Vec::new(),
+        };
+        let together: Vec<_> = changes.iter().map(|change| (change.guise, change.statement.clone())).collect();
+        let untouched = self.locked.is_none() && matches!(self.attempts.make_all(&together).await?, Some((_, 0)));
+        for change in changes {
+            let deed = if untouched { Deed::Touched(0) } else { self.write(change.guise, &change.statement).await? };
+            if change.deletes { &mut seen.delete } else { &mut seen.update }.push(deed);
         }
         Ok(())
+    }
+
+    /// UPDATE and DELETE of somebody else's rows, as this tenant, as far as they are granted.
+    fn changes<'t>(&self, tenant: &'t str, condition: &str) -> Vec<Change<'t>> {
+        let (table, guise) = (self.target.qualified(), Guise::app(tenant));
+        let take = || format!("{} = {}", self.column(), sql::literal(tenant));
+        let set = if self.target.update_tenant { Some(take()) } else { self.touch() };
+        let update = set.map(|set| Change { guise, statement: format!("UPDATE {table} SET {set} WHERE {condition}"), deletes: false });
+        let delete =
+            self.target.delete.then(|| Change { guise, statement: format!("DELETE FROM {table} WHERE {condition}"), deletes: true });
+        update.into_iter().chain(delete).collect()
     }
 
     /// A change that needs no right to read: to the default, which is null in most columns.
     fn touch(&self) -> Option<String> {
         self.target.update_any.as_ref().map(|column| format!("{} = DEFAULT", sql::identifier(column)))
     }
+}
+
+/// A statement on somebody else's rows.
+struct Change<'t> {
+    guise: Guise<'t>,
+    statement: String,
+    deletes: bool,
 }
 
 /// New rows for the attempts to insert.
@@ -292,6 +268,69 @@ impl Rows<'_, '_> {
     }
 }
 
-fn number(done: &Done) -> u64 {
-    done.row.as_ref().and_then(|row| row.first()?.as_ref()?.parse().ok()).unwrap_or(0)
+/// Up to two tenants with rows for each table: the lowest and the highest, which an index finds at once.
+pub(super) async fn tenants_with_rows(
+    attempts: &mut Attempts<'_>,
+    targets: &[&Target],
+    tenant_column: &str,
+) -> Result<Vec<Vec<String>>, CheckError> {
+    let column = sql::identifier(tenant_column);
+    let edges = |target: &Target| {
+        let edge = |direction| {
+            format!("(SELECT {column}::text FROM {} WHERE {column} IS NOT NULL ORDER BY {column} {direction} LIMIT 1)", target.qualified())
+        };
+        format!("{}, {}", edge("ASC"), edge("DESC"))
+    };
+    let all: Vec<_> = targets.iter().map(|target| edges(target)).collect();
+    if let Ok(done) = attempts.make(Guise::default(), &format!("SELECT {}", all.join(", "))).await? {
+        return Ok(done.row.unwrap_or_default().chunks(2).map(distinct).collect());
+    }
+    let mut found = Vec::new();
+    for target in targets {
+        // Without an index both edges may take too long where any row will do.
+        let any = format!("SELECT {column}::text FROM {} WHERE {column} IS NOT NULL LIMIT 1", target.qualified());
+        let mut answer = attempts.make(Guise::default(), &format!("SELECT {}", edges(target))).await?;
+        if answer.is_err() {
+            answer = attempts.make(Guise::default(), &any).await?;
+        }
+        let row = answer.ok().and_then(|done| done.row).unwrap_or_default();
+        found.push(distinct(&row));
+    }
+    Ok(found)
+}
+
+fn distinct(row: &[Option<String>]) -> Vec<String> {
+    let mut tenants: Vec<_> = row.iter().flatten().cloned().collect();
+    tenants.dedup();
+    tenants
+}
+
+/// What the application sees of each table, in a session that never had a tenant.
+pub(super) async fn look_unset(attempts: &mut Attempts<'_>, targets: &[&Target]) -> Result<Vec<Sight>, CheckError> {
+    let guise = Guise { app: true, ..Guise::default() };
+    let looks: Vec<_> = targets.iter().map(|target| (guise, count(target, "true"))).collect();
+    look_at(attempts, &looks).await
+}
+
+fn count(target: &Target, condition: &str) -> String {
+    format!("SELECT count(*)::text FROM (SELECT FROM {} WHERE {condition} LIMIT {MANY}) seen", target.qualified())
+}
+
+/// All in one message; if something is refused, one by one.
+async fn look_at(attempts: &mut Attempts<'_>, looks: &[(Guise<'_>, String)]) -> Result<Vec<Sight>, CheckError> {
+    if let Some((rows, _)) = attempts.make_all(looks).await? {
+        return Ok(rows.iter().map(|row| Sight::Rows(number(Some(row)))).collect());
+    }
+    let mut sights = Vec::new();
+    for (guise, statement) in looks {
+        sights.push(match attempts.make(*guise, statement).await? {
+            Ok(done) => Sight::Rows(number(done.row.as_ref())),
+            Err(refusal) => Sight::Refused(refusal),
+        });
+    }
+    Ok(sights)
+}
+
+fn number(row: Option<&Row>) -> u64 {
+    row.and_then(|row| row.first()?.as_ref()?.parse().ok()).unwrap_or(0)
 }

@@ -1,7 +1,7 @@
 //! One attempt: a statement as somebody, with a tenant set or not, inside a savepoint. Its refusal is an answer, not an error.
 
 use futures::StreamExt;
-use sqlx::{AssertSqlSafe, Either, PgConnection, Row, postgres::PgDatabaseError};
+use sqlx::{AssertSqlSafe, Either, PgConnection, Row as _, postgres::PgDatabaseError};
 
 use super::super::{Asked, CheckError, sql};
 
@@ -55,12 +55,15 @@ impl Refusal {
     }
 }
 
+/// The columns of a row, which are all texts.
+pub(super) type Row = Vec<Option<String>>;
+
 /// What came of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Done {
-    /// The first row's columns, which are all texts.
-    pub(super) row: Option<Vec<Option<String>>>,
-    /// How many rows were written.
+    /// Its last row.
+    pub(super) row: Option<Row>,
+    /// How many rows were written, or else shown.
     pub(super) touched: u64,
 }
 
@@ -71,6 +74,8 @@ pub(super) struct Attempts<'c> {
     connection: &'c mut PgConnection,
     role: String,
     setting: String,
+    /// Savepoints to set and release before the next attempt: they travel with its message.
+    first: String,
 }
 
 /// Counts rows that a statement reaches and lets it write one at most. It names no column, so that no policy for SELECT is added, and is
@@ -83,34 +88,35 @@ impl<'c> Attempts<'c> {
     pub(super) async fn begin(connection: &'c mut PgConnection, role: &str, setting: &str) -> Result<Self, CheckError> {
         let limits = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '500ms'; SET LOCAL row_security = on";
         sqlx::raw_sql(limits).execute(&mut *connection).await.asked("set the limits of the isolation probe")?;
-        Ok(Self { connection, role: sql::identifier(role), setting: sql::setting(setting) })
+        Ok(Self { connection, role: sql::identifier(role), setting: sql::setting(setting), first: String::new() })
     }
 
     /// Begins with a table: everything until [`close`](Self::close) is undone together, so that locks do not add up.
-    pub(super) async fn open(&mut self) -> Result<(), CheckError> {
-        self.plain("SAVEPOINT sluice_table; SET CONSTRAINTS ALL DEFERRED; SAVEPOINT sluice_attempt").await
+    pub(super) fn open(&mut self) {
+        self.first.push_str("SAVEPOINT sluice_table; SET CONSTRAINTS ALL DEFERRED; SAVEPOINT sluice_attempt; ");
     }
 
     /// Ends with a table.
-    pub(super) async fn close(&mut self) -> Result<(), CheckError> {
-        self.plain("ROLLBACK TO SAVEPOINT sluice_table; RELEASE SAVEPOINT sluice_table").await
+    pub(super) fn close(&mut self) {
+        self.first.push_str("ROLLBACK TO SAVEPOINT sluice_table; RELEASE SAVEPOINT sluice_table; ");
     }
 
     /// Keeps what the last attempt did, until the table is closed.
-    pub(super) async fn keep(&mut self) -> Result<(), CheckError> {
-        self.plain("RELEASE SAVEPOINT sluice_attempt; SAVEPOINT sluice_attempt").await
-    }
-
-    async fn plain(&mut self, text: &'static str) -> Result<(), CheckError> {
-        sqlx::raw_sql(text).execute(&mut *self.connection).await.asked("set and release savepoints").map(drop)
+    pub(super) fn keep(&mut self) {
+        self.first.push_str("RELEASE SAVEPOINT sluice_attempt; SAVEPOINT sluice_attempt; ");
     }
 
     /// Undoes the attempt before and makes this one: one message to the server.
     pub(super) async fn make(&mut self, guise: Guise<'_>, statement: &str) -> Result<Answer, CheckError> {
-        let mut text = "ROLLBACK TO SAVEPOINT sluice_attempt; ".to_owned();
-        self.put_on(&mut text, guise);
-        text.push_str(statement);
-        self.send(&text).await
+        let text = format!("{}{statement}", self.put_on(guise));
+        Ok(self.send(&text).await?.map(|(mut rows, touched)| Done { row: rows.pop(), touched }))
+    }
+
+    /// Makes several attempts in one message, each as somebody else: their rows in order, and how many rows were written in all. One that
+    /// is refused refuses them all.
+    pub(super) async fn make_all(&mut self, attempts: &[(Guise<'_>, String)]) -> Result<Option<(Vec<Row>, u64)>, CheckError> {
+        let text: String = attempts.iter().map(|(guise, statement)| format!("{}{statement}; ", self.put_on(*guise))).collect();
+        Ok(self.send(&text).await?.ok())
     }
 
     /// Makes an attempt as the application and looks at what it left as the caller, in one message; for tables with triggers that
@@ -122,42 +128,36 @@ impl<'c> Attempts<'c> {
         caller: &str,
         look: (&str, &str),
     ) -> Result<Answer, CheckError> {
-        let mut text = "ROLLBACK TO SAVEPOINT sluice_attempt; ".to_owned();
-        self.put_on(&mut text, guise);
-        text.push_str(statement);
         let back = if caller == "none" { "NONE".to_owned() } else { sql::identifier(caller) };
-        text.push_str(&format!("; SET LOCAL ROLE {back}; "));
-        self.put_on(&mut text, Guise::caller(Some(look.0)));
-        text.push_str(look.1);
-        self.send(&text).await
+        let looks = self.put_on(Guise::caller(Some(look.0)));
+        let tries = self.put_on(guise);
+        let text = format!("{tries}{statement}; SET LOCAL ROLE {back}; {looks}{}", look.1);
+        Ok(self.send(&text).await?.map(|(mut rows, touched)| Done { row: rows.pop(), touched }))
     }
 
-    fn put_on(&self, text: &mut String, guise: Guise<'_>) {
-        if let Some(tenant) = guise.tenant {
-            text.push_str(&format!("SET LOCAL {} TO {}; ", self.setting, sql::literal(tenant)));
-        }
-        if guise.replica {
-            text.push_str("SET LOCAL session_replication_role = replica; ");
-        }
-        if guise.app {
-            text.push_str(&format!("SET LOCAL sluice.reached TO '0'; SET LOCAL ROLE {}; ", self.role));
-        }
+    /// The settings of a guise; the role last, because it may not be allowed the others.
+    fn put_on(&self, guise: Guise<'_>) -> String {
+        let tenant = guise.tenant.map(|tenant| format!("SET LOCAL {} TO {}; ", self.setting, sql::literal(tenant)));
+        let replica = if guise.replica { "SET LOCAL session_replication_role = replica; " } else { "" };
+        let app = if guise.app { format!("SET LOCAL sluice.reached TO '0'; SET LOCAL ROLE {}; ", self.role) } else { String::new() };
+        format!("{}{replica}{app}", tenant.unwrap_or_default())
     }
 
-    async fn send(&mut self, text: &str) -> Result<Answer, CheckError> {
-        let mut done = Done { row: None, touched: 0 };
+    async fn send(&mut self, text: &str) -> Result<Result<(Vec<Row>, u64), Refusal>, CheckError> {
+        let text = format!("{}ROLLBACK TO SAVEPOINT sluice_attempt; {text}", std::mem::take(&mut self.first));
+        let (mut rows, mut touched) = (Vec::new(), 0);
         let mut results = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&mut *self.connection);
         while let Some(result) = results.next().await {
             match result {
-                Ok(Either::Left(result)) => done.touched = result.rows_affected(),
+                Ok(Either::Left(result)) => touched += result.rows_affected(),
                 Ok(Either::Right(row)) => {
                     let columns = (0..row.len()).map(|at| row.try_get::<Option<String>, _>(at)).collect::<Result<Vec<_>, _>>();
-                    done.row = Some(columns.asked("read an answer of the isolation probe")?);
+                    rows.push(columns.asked("read an answer of the isolation probe")?);
                 }
                 Err(sqlx::Error::Database(error)) => return Ok(Err(Refusal::of(error.downcast_ref()))),
                 Err(cause) => return Err(CheckError { action: "go on with the isolation probe", cause }),
             }
         }
-        Ok(Ok(done))
+        Ok(Ok((rows, touched)))
     }
 }

@@ -47,10 +47,7 @@ impl Seeder<'_> {
     ) -> Result<Result<(), String>, CheckError> {
         let order =
             |replica| Order { relation, fixed: fixed.clone(), wanted: &[], guise: Guise { replica, ..Guise::caller(tenant) }, depth: 0 };
-        let reason = match self.insert(attempts, order(false)).await? {
-            Ok(_) => return Ok(Ok(())),
-            Err(reason) => reason,
-        };
+        let Err(reason) = self.insert(attempts, order(false)).await? else { return Ok(Ok(())) };
         // Without foreign keys and triggers, where the role may do that; if it may not, the first reason is the one to mend.
         Ok(self.insert(attempts, order(true)).await?.map(drop).map_err(|_| reason))
     }
@@ -97,7 +94,7 @@ impl Seeder<'_> {
             let statement = insert(relation, &columns, &values, order.wanted);
             match attempts.make(order.guise, &statement).await? {
                 Ok(done) => {
-                    attempts.keep().await?;
+                    attempts.keep();
                     return Ok(Ok(by_number(order.wanted, done.row.unwrap_or_default())));
                 }
                 Err(refusal) => {

@@ -8,6 +8,7 @@ use super::super::{Asked, CheckError, Scope, sql, tenancy};
 use crate::api::RowLevelSecurity;
 
 /// A tenant table that the application may use.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalog, and every combination occurs")]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {
     pub(super) oid: i64,
@@ -126,6 +127,7 @@ impl Relation {
 }
 
 /// A column, as far as a value for it goes.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalog, and every combination occurs")]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Column {
     pub(super) number: i16,

@@ -111,11 +111,11 @@ fn moment(name: &str, variant: u32, order: i64) -> String {
     }
 }
 
-/// The whole numbers in check constraints, in order, without those of type names.
+/// The numbers in check constraints, in order and cut to whole ones, without those of type names.
 fn numbers(checks: &[String]) -> impl Iterator<Item = i64> {
     let words =
         checks.iter().flat_map(|check| check.split(|character: char| !(character.is_ascii_alphanumeric() || "_.-".contains(character))));
-    words.filter_map(|word| word.parse::<f64>().ok()).filter(|number| number.is_finite()).map(|number| number as i64)
+    words.filter_map(|word| word.split('.').next()?.parse().ok())
 }
 
 /// The string constants of a check constraint, in order.

@@ -28,10 +28,11 @@ fn meaning(refusal: &Refusal) -> Meaning {
     match (refusal.code.as_str(), refusal.routine.as_str()) {
         // Row-level security and privileges share the code; an exception of a trigger is how guards say no.
         ("42501" | "P0001", _) => Meaning::Closed,
-        // Unique, foreign key and exclusion: always asked after the policies.
-        ("23505" | "23503" | "23P01" | "23001", _) => Meaning::Passed,
-        // NOT NULL and CHECK of the table; those of a domain, and routing to partitions, are asked before the policies.
-        ("23502" | "23514", "ExecConstraints" | "ReportNotNullViolationError") => Meaning::Passed,
+        // Unique, foreign key and exclusion are asked after the policies; so are NOT NULL and CHECK of a table, while those of a domain, and
+        // the way to a partition, come before.
+        ("23505" | "23503" | "23P01" | "23001", _) | ("23502" | "23514", "ExecConstraints" | "ReportNotNullViolationError") => {
+            Meaning::Passed
+        }
         _ => Meaning::Unknown,
     }
 }

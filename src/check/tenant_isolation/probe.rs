@@ -1,0 +1,191 @@
+//! The order of attempts over all tables: first who has rows, then everything without a tenant, then table by table.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use fastrand::Rng;
+
+use super::{
+    super::{CheckError, sql},
+    Roles,
+    attack::{self, Attack, Observation, Rows, Sight, Tenants},
+    attempt::{Attempts, Guise},
+    seed::{Seeder, Values},
+    target::{Relation, Target},
+    value,
+};
+use crate::api::RowLevelSecurity;
+
+/// The migrate stage may hold locks while this runs: after so long, the remaining tables are unproven.
+const BUDGET: Duration = Duration::from_secs(30);
+/// Tables that are asked in one statement, where one answer for all of them is likely.
+const TOGETHER: usize = 50;
+
+/// One run over all tables.
+pub(super) struct Probe<'a> {
+    security: &'a RowLevelSecurity,
+    roles: Roles,
+    relations: BTreeMap<i64, Relation>,
+    seed: u64,
+    until: Instant,
+}
+
+/// A table, and who could be tried on it.
+struct Subject {
+    seen: Observation,
+    /// Up to two tenants that have rows.
+    real: Vec<String>,
+    /// Two tenants that nobody is.
+    strangers: Option<(String, String)>,
+}
+
+impl<'a> Probe<'a> {
+    pub(super) fn new(security: &'a RowLevelSecurity, roles: Roles, relations: BTreeMap<i64, Relation>) -> Self {
+        Self { security, roles, relations, seed: fastrand::u64(..), until: Instant::now() + BUDGET }
+    }
+
+    /// Everything without a tenant comes first: once the session has set one, the setting is empty for ever and no longer unset.
+    pub(super) async fn run(&self, attempts: &mut Attempts<'_>, targets: Vec<Target>) -> Result<Vec<Observation>, CheckError> {
+        let mut subjects = self.subjects(attempts, targets).await?;
+        if self.roles.never_set {
+            let (populated, empty): (Vec<_>, Vec<_>) = subjects.iter_mut().partition(|subject| !subject.real.is_empty());
+            self.look_unset(attempts, populated).await?;
+            for subject in empty {
+                self.look_unset_at_a_row(attempts, subject).await?;
+            }
+        }
+        for subject in &mut subjects {
+            if Instant::now() >= self.until {
+                subject.seen.untried = Some(format!("there was no time left after {} s", BUDGET.as_secs()));
+                continue;
+            }
+            attempts.open();
+            self.try_table(attempts, subject).await?;
+            attempts.close();
+        }
+        Ok(subjects.into_iter().map(|subject| subject.seen).collect())
+    }
+
+    fn attack<'t, 'c>(&'t self, attempts: &'t mut Attempts<'c>, target: &'t Target) -> Attack<'t, 'c> {
+        Attack { attempts, target, tenant_column: &self.security.tenant.column, caller: &self.roles.caller, locked: None }
+    }
+
+    fn seeder(&self, salt: i64) -> Seeder<'_> {
+        let random = Rng::with_seed(self.seed ^ salt.unsigned_abs().rotate_left(32));
+        Seeder { relations: &self.relations, tenant_column: &self.security.tenant.column, random }
+    }
+
+    async fn subjects(&self, attempts: &mut Attempts<'_>, targets: Vec<Target>) -> Result<Vec<Subject>, CheckError> {
+        let mut subjects = Vec::new();
+        let mut strangers: BTreeMap<String, Option<(String, String)>> = BTreeMap::new();
+        attempts.open();
+        for target in targets {
+            if !strangers.contains_key(&target.tenant_type) {
+                let found = self.strangers(attempts, &target).await?;
+                strangers.insert(target.tenant_type.clone(), found);
+            }
+            let strangers = strangers.get(&target.tenant_type).cloned().flatten();
+            subjects.push(Subject { seen: Observation { target, ..Observation::default() }, real: Vec::new(), strangers });
+        }
+        for chunk in subjects.chunks_mut(TOGETHER) {
+            let targets: Vec<_> = chunk.iter().map(|subject| &subject.seen.target).collect();
+            let found = attack::tenants_with_rows(attempts, &targets, &self.security.tenant.column).await?;
+            for (subject, real) in chunk.iter_mut().zip(found) {
+                subject.real = real;
+            }
+        }
+        attempts.close();
+        Ok(subjects)
+    }
+
+    /// Two tenants that nobody is, if the type of the tenant column takes them.
+    async fn strangers(&self, attempts: &mut Attempts<'_>, target: &Target) -> Result<Option<(String, String)>, CheckError> {
+        let column = self.relations.get(&target.oid).and_then(|relation| relation.column(target.tenant));
+        let mut random = Rng::with_seed(self.seed);
+        let Some((first, second)) = column.and_then(|column| value::strangers(column, &mut random)) else { return Ok(None) };
+        let casts = [&first, &second].map(|text| format!("{}::{}::text", sql::literal(text), target.tenant_type));
+        let taken = attempts.make(Guise::default(), &format!("SELECT {}", casts.join(", "))).await?;
+        Ok(taken.is_ok().then_some((first, second)))
+    }
+
+    /// What the application sees in a session that never had a tenant, of tables that have rows.
+    async fn look_unset(&self, attempts: &mut Attempts<'_>, subjects: Vec<&mut Subject>) -> Result<(), CheckError> {
+        let mut subjects: Vec<_> = subjects.into_iter().filter(|subject| subject.seen.target.select_any).collect();
+        for chunk in subjects.chunks_mut(TOGETHER) {
+            if Instant::now() >= self.until {
+                break;
+            }
+            attempts.open();
+            let targets: Vec<_> = chunk.iter().map(|subject| &subject.seen.target).collect();
+            let sights = attack::look_unset(attempts, &targets).await?;
+            for (subject, sight) in chunk.iter_mut().zip(sights) {
+                subject.seen.unset = sight;
+            }
+            attempts.close();
+        }
+        Ok(())
+    }
+
+    /// The same of a table that has to be given a row first.
+    async fn look_unset_at_a_row(&self, attempts: &mut Attempts<'_>, subject: &mut Subject) -> Result<(), CheckError> {
+        if !subject.seen.target.select_any || Instant::now() >= self.until {
+            return Ok(());
+        }
+        attempts.open();
+        self.populate(attempts, subject, None).await?;
+        let sights = attack::look_unset(attempts, &[&subject.seen.target]).await?;
+        subject.seen.unset = sights.into_iter().next().unwrap_or(Sight::Skipped);
+        attempts.close();
+        Ok(())
+    }
+
+    /// The tenants of a table that has rows, or else of one that was given a row; and why that could not be done.
+    async fn populate(
+        &self,
+        attempts: &mut Attempts<'_>,
+        subject: &Subject,
+        tenant: Option<&str>,
+    ) -> Result<(Option<Tenants>, Option<String>), CheckError> {
+        let target = &subject.seen.target;
+        let outsider = subject.strangers.as_ref().map(|(_, second)| second.clone());
+        match (subject.real.as_slice(), &subject.strangers) {
+            ([owner, other, ..], _) => {
+                let tenants = Tenants { owner: owner.clone(), other: other.clone(), outsider, seeded: false };
+                Ok((Some(tenants), None))
+            }
+            ([owner], Some((_, other))) => {
+                let tenants = Tenants { owner: owner.clone(), other: other.clone(), outsider, seeded: false };
+                Ok((Some(tenants), None))
+            }
+            ([], Some((owner, other))) => {
+                let fixed = Values::from([(target.tenant, owner.clone())]);
+                let made = self.seeder(target.oid).row(attempts, target.oid, fixed, tenant).await?;
+                let tenants = Tenants { owner: owner.clone(), other: other.clone(), outsider, seeded: made.is_ok() };
+                Ok((Some(tenants), made.err()))
+            }
+            (_, None) => Ok((None, Some(format!("no second tenant can be invented for a column of the type {}", target.tenant_type)))),
+        }
+    }
+
+    async fn try_table(&self, attempts: &mut Attempts<'_>, subject: &mut Subject) -> Result<(), CheckError> {
+        let own = subject.strangers.as_ref().map(|(first, _)| first.as_str());
+        let (tenants, reason) = self.populate(attempts, subject, own).await?;
+        let seen = &mut subject.seen;
+        let Some(tenants) = tenants else {
+            seen.untried = reason;
+            return Ok(());
+        };
+        seen.unseeded = reason;
+        seen.seeded = tenants.seeded;
+        let target = seen.target.clone();
+        let mut attack = self.attack(attempts, &target);
+        attack.read(&tenants, seen).await?;
+        if let Some(relation) = self.relations.get(&target.oid) {
+            let mut seeder = self.seeder(target.oid + 1);
+            attack.insert(&tenants, &mut Rows { relation, seeder: &mut seeder }, seen).await?;
+        }
+        attack.change(&tenants, seen).await
+    }
+}

@@ -1,0 +1,75 @@
+//! How long the checks take on a thousand tables. A measurement and no test of time: it prints, and asserts only what is found.
+//! `cargo test --test postgres thousand -- --ignored --nocapture`
+
+use std::{fs, time::Instant};
+
+use sluice::check::{self, Aspect, Scope};
+use sqlx::Row;
+
+use crate::{check_clinic::Clinic, server::execute};
+
+/// Twenty columns, a foreign key, four policies and three indexes each.
+const TABLES: &str =
+    "DO $$ DECLARE t text; own text := 'clinic_id = (SELECT NULLIF(current_setting(''app.clinic_id'', true), '''')::uuid)';
+    BEGIN FOR i IN {from}..{to} LOOP
+        t := format('t_%s', i);
+        EXECUTE format('CREATE TABLE %I (clinic_id uuid NOT NULL, id uuid NOT NULL DEFAULT gen_random_uuid(), patient_id uuid NOT NULL, %s,
+            PRIMARY KEY (clinic_id, id), FOREIGN KEY (clinic_id, patient_id) REFERENCES patients (clinic_id, id))', t,
+            (SELECT string_agg(format('c_%s text', n), ', ') FROM generate_series(1, 17) n));
+        EXECUTE format('CREATE INDEX ON %I (clinic_id, patient_id)', t);
+        EXECUTE format('CREATE INDEX ON %I (clinic_id, c_1) WHERE c_2 IS NULL', t);
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', t);
+        EXECUTE format('CREATE POLICY s ON %I FOR SELECT USING (%s)', t, own);
+        EXECUTE format('CREATE POLICY i ON %I FOR INSERT WITH CHECK (%s)', t, own);
+        EXECUTE format('CREATE POLICY u ON %I FOR UPDATE USING (%s) WITH CHECK (%s)', t, own, own);
+        EXECUTE format('CREATE POLICY d ON %I FOR DELETE USING (%s)', t, own);
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO {app}', t);
+        {rows}
+    END LOOP; END $$";
+const ROWS: &str = "EXECUTE format('INSERT INTO %I (clinic_id, patient_id) SELECT clinic_id, id FROM patients', t);";
+
+/// Milliseconds of processor time that a process has used: what a busy machine does not change.
+fn processor(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+    let fields: Vec<_> = stat.rsplit(") ").next().expect("its fields").split_whitespace().collect();
+    let ticks = |at: usize| fields[at].parse::<u64>().expect("ticks");
+    (ticks(11) + ticks(12)) * 10
+}
+
+async fn run(clinic: &Clinic, scope: &Scope, what: &str, aspects: &[Aspect]) {
+    let mut session = clinic.session().await;
+    execute(&mut session, "BEGIN").await;
+    let server: i32 = sqlx::query("SELECT pg_backend_pid()").fetch_one(&mut session).await.expect("a session").get(0);
+    let own = i32::try_from(std::process::id()).expect("a process id");
+    let (start, server_before, own_before) = (Instant::now(), processor(server), processor(own));
+    let found = check::run(&mut session, scope, aspects).await.expect("carried out");
+    let (server, own) = (processor(server) - server_before, processor(own) - own_before);
+    println!("1,000 tables {what}: {} ms, of processor time {server} ms in the server and {own} ms here", start.elapsed().as_millis());
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+async fn measure(what: &str, rows: &str) {
+    let clinic = Clinic::with_rows("thousand").await;
+    for hundred in 0..10 {
+        let (from, to) = (hundred * 100 + 1, hundred * 100 + 100);
+        clinic.migrate(&TABLES.replace("{from}", &from.to_string()).replace("{to}", &to.to_string()).replace("{rows}", rows)).await;
+    }
+    clinic.as_superuser("ANALYZE").await;
+    run(&clinic, &clinic.scope, &format!("{what}, indexes"), &[Aspect::Index]).await;
+    let mut excepted = clinic.scope.clone();
+    excepted.row_level_security.as_mut().expect("it is checked").except = (1..=1000).map(|n| format!("t_{n}")).collect();
+    run(&clinic, &excepted, &format!("{what}, isolation of three others"), &[Aspect::Isolation]).await;
+    run(&clinic, &clinic.scope, &format!("{what}, isolation"), &[Aspect::Isolation]).await;
+}
+
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn a_thousand_tables_with_rows() {
+    measure("with rows", ROWS).await;
+}
+
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn a_thousand_tables_without_rows() {
+    measure("without rows", "").await;
+}
