@@ -150,9 +150,9 @@ impl Cluster {
             (&Method::POST, None) => {
                 let object: Value = serde_json::from_slice(body).expect("JSON");
                 let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
-                self.create(key(&name), object)
+                self.create(&key(&name), object)
             }
-            (&Method::PATCH, Some(name)) => self.apply(key(&name), path, &serde_json::from_slice(body).expect("JSON")),
+            (&Method::PATCH, Some(name)) => self.apply(&key(&name), path, &serde_json::from_slice(body).expect("JSON")),
             (&Method::DELETE, Some(name)) => self.delete(&key(&name)),
             other => panic!("the controller has no business with {other:?} {path:?}"),
         }
@@ -172,16 +172,16 @@ impl Cluster {
         json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": self.revision.to_string()}, "items": items})
     }
 
-    fn create(&mut self, key: Key, object: Value) -> Answer {
+    fn create(&mut self, key: &Key, object: Value) -> Answer {
         if let Some((_, words)) = self.refuse.as_ref().filter(|(kind, _)| *kind == key.0) {
             return Err(refusal(StatusCode::FORBIDDEN, "Forbidden", words));
         }
-        if self.objects.contains_key(&key) {
+        if self.objects.contains_key(key) {
             return Err(refusal(StatusCode::CONFLICT, "AlreadyExists", &format!("{} {:?} already exists", key.0, key.2)));
         }
         self.writes.push(format!("create {} {}", key.0, key.2));
         self.put(key.clone(), object);
-        Ok(ok(&self.objects[&key]))
+        Ok(ok(&self.objects[key]))
     }
 
     /// Stores an object as new.
@@ -211,18 +211,18 @@ impl Cluster {
         }
     }
 
-    fn apply(&mut self, key: Key, path: &Path, patch: &Value) -> Answer {
+    fn apply(&mut self, key: &Key, path: &Path, patch: &Value) -> Answer {
         let manager = path.query.get("fieldManager").expect("every apply names its manager").clone();
         assert_eq!(path.query.get("force").map(String::as_str), Some("true"), "an apply of one's own fields is forced");
         match (key.0.as_str(), path.subresource.as_deref()) {
             ("databasemigrations", Some("status")) => {
                 assert_eq!(manager, "sluice-status");
-                let object = self.get(&key)?;
+                let object = self.get(key)?;
                 if object["metadata"]["uid"] != patch["metadata"]["uid"] {
                     return Err(refusal(StatusCode::CONFLICT, "Conflict", "uid mismatch"));
                 }
                 self.writes.push(format!("status {}", key.2));
-                self.edit(&key, |object| object["status"] = patch["status"].clone());
+                self.edit(key, |object| object["status"] = patch["status"].clone());
             }
             ("migrationgates", None) => {
                 assert_eq!(key.2, "gates");
@@ -232,15 +232,15 @@ impl Cluster {
                 let of_namespace = self.owners.iter().filter(|((namespace, _), _)| *namespace == key.1);
                 let all: BTreeSet<String> = of_namespace.flat_map(|(_, entries)| entries.clone()).collect();
                 self.writes.push(format!("gate {}", key.1));
-                if !self.objects.contains_key(&key) {
+                if !self.objects.contains_key(key) {
                     let bare = json!({"apiVersion": patch["apiVersion"], "kind": patch["kind"], "metadata": patch["metadata"]});
                     self.put(key.clone(), bare);
                 }
-                self.edit(&key, |object| object["spec"] = json!({"satisfied": all}));
+                self.edit(key, |object| object["spec"] = json!({"satisfied": all}));
             }
             other => panic!("the controller has no business with a patch of {other:?}"),
         }
-        Ok(ok(&self.objects[&key]))
+        Ok(ok(&self.objects[key]))
     }
 
     /// In the foreground: it stays until its Pod is gone, which the kubelet sees to.

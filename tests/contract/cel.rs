@@ -86,7 +86,7 @@ fn what_is_meant_to_pass_passes() {
 #[test]
 fn what_is_meant_to_be_rejected_is_rejected_in_the_words_of_its_first_line() {
     for example in examples("reject") {
-        assert_eq!(objections(&example), [example.first_line.clone()], "{}", example.name);
+        assert_eq!(objections(&example).join("; "), example.first_line, "{}", example.name);
     }
 }
 

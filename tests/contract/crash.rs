@@ -81,7 +81,7 @@ async fn a_new_spec_in_the_middle_of_a_run_survives_a_crash_at_every_write() {
 #[tokio::test]
 async fn waiting_for_a_lock_and_losing_a_pod_survive_a_crash_at_every_write() {
     let begins = |world: &mut World| {
-        world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::WaitingForLock), Mishap::Killed(Stage::Verify)]
+        world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::WaitingForLock), Mishap::Killed(Stage::Verify)];
     };
     whichever_write_is_the_last(&Story { begins, after: None, goes_on: |_| {} }).await;
 }

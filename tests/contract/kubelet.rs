@@ -72,7 +72,9 @@ impl Database {
             *ticks -= 1;
             let waiting = json!({"waiting": {"reason": reason, "message": message}});
             cluster.edit(&pod, |pod| {
-                Stage::ALL.iter().for_each(|stage| pod["status"]["containerStatuses"][*stage as usize]["state"] = waiting.clone())
+                for stage in Stage::ALL {
+                    pod["status"]["containerStatuses"][stage as usize]["state"] = waiting.clone();
+                }
             });
             return true;
         }
@@ -93,11 +95,11 @@ impl Database {
         match mishap {
             Some(Mishap::Evicted(at)) if at == stage => {
                 cluster.objects.remove(pod);
-                return conclude(cluster, job, ("Failed", "BackoffLimitExceeded"));
+                conclude(cluster, job, ("Failed", "BackoffLimitExceeded"));
             }
             Some(Mishap::Late(at)) if at == stage => {
                 cluster.objects.remove(pod);
-                return conclude(cluster, job, ("Failed", "DeadlineExceeded"));
+                conclude(cluster, job, ("Failed", "DeadlineExceeded"));
             }
             Some(Mishap::Killed(at)) if at == stage => {
                 terminate(cluster, pod, stage, None);

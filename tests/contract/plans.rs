@@ -38,7 +38,7 @@ fn at_random(check: impl Fn(&Facts, jiff::Timestamp, &Plan)) {
     }
 }
 
-fn condition<'a>(status: &'a DatabaseMigrationStatus, kind: ConditionType) -> Option<(&'a str, &'a str)> {
+fn condition(status: &DatabaseMigrationStatus, kind: ConditionType) -> Option<(&str, &str)> {
     let found = status.conditions.iter().find(|condition| condition.type_ == kind.name())?;
     Some((&found.status, &found.reason))
 }
