@@ -71,8 +71,7 @@ image: binary ## the layers of the images (make cluster-up pushes them)
 
 .PHONY: bench
 bench: ## the benchmarks, each beside its floor, measured in the same run
-	$(with-cluster) bash -euc 'tests/local-cluster/install; mkdir -p target/bench; export BENCH_REPORTS=$(CURDIR)/target/bench; \
-	  $(cargo) test $(locked) --test postgres --test cluster bench:: -- --ignored --test-threads 1 --nocapture'
+	$(with-cluster) bash -euc 'tests/local-cluster/install; tests/bench/run'
 
 .PHONY: demo
 demo: ## the whole story in your terminal, on a cluster of its own (CONTEXT=name: on yours)
