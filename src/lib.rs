@@ -5,7 +5,6 @@ pub mod build;
 pub mod check;
 pub mod cli;
 pub mod controller;
-pub mod lint;
 pub mod migrations;
 pub mod plan;
 pub mod postgres;
