@@ -44,7 +44,10 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
 }
 
 fn nothing_to_protect(column: &str, schemas: &[String]) -> Finding {
-    let message = format!("no table in {} has the column {column:?}, so no tenant is protected from another", schema_list(schemas));
+    let message = format!(
+        "no table in {} (those in except aside) has the column {column:?}, so no tenant is protected from another",
+        schema_list(schemas)
+    );
     META.finding(column, message, "correct spec.verify.rowLevelSecurity.tenant.column or spec.database.schemas; names are case-sensitive")
 }
 

@@ -99,6 +99,11 @@ impl Clinic {
         connect(&self.database.url_as(&self.migrator)).await
     }
 
+    /// A session of the superuser.
+    pub async fn superuser_session(&self) -> PgConnection {
+        self.database.connect().await
+    }
+
     /// Every finding, in a session of its own, as the verify stage asks.
     pub async fn findings(&self) -> Vec<Finding> {
         let mut session = self.session().await;

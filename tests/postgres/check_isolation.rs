@@ -176,6 +176,43 @@ async fn a_table_that_cannot_be_given_a_row_is_a_warning_and_the_rest_is_still_t
     );
 }
 
+/// A superuser may switch foreign keys off for the length of an attempt; others have to follow them.
+#[tokio::test]
+async fn tables_whose_foreign_keys_go_in_a_circle_need_a_superuser_to_be_given_a_row() {
+    let clinic = Clinic::empty("circle_of_keys").await;
+    clinic
+        .migrate(
+            "ALTER TABLE patients ADD COLUMN last_visit bigint NOT NULL, ADD FOREIGN KEY (clinic_id, last_visit) REFERENCES visits;
+             CREATE INDEX ON patients (clinic_id, last_visit)",
+        )
+        .await;
+    let found = clinic.findings().await;
+    assert!(
+        found.len() == 2 && found.iter().all(|finding| finding.severity == Warning && finding.message.contains("in a circle")),
+        "{found:#?}"
+    );
+    let mut superuser = clinic.superuser_session().await;
+    execute(&mut superuser, "BEGIN").await;
+    let found = clinic.findings_in(&mut superuser).await;
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Since PostgreSQL 16 a membership need not allow SET ROLE; before, every one does.
+#[tokio::test]
+async fn a_membership_counts_by_what_it_allows() {
+    let clinic = Clinic::with_rows("membership").await;
+    clinic.as_superuser("CREATE ROLE {app}_dba BYPASSRLS").await;
+    if Server::get().major >= 16 {
+        clinic.as_superuser("GRANT {app}_dba TO {app} WITH SET FALSE").await;
+        clinic.assert_clean().await;
+        clinic.as_superuser("GRANT {app} TO {migrator} WITH SET FALSE").await;
+        clinic.assert_one(PROBE, Error, "{app}", "may not SET ROLE").await;
+    } else {
+        clinic.as_superuser("ALTER ROLE {app} NOINHERIT; GRANT {app}_dba TO {app}").await;
+        clinic.assert_one("rls-role", Error, "{app}", "can SET ROLE to \"{app}_dba\"").await;
+    }
+}
+
 #[tokio::test]
 async fn a_table_of_one_tenant_is_tried_by_somebody_who_has_no_rows() {
     let clinic = Clinic::with_rows("one_tenant").await;
@@ -272,7 +309,9 @@ async fn tables_and_views_that_are_excepted_are_not_asked() {
 async fn a_column_that_no_table_has_is_an_error_and_not_a_pass() {
     let mut clinic = Clinic::with_rows("misspelled").await;
     clinic.scope.row_level_security.as_mut().expect("it is checked").tenant.column = "clinicId".into();
-    clinic.assert_one("rls-enabled", Error, "clinicId", "no table in schema public has the column \"clinicId\"").await;
+    clinic
+        .assert_one("rls-enabled", Error, "clinicId", "no table in schema public (those in except aside) has the column \"clinicId\"")
+        .await;
 }
 
 #[tokio::test]

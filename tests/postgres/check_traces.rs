@@ -16,7 +16,7 @@ async fn state(session: &mut PgConnection) -> BTreeMap<String, String> {
                     UNION ALL SELECT concat('lock ', relation::regclass, mode), 'held' FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' \
                       AND relation > 16384 \
                     UNION ALL SELECT concat('relation ', oid), concat(relname, relkind, relrowsecurity, relforcerowsecurity) FROM pg_class \
-                    UNION ALL SELECT 'role ' || rolname, rolbypassrls::text FROM pg_roles";
+                    UNION ALL SELECT 'role ' || rolname, rolbypassrls::text FROM pg_roles WHERE rolname LIKE current_database() || '%'";
     for row in sqlx::query(settings).fetch_all(&mut *session).await.expect("the settings") {
         state.insert(row.get(0), row.get(1));
     }
@@ -101,6 +101,29 @@ async fn a_run_inside_an_open_migration_sees_its_changes_and_leaves_its_role_and
     assert_eq!(kept, 1);
     let elsewhere = clinic.findings_of("rls-enabled").await;
     assert_eq!(elsewhere.len(), 1);
+}
+
+/// Otherwise the tests above could not fail.
+#[tokio::test]
+async fn a_trace_would_be_noticed() {
+    let clinic = Clinic::with_rows("traces_noticed").await;
+    let mut session = clinic.session().await;
+    execute(&mut session, "BEGIN").await;
+    state(&mut session).await;
+    let before = state(&mut session).await;
+    for (trace, key) in [
+        ("DELETE FROM access_log", "content of access_log_new"),
+        ("SELECT nextval('visits_id_seq')", "content of visits_id_seq"),
+        ("SET LOCAL lock_timeout = '1s'", "lock_timeout"),
+        ("SET LOCAL app.clinic_id = 'x'", "tenant"),
+        ("SET LOCAL ROLE {migrator}", "role"),
+        ("ALTER TABLE visits NO FORCE ROW LEVEL SECURITY", "lock visitsAccessExclusiveLock"),
+    ] {
+        execute(&mut session, &format!("SAVEPOINT before; {}", clinic.text(trace))).await;
+        let after = state(&mut session).await;
+        assert_ne!(after.get(key), before.get(key), "{trace} was not noticed");
+        execute(&mut session, "ROLLBACK TO SAVEPOINT before").await;
+    }
 }
 
 #[tokio::test]

@@ -328,6 +328,13 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_was_not_tried_is_a_warning() {
+        let target = closed().target;
+        let untried = Some("there was no time left".to_owned());
+        only(Observation { target, untried, ..Observation::default() }, Severity::Warning, "unproven: everything (there was no time left)");
+    }
+
+    #[test]
     fn what_was_not_granted_is_not_missing() {
         let target = closed().target;
         assert_eq!(found(Observation { target, ..Observation::default() }), []);
