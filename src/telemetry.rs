@@ -64,7 +64,7 @@ impl Default for Metrics {
         registry.register("errors", "Looks that could not be ended, by stage and class", errors.clone());
         registry.register("writes", "Writes to the API server, by kind", writes.clone());
         registry.register("released", "Workloads let go because what they require is applied", released.clone());
-        registry.register("leader", "1 where this replica holds the lease", leader.clone());
+        registry.register("leader", "Whether this replica holds the lease: 1 or 0", leader.clone());
         registry.register("migrations", "DatabaseMigrations by state, seen by the leader", migrations.clone());
         metrics
     }

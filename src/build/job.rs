@@ -68,3 +68,119 @@ fn owner(object: &DatabaseMigration) -> OwnerReference {
         block_owner_deletion: Some(true),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{stage::outcome::Stage, validate::validate};
+    use k8s_openapi::api::core::v1::{Container, PodSpec};
+    use serde_json::{Value, json};
+
+    fn built(migrations: &Value, snapshot: &Value) -> Job {
+        let object: DatabaseMigration = serde_json::from_value(json!({
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "DatabaseMigration",
+            "metadata": {"name": "records", "namespace": "medical", "uid": "0d1f"},
+            "spec": {
+                "database": {"secretRef": {"name": "records-db", "key": "address"}},
+                "migrations": migrations,
+                "snapshot": snapshot,
+                "verify": {"indexes": {"require": [{"table": "t", "columns": ["c"], "where": "c <> '$(HOME) $$'"}]}},
+                "apply": {"deadline": "10m"},
+            },
+        }))
+        .expect("a manifest");
+        let order = JobOrder { job: "records-0123abcd-a2".into(), digest: "0123abcd".into(), attempt: 2 };
+        let images = Images { sluice: "sluice:1".into(), snapshot: "sluice-stage:1".into() };
+        job(&object, &validate(&object).expect("valid"), &order, &images)
+    }
+
+    fn dumped() -> Job {
+        built(&json!({"configMaps": ["one", "two"]}), &json!({"dump": {"volumeClaim": "snapshots"}}))
+    }
+
+    fn pod(job: &Job) -> &PodSpec {
+        job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()).expect("a Pod")
+    }
+
+    fn container(job: &Job, stage: Stage) -> &Container {
+        pod(job).containers.iter().find(|container| container.name == stage.name()).expect("a container for each stage")
+    }
+
+    #[test]
+    fn one_pod_that_is_neither_restarted_nor_replaced_and_goes_with_its_owner() {
+        let job = dumped();
+        let spec = job.spec.as_ref().expect("a spec");
+        assert_eq!((spec.backoff_limit, spec.pod_replacement_policy.as_deref()), (Some(0), Some("Failed")));
+        assert_eq!(spec.active_deadline_seconds, Some(660), "later than spec.apply.deadline, which the stages keep to themselves");
+        assert_eq!(pod(&job).restart_policy.as_deref(), Some("Never"));
+        let owner = &job.metadata.owner_references.as_ref().expect("an owner")[0];
+        assert_eq!((owner.kind.as_str(), owner.uid.as_str(), owner.controller), ("DatabaseMigration", "0d1f", Some(true)));
+        assert_eq!(job.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_ATTEMPT)).map(String::as_str), Some("2"));
+    }
+
+    #[test]
+    fn every_container_passes_the_restricted_standard_and_the_pod_has_no_token() {
+        let job = dumped();
+        let security = pod(&job).security_context.as_ref().expect("a security context");
+        assert_eq!((security.run_as_non_root, pod(&job).automount_service_account_token), (Some(true), Some(false)));
+        assert_eq!(security.seccomp_profile.as_ref().map(|profile| profile.type_.as_str()), Some("RuntimeDefault"));
+        for container in &pod(&job).containers {
+            let security = container.security_context.as_ref().expect("a security context");
+            assert_eq!((security.allow_privilege_escalation, security.read_only_root_filesystem), (Some(false), Some(true)));
+            assert_eq!(security.capabilities.as_ref().and_then(|capabilities| capabilities.drop.clone()), Some(vec!["ALL".to_owned()]));
+        }
+    }
+
+    #[test]
+    fn the_url_comes_from_the_secret_and_stands_nowhere_else() {
+        let job = dumped();
+        for stage in Stage::ALL {
+            let environment = container(&job, stage).env.as_ref().expect("an environment");
+            let url = environment.iter().find(|variable| variable.name == "DATABASE_URL").expect("the URL");
+            let secret = url.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref()).expect("from a Secret");
+            assert_eq!((url.value.as_ref(), secret.name.as_str(), secret.key.as_str()), (None, "records-db", "address"));
+        }
+    }
+
+    #[test]
+    fn the_spec_survives_the_expansion_of_variables() {
+        let job = dumped();
+        let environment = container(&job, Stage::Verify).env.as_ref().expect("an environment");
+        let spec =
+            environment.iter().find_map(|variable| variable.value.as_ref().filter(|_| variable.name == "SLUICE_SPEC")).expect("the spec");
+        // What the kubelet makes of it: `$$` is a dollar sign, and no `$(` is left to expand.
+        let expanded = spec.replace("$$", "$");
+        let object: DatabaseMigration = serde_json::from_str(&expanded).expect("JSON");
+        assert_eq!(object.spec.verify.indexes.require[0].predicate.as_deref(), Some("c <> '$(HOME) $$'"));
+        assert!(!spec.replace("$$", "").contains('$'));
+    }
+
+    #[test]
+    fn only_the_snapshot_stage_has_the_claim_and_the_client_tools() {
+        let job = dumped();
+        for stage in Stage::ALL {
+            let container = container(&job, stage);
+            let mounted = container.volume_mounts.iter().flatten().any(|mount| mount.mount_path == "/snapshots");
+            let tools = container.image.as_deref() == Some("sluice-stage:1");
+            assert_eq!((mounted, tools), (stage == Stage::Snapshot, stage == Stage::Snapshot), "{stage:?}");
+        }
+        let waived = built(&json!({"configMaps": ["one"]}), &json!({"none": {"reason": "rebuilt each night"}}));
+        assert!(pod(&waived).volumes.iter().flatten().all(|volume| volume.persistent_volume_claim.is_none()));
+    }
+
+    #[test]
+    fn the_source_is_read_only_whether_it_is_config_maps_or_a_folder_of_an_image() {
+        let image = built(
+            &json!({"image": "registry.example/records:1", "path": "/app/migrations"}),
+            &json!({"none": {"reason": "rebuilt each night"}}),
+        );
+        for (job, folder) in [(&dumped(), None), (&image, Some("app/migrations"))] {
+            let source =
+                container(job, Stage::Plan).volume_mounts.iter().flatten().find(|mount| mount.name == "source").expect("the source");
+            assert_eq!((source.read_only, source.sub_path.as_deref()), (Some(true), folder));
+        }
+        let volume = pod(&image).volumes.iter().flatten().find(|volume| volume.name == "source").and_then(|volume| volume.image.as_ref());
+        assert_eq!(volume.and_then(|volume| volume.reference.as_deref()), Some("registry.example/records:1"));
+    }
+}

@@ -66,3 +66,34 @@ pub fn is_satisfied(annotations: &BTreeMap<String, String>, satisfied: &BTreeSet
     let required = requirements(annotations);
     !required.is_empty() && required.iter().all(|entry| satisfied.contains(entry))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn annotations(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_workload_goes_when_all_it_requires_is_there_and_older_versions_stay_good() {
+        let satisfied: BTreeSet<String> = ["records@1_one", "records@2_two", "auth@7"].map(ToOwned::to_owned).into();
+        for (requires, goes) in [
+            (annotations(&[("requires.sluice.dev/records", "2_two")]), true),
+            (annotations(&[("requires.sluice.dev/records", "1_one")]), true),
+            (annotations(&[("requires.sluice.dev/records", "3_three")]), false),
+            (annotations(&[("requires.sluice.dev/records", "2_two"), ("requires.sluice.dev/auth", "7")]), true),
+            (annotations(&[("requires.sluice.dev/records", "2_two"), ("requires.sluice.dev/auth", "8")]), false),
+            (annotations(&[("requires.sluice.dev/records", "")]), false),
+            (annotations(&[("prometheus.io/scrape", "true")]), false),
+            (annotations(&[]), false),
+        ] {
+            assert_eq!(is_satisfied(&requires, &satisfied), goes, "{requires:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_gate_lets_nobody_go() {
+        assert!(!is_satisfied(&annotations(&[("requires.sluice.dev/records", "1_one")]), &BTreeSet::new()));
+    }
+}
