@@ -4,7 +4,10 @@ use k8s_openapi::api::{
     authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
     core::v1::Secret,
 };
-use kube::{Api, Client, Config, api::{ListParams, PostParams}};
+use kube::{
+    Api, Client, Config,
+    api::{ListParams, PostParams},
+};
 use serde_json::json;
 
 use crate::story::{SYSTEM, Story};
