@@ -1,4 +1,4 @@
-//! Snapshots: taken, read back, recorded. One file per kind of snapshot; today there is one, [`dump`].
+//! Snapshots: taken, read back, recorded. One file per kind of snapshot; today there is one, `dump`.
 //!
 //! The snapshot stage calls [`take`]. A snapshot grows in a hidden folder beside its place, is proven there, and is renamed only
 //! when it is whole: whatever stands under its final name can be restored. Nothing in here decides whether a snapshot is
