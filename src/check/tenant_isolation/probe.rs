@@ -151,11 +151,7 @@ impl<'a> Probe<'a> {
         let target = &subject.seen.target;
         let outsider = subject.strangers.as_ref().map(|(_, second)| second.clone());
         match (subject.real.as_slice(), &subject.strangers) {
-            ([owner, other, ..], _) => {
-                let tenants = Tenants { owner: owner.clone(), other: other.clone(), outsider, seeded: false };
-                Ok((Some(tenants), None))
-            }
-            ([owner], Some((_, other))) => {
+            ([owner, other, ..], _) | ([owner], Some((_, other))) => {
                 let tenants = Tenants { owner: owner.clone(), other: other.clone(), outsider, seeded: false };
                 Ok((Some(tenants), None))
             }
