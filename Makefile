@@ -20,11 +20,12 @@ help: ## this list
 prerequisites: ## install the Debian packages and Rust targets that are missing
 	@tests/local-cluster/prerequisites
 
+# Nobody but its own developers reads the library's documentation, so public items may point at private ones.
 .PHONY: check
 check: prerequisites ## formatting, clippy with warnings as errors, documentation, shell scripts
 	$(cargo) fmt --check
 	$(cargo) clippy $(locked) --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(cargo) doc $(locked) --no-deps --document-private-items --lib
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(cargo) doc $(locked) --no-deps --document-private-items --lib
 	shellcheck --external-sources --source-path SCRIPTDIR --severity warning $(scripts)
 
 .PHONY: test
