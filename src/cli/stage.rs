@@ -71,7 +71,8 @@ fn tell(outcome: &Outcome, termination_log: &std::path::Path) -> Result<(), Usag
         .map_err(|error| Usage(format!("cannot write {}: {error}", termination_log.display())))
 }
 
-async fn terminated() {
+/// The first SIGTERM.
+pub(super) async fn terminated() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut signal) => {

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Usage;
+use super::{Usage, stage::terminated};
 use crate::{
     api::{Format, Span},
-    migrations::{LedgerContract, RowState},
+    migrations::LedgerContract,
     postgres::{ConnectionUrl, Ledger, connect},
 };
 
@@ -37,31 +37,54 @@ pub(super) struct Args {
 }
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Somebody may hold a lock on the ledger: looking must not take for ever.
+const LOOK_FOR: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let url = ConnectionUrl::parse(&args.database_url).map_err(|error| Usage(error.to_string()))?;
-    let version = args.require.rsplit_once('@').map_or(args.require.as_str(), |(_, version)| version);
+    if let Some(why) = url.pooled() {
+        return Err(Usage(format!("the connection URL leads through a pooler ({why}): give the URL of the server itself")));
+    }
+    let version = version(&args.require)?;
     let schema = args.history_schema.as_deref().or(url.schema()).unwrap_or("public");
     let format = if args.format == "Sql" { Format::Sql } else { Format::Prisma };
     let ledger = Ledger { contract: LedgerContract::of(format, schema) };
     let until = args.timeout.map(|timeout| Instant::now() + timeout.duration());
+    tokio::select! {
+        code = wait(&url, &ledger, version, until) => Ok(code),
+        // An init container's first process ignores signals it does not handle, and the Pod would wait for its grace period.
+        () = terminated() => Ok(ExitCode::from(143)),
+    }
+}
+
+/// What is behind the @, or the whole text.
+fn version(require: &str) -> Result<&str, Usage> {
+    let (name, version) = require.rsplit_once('@').unwrap_or(("any", require));
+    if name.is_empty() || version.is_empty() {
+        return Err(Usage(format!("--require {require:?} names no version: write NAME@VERSION, or the name of a migration")));
+    }
+    Ok(version)
+}
+
+async fn wait(url: &ConnectionUrl, ledger: &Ledger, version: &str, until: Option<Instant>) -> ExitCode {
     let mut said = String::new();
     loop {
-        let state = look(&url, &ledger, version).await;
-        if state.is_none() {
+        let left = until.map_or(LOOK_FOR, |until| until.saturating_duration_since(Instant::now()).clamp(LOOK_EVERY, LOOK_FOR));
+        let looked = tokio::time::timeout(left, look(url, ledger, version)).await;
+        let Some(state) = looked.unwrap_or_else(|_| Some("the database does not answer".to_owned())) else {
             println!("{version} is applied");
-            return Ok(ExitCode::SUCCESS);
-        }
-        let state = state.unwrap_or_default();
+            return ExitCode::SUCCESS;
+        };
         if state != said {
             println!("waiting for {version}: {state}");
             said = state;
         }
         if until.is_some_and(|until| Instant::now() >= until) {
             println!("gave up: {said}");
-            return Ok(ExitCode::FAILURE);
+            return ExitCode::FAILURE;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        let pause = until.map_or(LOOK_EVERY, |until| until.saturating_duration_since(Instant::now()).min(LOOK_EVERY));
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -71,12 +94,25 @@ async fn look(url: &ConnectionUrl, ledger: &Ledger, version: &str) -> Option<Str
         Ok(connection) => connection,
         Err(error) => return Some(error.to_string()),
     };
-    match ledger.rows(&mut connection).await {
+    match ledger.applied(&mut connection, version).await {
         Err(error) => Some(error.to_string()),
-        Ok(rows) if rows.iter().any(|row| row.name == version && row.state() == RowState::Applied) => None,
-        Ok(rows) => {
-            let newest = rows.iter().rfind(|row| row.state() == RowState::Applied);
-            Some(newest.map_or_else(|| "nothing is applied yet".to_owned(), |row| format!("the newest applied is {}", row.name)))
+        Ok((_, true)) => None,
+        Ok((newest, false)) => {
+            Some(newest.map_or_else(|| "nothing is applied yet".to_owned(), |newest| format!("the newest applied is {newest}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_required_is_a_version_with_or_without_the_name_of_its_object() {
+        assert_eq!(version("records@20240215_a").ok(), Some("20240215_a"));
+        assert_eq!(version("20240215_a").ok(), Some("20240215_a"));
+        for nothing in ["", "records@", "@20240215_a", "@"] {
+            assert!(version(nothing).is_err(), "{nothing}");
         }
     }
 }

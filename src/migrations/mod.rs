@@ -12,6 +12,6 @@ mod source;
 pub use checksum::{Match, checksum, hexadecimal};
 pub use compare::{Comparison, compare};
 pub use ledger::{LedgerContract, LedgerRow, RowState};
-pub use release::{Group, Step, plan_groups};
+pub use release::{Group, Step, last_transaction, plan_groups};
 pub use script::{Script, ScriptError, Statement, StatementKind, split};
 pub use source::{Migration, SourceError, SourceTree, load};

@@ -59,6 +59,15 @@ pub fn plan_groups(scripts: &[Script], atomicity: Atomicity, lock_budget: u32) -
     groups
 }
 
+/// Where the last transaction of a release is: its group and, in one that goes step by step, the step. What follows it are
+/// statements that run alone.
+pub fn last_transaction(groups: &[Group]) -> Option<(usize, usize)> {
+    groups.iter().enumerate().rev().find_map(|(number, group)| match group {
+        Group::Transaction(_) => Some((number, 0)),
+        Group::Stepwise { steps, .. } => steps.iter().rposition(|step| matches!(step, Step::Together(_))).map(|step| (number, step)),
+    })
+}
+
 fn close(groups: &mut Vec<Group>, open: &mut Vec<usize>) {
     if !open.is_empty() {
         groups.push(Group::Transaction(std::mem::take(open)));
@@ -114,6 +123,21 @@ mod tests {
         let groups = groups(&["SELECT 1;", mixed, "SELECT 2;"], Atomicity::Release, 1000);
         let steps = vec![Step::Together(0..1), Step::Alone(1), Step::Together(2..4)];
         assert_eq!(groups, [Group::Transaction(vec![0]), Group::Stepwise { migration: 1, steps }, Group::Transaction(vec![2])]);
+    }
+
+    #[test]
+    fn the_last_transaction_may_be_a_step() {
+        let last = |files: &[&str]| last_transaction(&groups(files, Atomicity::Migration, 1000));
+        assert_eq!(last(&["SELECT 1;", "SELECT 2;"]), Some((1, 0)));
+        assert_eq!(last(&["SELECT 1;", "VACUUM t;"]), Some((0, 0)));
+        assert_eq!(last(&["SELECT 1;", "VACUUM t; SELECT 2; VACUUM t;"]), Some((1, 1)));
+        assert_eq!(last(&["VACUUM t;"]), None);
+    }
+
+    #[test]
+    fn each_statement_of_a_file_without_a_transaction_is_a_step() {
+        let expected = Group::Stepwise { migration: 0, steps: vec![Step::Together(0..1), Step::Together(1..2)] };
+        assert_eq!(groups(&["-- sluice: no-transaction\nSELECT 1;\nSELECT 2;"], Atomicity::Release, 1000), [expected]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The rules about transactions are PostgreSQL's: each statement listed in [`alone`] was seen to fail inside one.
 
 use squawk_syntax::{
-    SourceFile, SyntaxKind,
+    SourceFile, SyntaxElement, SyntaxKind, SyntaxNode,
     ast::{self, AlterTypeAction, AstNode, ReindexTarget, Stmt},
 };
 
@@ -16,6 +16,10 @@ pub struct Script {
     pub statements: Vec<Statement>,
     /// Why the file was not split: the parser's first complaint. It then runs as one transactional string, and PostgreSQL judges it.
     pub unsplit: Option<String>,
+    /// `-- sluice: no-transaction`: each statement is a step of its own.
+    pub apart: bool,
+    /// An earlier attempt ran some of its steps, so it goes on step by step, whatever it says by now.
+    pub resumed: bool,
 }
 
 /// One statement of a file.
@@ -23,12 +27,16 @@ pub struct Script {
 pub struct Statement {
     /// The text, without leading comments and without the semicolon's trailing blanks.
     pub sql: String,
+    /// Where in the file it begins, in bytes.
+    pub start: usize,
     /// The line of the file it begins on, counted from 1.
     pub line: u32,
     /// What it asks of a transaction.
     pub kind: StatementKind,
     /// How many entries of the server's lock table it may need until the transaction ends.
     pub locks: u32,
+    /// It changes a setting of the session, which the statements after it may rely on.
+    pub sets: bool,
 }
 
 /// What a statement asks of a transaction.
@@ -49,13 +57,16 @@ pub enum StatementKind {
         table: String,
     },
     /// Cannot run inside a transaction.
-    Alone,
+    Alone {
+        /// It says CONCURRENTLY: it may wait for long without making anybody queue, so no limits apply.
+        concurrently: bool,
+    },
 }
 
 impl StatementKind {
     /// Whether the statement runs outside a transaction.
     pub const fn runs_alone(&self) -> bool {
-        matches!(self, Self::BuildIndex { .. } | Self::Alone)
+        matches!(self, Self::BuildIndex { .. } | Self::Alone { .. })
     }
 }
 
@@ -71,6 +82,22 @@ pub enum ScriptError {
         line: u32,
         /// Its first word.
         statement: String,
+    },
+    /// It needs a client that sends or takes data.
+    #[error(
+        "line {line}: COPY from STDIN or to STDOUT needs a client that sends or takes the data, and a migration has none: use INSERT, or COPY from a file of the server"
+    )]
+    CopyOverTheConnection {
+        /// Where.
+        line: u32,
+    },
+    /// It would let go of the locks that keep other migration tools away.
+    #[error(
+        "line {line}: DISCARD ALL is not allowed in a migration: it gives up the lock that keeps other migration tools away; Sluice puts settings back by itself"
+    )]
+    DiscardsTheSession {
+        /// Where.
+        line: u32,
     },
     /// A `-- sluice:` comment that this version does not know; ignoring it could change what the file means.
     #[error("line {line}: the directive {directive:?} is not known to this version of Sluice; correct it, or use a version that knows it")]
@@ -89,43 +116,46 @@ pub fn split(sql: &str) -> Result<Script, ScriptError> {
     let tree = parse.tree();
     let lines = Lines::of(sql);
     let mut statements = Vec::new();
-    for stmt in tree.stmts() {
-        if matches!(stmt, Stmt::EmptyStmt(_)) {
-            continue;
-        }
+    for stmt in tree.stmts().filter(|stmt| !matches!(stmt, Stmt::EmptyStmt(_))) {
         let range = stmt.syntax().text_range();
-        let line = lines.at(range.start().into());
-        if let Some(statement) = transaction_control(&stmt) {
-            return Err(ScriptError::TransactionControl { line, statement });
-        }
-        let kind = if directives.no_transaction { alone_kind(&stmt) } else { kind(&stmt) };
+        let start = usize::from(range.start());
+        let line = lines.at(start);
+        refuse(&stmt, line)?;
+        let kind = if directives.no_transaction { kind_apart(&stmt) } else { kind(&stmt) };
         let sql = sql[range].trim_end().to_owned();
-        statements.push(Statement { locks: locks(&stmt, &sql), sql, line, kind });
+        statements.push(Statement { locks: locks(&stmt, &sql), sets: sets(&stmt, &sql), sql, start, line, kind });
     }
     let unsplit = parse.errors().first().map(|error| {
         let line = lines.at(error.range().start().into());
         format!("line {line}: {}", error.message())
     });
     if unsplit.is_some() {
-        let kind = StatementKind::Transactional;
-        statements = vec![Statement { sql: sql.to_owned(), line: 1, kind, locks: 20 }];
+        if let Some((start, statement)) = transaction_control_in_tokens(tree.syntax()) {
+            return Err(ScriptError::TransactionControl { line: lines.at(start), statement });
+        }
+        statements = vec![Statement { sql: sql.to_owned(), start: 0, line: 1, kind: StatementKind::Transactional, locks: 20, sets: true }];
     }
-    Ok(Script { statements, unsplit })
+    Ok(Script { statements, unsplit, apart: directives.no_transaction, resumed: false })
 }
 
 impl Script {
     /// Whether every statement can share one transaction with other files.
     pub fn is_transactional(&self) -> bool {
-        !self.statements.iter().any(|statement| statement.kind.runs_alone()) && !self.uses_its_own_enum_value()
+        let alone = self.statements.iter().any(|statement| statement.kind.runs_alone());
+        !alone && !self.apart && !self.resumed && !self.uses_its_own_enum_value()
     }
 
     /// Whether a value is added to an enum and mentioned again further down, which PostgreSQL refuses in one transaction.
     pub fn uses_its_own_enum_value(&self) -> bool {
-        self.statements.iter().enumerate().any(|(at, _)| self.must_commit_after(at))
+        (0..self.statements.len()).any(|at| self.value_is_used_after(at))
     }
 
-    /// Whether the statements after this one need its effect to be committed.
+    /// Whether the statements after this one need its effect to be committed, or the file says that each is to be.
     pub fn must_commit_after(&self, at: usize) -> bool {
+        self.apart || self.value_is_used_after(at)
+    }
+
+    fn value_is_used_after(&self, at: usize) -> bool {
         match &self.statements[at].kind {
             StatementKind::AddEnumValue { label } => self.statements[at + 1..].iter().any(|later| later.sql.contains(label)),
             _ => false,
@@ -138,14 +168,41 @@ impl Script {
     }
 }
 
-fn transaction_control(stmt: &Stmt) -> Option<String> {
-    let word = match stmt {
-        Stmt::Begin(_) | Stmt::Commit(_) | Stmt::PrepareTransaction(_) => true,
+/// What no migration may contain.
+fn refuse(stmt: &Stmt, line: u32) -> Result<(), ScriptError> {
+    let has = |kind| has_token(stmt.syntax(), kind);
+    match stmt {
+        Stmt::Begin(_) | Stmt::Commit(_) | Stmt::PrepareTransaction(_) => {
+            Err(ScriptError::TransactionControl { line, statement: first_word(stmt) })
+        }
         // ROLLBACK TO SAVEPOINT stays inside the transaction.
-        Stmt::Rollback(rollback) => !has_token(rollback.syntax(), SyntaxKind::TO_KW),
-        _ => false,
-    };
-    word.then(|| stmt.syntax().first_token().map(|token| token.text().to_uppercase()).unwrap_or_default())
+        Stmt::Rollback(_) if !has(SyntaxKind::TO_KW) => Err(ScriptError::TransactionControl { line, statement: first_word(stmt) }),
+        Stmt::Copy(_) if has(SyntaxKind::STDIN_KW) || has(SyntaxKind::STDOUT_KW) => Err(ScriptError::CopyOverTheConnection { line }),
+        Stmt::Discard(_) if has(SyntaxKind::ALL_KW) => Err(ScriptError::DiscardsTheSession { line }),
+        _ => Ok(()),
+    }
+}
+
+fn first_word(stmt: &Stmt) -> String {
+    stmt.syntax().first_token().map(|token| token.text().to_uppercase()).unwrap_or_default()
+}
+
+/// A COMMIT must not slip through where the parser gave up: then the tokens decide, by what stands first in each statement.
+fn transaction_control_in_tokens(file: &SyntaxNode) -> Option<(usize, String)> {
+    let tokens: Vec<_> = file.descendants_with_tokens().filter_map(SyntaxElement::into_token).collect();
+    let words: Vec<_> = tokens.iter().filter(|token| !matches!(token.kind(), SyntaxKind::WHITESPACE | SyntaxKind::COMMENT)).collect();
+    // The body of a function may be written as BEGIN ATOMIC …; END.
+    let has_body = words.iter().any(|word| word.kind() == SyntaxKind::ATOMIC_KW);
+    words.iter().enumerate().find_map(|(at, word)| {
+        let begins = at == 0 || words[at - 1].kind() == SyntaxKind::SEMICOLON;
+        let controls = match word.kind() {
+            SyntaxKind::BEGIN_KW | SyntaxKind::START_KW | SyntaxKind::COMMIT_KW | SyntaxKind::ABORT_KW => true,
+            SyntaxKind::END_KW => !has_body,
+            SyntaxKind::ROLLBACK_KW => !words[at..].iter().take(4).any(|next| next.kind() == SyntaxKind::TO_KW),
+            _ => false,
+        };
+        (begins && controls).then(|| (usize::from(word.text_range().start()), word.text().to_uppercase()))
+    })
 }
 
 fn kind(stmt: &Stmt) -> StatementKind {
@@ -157,16 +214,17 @@ fn kind(stmt: &Stmt) -> StatementKind {
             }
             _ => StatementKind::Transactional,
         },
-        other if alone(other) => StatementKind::Alone,
+        other if alone(other) => StatementKind::Alone { concurrently: has_token(other.syntax(), SyntaxKind::CONCURRENTLY_KW) },
         _ => StatementKind::Transactional,
     }
 }
 
-/// The kind under `-- sluice: no-transaction`.
-fn alone_kind(stmt: &Stmt) -> StatementKind {
-    match kind(stmt) {
-        StatementKind::Transactional | StatementKind::AddEnumValue { .. } => StatementKind::Alone,
-        other => other,
+/// The kind under `-- sluice: no-transaction`: only what may commit by itself really runs without a transaction of ours. All else
+/// shares one with its journal entry, so that not even a crash repeats it.
+fn kind_apart(stmt: &Stmt) -> StatementKind {
+    match stmt {
+        Stmt::Call(_) | Stmt::Do(_) => StatementKind::Alone { concurrently: false },
+        _ => kind(stmt),
     }
 }
 
@@ -206,7 +264,6 @@ fn alone(stmt: &Stmt) -> bool {
         | Stmt::DropTablespace(_)
         | Stmt::CreateSubscription(_) => true,
         Stmt::Cluster(cluster) => cluster.table_name_ref().is_none(),
-        Stmt::Discard(discard) => discard.syntax().text().to_string().to_uppercase().contains("ALL"),
         Stmt::AlterDatabase(alter) => has_token(alter.syntax(), SyntaxKind::TABLESPACE_KW),
         _ => false,
     }
@@ -214,6 +271,15 @@ fn alone(stmt: &Stmt) -> bool {
 
 fn has_token(node: &squawk_syntax::SyntaxNode, kind: SyntaxKind) -> bool {
     node.descendants_with_tokens().any(|element| element.kind() == kind)
+}
+
+/// Whether it changes a setting of the session for the statements after it. SET LOCAL counts too: it holds until the file ends.
+fn sets(stmt: &Stmt, sql: &str) -> bool {
+    match stmt {
+        Stmt::Set(_) | Stmt::SetRole(_) | Stmt::SetSessionAuth(_) | Stmt::Reset(_) | Stmt::ResetRole(_) | Stmt::ResetSessionAuth(_) => true,
+        Stmt::Select(_) => sql.contains("set_config"),
+        _ => false,
+    }
 }
 
 /// A cautious estimate: a table locks itself, its TOAST table and index and one index per key; everything else one or two relations.
@@ -278,7 +344,6 @@ mod tests {
             "CREATE DATABASE d",
             "DROP DATABASE d",
             "ALTER TABLE t DETACH PARTITION p CONCURRENTLY",
-            "DISCARD ALL",
             "CLUSTER",
         ] {
             let kinds = kinds(sql);
@@ -320,6 +385,26 @@ mod tests {
     }
 
     #[test]
+    fn what_gives_up_the_locks_or_needs_a_client_is_refused_with_its_line() {
+        assert_eq!(split("SELECT 1;\nDISCARD ALL;"), Err(ScriptError::DiscardsTheSession { line: 2 }));
+        assert!(split("DISCARD TEMP;").is_ok());
+        for sql in ["\nCOPY t FROM STDIN;", "\nCOPY t (a) FROM stdin;\n1\n\\.\n", "\nCOPY (SELECT 1) TO STDOUT;"] {
+            assert_eq!(split(sql), Err(ScriptError::CopyOverTheConnection { line: 2 }), "{sql}");
+        }
+        assert!(split("COPY t FROM '/tmp/rows';").is_ok());
+    }
+
+    #[test]
+    fn transaction_control_is_refused_where_the_parser_gives_up_too() {
+        for sql in ["SELEKT 1 (;\nCOMMIT;", "SELECT 1 +;\n/* ; */ END", "CREATE TABEL t (a int);\nROLLBACK;"] {
+            assert!(matches!(split(sql), Err(ScriptError::TransactionControl { line: 2, .. })), "{sql}: {:?}", split(sql));
+        }
+        for sql in ["CREATE TABEL t (a int);\nROLLBACK TO SAVEPOINT a;", "CREATE TABEL t (a int);\nDO $$ BEGIN COMMIT; END $$;"] {
+            assert!(split(sql).is_ok_and(|script| script.unsplit.is_some()), "{sql}");
+        }
+    }
+
+    #[test]
     fn transaction_control_is_refused_with_its_line() {
         for (sql, word) in
             [("SELECT 1;\nCOMMIT;", "COMMIT"), ("\nBEGIN;", "BEGIN"), ("\nSTART TRANSACTION;", "START"), ("\nROLLBACK;", "ROLLBACK")]
@@ -342,7 +427,10 @@ mod tests {
 
     #[test]
     fn the_directive_no_transaction_runs_every_statement_alone() {
-        let kinds = kinds("-- sluice: no-transaction\nSELECT 1;\nSELECT 2;");
-        assert_eq!(kinds, [StatementKind::Alone, StatementKind::Alone]);
+        let script = split("-- sluice: no-transaction\nUPDATE t SET a = 1;\nCALL p();\nVACUUM t;").expect("splits");
+        let kinds: Vec<_> = script.statements.iter().map(|statement| statement.kind.clone()).collect();
+        let alone = StatementKind::Alone { concurrently: false };
+        assert_eq!(kinds, [StatementKind::Transactional, alone.clone(), alone]);
+        assert!(!script.is_transactional() && script.must_commit_after(0));
     }
 }

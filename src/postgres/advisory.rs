@@ -31,6 +31,18 @@ pub async fn acquire(connection: &mut PgConnection, keys: &[i64], until: Instant
     Ok(Ok(()))
 }
 
+/// Gives keys up before the session ends.
+pub async fn release(connection: &mut PgConnection, keys: &[i64]) -> Result<(), QueryError> {
+    for key in keys {
+        sqlx::query("SELECT pg_catalog.pg_advisory_unlock($1)")
+            .bind(key)
+            .execute(&mut *connection)
+            .await
+            .asked("give up the advisory lock")?;
+    }
+    Ok(())
+}
+
 async fn holder(connection: &mut PgConnection, key: i64) -> Result<Option<Blocker>, QueryError> {
     let row: Option<(i32, String, String, String, i64)> = sqlx::query_as(
         "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, ''), COALESCE(a.state, ''), \

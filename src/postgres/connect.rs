@@ -46,6 +46,8 @@ pub enum InvalidUrl {
 
 /// Parameters of libpq that are passed on to it and to our own connection.
 const PASSED_ON: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
+/// Always on: the back end of a Pod that died must not go on and commit. A session that lacks it went through a pooler.
+pub(super) const CHECK_INTERVAL: (&str, &str) = ("client_connection_check_interval", "500ms");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl ConnectionUrl {
@@ -92,6 +94,13 @@ impl ConnectionUrl {
         self.schema.as_deref()
     }
 
+    /// Where unqualified names go when the URL does not say; Prisma's engine puts them into `public`, whatever the role's default.
+    #[must_use]
+    pub fn or_schema(mut self, schema: &str) -> Self {
+        self.schema.get_or_insert_with(|| schema.to_owned());
+        self
+    }
+
     /// The database's name.
     pub fn database(&self) -> &str {
         &self.database
@@ -134,11 +143,15 @@ impl ConnectionUrl {
             .username(&self.user)
             .database(&self.database)
             .application_name(application)
-            .statement_cache_capacity(50)
-            // Always on: the back end of a Pod that died must not go on and commit.
-            .options([("client_connection_check_interval", "500ms")])
+            // A migration may say DEALLOCATE ALL, and the cache would not notice.
+            .statement_cache_capacity(0)
+            // The role's own limits are for other work; the deadline of the run bounds this.
+            .options([CHECK_INTERVAL, ("lock_timeout", "10s"), ("statement_timeout", "0")])
             .disable_statement_logging();
         options = if self.host.starts_with('/') { options.socket(&self.host) } else { options.host(&self.host) };
+        if let Some(schema) = &self.schema {
+            options = options.options([("search_path", format!("\"{}\"", schema.replace('"', "\"\"")))]);
+        }
         if let Some(password) = &self.password {
             options = options.password(password);
         }
@@ -229,6 +242,9 @@ pub async fn connect(url: &ConnectionUrl, application: &str) -> Result<PgConnect
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(sqlx::Error::Database(error))) if error.code().as_deref() == Some("3D000") => {
             Err(ConnectError::NoDatabase(url.database.clone()))
+        }
+        Ok(Err(error)) if error.to_string().contains("unsupported startup parameter") => {
+            Err(ConnectError::Pooled("it refuses the settings of a session"))
         }
         Ok(Err(error)) => Err(unreachable(error.to_string())),
         Err(_) => Err(unreachable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),

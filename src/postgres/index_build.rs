@@ -1,5 +1,5 @@
-//! CREATE INDEX CONCURRENTLY: a build that was interrupted leaves an invalid index that every write still maintains. It is
-//! dropped, concurrently, before the build begins again. `IF NOT EXISTS` would take it for the real one.
+//! CONCURRENTLY: a build that was interrupted leaves an invalid index that every write still maintains. It is dropped,
+//! concurrently, before the build begins again. `IF NOT EXISTS` would take it for the real one.
 
 use std::time::{Duration, Instant};
 
@@ -29,8 +29,8 @@ pub enum LeftOver {
     Nothing,
     /// A valid index.
     Valid,
-    /// An invalid index: qualified and quoted.
-    Invalid(String),
+    /// Invalid indexes: qualified and quoted.
+    Invalid(Vec<String>),
     /// Somebody is building it right now.
     InProgress,
 }
@@ -43,13 +43,9 @@ pub async fn build_index(session: &mut Session, build: Build<'_>) -> Result<(), 
         match left_over(&mut session.connection, build).await.map_err(unanswered)? {
             LeftOver::Valid if build.begun => return Ok(()),
             LeftOver::Nothing | LeftOver::Valid => break,
-            LeftOver::Invalid(name) => {
-                tracing::info!(index = %name, "dropping the left-over of an interrupted build");
-                session.run(&format!("DROP INDEX CONCURRENTLY IF EXISTS {name}"), Some(build.until)).await?;
-            }
+            LeftOver::Invalid(names) => drop_indexes(session, &names, build.until).await?,
             LeftOver::InProgress if Instant::now() >= build.until => {
-                let message = "another session is still building this index".to_owned();
-                return Err(SqlError { trouble: Trouble::Lock, completed: 0, offset: None, sqlstate: String::new(), message });
+                return Err(SqlError::other(Trouble::Lock, "another session is still building this index".to_owned()));
             }
             LeftOver::InProgress => tokio::time::sleep(LOOK_AGAIN).await,
         }
@@ -58,21 +54,45 @@ pub async fn build_index(session: &mut Session, build: Build<'_>) -> Result<(), 
     if built.as_ref().is_err_and(|error| error.trouble == Trouble::Connection || error.trouble == Trouble::Deadline) {
         return built;
     }
-    match left_over(&mut session.connection, build).await.map_err(unanswered)? {
+    match left_over(&mut session.connection, Build { begun: true, ..build }).await.map_err(unanswered)? {
         // A failed build must not slow down writers until somebody looks; a failed unique one even refuses them.
-        LeftOver::Invalid(name) => {
-            let dropped = session.run(&format!("DROP INDEX CONCURRENTLY IF EXISTS {name}"), Some(build.until)).await;
+        LeftOver::Invalid(names) => {
+            let dropped = drop_indexes(session, &names, build.until).await;
             built.and(dropped).and_then(|()| {
-                let message = format!("the index {name} was built but is not valid");
-                Err(SqlError { trouble: Trouble::Statement, completed: 0, offset: None, sqlstate: String::new(), message })
+                let message = format!("the index {} was built but is not valid", names.join(", "));
+                Err(SqlError::other(Trouble::Statement, message))
             })
         }
         _ => built,
     }
 }
 
+async fn drop_indexes(session: &mut Session, names: &[String], until: Instant) -> Result<(), SqlError> {
+    for name in names {
+        tracing::info!(index = %name, "dropping the left-over of an interrupted build");
+        session.run(&format!("DROP INDEX CONCURRENTLY IF EXISTS {name}"), Some(until)).await?;
+    }
+    Ok(())
+}
+
+/// Drops what an interrupted REINDEX CONCURRENTLY left: the invalid copies that PostgreSQL names so.
+pub async fn drop_reindex_left_overs(session: &mut Session, schemas: &[String], until: Instant) -> Result<(), SqlError> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i \
+         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_cc(new|old)[0-9]*$' AND n.nspname = ANY($1) \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)",
+    )
+    .bind(schemas)
+    .fetch_all(&mut session.connection)
+    .await
+    .asked("look for the left-overs of an interrupted REINDEX")
+    .map_err(unanswered)?;
+    drop_indexes(session, &names, until).await
+}
+
 async fn left_over(connection: &mut PgConnection, build: Build<'_>) -> Result<LeftOver, QueryError> {
-    let Some(index) = build.index else { return Ok(LeftOver::Nothing) };
+    let Some(index) = build.index else { return unnamed_left_over(connection, build).await };
     let row: Option<(bool, bool, String)> = sqlx::query_as(AssertSqlSafe(
         "SELECT i.indisvalid AND i.indisready AND i.indislive, \
                 EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid), \
@@ -93,11 +113,34 @@ async fn left_over(connection: &mut PgConnection, build: Build<'_>) -> Result<Le
         None => LeftOver::Nothing,
         Some((true, _, _)) => LeftOver::Valid,
         Some((false, true, _)) => LeftOver::InProgress,
-        Some((false, false, name)) => LeftOver::Invalid(name),
+        Some((false, false, name)) => LeftOver::Invalid(vec![name]),
     })
+}
+
+/// Where PostgreSQL chose the name, an invalid index of the table with such a name is taken for the left-over of a build that was begun.
+async fn unnamed_left_over(connection: &mut PgConnection, build: Build<'_>) -> Result<LeftOver, QueryError> {
+    if !build.begun {
+        return Ok(LeftOver::Nothing);
+    }
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i \
+         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE i.indrelid = pg_catalog.to_regclass($1) AND NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_idx[0-9]*$' \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)",
+    )
+    .bind(build.table)
+    .fetch_all(connection)
+    .await
+    .asked("look for a left-over index")?;
+    Ok(if names.is_empty() { LeftOver::Nothing } else { LeftOver::Invalid(names) })
+}
+
+/// Whether a valid index of this name is there already, by somebody else's hand.
+pub async fn is_there(session: &mut Session, build: Build<'_>) -> Result<bool, SqlError> {
+    Ok(left_over(&mut session.connection, build).await.map_err(unanswered)? == LeftOver::Valid)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn unanswered(error: QueryError) -> SqlError {
-    SqlError { trouble: Trouble::Connection, completed: 0, offset: None, sqlstate: String::new(), message: error.to_string() }
+    SqlError::other(Trouble::of(&error.cause), error.to_string())
 }

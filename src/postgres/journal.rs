@@ -86,13 +86,24 @@ impl Journal {
     }
 
     /// Writes that a step is done.
-    pub async fn finish(&self, connection: &mut PgConnection, step: i32) -> Result<(), QueryError> {
-        sqlx::query("UPDATE sluice.journal SET finished_at = now() WHERE row_id = $1 AND step = $2")
-            .bind(&self.row)
-            .bind(step)
-            .execute(connection)
-            .await
-            .asked("journal the end of a step")?;
+    pub async fn record(&self, connection: &mut PgConnection, step: i32, digest: &str) -> Result<(), QueryError> {
+        sqlx::query(
+            "INSERT INTO sluice.journal (row_id, step, digest, finished_at) VALUES ($1, $2, $3, now()) \
+             ON CONFLICT (row_id, step) DO UPDATE SET digest = excluded.digest, finished_at = excluded.finished_at",
+        )
+        .bind(&self.row)
+        .bind(step)
+        .bind(digest)
+        .execute(connection)
+        .await
+        .asked("journal the end of a step")?;
+        Ok(())
+    }
+
+    /// Takes back that a step was begun: it failed, and what is there by its name is not its work.
+    pub async fn forget(&self, connection: &mut PgConnection, step: i32) -> Result<(), QueryError> {
+        let text = "DELETE FROM sluice.journal WHERE row_id = $1 AND step = $2 AND finished_at IS NULL";
+        sqlx::query(text).bind(&self.row).bind(step).execute(connection).await.asked("journal the failure of a step")?;
         Ok(())
     }
 

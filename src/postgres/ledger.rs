@@ -27,6 +27,19 @@ impl Ledger {
             .asked("look for the ledger")
     }
 
+    /// The newest applied migration, and whether this one is applied. Needs nothing but the right to read the ledger.
+    pub async fn applied(&self, connection: &mut PgConnection, name: &str) -> Result<(Option<String>, bool), QueryError> {
+        if !self.exists(connection).await? {
+            return Ok((None, false));
+        }
+        let text = format!(
+            "SELECT (pg_catalog.array_agg(migration_name::text ORDER BY started_at DESC, id DESC))[1], \
+                    COALESCE(pg_catalog.bool_or(migration_name = $1), false) FROM {} WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL",
+            self.contract.qualified()
+        );
+        sqlx::query_as(AssertSqlSafe(text)).bind(name).fetch_one(connection).await.asked("read the ledger")
+    }
+
     /// Every row, in the order in which they were begun.
     pub async fn rows(&self, connection: &mut PgConnection) -> Result<Vec<LedgerRow>, QueryError> {
         if !self.exists(connection).await? {
@@ -90,19 +103,14 @@ impl Ledger {
         connection: &mut PgConnection,
         migration: &Migration,
         started: jiff::Timestamp,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<(), QueryError> {
         let text = format!(
             "INSERT INTO {} (id, checksum, finished_at, migration_name, started_at, applied_steps_count) \
              VALUES ($1, $2, pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()), $3, $4::timestamptz, 1)",
             self.contract.qualified()
         );
-        sqlx::query(AssertSqlSafe(text))
-            .bind(uuid::Uuid::new_v4().to_string())
-            .bind(&migration.checksum)
-            .bind(&migration.name)
-            .bind(milliseconds(started))
-            .execute(connection)
-            .await?;
+        let row = sqlx::query(AssertSqlSafe(text)).bind(uuid::Uuid::new_v4().to_string()).bind(&migration.checksum).bind(&migration.name);
+        row.bind(milliseconds(started)).execute(connection).await.asked("record the migration in the ledger")?;
         Ok(())
     }
 
@@ -154,35 +162,36 @@ impl Ledger {
         Ok(())
     }
 
-    /// Carries out a person's verdict on a failed row, as `prisma migrate resolve` would. Answers whether there was one.
+    /// Carries out a person's verdict on a failed row, as `prisma migrate resolve` would. Answers whether there was one. Rows with a
+    /// journal are Sluice's own and not failed: an entry of the manifest that stays there must not throw finished steps away.
     pub async fn resolve(&self, connection: &mut PgConnection, resolve: &Resolve, checksum: Option<&str>) -> Result<bool, QueryError> {
+        if resolve.verdict == ResolveAs::Applied && checksum.is_none() {
+            return Ok(false);
+        }
+        let journaled: Vec<String> = Journal::row_ids(connection).await?.into_iter().collect();
+        sqlx::raw_sql("BEGIN").execute(&mut *connection).await.asked("begin to resolve the failed migration")?;
         let text = format!(
             "UPDATE {} SET rolled_back_at = pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()) \
-             WHERE migration_name = $1 AND finished_at IS NULL AND rolled_back_at IS NULL",
+             WHERE migration_name = $1 AND finished_at IS NULL AND rolled_back_at IS NULL AND id <> ALL($2)",
             self.contract.qualified()
         );
-        let done =
-            sqlx::query(AssertSqlSafe(text)).bind(&resolve.name).execute(&mut *connection).await.asked("resolve the failed migration")?;
-        let failed = done.rows_affected() > 0;
+        let done = sqlx::query(AssertSqlSafe(text)).bind(&resolve.name).bind(journaled).execute(&mut *connection).await;
+        let failed = done.asked("resolve the failed migration")?.rows_affected() > 0;
         if let (true, ResolveAs::Applied, Some(checksum)) = (failed, resolve.verdict, checksum) {
             let text = format!(
                 "INSERT INTO {} (id, checksum, finished_at, migration_name, logs, started_at, applied_steps_count) \
                  SELECT $1, $2, now, $3, '', now, 0 FROM pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()) AS now",
                 self.contract.qualified()
             );
-            sqlx::query(AssertSqlSafe(text))
-                .bind(uuid::Uuid::new_v4().to_string())
-                .bind(checksum)
-                .bind(&resolve.name)
-                .execute(connection)
-                .await
-                .asked("record the migration as applied")?;
+            let row = sqlx::query(AssertSqlSafe(text)).bind(uuid::Uuid::new_v4().to_string()).bind(checksum).bind(&resolve.name);
+            row.execute(&mut *connection).await.asked("record the migration as applied")?;
         }
+        sqlx::raw_sql("COMMIT").execute(connection).await.asked("commit what became of the failed migration")?;
         Ok(failed)
     }
 }
 
 /// Prisma records milliseconds.
 fn milliseconds(at: jiff::Timestamp) -> String {
-    at.round(jiff::Unit::Millisecond).unwrap_or(at).to_string()
+    at.round(jiff::TimestampRound::new().smallest(jiff::Unit::Millisecond).mode(jiff::RoundMode::Trunc)).unwrap_or(at).to_string()
 }

@@ -10,14 +10,16 @@ mod preflight;
 mod session;
 mod watcher;
 
-pub use advisory::acquire as acquire_advisory_locks;
+pub use advisory::{acquire as acquire_advisory_locks, release as release_advisory_locks};
 pub use connect::{ConnectError, ConnectionUrl, InvalidUrl, connect};
-pub use index_build::{Build, LeftOver, build_index};
+pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use journal::{Journal, JournalStep};
 pub use ledger::Ledger;
-pub use preflight::{Objection, ServerFacts, preflight};
+pub use preflight::{Objection, ServerFacts, has_deferrable_constraints, journal_objection, preflight};
 pub use session::{Session, SqlError, Trouble};
 pub use watcher::Watcher;
+
+use crate::api::Reason;
 
 /// A question to the catalog or the ledger that PostgreSQL could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,18 @@ pub struct QueryError {
     /// What went wrong.
     #[source]
     pub cause: sqlx::Error,
+}
+
+impl QueryError {
+    /// The reason of the condition it becomes.
+    pub fn reason(&self) -> Reason {
+        match (Trouble::of(&self.cause), &self.cause) {
+            (Trouble::Lock, _) => Reason::WaitingForLock,
+            (Trouble::Connection, _) => Reason::ConnectionFailed,
+            (_, sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => Reason::PrivilegesMissing,
+            _ => Reason::StageFailed,
+        }
+    }
 }
 
 /// Adds what was asked to an error of the driver.

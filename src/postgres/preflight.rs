@@ -1,9 +1,11 @@
 //! What must be true of the server, the role and the connection before anything is planned.
 
+use std::collections::BTreeSet;
+
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError};
-use crate::api::Reason;
+use super::{Asked, QueryError, connect::CHECK_INTERVAL};
+use crate::{api::Reason, migrations::LedgerContract};
 
 /// What was learned about the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,41 +29,48 @@ pub struct Objection {
 
 const OLDEST: i32 = 15;
 
-/// Looks. `ledger_schema` is where the ledger is or will be.
+/// Looks.
 pub async fn preflight(
     connection: &mut PgConnection,
     schemas: &[String],
-    ledger_schema: &str,
+    ledger: &LedgerContract,
 ) -> Result<Result<ServerFacts, Objection>, QueryError> {
-    if let Some(objection) = through_a_pooler(connection).await? {
-        return Ok(Err(objection));
-    }
-    let (version, role, lock_budget, recovering): (i32, String, i64, bool) = sqlx::query_as(
+    let (version, role, lock_budget, recovering, interval): (i32, String, i64, bool, String) = sqlx::query_as(
         "SELECT pg_catalog.current_setting('server_version_num')::int, current_user::text, \
                 pg_catalog.current_setting('max_locks_per_transaction')::bigint * (pg_catalog.current_setting('max_connections')::bigint \
-                  + pg_catalog.current_setting('max_prepared_transactions')::bigint) / 2, pg_catalog.pg_is_in_recovery()",
+                  + pg_catalog.current_setting('max_prepared_transactions')::bigint) / 2, pg_catalog.pg_is_in_recovery(), \
+                pg_catalog.current_setting($1)",
     )
+    .bind(CHECK_INTERVAL.0)
     .fetch_one(&mut *connection)
     .await
     .asked("read the server's version")?;
     let major = version / 10_000;
+    let object = |reason, message: String| Ok(Err(Objection { reason, message }));
     if major < OLDEST {
-        let message = format!("the server is PostgreSQL {major}, and Sluice needs {OLDEST} or newer: upgrade the server");
-        return Ok(Err(Objection { reason: Reason::ServerTooOld, message }));
+        return object(
+            Reason::ServerTooOld,
+            format!("the server is PostgreSQL {major}, and Sluice needs {OLDEST} or newer: upgrade the server"),
+        );
     }
     if recovering {
-        let message = "the server is a read-only standby: give the URL of the primary".to_owned();
-        return Ok(Err(Objection { reason: Reason::DirectConnectionRequired, message }));
+        return object(Reason::DirectConnectionRequired, "the server is a read-only standby: give the URL of the primary".to_owned());
     }
-    if let Some(message) = missing_right(connection, schemas, ledger_schema, &role).await? {
-        return Ok(Err(Objection { reason: Reason::PrivilegesMissing, message }));
+    if interval != CHECK_INTERVAL.1 || changes_back_end(connection).await? {
+        let message = "the session is not the one that was asked for, so the URL leads through a pooler: give the URL of the server itself";
+        return object(Reason::DirectConnectionRequired, message.to_owned());
+    }
+    if let Some(message) = missing_right(connection, schemas, ledger, &role).await? {
+        return object(Reason::PrivilegesMissing, message);
     }
     let tables = sqlx::query_scalar(
         "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY($1) \
+         WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY($1) AND (n.nspname, c.relname) <> ($2, $3) \
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'e')",
     )
     .bind(schemas)
+    .bind(&ledger.schema)
+    .bind(ledger.table)
     .fetch_one(connection)
     .await
     .asked("count the tables")?;
@@ -69,44 +78,72 @@ pub async fn preflight(
     Ok(Ok(ServerFacts { major: u32::try_from(major).unwrap_or_default(), lock_budget, tables }))
 }
 
+/// What a migration that runs step by step needs besides: a place for its journal.
+pub async fn journal_objection(connection: &mut PgConnection) -> Result<Option<Objection>, QueryError> {
+    let missing = missing_create(connection, &["sluice".to_owned()], "its journal of steps goes there").await?;
+    Ok(missing.map(|message| Objection { reason: Reason::PrivilegesMissing, message }))
+}
+
+/// Whether constraints exist that can be deferred to the end of a transaction.
+pub async fn has_deferrable_constraints(connection: &mut PgConnection) -> Result<bool, QueryError> {
+    let question = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable)";
+    sqlx::query_scalar(question).fetch_one(connection).await.asked("look for deferrable constraints")
+}
+
 /// A session whose statements land on different back ends is no session.
-async fn through_a_pooler(connection: &mut PgConnection) -> Result<Option<Objection>, QueryError> {
-    let mut seen = None;
+async fn changes_back_end(connection: &mut PgConnection) -> Result<bool, QueryError> {
+    let mut seen = BTreeSet::new();
     for _ in 0..3 {
         let pid: i32 =
             sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut *connection).await.asked("read the process id")?;
-        if seen.is_some_and(|first| first != pid) {
-            let message =
-                "the connection changes its back end between statements, so it leads through a pooler: give the URL of the server itself";
-            return Ok(Some(Objection { reason: Reason::DirectConnectionRequired, message: message.to_owned() }));
-        }
-        seen = Some(pid);
+        seen.insert(pid);
     }
-    Ok(None)
+    Ok(seen.len() > 1)
 }
 
 async fn missing_right(
     connection: &mut PgConnection,
     schemas: &[String],
-    ledger_schema: &str,
+    ledger: &LedgerContract,
     role: &str,
 ) -> Result<Option<String>, QueryError> {
-    let rows: Vec<(String, bool, bool)> = sqlx::query_as(
+    let schemas: Vec<String> = schemas.iter().cloned().chain(std::iter::once(ledger.schema.clone())).collect();
+    if let Some(missing) = missing_create(connection, &schemas, "the manifest names it").await? {
+        return Ok(Some(missing));
+    }
+    let allowed: Option<bool> = sqlx::query_scalar(
+        "SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege(c.oid, right_)) FROM pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS right_, \
+           pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2",
+    )
+    .bind(&ledger.schema)
+    .bind(ledger.table)
+    .fetch_one(connection)
+    .await
+    .asked("read the role's rights on the ledger")?;
+    let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO \"{role}\"", ledger.qualified());
+    Ok((allowed == Some(false)).then(|| format!("the role {role:?} may not read and write the ledger: {grant}")))
+}
+
+/// The first schema in which the role cannot create, or which it cannot create, and the GRANT that helps.
+async fn missing_create(connection: &mut PgConnection, schemas: &[String], why: &str) -> Result<Option<String>, QueryError> {
+    let rows: Vec<(String, bool, bool, String, String, String)> = sqlx::query_as(
         "SELECT s.name, n.oid IS NOT NULL, \
                 CASE WHEN n.oid IS NULL THEN pg_catalog.has_database_privilege(current_user, pg_catalog.current_database(), 'CREATE') \
-                     ELSE pg_catalog.has_schema_privilege(current_user, n.oid, 'CREATE') AND pg_catalog.has_schema_privilege(current_user, n.oid, 'USAGE') END \
+                     ELSE pg_catalog.has_schema_privilege(current_user, n.oid, 'CREATE') AND pg_catalog.has_schema_privilege(current_user, n.oid, 'USAGE') END, \
+                current_user::text, pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', s.name, current_user), \
+                pg_catalog.format('GRANT CREATE ON DATABASE %I TO %I', pg_catalog.current_database(), current_user) \
          FROM pg_catalog.unnest($1) AS s(name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name ORDER BY 1",
     )
-    .bind(schemas.iter().cloned().chain(std::iter::once(ledger_schema.to_owned())).collect::<Vec<_>>())
+    .bind(schemas)
     .fetch_all(connection)
     .await
     .asked("read the role's rights")?;
-    let missing = rows.into_iter().find(|(_, _, allowed)| !allowed);
-    Ok(missing.map(|(schema, exists, _)| {
+    let missing = rows.into_iter().find(|(_, _, allowed, ..)| !allowed);
+    Ok(missing.map(|(schema, exists, _, role, on_schema, on_database)| {
         if exists {
-            format!("the role {role:?} may not create in schema {schema:?}: GRANT USAGE, CREATE ON SCHEMA \"{schema}\" TO \"{role}\"")
+            format!("the role {role:?} may not create in schema {schema:?} ({why}): {on_schema}")
         } else {
-            format!("schema {schema:?} does not exist and the role {role:?} may not create it: create it, or GRANT CREATE ON DATABASE … TO \"{role}\"")
+            format!("schema {schema:?} does not exist ({why}) and the role {role:?} may not create it; create it, or let the role do so: {on_database}")
         }
     }))
 }

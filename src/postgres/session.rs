@@ -14,9 +14,26 @@ pub struct Session {
     pub connection: PgConnection,
     /// Its process id on the server.
     pub pid: i32,
+    /// False once it may still be busy with something nobody waits for: whoever asked it anything would hang.
+    pub usable: bool,
     lock_timeout: Span,
     statement_timeout: Span,
 }
+
+/// Puts back everything that a file may have changed for the next one. Cursors first: one that is open keeps a temporary table.
+const RESET: &str = "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; UNLISTEN *; DISCARD TEMP";
+/// Checks what is deferred, and leaves it as it was: what is INITIALLY DEFERRED is deferred again for the next file. By name, because
+/// SET CONSTRAINTS ALL would hold until the transaction ends, for constraints of later files too. A name that a constraint shares
+/// with one that cannot be deferred cannot be told from it.
+const CHECK_DEFERRED: &str = "DO $sluice$ DECLARE checked text; again text; BEGIN \
+     SELECT pg_catalog.string_agg(DISTINCT name, ', '), pg_catalog.string_agg(DISTINCT name, ', ') FILTER (WHERE deferred AND NOT shared) \
+     INTO checked, again FROM (SELECT pg_catalog.format('%I.%I', n.nspname, c.conname) AS name, c.condeferred AS deferred, \
+         EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.connamespace = c.connamespace AND o.conname = c.conname AND NOT o.condeferrable) AS shared \
+       FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace WHERE c.condeferrable) AS found; \
+     IF checked IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || checked || ' IMMEDIATE'; END IF; \
+     IF again IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || again || ' DEFERRED'; END IF; END $sluice$";
+/// A cancelled statement ends, and a transaction is rolled back, within this time or not at all.
+const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// Statements did not run through.
 #[derive(Debug)]
@@ -46,41 +63,62 @@ pub enum Trouble {
     Connection,
 }
 
+impl Trouble {
+    /// What kind of trouble an error of the driver is.
+    pub fn of(error: &sqlx::Error) -> Self {
+        let sqlx::Error::Database(database) = error else { return Self::Connection };
+        match database.code().as_deref().unwrap_or_default() {
+            // No lock in time, a deadlock, or a transaction that could not be put in line with another.
+            "55P03" | "40P01" | "40001" => Self::Lock,
+            // Class 57P: the server goes down or somebody ended the session. 08: the connection broke. 25P03 and 25P04 end it too.
+            code if code.starts_with("57P") || code.starts_with("08") || code == "25P03" || code == "25P04" => Self::Connection,
+            _ => Self::Statement,
+        }
+    }
+}
+
 impl Session {
     /// Takes over a connection.
     pub async fn new(mut connection: PgConnection, lock_timeout: Span, statement_timeout: Span) -> Result<Self, QueryError> {
         let pid = sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut connection).await.asked("read the process id")?;
-        Ok(Self { connection, pid, lock_timeout, statement_timeout })
-    }
-
-    /// The limits of one transaction, in one message.
-    fn begin_text(&self) -> String {
-        format!("BEGIN; {}", self.limits("SET LOCAL"))
+        Ok(Self { connection, pid, usable: true, lock_timeout, statement_timeout })
     }
 
     fn limits(&self, set: &str) -> String {
+        let (lock, statement) = (self.lock_timeout.duration().as_millis(), self.statement_timeout.duration().as_millis());
         format!(
-            "{set} lock_timeout = '{}ms'; {set} statement_timeout = '{}ms'; {set} idle_in_transaction_session_timeout = '60s'",
-            self.lock_timeout.duration().as_millis(),
-            self.statement_timeout.duration().as_millis()
+            "{set} lock_timeout = '{lock}ms'; {set} statement_timeout = '{statement}ms'; {set} idle_in_transaction_session_timeout = '60s'"
         )
     }
 
     /// Begins a transaction with the limits of the manifest.
     pub async fn begin(&mut self) -> Result<(), SqlError> {
-        let text = self.begin_text();
+        let text = format!("BEGIN; {}", self.limits("SET LOCAL"));
         self.run(&text, None).await
     }
 
-    /// Puts back every setting that a file changed, and the limits of the transaction with them.
+    /// The end of a file inside its transaction: deferred constraints are checked, so that they are blamed on it, and what it
+    /// changed is put back. `defers` says that constraints which can be deferred may exist.
+    pub async fn end_file(&mut self, defers: bool, until: Instant) -> Result<(), SqlError> {
+        if defers {
+            self.run(CHECK_DEFERRED, Some(until)).await?;
+        }
+        let text = format!("{RESET}; {}", self.limits("SET LOCAL"));
+        self.run(&text, Some(until)).await
+    }
+
+    /// The limits of statements outside a transaction. CONCURRENTLY makes nobody queue, waits for long and must not be cut short:
+    /// it leaves an invalid index. The role's own defaults are overruled, too.
+    pub async fn limit_alone(&mut self, concurrently: bool) -> Result<(), SqlError> {
+        let text = if concurrently { "SET lock_timeout = 0; SET statement_timeout = 0".to_owned() } else { self.limits("SET") };
+        self.run(&text, None).await
+    }
+
+    /// Puts back what statements outside a transaction changed.
     pub async fn reset(&mut self) -> Result<(), SqlError> {
-        let text = format!("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {}", self.limits("SET LOCAL"));
-        self.run(&text, None).await
-    }
-
-    /// The same outside a transaction, without limits: what runs alone is watched, not timed out.
-    pub async fn reset_alone(&mut self) -> Result<(), SqlError> {
-        self.run("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL", None).await
+        let done = self.run(RESET, Some(Instant::now() + GIVE_UP)).await;
+        self.usable &= done.is_ok();
+        done
     }
 
     /// Commits.
@@ -88,10 +126,12 @@ impl Session {
         self.run("COMMIT", None).await
     }
 
-    /// Rolls back; a broken connection has done so already.
+    /// Rolls back; a broken connection has done so already. One that does not answer is given up: the server ends it when the
+    /// client is gone.
     pub async fn rollback(&mut self) {
-        if let Err(error) = self.run("ROLLBACK", None).await {
+        if let Err(error) = self.run("ROLLBACK", Some(Instant::now() + GIVE_UP)).await {
             tracing::debug!(message = %error.message, "the connection is gone, and its transaction with it");
+            self.usable = false;
         }
     }
 
@@ -117,10 +157,7 @@ impl Session {
         match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(SqlError::of(&error, completed, text)),
-            Err(_) => {
-                let message = "the deadline of the run has passed".to_owned();
-                Err(SqlError { trouble: Trouble::Deadline, completed, offset: None, sqlstate: String::new(), message })
-            }
+            Err(_) => Err(SqlError { completed, ..SqlError::other(Trouble::Deadline, "the deadline of the run has passed".to_owned()) }),
         }
     }
 
@@ -131,20 +168,23 @@ impl Session {
 }
 
 impl SqlError {
+    /// Not about a statement of the text.
+    pub fn other(trouble: Trouble, message: String) -> Self {
+        Self { trouble, completed: 0, offset: None, sqlstate: String::new(), message }
+    }
+
     fn of(error: &sqlx::Error, completed: usize, text: &str) -> Self {
+        let trouble = Trouble::of(error);
         let sqlx::Error::Database(database) = error else {
-            return Self { trouble: Trouble::Connection, completed, offset: None, sqlstate: String::new(), message: error.to_string() };
+            return Self { completed, ..Self::other(trouble, error.to_string()) };
         };
         let postgres = database.downcast_ref::<sqlx::postgres::PgDatabaseError>();
         let sqlstate = postgres.code().to_owned();
-        let trouble = match sqlstate.as_str() {
-            "55P03" | "40P01" => Trouble::Lock,
-            // Class 57P: the server goes down or somebody ended the session. 08: the connection broke.
-            code if code.starts_with("57P") || code.starts_with("08") => Trouble::Connection,
-            _ => Trouble::Statement,
-        };
         let offset = match postgres.position() {
-            Some(PgErrorPosition::Original(position)) => text.char_indices().nth(position.saturating_sub(1)).map(|(at, _)| at),
+            // PostgreSQL counts characters; one past the last says that the text ended too early.
+            Some(PgErrorPosition::Original(position)) => {
+                Some(text.char_indices().nth(position.saturating_sub(1)).map_or_else(|| text.trim_end().len(), |(at, _)| at))
+            }
             _ => None,
         };
         let mut message = postgres.message().to_owned();

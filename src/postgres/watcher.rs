@@ -14,6 +14,9 @@ use crate::api::Blocker;
 /// How often it looks. Well below the lock timeout, so that no wait goes unseen.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// Who was seen longer ago than this is not in the way any more.
+const STALE: Duration = Duration::from_secs(1);
+
 /// Watches one back end.
 pub struct Watcher {
     connection: Arc<tokio::sync::Mutex<PgConnection>>,
@@ -24,7 +27,9 @@ pub struct Watcher {
 #[derive(Clone, Debug)]
 struct Seen {
     blocker: Blocker,
-    /// When its transaction began; tells one transaction of a session from the next. None when we may not see it.
+    at: Instant,
+    /// Its virtual transaction, which tells one transaction of a session from the next. `pg_locks` shows it to every role;
+    /// `xact_start` shows only to members of the other role.
     transaction: Option<String>,
 }
 
@@ -49,14 +54,19 @@ impl Watcher {
         Ok(Self { connection, seen, task })
     }
 
-    /// Who was last seen in the way.
+    /// Who was seen in the way just now.
     pub fn blockers(&self) -> Vec<Blocker> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|seen| seen.blocker.clone()).collect()
+        self.seen().into_iter().map(|seen| seen.blocker).collect()
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().filter(|seen| seen.at.elapsed() < STALE).cloned().collect()
     }
 
     /// Waits until everybody last seen in the way has ended that transaction; false when the time is up.
     pub async fn wait_until_clear(&self, until: Instant) -> Result<bool, QueryError> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let seen = self.seen();
         loop {
             let mut clear = true;
             for one in &seen {
@@ -74,7 +84,7 @@ impl Watcher {
 
     async fn still_there(&self, seen: &Seen) -> Result<bool, QueryError> {
         let Some(transaction) = &seen.transaction else { return Ok(false) };
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE pid = $1 AND xact_start::text = $2)")
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = $1 AND virtualtransaction = $2)")
             .bind(seen.blocker.pid)
             .bind(transaction)
             .fetch_one(&mut *self.connection.lock().await)
@@ -100,7 +110,8 @@ impl Drop for Watcher {
 async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, QueryError> {
     let rows: Vec<SeenRow> = sqlx::query_as(
         "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, ''), COALESCE(a.state, a.backend_type, ''), \
-                COALESCE(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::bigint, a.xact_start::text \
+                COALESCE(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::bigint, \
+                (SELECT l.virtualtransaction FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted LIMIT 1) \
          FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids($1)) AS b(pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY a.pid",
     )
     .bind(pid)
@@ -111,6 +122,7 @@ async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, 
         .into_iter()
         .map(|(pid, application, user, state, age, transaction)| Seen {
             blocker: Blocker { pid, application, user, state, age_seconds: u64::try_from(age).unwrap_or_default() },
+            at: Instant::now(),
             transaction,
         })
         .collect())

@@ -7,6 +7,7 @@ use std::{
 
 use super::outcome::Outcome;
 use crate::{
+    api::Format,
     migrations::LedgerContract,
     postgres::{ConnectError, ConnectionUrl, InvalidUrl, Ledger},
     validate::ValidatedMigration,
@@ -24,13 +25,19 @@ pub struct Context {
     pub snapshots: PathBuf,
     /// When the run has to end.
     pub until: Instant,
+    /// How long the migrate stage waits for a lock before it says who holds it; longer where taking the snapshot again would cost more.
+    pub patience: Duration,
 }
+
+/// Long enough for most transactions, short enough that a person who looks sees whom the run waits for.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Context {
     /// A context whose deadline begins now.
     pub fn new(manifest: ValidatedMigration, url: &str, source: PathBuf, snapshots: PathBuf) -> Self {
         let until = Instant::now() + manifest.deadline.duration();
-        Self { manifest, url: ConnectionUrl::parse(url), source, snapshots, until }
+        let url = ConnectionUrl::parse(url).map(|url| if manifest.format == Format::Prisma { url.or_schema("public") } else { url });
+        Self { manifest, url, source, snapshots, until, patience: PATIENCE }
     }
 
     /// The URL, or the error that a connection would give.

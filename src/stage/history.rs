@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Resolve, ResolveAs},
-    migrations::{Comparison, LedgerRow, RowState, SourceTree, compare},
+    migrations::{Comparison, LedgerRow, RowState, Script, SourceTree, compare, split},
     stage::outcome::HistorySummary,
 };
 
@@ -11,13 +11,17 @@ pub(super) fn resolved(rows: &[LedgerRow], verdicts: &[Resolve], source: &Source
     let mut rows = rows.to_vec();
     let mut count = 0;
     for verdict in verdicts {
+        let migration = source.migrations.iter().find(|migration| migration.name == verdict.name);
+        if migration.is_none() && verdict.verdict == ResolveAs::Applied {
+            // Applied means that its file, with this checksum, is. The row stays failed, and the comparison says so.
+            continue;
+        }
         let mut failed = false;
         for row in rows.iter_mut().filter(|row| row.name == verdict.name && row.state() == RowState::Failed) {
             row.rolled_back = true;
             failed = true;
         }
         count += u32::from(failed);
-        let migration = source.migrations.iter().find(|migration| migration.name == verdict.name);
         if let (true, ResolveAs::Applied, Some(migration)) = (failed, verdict.verdict, migration) {
             rows.push(LedgerRow {
                 id: String::new(),
@@ -56,6 +60,17 @@ pub(super) fn summarise(
         resolving,
     };
     (comparison, summary)
+}
+
+/// The pending files, split. One that an earlier attempt began step by step goes on so. PURE.
+pub(super) fn scripts(source: &SourceTree, pending: &[usize], rows: &[LedgerRow]) -> Result<Vec<Script>, String> {
+    let script = |at: &usize| {
+        let migration = &source.migrations[*at];
+        let resumed = rows.iter().any(|row| row.name == migration.name && row.state() == RowState::Resumable);
+        let script = split(&migration.sql).map_err(|error| format!("{}: {error}", migration.file))?;
+        Ok(Script { resumed, ..script })
+    };
+    pending.iter().map(script).collect()
 }
 
 #[cfg(test)]

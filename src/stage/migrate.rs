@@ -4,19 +4,16 @@ use std::time::{Duration, Instant};
 
 use super::{
     Context,
-    history::summarise,
-    outcome::{Outcome, Stage},
+    history::{scripts, summarise},
+    outcome::{HistorySummary, Outcome, Stage},
     outcome_of,
     release::{self, Ended},
 };
 use crate::{
     api::{Blocker, Reason},
-    migrations::{LedgerRow, SourceTree, load},
-    postgres::{Ledger, QueryError, Session, Watcher, acquire_advisory_locks, connect, preflight},
+    migrations::{LedgerRow, Script, SourceTree, load},
+    postgres::{Ledger, QueryError, Session, Watcher, acquire_advisory_locks, connect, has_deferrable_constraints, preflight},
 };
-
-/// A migration waits at least this long for a lock; longer when taking the snapshot again would cost more.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the stage could not do.
 #[derive(Debug, thiserror::Error)]
@@ -36,27 +33,26 @@ impl MigrateError {
 }
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
-    let Some(plan) = outcome_of(before, Stage::Plan).filter(|plan| plan.history.is_some()) else {
+    let Some(plan) = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref()) else {
         return Outcome::failed(Stage::Migrate, Reason::StageFailed, "the plan stage left no history to migrate from");
     };
-    if plan.history.as_ref().is_some_and(|history| history.pending_count == 0 && history.resolving == 0) {
+    if plan.pending_count == 0 && plan.resolving == 0 {
         let outcome = Outcome::passed(Stage::Migrate, Reason::Applied, "nothing was pending");
-        return Outcome { history: plan.history.clone(), ..outcome };
+        return Outcome { history: Some(plan.clone()), ..outcome };
     }
     let snapshot_took = outcome_of(before, Stage::Snapshot).map_or(0, |snapshot| snapshot.milliseconds);
-    let patience = PATIENCE.max(Duration::from_millis(snapshot_took));
+    let patience = context.patience.max(Duration::from_millis(snapshot_took));
     match migrate(context, plan, patience).await {
         Ok(outcome) => outcome,
         Err(MigrateError::Stopped { reason, message }) => Outcome::failed(Stage::Migrate, reason, message),
         Err(MigrateError::Waiting { message, blockers }) => {
             Outcome { blockers, ..Outcome::failed(Stage::Migrate, Reason::WaitingForLock, message) }
         }
-        Err(MigrateError::Query(error)) => Outcome::failed(Stage::Migrate, Reason::ConnectionFailed, error.to_string()),
+        Err(MigrateError::Query(error)) => Outcome::failed(Stage::Migrate, error.reason(), error.to_string()),
     }
 }
 
-async fn migrate(context: &Context, plan: &Outcome, patience: Duration) -> Result<Outcome, MigrateError> {
-    let planned = plan.history.as_ref().map_or("", |history| history.ledger_digest.as_str());
+async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -> Result<Outcome, MigrateError> {
     let source = load(context.manifest.format, &context.source).map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let url = context.url().map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let connection = connect(url, &context.application()).await.map_err(|error| MigrateError::stopped(error.reason(), &error))?;
@@ -64,15 +60,15 @@ async fn migrate(context: &Context, plan: &Outcome, patience: Duration) -> Resul
         Session::new(connection, context.manifest.lock_timeout, context.manifest.statement_timeout).await.map_err(MigrateError::Query)?;
     let ledger = context.ledger();
     lock(&mut session, &ledger, Instant::now() + patience.min(context.remaining())).await?;
-
     let rows = ledger.rows(&mut session.connection).await.map_err(MigrateError::Query)?;
-    if LedgerRow::digest(&rows) != planned {
-        let message = "somebody migrated this database after the plan was made; the plan is made again";
-        return Err(MigrateError::stopped(Reason::HistoryChanged, &message));
+    if LedgerRow::digest(&rows) != plan.ledger_digest || source.digest != plan.source_digest {
+        let changed = if source.digest == plan.source_digest { "somebody migrated this database" } else { "the source changed" };
+        return Err(MigrateError::stopped(Reason::HistoryChanged, &format!("{changed} after the plan was made; the plan is made again")));
     }
     resolve(context, &mut session, &ledger, &source).await?;
+
     let rows = ledger.rows(&mut session.connection).await.map_err(MigrateError::Query)?;
-    let server = preflight(&mut session.connection, &context.manifest.schemas, &ledger.contract.schema)
+    let server = preflight(&mut session.connection, &context.manifest.schemas, &ledger.contract)
         .await
         .map_err(MigrateError::Query)?
         .map_err(|objection| MigrateError::Stopped { reason: objection.reason, message: objection.message })?;
@@ -80,6 +76,8 @@ async fn migrate(context: &Context, plan: &Outcome, patience: Duration) -> Resul
     if let Some((reason, message)) = comparison.objection {
         return Err(MigrateError::Stopped { reason, message });
     }
+    let scripts = scripts(&source, &comparison.pending, &rows);
+    let scripts = scripts.map_err(|message| MigrateError::Stopped { reason: Reason::SourceInvalid, message })?;
     let watcher =
         Watcher::start(url, &context.application(), session.pid).await.map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let release = release::Release {
@@ -88,13 +86,23 @@ async fn migrate(context: &Context, plan: &Outcome, patience: Duration) -> Resul
         source: &source,
         pending: &comparison.pending,
         lock_budget: server.lock_budget,
-        waits_until: (Instant::now() + patience).min(context.until),
-        rows: &rows,
+        patience,
+        defers: defers(&mut session, &scripts).await?,
+        scripts: &scripts,
     };
     let ended = release::apply(&mut session, &watcher, &release).await?;
     let outcome = conclude(context, &mut session, &ledger, &source, ended, server.major).await;
     session.close().await;
     Ok(outcome)
+}
+
+/// Whether constraints that can be deferred exist, or a pending file makes one.
+async fn defers(session: &mut Session, scripts: &[Script]) -> Result<bool, MigrateError> {
+    let mut statements = scripts.iter().flat_map(|script| &script.statements);
+    if statements.any(|statement| statement.sql.to_ascii_uppercase().contains("DEFERRABLE")) {
+        return Ok(true);
+    }
+    has_deferrable_constraints(&mut session.connection).await.map_err(MigrateError::Query)
 }
 
 /// Tells what the database holds now, whatever happened.
@@ -106,7 +114,9 @@ async fn conclude(context: &Context, session: &mut Session, ledger: &Ledger, sou
         }
         Ended::Failed(outcome) => *outcome,
     };
-    if let Ok(rows) = ledger.rows(&mut session.connection).await {
+    if session.usable
+        && let Ok(rows) = ledger.rows(&mut session.connection).await
+    {
         outcome.history = Some(summarise(source, &rows, &[], context.manifest.target.as_deref(), major).1);
     }
     outcome
@@ -114,19 +124,23 @@ async fn conclude(context: &Context, session: &mut Session, ledger: &Ledger, sou
 
 async fn lock(session: &mut Session, ledger: &Ledger, until: Instant) -> Result<(), MigrateError> {
     let taken = acquire_advisory_locks(&mut session.connection, &ledger.contract.locks, until).await.map_err(MigrateError::Query)?;
-    taken.map_err(|holder| {
-        let who = holder.as_ref().map_or_else(|| "another session".to_owned(), describe);
-        MigrateError::Waiting {
-            message: format!("another migration tool holds the migration lock of this database: {who}; Sluice tries again"),
-            blockers: holder.into_iter().collect(),
-        }
-    })
+    taken.map_err(lock_message)
 }
 
-/// A blocker in words.
+/// Somebody else holds an advisory lock.
+pub(super) fn lock_message(holder: Option<Blocker>) -> MigrateError {
+    let who = holder.as_ref().map_or_else(|| "another session".to_owned(), describe);
+    MigrateError::Waiting {
+        message: format!("another migration tool holds the migration lock of this database: {who}; Sluice tries again"),
+        blockers: holder.into_iter().collect(),
+    }
+}
+
+/// A blocker in words. PostgreSQL shows state and age to members of the same role only.
 pub(super) fn describe(blocker: &Blocker) -> String {
     let application = if blocker.application.is_empty() { "an unnamed application" } else { &blocker.application };
-    format!("pid {} ({application}, role {}, {}, for {} s)", blocker.pid, blocker.user, blocker.state, blocker.age_seconds)
+    let state = if blocker.state.is_empty() { String::new() } else { format!(", {}, for {} s", blocker.state, blocker.age_seconds) };
+    format!("pid {} ({application}, role {}{state})", blocker.pid, blocker.user)
 }
 
 /// Carries out the manifest's verdicts on failed rows.

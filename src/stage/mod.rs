@@ -11,23 +11,37 @@ pub mod outcome;
 mod plan;
 mod release;
 mod snapshot;
+mod step;
 mod stepwise;
 mod verify;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use context::Context;
 use outcome::{Outcome, Stage};
 
+use crate::api::Reason;
+
+/// A stage that works until the deadline tidies up and tells what happened, within this time.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// Runs one stage. `before` holds the Outcomes of the stages before it, all passed.
 pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome {
     let started = Instant::now();
-    let mut outcome = match stage {
-        Stage::Plan => plan::run(context).await,
-        Stage::Snapshot => snapshot::run(context, before).await,
-        Stage::Migrate => migrate::run(context, before).await,
-        Stage::Verify => verify::run(context, before).await,
+    let work = async {
+        match stage {
+            Stage::Plan => plan::run(context).await,
+            Stage::Snapshot => snapshot::run(context, before).await,
+            Stage::Migrate => migrate::run(context, before).await,
+            Stage::Verify => verify::run(context, before).await,
+        }
     };
+    // A question to the catalog can wait for somebody's lock, or for a network that is gone. Whatever a stage leaves undone when it
+    // is dropped, the server rolls back within a second.
+    let mut outcome = tokio::time::timeout(context.remaining() + GRACE, work).await.unwrap_or_else(|_| {
+        let message = format!("the deadline of the run ({}) passed in the stage {}", context.manifest.deadline, stage.name());
+        Outcome::failed(stage, Reason::DeadlineExceeded, message)
+    });
     outcome.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     context.redact(&mut outcome);
     outcome

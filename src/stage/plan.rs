@@ -2,13 +2,13 @@
 
 use super::{
     Context,
-    history::summarise,
+    history::{scripts, summarise},
     outcome::{HistorySummary, Outcome, Stage},
 };
 use crate::{
-    api::{Reason, Severity},
-    migrations::{Comparison, Group, Script, SourceTree, load, plan_groups, split},
-    postgres::{QueryError, ServerFacts, connect, preflight},
+    api::Reason,
+    migrations::{Comparison, Group, LedgerRow, Script, SourceTree, load, plan_groups},
+    postgres::{Objection, QueryError, ServerFacts, connect, journal_objection, preflight},
 };
 
 /// Why there is no plan.
@@ -24,7 +24,7 @@ pub(super) async fn run(context: &Context) -> Outcome {
     match plan(context).await {
         Ok(outcome) => outcome,
         Err(PlanError::Objection { reason, message }) => Outcome::failed(Stage::Plan, reason, message),
-        Err(PlanError::Query(error)) => Outcome::failed(Stage::Plan, Reason::ConnectionFailed, error.to_string()),
+        Err(PlanError::Query(error)) => Outcome::failed(Stage::Plan, error.reason(), error.to_string()),
     }
 }
 
@@ -34,54 +34,52 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     let url = context.url().map_err(|error| object(error.reason(), &error))?;
     let mut connection = connect(url, &context.application()).await.map_err(|error| object(error.reason(), &error))?;
     let ledger = context.ledger();
-    let server = preflight(&mut connection, &context.manifest.schemas, &ledger.contract.schema)
+    let server = preflight(&mut connection, &context.manifest.schemas, &ledger.contract)
         .await
         .map_err(PlanError::Query)?
         .map_err(|objection| PlanError::Objection { reason: objection.reason, message: objection.message })?;
     let rows = ledger.rows(&mut connection).await.map_err(PlanError::Query)?;
     let (comparison, summary) = summarise(&source, &rows, &context.manifest.resolve, context.manifest.target.as_deref(), server.major);
-    Ok(judge(context, &source, comparison, summary, &server, rows.is_empty()))
+    let scripts = scripts(&source, &comparison.pending, &rows);
+    let journaled = scripts.iter().flatten().any(|script| !script.is_transactional());
+    let objection = if journaled { journal_objection(&mut connection).await.map_err(PlanError::Query)? } else { None };
+    let seen = Seen { server, rows, scripts, objection };
+    Ok(judge(context, &source, comparison, summary, &seen))
+}
+
+/// What the database said, and what it means for the source.
+struct Seen {
+    server: ServerFacts,
+    rows: Vec<LedgerRow>,
+    scripts: Result<Vec<Script>, String>,
+    /// Why a migration that runs step by step could not.
+    objection: Option<Objection>,
 }
 
 /// From what was read to an Outcome. PURE.
-fn judge(
-    context: &Context,
-    source: &SourceTree,
-    comparison: Comparison,
-    summary: HistorySummary,
-    server: &ServerFacts,
-    no_history: bool,
-) -> Outcome {
+fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary: HistorySummary, seen: &Seen) -> Outcome {
     let mut findings = comparison.findings;
     findings.extend(source.findings.iter().cloned());
     findings.sort();
-    let scripts = scripts(source, &comparison.pending);
     let mut outcome = if let Some((reason, message)) = comparison.objection {
         Outcome::failed(Stage::Plan, reason, message)
-    } else if no_history && server.tables > 0 && !comparison.pending.is_empty() {
+    } else if seen.rows.is_empty() && seen.server.tables > 0 && !comparison.pending.is_empty() {
         let message = format!(
             "the database has {} tables but no history: baseline it (record what is already there) before Sluice can tell what is pending",
-            server.tables
+            seen.server.tables
         );
         Outcome::failed(Stage::Plan, Reason::NonEmptyDatabase, message)
+    } else if let Some(objection) = &seen.objection {
+        Outcome::failed(Stage::Plan, objection.reason, objection.message.clone())
     } else {
-        match scripts {
-            Err(message) => Outcome::failed(Stage::Plan, Reason::SourceInvalid, message),
-            Ok(scripts) => passed(context, source, &comparison.pending, &scripts, &summary, server),
+        match &seen.scripts {
+            Err(message) => Outcome::failed(Stage::Plan, Reason::SourceInvalid, message.clone()),
+            Ok(scripts) => passed(context, source, &comparison.pending, scripts, &summary, &seen.server),
         }
     };
-    outcome.findings =
-        findings.into_iter().filter(|finding| finding.severity != Severity::Information || outcome.findings.is_empty()).collect();
+    outcome.findings = findings;
     outcome.history = Some(summary);
     outcome
-}
-
-fn scripts(source: &SourceTree, pending: &[usize]) -> Result<Vec<Script>, String> {
-    let script = |at: &usize| {
-        let migration = &source.migrations[*at];
-        split(&migration.sql).map_err(|error| format!("{}: {error}", migration.file))
-    };
-    pending.iter().map(script).collect()
 }
 
 fn passed(

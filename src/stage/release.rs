@@ -11,8 +11,8 @@ use super::{
 use crate::{
     api::{Failure, Finding, Reason, Severity},
     check::{self, Aspect, Scope},
-    migrations::{Group, LedgerRow, Migration, Script, SourceTree, plan_groups, split},
-    postgres::{Ledger, Session, SqlError, Trouble, Watcher},
+    migrations::{Group, Migration, Script, SourceTree, last_transaction, plan_groups},
+    postgres::{Ledger, QueryError, Session, SqlError, Trouble, Watcher},
 };
 
 /// Everything a release needs.
@@ -22,10 +22,13 @@ pub(super) struct Release<'a> {
     pub(super) source: &'a SourceTree,
     /// Indexes into the source.
     pub(super) pending: &'a [usize],
+    /// The pending files, split.
+    pub(super) scripts: &'a [Script],
     pub(super) lock_budget: u32,
-    /// How long it may wait for locks.
-    pub(super) waits_until: Instant,
-    pub(super) rows: &'a [LedgerRow],
+    /// How long each group may wait for locks.
+    pub(super) patience: Duration,
+    /// Constraints that can be deferred may exist.
+    pub(super) defers: bool,
 }
 
 /// How a release ended.
@@ -44,6 +47,14 @@ pub(super) enum Attempt {
     Failed(Box<Outcome>),
 }
 
+/// What a verification before COMMIT says.
+pub(super) enum Judgement {
+    Passed,
+    /// Somebody held a lock that a check needed.
+    Locked(SqlError),
+    Failed(Box<Outcome>),
+}
+
 impl Release<'_> {
     pub(super) fn migration(&self, at: usize) -> &Migration {
         &self.source.migrations[self.pending[at]]
@@ -51,33 +62,31 @@ impl Release<'_> {
 }
 
 pub(super) async fn apply(session: &mut Session, watcher: &Watcher, release: &Release<'_>) -> Result<Ended, MigrateError> {
-    let mut scripts = Vec::new();
-    for at in 0..release.pending.len() {
-        let migration = release.migration(at);
-        let script = split(&migration.sql)
-            .map_err(|error| MigrateError::Stopped { reason: Reason::SourceInvalid, message: format!("{}: {error}", migration.file) })?;
-        scripts.push(script);
-    }
-    let groups = plan_groups(&scripts, release.context.manifest.atomicity, release.lock_budget);
-    let last_transaction = groups.iter().rposition(|group| matches!(group, Group::Transaction(_)));
+    let groups = plan_groups(release.scripts, release.context.manifest.atomicity, release.lock_budget);
+    let judged = judged(&groups);
     let mut applied = Vec::new();
     for (number, group) in groups.iter().enumerate() {
         let members = match group {
             Group::Transaction(members) => members.clone(),
             Group::Stepwise { migration, .. } => vec![*migration],
         };
-        let aspects = aspects(number, groups.len(), last_transaction);
+        let judged = judged.filter(|(group, ..)| *group == number).map(|(_, step, aspects)| (step, aspects));
+        let mut waits_until = None;
         loop {
             let attempt = match group {
-                Group::Transaction(members) => transaction(session, release, &scripts, members, aspects).await?,
-                Group::Stepwise { migration, steps } => {
-                    stepwise::run(session, watcher, release, &scripts[*migration], *migration, steps).await?
+                Group::Transaction(members) => {
+                    transaction(session, watcher, release, members, judged.map_or(&[], |(_, aspects)| aspects)).await?
                 }
+                Group::Stepwise { migration, steps } => stepwise::run(session, watcher, release, *migration, steps, judged).await?,
             };
             match attempt {
                 Attempt::Committed => break,
                 Attempt::Failed(outcome) => return Ok(Ended::Failed(outcome)),
-                Attempt::Locked => wait(watcher, release, release.migration(members[0])).await?,
+                Attempt::Locked => {
+                    // From the first time that this group had to wait: what ran before it took as long as it took.
+                    let until = *waits_until.get_or_insert_with(|| (Instant::now() + release.patience).min(release.context.until));
+                    wait(watcher, release.migration(members[0]), until).await?;
+                }
             }
         }
         applied.extend(members.into_iter().map(|at| release.migration(at).name.clone()));
@@ -85,114 +94,129 @@ pub(super) async fn apply(session: &mut Session, watcher: &Watcher, release: &Re
     Ok(Ended::Applied(applied))
 }
 
-/// What is verified inside a group's transaction. The last transaction carries it; when something still follows that cannot be
-/// in a transaction, which is mostly index builds, indexes are left to the verify stage.
-fn aspects(number: usize, groups: usize, last_transaction: Option<usize>) -> &'static [Aspect] {
-    match last_transaction {
-        Some(last) if last == number && number + 1 == groups => &[Aspect::Isolation, Aspect::Index],
-        Some(last) if last == number => &[Aspect::Isolation],
-        _ => &[],
-    }
+/// In which group, and after which step of it, what is verified before COMMIT. Only the end of a release counts, so the last
+/// transaction carries it. When statements that run alone still follow, which is mostly index builds, indexes are left to the
+/// verify stage.
+fn judged(groups: &[Group]) -> Option<(usize, usize, &'static [Aspect])> {
+    let (group, step) = last_transaction(groups)?;
+    let is_last_step = match &groups[group] {
+        Group::Transaction(_) => true,
+        Group::Stepwise { steps, .. } => step + 1 == steps.len(),
+    };
+    let aspects: &[Aspect] =
+        if group + 1 == groups.len() && is_last_step { &[Aspect::Isolation, Aspect::Index] } else { &[Aspect::Isolation] };
+    Some((group, step, aspects))
 }
 
 /// One attempt at one transaction: statements, ledger rows, verification, COMMIT.
 async fn transaction(
     session: &mut Session,
+    watcher: &Watcher,
     release: &Release<'_>,
-    scripts: &[Script],
     members: &[usize],
     aspects: &[Aspect],
 ) -> Result<Attempt, MigrateError> {
-    let first = release.migration(members[0]);
     if let Err(error) = session.begin().await {
-        return Ok(failed_or_locked(&error, first, &scripts[members[0]]));
+        return Ok(give_up(session, watcher, &error, release, members[0]).await);
     }
-    release.ledger.create(&mut session.connection).await.map_err(MigrateError::Query)?;
+    if let Err(error) = release.ledger.create(&mut session.connection).await {
+        return give_up_query(session, error).await;
+    }
     for at in members {
-        let (migration, script) = (release.migration(*at), &scripts[*at]);
+        let (migration, script) = (release.migration(*at), &release.scripts[*at]);
         let started = jiff::Timestamp::now();
-        if let Err(error) = statements(session, migration, script, release.context.until).await {
-            return Ok(give_up(session, &error, migration, script).await);
+        if let Err(error) = statements(session, release, migration, script).await {
+            return Ok(give_up(session, watcher, &error, release, *at).await);
         }
         if let Err(error) = release.ledger.insert_applied(&mut session.connection, migration, started).await {
-            session.rollback().await;
-            let message = format!("cannot record {:?} in the ledger: {error}", migration.name);
-            return Err(MigrateError::Stopped { reason: Reason::ConnectionFailed, message });
+            return give_up_query(session, error).await;
         }
         tracing::info!(migration = %migration.name, "ran");
     }
-    if let Some(outcome) = verification(session, release, aspects).await? {
+    let last = members[members.len() - 1];
+    let left = match members {
+        [only] => format!("{:?} was rolled back", release.migration(*only).name),
+        [first, ..] => format!("{:?} … {:?} were rolled back", release.migration(*first).name, release.migration(last).name),
+        [] => String::new(),
+    };
+    let judgement = verification(session, release, aspects, &left).await?;
+    if !matches!(judgement, Judgement::Passed) {
         session.rollback().await;
-        return Ok(Attempt::Failed(Box::new(outcome)));
+    }
+    match judgement {
+        Judgement::Failed(outcome) => return Ok(Attempt::Failed(outcome)),
+        Judgement::Locked(_) => return Ok(Attempt::Locked),
+        Judgement::Passed => {}
     }
     match session.commit().await {
         Ok(()) => Ok(Attempt::Committed),
-        Err(error) => {
-            let last = members[members.len() - 1];
-            Ok(give_up(session, &error, release.migration(last), &scripts[last]).await)
-        }
+        Err(error) => Ok(give_up(session, watcher, &error, release, last).await),
     }
 }
 
 /// The statements of one file, its deferred constraints, and its settings put back.
-async fn statements(session: &mut Session, migration: &Migration, script: &Script, until: Instant) -> Result<(), SqlError> {
+async fn statements(session: &mut Session, release: &Release<'_>, migration: &Migration, script: &Script) -> Result<(), SqlError> {
     if script.statements.is_empty() {
         return Ok(());
     }
+    let until = release.context.until;
     session.run(&migration.sql, Some(until)).await?;
-    session.run("SET CONSTRAINTS ALL IMMEDIATE", Some(until)).await.map_err(|error| SqlError {
-        completed: script.statements.len(),
-        offset: None,
-        ..error
-    })?;
-    if changes_settings(script) { session.reset().await } else { Ok(()) }
+    let ended = session.end_file(release.defers, until).await;
+    ended.map_err(|error| SqlError { completed: script.statements.len(), offset: None, ..error })
 }
 
-/// Whether a file may leave a setting changed for the next one.
-pub(super) fn changes_settings(script: &Script) -> bool {
-    script.unsplit.is_some()
-        || script.statements.iter().any(|statement| {
-            let word = statement.sql.get(..5).unwrap_or(&statement.sql).to_uppercase();
-            word.starts_with("SET")
-                || word.starts_with("RESET")
-                || word.starts_with("DO")
-                || word.starts_with("CALL")
-                || statement.sql.contains("set_config")
-        })
-}
-
-async fn verification(session: &mut Session, release: &Release<'_>, aspects: &[Aspect]) -> Result<Option<Outcome>, MigrateError> {
+/// Verifies inside an open transaction. `left` says what a failure leaves.
+pub(super) async fn verification(
+    session: &mut Session,
+    release: &Release<'_>,
+    aspects: &[Aspect],
+    left: &str,
+) -> Result<Judgement, MigrateError> {
     if aspects.is_empty() {
-        return Ok(None);
+        return Ok(Judgement::Passed);
     }
     let scope = Scope::of(&release.context.manifest);
     let findings = match check::run(&mut session.connection, &scope, aspects).await {
         Ok(findings) => findings,
+        Err(error) if Trouble::of(&error.cause) == Trouble::Lock => {
+            return Ok(Judgement::Locked(SqlError::other(Trouble::Lock, error.to_string())));
+        }
         Err(error) => {
             session.rollback().await;
-            let message = format!("a check could not be carried out before COMMIT, so everything was rolled back: {error}");
+            let message = format!("a check could not be carried out before COMMIT, so {left}: {error}");
             return Err(MigrateError::Stopped { reason: Reason::StageFailed, message });
         }
     };
     let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     if errors.is_empty() {
-        return Ok(None);
+        return Ok(Judgement::Passed);
     }
-    let message = format!("verification before COMMIT failed, so the release was rolled back: {}", outcome_message(&errors));
+    let message = format!("verification before COMMIT failed, so {left}: {}", outcome_message(&errors));
     let outcome = Outcome::failed(Stage::Migrate, Reason::VerificationFailed, message);
-    Ok(Some(Outcome { findings, ..outcome }))
+    Ok(Judgement::Failed(Box::new(Outcome { findings, ..outcome })))
 }
 
-async fn give_up(session: &mut Session, error: &SqlError, migration: &Migration, script: &Script) -> Attempt {
+async fn give_up(session: &mut Session, watcher: &Watcher, error: &SqlError, release: &Release<'_>, at: usize) -> Attempt {
+    if error.trouble == Trouble::Deadline {
+        // It would go on for as long as the statement timeout lets it.
+        watcher.cancel(session.pid).await;
+    }
     session.rollback().await;
-    failed_or_locked(error, migration, script)
-}
-
-fn failed_or_locked(error: &SqlError, migration: &Migration, script: &Script) -> Attempt {
     match error.trouble {
         Trouble::Lock => Attempt::Locked,
-        _ => Attempt::Failed(Box::new(failure(error, migration, script, "its transaction was rolled back and nothing of it is left"))),
+        _ => Attempt::Failed(Box::new(failure(
+            error,
+            release.migration(at),
+            &release.scripts[at],
+            "its transaction was rolled back and nothing of it is left",
+        ))),
     }
+}
+
+/// The ledger could not be written: somebody holds a lock on it, or it is out of reach.
+async fn give_up_query(session: &mut Session, error: QueryError) -> Result<Attempt, MigrateError> {
+    session.rollback().await;
+    if Trouble::of(&error.cause) == Trouble::Lock { Ok(Attempt::Locked) } else { Err(MigrateError::Query(error)) }
 }
 
 /// An Outcome that names file, line, statement and SQLSTATE.
@@ -224,10 +248,13 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
 /// The line and the statement that an error is about.
 fn place(error: &SqlError, migration: &Migration, script: &Script) -> (u32, String) {
     let line_at = |offset: usize| u32::try_from(migration.sql[..offset].matches('\n').count() + 1).unwrap_or(u32::MAX);
-    let line = error.offset.map(line_at);
-    let by_line = line.and_then(|line| script.statements.iter().rev().find(|statement| statement.line <= line));
-    match by_line.or_else(|| script.statements.get(error.completed)) {
-        Some(statement) => (line.unwrap_or(statement.line), statement.sql.clone()),
+    if let (Some(offset), Some(_)) = (error.offset, &script.unsplit) {
+        let begins = migration.sql[..offset].rfind('\n').map_or(0, |at| at + 1);
+        return (line_at(offset), migration.sql[begins..].to_owned());
+    }
+    let by_offset = error.offset.and_then(|offset| script.statements.iter().rev().find(|statement| statement.start <= offset));
+    match by_offset.or_else(|| script.statements.get(error.completed)) {
+        Some(statement) => (error.offset.map_or(statement.line, line_at), statement.sql.clone()),
         None => {
             (script.statements.last().map_or(1, |statement| statement.line), "a deferred constraint, at the end of the file".to_owned())
         }
@@ -237,18 +264,18 @@ fn place(error: &SqlError, migration: &Migration, script: &Script) -> (u32, Stri
 /// The beginning of a statement, in one line, up to where it would show a password.
 fn without_secrets(statement: &str, length: usize) -> String {
     let text = statement.split_whitespace().collect::<Vec<_>>().join(" ");
-    let secret = text.to_uppercase().find("PASSWORD '").map_or(text.len(), |at| at + "PASSWORD".len());
-    let cut: String = text.get(..secret).unwrap_or(&text).chars().take(length).collect();
+    let secret = text.to_ascii_uppercase().find("PASSWORD ").map_or(text.len(), |at| at + "PASSWORD".len());
+    let cut: String = text[..secret].chars().take(length).collect();
     if cut.len() < text.len() { format!("{cut}…") } else { cut }
 }
 
 /// Lets others go first: until whoever was in the way has ended its transaction, and a little longer.
-async fn wait(watcher: &Watcher, release: &Release<'_>, migration: &Migration) -> Result<(), MigrateError> {
+async fn wait(watcher: &Watcher, migration: &Migration, until: Instant) -> Result<(), MigrateError> {
     let blockers = watcher.blockers();
     let who = if blockers.is_empty() { "another session".to_owned() } else { blockers.iter().map(describe).collect::<Vec<_>>().join(", ") };
     tracing::info!(migration = %migration.name, blockers = %who, "waiting for a lock");
-    let clear = watcher.wait_until_clear(release.waits_until).await.map_err(MigrateError::Query)?;
-    if !clear || Instant::now() >= release.waits_until {
+    let clear = watcher.wait_until_clear(until).await.map_err(MigrateError::Query)?;
+    if !clear || Instant::now() >= until {
         let message = format!("{:?} needs a lock that is held by {who}; Sluice tries again, or end that session", migration.name);
         return Err(MigrateError::Waiting { message, blockers });
     }

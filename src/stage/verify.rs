@@ -26,11 +26,10 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
 type Failed = (Reason, String);
 
 async fn verify(context: &Context, server_major: u32) -> Result<(Vec<Finding>, HistorySummary), Failed> {
-    let unanswered = |error: &dyn std::fmt::Display| (Reason::ConnectionFailed, error.to_string());
     let source = load(context.manifest.format, &context.source).map_err(|error| (error.reason(), error.to_string()))?;
     let url = context.url().map_err(|error| (error.reason(), error.to_string()))?;
     let mut connection = connect(url, &context.application()).await.map_err(|error| (error.reason(), error.to_string()))?;
-    let rows = context.ledger().rows(&mut connection).await.map_err(|error| unanswered(&error))?;
+    let rows = context.ledger().rows(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
     let (comparison, summary) = summarise(&source, &rows, &[], context.manifest.target.as_deref(), server_major);
     let mut findings = comparison.findings;
     if let Some((reason, message)) = comparison.objection.filter(|_| findings.iter().all(|finding| finding.severity != Severity::Error)) {

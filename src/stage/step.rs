@@ -1,0 +1,209 @@
+//! One step of a migration that cannot be one transaction: statements together, or one statement alone.
+
+use std::{ops::Range, time::Instant};
+
+use super::{
+    migrate::{MigrateError, lock_message},
+    release::Release,
+    stepwise::{Stop, and_whom_it_waited_for, judge},
+};
+use crate::{
+    check::Aspect,
+    migrations::{Migration, Script, Statement, StatementKind},
+    postgres::{
+        Build, Journal, Session, SqlError, Trouble, Watcher, acquire_advisory_locks, build_index, drop_reindex_left_overs, index_is_there,
+        release_advisory_locks,
+    },
+};
+
+/// A step, and what it belongs to.
+pub(super) struct Work<'a> {
+    pub(super) release: &'a Release<'a>,
+    pub(super) journal: &'a Journal,
+    pub(super) migration: &'a Migration,
+    pub(super) script: &'a Script,
+    /// Counted from 0.
+    pub(super) number: usize,
+    pub(super) digest: &'a str,
+    /// An earlier attempt began it and did not say how it ended.
+    pub(super) begun: bool,
+    /// What is verified before its COMMIT.
+    pub(super) aspects: &'static [Aspect],
+}
+
+type Ended = Result<Result<(), Stop>, MigrateError>;
+
+impl Work<'_> {
+    fn until(&self) -> Instant {
+        self.release.context.until
+    }
+
+    fn number(&self) -> i32 {
+        i32::try_from(self.number).unwrap_or(i32::MAX)
+    }
+
+    /// The settings that the statements before this one made, as one text.
+    fn settings(&self, before: usize) -> String {
+        let earlier = self.script.statements[..before].iter().filter(|statement| statement.sets);
+        earlier.map(|statement| statement.sql.trim_end_matches(';')).collect::<Vec<_>>().join(";\n")
+    }
+}
+
+/// Statements of one step in one transaction, with the journal's entry.
+pub(super) async fn together(session: &mut Session, watcher: &Watcher, work: &Work<'_>, range: Range<usize>) -> Ended {
+    if let Err(error) = statements(session, work, range).await {
+        if error.trouble == Trouble::Deadline {
+            watcher.cancel(session.pid).await;
+        }
+        session.rollback().await;
+        return Ok(Err(Stop::Sql(error)));
+    }
+    let connection = &mut session.connection;
+    work.journal.record(connection, work.number(), work.digest).await.map_err(MigrateError::Query)?;
+    if let Err(stop) = judge(session, work).await? {
+        session.rollback().await;
+        return Ok(Err(stop));
+    }
+    Ok(session.commit().await.map_err(Stop::Sql))
+}
+
+async fn statements(session: &mut Session, work: &Work<'_>, range: Range<usize>) -> Result<(), SqlError> {
+    let statements = &work.script.statements;
+    let (first, last) = (&statements[range.start], &statements[range.end - 1]);
+    let settings = work.settings(range.start);
+    session.begin().await?;
+    if !settings.is_empty() {
+        session.run(&settings, Some(work.until())).await.map_err(|error| SqlError { completed: range.start, offset: None, ..error })?;
+    }
+    // The very text of the file, so that PostgreSQL's position is one of the file.
+    let text = &work.migration.sql[first.start..last.start + last.sql.len()];
+    session.run(text, Some(work.until())).await.map_err(|error| SqlError {
+        completed: range.start + error.completed,
+        offset: error.offset.map(|offset| first.start + offset),
+        ..error
+    })?;
+    session.end_file(work.release.defers, work.until()).await.map_err(|error| SqlError {
+        completed: statements.len(),
+        offset: None,
+        ..error
+    })
+}
+
+/// One statement outside a transaction: written down, run, written off.
+pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<'_>, at: usize) -> Ended {
+    let statement = &work.script.statements[at];
+    let concurrently = matches!(statement.kind, StatementKind::BuildIndex { .. } | StatementKind::Alone { concurrently: true });
+    // Sluice's own lock stays. Whoever waits for the other tools' lock holds a snapshot that CONCURRENTLY waits for: both would wait
+    // for each other. While it is given up, the unfinished row keeps those tools away.
+    let others = &work.release.ledger.contract.locks[1..];
+    work.journal.begin(&mut session.connection, work.number(), work.digest).await.map_err(MigrateError::Query)?;
+    if concurrently {
+        release_advisory_locks(&mut session.connection, others).await.map_err(MigrateError::Query)?;
+    }
+    let mut ran = statement_alone(session, work, at, concurrently).await;
+    if ran.as_ref().is_err_and(|error| error.trouble == Trouble::Deadline) {
+        ran = ran.map_err(|error| and_whom_it_waited_for(error, watcher));
+        watcher.cancel(session.pid).await;
+    }
+    let reset = session.reset().await;
+    if let Err(error) = ran {
+        let error = SqlError { completed: at, offset: error.offset.map(|offset| statement.start + offset), ..error };
+        if error.trouble == Trouble::Lock && concurrently {
+            take_back(session, work, others).await?;
+        }
+        return Ok(Err(Stop::Sql(error)));
+    }
+    if let Err(error) = reset {
+        return Ok(Err(Stop::Sql(error)));
+    }
+    work.journal.record(&mut session.connection, work.number(), work.digest).await.map_err(MigrateError::Query)?;
+    if concurrently {
+        take_back(session, work, others).await?;
+    }
+    Ok(Ok(()))
+}
+
+async fn statement_alone(session: &mut Session, work: &Work<'_>, at: usize, concurrently: bool) -> Result<(), SqlError> {
+    let statement = &work.script.statements[at];
+    settle(session, work, at, concurrently).await?;
+    let StatementKind::BuildIndex { index, table } = &statement.kind else { return other(session, work, statement).await };
+    let build = Build { sql: &statement.sql, index: index.as_deref(), table, begun: work.begun, until: work.until() };
+    if !work.begun && index_is_there(session, build).await? {
+        // Somebody else's: should this process die now, the next attempt must not take it for its own.
+        session.reset().await?;
+        work.journal
+            .forget(&mut session.connection, work.number())
+            .await
+            .map_err(|error| SqlError::other(Trouble::of(&error.cause), error.to_string()))?;
+        settle(session, work, at, concurrently).await?;
+    }
+    build_index(session, build).await
+}
+
+/// The limits, and the settings that the file made before this statement.
+async fn settle(session: &mut Session, work: &Work<'_>, at: usize, concurrently: bool) -> Result<(), SqlError> {
+    session.limit_alone(concurrently).await?;
+    // Outside a transaction SET LOCAL has no effect; that of the file was to hold until its end, and so does this one.
+    let settings = work.settings(at).lines().map(without_local).collect::<Vec<_>>().join("\n");
+    if settings.is_empty() { Ok(()) } else { session.run(&settings, Some(work.until())).await }
+}
+
+fn without_local(line: &str) -> String {
+    let mut words = line.splitn(3, char::is_whitespace);
+    match (words.next(), words.next(), words.next()) {
+        (Some(set), Some(local), Some(rest)) if set.eq_ignore_ascii_case("set") && local.eq_ignore_ascii_case("local") => {
+            format!("SET {rest}")
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// Anything but an index build.
+async fn other(session: &mut Session, work: &Work<'_>, statement: &Statement) -> Result<(), SqlError> {
+    let begins = |word: &str| statement.sql.get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word));
+    if work.begun && begins("REINDEX") {
+        drop_reindex_left_overs(session, &work.release.context.manifest.schemas, work.until()).await?;
+    }
+    match session.run(&statement.sql, Some(work.until())).await {
+        Err(error) if work.begun && done_before(&statement.sql, &error) => {
+            tracing::info!(migration = %work.migration.name, message = %error.message, "an attempt that was interrupted had done this");
+            Ok(())
+        }
+        // DETACH PARTITION CONCURRENTLY was interrupted between its two transactions.
+        Err(error) if work.begun && error.sqlstate == "55000" && begins("ALTER TABLE") => {
+            let at = statement.sql.to_ascii_uppercase().rfind("CONCURRENTLY").unwrap_or(statement.sql.len());
+            session.run(&format!("{}FINALIZE", &statement.sql[..at]), Some(work.until())).await
+        }
+        ended => ended,
+    }
+}
+
+/// What PostgreSQL says of a statement that was done already: what it creates exists, what it drops does not.
+fn done_before(sql: &str, error: &SqlError) -> bool {
+    let codes: &[&str] = match sql.split_whitespace().next().unwrap_or_default().to_ascii_uppercase().as_str() {
+        "CREATE" => &["42P04", "42P07", "42710"],
+        "DROP" => &["42704", "3D000"],
+        // It is no partition of the table any more.
+        "ALTER" => &["42P01"],
+        _ => &[],
+    };
+    codes.contains(&error.sqlstate.as_str())
+}
+
+async fn take_back(session: &mut Session, work: &Work<'_>, keys: &[i64]) -> Result<(), MigrateError> {
+    let until = (Instant::now() + work.release.patience).min(work.until());
+    let taken = acquire_advisory_locks(&mut session.connection, keys, until).await.map_err(MigrateError::Query)?;
+    taken.map_err(lock_message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_setting_becomes_one_of_the_session() {
+        assert_eq!(without_local("SET LOCAL search_path = a"), "SET search_path = a");
+        assert_eq!(without_local("set local\trole x"), "SET role x");
+        assert_eq!(without_local("SET locale_like = a"), "SET locale_like = a");
+    }
+}
