@@ -3,7 +3,10 @@
 use sqlx::PgConnection;
 
 use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql};
-use crate::api::{Finding, Severity};
+use crate::{
+    api::{Finding, Severity},
+    postgres::query_as,
+};
 
 const META: Meta = Meta {
     id: "foreign-key-indexed",
@@ -52,8 +55,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     if !scope.indexes.foreign_keys {
         return Ok(Vec::new());
     }
-    let rows: Vec<Row> =
-        sqlx::query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which foreign keys have no index")?;
+    let rows: Vec<Row> = query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which foreign keys have no index")?;
     let keys = rows.into_iter().map(|(schema, table, name, columns, unusable)| ForeignKey { schema, table, name, columns, unusable });
     Ok(keys.map(|key| judge(&key)).collect())
 }

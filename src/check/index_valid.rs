@@ -3,7 +3,10 @@
 use sqlx::PgConnection;
 
 use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql};
-use crate::api::{Finding, Severity};
+use crate::{
+    api::{Finding, Severity},
+    postgres::query_as,
+};
 
 const META: Meta = Meta {
     id: "index-valid",
@@ -48,7 +51,7 @@ struct Index {
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let rows: Vec<(String, String, String, bool, bool, bool, bool)> =
-        sqlx::query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which indexes are invalid")?;
+        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which indexes are invalid")?;
     let indexes = rows.into_iter().map(|(schema, name, table, partitioned, valid, ready, live)| Index {
         schema,
         name,

@@ -3,7 +3,10 @@
 use sqlx::PgConnection;
 
 use super::{Asked, Aspect, Check, CheckError, Meta, Scope};
-use crate::api::{Finding, Severity};
+use crate::{
+    api::{Finding, Severity},
+    postgres::query_as,
+};
 
 const META: Meta = Meta {
     id: "schema-exists",
@@ -20,7 +23,7 @@ pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| B
 const SQL: &str = "SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($1)";
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let present: Vec<(String,)> = sqlx::query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which schemas exist")?;
+    let present: Vec<(String,)> = query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which schemas exist")?;
     let present: Vec<_> = present.into_iter().map(|(name,)| name).collect();
     Ok(judge(&scope.schemas, &present))
 }

@@ -3,7 +3,7 @@
 use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
 
 use super::Scope;
-use crate::api::RowLevelSecurity;
+use crate::{api::RowLevelSecurity, postgres::query_as};
 
 /// The head of a query: the common table expressions `tenant_tables`, which are ordinary and partitioned tables and partitions that
 /// have the tenant column and are not excepted, and `app`, which is the application's role or no row. An exception of a
@@ -45,5 +45,5 @@ pub(super) fn rows<'q, O>(sql: &'static str, scope: &'q Scope, security: &'q Row
 where
     O: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>,
 {
-    sqlx::query_as(sql).bind(&scope.schemas).bind(&security.tenant.column).bind(&security.except).bind(&security.app_role)
+    query_as(sql).bind(&scope.schemas).bind(&security.tenant.column).bind(&security.except).bind(&security.app_role)
 }

@@ -79,7 +79,7 @@ impl Comparison {
     }
 
     fn check_checksum(&mut self, sql: &str, checksum: &str, row: &LedgerRow) {
-        match checksum::compare(sql, &row.checksum) {
+        match checksum::compare(sql, checksum, &row.checksum) {
             Match::Exact => {}
             Match::LineEndings => self.findings.push(Finding {
                 check: "line-endings".to_owned(),

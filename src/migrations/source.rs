@@ -137,8 +137,9 @@ fn entries(folder: &Path) -> Result<Vec<Entry>, SourceError> {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if !name.starts_with("..") {
-            // `is_dir` of the path, not of the entry: it follows links.
-            entries.push(Entry { is_dir: entry.path().is_dir(), path: entry.path(), name });
+            let path = entry.path();
+            let kind = entry.file_type().map_err(failed)?;
+            entries.push(Entry { is_dir: kind.is_dir() || kind.is_symlink() && path.is_dir(), path, name });
         }
     }
     Ok(entries)

@@ -18,18 +18,12 @@ const LIMIT: usize = 200;
 pub fn publish(situation: &Situation) -> Option<Step> {
     let verified = just_verified(situation).or_else(|| settled(situation))?;
     let facts = situation.facts;
-    let mut entries: Vec<String> = Vec::new();
-    for version in verified {
-        let entry = entry(&facts.name, version);
-        if !entries.contains(&entry) {
-            entries.push(entry);
-        }
-    }
-    if entries.iter().all(|entry| facts.gate.contains(entry)) {
-        return None;
-    }
     // A set has no order; Prisma's names begin with the time.
     let former: BTreeSet<&String> = facts.gate.iter().collect();
+    let mut entries: Vec<String> = verified.into_iter().map(|version| entry(&facts.name, version)).collect();
+    if entries.iter().all(|entry| former.contains(entry)) {
+        return None;
+    }
     entries.extend(former.into_iter().rev().cloned());
     let mut seen = BTreeSet::new();
     entries.retain(|entry| seen.insert(entry.clone()));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError};
+use super::{Asked, QueryError, query, query_as, query_scalar};
 use crate::api::Blocker;
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub async fn acquire(connection: &mut PgConnection, keys: &[i64], until: Instant) -> Result<Result<(), Option<Blocker>>, QueryError> {
     for key in keys {
         loop {
-            let taken: bool = sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)")
+            let taken: bool = query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)")
                 .bind(key)
                 .fetch_one(&mut *connection)
                 .await
@@ -34,17 +34,13 @@ pub async fn acquire(connection: &mut PgConnection, keys: &[i64], until: Instant
 /// Gives keys up before the session ends.
 pub async fn release(connection: &mut PgConnection, keys: &[i64]) -> Result<(), QueryError> {
     for key in keys {
-        sqlx::query("SELECT pg_catalog.pg_advisory_unlock($1)")
-            .bind(key)
-            .execute(&mut *connection)
-            .await
-            .asked("give up the advisory lock")?;
+        query("SELECT pg_catalog.pg_advisory_unlock($1)").bind(key).execute(&mut *connection).await.asked("give up the advisory lock")?;
     }
     Ok(())
 }
 
 async fn holder(connection: &mut PgConnection, key: i64) -> Result<Option<Blocker>, QueryError> {
-    let row: Option<(i32, String, String, String, i64)> = sqlx::query_as(
+    let row: Option<(i32, String, String, String, i64)> = query_as(
         "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, ''), COALESCE(a.state, ''), \
                 COALESCE(EXTRACT(epoch FROM pg_catalog.now() - a.backend_start), 0)::bigint \
          FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \

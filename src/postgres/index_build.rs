@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Asked, QueryError, Session, SqlError, Trouble};
+use super::{Asked, QueryError, Session, SqlError, Trouble, query_as, query_scalar};
 
 /// What to build.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ async fn drop_indexes(session: &mut Session, names: &[String], until: Instant) -
 
 /// Drops what an interrupted REINDEX CONCURRENTLY left: the invalid copies that PostgreSQL names so.
 pub async fn drop_reindex_left_overs(session: &mut Session, schemas: &[String], until: Instant) -> Result<(), SqlError> {
-    let names: Vec<String> = sqlx::query_scalar(
+    let names: Vec<String> = query_scalar(
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i \
          JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_cc(new|old)[0-9]*$' AND n.nspname = ANY($1) \
@@ -93,7 +93,7 @@ pub async fn drop_reindex_left_overs(session: &mut Session, schemas: &[String], 
 
 async fn left_over(connection: &mut PgConnection, build: Build<'_>) -> Result<LeftOver, QueryError> {
     let Some(index) = build.index else { return unnamed_left_over(connection, build).await };
-    let row: Option<(bool, bool, String)> = sqlx::query_as(AssertSqlSafe(
+    let row: Option<(bool, bool, String)> = query_as(AssertSqlSafe(
         "SELECT i.indisvalid AND i.indisready AND i.indislive, \
                 EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid), \
                 pg_catalog.format('%I.%I', n.nspname, c.relname) \
@@ -122,7 +122,7 @@ async fn unnamed_left_over(connection: &mut PgConnection, build: Build<'_>) -> R
     if !build.begun {
         return Ok(LeftOver::Nothing);
     }
-    let names: Vec<String> = sqlx::query_scalar(
+    let names: Vec<String> = query_scalar(
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i \
          JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE i.indrelid = pg_catalog.to_regclass($1) AND NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_idx[0-9]*$' \

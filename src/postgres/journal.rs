@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError};
+use super::{Asked, QueryError, query, query_as, query_scalar};
 
 /// The journal of one ledger row.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl Journal {
     }
 
     async fn exists(connection: &mut PgConnection) -> Result<bool, QueryError> {
-        sqlx::query_scalar("SELECT pg_catalog.to_regclass('sluice.journal') IS NOT NULL")
+        query_scalar("SELECT pg_catalog.to_regclass('sluice.journal') IS NOT NULL")
             .fetch_one(connection)
             .await
             .asked("look for the journal")
@@ -55,14 +55,14 @@ impl Journal {
             return Ok(BTreeSet::new());
         }
         let ids: Vec<String> =
-            sqlx::query_scalar("SELECT DISTINCT row_id::text FROM sluice.journal").fetch_all(connection).await.asked("read the journal")?;
+            query_scalar("SELECT DISTINCT row_id::text FROM sluice.journal").fetch_all(connection).await.asked("read the journal")?;
         Ok(ids.into_iter().collect())
     }
 
     /// The steps that were begun, in order.
     pub async fn steps(&self, connection: &mut PgConnection) -> Result<Vec<JournalStep>, QueryError> {
         let rows: Vec<(i32, String, bool)> =
-            sqlx::query_as("SELECT step, digest::text, finished_at IS NOT NULL FROM sluice.journal WHERE row_id = $1 ORDER BY step")
+            query_as("SELECT step, digest::text, finished_at IS NOT NULL FROM sluice.journal WHERE row_id = $1 ORDER BY step")
                 .bind(&self.row)
                 .fetch_all(connection)
                 .await
@@ -72,7 +72,7 @@ impl Journal {
 
     /// Writes that a step begins, before it does.
     pub async fn begin(&self, connection: &mut PgConnection, step: i32, digest: &str) -> Result<(), QueryError> {
-        sqlx::query(
+        query(
             "INSERT INTO sluice.journal (row_id, step, digest) VALUES ($1, $2, $3) \
              ON CONFLICT (row_id, step) DO UPDATE SET digest = excluded.digest, started_at = now(), finished_at = NULL",
         )
@@ -87,7 +87,7 @@ impl Journal {
 
     /// Writes that a step is done.
     pub async fn record(&self, connection: &mut PgConnection, step: i32, digest: &str) -> Result<(), QueryError> {
-        sqlx::query(
+        query(
             "INSERT INTO sluice.journal (row_id, step, digest, finished_at) VALUES ($1, $2, $3, now()) \
              ON CONFLICT (row_id, step) DO UPDATE SET digest = excluded.digest, finished_at = excluded.finished_at",
         )
@@ -103,13 +103,13 @@ impl Journal {
     /// Takes back that a step was begun: it failed, and what is there by its name is not its work.
     pub async fn forget(&self, connection: &mut PgConnection, step: i32) -> Result<(), QueryError> {
         let text = "DELETE FROM sluice.journal WHERE row_id = $1 AND step = $2 AND finished_at IS NULL";
-        sqlx::query(text).bind(&self.row).bind(step).execute(connection).await.asked("journal the failure of a step")?;
+        query(text).bind(&self.row).bind(step).execute(connection).await.asked("journal the failure of a step")?;
         Ok(())
     }
 
     /// Forgets everything: the ledger row is complete, or gone.
     pub async fn clear(&self, connection: &mut PgConnection) -> Result<(), QueryError> {
-        sqlx::query("DELETE FROM sluice.journal WHERE row_id = $1").bind(&self.row).execute(connection).await.asked("clear the journal")?;
+        query("DELETE FROM sluice.journal WHERE row_id = $1").bind(&self.row).execute(connection).await.asked("clear the journal")?;
         Ok(())
     }
 }

@@ -2,10 +2,10 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Asked, Journal, QueryError};
+use super::{Asked, Journal, QueryError, query, query_as, query_scalar};
 use crate::{
     api::{Resolve, ResolveAs},
-    migrations::{LedgerContract, LedgerRow, Migration},
+    migrations::{LedgerContract, LedgerRow, Migration, hexadecimal},
 };
 
 /// The ledger of one database.
@@ -20,7 +20,7 @@ type Row = (String, String, String, String, bool, bool);
 impl Ledger {
     /// Whether the table exists.
     pub async fn exists(&self, connection: &mut PgConnection) -> Result<bool, QueryError> {
-        sqlx::query_scalar("SELECT pg_catalog.to_regclass($1) IS NOT NULL")
+        query_scalar("SELECT pg_catalog.to_regclass($1) IS NOT NULL")
             .bind(self.contract.qualified())
             .fetch_one(connection)
             .await
@@ -37,7 +37,7 @@ impl Ledger {
                     COALESCE(pg_catalog.bool_or(migration_name = $1), false) FROM {} WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL",
             self.contract.qualified()
         );
-        sqlx::query_as(AssertSqlSafe(text)).bind(name).fetch_one(connection).await.asked("read the ledger")
+        query_as(AssertSqlSafe(text)).bind(name).fetch_one(connection).await.asked("read the ledger")
     }
 
     /// Every row, in the order in which they were begun.
@@ -50,7 +50,7 @@ impl Ledger {
                     finished_at IS NOT NULL, rolled_back_at IS NOT NULL FROM {} ORDER BY started_at, id",
             self.contract.qualified()
         );
-        let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(text)).fetch_all(&mut *connection).await.asked("read the ledger")?;
+        let rows: Vec<Row> = query_as(AssertSqlSafe(text)).fetch_all(&mut *connection).await.asked("read the ledger")?;
         let journaled = Journal::row_ids(connection).await?;
         Ok(rows
             .into_iter()
@@ -90,28 +90,26 @@ impl Ledger {
     }
 
     async fn schema_exists(&self, connection: &mut PgConnection) -> Result<bool, QueryError> {
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
+        query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
             .bind(&self.contract.schema)
             .fetch_one(connection)
             .await
             .asked("look for the ledger's schema")
     }
 
-    /// Writes the row of a migration whose statements are in the same transaction.
-    pub async fn insert_applied(
-        &self,
-        connection: &mut PgConnection,
-        migration: &Migration,
-        started: jiff::Timestamp,
-    ) -> Result<(), QueryError> {
-        let text = format!(
-            "INSERT INTO {} (id, checksum, finished_at, migration_name, started_at, applied_steps_count) \
-             VALUES ($1, $2, pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()), $3, $4::timestamptz, 1)",
-            self.contract.qualified()
-        );
-        let row = sqlx::query(AssertSqlSafe(text)).bind(uuid::Uuid::new_v4().to_string()).bind(&migration.checksum).bind(&migration.name);
-        row.bind(milliseconds(started)).execute(connection).await.asked("record the migration in the ledger")?;
-        Ok(())
+    /// The statement that writes the row of a migration whose statements are in the same transaction. A text, so that it travels
+    /// with the others that end a file; the name goes in hexadecimal, which no setting of the session reads in another way.
+    pub fn applied_row(&self, migration: &Migration, started: jiff::Timestamp) -> String {
+        format!(
+            "INSERT INTO {} (id, checksum, finished_at, migration_name, started_at, applied_steps_count) VALUES ('{}', '{}', \
+             pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()), \
+             pg_catalog.convert_from(pg_catalog.decode('{}', 'hex'), 'UTF8'), '{}'::timestamptz, 1)",
+            self.contract.qualified(),
+            uuid::Uuid::new_v4(),
+            migration.checksum,
+            hexadecimal(migration.name.as_bytes()),
+            milliseconds(started)
+        )
     }
 
     /// Writes the row of a migration that begins to run step by step; answers its id.
@@ -126,7 +124,7 @@ impl Ledger {
             "INSERT INTO {} (id, checksum, migration_name, started_at, applied_steps_count) VALUES ($1, $2, $3, $4::timestamptz, 0)",
             self.contract.qualified()
         );
-        sqlx::query(AssertSqlSafe(text))
+        query(AssertSqlSafe(text))
             .bind(&id)
             .bind(&migration.checksum)
             .bind(&migration.name)
@@ -144,21 +142,21 @@ impl Ledger {
              applied_steps_count = 1, checksum = $2, logs = NULL WHERE id = $1",
             self.contract.qualified()
         );
-        sqlx::query(AssertSqlSafe(text)).bind(id).bind(checksum).execute(connection).await.asked("record the end of the migration")?;
+        query(AssertSqlSafe(text)).bind(id).bind(checksum).execute(connection).await.asked("record the end of the migration")?;
         Ok(())
     }
 
     /// Writes what went wrong into a row that was begun.
     pub async fn note_failure(&self, connection: &mut PgConnection, id: &str, logs: &str) -> Result<(), QueryError> {
         let text = format!("UPDATE {} SET logs = $2 WHERE id = $1", self.contract.qualified());
-        sqlx::query(AssertSqlSafe(text)).bind(id).bind(logs).execute(connection).await.asked("record the failure of the migration")?;
+        query(AssertSqlSafe(text)).bind(id).bind(logs).execute(connection).await.asked("record the failure of the migration")?;
         Ok(())
     }
 
     /// Removes a row that was begun and of which nothing was done.
     pub async fn remove(&self, connection: &mut PgConnection, id: &str) -> Result<(), QueryError> {
         let text = format!("DELETE FROM {} WHERE id = $1 AND finished_at IS NULL", self.contract.qualified());
-        sqlx::query(AssertSqlSafe(text)).bind(id).execute(connection).await.asked("remove the row of a migration that did nothing")?;
+        query(AssertSqlSafe(text)).bind(id).execute(connection).await.asked("remove the row of a migration that did nothing")?;
         Ok(())
     }
 
@@ -175,7 +173,7 @@ impl Ledger {
              WHERE migration_name = $1 AND finished_at IS NULL AND rolled_back_at IS NULL AND id <> ALL($2)",
             self.contract.qualified()
         );
-        let done = sqlx::query(AssertSqlSafe(text)).bind(&resolve.name).bind(journaled).execute(&mut *connection).await;
+        let done = query(AssertSqlSafe(text)).bind(&resolve.name).bind(journaled).execute(&mut *connection).await;
         let failed = done.asked("resolve the failed migration")?.rows_affected() > 0;
         if let (true, ResolveAs::Applied, Some(checksum)) = (failed, resolve.verdict, checksum) {
             let text = format!(
@@ -183,7 +181,7 @@ impl Ledger {
                  SELECT $1, $2, now, $3, '', now, 0 FROM pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()) AS now",
                 self.contract.qualified()
             );
-            let row = sqlx::query(AssertSqlSafe(text)).bind(uuid::Uuid::new_v4().to_string()).bind(checksum).bind(&resolve.name);
+            let row = query(AssertSqlSafe(text)).bind(uuid::Uuid::new_v4().to_string()).bind(checksum).bind(&resolve.name);
             row.execute(&mut *connection).await.asked("record the migration as applied")?;
         }
         sqlx::raw_sql("COMMIT").execute(connection).await.asked("commit what became of the failed migration")?;

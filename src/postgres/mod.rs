@@ -7,6 +7,7 @@ mod index_build;
 mod journal;
 mod ledger;
 mod preflight;
+mod query;
 mod session;
 mod watcher;
 
@@ -15,7 +16,8 @@ pub use connect::{ConnectError, ConnectionUrl, InvalidUrl, connect};
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use journal::{Journal, JournalStep};
 pub use ledger::Ledger;
-pub use preflight::{Objection, ServerFacts, has_deferrable_constraints, journal_objection, preflight};
+pub use preflight::{Objection, ServerFacts, count_tables, has_deferrable_constraints, journal_objection, preflight};
+pub use query::{query, query_as, query_scalar};
 pub use session::{Session, SqlError, Trouble};
 pub use watcher::Watcher;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError, connect::CHECK_INTERVAL};
+use super::{Asked, QueryError, connect::CHECK_INTERVAL, query_as, query_scalar};
 use crate::{api::Reason, migrations::LedgerContract};
 
 /// What was learned about the server.
@@ -14,8 +14,6 @@ pub struct ServerFacts {
     pub major: u32,
     /// Entries of the lock table that one transaction may use: half of what the server has.
     pub lock_budget: u32,
-    /// Ordinary tables in the schemas, those of extensions aside.
-    pub tables: i64,
 }
 
 /// Why nothing can be done here.
@@ -35,7 +33,7 @@ pub async fn preflight(
     schemas: &[String],
     ledger: &LedgerContract,
 ) -> Result<Result<ServerFacts, Objection>, QueryError> {
-    let (version, role, lock_budget, recovering, interval): (i32, String, i64, bool, String) = sqlx::query_as(
+    let (version, role, lock_budget, recovering, interval): (i32, String, i64, bool, String) = query_as(
         "SELECT pg_catalog.current_setting('server_version_num')::int, current_user::text, \
                 pg_catalog.current_setting('max_locks_per_transaction')::bigint * (pg_catalog.current_setting('max_connections')::bigint \
                   + pg_catalog.current_setting('max_prepared_transactions')::bigint) / 2, pg_catalog.pg_is_in_recovery(), \
@@ -63,7 +61,13 @@ pub async fn preflight(
     if let Some(message) = missing_right(connection, schemas, ledger, &role).await? {
         return object(Reason::PrivilegesMissing, message);
     }
-    let tables = sqlx::query_scalar(
+    let lock_budget = u32::try_from(lock_budget).unwrap_or(3200);
+    Ok(Ok(ServerFacts { major: u32::try_from(major).unwrap_or_default(), lock_budget }))
+}
+
+/// How many ordinary tables the schemas have, those of extensions and the ledger aside.
+pub async fn count_tables(connection: &mut PgConnection, schemas: &[String], ledger: &LedgerContract) -> Result<i64, QueryError> {
+    query_scalar(
         "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY($1) AND (n.nspname, c.relname) <> ($2, $3) \
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'e')",
@@ -73,9 +77,7 @@ pub async fn preflight(
     .bind(ledger.table)
     .fetch_one(connection)
     .await
-    .asked("count the tables")?;
-    let lock_budget = u32::try_from(lock_budget).unwrap_or(3200);
-    Ok(Ok(ServerFacts { major: u32::try_from(major).unwrap_or_default(), lock_budget, tables }))
+    .asked("count the tables")
 }
 
 /// What a migration that runs step by step needs besides: a place for its journal.
@@ -87,15 +89,14 @@ pub async fn journal_objection(connection: &mut PgConnection) -> Result<Option<O
 /// Whether constraints exist that can be deferred to the end of a transaction.
 pub async fn has_deferrable_constraints(connection: &mut PgConnection) -> Result<bool, QueryError> {
     let question = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable)";
-    sqlx::query_scalar(question).fetch_one(connection).await.asked("look for deferrable constraints")
+    query_scalar(question).fetch_one(connection).await.asked("look for deferrable constraints")
 }
 
 /// A session whose statements land on different back ends is no session.
 async fn changes_back_end(connection: &mut PgConnection) -> Result<bool, QueryError> {
     let mut seen = BTreeSet::new();
     for _ in 0..3 {
-        let pid: i32 =
-            sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut *connection).await.asked("read the process id")?;
+        let pid: i32 = query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut *connection).await.asked("read the process id")?;
         seen.insert(pid);
     }
     Ok(seen.len() > 1)
@@ -111,7 +112,7 @@ async fn missing_right(
     if let Some(missing) = missing_create(connection, &schemas, "the manifest names it").await? {
         return Ok(Some(missing));
     }
-    let allowed: Option<bool> = sqlx::query_scalar(
+    let allowed: Option<bool> = query_scalar(
         "SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege(c.oid, right_)) FROM pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS right_, \
            pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2",
     )
@@ -126,7 +127,7 @@ async fn missing_right(
 
 /// The first schema in which the role cannot create, or which it cannot create, and the GRANT that helps.
 async fn missing_create(connection: &mut PgConnection, schemas: &[String], why: &str) -> Result<Option<String>, QueryError> {
-    let rows: Vec<(String, bool, bool, String, String, String)> = sqlx::query_as(
+    let rows: Vec<(String, bool, bool, String, String, String)> = query_as(
         "SELECT s.name, n.oid IS NOT NULL, \
                 CASE WHEN n.oid IS NULL THEN pg_catalog.has_database_privilege(current_user, pg_catalog.current_database(), 'CREATE') \
                      ELSE pg_catalog.has_schema_privilege(current_user, n.oid, 'CREATE') AND pg_catalog.has_schema_privilege(current_user, n.oid, 'USAGE') END, \

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use sqlx::{AssertSqlSafe, Connection, Either, PgConnection, postgres::PgErrorPosition};
 
-use super::{Asked, QueryError};
+use super::{Asked, QueryError, query_scalar};
 use crate::api::Span;
 
 /// A session with limits on how long it may wait and work.
@@ -80,7 +80,7 @@ impl Trouble {
 impl Session {
     /// Takes over a connection.
     pub async fn new(mut connection: PgConnection, lock_timeout: Span, statement_timeout: Span) -> Result<Self, QueryError> {
-        let pid = sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut connection).await.asked("read the process id")?;
+        let pid = query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut connection).await.asked("read the process id")?;
         Ok(Self { connection, pid, usable: true, lock_timeout, statement_timeout })
     }
 
@@ -97,14 +97,13 @@ impl Session {
         self.run(&text, None).await
     }
 
-    /// The end of a file inside its transaction: deferred constraints are checked, so that they are blamed on it, and what it
-    /// changed is put back. `defers` says that constraints which can be deferred may exist.
-    pub async fn end_file(&mut self, defers: bool, until: Instant) -> Result<(), SqlError> {
-        if defers {
-            self.run(CHECK_DEFERRED, Some(until)).await?;
-        }
-        let text = format!("{RESET}; {}", self.limits("SET LOCAL"));
-        self.run(&text, Some(until)).await
+    /// The end of a file inside its transaction, in one message: deferred constraints are checked, so that they are blamed on it,
+    /// what it changed is put back, and `record` is written down. `defers` says that constraints which can be deferred may exist.
+    /// An error says 0 statements completed when a deferred constraint is its cause.
+    pub async fn end_file(&mut self, defers: bool, record: &str, until: Instant) -> Result<(), SqlError> {
+        let deferred = if defers { CHECK_DEFERRED } else { "SELECT" };
+        let text = format!("{deferred}; {RESET}; {}; {record}", self.limits("SET LOCAL"));
+        self.run(&text, Some(until)).await.map_err(|error| SqlError { offset: None, ..error })
     }
 
     /// The limits of statements outside a transaction. CONCURRENTLY makes nobody queue, waits for long and must not be cut short:

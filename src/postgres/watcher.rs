@@ -8,7 +8,7 @@ use std::{
 use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
-use super::{Asked, ConnectError, ConnectionUrl, QueryError, connect};
+use super::{Asked, ConnectError, ConnectionUrl, QueryError, connect, query, query_as, query_scalar};
 use crate::api::Blocker;
 
 /// How often it looks. Well below the lock timeout, so that no wait goes unseen.
@@ -84,7 +84,7 @@ impl Watcher {
 
     async fn still_there(&self, seen: &Seen) -> Result<bool, QueryError> {
         let Some(transaction) = &seen.transaction else { return Ok(false) };
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = $1 AND virtualtransaction = $2)")
+        query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = $1 AND virtualtransaction = $2)")
             .bind(seen.blocker.pid)
             .bind(transaction)
             .fetch_one(&mut *self.connection.lock().await)
@@ -94,7 +94,7 @@ impl Watcher {
 
     /// Asks the server to cancel what the back end is doing.
     pub async fn cancel(&self, pid: i32) {
-        let cancelled = sqlx::query("SELECT pg_catalog.pg_cancel_backend($1)").bind(pid).execute(&mut *self.connection.lock().await).await;
+        let cancelled = query("SELECT pg_catalog.pg_cancel_backend($1)").bind(pid).execute(&mut *self.connection.lock().await).await;
         if let Err(error) = cancelled {
             tracing::warn!(%error, "could not cancel the statement; its session ends with this process");
         }
@@ -108,13 +108,22 @@ impl Drop for Watcher {
 }
 
 async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, QueryError> {
-    let rows: Vec<SeenRow> = sqlx::query_as(
+    // Asked fifty times a second, so the cheap question first.
+    let pids: Vec<i32> = query_scalar("SELECT pg_catalog.pg_blocking_pids($1)")
+        .bind(pid)
+        .fetch_one(&mut *connection)
+        .await
+        .asked("see who is in the way")?;
+    if pids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<SeenRow> = query_as(
         "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, ''), COALESCE(a.state, a.backend_type, ''), \
                 COALESCE(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::bigint, \
                 (SELECT l.virtualtransaction FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted LIMIT 1) \
-         FROM pg_catalog.unnest(pg_catalog.pg_blocking_pids($1)) AS b(pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY a.pid",
+         FROM pg_catalog.unnest($1) AS b(pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY a.pid",
     )
-    .bind(pid)
+    .bind(pids)
     .fetch_all(connection)
     .await
     .asked("see who is in the way")?;

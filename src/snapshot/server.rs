@@ -4,6 +4,7 @@
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use super::{Request, SnapshotError};
+use crate::postgres::query;
 
 /// The server, as the manifest names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub(super) struct Server {
 /// Describes the server, or says why a dump of it would not be complete.
 pub(super) async fn describe(connection: &mut PgConnection, request: &Request<'_>) -> Result<Server, SnapshotError> {
     let unanswered = |what| move |error: sqlx::Error| unanswered(request, what, &error);
-    let row = sqlx::query(DESCRIBE).fetch_one(&mut *connection).await.map_err(unanswered("its version"))?;
-    let hidden = sqlx::query(HIDDEN).fetch_all(&mut *connection).await.map_err(unanswered("row-level security"))?;
+    let row = query(DESCRIBE).fetch_one(&mut *connection).await.map_err(unanswered("its version"))?;
+    let hidden = query(HIDDEN).fetch_all(&mut *connection).await.map_err(unanswered("row-level security"))?;
     if !hidden.is_empty() {
         let tables: Vec<String> = hidden.iter().map(|row| row.get(0)).collect();
         let role = row.get("role");
@@ -29,7 +30,7 @@ pub(super) async fn describe(connection: &mut PgConnection, request: &Request<'_
 
 /// Who keeps others from reading a table, as a list for people.
 pub(super) async fn lock_holders(connection: &mut PgConnection) -> String {
-    let rows = sqlx::query(HOLDERS).fetch_all(connection).await.unwrap_or_default();
+    let rows = query(HOLDERS).fetch_all(connection).await.unwrap_or_default();
     let holder = |row: &PgRow| {
         let (table, pid, application): (String, i32, String) = (row.get(0), row.get(1), row.get(2));
         let (role, state, seconds): (String, String, i64) = (row.get(3), row.get(4), row.get(5));

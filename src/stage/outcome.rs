@@ -9,6 +9,8 @@ use crate::api::{Blocker, Failure, Finding, Reason, SnapshotRecord};
 
 /// The most a termination message may hold, in bytes.
 pub const MESSAGE_LIMIT: usize = 2560;
+/// So many names fit at most, with their quotes and commas.
+const MOST: usize = MESSAGE_LIMIT / 6;
 /// The version this binary writes.
 pub const VERSION: u32 = 1;
 
@@ -165,6 +167,12 @@ impl Outcome {
     /// As a termination message of at most [`MESSAGE_LIMIT`] bytes.
     pub fn message_for_pod(&self) -> String {
         let mut short = self.clone();
+        // More than this never fits, and each name or finding that goes costs a look at all that is left.
+        short.findings.truncate(MOST);
+        if let Some(history) = &mut short.history {
+            history.pending.truncate(MOST);
+            history.applied.truncate(MOST);
+        }
         loop {
             let text = serde_json::to_string(&short).unwrap_or_default();
             if text.len() <= MESSAGE_LIMIT || !short.shorten() {

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     api::Reason,
-    migrations::{Comparison, Group, LedgerRow, Script, SourceTree, load, plan_groups},
-    postgres::{Objection, QueryError, ServerFacts, connect, journal_objection, preflight},
+    migrations::{Comparison, Group, Script, SourceTree, load, plan_groups},
+    postgres::{Objection, QueryError, ServerFacts, connect, count_tables, journal_objection, preflight},
 };
 
 /// Why there is no plan.
@@ -43,14 +43,21 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     let scripts = scripts(&source, &comparison.pending, &rows);
     let journaled = scripts.iter().flatten().any(|script| !script.is_transactional());
     let objection = if journaled { journal_objection(&mut connection).await.map_err(PlanError::Query)? } else { None };
-    let seen = Seen { server, rows, scripts, objection };
+    // Tables without a history are a question only where there is no history.
+    let strangers = if rows.is_empty() {
+        count_tables(&mut connection, &context.manifest.schemas, &ledger.contract).await.map_err(PlanError::Query)?
+    } else {
+        0
+    };
+    let seen = Seen { server, strangers, scripts, objection };
     Ok(judge(context, &source, comparison, summary, &seen))
 }
 
 /// What the database said, and what it means for the source.
 struct Seen {
     server: ServerFacts,
-    rows: Vec<LedgerRow>,
+    /// Tables of a database that has no history.
+    strangers: i64,
     scripts: Result<Vec<Script>, String>,
     /// Why a migration that runs step by step could not.
     objection: Option<Objection>,
@@ -63,10 +70,10 @@ fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary
     findings.sort();
     let mut outcome = if let Some((reason, message)) = comparison.objection {
         Outcome::failed(Stage::Plan, reason, message)
-    } else if seen.rows.is_empty() && seen.server.tables > 0 && !comparison.pending.is_empty() {
+    } else if seen.strangers > 0 && !comparison.pending.is_empty() {
         let message = format!(
             "the database has {} tables but no history: baseline it (record what is already there) before Sluice can tell what is pending",
-            seen.server.tables
+            seen.strangers
         );
         Outcome::failed(Stage::Plan, Reason::NonEmptyDatabase, message)
     } else if let Some(objection) = &seen.objection {

@@ -119,17 +119,16 @@ async fn transaction(
     if let Err(error) = session.begin().await {
         return Ok(give_up(session, watcher, &error, release, members[0]).await);
     }
-    if let Err(error) = release.ledger.create(&mut session.connection).await {
+    // Once the first group is committed, the ledger is there.
+    if members[0] == 0
+        && let Err(error) = release.ledger.create(&mut session.connection).await
+    {
         return give_up_query(session, error).await;
     }
     for at in members {
         let (migration, script) = (release.migration(*at), &release.scripts[*at]);
-        let started = jiff::Timestamp::now();
-        if let Err(error) = statements(session, release, migration, script).await {
+        if let Err(error) = file(session, release, migration, script).await {
             return Ok(give_up(session, watcher, &error, release, *at).await);
-        }
-        if let Err(error) = release.ledger.insert_applied(&mut session.connection, migration, started).await {
-            return give_up_query(session, error).await;
         }
         tracing::info!(migration = %migration.name, "ran");
     }
@@ -154,15 +153,14 @@ async fn transaction(
     }
 }
 
-/// The statements of one file, its deferred constraints, and its settings put back.
-async fn statements(session: &mut Session, release: &Release<'_>, migration: &Migration, script: &Script) -> Result<(), SqlError> {
-    if script.statements.is_empty() {
-        return Ok(());
+/// The statements of one file, its deferred constraints, its settings put back, and its row in the ledger.
+async fn file(session: &mut Session, release: &Release<'_>, migration: &Migration, script: &Script) -> Result<(), SqlError> {
+    let (until, started) = (release.context.until, jiff::Timestamp::now());
+    if !script.statements.is_empty() {
+        session.run(&migration.sql, Some(until)).await?;
     }
-    let until = release.context.until;
-    session.run(&migration.sql, Some(until)).await?;
-    let ended = session.end_file(release.defers, until).await;
-    ended.map_err(|error| SqlError { completed: script.statements.len(), offset: None, ..error })
+    let ended = session.end_file(release.defers, &release.ledger.applied_row(migration, started), until).await;
+    ended.map_err(|error| SqlError { completed: script.statements.len() + usize::from(error.completed > 0), ..error })
 }
 
 /// Verifies inside an open transaction. `left` says what a failure leaves.
@@ -256,7 +254,8 @@ fn place(error: &SqlError, migration: &Migration, script: &Script) -> (u32, Stri
     match by_offset.or_else(|| script.statements.get(error.completed)) {
         Some(statement) => (error.offset.map_or(statement.line, line_at), statement.sql.clone()),
         None => {
-            (script.statements.last().map_or(1, |statement| statement.line), "a deferred constraint, at the end of the file".to_owned())
+            let what = if error.completed > script.statements.len() { "the row of the ledger" } else { "a deferred constraint" };
+            (script.statements.last().map_or(1, |statement| statement.line), format!("{what}, at the end of the file"))
         }
     }
 }

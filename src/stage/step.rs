@@ -82,11 +82,7 @@ async fn statements(session: &mut Session, work: &Work<'_>, range: Range<usize>)
         offset: error.offset.map(|offset| first.start + offset),
         ..error
     })?;
-    session.end_file(work.release.defers, work.until()).await.map_err(|error| SqlError {
-        completed: statements.len(),
-        offset: None,
-        ..error
-    })
+    session.end_file(work.release.defers, "", work.until()).await.map_err(|error| SqlError { completed: statements.len(), ..error })
 }
 
 /// One statement outside a transaction: written down, run, written off.

@@ -288,3 +288,9 @@ fn invariant_12_what_is_generated_is_compared() {
     let main = fs::read_to_string(PathBuf::from(top()).join("tests/contract/main.rs")).expect("main.rs");
     assert!(main.contains("mod crds;") && main.contains("mod cel;"), "ARCHITECTURE.md, invariant 12");
 }
+
+#[test]
+fn invariant_13_no_question_leaves_a_prepared_statement_on_the_server() {
+    let all: Vec<File> = sources().into_iter().filter(|file| file.path != "src/postgres/query.rs").collect();
+    absent(13, &all, &["sqlx::query"]);
+}

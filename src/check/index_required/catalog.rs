@@ -6,7 +6,10 @@ use super::{
     super::{Asked, CheckError, sql},
     term::Term,
 };
-use crate::api::RequiredIndex;
+use crate::{
+    api::RequiredIndex,
+    postgres::{query, query_as, query_scalar},
+};
 
 /// A table and its indexes.
 pub(super) struct Table {
@@ -88,7 +91,7 @@ type IndexRow = (i64, String, bool, bool, Option<String>, Vec<String>, Vec<i16>,
 
 /// Sets the search path under which expressions are printed, and returns the one under which the manifest's were written.
 pub(super) async fn fix_search_path(connection: &mut PgConnection) -> Result<String, CheckError> {
-    let path = sqlx::query_scalar("SELECT pg_catalog.current_setting('search_path')").fetch_one(&mut *connection).await;
+    let path = query_scalar("SELECT pg_catalog.current_setting('search_path')").fetch_one(&mut *connection).await;
     let path = path.asked("read the search path")?;
     sqlx::raw_sql("SET LOCAL search_path = ''").execute(connection).await.asked("set the search path")?;
     Ok(path)
@@ -102,9 +105,9 @@ pub(super) async fn tables(
 ) -> Result<Vec<Table>, CheckError> {
     let names: Vec<_> = required.iter().map(|asked| asked.table.clone()).collect();
     let rows: Vec<(i64, String, String, Vec<String>)> =
-        sqlx::query_as(TABLES).bind(names).bind(schemas).fetch_all(&mut *connection).await.asked("read the tables that need indexes")?;
+        query_as(TABLES).bind(names).bind(schemas).fetch_all(&mut *connection).await.asked("read the tables that need indexes")?;
     let oids: Vec<i64> = rows.iter().map(|(oid, ..)| *oid).collect();
-    let indexes: Vec<IndexRow> = sqlx::query_as(INDEXES).bind(&oids).fetch_all(connection).await.asked("read the indexes")?;
+    let indexes: Vec<IndexRow> = query_as(INDEXES).bind(&oids).fetch_all(connection).await.asked("read the indexes")?;
     let mut indexes: Vec<_> = indexes.into_iter().map(|row| (row.0, index(row))).collect();
     let tables = rows.into_iter().map(|(oid, schema, name, columns)| {
         let own = indexes.extract_if(.., |(table, _)| *table == oid).map(|(_, index)| index).collect();
@@ -167,20 +170,17 @@ async fn shape(
     search_path: &str,
 ) -> Result<(Vec<String>, Option<String>), sqlx::Error> {
     let source = sql::qualified(&table.schema, &table.name);
-    sqlx::query(AssertSqlSafe(format!("CREATE TEMPORARY TABLE sluice_shape (LIKE {source})")))
-        .persistent(false)
-        .execute(&mut *connection)
-        .await?;
+    query(AssertSqlSafe(format!("CREATE TEMPORARY TABLE sluice_shape (LIKE {source})"))).execute(&mut *connection).await?;
     let path = format!("{}, {search_path}", sql::identifier(&table.schema));
-    sqlx::query("SELECT pg_catalog.set_config('search_path', $1, true)").bind(path).execute(&mut *connection).await?;
+    query("SELECT pg_catalog.set_config('search_path', $1, true)").bind(path).execute(&mut *connection).await?;
     // A constant where there is no expression: a column would need a default operator class.
     let keys: Vec<_> =
         if expressions.is_empty() { vec!["(1)".to_owned()] } else { expressions.iter().map(|text| format!("({text})")).collect() };
     let clause = predicate.map_or(String::new(), |predicate| format!(" WHERE {predicate}"));
     let create = format!("CREATE INDEX sluice_shape_index ON pg_temp.sluice_shape ({}){clause}", keys.join(", "));
-    sqlx::query(AssertSqlSafe(create)).persistent(false).execute(&mut *connection).await?;
-    sqlx::query("SET LOCAL search_path = ''").execute(&mut *connection).await?;
-    sqlx::query_as(
+    query(AssertSqlSafe(create)).execute(&mut *connection).await?;
+    query("SET LOCAL search_path = ''").execute(&mut *connection).await?;
+    query_as(
         "SELECT ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k.n, false) FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) ORDER BY k.n), \
                 pg_catalog.pg_get_expr(i.indpred, i.indrelid) \
          FROM pg_catalog.pg_index i WHERE i.indexrelid = 'pg_temp.sluice_shape_index'::pg_catalog.regclass",

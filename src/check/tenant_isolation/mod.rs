@@ -18,7 +18,10 @@ use self::{
     probe::Probe,
 };
 use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql};
-use crate::api::{Finding, RowLevelSecurity, Severity};
+use crate::{
+    api::{Finding, RowLevelSecurity, Severity},
+    postgres::query_as,
+};
 
 const META: Meta = Meta {
     id: "tenant-isolation",
@@ -74,7 +77,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
 }
 
 async fn roles(connection: &mut PgConnection, security: &RowLevelSecurity) -> Result<Roles, CheckError> {
-    let (caller, login, app_exists, app_bypasses, never_set): (String, String, bool, bool, bool) = sqlx::query_as(
+    let (caller, login, app_exists, app_bypasses, never_set): (String, String, bool, bool, bool) = query_as(
         "SELECT pg_catalog.current_setting('role'), session_user::text, r.oid IS NOT NULL, COALESCE(r.rolsuper OR r.rolbypassrls, false), \
                 pg_catalog.current_setting($2, true) IS NULL \
          FROM (SELECT) one LEFT JOIN pg_catalog.pg_roles r ON r.rolname = $1",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 
 use super::super::{Asked, CheckError, Scope, sql, tenancy};
-use crate::api::RowLevelSecurity;
+use crate::{api::RowLevelSecurity, postgres::query_as};
 
 /// A tenant table that the application may use.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalog, and every combination occurs")]
@@ -206,9 +206,9 @@ pub(super) async fn relations(
 ) -> Result<BTreeMap<i64, Relation>, CheckError> {
     let oids: Vec<i64> = targets.iter().map(|target| target.oid).collect();
     let columns: Vec<ColumnRow> =
-        sqlx::query_as(COLUMNS).bind(&oids).bind(role).fetch_all(&mut *connection).await.asked("read the columns of tenant tables")?;
+        query_as(COLUMNS).bind(&oids).bind(role).fetch_all(&mut *connection).await.asked("read the columns of tenant tables")?;
     let keys: Vec<(i64, Vec<i16>, i64, Vec<i16>)> =
-        sqlx::query_as(FOREIGN_KEYS).bind(&oids).fetch_all(connection).await.asked("read the foreign keys of tenant tables")?;
+        query_as(FOREIGN_KEYS).bind(&oids).fetch_all(connection).await.asked("read the foreign keys of tenant tables")?;
     let mut relations: BTreeMap<i64, Relation> = BTreeMap::new();
     for row in columns {
         let relation = relations.entry(row.0).or_default();
