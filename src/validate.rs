@@ -101,6 +101,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
     let snapshot = snapshot(spec.snapshot.as_ref(), &mut violations);
     check_apply(&spec.apply, &mut violations);
     check_dependencies(object, &mut violations);
+    check_size(object, &mut violations);
     match (source, snapshot) {
         (Some(source), Some(snapshot)) if violations.is_empty() => Ok(ValidatedMigration {
             name: object.metadata.name.clone().unwrap_or_default(),
@@ -172,10 +173,64 @@ fn check_apply(apply: &Apply, violations: &mut Vec<Violation>) {
     }
 }
 
+/// A stage gets the manifest in one environment variable, of which Linux allows 128 KiB; the rest is room for defaults.
+const LARGEST: usize = 100 * 1024;
+
+fn check_size(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
+    let size = serde_json::to_string(&object.spec).map_or(0, |text| text.len());
+    if size > LARGEST {
+        let problem = format!("has {size} bytes as JSON, and {LARGEST} is the most that a stage can be given: make its lists shorter");
+        violations.push(Violation { field: "spec", problem });
+    }
+}
+
 fn check_dependencies(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
     let own = object.metadata.name.as_deref().unwrap_or_default();
     if object.spec.before.depends_on.iter().any(|dependency| dependency.name == own) {
         let problem = format!("{own:?} cannot depend on itself");
         violations.push(Violation { field: "spec.before.dependsOn", problem });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    type Change = fn(&mut Value);
+
+    fn manifest(change: impl FnOnce(&mut Value)) -> DatabaseMigration {
+        let mut object = json!({
+            "apiVersion": "sluice.dev/v1alpha1",
+            "kind": "DatabaseMigration",
+            "metadata": {"name": "records", "namespace": "clinic"},
+            "spec": {
+                "database": {"secretRef": {"name": "records-db"}},
+                "migrations": {"configMaps": ["records-migrations"]},
+                "snapshot": {"dump": {"volumeClaim": "snapshots"}},
+            },
+        });
+        change(&mut object["spec"]);
+        serde_json::from_value(object).expect("a manifest")
+    }
+
+    #[test]
+    fn each_contradiction_is_told_with_its_field_and_the_whole_is_accepted_without_it() {
+        assert!(validate(&manifest(|_| {})).is_ok());
+        let cases: [(&str, &str, Change); 7] = [
+            ("spec.migrations", "exactly one source", |spec| spec["migrations"] = json!({})),
+            ("spec.migrations", "exactly one source", |spec| spec["migrations"]["image"] = json!("records:1")),
+            ("spec.snapshot", "dump.volumeClaim", |spec| spec["snapshot"] = json!({})),
+            ("spec.apply.deadline", "at least 10s", |spec| spec["apply"] = json!({"deadline": "9s"})),
+            ("spec.apply.lockTimeout", "must not be 0", |spec| spec["apply"] = json!({"lockTimeout": "0s"})),
+            ("spec.before.dependsOn", "depend on itself", |spec| spec["before"] = json!({"dependsOn": [{"name": "records"}]})),
+            ("spec", "is the most", |spec| spec["database"]["schemas"] = json!(vec!["s".repeat(60); 2000])),
+        ];
+        for (field, part, change) in cases {
+            let violations = validate(&manifest(change)).expect_err(part);
+            let told: Vec<_> = violations.iter().map(ToString::to_string).collect();
+            assert!(violations.len() == 1 && violations[0].field == field && told[0].contains(part), "{field}: {told:?}");
+        }
     }
 }

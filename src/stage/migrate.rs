@@ -4,33 +4,18 @@ use std::time::{Duration, Instant};
 
 use super::{
     Context,
+    attempt::Release,
+    error::{MigrateError, lock_message},
     history::{scripts, summarise},
     outcome::{HistorySummary, Outcome, Stage},
     outcome_of,
     release::{self, Ended},
 };
 use crate::{
-    api::{Blocker, Reason},
+    api::Reason,
     migrations::{LedgerRow, Script, SourceTree, load},
-    postgres::{Ledger, QueryError, Session, Watcher, acquire_advisory_locks, connect, has_deferrable_constraints, preflight},
+    postgres::{Ledger, Session, Watcher, acquire_advisory_locks, connect, has_deferrable_constraints, preflight},
 };
-
-/// What the stage could not do.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum MigrateError {
-    #[error("{message}")]
-    Stopped { reason: Reason, message: String },
-    #[error("{message}")]
-    Waiting { message: String, blockers: Vec<Blocker> },
-    #[error(transparent)]
-    Query(QueryError),
-}
-
-impl MigrateError {
-    fn stopped(reason: Reason, error: &dyn std::fmt::Display) -> Self {
-        Self::Stopped { reason, message: error.to_string() }
-    }
-}
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
     let Some(plan) = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref()) else {
@@ -80,7 +65,7 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
     let scripts = scripts.map_err(|message| MigrateError::Stopped { reason: Reason::SourceInvalid, message })?;
     let watcher =
         Watcher::start(url, &context.application(), session.pid).await.map_err(|error| MigrateError::stopped(error.reason(), &error))?;
-    let release = release::Release {
+    let release = Release {
         context,
         ledger: &ledger,
         source: &source,
@@ -125,22 +110,6 @@ async fn conclude(context: &Context, session: &mut Session, ledger: &Ledger, sou
 async fn lock(session: &mut Session, ledger: &Ledger, until: Instant) -> Result<(), MigrateError> {
     let taken = acquire_advisory_locks(&mut session.connection, &ledger.contract.locks, until).await.map_err(MigrateError::Query)?;
     taken.map_err(lock_message)
-}
-
-/// Somebody else holds an advisory lock.
-pub(super) fn lock_message(holder: Option<Blocker>) -> MigrateError {
-    let who = holder.as_ref().map_or_else(|| "another session".to_owned(), describe);
-    MigrateError::Waiting {
-        message: format!("another migration tool holds the migration lock of this database: {who}; Sluice tries again"),
-        blockers: holder.into_iter().collect(),
-    }
-}
-
-/// A blocker in words. PostgreSQL shows state and age to members of the same role only.
-pub(super) fn describe(blocker: &Blocker) -> String {
-    let application = if blocker.application.is_empty() { "an unnamed application" } else { &blocker.application };
-    let state = if blocker.state.is_empty() { String::new() } else { format!(", {}, for {} s", blocker.state, blocker.age_seconds) };
-    format!("pid {} ({application}, role {}{state})", blocker.pid, blocker.user)
 }
 
 /// Carries out the manifest's verdicts on failed rows.

@@ -3,8 +3,10 @@
 //! Each stage is a function from a [`Context`] and the Outcomes before it to an Outcome. `sluice run` calls them one after the
 //! other in one process; in a Pod, [`chain`] makes four containers do the same.
 
+mod attempt;
 pub mod chain;
 mod context;
+mod error;
 mod history;
 mod migrate;
 pub mod outcome;

@@ -3,9 +3,9 @@
 use std::{ops::Range, time::Instant};
 
 use super::{
-    migrate::{MigrateError, lock_message},
-    release::Release,
-    stepwise::{Stop, and_whom_it_waited_for, judge},
+    attempt::{Judgement, Release, verification},
+    error::{MigrateError, describe, lock_message},
+    outcome::Outcome,
 };
 use crate::{
     check::Aspect,
@@ -15,6 +15,14 @@ use crate::{
         release_advisory_locks,
     },
 };
+
+/// What ended a migration before its last step.
+pub(super) enum Stop {
+    /// A statement did not run through.
+    Sql(SqlError),
+    /// Verification before the step's COMMIT.
+    Verification(Box<Outcome>),
+}
 
 /// A step, and what it belongs to.
 pub(super) struct Work<'a> {
@@ -190,6 +198,26 @@ async fn take_back(session: &mut Session, work: &Work<'_>, keys: &[i64]) -> Resu
     let until = (Instant::now() + work.release.patience).min(work.until());
     let taken = acquire_advisory_locks(&mut session.connection, keys, until).await.map_err(MigrateError::Query)?;
     taken.map_err(lock_message)
+}
+
+/// Verifies before a step's COMMIT.
+async fn judge(session: &mut Session, work: &Work<'_>) -> Result<Result<(), Stop>, MigrateError> {
+    let left = format!("the last transaction of {:?} was rolled back; the steps before it stay", work.migration.name);
+    Ok(match verification(session, work.release, work.aspects, &left).await? {
+        Judgement::Passed => Ok(()),
+        Judgement::Locked(error) => Err(Stop::Sql(error)),
+        Judgement::Failed(outcome) => Err(Stop::Verification(outcome)),
+    })
+}
+
+/// Names whoever a statement waited for when its time was up.
+fn and_whom_it_waited_for(error: SqlError, watcher: &Watcher) -> SqlError {
+    let blockers = watcher.blockers();
+    if blockers.is_empty() {
+        return error;
+    }
+    let who = blockers.iter().map(describe).collect::<Vec<_>>().join(", ");
+    SqlError { message: format!("{}; it waited for {who}", error.message), ..error }
 }
 
 #[cfg(test)]

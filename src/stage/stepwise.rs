@@ -5,10 +5,10 @@
 //! and where it had been done already, what PostgreSQL then says is understood.
 
 use super::{
-    migrate::{MigrateError, describe},
+    attempt::{Attempt, Release, failure},
+    error::MigrateError,
     outcome::{Outcome, Stage},
-    release::{Attempt, Judgement, Release, failure, verification},
-    step::{self, Work},
+    step::{self, Stop, Work},
 };
 use crate::{
     api::Reason,
@@ -16,14 +16,6 @@ use crate::{
     migrations::{Migration, RowState, Script, Step, checksum},
     postgres::{Journal, JournalStep, QueryError, Session, SqlError, Trouble, Watcher},
 };
-
-/// What ended a migration before its last step.
-pub(super) enum Stop {
-    /// A statement did not run through.
-    Sql(SqlError),
-    /// Verification before the step's COMMIT.
-    Verification(Box<Outcome>),
-}
 
 /// Runs the steps that are not done yet. `judged` says after which one, before its COMMIT, what is verified.
 pub(super) async fn run(
@@ -154,24 +146,4 @@ fn text(script: &Script, step: &Step) -> String {
         }
         Step::Alone(at) => script.statements[*at].sql.clone(),
     }
-}
-
-/// Verifies before a step's COMMIT.
-pub(super) async fn judge(session: &mut Session, work: &Work<'_>) -> Result<Result<(), Stop>, MigrateError> {
-    let left = format!("the last transaction of {:?} was rolled back; the steps before it stay", work.migration.name);
-    Ok(match verification(session, work.release, work.aspects, &left).await? {
-        Judgement::Passed => Ok(()),
-        Judgement::Locked(error) => Err(Stop::Sql(error)),
-        Judgement::Failed(outcome) => Err(Stop::Verification(outcome)),
-    })
-}
-
-/// Names whoever a statement waited for when its time was up.
-pub(super) fn and_whom_it_waited_for(error: SqlError, watcher: &Watcher) -> SqlError {
-    let blockers = watcher.blockers();
-    if blockers.is_empty() {
-        return error;
-    }
-    let who = blockers.iter().map(describe).collect::<Vec<_>>().join(", ");
-    SqlError { message: format!("{}; it waited for {who}", error.message), ..error }
 }

@@ -36,8 +36,9 @@ async fn verify(context: &Context, server_major: u32) -> Result<(Vec<Finding>, H
         return Err((reason, message));
     }
     findings.extend(comparison.pending.iter().map(|at| not_applied(&source.migrations[*at].name)));
-    findings.extend(checks(context, &mut connection).await?);
     findings.sort();
+    // The checks come in the order of a report.
+    findings.extend(checks(context, &mut connection).await?);
     Ok((findings, summary))
 }
 

@@ -1,0 +1,133 @@
+//! One attempt at a group of a release: what it needs, how it can end, and what is said about it. Shared by transactions and steps.
+
+use std::time::Duration;
+
+use super::{
+    Context,
+    error::MigrateError,
+    outcome::{Outcome, Stage, outcome_message},
+};
+use crate::{
+    api::{Failure, Finding, Reason, Severity},
+    check::{self, Aspect, Scope},
+    migrations::{Migration, Script, SourceTree},
+    postgres::{Ledger, Session, SqlError, Trouble},
+};
+
+/// Everything a release needs.
+pub(super) struct Release<'a> {
+    pub(super) context: &'a Context,
+    pub(super) ledger: &'a Ledger,
+    pub(super) source: &'a SourceTree,
+    /// Indexes into the source.
+    pub(super) pending: &'a [usize],
+    /// The pending files, split.
+    pub(super) scripts: &'a [Script],
+    pub(super) lock_budget: u32,
+    /// How long each group may wait for locks.
+    pub(super) patience: Duration,
+    /// Constraints that can be deferred may exist.
+    pub(super) defers: bool,
+}
+
+/// How one attempt at a group ended.
+pub(super) enum Attempt {
+    Committed,
+    /// Somebody held a lock; nothing of the attempt is left.
+    Locked,
+    Failed(Box<Outcome>),
+}
+
+/// What a verification before COMMIT says.
+pub(super) enum Judgement {
+    Passed,
+    /// Somebody held a lock that a check needed.
+    Locked(SqlError),
+    Failed(Box<Outcome>),
+}
+
+impl Release<'_> {
+    pub(super) fn migration(&self, at: usize) -> &Migration {
+        &self.source.migrations[self.pending[at]]
+    }
+}
+
+/// Verifies inside an open transaction. `left` says what a failure leaves.
+pub(super) async fn verification(
+    session: &mut Session,
+    release: &Release<'_>,
+    aspects: &[Aspect],
+    left: &str,
+) -> Result<Judgement, MigrateError> {
+    if aspects.is_empty() {
+        return Ok(Judgement::Passed);
+    }
+    let scope = Scope::of(&release.context.manifest);
+    let findings = match check::run(&mut session.connection, &scope, aspects).await {
+        Ok(findings) => findings,
+        Err(error) if Trouble::of(&error.cause) == Trouble::Lock => {
+            return Ok(Judgement::Locked(SqlError::other(Trouble::Lock, error.to_string())));
+        }
+        Err(error) => {
+            session.rollback().await;
+            let message = format!("a check could not be carried out before COMMIT, so {left}: {error}");
+            return Err(MigrateError::Stopped { reason: Reason::StageFailed, message });
+        }
+    };
+    let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    if errors.is_empty() {
+        return Ok(Judgement::Passed);
+    }
+    let message = format!("verification before COMMIT failed, so {left}: {}", outcome_message(&errors));
+    let outcome = Outcome::failed(Stage::Migrate, Reason::VerificationFailed, message);
+    Ok(Judgement::Failed(Box::new(Outcome { findings, ..outcome })))
+}
+
+/// An Outcome that names file, line, statement and SQLSTATE.
+pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, left: &str) -> Outcome {
+    let reason = match error.trouble {
+        Trouble::Connection => {
+            let message =
+                format!("the connection broke while {:?} ran: {}; the next attempt asks the ledger", migration.name, error.message);
+            return Outcome::failed(Stage::Migrate, Reason::ConnectionFailed, message);
+        }
+        Trouble::Deadline => Reason::DeadlineExceeded,
+        Trouble::Lock | Trouble::Statement => Reason::MigrationFailed,
+    };
+    let (line, statement) = place(error, migration, script);
+    let failure = Failure {
+        migration: migration.name.clone(),
+        file: migration.file.clone(),
+        line,
+        statement: without_secrets(&statement, 300),
+        sqlstate: error.sqlstate.clone(),
+        message: error.message.clone(),
+    };
+    let code = if failure.sqlstate.is_empty() { String::new() } else { format!(" (SQLSTATE {})", failure.sqlstate) };
+    let message = format!("{}:{line}: {}{code} in: {}; {left}", failure.file, failure.message, without_secrets(&statement, 120));
+    let outcome = Outcome::failed(Stage::Migrate, reason, message);
+    Outcome { failure: Some(failure), ..outcome }
+}
+
+/// The line and the statement that an error is about.
+fn place(error: &SqlError, migration: &Migration, script: &Script) -> (u32, String) {
+    let line_at = |offset: usize| u32::try_from(migration.sql[..offset].matches('\n').count() + 1).unwrap_or(u32::MAX);
+    if let (Some(offset), Some(_)) = (error.offset, &script.unsplit) {
+        let begins = migration.sql[..offset].rfind('\n').map_or(0, |at| at + 1);
+        return (line_at(offset), migration.sql[begins..].to_owned());
+    }
+    let by_offset = error.offset.and_then(|offset| script.statements.iter().rev().find(|statement| statement.start <= offset));
+    if let Some(statement) = by_offset.or_else(|| script.statements.get(error.completed)) {
+        return (error.offset.map_or(statement.line, line_at), statement.sql.clone());
+    }
+    let what = if error.completed > script.statements.len() { "the row of the ledger" } else { "a deferred constraint" };
+    (script.statements.last().map_or(1, |statement| statement.line), format!("{what}, at the end of the file"))
+}
+
+/// The beginning of a statement, in one line, up to where it would show a password.
+fn without_secrets(statement: &str, length: usize) -> String {
+    let text = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    let secret = text.to_ascii_uppercase().find("PASSWORD ").map_or(text.len(), |at| at + "PASSWORD".len());
+    let cut: String = text[..secret].chars().take(length).collect();
+    if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}
