@@ -14,6 +14,8 @@ mod cli_lint;
 mod cli_output;
 mod cli_wait;
 mod interop;
+mod process_kill;
+mod process_stages;
 mod server;
 mod snapshot;
 mod stage_advisory;
