@@ -76,8 +76,8 @@ impl<'a> Pod<'a> {
         assert_eq!(self.end(stage).await.code(), None, "it ended by a signal");
     }
 
-    /// What the controller reads once every container has ended: exit code and Outcome, none where there is no readable one.
-    async fn ended(&mut self) -> Vec<(Stage, Option<i32>, Option<Outcome>)> {
+    /// What the controller reads once every container has ended.
+    async fn ended(&mut self) -> Vec<Ended<Outcome>> {
         let mut ended = Vec::new();
         for stage in Stage::ALL {
             let status = self.end(stage).await;
@@ -93,8 +93,11 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// Stage, exit code, verdict and reason of each.
-fn short(ended: &[(Stage, Option<i32>, Option<Outcome>)]) -> Vec<(Stage, Option<i32>, Option<(Verdict, Reason)>)> {
+/// A container that has ended: exit code, none after a signal; and what its message says, none where it says nothing readable.
+type Ended<T> = (Stage, Option<i32>, Option<T>);
+
+/// Only what the tests compare.
+fn short(ended: &[Ended<Outcome>]) -> Vec<Ended<(Verdict, Reason)>> {
     ended.iter().map(|(stage, code, outcome)| (*stage, *code, outcome.as_ref().map(|outcome| (outcome.verdict, outcome.reason)))).collect()
 }
 
