@@ -52,7 +52,7 @@ test-postgres-newest: ## stages, checks and locks against PostgreSQL 18, which c
 
 .PHONY: test-cluster
 test-cluster: ## each story on a real one-node Kubernetes, which is built and started when it is missing
-	$(with-cluster) bash -euc 'tests/local-cluster/install; charts/sluice/tests/policies; $(cargo) test $(locked) --test cluster'
+	$(with-cluster) bash -euc 'tests/local-cluster/cgroups-test; tests/local-cluster/install; charts/sluice/tests/policies; $(cargo) test $(locked) --test cluster'
 
 .PHONY: chart
 chart: prerequisites ## lint and render the chart; compare what is generated from it
