@@ -1,6 +1,7 @@
 //! Tests against a real PostgreSQL: one server for the whole run, a fresh database for each test.
 //!
 //! The binaries come from `/usr/lib/postgresql/*/bin`, the newest wins; `PG_BIN=/path/to/bin cargo test --test postgres` takes another version.
+//! `make test-postgres-newest` does that with PostgreSQL 18.
 
 #![allow(clippy::panic, reason = "a test ends by panicking")]
 
