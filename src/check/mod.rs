@@ -9,9 +9,13 @@ mod index_valid;
 mod meta;
 mod rls_enabled;
 mod rls_forced;
+mod rls_function;
+mod rls_index;
 mod rls_partition;
+mod rls_per_row;
 mod rls_policies;
 mod rls_role;
+mod rls_setting;
 mod rls_truncate;
 mod rls_view;
 mod schema_exists;
@@ -78,6 +82,10 @@ pub static CHECKS: &[Check] = &[
     rls_policies::CHECK,
     rls_partition::CHECK,
     rls_view::CHECK,
+    rls_function::CHECK,
+    rls_setting::CHECK,
+    rls_per_row::CHECK,
+    rls_index::CHECK,
     rls_truncate::CHECK,
     tenant_isolation::CHECK,
     schema_exists::CHECK,

@@ -89,7 +89,8 @@ async fn an_empty_setting_that_breaks_a_bare_cast_is_closed_but_worth_a_warning(
     let clinic = Clinic::with_rows("bare_cast").await;
     clinic.migrate("ALTER POLICY tenant ON visits USING (clinic_id = current_setting('app.clinic_id', true)::uuid)").await;
     clinic.assert_one(PROBE, Warning, "public.visits", "with an empty app.clinic_id every query fails").await;
-    assert_eq!(clinic.findings().await.len(), 1);
+    clinic.assert_one("rls-setting", Warning, "public.visits", "without NULLIF").await;
+    assert_eq!(clinic.findings().await.len(), 2);
 }
 
 #[tokio::test]
@@ -263,7 +264,8 @@ async fn tenants_may_be_numbers_texts_or_labels() {
     let policy = |table: &str, cast: &str| {
         format!(
             "ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {{app}};
-             CREATE POLICY tenant ON {table} USING (tenant = NULLIF(current_setting('app.clinic_id', true), '')::{cast});"
+             CREATE POLICY tenant ON {table} USING (tenant = NULLIF(current_setting('app.clinic_id', true), '')::{cast});
+             CREATE INDEX ON {table} (tenant);"
         )
     };
     clinic
