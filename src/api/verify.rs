@@ -112,7 +112,8 @@ pub struct RequiredIndex {
     #[schemars(length(min = 1, max = 127))]
     pub table: String,
 
-    /// The key columns in order; `created_at DESC` where the direction matters.
+    /// The key columns in order; `created_at DESC` where the direction matters, `email text_pattern_ops` where the operator class is
+    /// not the default one.
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 200)))]
     pub columns: Vec<String>,
 

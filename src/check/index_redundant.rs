@@ -27,17 +27,22 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
 
-/// Expressions and predicates are compared as PostgreSQL prints them: the stored trees also say where in a statement they stood.
+/// Expressions and predicates are compared as PostgreSQL prints them: the stored trees also say where in a statement they stood. They
+/// are printed only where there are two to compare, because printing takes a lock on the table. The slices number from one what the catalog numbers from zero.
 const SQL: &str = "\
     SELECT i.indrelid::int8 AS table_id, n.nspname::text AS schema, t.relname::text AS table_name, x.relname::text AS name, m.amname::text AS method, \
            i.indisunique AS unique, i.indnullsnotdistinct AS nulls_not_distinct, \
            i.indisexclusion OR i.indisreplident OR i.indisclustered OR x.relispartition \
              OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid) AS bound, \
-           i.indnkeyatts::int4 AS keys, i.indkey::int2[] AS columns, i.indclass::pg_catalog.oid[]::int8[] AS classes, \
-           i.indcollation::pg_catalog.oid[]::int8[] AS collations, i.indoption::int2[] AS options, \
-           CASE WHEN i.indexprs IS NULL THEN '{}' ELSE ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k.n, false) \
-             FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) WHERE i.indkey[k.n - 1] = 0 ORDER BY k.n) END AS expressions, \
-           pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate \
+           i.indnkeyatts::int4 AS keys, (i.indkey::int2[])[0:] AS columns, (i.indclass::pg_catalog.oid[])[0:]::int8[] AS classes, \
+           (i.indcollation::pg_catalog.oid[])[0:]::int8[] AS collations, (i.indoption::int2[])[0:] AS options, \
+           CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_index o WHERE o.indrelid = i.indrelid AND o.indexrelid <> i.indexrelid \
+               AND o.indkey[0] = i.indkey[0] AND o.indexprs IS NOT NULL AND i.indexprs IS NOT NULL) \
+             THEN ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k.n, false) \
+               FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) WHERE i.indkey[k.n - 1] = 0 ORDER BY k.n) ELSE '{}' END AS expressions, \
+           CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_index o WHERE o.indrelid = i.indrelid AND o.indexrelid <> i.indexrelid \
+               AND o.indkey[0] = i.indkey[0] AND o.indpred IS NOT NULL AND i.indpred IS NOT NULL) \
+             THEN pg_catalog.pg_get_expr(i.indpred, i.indrelid) WHEN i.indpred IS NOT NULL THEN 'of ' || i.indexrelid::text END AS predicate \
     FROM pg_catalog.pg_index i \
     JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
     JOIN pg_catalog.pg_am m ON m.oid = x.relam \

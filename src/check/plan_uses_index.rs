@@ -58,12 +58,12 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     Ok(found)
 }
 
-/// A prepared statement outlives a savepoint, so it is taken away by name.
+/// A prepared statement outlives a savepoint, so it is taken away by name. Without pruning: by NULL it would leave out every partition.
 async fn plan(connection: &mut PgConnection, asked: &PlannedQuery, schemas: &[String]) -> Result<Result<Value, Refusal>, CheckError> {
     trial::begin(connection).await?;
     let path: Vec<_> = schemas.iter().map(|schema| sql::identifier(schema)).collect();
     let settings = format!(
-        "SET LOCAL search_path = {}; SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan",
+        "SET LOCAL search_path = {}; SET LOCAL enable_seqscan = off; SET LOCAL enable_partition_pruning = off; SET LOCAL plan_cache_mode = force_generic_plan",
         path.join(", ")
     );
     sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut *connection).await.asked("prepare to plan a query")?;

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     api::{Expectation, Finding, QueryAssertion, Severity},
+    migrations::split,
     postgres::query_as,
 };
 
@@ -37,18 +38,23 @@ const MOST: usize = 4;
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let mut found = Vec::new();
     for asserted in &scope.demands.queries {
-        let answer = match objection(&asserted.sql) {
-            Some(problem) => Err(Refusal { code: String::new(), message: problem }),
-            None => ask(connection, asserted, &scope.schemas).await?,
+        let answer = match single(&asserted.sql) {
+            Err(problem) => Err(Refusal { code: String::new(), message: problem }),
+            Ok(sql) => ask(connection, asserted, &sql, &scope.schemas).await?,
         };
         found.extend(judge(asserted, &answer));
     }
     Ok(found)
 }
 
-async fn ask(connection: &mut PgConnection, asserted: &QueryAssertion, schemas: &[String]) -> Result<Result<Rows, Refusal>, CheckError> {
+async fn ask(
+    connection: &mut PgConnection,
+    asserted: &QueryAssertion,
+    sql: &str,
+    schemas: &[String],
+) -> Result<Result<Rows, Refusal>, CheckError> {
     trial::begin_reading(connection, schemas, asserted.timeout.duration()).await?;
-    let rows = query_as(AssertSqlSafe(wrap(&asserted.sql))).fetch_all(&mut *connection).await;
+    let rows = query_as(AssertSqlSafe(wrap(sql))).fetch_all(&mut *connection).await;
     let rows = rows.map(|rows: Vec<(Vec<Option<String>>,)>| rows.into_iter().map(|(values,)| values).collect());
     let answer = trial::answer(rows, "ask a query of spec.verify.queries");
     trial::end(connection).await?;
@@ -58,19 +64,28 @@ async fn ask(connection: &mut PgConnection, asserted: &QueryAssertion, schemas: 
 /// As a subquery, so that nothing but a query is possible, not even COMMIT; prepared, so that it is one statement. The newline ends a
 /// comment at the end.
 fn wrap(sql: &str) -> String {
-    let sql = sql.trim().trim_end_matches(';');
     format!(
         "SELECT ARRAY(SELECT pg_catalog.left(sluice_value.value, 1001) \
          FROM pg_catalog.json_each_text(pg_catalog.row_to_json(sluice_row)) AS sluice_value) FROM (\n{sql}\n) AS sluice_row LIMIT {MOST}"
     )
 }
 
-/// PostgreSQL would only find fault with the syntax of the wrapped statement; this says what is meant.
-fn objection(sql: &str) -> Option<String> {
-    let word: String =
-        without_comments(sql).trim_start_matches(['(', ' ', '\n', '\t', '\r']).chars().take_while(|c| c.is_alphabetic()).collect();
-    let known = ["select", "with", "values", "table"].iter().any(|known| word.eq_ignore_ascii_case(known));
-    (!known).then(|| format!("only a query can be asked (SELECT, WITH, VALUES or TABLE), and it begins with {word:?}"))
+/// The one query, without its semicolon. PostgreSQL would only find fault with the syntax of the wrapped statement; this says what is
+/// meant. What cannot be split is left to PostgreSQL, which takes one statement too.
+fn single(sql: &str) -> Result<String, String> {
+    let begins = without_comments(sql).trim_start_matches(|c: char| c == '(' || c.is_whitespace());
+    let word: String = begins.chars().take_while(|c| c.is_alphabetic()).collect();
+    if !["select", "with", "values", "table"].iter().any(|known| word.eq_ignore_ascii_case(known)) {
+        return Err(format!("only a query can be asked (SELECT, WITH, VALUES or TABLE), and it begins with {word:?}"));
+    }
+    let whole = match split(sql) {
+        Ok(script) if script.unsplit.is_none() => match script.statements.as_slice() {
+            [only] => only.sql.clone(),
+            several => return Err(format!("it has {} statements, and only one is allowed", several.len())),
+        },
+        Ok(_) | Err(_) => sql.to_owned(),
+    };
+    Ok(whole.trim().trim_end_matches(';').to_owned())
 }
 
 /// Without the comments at the beginning.
@@ -171,12 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn only_what_begins_like_a_query_is_asked() {
+    fn only_one_statement_that_begins_like_a_query_is_asked() {
         for sql in ["SELECT 1", " -- why\n/* and */ select 1", "((VALUES (1)))", "TABLE t", "WITH x AS (SELECT 1) SELECT 2"] {
-            assert_eq!(objection(sql), None, "{sql}");
+            assert!(single(sql).is_ok(), "{sql}");
         }
-        for sql in ["", "COMMIT", "-- SELECT", "INSERT INTO t VALUES (1)", "selection", "/* SELECT 1"] {
-            assert!(objection(sql).is_some(), "{sql}");
+        for sql in ["", "COMMIT", "-- SELECT", "INSERT INTO t VALUES (1)", "selection", "/* SELECT 1", "SELECT 1; SELECT 2"] {
+            assert!(single(sql).is_err(), "{sql}");
         }
+        assert_eq!(single("SELECT ';' ; -- the end").as_deref(), Ok("SELECT ';' "));
     }
 }

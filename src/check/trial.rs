@@ -22,6 +22,7 @@ impl Refusal {
             "57014" => format!("it did not end within {} s and was cancelled", granted.as_secs_f64()),
             "55P03" => format!("somebody holds a lock that it needs: {}", self.message),
             "25006" => format!("it writes, and only reading is allowed: {}", self.message),
+            "08P01" => "it has parameters, and there are no values for them".to_owned(),
             _ => self.message.clone(),
         }
     }
@@ -69,9 +70,9 @@ pub(super) fn answer<T>(result: Result<T, sqlx::Error>, action: &'static str) ->
     }
 }
 
-/// The server ends this session.
+/// The server ends this session. A statement whose parameters have no values (08P01) is refused and no more.
 fn gone(code: Option<&str>) -> bool {
-    code.is_none_or(|code| code.starts_with("57P") || code.starts_with("08"))
+    code.is_none_or(|code| code.starts_with("57P") || (code.starts_with("08") && code != "08P01"))
 }
 
 #[cfg(test)]
