@@ -131,10 +131,10 @@ fn walk(node: &Value, index: &Index, used: &mut BTreeSet<Use>, others: &mut BTre
         Value::Object(fields) => {
             if let Some(name) = fields.get("Index Name").and_then(Value::as_str) {
                 let served = fields.contains_key("Index Cond") || !fields.contains_key("Filter") || index.partial;
-                if !index.names.contains(name) {
-                    others.insert(name.to_owned());
-                } else {
+                if index.names.contains(name) {
                     used.insert(if served { Use::Served } else { Use::ReadWhole });
+                } else {
+                    others.insert(name.to_owned());
                 }
             }
             fields.values().for_each(|value| walk(value, index, used, others));

@@ -29,7 +29,7 @@ impl Refusal {
 }
 
 /// How long a question may take that has no timeout of its own; `apart` sets the same.
-pub(super) const GRANTED: Duration = Duration::from_secs(60);
+pub(super) const GRANTED: Duration = Duration::from_mins(1);
 
 /// Begins a try; whatever it does, [`end`] undoes it.
 pub(super) async fn begin(connection: &mut PgConnection) -> Result<(), CheckError> {
