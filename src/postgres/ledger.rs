@@ -138,7 +138,7 @@ impl Ledger {
              SELECT r.id, r.checksum, r.at, r.name, '', r.at, 0 FROM ( \
                SELECT id, checksum, name, pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()) \
                  - pg_catalog.make_interval(secs => (pg_catalog.cardinality($1::text[]) - n) / 1000.0) AS at \
-               FROM pg_catalog.unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS u(id, checksum, name, n)) AS r"
+               FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[])) WITH ORDINALITY AS u(id, checksum, name, n)) AS r"
         );
         let ids: Vec<String> = migrations.iter().map(|_| uuid::Uuid::new_v4().to_string()).collect();
         let checksums: Vec<&str> = migrations.iter().map(|migration| migration.checksum.as_str()).collect();
