@@ -4,8 +4,8 @@
 //! filled in. All violations are reported at once.
 
 use crate::api::{
-    Apply, Atomicity, Baseline, DatabaseMigration, DriftVerification, Format, IndexVerification, Keep, OnMigrationFailure, ReadBack, Resolve, RowLevelSecurity,
-    Snapshot, Span,
+    Apply, Atomicity, Baseline, DatabaseMigration, DriftVerification, Format, IndexVerification, Keep, OnMigrationFailure, ReadBack,
+    Resolve, RowLevelSecurity, Snapshot, Span,
 };
 
 /// A manifest as meant.

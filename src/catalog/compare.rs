@@ -78,8 +78,7 @@ fn changed(expected: &Object, actual: &Object) -> Option<Change> {
     let words: Vec<&'static str> = expected.properties.iter().map(|(word, _)| *word).collect();
     let more = actual.properties.iter().map(|(word, _)| *word).filter(|word| !words.contains(word));
     let parts = words.iter().copied().chain(more).map(|word| Part { word, expected: find(expected, word), actual: find(actual, word) });
-    let (order, parts): (Vec<Part>, Vec<Part>) =
-        parts.filter(|part| part.expected != part.actual).partition(|part| part.word == ORDER);
+    let (order, parts): (Vec<Part>, Vec<Part>) = parts.filter(|part| part.expected != part.actual).partition(|part| part.word == ORDER);
     if !parts.is_empty() {
         return Some(Change::Different(parts));
     }
@@ -112,18 +111,19 @@ fn matches(pattern: &str, name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn catalog(objects: &[(Kind, &str, Option<&str>, &[(&'static str, &str)])]) -> Catalog {
-        let object = |(kind, name, parent, properties): &(Kind, &str, Option<&str>, &[(&'static str, &str)])| {
+    /// Kind, name, parent, properties.
+    type Row = (Kind, &'static str, Option<&'static str>, &'static [(&'static str, &'static str)]);
+
+    fn catalog(objects: &[Row]) -> Catalog {
+        let object = |(kind, name, parent, properties): &Row| {
             let properties = properties.iter().map(|(word, value)| (*word, (*value).to_owned())).collect();
             (Key { kind: *kind, name: (*name).to_owned() }, Object { parent: parent.map(ToOwned::to_owned), properties })
         };
         Catalog { objects: objects.iter().map(object).collect() }
     }
 
-    const PATIENTS: (Kind, &str, Option<&str>, &[(&str, &str)]) =
-        (Kind::Table, "public.patients", Some("public"), &[("row-level security", "enabled"), (ORDER, "id, name")]);
-    const NAME: (Kind, &str, Option<&str>, &[(&str, &str)]) =
-        (Kind::Column, "public.patients.name", Some("public.patients"), &[("type", "text"), ("default", "'x'")]);
+    const PATIENTS: Row = (Kind::Table, "public.patients", Some("public"), &[("row-level security", "enabled"), (ORDER, "id, name")]);
+    const NAME: Row = (Kind::Column, "public.patients.name", Some("public.patients"), &[("type", "text"), ("default", "'x'")]);
 
     fn names(differences: &[Difference]) -> Vec<&str> {
         differences.iter().map(|difference| difference.name.as_str()).collect()

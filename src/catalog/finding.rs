@@ -48,8 +48,11 @@ fn finding(Difference { kind, name, change }: &Difference, up_to: &str, remedies
 }
 
 fn list(properties: &[(&'static str, String)]) -> String {
-    let known: Vec<String> =
-        properties.iter().filter(|(word, _)| *word != super::compare::ORDER).map(|(word, value)| format!("{word} {}", one_line(value, MOST))).collect();
+    let known: Vec<String> = properties
+        .iter()
+        .filter(|(word, _)| *word != super::compare::ORDER)
+        .map(|(word, value)| format!("{word} {}", one_line(value, MOST)))
+        .collect();
     if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) }
 }
 

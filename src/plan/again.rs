@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Whatever is in the way, a Job or another object, wakes this one; this is for a change that was missed.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// How long a verification holds.
 pub fn interval(facts: &Facts) -> Option<Span> {
@@ -61,7 +61,8 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
         return Verdict { requeue, ..verdict };
     }
     let attempt = situation.next_attempt(&run.digest);
-    let order = JobOrder { job: job_name(&situation.facts.name, &run.digest, attempt), digest: run.digest.clone(), attempt, verify_only: true };
+    let order =
+        JobOrder { job: job_name(&situation.facts.name, &run.digest, attempt), digest: run.digest.clone(), attempt, verify_only: true };
     Verdict { step: Some(Step::CreateJob(order)), requeue, ..verdict }
 }
 
@@ -114,7 +115,7 @@ mod tests {
     fn a_settled_object_is_looked_at_again_when_its_time_comes() {
         let facts = verified();
         let early = plan(&facts, moment(600));
-        assert_eq!((early.status, early.step, early.requeue), (facts.published.clone(), None, Some(Duration::from_secs(3000))));
+        assert_eq!((early.status, early.step, early.requeue), (facts.published.clone(), None, Some(Duration::from_mins(50))));
         let due = plan(&facts, moment(3600));
         assert_eq!(due.status, facts.published);
         let Some(Step::CreateJob(order)) = due.step else { panic!("{:?}", due.step) };
@@ -132,10 +133,7 @@ mod tests {
         assert!(step(|_| {}).is_some());
         assert_eq!(step(|facts| facts.migration.as_mut().expect("valid").verify_every = None), None);
         assert_eq!(step(|facts| facts.migration.as_mut().expect("valid").suspend = true), None);
-        assert_eq!(
-            step(|facts| facts.rivals = vec![crate::plan::facts::Rival { name: "twin".into(), running: true, older: false }]),
-            None
-        );
+        assert_eq!(step(|facts| facts.rivals = vec![crate::plan::facts::Rival { name: "twin".into(), running: true, older: false }]), None);
     }
 
     #[test]

@@ -45,7 +45,11 @@ impl Scratch {
         // Not negative, so that it reads back from 16 hexadecimal digits.
         let key = i64::from_ne_bytes(fastrand::u64(..).to_ne_bytes()) & i64::MAX;
         let name = format!("{PREFIX}{digest}_{key:016x}");
-        query("SELECT pg_catalog.pg_advisory_lock($1)").bind(key).execute(&mut keeper).await.asked("lock the name of the scratch database")?;
+        query("SELECT pg_catalog.pg_advisory_lock($1)")
+            .bind(key)
+            .execute(&mut keeper)
+            .await
+            .asked("lock the name of the scratch database")?;
         let locale = locale(&mut keeper).await?;
         let text = format!("CREATE DATABASE {name} TEMPLATE template0 {locale}");
         sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut keeper).await.asked("create the scratch database")?;
@@ -160,7 +164,9 @@ mod tests {
     fn a_scratch_database_sorts_as_the_real_one_does() {
         let read = |text: &str| serde_json::from_str::<Locale>(text).expect("a row").options();
         assert_eq!(
-            read(r#"{"encoding": "UTF8", "datcollate": "C.UTF-8", "datctype": "C.UTF-8", "datlocprovider": "c", "daticulocale": null, "oid": 5}"#),
+            read(
+                r#"{"encoding": "UTF8", "datcollate": "C.UTF-8", "datctype": "C.UTF-8", "datlocprovider": "c", "daticulocale": null, "oid": 5}"#
+            ),
             "ENCODING E'UTF8' LOCALE_PROVIDER E'libc' LC_COLLATE E'C.UTF-8' LC_CTYPE E'C.UTF-8'"
         );
         assert_eq!(

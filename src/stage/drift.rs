@@ -36,7 +36,11 @@ pub(super) async fn findings(
     match differences(context, connection, &question).await {
         Ok(found) => {
             if !found.is_empty() {
-                tracing::warn!(objects = found.len(), "the schema is not what its migrations make (-), but this (+):\n{}", catalog::text(&found));
+                tracing::warn!(
+                    objects = found.len(),
+                    "the schema is not what its migrations make (-), but this (+):\n{}",
+                    catalog::text(&found)
+                );
             }
             Ok(catalog::findings(&found, question.newest(), &REMEDIES))
         }

@@ -96,7 +96,8 @@ fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary
         }
     };
     if let (Verdict::Passed, Some(baseline), 1..) = (outcome.verdict, &context.manifest.baseline, summary.baselining) {
-        let recorded = format!("the schema is what the migrations up to {} make, and {} are recorded as applied", baseline.up_to, summary.baselining);
+        let recorded =
+            format!("the schema is what the migrations up to {} make, and {} are recorded as applied", baseline.up_to, summary.baselining);
         outcome.message = format!("{recorded}; {}", outcome.message);
     }
     outcome.findings = findings;

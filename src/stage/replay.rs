@@ -89,7 +89,10 @@ pub(super) async fn differences(
 }
 
 fn late(context: &Context) -> ReplayError {
-    let message = format!("the deadline of the run ({}) passed while the migrations were replayed: raise spec.apply.deadline", context.manifest.deadline);
+    let message = format!(
+        "the deadline of the run ({}) passed while the migrations were replayed: raise spec.apply.deadline",
+        context.manifest.deadline
+    );
     ReplayError::Stopped { reason: Reason::DeadlineExceeded, message }
 }
 
@@ -130,16 +133,18 @@ fn wanted(given: Vec<Given>, question: &Question<'_>) -> Vec<Given> {
 
 /// The files, split, without what would change the server.
 fn scripts(question: &Question<'_>) -> Result<Vec<Script>, ReplayError> {
-    let hidden = |migration: &Migration, words: &str| ReplayError::Unproven {
+    let hidden = |migration: &Migration, words: &str| {
+        ReplayError::Unproven {
         reason: Reason::BaselineDiffers,
         object: migration.name.clone(),
         message: format!("{} says {words:?} where it cannot be left out, and a replay must not change the server", migration.file),
         remedy: "nothing can be compared while this migration is part of the history; roles and settings of the server belong outside of migrations".to_owned(),
+    }
     };
     let mut scripts = Vec::new();
     for migration in question.migrations() {
-        let mut script =
-            split(&migration.sql).map_err(|error| ReplayError::Stopped { reason: Reason::SourceInvalid, message: format!("{}: {error}", migration.file) })?;
+        let mut script = split(&migration.sql)
+            .map_err(|error| ReplayError::Stopped { reason: Reason::SourceInvalid, message: format!("{}: {error}", migration.file) })?;
         if let (true, Reach::Hidden(words)) = (script.unsplit.is_some(), Reach::of_file(&migration.sql)) {
             return Err(hidden(migration, words));
         }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sluice::{api::Reason, stage::outcome::Stage};
 
 use super::{
+    api_server::Fault,
     kubelet::Mishap,
     world::{World, key},
 };
@@ -51,7 +52,10 @@ async fn what_is_settled_is_verified_again_with_two_writes_and_stays_ready_meanw
     let run = status.run.expect("a run");
     assert_eq!((run.attempt, run.reason.as_deref(), status.history.len()), (2, Some("Verified"), 2));
     let told = |conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]| -> Vec<_> {
-        conditions.iter().map(|condition| (condition.type_.clone(), condition.reason.clone(), condition.last_transition_time.clone())).collect()
+        conditions
+            .iter()
+            .map(|condition| (condition.type_.clone(), condition.reason.clone(), condition.last_transition_time.clone()))
+            .collect()
     };
     let (first, again) = (told(&since), told(&status.conditions));
     assert!(first.iter().zip(&again).all(|(a, b)| a.0 == b.0 && a.2 == b.2), "no condition changed:\n{first:#?}\n{again:#?}");
@@ -145,4 +149,33 @@ async fn a_new_source_during_a_verification_waits_for_its_end_and_is_applied() {
     assert_eq!(world.ready("records").0, "False", "a new source turns Ready off at once");
     world.run_for(&["records"], 40).await;
     assert_eq!((world.ready("records").0.as_str(), world.gate().len()), ("True", 3));
+}
+
+/// Settled, then one verification that fails and one that passes.
+async fn a_life(fault: Option<(usize, Fault)>) -> World {
+    let mut world = World::new();
+    world.edit("records", |object| object["spec"]["verify"] = json!({"every": "6h"}));
+    world.server.cluster().fault = fault;
+    world.run_for(&["records"], 30).await;
+    world.database.mishaps = vec![Mishap::Fails(Stage::Verify, Reason::VerificationFailed)];
+    next(&mut world).await;
+    next(&mut world).await;
+    world
+}
+
+#[tokio::test]
+async fn whichever_write_is_the_last_of_a_process_the_end_is_the_same() {
+    let undisturbed = a_life(None).await;
+    let (end, writes) = (undisturbed.end_state(), undisturbed.writes());
+    assert_eq!(undisturbed.ready("records").0, "True");
+    for fault in [Fault::DiesBefore, Fault::DiesAfter, Fault::AnswerLost] {
+        for at in 1..=writes.len() {
+            let world = a_life(Some((at, fault))).await;
+            assert_eq!(world.end_state(), end, "{fault:?} at write {at}, {}", writes[at - 1]);
+            for job in world.jobs() {
+                let created = world.writes().iter().filter(|write| **write == format!("create jobs {job}")).count();
+                assert_eq!(created, 1, "{fault:?} at write {at}: {job} was created {created} times");
+            }
+        }
+    }
 }

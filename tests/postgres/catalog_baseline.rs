@@ -12,7 +12,10 @@ use sluice::{
 use crate::stage_scene::Scene;
 
 const FIRST: (&str, &str) = ("1_patients", "CREATE TABLE patients (id int PRIMARY KEY, name text NOT NULL DEFAULT 'x');");
-const SECOND: (&str, &str) = ("2_visits", "CREATE TABLE visits (id int PRIMARY KEY, patient int REFERENCES patients);\nCREATE INDEX visits_patient ON visits (patient);");
+const SECOND: (&str, &str) = (
+    "2_visits",
+    "CREATE TABLE visits (id int PRIMARY KEY, patient int REFERENCES patients);\nCREATE INDEX visits_patient ON visits (patient);",
+);
 const THIRD: (&str, &str) = ("3_notes", "ALTER TABLE visits ADD note text;");
 const BASELINE: &str = "{configMaps: [records], baseline: {upTo: 2_visits}}";
 
@@ -20,7 +23,10 @@ const BASELINE: &str = "{configMaps: [records], baseline: {upTo: 2_visits}}";
 async fn grown(test: &str, files: &[(&str, &str)], made: &str) -> Scene {
     let scene = Scene::new(test, files).await.with("migrations", BASELINE);
     let role = &scene.role;
-    scene.database.execute(&format!("ALTER ROLE {role} CREATEDB; SET ROLE {role}; {made}; INSERT INTO patients VALUES (1, 'somebody')")).await;
+    scene
+        .database
+        .execute(&format!("ALTER ROLE {role} CREATEDB; SET ROLE {role}; {made}; INSERT INTO patients VALUES (1, 'somebody')"))
+        .await;
     scene
 }
 
