@@ -76,15 +76,14 @@ pub(super) async fn differences(
     let keeper = connect(url, &context.application()).await.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
     let purpose = format!("Scratch database of the DatabaseMigration {}/{}", context.manifest.namespace, context.manifest.name);
     let scratch = Scratch::create(keeper, &digest(question), &purpose).await.map_err(ReplayError::query)?;
-    let work = make(context, &scratch, question, &scripts, &given);
+    let work = make_and_read(context, &scratch, connection, question, &scripts, &given);
     let made = tokio::time::timeout(context.remaining().saturating_sub(RESERVE), work).await;
     let dropped = scratch.drop().await;
-    let expected = made.map_err(|_| late(context))??;
+    let (expected, actual) = made.map_err(|_| late(context))??;
     if let Err(error) = dropped {
         // The next one removes it.
         tracing::warn!(%error, "the scratch database stays for now");
     }
-    let actual = catalog::read(connection, &scope(context, question)).await.map_err(ReplayError::query)?;
     Ok(catalog::compare(&expected, &actual, question.ignore))
 }
 
@@ -161,14 +160,15 @@ fn scripts(question: &Question<'_>) -> Result<Vec<Script>, ReplayError> {
     Ok(scripts)
 }
 
-/// Fills the scratch database and reads it.
-async fn make(
+/// Fills the scratch database, and reads it and the real one at the same time.
+async fn make_and_read(
     context: &Context,
     scratch: &Scratch,
+    real: &mut PgConnection,
     question: &Question<'_>,
     scripts: &[Script],
     given: &[Given],
-) -> Result<Catalog, ReplayError> {
+) -> Result<(Catalog, Catalog), ReplayError> {
     let url = scratch.url(context.url().map_err(|error| ReplayError::stopped(error.reason(), &error))?);
     let mut connection = connect(&url, &context.application()).await.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
     give(&mut connection, given).await;
@@ -176,13 +176,15 @@ async fn make(
     for (migration, script) in question.migrations().zip(scripts) {
         replay(context, &mut session, script).await.map_err(|error| failed(migration, &error))?;
     }
-    let mut expected = catalog::read(&mut session.connection, &scope(context, question)).await.map_err(ReplayError::query)?;
+    let scope = scope(context, question);
+    let (expected, actual) = futures::join!(catalog::read(&mut session.connection, &scope), catalog::read(real, &scope));
+    let (mut expected, actual) = (expected.map_err(ReplayError::query)?, actual.map_err(ReplayError::query)?);
     let extensions: Vec<String> = given.iter().filter(|given| given.kind == "extension").map(|given| given.name.clone()).collect();
     for name in unused_extensions(&mut session.connection, &extensions).await.map_err(ReplayError::query)? {
         expected.objects.remove(&Key { kind: Kind::Extension, name });
     }
     session.close().await;
-    Ok(expected)
+    Ok((expected, actual))
 }
 
 fn failed(migration: &Migration, error: &SqlError) -> ReplayError {

@@ -156,10 +156,12 @@ async fn a_life(fault: Option<(usize, Fault)>) -> World {
     let mut world = World::new();
     world.edit("records", |object| object["spec"]["verify"] = json!({"every": "6h"}));
     world.server.cluster().fault = fault;
-    world.run_for(&["records"], 30).await;
+    world.run_for(&["records"], 12).await;
     world.database.mishaps = vec![Mishap::Fails(Stage::Verify, Reason::VerificationFailed)];
-    next(&mut world).await;
-    next(&mut world).await;
+    for _ in 0..2 {
+        world.pass(PERIOD);
+        world.run_for(&["records"], 10).await;
+    }
     world
 }
 
