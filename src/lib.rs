@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod build;
+pub mod catalog;
 pub mod check;
 pub mod cli;
 pub mod controller;

@@ -4,8 +4,9 @@
 //! filled in. All violations are reported at once.
 
 use crate::api::{
-    Apply, Atomicity, Conventions, DatabaseMigration, ForeignKeyVerification, Format, IndexVerification, Keep, OnMigrationFailure,
-    QueryAssertion, ReadBack, Relation, Resolve, RowCounts, RowLevelSecurity, Snapshot, Span, TableVerification, Verify,
+    Apply, Atomicity, Baseline, Conventions, DatabaseMigration, DriftVerification, ForeignKeyVerification, Format, IndexVerification, Keep,
+    OnMigrationFailure, QueryAssertion, ReadBack, Relation, Resolve, RowCounts, RowLevelSecurity, Snapshot, Span, TableVerification,
+    Verify,
 };
 
 /// A manifest as meant.
@@ -29,6 +30,8 @@ pub struct ValidatedMigration {
     pub target: Option<String>,
     /// Verdicts on failed rows.
     pub resolve: Vec<Resolve>,
+    /// What an existing database already has.
+    pub baseline: Option<Baseline>,
     /// Names that must be Ready first.
     pub depends_on: Vec<String>,
     /// What is kept before anything changes.
@@ -47,6 +50,10 @@ pub struct ValidatedMigration {
     pub indexes: IndexVerification,
     /// What else is checked.
     pub demands: Demands,
+    /// The schema is what its migrations make.
+    pub drift: Option<DriftVerification>,
+    /// How long a verification holds.
+    pub verify_every: Option<Span>,
     /// What a failure does.
     pub on_failure: OnMigrationFailure,
     /// Start nothing new.
@@ -133,6 +140,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
     let snapshot = snapshot(spec.snapshot.as_ref(), &mut violations);
     check_apply(&spec.apply, &mut violations);
     check_queries(&spec.verify, &mut violations);
+    check_interval(spec.verify.every, &mut violations);
     check_dependencies(object, &mut violations);
     check_size(object, &mut violations);
     match (source, snapshot) {
@@ -146,6 +154,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             source,
             target: spec.migrations.target.clone(),
             resolve: spec.migrations.resolve.clone(),
+            baseline: spec.migrations.baseline.clone(),
             depends_on: spec.before.depends_on.iter().map(|dependency| dependency.name.clone()).collect(),
             snapshot,
             atomicity: spec.apply.atomicity,
@@ -155,6 +164,8 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             row_level_security: spec.verify.row_level_security.clone(),
             indexes: spec.verify.indexes.clone(),
             demands: Demands::of(&spec.verify),
+            drift: spec.verify.drift.clone(),
+            verify_every: spec.verify.every,
             on_failure: spec.on_failure.migration,
             suspend: spec.suspend,
         }),
@@ -217,6 +228,13 @@ fn check_queries(verify: &Verify, violations: &mut Vec<Violation>) {
     }
 }
 
+fn check_interval(every: Option<Span>, violations: &mut Vec<Violation>) {
+    if let Some(every) = every.filter(|every| every.duration().as_secs() < 10) {
+        let problem = format!("{every} is too short: each time is a Pod, so at least 10s, and rather hours");
+        violations.push(Violation { field: "spec.verify.every", problem });
+    }
+}
+
 /// A stage gets the manifest in one environment variable, of which Linux allows 128 KiB; the rest is room for defaults.
 const LARGEST: usize = 100 * 1024;
 
@@ -262,7 +280,8 @@ mod tests {
     #[test]
     fn each_contradiction_is_told_with_its_field_and_the_whole_is_accepted_without_it() {
         assert!(validate(&manifest(|_| {})).is_ok());
-        let cases: [(&str, &str, Change); 8] = [
+        let cases: [(&str, &str, Change); 9] = [
+            ("spec.verify.every", "at least 10s", |spec| spec["verify"] = json!({"every": "9s"})),
             ("spec.migrations", "exactly one source", |spec| spec["migrations"] = json!({})),
             ("spec.migrations", "exactly one source", |spec| spec["migrations"]["image"] = json!("records:1")),
             ("spec.snapshot", "dump.volumeClaim", |spec| spec["snapshot"] = json!({})),

@@ -40,6 +40,11 @@ pub struct Migrations {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub resolve: Vec<Resolve>,
+
+    /// Adopt a database that has tables and no history: the migrations up to this one are recorded as applied, without running them,
+    /// when the schema is equal to what they make. Ignored where there is a history, or no table. The migration role needs CREATEDB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
 }
 
 /// The layout of the folder and the ledger that goes with it.
@@ -50,6 +55,15 @@ pub enum Format {
     Prisma,
     /// Plain SQL: `NAME.sql`, ledger `sluice.migrations`.
     Sql,
+}
+
+/// What an existing database already has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Baseline {
+    /// The newest migration whose effects are there, with those of all before it.
+    #[schemars(length(min = 1, max = 200))]
+    pub up_to: String,
 }
 
 /// A verdict on one failed row of the ledger.

@@ -10,6 +10,7 @@ mod conventions;
 mod database;
 mod database_migration;
 mod declared;
+mod drift;
 mod duration;
 mod migration_gate;
 mod migrations;
@@ -29,9 +30,10 @@ pub use database_migration::{DatabaseMigration, DatabaseMigrationSpec, crd as da
 pub use declared::{
     ExpectedCounts, ForeignKeyVerification, KeyAction, RequiredColumn, RequiredEnum, RequiredForeignKey, RequiredTable, TableVerification,
 };
+pub use drift::DriftVerification;
 pub use duration::{InvalidSpan, Span};
 pub use migration_gate::{GATE_NAME, MigrationGate, MigrationGateSpec, crd as migration_gate_crd, entry};
-pub use migrations::{Format, Migrations, Resolve, ResolveAs};
+pub use migrations::{Baseline, Format, Migrations, Resolve, ResolveAs};
 pub use on_failure::{OnFailure, OnMigrationFailure};
 pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};

@@ -81,6 +81,8 @@ reasons! {
     HistoryDirty: NeedsUser,
     /// The database has tables but no history, so the first migrations would collide with what is there.
     NonEmptyDatabase: NeedsUser,
+    /// `spec.migrations.baseline` was asked for, and the schema is not what the migrations make; the findings say where.
+    BaselineDiffers: NeedsUser,
     /// `spec.migrations.target` names a migration that the source does not have.
     TargetNotFound: NeedsUser,
 

@@ -3,12 +3,19 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Conventions, ForeignKeyVerification, PlannedQuery, QueryAssertion, Relation, RowCounts, TableVerification};
+use super::{
+    Conventions, DriftVerification, ForeignKeyVerification, PlannedQuery, QueryAssertion, Relation, RowCounts, Span, TableVerification,
+};
 
 /// What must be true of the schema before it counts as migrated. That history equals source is always checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Verify {
+    /// Verify again when this time has passed since the last time, without migrating: `6h`, at least 10s. Ready turns off when it
+    /// fails, and on again when a later one passes. Default: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+
     /// Row-level security, statically and as the application's role. Default: not checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_level_security: Option<RowLevelSecurity>,
@@ -42,6 +49,10 @@ pub struct Verify {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub orphans: Vec<Relation>,
+
+    /// The schema is what its migrations make, and nothing else. `{}` turns it on. Default: not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftVerification>,
 }
 
 /// Tenants must never see each other's rows.

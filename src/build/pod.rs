@@ -114,12 +114,14 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
     let (name, key) = migration.secret.clone();
     let url = EnvVarSource { secret_key_ref: Some(SecretKeySelector { name, key, optional: None }), ..EnvVarSource::default() };
     let plain = |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), value_from: None };
-    vec![
+    let mut environment = vec![
         EnvVar { name: "DATABASE_URL".to_owned(), value: None, value_from: Some(url) },
         // Kubernetes expands $(NAME) in values; `$$` is its way to write a dollar sign.
         plain("SLUICE_SPEC", spec.to_string().replace('$', "$$")),
         plain("SLUICE_ATTEMPT", order.attempt.to_string()),
-    ]
+    ];
+    environment.extend(order.verify_only.then(|| plain("SLUICE_VERIFY_ONLY", "true".to_owned())));
+    environment
 }
 
 fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {

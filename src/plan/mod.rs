@@ -3,6 +3,7 @@
 //! [`plan`] asks the sections of the manifest one after the other, in its order. The first that has something to say
 //! decides, and the list of them is the definition of Ready.
 
+mod again;
 mod before;
 mod digest;
 pub mod events;

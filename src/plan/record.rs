@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    digest,
+    again, digest,
     facts::{Facts, Run, StageState},
     judge::{Ending, Judgement, Progress, judge},
     sections::Sections,
@@ -95,7 +95,7 @@ pub struct Record {
 
 impl Record {
     /// The published status, with the run in hand folded in.
-    pub fn fold(facts: &Facts, in_hand: Option<&InHand>, now: Timestamp) -> Self {
+    pub fn fold(facts: &Facts, in_hand: Option<&InHand>, wanted: Option<&str>, now: Timestamp) -> Self {
         let published = &facts.published;
         let last = last(facts, in_hand);
         let sections = Sections::published(&published.conditions);
@@ -113,6 +113,11 @@ impl Record {
         };
         let Some(in_hand) = in_hand else { return record };
         let run = in_hand.run;
+        // A verification that is only repeated says nothing before it has ended.
+        let repeats = spoken_of(&record, run) && again::repeats(facts, run, wanted);
+        if repeats && matches!(in_hand.judgement, Judgement::Going(_)) {
+            return record;
+        }
         record.speak_of(&run.digest);
         record.sections.clear();
         if record.status.run.as_ref().is_none_or(|status| status.job != run.job) {
@@ -121,7 +126,7 @@ impl Record {
         match &in_hand.judgement {
             Judgement::Going(progress) if now >= report_at(progress) => record.fold_progress(in_hand, progress),
             Judgement::Going(_) => {}
-            Judgement::Ended(ending) => record.fold_ending(in_hand, ending),
+            Judgement::Ended(ending) => record.fold_ending(in_hand, ending, repeats),
         }
         record
     }
@@ -135,7 +140,7 @@ impl Record {
     }
 
     fn fold_progress(&mut self, in_hand: &InHand, progress: &Progress) {
-        self.fold_passed(in_hand);
+        self.fold_passed(in_hand, false);
         if let Some(run) = &mut self.status.run {
             run.stage = Some(progress.stage.name().to_owned());
         }
@@ -145,8 +150,8 @@ impl Record {
         }
     }
 
-    fn fold_ending(&mut self, in_hand: &InHand, ending: &Ending) {
-        self.fold_passed(in_hand);
+    fn fold_ending(&mut self, in_hand: &InHand, ending: &Ending, repeats: bool) {
+        self.fold_passed(in_hand, repeats);
         let outcome = in_hand.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
         if ending.reason != Reason::Verified {
             self.sections.fail(ending, outcome);
@@ -164,15 +169,22 @@ impl Record {
             .map(|outcome| StageTiming { stage: outcome.stage.name().to_owned(), milliseconds: outcome.milliseconds })
             .collect();
         let entry = HistoryEntry { job: in_hand.run.job.clone(), reason: ending.reason.name().to_owned(), finished_at, stages };
+        // Of verifications that only confirm one another, the first and the last are remembered.
+        let confirms = |entry: &HistoryEntry| entry.reason == Reason::Verified.name() && entry.job.starts_with(&prefix(in_hand.run));
+        if repeats && confirms(&entry) && self.status.history.iter().take(2).filter(|entry| confirms(entry)).count() == 2 {
+            self.status.history.remove(0);
+        }
         self.status.history.insert(0, entry);
         self.status.history.truncate(HISTORY);
         self.status.findings = findings(in_hand);
     }
 
     /// What the stages that have ended found out about the database.
-    fn fold_passed(&mut self, in_hand: &InHand) {
+    fn fold_passed(&mut self, in_hand: &InHand, repeats: bool) {
         for outcome in in_hand.outcomes() {
-            if outcome.verdict == Verdict::Passed {
+            // A run that only verifies says nothing new about the snapshot and what was applied.
+            let said = repeats && matches!(outcome.stage, Stage::Snapshot | Stage::Migrate);
+            if outcome.verdict == Verdict::Passed && !said {
                 self.sections.pass(outcome);
             }
             if let Some(snapshot) = &outcome.snapshot {
@@ -185,6 +197,16 @@ impl Record {
             }
         }
     }
+}
+
+/// The conditions speak of what this run was created for.
+fn spoken_of(record: &Record, run: &Run) -> bool {
+    record.digest.as_deref() == Some(run.digest.as_str())
+}
+
+/// What the names of the Jobs of a run's digest begin with.
+fn prefix(run: &Run) -> String {
+    run.job.strip_suffix(&format!("-a{}", run.attempt)).unwrap_or(&run.job).to_owned()
 }
 
 /// The run that the status speaks of, when it has ended or is in hand. One that was only announced does not count, or whoever

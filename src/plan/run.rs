@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    again,
     digest::job_name,
     facts::SourceFact,
     judge::{Judgement, Problem},
@@ -35,14 +36,20 @@ pub fn is_settled(situation: &Situation) -> Option<Verdict> {
         };
         let watched = matches!(situation.facts.source, SourceFact::Found { watched: true, .. });
         let verdict = Verdict::idle(Reason::Verified, message);
-        return Some(if watched { verdict } else { verdict.again_after(UNWATCHED_SECONDS) });
+        let verdict = if watched { verdict } else { verdict.again_after(UNWATCHED_SECONDS) };
+        return Some(again::on_schedule(situation, verdict));
     }
     if reason.class() != Class::NeedsUser {
         return None;
     }
     let message = situation.record.sections.failure().map_or("", |section| &section.message);
-    let remedy = "nothing runs again until the source, the spec or the annotation sluice.dev/retry changes";
-    Some(Verdict::stalled(reason, format!("{message} (run {}; {remedy})", run.job)))
+    let until = "the source, the spec or the annotation sluice.dev/retry changes";
+    let remedy = match again::interval(situation.facts) {
+        Some(every) if again::has_a_verdict(run) => format!("it is verified again every {every}, and nothing else runs until {until}"),
+        // The Job's name changes with each verification, and the message should not.
+        _ => format!("run {}; nothing runs again until {until}", run.job),
+    };
+    Some(again::on_schedule(situation, Verdict::stalled(reason, format!("{message} ({remedy})"))))
 }
 
 /// The run that the facts ask for goes on.
@@ -124,5 +131,6 @@ pub fn starts(situation: &Situation) -> Verdict {
     if situation.occupied() {
         return verdict.again_after(ENDING_SECONDS);
     }
-    Verdict { step: Some(Step::CreateJob(JobOrder { job, digest: digest.clone(), attempt })), ..verdict }
+    let verify_only = again::only_verifies(situation);
+    Verdict { step: Some(Step::CreateJob(JobOrder { job, digest: digest.clone(), attempt, verify_only })), ..verdict }
 }

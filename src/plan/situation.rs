@@ -31,7 +31,7 @@ impl<'a> Situation<'a> {
     pub fn of(facts: &'a Facts, now: Timestamp) -> Self {
         let wanted = digest::wanted(facts).filter(|_| facts.migration.is_ok());
         let in_hand = InHand::of(facts, wanted.as_deref());
-        let record = Record::fold(facts, in_hand.as_ref(), now);
+        let record = Record::fold(facts, in_hand.as_ref(), wanted.as_deref(), now);
         Self { facts, now, wanted, in_hand, record }
     }
 

@@ -39,4 +39,6 @@ pub struct JobOrder {
     pub digest: String,
     /// Which attempt, counted from 1.
     pub attempt: u32,
+    /// Copies nothing and changes nothing: what is there is verified again.
+    pub verify_only: bool,
 }

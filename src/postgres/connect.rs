@@ -102,6 +102,12 @@ impl ConnectionUrl {
         self
     }
 
+    /// The same server, user and parameters, another database.
+    #[must_use]
+    pub fn with_database(&self, database: &str) -> Self {
+        Self { database: database.to_owned(), ..self.clone() }
+    }
+
     /// The database's name.
     pub fn database(&self) -> &str {
         &self.database

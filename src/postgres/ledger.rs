@@ -121,6 +121,42 @@ impl Ledger {
         )
     }
 
+    /// Records migrations whose effects are there, as `prisma migrate resolve --applied` would, all of them or none. Each row is a
+    /// millisecond later than the one before, so that their order can be read back. False when the ledger has rows: then nothing is written.
+    pub async fn baseline(&self, connection: &mut PgConnection, migrations: &[&Migration]) -> Result<bool, QueryError> {
+        sqlx::raw_sql("BEGIN").execute(&mut *connection).await.asked("begin to record the baseline")?;
+        let written = self.write_baseline(&mut *connection, migrations).await;
+        let end = if matches!(written, Ok(true)) { "COMMIT" } else { "ROLLBACK" };
+        let ended = sqlx::raw_sql(end).execute(connection).await.asked("record the baseline");
+        let written = written?;
+        ended?;
+        Ok(written)
+    }
+
+    async fn write_baseline(&self, connection: &mut PgConnection, migrations: &[&Migration]) -> Result<bool, QueryError> {
+        self.create(&mut *connection).await?;
+        let table = self.contract.qualified();
+        let text = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.asked("lock the ledger")?;
+        let text = format!("SELECT EXISTS (SELECT FROM {table})");
+        if query_scalar(AssertSqlSafe(text)).fetch_one(&mut *connection).await.asked("read the ledger")? {
+            return Ok(false);
+        }
+        let text = format!(
+            "INSERT INTO {table} (id, checksum, finished_at, migration_name, logs, started_at, applied_steps_count) \
+             SELECT r.id, r.checksum, r.at, r.name, '', r.at, 0 FROM ( \
+               SELECT id, checksum, name, pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()) \
+                 - pg_catalog.make_interval(secs => (pg_catalog.cardinality($1::text[]) - n) / 1000.0) AS at \
+               FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[])) WITH ORDINALITY AS u(id, checksum, name, n)) AS r"
+        );
+        let ids: Vec<String> = migrations.iter().map(|_| uuid::Uuid::new_v4().to_string()).collect();
+        let checksums: Vec<&str> = migrations.iter().map(|migration| migration.checksum.as_str()).collect();
+        let names: Vec<&str> = migrations.iter().map(|migration| migration.name.as_str()).collect();
+        let row = query(AssertSqlSafe(text)).bind(ids).bind(checksums).bind(names);
+        row.execute(connection).await.asked("record the baseline")?;
+        Ok(true)
+    }
+
     /// Writes the row of a migration that begins to run step by step; answers its id.
     pub async fn insert_started(
         &self,

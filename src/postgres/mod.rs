@@ -8,7 +8,9 @@ mod journal;
 mod ledger;
 mod preflight;
 mod query;
+mod scratch;
 mod session;
+mod surroundings;
 mod watcher;
 
 pub use advisory::{acquire as acquire_advisory_locks, release as release_advisory_locks};
@@ -18,7 +20,9 @@ pub use journal::{Journal, JournalStep};
 pub use ledger::Ledger;
 pub use preflight::{Objection, ServerFacts, count_tables, has_deferrable_constraints, journal_objection, preflight};
 pub use query::{query, query_as, query_scalar};
+pub use scratch::{Scratch, cannot_create_databases};
 pub use session::{Session, SqlError, Trouble};
+pub use surroundings::{Given, give, surroundings, unused_extensions};
 pub use watcher::Watcher;
 
 use crate::api::Reason;

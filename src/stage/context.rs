@@ -27,6 +27,8 @@ pub struct Context {
     pub until: Instant,
     /// How long the migrate stage waits for a lock before it says who holds it; longer where taking the snapshot again would cost more.
     pub patience: Duration,
+    /// Snapshot and migrate do nothing: what is there is verified again.
+    pub verify_only: bool,
 }
 
 /// Long enough for most transactions, short enough that a person who looks sees whom the run waits for.
@@ -37,7 +39,7 @@ impl Context {
     pub fn new(manifest: ValidatedMigration, url: &str, source: PathBuf, snapshots: PathBuf) -> Self {
         let until = Instant::now() + manifest.deadline.duration();
         let url = ConnectionUrl::parse(url).map(|url| if manifest.format == Format::Prisma { url.or_schema("public") } else { url });
-        Self { manifest, url, source, snapshots, until, patience: PATIENCE }
+        Self { manifest, url, source, snapshots, until, patience: PATIENCE, verify_only: false }
     }
 
     /// The URL, or the error that a connection would give.

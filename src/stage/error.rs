@@ -1,5 +1,6 @@
 //! Why the stage `migrate` could not do its work, where no statement of a migration is to blame.
 
+use super::outcome::Outcome;
 use crate::{
     api::{Blocker, Reason},
     postgres::QueryError,
@@ -12,6 +13,8 @@ pub(super) enum MigrateError {
     Stopped { reason: Reason, message: String },
     #[error("{message}")]
     Waiting { message: String, blockers: Vec<Blocker> },
+    #[error("{}", .0.message)]
+    Refused(Box<Outcome>),
     #[error(transparent)]
     Query(QueryError),
 }

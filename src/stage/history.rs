@@ -58,6 +58,7 @@ pub(super) fn summarise(
         source_digest: source.digest.clone(),
         server_major,
         resolving,
+        baselining: 0,
     };
     (comparison, summary)
 }

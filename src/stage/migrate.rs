@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     Context,
     attempt::Release,
+    baseline,
     error::{MigrateError, lock_message},
     history::{scripts, summarise},
     outcome::{HistorySummary, Outcome, Stage},
@@ -21,7 +22,7 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
     let Some(plan) = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref()) else {
         return Outcome::failed(Stage::Migrate, Reason::StageFailed, "the plan stage left no history to migrate from");
     };
-    if plan.pending_count == 0 && plan.resolving == 0 {
+    if plan.pending_count == 0 && plan.resolving == 0 && plan.baselining == 0 {
         let outcome = Outcome::passed(Stage::Migrate, Reason::Applied, "nothing was pending");
         return Outcome { history: Some(plan.clone()), ..outcome };
     }
@@ -30,6 +31,7 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
     match migrate(context, plan, patience).await {
         Ok(outcome) => outcome,
         Err(MigrateError::Stopped { reason, message }) => Outcome::failed(Stage::Migrate, reason, message),
+        Err(MigrateError::Refused(outcome)) => *outcome,
         Err(MigrateError::Waiting { message, blockers }) => {
             Outcome { blockers, ..Outcome::failed(Stage::Migrate, Reason::WaitingForLock, message) }
         }
@@ -51,6 +53,9 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
         return Err(MigrateError::stopped(Reason::HistoryChanged, &format!("{changed} after the plan was made; the plan is made again")));
     }
     resolve(context, &mut session, &ledger, &source).await?;
+    if plan.baselining > 0 {
+        baseline::record(context, &mut session, &ledger, &source).await?;
+    }
 
     let rows = ledger.rows(&mut session.connection).await.map_err(MigrateError::Query)?;
     let server = preflight(&mut session.connection, &context.manifest.schemas, &ledger.contract)
@@ -93,6 +98,9 @@ async fn defers(session: &mut Session, scripts: &[Script]) -> Result<bool, Migra
 /// Tells what the database holds now, whatever happened.
 async fn conclude(context: &Context, session: &mut Session, ledger: &Ledger, source: &SourceTree, ended: Ended, major: u32) -> Outcome {
     let mut outcome = match ended {
+        Ended::Applied(names) if names.is_empty() => {
+            Outcome::passed(Stage::Migrate, Reason::Applied, "nothing was to run; the ledger says what is there")
+        }
         Ended::Applied(names) => {
             let last = names.last().map_or("nothing", String::as_str);
             Outcome::passed(Stage::Migrate, Reason::Applied, format!("{} migration(s) applied, up to {last}", names.len()))

@@ -4,14 +4,17 @@
 //! other in one process; in a Pod, [`chain`] makes four containers do the same.
 
 mod attempt;
+mod baseline;
 pub mod chain;
 mod context;
+mod drift;
 mod error;
 mod history;
 mod migrate;
 pub mod outcome;
 mod plan;
 mod release;
+mod replay;
 mod snapshot;
 mod step;
 mod stepwise;
@@ -33,6 +36,7 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
     let work = async {
         match stage {
             Stage::Plan => plan::run(context).await,
+            Stage::Snapshot | Stage::Migrate if context.verify_only => nothing(stage, before),
             Stage::Snapshot => snapshot::run(context, before).await,
             Stage::Migrate => migrate::run(context, before).await,
             Stage::Verify => verify::run(context, before).await,
@@ -47,6 +51,13 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
     outcome.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     context.redact(&mut outcome);
     outcome
+}
+
+/// A run that only verifies copies nothing and changes nothing, whatever is pending.
+fn nothing(stage: Stage, before: &[Outcome]) -> Outcome {
+    let reason = if stage == Stage::Snapshot { Reason::SnapshotNotNeeded } else { Reason::Applied };
+    let history = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.clone()).filter(|_| stage == Stage::Migrate);
+    Outcome { history, ..Outcome::passed(stage, reason, "this run only verifies") }
 }
 
 /// The Outcome of a stage among those before.

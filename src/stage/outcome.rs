@@ -129,6 +129,9 @@ pub struct HistorySummary {
     /// How many failed rows of earlier tools the manifest resolves; there is work even when nothing is pending.
     #[serde(default)]
     pub resolving: u32,
+    /// How many migrations are recorded without running them, because the schema has them already.
+    #[serde(default)]
+    pub baselining: u32,
 }
 
 impl Outcome {

@@ -1,13 +1,13 @@
 //! The stage `plan`: connect, look, compare, list. Changes nothing.
 
 use super::{
-    Context,
+    Context, baseline,
     history::{scripts, summarise},
-    outcome::{HistorySummary, Outcome, Stage},
+    outcome::{HistorySummary, Outcome, Stage, Verdict},
 };
 use crate::{
     api::Reason,
-    migrations::{Comparison, Group, Script, SourceTree, load, plan_groups},
+    migrations::{Comparison, Group, LedgerRow, Script, SourceTree, load, plan_groups},
     postgres::{Objection, QueryError, ServerFacts, connect, count_tables, journal_objection, preflight},
 };
 
@@ -39,16 +39,27 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
         .map_err(PlanError::Query)?
         .map_err(|objection| PlanError::Objection { reason: objection.reason, message: objection.message })?;
     let rows = ledger.rows(&mut connection).await.map_err(PlanError::Query)?;
-    let (comparison, summary) = summarise(&source, &rows, &context.manifest.resolve, context.manifest.target.as_deref(), server.major);
-    let scripts = scripts(&source, &comparison.pending, &rows);
-    let journaled = scripts.iter().flatten().any(|script| !script.is_transactional());
-    let objection = if journaled { journal_objection(&mut connection).await.map_err(PlanError::Query)? } else { None };
     // Tables without a history are a question only where there is no history.
-    let strangers = if rows.is_empty() {
+    let mut strangers = if rows.is_empty() {
         count_tables(&mut connection, &context.manifest.schemas, &ledger.contract).await.map_err(PlanError::Query)?
     } else {
         0
     };
+    let recorded = baseline::members(context, &source, &rows, strangers);
+    let recorded = recorded.map_err(|(reason, message)| PlanError::Objection { reason, message })?;
+    if !recorded.is_empty() {
+        if let Some(refusal) = baseline::refusal(Stage::Plan, context, &mut connection, &source, &recorded).await {
+            return Ok(refusal);
+        }
+        strangers = 0;
+    }
+    let digest = LedgerRow::digest(&rows);
+    let rows = baseline::as_recorded(&rows, &source, &recorded);
+    let (comparison, summary) = summarise(&source, &rows, &context.manifest.resolve, context.manifest.target.as_deref(), server.major);
+    let scripts = scripts(&source, &comparison.pending, &rows);
+    let journaled = scripts.iter().flatten().any(|script| !script.is_transactional());
+    let objection = if journaled { journal_objection(&mut connection).await.map_err(PlanError::Query)? } else { None };
+    let summary = HistorySummary { ledger_digest: digest, baselining: u32::try_from(recorded.len()).unwrap_or(u32::MAX), ..summary };
     let seen = Seen { server, strangers, scripts, objection };
     Ok(judge(context, &source, comparison, summary, &seen))
 }
@@ -84,6 +95,11 @@ fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary
             Ok(scripts) => passed(context, source, &comparison.pending, scripts, &summary, &seen.server),
         }
     };
+    if let (Verdict::Passed, Some(baseline), 1..) = (outcome.verdict, &context.manifest.baseline, summary.baselining) {
+        let recorded =
+            format!("the schema is what the migrations up to {} make, and {} are recorded as applied", baseline.up_to, summary.baselining);
+        outcome.message = format!("{recorded}; {}", outcome.message);
+    }
     outcome.findings = findings;
     outcome.history = Some(summary);
     outcome

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::{
-    Context,
+    Context, drift,
     history::summarise,
     outcome::{HistorySummary, Outcome, Stage, outcome_message},
     outcome_of,
@@ -39,6 +39,7 @@ async fn verify(context: &Context, server_major: u32) -> Result<(Vec<Finding>, H
     findings.sort();
     // The checks come in the order of a report.
     findings.extend(checks(context, &source, &mut connection).await?);
+    findings.extend(drift::findings(context, &mut connection, &source, &comparison.applied).await?);
     Ok((findings, summary))
 }
 

@@ -16,6 +16,13 @@ pub fn moment(second: i64) -> Timestamp {
     Timestamp::from_second(1_780_000_000 + second).expect("a moment")
 }
 
+/// Verified again every ten seconds, which random moments reach.
+fn repeated() -> DatabaseMigration {
+    let mut object = object(false);
+    object.spec.verify.every = "10s".parse().ok();
+    object
+}
+
 fn object(suspend: bool) -> DatabaseMigration {
     serde_json::from_value(json!({
         "apiVersion": "sluice.dev/v1alpha1",
@@ -102,6 +109,7 @@ pub fn any(rng: &mut Rng, digests: &[String]) -> Facts {
     facts.migration = match rng.u8(0..10) {
         0 => Err(validate(&serde_json::from_value(bare()).expect("a manifest")).expect_err("it says too little")),
         1 => validate(&object(true)),
+        2..5 => validate(&repeated()),
         _ => facts.migration,
     };
     facts.source = match rng.u8(0..10) {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::panic, reason = "a test ends by panicking")]
 
+mod again;
 mod api_server;
 mod cel;
 mod crash;

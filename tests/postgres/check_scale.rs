@@ -32,7 +32,7 @@ const TABLES: &str =
 const ROWS: &str = "EXECUTE format('INSERT INTO %I (clinic_id, patient_id) SELECT clinic_id, id FROM patients', t);";
 
 /// Milliseconds of processor time that a process has used: what a busy machine does not change.
-fn processor(pid: i32) -> u64 {
+pub fn processor(pid: i32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
     let fields: Vec<_> = stat.rsplit(") ").next().expect("its fields").split_whitespace().collect();
     let ticks = |at: usize| fields[at].parse::<u64>().expect("ticks");

@@ -5,6 +5,10 @@
 
 #![allow(clippy::panic, reason = "a test ends by panicking")]
 
+mod catalog_baseline;
+mod catalog_drift;
+mod catalog_kinds;
+mod catalog_scale;
 mod check_clinic;
 mod check_controls;
 mod check_indexes;

@@ -1,0 +1,146 @@
+//! `spec.verify.every`: what is settled is verified again when its time has come. PURE.
+//!
+//! Such a run is quiet: it is not announced, and while it goes on the status stays as it is. Ready turns off when the run has failed
+//! and on again when a later one has passed; the gate keeps its entries, because what is applied stays applied.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    before,
+    digest::job_name,
+    facts::{Facts, Run},
+    sections::reason_named,
+    situation::Situation,
+    step::{JobOrder, Step},
+    verdict::Verdict,
+};
+use crate::{
+    api::{ConditionType, Reason, RunStatus, Span},
+    stage::outcome::Stage,
+};
+
+/// Whatever is in the way, a Job or another object, wakes this one; this is for a change that was missed.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
+
+/// How long a verification holds.
+pub fn interval(facts: &Facts) -> Option<Span> {
+    facts.migration.as_ref().ok().and_then(|migration| migration.verify_every)
+}
+
+/// The run has ended with a verdict of the verify stage: another one at the same digest may only confirm it or take it back.
+pub fn has_a_verdict(run: &RunStatus) -> bool {
+    let failed_at_the_end = run.stage.as_deref() == Some(Stage::Verify.name());
+    match run.reason.as_deref().map(reason_named) {
+        Some(Reason::Verified) => run.finished_at.is_some(),
+        Some(Reason::VerificationFailed) => run.finished_at.is_some() && failed_at_the_end,
+        _ => false,
+    }
+}
+
+/// Whether a run repeats the verification that the status tells of.
+pub fn repeats(facts: &Facts, run: &Run, wanted: Option<&str>) -> bool {
+    let published = facts.published.run.as_ref().filter(|published| has_a_verdict(published));
+    interval(facts).is_some()
+        && Some(run.digest.as_str()) == wanted
+        && published.is_some_and(|published| published.digest == run.digest && published.attempt < run.attempt)
+}
+
+/// Adds to the verdict about a settled run that it is verified again, and when. Where nothing new may start, it stays as it is.
+pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
+    let Some(run) = situation.record.status.run.as_ref().filter(|run| has_a_verdict(run)) else { return verdict };
+    let (Some(every), Some(finished_at)) = (interval(situation.facts), &run.finished_at) else { return verdict };
+    if let Some(left) = left(finished_at.0, every, situation.now) {
+        let requeue = Some(verdict.requeue.map_or(left, |requeue| requeue.min(left)));
+        return Verdict { requeue, ..verdict };
+    }
+    let requeue = Some(LOOK_AGAIN);
+    let waits = [before::is_not_suspended, before::dependencies_are_ready, before::database_is_free];
+    if situation.occupied() || waits.iter().any(|section| section(situation).is_some()) {
+        return Verdict { requeue, ..verdict };
+    }
+    let attempt = situation.next_attempt(&run.digest);
+    let order =
+        JobOrder { job: job_name(&situation.facts.name, &run.digest, attempt), digest: run.digest.clone(), attempt, verify_only: true };
+    Verdict { step: Some(Step::CreateJob(order)), requeue, ..verdict }
+}
+
+/// What is left of the time for which a verification holds; `None` when it is over.
+fn left(finished_at: Timestamp, every: Span, now: Timestamp) -> Option<Duration> {
+    let every = SignedDuration::try_from(every.duration()).ok()?;
+    let due = finished_at.saturating_add(every).ok()?;
+    Duration::try_from(due.duration_since(now)).ok().filter(|left| !left.is_zero())
+}
+
+/// An attempt after one that could not say: everything was applied for this digest, so it only verifies.
+pub fn only_verifies(situation: &Situation) -> bool {
+    let applied = situation.record.sections.get(ConditionType::Applied).holds == Some(true);
+    interval(situation.facts).is_some() && applied && situation.record.digest == situation.wanted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::entry,
+        plan::{
+            fixture::{facts, moment},
+            plan,
+        },
+    };
+
+    /// Verified at the moment 0, to be verified again an hour later.
+    fn verified() -> Facts {
+        let mut facts = facts();
+        if let Ok(migration) = &mut facts.migration {
+            migration.verify_every = Some(Span::from_secs(3600));
+        }
+        facts.published = plan(&facts, moment(0)).status;
+        let run = facts.published.run.as_mut().expect("a run is announced");
+        run.stage = Some("verify".into());
+        run.reason = Some("Verified".into());
+        run.finished_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(moment(0)));
+        for condition in &mut facts.published.conditions {
+            if condition.type_ != "Reconciling" {
+                condition.status = "True".into();
+            }
+        }
+        facts.gate = vec![entry("records", "1_one")];
+        facts.published = plan(&facts, moment(0)).status;
+        facts
+    }
+
+    #[test]
+    fn a_settled_object_is_looked_at_again_when_its_time_comes() {
+        let facts = verified();
+        let early = plan(&facts, moment(600));
+        assert_eq!((early.status, early.step, early.requeue), (facts.published.clone(), None, Some(Duration::from_mins(50))));
+        let due = plan(&facts, moment(3600));
+        assert_eq!(due.status, facts.published);
+        let Some(Step::CreateJob(order)) = due.step else { panic!("{:?}", due.step) };
+        assert_eq!((order.attempt, order.verify_only), (2, true));
+        assert_eq!(Some(order.digest), facts.published.run.map(|run| run.digest));
+    }
+
+    #[test]
+    fn nothing_is_verified_again_without_an_interval_or_where_nothing_may_start() {
+        let step = |change: fn(&mut Facts)| {
+            let mut facts = verified();
+            change(&mut facts);
+            plan(&facts, moment(4000)).step
+        };
+        assert!(step(|_| {}).is_some());
+        assert_eq!(step(|facts| facts.migration.as_mut().expect("valid").verify_every = None), None);
+        assert_eq!(step(|facts| facts.migration.as_mut().expect("valid").suspend = true), None);
+        assert_eq!(step(|facts| facts.rivals = vec![crate::plan::facts::Rival { name: "twin".into(), running: true, older: false }]), None);
+    }
+
+    #[test]
+    fn the_time_that_is_left_ends() {
+        let every = Span::from_secs(60);
+        assert_eq!(left(moment(0), every, moment(10)), Some(Duration::from_secs(50)));
+        assert_eq!(left(moment(0), every, moment(60)), None);
+        assert_eq!(left(moment(0), every, moment(10_000)), None);
+    }
+}

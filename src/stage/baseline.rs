@@ -1,0 +1,108 @@
+//! `spec.migrations.baseline`: a database with tables and no history is adopted, when it is what the migrations make. The plan stage
+//! compares before anything is copied; the migrate stage compares again under the locks, and records.
+
+use sqlx::PgConnection;
+
+use super::{
+    Context,
+    error::MigrateError,
+    outcome::{Outcome, Stage, outcome_message},
+    replay::{Question, ReplayError, differences},
+};
+use crate::{
+    api::{Finding, Reason, Severity},
+    catalog::{self, Remedies},
+    migrations::{LedgerRow, Migration, SourceTree},
+    postgres::{Ledger, Session},
+};
+
+const REMEDIES: Remedies = Remedies {
+    check: "baseline",
+    missing: "create it in the database, or set spec.migrations.baseline.upTo to a migration before the one that makes it",
+    extra: "remove it from the database, or set spec.migrations.baseline.upTo to the migration that makes it",
+    different: "change the database so that both are the same, or set spec.migrations.baseline.upTo to where they are",
+};
+
+/// Indexes into the source: what is recorded, when the database has tables (`strangers`) and the ledger has no row. PURE.
+pub(super) fn members(context: &Context, source: &SourceTree, rows: &[LedgerRow], strangers: i64) -> Result<Vec<usize>, (Reason, String)> {
+    let Some(baseline) = context.manifest.baseline.as_ref().filter(|_| rows.is_empty() && strangers > 0) else { return Ok(Vec::new()) };
+    let Some(newest) = source.migrations.iter().position(|migration| migration.name == baseline.up_to) else {
+        let message = format!(
+            "spec.migrations.baseline.upTo names {:?}, which the source does not have: correct the name, or add the migration",
+            baseline.up_to
+        );
+        return Err((Reason::TargetNotFound, message));
+    };
+    Ok((0..=newest).collect())
+}
+
+/// The ledger as it will be. PURE.
+pub(super) fn as_recorded(rows: &[LedgerRow], source: &SourceTree, members: &[usize]) -> Vec<LedgerRow> {
+    let recorded = members.iter().map(|at| &source.migrations[*at]).map(|migration| LedgerRow {
+        id: String::new(),
+        checksum: migration.checksum.clone(),
+        name: migration.name.clone(),
+        started_at: String::new(),
+        finished: true,
+        rolled_back: false,
+        resumable: false,
+    });
+    rows.iter().cloned().chain(recorded).collect()
+}
+
+/// Whether the database is what these migrations make; if not, the Outcome that says so.
+pub(super) async fn refusal(
+    stage: Stage,
+    context: &Context,
+    connection: &mut PgConnection,
+    source: &SourceTree,
+    members: &[usize],
+) -> Option<Outcome> {
+    let question = Question { source, members, schemas: &context.manifest.schemas, ignore: &[] };
+    let findings = match differences(context, connection, &question).await {
+        Ok(found) => {
+            if !found.is_empty() {
+                tracing::warn!(objects = found.len(), "the migrations make (-), the database has (+):\n{}", catalog::text(&found));
+            }
+            catalog::findings(&found, question.newest(), &REMEDIES)
+        }
+        Err(ReplayError::Unproven { reason, object, message, remedy }) => {
+            let finding = Finding { check: REMEDIES.check.to_owned(), object, severity: Severity::Error, message, remedy };
+            let message = format!("nothing was recorded: {}", outcome_message(&[&finding]));
+            return Some(Outcome { findings: vec![finding], ..Outcome::failed(stage, reason, message) });
+        }
+        Err(ReplayError::Stopped { reason, message }) => {
+            return Some(Outcome::failed(stage, reason, format!("the schema could not be compared, so nothing was recorded: {message}")));
+        }
+    };
+    judge(stage, question.newest(), findings)
+}
+
+/// Only the order of columns may differ. PURE.
+fn judge(stage: Stage, newest: &str, findings: Vec<Finding>) -> Option<Outcome> {
+    let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    if errors.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "the database is not what the migrations up to {newest:?} make, so nothing was recorded; {} object(s) differ: {}",
+        errors.len(),
+        outcome_message(&errors)
+    );
+    Some(Outcome { findings, ..Outcome::failed(stage, Reason::BaselineDiffers, message) })
+}
+
+/// Compares again, and records. The session holds the locks. Answers how many were recorded.
+pub(super) async fn record(context: &Context, session: &mut Session, ledger: &Ledger, source: &SourceTree) -> Result<(), MigrateError> {
+    // The plan saw tables, and the ledger is the one it saw.
+    let members = members(context, source, &[], 1).map_err(|(reason, message)| MigrateError::Stopped { reason, message })?;
+    if let Some(outcome) = refusal(Stage::Migrate, context, &mut session.connection, source, &members).await {
+        return Err(MigrateError::Refused(Box::new(outcome)));
+    }
+    let migrations: Vec<&Migration> = members.iter().map(|at| &source.migrations[*at]).collect();
+    if !ledger.baseline(&mut session.connection, &migrations).await.map_err(MigrateError::Query)? {
+        return Err(MigrateError::stopped(Reason::HistoryChanged, &"somebody wrote the ledger meanwhile; the plan is made again"));
+    }
+    tracing::info!(migrations = migrations.len(), "recorded what the database already had");
+    Ok(())
+}

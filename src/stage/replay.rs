@@ -1,0 +1,234 @@
+//! What the migrations make: they are replayed in a scratch database, and the result is compared with the real one.
+//! Shared by drift and baseline. The server is left as it was, whatever happens.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use super::Context;
+use crate::{
+    api::{Atomicity, Reason, Span},
+    catalog::{self, Catalog, Difference, Key, Kind},
+    migrations::{Group, Migration, Reach, Script, SourceTree, Step, creates, hexadecimal, plan_groups, split},
+    postgres::{
+        Given, QueryError, Scratch, Session, SqlError, Trouble, cannot_create_databases, connect, give, surroundings, unused_extensions,
+    },
+};
+
+/// Nobody else is in a scratch database but the server's own housekeeping.
+const LOCK_TIMEOUT: Span = Span::from_secs(30);
+/// What is left of a run is not all spent: the scratch database has to be dropped.
+const RESERVE: Duration = Duration::from_secs(2);
+
+/// Why nothing can be said about equality.
+#[derive(Debug)]
+pub(super) enum ReplayError {
+    /// The migrations or the role's rights do not allow it; trying again changes nothing.
+    Unproven { reason: Reason, object: String, message: String, remedy: String },
+    /// It did not work this time.
+    Stopped { reason: Reason, message: String },
+}
+
+impl ReplayError {
+    fn stopped(reason: Reason, error: &dyn std::fmt::Display) -> Self {
+        Self::Stopped { reason, message: error.to_string() }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+    fn query(error: QueryError) -> Self {
+        Self::stopped(error.reason(), &error)
+    }
+}
+
+/// What is compared.
+pub(super) struct Question<'a> {
+    pub(super) source: &'a SourceTree,
+    /// Indexes into the source: what is replayed, in order.
+    pub(super) members: &'a [usize],
+    pub(super) schemas: &'a [String],
+    /// Names that may differ.
+    pub(super) ignore: &'a [String],
+}
+
+impl Question<'_> {
+    fn migrations(&self) -> impl Iterator<Item = &Migration> {
+        self.members.iter().map(|at| &self.source.migrations[*at])
+    }
+
+    /// The newest migration that is replayed.
+    pub(super) fn newest(&self) -> &str {
+        self.migrations().last().map_or("nothing", |migration| &migration.name)
+    }
+}
+
+/// How the real database differs from what the migrations make. `connection` is on the real one, outside a transaction.
+pub(super) async fn differences(
+    context: &Context,
+    connection: &mut PgConnection,
+    question: &Question<'_>,
+) -> Result<Vec<Difference>, ReplayError> {
+    if let Some(role) = cannot_create_databases(connection).await.map_err(ReplayError::query)? {
+        return Err(no_right(role));
+    }
+    let scripts = scripts(question)?;
+    let given = wanted(surroundings(connection, question.schemas).await.map_err(ReplayError::query)?, question);
+    let url = context.url().map_err(|error| ReplayError::stopped(error.reason(), &error))?;
+    let keeper = connect(url, &context.application()).await.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
+    let purpose = format!("Scratch database of the DatabaseMigration {}/{}", context.manifest.namespace, context.manifest.name);
+    let scratch = Scratch::create(keeper, &digest(question), &purpose).await.map_err(ReplayError::query)?;
+    let work = make_and_read(context, &scratch, connection, question, &scripts, &given);
+    let made = tokio::time::timeout(context.remaining().saturating_sub(RESERVE), work).await;
+    let dropped = scratch.drop().await;
+    let (expected, actual) = made.map_err(|_| late(context))??;
+    if let Err(error) = dropped {
+        // The next one removes it.
+        tracing::warn!(%error, "the scratch database stays for now");
+    }
+    Ok(catalog::compare(&expected, &actual, question.ignore))
+}
+
+fn late(context: &Context) -> ReplayError {
+    let message = format!(
+        "the deadline of the run ({}) passed while the migrations were replayed: raise spec.apply.deadline",
+        context.manifest.deadline
+    );
+    ReplayError::Stopped { reason: Reason::DeadlineExceeded, message }
+}
+
+fn no_right(role: String) -> ReplayError {
+    let quoted = role.replace('"', "\"\"");
+    ReplayError::Unproven {
+        reason: Reason::PrivilegesMissing,
+        message: format!(
+            "the role {role:?} may not create the scratch database in which the migrations are replayed, so nobody knows whether the schema is what they make"
+        ),
+        remedy: format!("let it, as a superuser: ALTER ROLE \"{quoted}\" CREATEDB"),
+        object: role,
+    }
+}
+
+fn scope(context: &Context, question: &Question<'_>) -> catalog::Scope {
+    catalog::Scope { schemas: question.schemas.to_vec(), ledger: context.ledger().contract }
+}
+
+/// Eight characters that change with what is replayed.
+fn digest(question: &Question<'_>) -> String {
+    use sha2::{Digest as _, Sha256};
+    let mut hash = Sha256::new();
+    for migration in question.migrations() {
+        hash.update(migration.checksum.as_bytes());
+    }
+    hexadecimal(&hash.finalize()).chars().take(8).collect()
+}
+
+/// What the migrations do not make themselves. Default privileges that a migration sets were not there before it.
+fn wanted(given: Vec<Given>, question: &Question<'_>) -> Vec<Given> {
+    let made = |given: &Given| match given.kind.as_str() {
+        "default privileges" => question.migrations().any(|migration| migration.sql.to_uppercase().contains("ALTER DEFAULT PRIVILEGES")),
+        kind => question.migrations().any(|migration| creates(&migration.sql, kind, &given.name)),
+    };
+    given.into_iter().filter(|given| !made(given)).collect()
+}
+
+/// The files, split, without what would change the server.
+fn scripts(question: &Question<'_>) -> Result<Vec<Script>, ReplayError> {
+    let hidden = |migration: &Migration, words: &str| {
+        ReplayError::Unproven {
+        reason: Reason::BaselineDiffers,
+        object: migration.name.clone(),
+        message: format!("{} says {words:?} where it cannot be left out, and a replay must not change the server", migration.file),
+        remedy: "nothing can be compared while this migration is part of the history; roles and settings of the server belong outside of migrations".to_owned(),
+    }
+    };
+    let mut scripts = Vec::new();
+    for migration in question.migrations() {
+        let mut script = split(&migration.sql)
+            .map_err(|error| ReplayError::Stopped { reason: Reason::SourceInvalid, message: format!("{}: {error}", migration.file) })?;
+        if let (true, Reach::Hidden(words)) = (script.unsplit.is_some(), Reach::of_file(&migration.sql)) {
+            return Err(hidden(migration, words));
+        }
+        if script.unsplit.is_none() {
+            for statement in &script.statements {
+                if let Reach::Hidden(words) = Reach::of(&statement.sql) {
+                    return Err(hidden(migration, words));
+                }
+            }
+            script.statements.retain(|statement| Reach::of(&statement.sql) == Reach::Inside);
+        }
+        scripts.push(script);
+    }
+    Ok(scripts)
+}
+
+/// Fills the scratch database, and reads it and the real one at the same time.
+async fn make_and_read(
+    context: &Context,
+    scratch: &Scratch,
+    real: &mut PgConnection,
+    question: &Question<'_>,
+    scripts: &[Script],
+    given: &[Given],
+) -> Result<(Catalog, Catalog), ReplayError> {
+    let url = scratch.url(context.url().map_err(|error| ReplayError::stopped(error.reason(), &error))?);
+    let mut connection = connect(&url, &context.application()).await.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
+    give(&mut connection, given).await;
+    let mut session = Session::new(connection, LOCK_TIMEOUT, context.manifest.statement_timeout).await.map_err(ReplayError::query)?;
+    for (migration, script) in question.migrations().zip(scripts) {
+        replay(context, &mut session, script).await.map_err(|error| failed(migration, &error))?;
+    }
+    let scope = scope(context, question);
+    let (expected, actual) = futures::join!(catalog::read(&mut session.connection, &scope), catalog::read(real, &scope));
+    let (mut expected, actual) = (expected.map_err(ReplayError::query)?, actual.map_err(ReplayError::query)?);
+    let extensions: Vec<String> = given.iter().filter(|given| given.kind == "extension").map(|given| given.name.clone()).collect();
+    for name in unused_extensions(&mut session.connection, &extensions).await.map_err(ReplayError::query)? {
+        expected.objects.remove(&Key { kind: Kind::Extension, name });
+    }
+    session.close().await;
+    Ok((expected, actual))
+}
+
+fn failed(migration: &Migration, error: &SqlError) -> ReplayError {
+    let message = format!("{:?} cannot be replayed in an empty database: {} (SQLSTATE {})", migration.name, error.message, error.sqlstate);
+    match error.trouble {
+        Trouble::Connection => ReplayError::Stopped { reason: Reason::ConnectionFailed, message },
+        Trouble::Deadline => ReplayError::Stopped { reason: Reason::DeadlineExceeded, message },
+        Trouble::Lock => ReplayError::Stopped { reason: Reason::WaitingForLock, message },
+        Trouble::Statement => ReplayError::Unproven {
+            reason: Reason::BaselineDiffers,
+            object: migration.name.clone(),
+            message,
+            remedy: "if it needs something that was there before the first migration, an extension for instance, let a migration create it (IF NOT EXISTS)".to_owned(),
+        },
+    }
+}
+
+/// One file, as the migrate stage runs it, without a ledger.
+async fn replay(context: &Context, session: &mut Session, script: &Script) -> Result<(), SqlError> {
+    for group in plan_groups(std::slice::from_ref(script), Atomicity::Migration, u32::MAX) {
+        match group {
+            Group::Transaction(_) => together(context, session, script, 0..script.statements.len()).await?,
+            Group::Stepwise { steps, .. } => {
+                for step in steps {
+                    match step {
+                        Step::Together(range) => together(context, session, script, range).await?,
+                        Step::Alone(at) => {
+                            // Nobody queues behind it here, and a short limit would only cut it off.
+                            session.limit_alone(true).await?;
+                            session.run(&script.statements[at].sql, Some(context.until)).await?;
+                        }
+                    }
+                }
+            }
+        }
+        // What the steps of a file set holds until its end.
+        session.reset().await?;
+    }
+    Ok(())
+}
+
+async fn together(context: &Context, session: &mut Session, script: &Script, range: std::ops::Range<usize>) -> Result<(), SqlError> {
+    let text = script.statements[range].iter().map(|statement| statement.sql.as_str()).collect::<Vec<_>>().join(";\n");
+    session.begin().await?;
+    session.run(&text, Some(context.until)).await?;
+    session.commit().await
+}
