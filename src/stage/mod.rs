@@ -12,6 +12,7 @@ mod migrate;
 pub mod outcome;
 mod plan;
 mod release;
+mod report;
 mod snapshot;
 mod step;
 mod stepwise;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 pub use context::Context;
 use outcome::{Outcome, Stage};
+pub use report::report;
 
 use crate::api::Reason;
 
