@@ -20,6 +20,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let (_, context) = args.place.context()?;
-    let report = stage::report(&context, Timestamp::now()).await;
+    // A report is a page for people: the second is exact enough.
+    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+    let report = stage::report(&context, now).await;
     Ok(form::print(&Document::One(Box::new(report)), args.output))
 }

@@ -4,7 +4,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    CheckResult, CheckVerdict, Counts, Isolation, Report, Schema, Table, Verdict,
+    CheckResult, CheckVerdict, Counts, Isolation, Report, Schema, Table, TableKind, Verdict,
     picture::{picture, svg},
     visible::count,
     visible::visible,
@@ -149,7 +149,7 @@ fn glance(report: &Report) -> Markup {
         ul class="tiles" {
             (finding_tiles(report.counts))
             (tile(of(CheckVerdict::Passed), "checks passed", if of(CheckVerdict::Passed) == 0 { "none" } else { "good" }))
-            (tile(of(CheckVerdict::NotAsked), "checks not asked", "none"))
+            (tile(of(CheckVerdict::NotAsked), "not asked", "none"))
             @if let Some(schema) = &report.schema {
                 @let isolated = |isolation| schema.tables.iter().filter(|table| table.isolation == isolation).count();
                 @if report.tenancy.is_some() {
@@ -158,7 +158,9 @@ fn glance(report: &Report) -> Markup {
                     (tile(exposed, "exposed", unless_zero(exposed, "bad")))
                     (tile(isolated(Isolation::Shared), "shared", "none"))
                 }
-                (tile(schema.tables.len(), "tables and views", "none"))
+                @let views = schema.tables.iter().filter(|table| matches!(table.kind, TableKind::View | TableKind::MaterializedView)).count();
+                (tile(schema.tables.len() - views, "tables", "none"))
+                @if views > 0 { (tile(views, "views", "none")) }
                 (tile(schema.tables.iter().map(|table| table.policies.len()).sum(), "policies", "none"))
                 (tile(schema.tables.iter().map(|table| table.indexes.len()).sum(), "indexes", "none"))
                 (tile(schema.relations.len(), "foreign keys", "none"))
@@ -240,13 +242,14 @@ fn drawing(report: &Report, schema: &Schema) -> Markup {
 }
 
 fn tables(schema: &Schema) -> Markup {
+    let counted = schema.tables.iter().any(|table| table.rows.is_some());
     html! {
         section {
             h2 id="tables" { "Tables" }
             div class="wide" { table {
                 thead { tr {
                     th { "Table" } th { "Kind" } th { "Tenants" } th { "Row-level security" } th class="number" { "Policies" }
-                    th class="number" { "Indexes" } th class="number" { "Columns" } th class="number" { "Rows, about" }
+                    th class="number" { "Indexes" } th class="number" { "Columns" } @if counted { th class="number" { "Rows, about" } }
                 } }
                 tbody {
                     @for (number, table) in schema.tables.iter().enumerate() {
@@ -258,7 +261,7 @@ fn tables(schema: &Schema) -> Markup {
                             td class="number" { (table.policies.len()) }
                             td class="number" { (table.indexes.len()) }
                             td class="number" { (table.columns.len()) }
-                            td class="number" { @if let Some(rows) = table.rows { (rows) } }
+                            @if counted { td class="number" { @if let Some(rows) = table.rows { (rows) } } }
                         }
                     }
                 }

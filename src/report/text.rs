@@ -168,7 +168,7 @@ fn tables(page: &mut Page, report: &Report) {
             table.kind.word().to_owned(),
             if table.isolation == Isolation::NotAsked { String::new() } else { table.isolation.word().to_owned() },
             count(table.columns.len(), "column"),
-            count(table.indexes.len(), "index"),
+            if table.indexes.is_empty() { String::new() } else { count(table.indexes.len(), "index") },
             if table.policies.is_empty() { String::new() } else { count(table.policies.len(), "policy") },
             rows,
         ];

@@ -22,9 +22,9 @@ fn steers(c: char) -> bool {
 /// `1 table`, `2 tables`.
 pub(super) fn count(n: usize, one: &str) -> String {
     let many = match one.strip_suffix('y') {
-        Some(stem) => format!("{stem}ies"),
-        None if one.ends_with('x') => format!("{one}es"),
-        None => format!("{one}s"),
+        Some(stem) if !stem.ends_with('e') => format!("{stem}ies"),
+        _ if one.ends_with('x') => format!("{one}es"),
+        _ => format!("{one}s"),
     };
     if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
 }
@@ -41,7 +41,10 @@ mod tests {
 
     #[test]
     fn plurals() {
-        assert_eq!(["policy", "index", "table"].map(|word| count(2, word)), ["2 policies", "2 indexes", "2 tables"]);
+        assert_eq!(
+            ["policy", "index", "table", "foreign key"].map(|word| count(2, word)),
+            ["2 policies", "2 indexes", "2 tables", "2 foreign keys"]
+        );
         assert_eq!(count(1, "policy"), "1 policy");
     }
 }

@@ -10,6 +10,7 @@ mod crds;
 mod facts;
 mod kubelet;
 mod plans;
+mod reports;
 mod stories;
 mod tidy;
 mod world;

@@ -103,6 +103,7 @@ pub(super) fn card(schema: &Schema, at: usize, tenant: Option<&str>, tables: usi
 
 /// Types that are long in the standard and short in every head.
 fn brief(type_: &str) -> String {
+    let type_ = type_.strip_prefix("public.").unwrap_or(type_);
     type_
         .replace("timestamp with time zone", "timestamptz")
         .replace("timestamp without time zone", "timestamp")

@@ -11,6 +11,8 @@ use super::{
 
 /// So many colours tell lines apart.
 const COLOURS: usize = 8;
+/// Smaller than this, the letters are too small to read.
+const SMALLEST: f64 = 0.7;
 
 /// The lines between the places.
 pub(super) fn lines(net: &Net, cards: &[Card], schema: &Schema) -> Vec<Line> {
@@ -72,8 +74,10 @@ fn row(card: &Card, schema: &Schema, columns: &[String]) -> f64 {
 /// The picture as an element of a page. `anchor` is what a click on a table leads to.
 pub(in crate::report) fn svg(picture: &Picture, schema: &Schema, label: &str, anchor: impl Fn(usize) -> String) -> Markup {
     let (width, height) = (format!("{:.0}", picture.width.ceil()), format!("{:.0}", picture.height.ceil()));
+    // It shrinks with the window, as long as it can be read; then it is moved instead.
+    let style = format!("max-width:{width}px;min-width:{:.0}px", picture.width * SMALLEST);
     html! {
-        svg role="img" aria-label=(label) width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) } {
+        svg role="img" aria-label=(label) width="100%" style=(style) viewBox={ "0 0 " (width) " " (height) } {
             @for line in &picture.lines {
                 path class={ "line k" (line.target % COLOURS) @if line.doubtful { " doubtful" } } d=(line.path) {
                     title { (titles(line, schema)) }
