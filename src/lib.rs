@@ -9,6 +9,7 @@ pub mod controller;
 pub mod migrations;
 pub mod plan;
 pub mod postgres;
+pub mod report;
 pub mod serve;
 pub mod snapshot;
 pub mod stage;

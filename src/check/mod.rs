@@ -3,6 +3,7 @@
 //! The migrate stage asks before COMMIT, in its own transaction; the verify stage asks again from outside. Nothing here commits,
 //! and nothing stays: each check runs inside a savepoint that is rolled back, with everything it set, wrote and became.
 
+mod asked;
 mod column;
 mod convention;
 mod enum_required;

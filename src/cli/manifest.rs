@@ -14,6 +14,17 @@ use crate::{
 /// The arguments that `run` and `plan` share.
 #[derive(Debug, clap::Args)]
 pub(super) struct Inputs {
+    #[command(flatten)]
+    place: Place,
+
+    /// How to print: text or json.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(super) output: Output,
+}
+
+/// What is carried out, and where. `verify` has these, too.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
     /// A file with one DatabaseMigration; other objects in it are passed over.
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
@@ -29,10 +40,6 @@ pub(super) struct Inputs {
     /// Where snapshots go, in place of the manifest's volume.
     #[arg(long, value_name = "DIR", default_value = "sluice-snapshots")]
     snapshot_dir: PathBuf,
-
-    /// How to print: text or json.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub(super) output: Output,
 }
 
 /// How to print.
@@ -45,6 +52,13 @@ pub(super) enum Output {
 }
 
 impl Inputs {
+    /// Reads the manifest and prepares the run.
+    pub(super) fn context(self) -> Result<(DatabaseMigration, Context), Usage> {
+        self.place.context()
+    }
+}
+
+impl Place {
     /// Reads the manifest and prepares the run.
     pub(super) fn context(self) -> Result<(DatabaseMigration, Context), Usage> {
         let object = read(&self.file)?;

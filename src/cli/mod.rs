@@ -1,17 +1,20 @@
 //! The verbs of the binary: arguments to validated values to a call. One file per verb; nobody imports them.
 //!
-//! Exit codes: 0 ready, 1 not ready, 2 the arguments or the manifest cannot be used, or nothing can be written.
+//! Exit codes: 0 ready or clean, 1 not, 2 the arguments or the manifest cannot be used, or nothing can be written.
 
 #![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: `print` has what does not")]
 
 mod controller;
 mod crds;
+mod form;
 mod lint;
 mod manifest;
 mod plan;
 mod print;
+mod report;
 mod run;
 mod stage;
+mod verify;
 mod wait;
 
 use std::process::ExitCode;
@@ -37,6 +40,10 @@ enum Verb {
     Run(run::Args),
     /// Say what `run` would do, and change nothing.
     Plan(plan::Args),
+    /// Check the schema as the last stage of `run` does, and print a report. Changes nothing.
+    Verify(verify::Args),
+    /// Print saved reports again, or several services side by side.
+    Report(report::Args),
     /// Split migrations into statements and say which cannot run in a transaction.
     Lint(lint::Args),
     /// Wait until the ledger of a database has a version (for an init container).
@@ -76,6 +83,8 @@ async fn carry_out(verb: Verb) -> ExitCode {
         Verb::Stage(args) => stage::run(args).await,
         Verb::Run(args) => run::run(args).await,
         Verb::Plan(args) => plan::run(args).await,
+        Verb::Verify(args) => verify::run(args).await,
+        Verb::Report(args) => report::run(&args),
         Verb::Lint(args) => lint::run(&args),
         Verb::Wait(args) => wait::run(args).await,
         Verb::Crds(args) => crds::run(&args),

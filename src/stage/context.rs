@@ -64,6 +64,12 @@ impl Context {
         self.until.saturating_duration_since(Instant::now())
     }
 
+    /// A text with the password taken out of it.
+    pub(super) fn without_password(&self, text: &str) -> String {
+        let password = self.url.as_ref().ok().and_then(ConnectionUrl::password).filter(|password| password.len() > 3);
+        password.map_or_else(|| text.to_owned(), |password| text.replace(password, "(password)"))
+    }
+
     /// Takes the password out of every text, should a server or a tool have repeated it.
     pub(super) fn redact(&self, outcome: &mut Outcome) {
         let Some(password) = self.url.as_ref().ok().and_then(ConnectionUrl::password).filter(|password| password.len() > 3) else { return };

@@ -15,6 +15,7 @@ pub mod outcome;
 mod plan;
 mod release;
 mod replay;
+mod report;
 mod snapshot;
 mod step;
 mod stepwise;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 
 pub use context::Context;
 use outcome::{Outcome, Stage};
+pub use report::report;
 
 use crate::api::Reason;
 

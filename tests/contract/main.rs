@@ -11,6 +11,7 @@ mod crds;
 mod facts;
 mod kubelet;
 mod plans;
+mod reports;
 mod stories;
 mod tidy;
 mod world;

@@ -1,0 +1,51 @@
+//! In which form a report is printed.
+
+use std::{
+    io::{IsTerminal, stdout},
+    process::ExitCode,
+};
+
+use super::{Usage, print};
+use crate::report::{Document, Form, Verdict};
+
+/// The forms of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Name {
+    /// For people, with colours in a terminal unless NO_COLOR is set.
+    Text,
+    /// For programs, and for `sluice report`.
+    Json,
+    /// JUnit XML, for pipelines that show test results.
+    Junit,
+    /// For pull requests and wikis.
+    Markdown,
+    /// One page that needs nothing else.
+    Html,
+}
+
+impl Name {
+    fn form(self) -> Form {
+        match self {
+            Self::Text => Form::Text { coloured: has_colours() },
+            Self::Json => Form::Json,
+            Self::Junit => Form::Junit,
+            Self::Markdown => Form::Markdown,
+            Self::Html => Form::Html,
+        }
+    }
+}
+
+/// A terminal, and nobody said no: <https://no-color.org>.
+fn has_colours() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    stdout().is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Prints it, and says by the exit code whether everything in it passed.
+pub(super) fn print(document: &Document, name: Name) -> Result<ExitCode, Usage> {
+    print::print(&document.print(name.form()))?;
+    Ok(match document.verdict() {
+        Verdict::Passed => ExitCode::SUCCESS,
+        Verdict::Failed => ExitCode::FAILURE,
+    })
+}

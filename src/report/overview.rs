@@ -1,0 +1,68 @@
+//! The page that puts several services side by side. PURE.
+
+use maud::html;
+
+use super::{
+    Consistency,
+    html::{check_badge, finding_article, finding_tiles, shell, tile, verdict_badge},
+    visible::count,
+    visible::visible,
+};
+
+/// The page.
+pub(super) fn page(several: &Consistency) -> String {
+    let title = format!("{}: {}", count(several.services.len(), "service"), several.verdict.word());
+    let body = html! {
+        header class=(several.verdict.word()) { h1 { (count(several.services.len(), "service")) " " (verdict_badge(several.verdict)) } }
+        ul class="tiles" { (tile(several.services.len(), "services", "none")) (finding_tiles(several.total)) }
+        section { h2 { "Services" } div class="wide" { (services(several)) } }
+        section { h2 { "Aspects" } div class="wide" { (aspects(several)) } }
+        @for (number, report) in several.reports.iter().enumerate().filter(|(_, report)| !report.findings.is_empty()) {
+            section {
+                h2 id={ "service-" (number) } { (visible(&report.namespace)) "/" (visible(&report.name)) }
+                @for finding in &report.findings { (finding_article(finding, None)) }
+            }
+        }
+    };
+    shell(&title, &body)
+}
+
+fn services(several: &Consistency) -> maud::Markup {
+    let pending: usize = several.services.iter().map(|service| service.pending).sum();
+    html! {
+        table {
+            thead { tr {
+                th { "Service" } th { "Verdict" } th { "Version" } th { "Database" }
+                @for what in ["Pending", "Errors", "Warnings", "Information"] { th class="number" { (what) } }
+            } }
+            tbody {
+                @for (number, service) in several.services.iter().enumerate() {
+                    tr {
+                        td { @if service.counts.all() > 0 { a href={ "#service-" (number) } { (visible(&service.name)) } } @else { (visible(&service.name)) } }
+                        td { (verdict_badge(service.verdict)) }
+                        td { @if let Some(version) = &service.version { code { (visible(version)) } } @else { "nothing is applied" } }
+                        td { code { (visible(&service.database)) } }
+                        @let counts = service.counts;
+                        @for number in [service.pending, counts.errors, counts.warnings, counts.information] { td class="number" { (number) } }
+                    }
+                }
+            }
+            tfoot { tr {
+                th { "Sum" } th { (verdict_badge(several.verdict)) } th {} th {}
+                @for number in [pending, several.total.errors, several.total.warnings, several.total.information] { th class="number" { (number) } }
+            } }
+        }
+    }
+}
+
+fn aspects(several: &Consistency) -> maud::Markup {
+    html! {
+        table {
+            thead { tr { th { "Aspect" } @for service in &several.services { th { (visible(&service.name)) } } } }
+            tbody { @for row in &several.aspects { tr {
+                th { (visible(&row.aspect)) }
+                @for verdict in &row.services { td { (check_badge(*verdict)) } }
+            } } }
+        }
+    }
+}

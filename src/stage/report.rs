@@ -1,0 +1,203 @@
+//! The verify stage by itself, and what it found as a report. Changes nothing.
+
+use jiff::Timestamp;
+
+use super::{
+    Context,
+    outcome::{Outcome, Stage},
+    run,
+};
+use crate::{
+    api::{Finding, Reason, Severity},
+    check::{Aspect, CHECKS, Scope},
+    postgres::{catalog, connect},
+    report::{self, CheckResult, CheckVerdict, Counts, Report, Schema, Tenancy, Verdict},
+};
+
+/// What is asked before any check.
+const HISTORY: &str = "history-equals-source";
+/// The check of a finding that says why nobody could look.
+const LOST: &str = "verification";
+
+/// Verifies and reports. `at` is when.
+pub async fn report(context: &Context, at: Timestamp) -> Report {
+    let mut outcome = run(Stage::Verify, context, &[]).await;
+    let unreachable = [Reason::ConnectionInvalid, Reason::ConnectionFailed, Reason::DatabaseNotFound, Reason::DirectConnectionRequired]
+        .contains(&outcome.reason);
+    let (server, schema, unread) = if unreachable {
+        (None, None, None)
+    } else {
+        match survey(context).await {
+            Ok((server, schema)) => (Some(server), Some(schema), None),
+            Err(why) => (None, None, Some(context.without_password(&why))),
+        }
+    };
+    if outcome.verdict != super::outcome::Verdict::Passed && outcome.findings.iter().all(|finding| finding.severity != Severity::Error) {
+        outcome.findings.insert(0, lost(context, &outcome));
+    }
+    assemble(context, at, outcome, server, schema, unread)
+}
+
+async fn survey(context: &Context) -> Result<(String, Schema), String> {
+    let work = async {
+        let url = context.url().map_err(|error| error.to_string())?;
+        let mut connection = connect(url, &context.application()).await.map_err(|error| error.to_string())?;
+        let ledger = context.ledger().contract;
+        let found = catalog(&mut connection, &context.manifest.schemas, (&ledger.schema, ledger.table)).await;
+        found.map_err(|error| error.to_string())
+    };
+    tokio::time::timeout(context.remaining(), work).await.unwrap_or_else(|_| Err("the deadline passed".to_owned()))
+}
+
+/// A verification that could not be carried out is an error like any other: nobody may take its silence for a pass.
+fn lost(context: &Context, outcome: &Outcome) -> Finding {
+    let check = if is_history(outcome.reason) { HISTORY } else { LOST };
+    Finding {
+        check: check.to_owned(),
+        object: place(context),
+        severity: Severity::Error,
+        message: outcome.message.clone(),
+        remedy: format!("docs/runbooks/{}.md says what to do", outcome.reason.name()),
+    }
+}
+
+const fn is_history(reason: Reason) -> bool {
+    matches!(reason, Reason::HistoryDiverged | Reason::HistoryDirty)
+}
+
+fn place(context: &Context) -> String {
+    context.url.as_ref().map_or_else(|_| "unknown".to_owned(), |url| url.place())
+}
+
+fn assemble(
+    context: &Context,
+    at: Timestamp,
+    outcome: Outcome,
+    server: Option<String>,
+    mut schema: Option<Schema>,
+    unread: Option<String>,
+) -> Report {
+    let manifest = &context.manifest;
+    let looked = matches!(outcome.reason, Reason::Verified | Reason::VerificationFailed);
+    let checks = checks(&outcome, &Scope::of(manifest), looked);
+    if let Some(schema) = &mut schema {
+        let isolation = |id: &str| CHECKS.iter().any(|check| check.meta.id == id && check.meta.aspect == Aspect::Isolation);
+        let found: Vec<&Finding> = outcome.findings.iter().filter(|finding| isolation(&finding.check)).collect();
+        report::judge_isolation(&mut schema.tables, manifest.row_level_security.as_ref(), looked.then_some(found.as_slice()));
+    }
+    let history = outcome.history.unwrap_or_default();
+    Report {
+        kind: report::KIND.to_owned(),
+        format: 1,
+        sluice: env!("CARGO_PKG_VERSION").to_owned(),
+        name: manifest.name.clone(),
+        namespace: manifest.namespace.clone(),
+        database: place(context),
+        server,
+        at,
+        verdict: if outcome.verdict == super::outcome::Verdict::Passed { Verdict::Passed } else { Verdict::Failed },
+        reason: outcome.reason.name().to_owned(),
+        message: outcome.message,
+        version: history.current,
+        applied: history.applied_count,
+        pending: history.pending,
+        counts: Counts::of(&outcome.findings),
+        findings: outcome.findings,
+        checks,
+        tenancy: manifest.row_level_security.as_ref().map(|security| Tenancy {
+            app_role: security.app_role.clone(),
+            column: security.tenant.column.clone(),
+            setting: security.tenant.setting.clone(),
+        }),
+        schema,
+        unread,
+    }
+}
+
+/// Every check with its verdict: the history first, then the rest in the order of a report, then what else was found.
+fn checks(outcome: &Outcome, scope: &Scope, looked: bool) -> Vec<CheckResult> {
+    let mut checks = vec![CheckResult {
+        id: HISTORY.to_owned(),
+        aspect: "history".to_owned(),
+        verdict: CheckVerdict::Passed,
+        findings: 0,
+        title: "Every migration of the source is applied, as it is written there, and nothing else is".to_owned(),
+        condition:
+            "A migration of the source is not in the ledger, or the ledger has one that the source has not, or with another checksum."
+                .to_owned(),
+        effect: "Nobody knows which schema the database has.".to_owned(),
+        remedy: "Run the pending migrations; restore a file that was edited or removed, and put the change into a new migration."
+            .to_owned(),
+    }];
+    checks.extend(CHECKS.iter().map(|check| CheckResult {
+        id: check.meta.id.to_owned(),
+        aspect: check.meta.aspect.word().to_owned(),
+        verdict: if check.is_asked(scope) { CheckVerdict::Passed } else { CheckVerdict::NotAsked },
+        findings: 0,
+        title: check.meta.title.to_owned(),
+        condition: check.meta.condition.to_owned(),
+        effect: check.meta.effect.to_owned(),
+        remedy: check.meta.remedy.to_owned(),
+    }));
+    for finding in &outcome.findings {
+        if checks.iter().all(|check| check.id != finding.check) {
+            let title =
+                if finding.check == LOST { "The verification can be carried out" } else { "The source and the ledger fit each other" };
+            checks.push(CheckResult { id: finding.check.clone(), title: title.to_owned(), ..CheckResult::plain() });
+        }
+    }
+    for check in &mut checks {
+        judge(check, &outcome.findings, looked);
+    }
+    checks
+}
+
+/// From the findings of a check to its verdict. Silence is a pass only when somebody looked. PURE.
+fn judge(check: &mut CheckResult, findings: &[Finding], looked: bool) {
+    let found = findings.iter().filter(|finding| finding.check == check.id);
+    check.findings = found.clone().count();
+    let worst = found.map(|finding| finding.severity).min();
+    check.verdict = match (worst, check.verdict) {
+        (Some(Severity::Error), _) => CheckVerdict::Failed,
+        (None, CheckVerdict::Passed) if !looked => CheckVerdict::Unknown,
+        (Some(Severity::Warning), _) => CheckVerdict::Warned,
+        (_, verdict) => verdict,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api::IndexVerification, validate::Demands};
+
+    fn verdicts(outcome: &Outcome, looked: bool) -> Vec<(String, CheckVerdict)> {
+        let scope = Scope {
+            schemas: vec!["public".into()],
+            row_level_security: None,
+            indexes: IndexVerification::default(),
+            demands: Demands::default(),
+            migrations: Vec::new(),
+        };
+        checks(outcome, &scope, looked).into_iter().map(|check| (check.id, check.verdict)).collect()
+    }
+
+    #[test]
+    fn a_check_that_nobody_could_ask_is_unknown_and_one_that_nobody_wanted_is_not_asked() {
+        let outcome = Outcome::failed(Stage::Verify, Reason::StageFailed, "cut off");
+        let found = verdicts(&outcome, false);
+        assert!(found.contains(&("index-valid".to_owned(), CheckVerdict::Unknown)), "{found:?}");
+        assert!(found.contains(&("rls-enabled".to_owned(), CheckVerdict::NotAsked)), "{found:?}");
+    }
+
+    #[test]
+    fn a_warning_alone_does_not_fail_a_check_and_a_finding_of_no_check_has_a_row() {
+        let mut outcome = Outcome::passed(Stage::Verify, Reason::Verified, "as meant");
+        let finding =
+            |check: &str, severity| Finding { check: check.into(), object: "x".into(), severity, message: "m".into(), remedy: "r".into() };
+        outcome.findings = vec![finding("index-valid", Severity::Warning), finding("stray-entry", Severity::Warning)];
+        let found = verdicts(&outcome, true);
+        assert!(found.contains(&("index-valid".to_owned(), CheckVerdict::Warned)), "{found:?}");
+        assert!(found.contains(&("stray-entry".to_owned(), CheckVerdict::Warned)), "{found:?}");
+        assert!(found.contains(&("schema-exists".to_owned(), CheckVerdict::Passed)), "{found:?}");
+    }
+}

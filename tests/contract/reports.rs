@@ -1,0 +1,265 @@
+//! Reports in every form, compared with the files in `tests/contract/reports`. `UPDATE=1` writes them. The names in the fixture hold
+//! what could break out of each form.
+
+use std::{fs, path::PathBuf};
+
+use jiff::Timestamp;
+use quick_xml::{Reader, events::Event};
+use sluice::{
+    api::{Finding, Severity},
+    report::{
+        CheckResult, CheckVerdict, Column, Consistency, Counts, Document, Form, Index, Isolation, KIND, Policy, Relation, Report, Schema,
+        Table, TableKind, Tenancy, Verdict, read,
+    },
+};
+
+/// What a database may call a table, and what no form may take for its own.
+const NASTY: &str = "</title><script>alert(\"1\")</script>'&|`*_[x](http://evil)\n]]>-->\u{1b}[31m\u{202e}🏥";
+
+const FORMS: [(&str, Form); 5] =
+    [("txt", Form::Text { coloured: false }), ("json", Form::Json), ("xml", Form::Junit), ("md", Form::Markdown), ("html", Form::Html)];
+
+fn finding(check: &str, object: &str, severity: Severity) -> Finding {
+    let (message, remedy) = (format!("{object} is not as it should be"), format!("ALTER TABLE \"{object}\" …"));
+    Finding { check: check.into(), object: object.into(), severity, message, remedy }
+}
+
+fn check(id: &str, aspect: &str, verdict: CheckVerdict, findings: usize) -> CheckResult {
+    CheckResult {
+        id: id.into(),
+        aspect: aspect.into(),
+        verdict,
+        findings,
+        title: "Every table is as `it` should be".into(),
+        condition: "A table is not.".into(),
+        effect: "Somebody sees what they should not.".into(),
+        remedy: "`ALTER TABLE`.".into(),
+    }
+}
+
+fn table(name: &str, isolation: Isolation) -> Table {
+    let column = |name: &str, primary| Column { name: name.into(), type_: "uuid".into(), nullable: false, primary };
+    Table {
+        schema: "clinical".into(),
+        name: name.into(),
+        kind: TableKind::Table,
+        owner: "migrator".into(),
+        rows: Some(3000),
+        enabled: true,
+        forced: isolation != Isolation::Exposed,
+        isolation,
+        columns: vec![column("id", true), column("clinic_id", false), column(NASTY, false)],
+        policies: vec![Policy {
+            name: NASTY.into(),
+            command: "ALL".into(),
+            permissive: true,
+            roles: vec!["PUBLIC".into()],
+            using: Some("(clinic_id = 1) AND ('<' <> '&')".into()),
+            check: None,
+        }],
+        indexes: vec![Index { name: "pk".into(), definition: "btree (id)".into(), unique: true, primary: true, valid: true }],
+    }
+}
+
+/// Something of everything.
+fn failed() -> Report {
+    let nasty = format!("clinical.{NASTY}");
+    let findings = vec![
+        finding("rls-forced", &nasty, Severity::Error),
+        finding("rls-forced", "clinical.patients", Severity::Error),
+        finding("index-valid", "clinical.visits", Severity::Warning),
+        finding("line-endings", "20250918_a", Severity::Information),
+    ];
+    let relation = |from: &str, to: &str| Relation {
+        name: format!("{from}_fkey"),
+        from: format!("clinical.{from}"),
+        columns: vec!["clinic_id".into()],
+        to: format!("clinical.{to}"),
+        references: vec!["id".into()],
+        on_delete: "RESTRICT".into(),
+        on_update: "NO ACTION".into(),
+        validated: from != NASTY,
+    };
+    Report {
+        kind: KIND.into(),
+        format: 1,
+        sluice: "0.1.0".into(),
+        name: "records".into(),
+        namespace: "medical".into(),
+        database: "db:5432/records".into(),
+        server: Some("15.18".into()),
+        at: "2026-01-02T03:04:05Z".parse::<Timestamp>().expect("a moment"),
+        verdict: Verdict::Failed,
+        reason: "VerificationFailed".into(),
+        message: "row-level security of <patients> & others is not forced".into(),
+        version: Some("20250918_a".into()),
+        applied: 3,
+        pending: vec!["20250919_b".into()],
+        counts: Counts::of(&findings),
+        findings,
+        checks: vec![
+            check("history-equals-source", "history", CheckVerdict::Passed, 0),
+            check("rls-forced", "isolation", CheckVerdict::Failed, 2),
+            check("index-valid", "indexes", CheckVerdict::Warned, 1),
+            check("index-required", "indexes", CheckVerdict::NotAsked, 0),
+            check("line-endings", "history", CheckVerdict::Passed, 1),
+        ],
+        tenancy: Some(Tenancy { app_role: "app".into(), column: "clinic_id".into(), setting: "app.clinic_id".into() }),
+        schema: Some(Schema {
+            tables: vec![
+                table("clinics", Isolation::Shared),
+                table("patients", Isolation::Exposed),
+                table("visits", Isolation::Isolated),
+                table(NASTY, Isolation::Exposed),
+            ],
+            relations: vec![relation("patients", "clinics"), relation("visits", "patients"), relation(NASTY, "clinics")],
+        }),
+        unread: None,
+    }
+}
+
+fn passed() -> Report {
+    let checks =
+        vec![check("history-equals-source", "history", CheckVerdict::Passed, 0), check("rls-forced", "isolation", CheckVerdict::Passed, 0)];
+    let findings = Vec::new();
+    Report {
+        name: "auth".into(),
+        verdict: Verdict::Passed,
+        reason: "Verified".into(),
+        message: "as meant".into(),
+        counts: Counts::default(),
+        pending: Vec::new(),
+        findings,
+        checks,
+        ..failed()
+    }
+}
+
+fn one() -> Document {
+    Document::One(Box::new(failed()))
+}
+
+fn several() -> Document {
+    Document::Several(Consistency::of(vec![passed(), failed()]))
+}
+
+#[test]
+fn every_form_of_a_report_is_the_file_beside_this_one() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/contract/reports");
+    for (name, document) in [("report", one()), ("services", several())] {
+        for (ending, form) in FORMS {
+            let (path, text) = (folder.join(format!("{name}.{ending}")), document.print(form));
+            if std::env::var_os("UPDATE").is_some() {
+                fs::write(&path, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            }
+            let written = fs::read_to_string(&path).unwrap_or_default();
+            assert_eq!(written, text, "{} is stale: UPDATE=1 cargo test --test contract reports", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_form_lets_a_name_steer_the_terminal_or_turn_the_direction_of_writing() {
+    for document in [one(), several()] {
+        for (ending, form) in FORMS {
+            let text = document.print(form);
+            let steering = text.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
+            assert!(steering.is_none() || (ending == "json" && steering == Some('\u{202e}')), "{ending} has {steering:?}");
+            assert!(text.contains("🏥") && text.ends_with('\n'), "{ending}");
+        }
+    }
+}
+
+#[test]
+fn html_holds_no_element_that_a_name_asked_for_and_nothing_from_elsewhere() {
+    for document in [one(), several()] {
+        let page = document.print(Form::Html);
+        assert!(!page.contains("<script") && !page.contains("alert(\"") && page.contains("&lt;script&gt;"));
+        for elsewhere in ["src=", "@import", "url(", "href=\"http", "href=\"/", "javascript:"] {
+            assert!(!page.contains(elsewhere), "{elsewhere}");
+        }
+        assert_eq!(page.matches("</title>").count(), page.matches("<title>").count());
+    }
+}
+
+#[test]
+fn markdown_keeps_every_table_row_in_its_columns() {
+    for document in [one(), several()] {
+        let text = document.print(Form::Markdown);
+        let mut columns = None;
+        for line in text.lines() {
+            if !line.starts_with('|') {
+                columns = None;
+                continue;
+            }
+            let found = line.replace("\\|", "").matches('|').count();
+            assert_eq!(*columns.get_or_insert(found), found, "{line}");
+        }
+        assert!(!text.contains("<script") || text.contains("`"), "an element outside of code");
+    }
+}
+
+#[test]
+fn junit_is_well_formed_and_its_numbers_are_those_of_its_cases() {
+    for (document, suites) in [(one(), 1), (several(), 2)] {
+        let text = document.print(Form::Junit);
+        let mut reader = Reader::from_str(&text);
+        reader.config_mut().check_end_names = true;
+        let (mut cases, mut failures, mut skipped, mut found, mut announced) = (0, 0, 0, 0, (0, 0));
+        loop {
+            match reader.read_event().expect("well-formed XML") {
+                Event::Eof => break,
+                Event::Start(tag) | Event::Empty(tag) => match tag.name().as_ref() {
+                    "testsuites" => {
+                        let number = |name: &str| -> usize {
+                            let attribute = tag.try_get_attribute(name).expect("attributes").expect("is there");
+                            attribute.value.parse().expect("a number")
+                        };
+                        announced = (number("tests"), number("failures"));
+                    }
+                    "testsuite" => found += 1,
+                    "testcase" => cases += 1,
+                    "failure" => failures += 1,
+                    "skipped" => skipped += 1,
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        assert_eq!((found, (cases, failures), skipped), (suites, announced, 1), "{text}");
+    }
+}
+
+#[test]
+fn json_reads_back_as_it_was_alone_and_among_others() {
+    let text = one().print(Form::Json);
+    assert_eq!(read(&text).expect("reads"), [failed()]);
+    assert_eq!(read(&several().print(Form::Json)).expect("reads"), [passed(), failed()]);
+    let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let keys: Vec<&String> = value["findings"][0].as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["check", "message", "object", "remedy", "severity"]);
+}
+
+#[test]
+fn the_sum_of_several_services_is_that_of_its_rows_and_one_that_failed_fails_all() {
+    let Document::Several(several) = several() else { panic!("several") };
+    assert_eq!((several.verdict, several.total), (Verdict::Failed, Counts { errors: 2, warnings: 1, information: 1 }));
+    let rows: Vec<_> = several.services.iter().map(|service| (service.name.as_str(), service.verdict, service.counts.errors)).collect();
+    assert_eq!(rows, [("medical/auth", Verdict::Passed, 0), ("medical/records", Verdict::Failed, 2)]);
+    let isolation = several.aspects.iter().find(|row| row.aspect == "isolation").expect("an aspect");
+    assert_eq!(isolation.services, [CheckVerdict::Passed, CheckVerdict::Failed]);
+    assert_eq!(Consistency::of(vec![passed(), passed()]).verdict, Verdict::Passed);
+}
+
+#[test]
+fn colours_are_there_only_when_they_are_wanted_and_change_no_letter() {
+    let (plain, coloured) = (one().print(Form::Text { coloured: false }), one().print(Form::Text { coloured: true }));
+    assert!(!plain.contains('\u{1b}') && coloured.contains("\u{1b}[1;31m"));
+    let mut stripped = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, after)) = rest.split_once("\u{1b}[") {
+        stripped.push_str(before);
+        rest = after.split_once('m').expect("a whole sequence").1;
+    }
+    assert_eq!(stripped + rest, plain);
+}
