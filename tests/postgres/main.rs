@@ -11,6 +11,8 @@ mod check_isolation;
 mod check_scale;
 mod check_traces;
 mod interop;
+mod platform_stand;
+mod platforms;
 mod server;
 mod snapshot;
 mod stage_advisory;
