@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 cluster := tests/local-cluster/cluster
 with-cluster := tests/local-cluster/with-cluster
+with-newest := tests/postgres/newest/with-server
 # One way to call cargo everywhere, so that the second target finds what the first one built.
 cargo := cargo
 locked := --locked
@@ -14,7 +15,7 @@ scripts = $(shell git grep -l -E '^\#!(/usr/bin/env bash|/bin/(ba)?sh)')
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: prerequisites
 prerequisites: ## install the Debian packages and Rust targets that are missing
@@ -29,7 +30,7 @@ check: prerequisites ## formatting, clippy with warnings as errors, documentatio
 	shellcheck --external-sources --source-path SCRIPTDIR --severity warning $(scripts)
 
 .PHONY: test
-test: test-unit test-postgres chart test-cluster ## everything that is tested
+test: test-unit test-postgres test-postgres-newest chart test-cluster ## everything that is tested
 
 .PHONY: test-unit
 test-unit: prerequisites ## unit and contract tests: cargo only, no database, no cluster
@@ -40,9 +41,18 @@ test-postgres: ## stages, checks and locks against a PostgreSQL that the tests s
 	@tests/local-cluster/prerequisites interop
 	$(cargo) test $(locked) --test postgres
 
+# Left out: what takes a dump, because no pg_dump 18 comes with the server and Debian has none; that Sluice then refuses is
+# tested instead. And `interop`, which holds Sluice against Prisma and not against a version of PostgreSQL.
+.PHONY: test-postgres-newest
+test-postgres-newest: ## stages, checks and locks against PostgreSQL 18, which comes from npm
+	@tests/local-cluster/prerequisites interop
+	$(with-newest) $(cargo) test $(locked) --test postgres -- check_ stage_ --skip snapshot
+	$(with-newest) $(cargo) test $(locked) --test postgres -- --ignored --exact stage_release::a_server_newer_than_pg_dump_stops_the_run_before_anything_changes
+	@echo 'left out on PostgreSQL 18: tests that take a snapshot (there is no pg_dump 18 here), and those with Prisma (tests/postgres/interop.rs)'
+
 .PHONY: test-cluster
 test-cluster: ## each story on a real one-node Kubernetes, which is built and started when it is missing
-	$(with-cluster) bash -euc 'tests/local-cluster/install; charts/sluice/tests/policies; $(cargo) test $(locked) --test cluster'
+	$(with-cluster) bash -euc 'tests/local-cluster/cgroups-test; tests/local-cluster/install; charts/sluice/tests/policies; $(cargo) test $(locked) --test cluster'
 
 .PHONY: chart
 chart: prerequisites ## lint and render the chart; compare what is generated from it

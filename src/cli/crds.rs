@@ -2,16 +2,17 @@
 
 use std::process::ExitCode;
 
+use super::{Usage, print::print};
 use crate::build::crd_files;
 
 /// Print the CustomResourceDefinitions.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub(super) struct Args {}
 
 /// Prints them all.
-pub fn run(_: &Args) -> ExitCode {
+pub(super) fn run(_: &Args) -> Result<ExitCode, Usage> {
     for (_, text) in crd_files() {
-        print!("{text}");
+        print(&text)?;
     }
-    ExitCode::SUCCESS
+    Ok(ExitCode::SUCCESS)
 }

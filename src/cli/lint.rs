@@ -2,9 +2,10 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use super::{Usage, print::print};
 use crate::{
     api::Format,
-    migrations::{Statement, StatementKind, load, split},
+    migrations::{Migration, Script, SourceTree, Statement, StatementKind, load, split},
 };
 
 /// Arguments of `sluice lint`.
@@ -28,43 +29,94 @@ enum FormatName {
     Sql,
 }
 
-pub(super) fn run(args: &Args) -> ExitCode {
-    let format = if args.format == FormatName::Prisma { Format::Prisma } else { Format::Sql };
-    let source = match load(format, &args.source) {
-        Ok(source) => source,
-        Err(error) => {
-            println!("error: {error}");
-            return ExitCode::FAILURE;
+impl FormatName {
+    const fn format(self) -> Format {
+        match self {
+            Self::Prisma => Format::Prisma,
+            Self::Sql => Format::Sql,
         }
-    };
-    let mut failed = false;
-    for finding in &source.findings {
-        println!("{:?}: {}: {}", finding.severity, finding.message, finding.remedy);
     }
-    for migration in &source.migrations {
+
+    /// What a folder without migrations may lack.
+    const fn hint(self) -> &'static str {
+        match self {
+            Self::Prisma => ": each is a folder NAME with a file migration.sql; --format Sql reads files NAME.sql",
+            Self::Sql => ": each is a file NAME.sql; --format Prisma reads NAME/migration.sql",
+        }
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
+    if !args.source.is_dir() {
+        return Err(Usage(format!("{} is no folder", args.source.display())));
+    }
+    let report = match load(args.format.format(), &args.source) {
+        Ok(source) => Report::of(&source, args.format),
+        Err(error) => Report { text: format!("error: {error}\n"), errors: 1, warnings: 0 },
+    };
+    print(&report.text)?;
+    Ok(if report.errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What is said about a folder.
+#[derive(Default)]
+struct Report {
+    text: String,
+    errors: usize,
+    warnings: usize,
+}
+
+impl Report {
+    fn of(source: &SourceTree, format: FormatName) -> Self {
+        let mut report = Self::default();
+        for migration in &source.migrations {
+            report.migration(migration);
+        }
+        for finding in &source.findings {
+            report.warnings += 1;
+            report.text += &format!("warning: {}: {}\n", finding.message, finding.remedy);
+        }
+        let mut total = vec![counted(source.migrations.len(), "migration")];
+        let problems = [(report.errors, "error"), (report.warnings, "warning")];
+        total.extend(problems.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what)));
+        report.text += &format!("{}{}\n", total.join(", "), if source.migrations.is_empty() { format.hint() } else { "" });
+        report
+    }
+
+    fn migration(&mut self, migration: &Migration) {
         match split(&migration.sql) {
             Err(error) => {
-                failed = true;
-                println!("{}: error: {error}", migration.file);
+                self.errors += 1;
+                self.text += &format!("{}: error: {error}\n", migration.file);
+            }
+            Ok(Script { unsplit: Some(why), .. }) => {
+                self.warnings += 1;
+                self.text += &format!(
+                    "{}: warning: cannot be parsed ({why}): the file runs as one text in one transaction, and PostgreSQL judges it\n",
+                    migration.file
+                );
             }
             Ok(script) => {
                 let mode = if script.is_transactional() { "one transaction" } else { "step by step" };
-                println!("{}: {} statement(s), {mode}", migration.file, script.statements.len());
-                if let Some(why) = &script.unsplit {
-                    println!("  could not be parsed ({why}); it runs as one string in a transaction, and PostgreSQL judges it");
-                }
+                self.text += &format!("{}: {}, {mode}\n", migration.file, counted(script.statements.len(), "statement"));
                 for statement in script.statements.iter().filter(|statement| statement.kind != StatementKind::Transactional) {
-                    println!("  line {}: {}", statement.line, describe(statement));
+                    self.text += &format!("  line {}: {}\n", statement.line, describe(statement));
                 }
             }
         }
     }
-    println!("{} migration(s)", source.migrations.len());
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn describe(statement: &Statement) -> String {
-    let beginning: String = statement.sql.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(80).collect();
+    let text = statement.sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    let beginning = match text.char_indices().nth(80) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    };
     match &statement.kind {
         StatementKind::AddEnumValue { .. } => format!("adds an enum value, which can be used after COMMIT: {beginning}"),
         _ => format!("cannot run in a transaction, so it runs alone: {beginning}"),

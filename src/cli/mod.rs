@@ -1,12 +1,15 @@
 //! The verbs of the binary: arguments to validated values to a call. One file per verb; nobody imports them.
 //!
-//! Exit codes: 0 ready, 1 not ready, 2 the arguments or the manifest cannot be used.
+//! Exit codes: 0 ready, 1 not ready, 2 the arguments or the manifest cannot be used, or nothing can be written.
+
+#![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: `print` has what does not")]
 
 mod controller;
 mod crds;
 mod lint;
 mod manifest;
 mod plan;
+mod print;
 mod run;
 mod stage;
 mod wait;
@@ -42,7 +45,7 @@ enum Verb {
     Crds(crds::Args),
 }
 
-/// The arguments or a file cannot be used.
+/// The arguments or a file cannot be used, or the output cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(String);
@@ -61,7 +64,7 @@ pub fn main() -> ExitCode {
     match runtime.enable_all().build() {
         Ok(runtime) => runtime.block_on(carry_out(verb)),
         Err(error) => {
-            eprintln!("sluice: cannot start: {error}");
+            complain(&format!("sluice: cannot start: {error}\n"));
             ExitCode::FAILURE
         }
     }
@@ -73,12 +76,12 @@ async fn carry_out(verb: Verb) -> ExitCode {
         Verb::Stage(args) => stage::run(args).await,
         Verb::Run(args) => run::run(args).await,
         Verb::Plan(args) => plan::run(args).await,
-        Verb::Lint(args) => return lint::run(&args),
+        Verb::Lint(args) => lint::run(&args),
         Verb::Wait(args) => wait::run(args).await,
-        Verb::Crds(args) => return crds::run(&args),
+        Verb::Crds(args) => crds::run(&args),
     };
     done.unwrap_or_else(|usage| {
-        eprintln!("sluice: {usage}");
+        print::complain(&format!("sluice: {usage}\n"));
         ExitCode::from(USAGE)
     })
 }

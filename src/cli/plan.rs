@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use super::{
     Usage,
     manifest::{Inputs, Output},
+    print::print,
 };
 use crate::stage::{
     self,
-    outcome::{Stage, Verdict},
+    outcome::{Outcome, Stage, Verdict},
 };
 
 /// Arguments of `sluice plan`.
@@ -22,16 +23,20 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let output = args.inputs.output;
     let (_, context) = args.inputs.context()?;
     let outcome = stage::run(Stage::Plan, &context, &[]).await;
-    if output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(&outcome).unwrap_or_default());
-    } else {
-        println!("{}: {}", outcome.reason.name(), outcome.message);
-        for name in outcome.history.iter().flat_map(|history| &history.pending) {
-            println!("  pending  {name}");
-        }
-        for finding in &outcome.findings {
-            println!("  {:?}  {}  {}: {}", finding.severity, finding.check, finding.message, finding.remedy);
-        }
-    }
+    print(&match output {
+        Output::Json => serde_json::to_string_pretty(&outcome).unwrap_or_default() + "\n",
+        Output::Text => describe(&outcome),
+    })?;
     Ok(if outcome.verdict == Verdict::Passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn describe(outcome: &Outcome) -> String {
+    let mut text = format!("{}: {}\n", outcome.reason.name(), outcome.message);
+    for name in outcome.history.iter().flat_map(|history| &history.pending) {
+        text += &format!("  pending  {name}\n");
+    }
+    for finding in &outcome.findings {
+        text += &format!("  {:?}  {}  {}: {}\n", finding.severity, finding.check, finding.message, finding.remedy);
+    }
+    text
 }

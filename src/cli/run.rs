@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{
     Usage,
     manifest::{Inputs, Output},
+    print::print,
 };
 use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, Finding, Reason, entry},
@@ -40,10 +41,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
         }
     };
     let status = status(&object, started, &outcomes);
-    match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&status).unwrap_or_default()),
-        Output::Text => print(&status),
-    }
+    print(&match output {
+        Output::Json => serde_json::to_string_pretty(&status).unwrap_or_default() + "\n",
+        Output::Text => summary(&status),
+    })?;
     let ready = status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -55,7 +56,9 @@ async fn stages(context: &Context, output: Output) -> Vec<(Timestamp, Outcome)> 
         let before: Vec<Outcome> = outcomes.iter().map(|(_, outcome)| outcome.clone()).collect();
         let outcome = stage::run(stage, context, &before).await;
         if output == Output::Text {
-            println!("{:<9} {:<18} {:>6} ms  {}", stage.name(), outcome.reason.name(), outcome.milliseconds, outcome.message);
+            let (reason, took) = (outcome.reason.name(), outcome.milliseconds);
+            // What cannot be said must not stop what was begun; the last words will find out.
+            let _ = print(&format!("{:<9} {reason:<18} {took:>6} ms  {}\n", stage.name(), outcome.message));
         }
         let passed = outcome.verdict == Verdict::Passed;
         outcomes.push((Timestamp::now(), outcome));
@@ -111,14 +114,15 @@ fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp
     plan(&facts, ended).status
 }
 
-fn print(status: &DatabaseMigrationStatus) {
-    println!();
+fn summary(status: &DatabaseMigrationStatus) -> String {
+    let mut text = "\n".to_owned();
     for condition in &status.conditions {
-        println!("{:<13} {:<7} {:<20} {}", condition.type_, condition.status, condition.reason, condition.message);
+        text += &format!("{:<13} {:<7} {:<20} {}\n", condition.type_, condition.status, condition.reason, condition.message);
     }
     for finding in &status.findings {
-        println!("{}", describe(finding));
+        text += &(describe(finding) + "\n");
     }
+    text
 }
 
 fn describe(finding: &Finding) -> String {

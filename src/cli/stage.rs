@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{Usage, manifest};
+use super::{Usage, manifest, print::print};
 use crate::{
     stage::{
         Context, chain,
@@ -66,7 +66,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
 }
 
 fn tell(outcome: &Outcome, termination_log: &std::path::Path) -> Result<(), Usage> {
-    println!("{}", serde_json::to_string(outcome).unwrap_or_default());
+    // The log is for people: whether it can be written decides nothing.
+    let _ = print(&format!("{}\n", serde_json::to_string(outcome).unwrap_or_default()));
     std::fs::write(termination_log, outcome.message_for_pod())
         .map_err(|error| Usage(format!("cannot write {}: {error}", termination_log.display())))
 }

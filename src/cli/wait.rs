@@ -5,7 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Usage, stage::terminated};
+use super::{
+    Usage,
+    print::{complain, print},
+    stage::terminated,
+};
 use crate::{
     api::{Format, Span},
     migrations::LedgerContract,
@@ -49,9 +53,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let schema = args.history_schema.as_deref().or(url.schema()).unwrap_or("public");
     let format = if args.format == "Sql" { Format::Sql } else { Format::Prisma };
     let ledger = Ledger { contract: LedgerContract::of(format, schema) };
-    let until = args.timeout.map(|timeout| Instant::now() + timeout.duration());
     tokio::select! {
-        code = wait(&url, &ledger, version, until) => Ok(code),
+        code = wait(&url, &ledger, version, args.timeout) => Ok(code),
         // An init container's first process ignores signals it does not handle, and the Pod would wait for its grace period.
         () = terminated() => Ok(ExitCode::from(143)),
     }
@@ -66,21 +69,25 @@ fn version(require: &str) -> Result<&str, Usage> {
     Ok(version)
 }
 
-async fn wait(url: &ConnectionUrl, ledger: &Ledger, version: &str, until: Option<Instant>) -> ExitCode {
+async fn wait(url: &ConnectionUrl, ledger: &Ledger, version: &str, timeout: Option<Span>) -> ExitCode {
+    // That nobody reads what is said is no reason to stop waiting.
+    let say = |text: String| drop(print(&(text + "\n")));
+    let until = timeout.map(|timeout| Instant::now() + timeout.duration());
+    let place = url.place();
     let mut said = String::new();
     loop {
         let left = until.map_or(LOOK_FOR, |until| until.saturating_duration_since(Instant::now()).clamp(LOOK_EVERY, LOOK_FOR));
         let looked = tokio::time::timeout(left, look(url, ledger, version)).await;
         let Some(state) = looked.unwrap_or_else(|_| Some("the database does not answer".to_owned())) else {
-            println!("{version} is applied");
+            say(format!("{version} is applied in {place}"));
             return ExitCode::SUCCESS;
         };
         if state != said {
-            println!("waiting for {version}: {state}");
+            say(format!("waiting for {version} in {place}: {state}"));
             said = state;
         }
-        if until.is_some_and(|until| Instant::now() >= until) {
-            println!("gave up: {said}");
+        if let Some(timeout) = timeout.filter(|_| until.is_some_and(|until| Instant::now() >= until)) {
+            complain(&format!("sluice: gave up after {timeout} of waiting for {version} in {place}: {said}\n"));
             return ExitCode::FAILURE;
         }
         let pause = until.map_or(LOOK_EVERY, |until| until.saturating_duration_since(Instant::now()).min(LOOK_EVERY));

@@ -42,7 +42,8 @@ impl Journal {
         Ok(())
     }
 
-    async fn exists(connection: &mut PgConnection) -> Result<bool, QueryError> {
+    /// Whether the table exists.
+    pub async fn exists(connection: &mut PgConnection) -> Result<bool, QueryError> {
         query_scalar("SELECT pg_catalog.to_regclass('sluice.journal') IS NOT NULL")
             .fetch_one(connection)
             .await

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::{Asked, Journal, QueryError, query, query_as, query_scalar};
 use crate::{
     api::{Resolve, ResolveAs},
-    migrations::{LedgerContract, LedgerRow, Migration, hexadecimal},
+    migrations::{LedgerContract, LedgerRow, Migration, RowState, hexadecimal},
 };
 
 /// The ledger of one database.
@@ -15,7 +15,7 @@ pub struct Ledger {
     pub contract: LedgerContract,
 }
 
-type Row = (String, String, String, String, bool, bool);
+type Row = (String, String, String, String, bool, bool, bool);
 
 impl Ledger {
     /// Whether the table exists.
@@ -45,25 +45,34 @@ impl Ledger {
         if !self.exists(connection).await? {
             return Ok(Vec::new());
         }
+        let journal = Journal::exists(connection).await?;
+        let rows = self.rows_beside(journal, connection).await?;
+        // The journal may have been made between the two questions, for a row that looks failed without it.
+        if !journal && rows.iter().any(|row| row.state() == RowState::Failed) && Journal::exists(connection).await? {
+            return self.rows_beside(true, connection).await;
+        }
+        Ok(rows)
+    }
+
+    /// Ledger and journal in one question: another process may begin or finish a row between two, and it would look failed.
+    async fn rows_beside(&self, journal: bool, connection: &mut PgConnection) -> Result<Vec<LedgerRow>, QueryError> {
+        let resumable = if journal { "EXISTS (SELECT FROM sluice.journal WHERE row_id = ledger.id)" } else { "false" };
         let text = format!(
             "SELECT id, checksum, migration_name, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS\"Z\"'), \
-                    finished_at IS NOT NULL, rolled_back_at IS NOT NULL FROM {} ORDER BY started_at, id",
+                    finished_at IS NOT NULL, rolled_back_at IS NOT NULL, {resumable} FROM {} AS ledger ORDER BY started_at, id",
             self.contract.qualified()
         );
-        let rows: Vec<Row> = query_as(AssertSqlSafe(text)).fetch_all(&mut *connection).await.asked("read the ledger")?;
-        let journaled = Journal::row_ids(connection).await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, checksum, name, started_at, finished, rolled_back)| LedgerRow {
-                resumable: journaled.contains(&id),
-                id,
-                checksum,
-                name,
-                started_at,
-                finished,
-                rolled_back,
-            })
-            .collect())
+        let rows: Vec<Row> = query_as(AssertSqlSafe(text)).fetch_all(connection).await.asked("read the ledger")?;
+        let row = |(id, checksum, name, started_at, finished, rolled_back, resumable)| LedgerRow {
+            id,
+            checksum,
+            name,
+            started_at,
+            finished,
+            rolled_back,
+            resumable,
+        };
+        Ok(rows.into_iter().map(row).collect())
     }
 
     /// Creates schema and table where they are missing.

@@ -12,6 +12,7 @@ mod story;
 
 mod bench;
 mod exactly_once;
+mod examples;
 mod failing;
 mod gate;
 mod happy_path;

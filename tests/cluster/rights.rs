@@ -64,6 +64,12 @@ async fn the_controller_may_not_read_logs_run_commands_or_create_pods() {
         ("patch", "sluice.dev", "databasemigrations"),
         ("delete", "sluice.dev", "migrationgates"),
         ("create", "rbac.authorization.k8s.io", "rolebindings"),
+        // Nor what it has no use for.
+        ("get", "", "pods"),
+        ("get", "", "persistentvolumeclaims"),
+        ("patch", "batch", "jobs"),
+        ("get", "apps", "deployments"),
+        ("patch", "events.k8s.io", "events"),
     ] {
         assert!(!may(&story, verb, group, resource).await, "the controller may {verb} {resource}");
     }

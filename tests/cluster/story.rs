@@ -12,7 +12,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Client, Config, Resource, ResourceExt,
     api::{DeleteParams, ListParams, LogParams, ObjectMeta, Patch, PatchParams, PostParams},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -23,6 +23,8 @@ use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::server::{FROM_PODS, Server, connect, execute};
 
+/// The API server of the local cluster.
+const NODE: &str = "10.99.0.2";
 /// Where the chart is installed.
 pub const SYSTEM: &str = "sluice-system";
 /// How long anything may take on two cores.
@@ -63,12 +65,7 @@ impl Story {
         let mut administrator = connect(&Server::get().url("postgres", &database)).await;
         execute(&mut administrator, &format!("CREATE ROLE {database} LOGIN PASSWORD '{PASSWORD}'; ALTER DATABASE {database} OWNER TO {database}; GRANT ALL ON SCHEMA public TO {database}")).await;
         let namespace = database.replace('_', "-").trim_matches('-').to_owned();
-        let api: Api<Namespace> = Api::all(client.clone());
-        // A left-over of an interrupted run.
-        if api.get_opt(&namespace).await.expect("the API server answers").is_some() {
-            api.delete(&namespace, &DeleteParams::default()).await.expect("deletes");
-            wait_for("the old namespace to go", || async { api.get_opt(&namespace).await.ok().flatten().is_none().then_some(()) }).await;
-        }
+        let api = forget(&client, &namespace).await;
         let labels = BTreeMap::from([
             ("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned()),
             ("sluice.test/story".to_owned(), name.chars().take(60).collect()),
@@ -79,6 +76,14 @@ impl Story {
         };
         api.create(&PostParams::default(), &object).await.expect("creates the namespace");
         Self { client, namespace, database, _shared: shared, _alone: alone }
+    }
+
+    /// Beside other stories, in a namespace that the story makes and with a database that it brings.
+    pub async fn with_its_own(namespace: &str) -> Self {
+        let guard = CONTROLLER.read().await;
+        let client = client().await;
+        forget(&client, namespace).await;
+        Self { client, namespace: namespace.to_owned(), database: String::new(), _shared: Some(guard), _alone: None }
     }
 
     /// The API of a kind in the story's namespace.
@@ -226,8 +231,13 @@ impl Story {
 
     /// Waits until `records` is Ready for its newest spec and source, at this version.
     pub async fn ready_at(&self, version: &str) -> DatabaseMigration {
-        self.wait(&format!("records to be Ready at {version}"), || async {
-            let object = self.api::<DatabaseMigration>().get_opt("records").await.ok().flatten()?;
+        self.ready_of("records", version).await
+    }
+
+    /// The same for another object.
+    pub async fn ready_of(&self, name: &str, version: &str) -> DatabaseMigration {
+        self.wait(&format!("{name} to be Ready at {version}"), || async {
+            let object = self.api::<DatabaseMigration>().get_opt(name).await.ok().flatten()?;
             let ready = find(&object, "Ready")
                 .is_some_and(|ready| ready.status == "True" && ready.observed_generation == object.metadata.generation);
             let at = object.status.as_ref().and_then(|status| status.current_version.as_deref()) == Some(version);
@@ -380,9 +390,22 @@ impl Drop for Story {
     }
 }
 
+/// Removes a namespace that an interrupted run left over.
+async fn forget(client: &Client, namespace: &str) -> Api<Namespace> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    if api.get_opt(namespace).await.expect("the API server answers").is_some() {
+        api.delete(namespace, &DeleteParams::default()).await.expect("deletes");
+        wait_for("the old namespace to go", || async { api.get_opt(namespace).await.ok().flatten().is_none().then_some(()) }).await;
+    }
+    api
+}
+
 async fn client() -> Client {
     static READY: OnceCell<()> = OnceCell::const_new();
-    let client = Client::try_default().await.expect("KUBECONFIG names the local cluster: run these with `make test-cluster`");
+    let config = Config::infer().await.expect("KUBECONFIG names the local cluster: run these with `make test-cluster`");
+    // Stories remove namespaces that are in their way.
+    assert_eq!(config.cluster_url.host(), Some(NODE), "KUBECONFIG names another cluster than the local one: nothing was touched");
+    let client = Client::try_from(config).expect("a client");
     READY
         .get_or_init(|| async {
             let api: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);

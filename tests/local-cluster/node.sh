@@ -78,23 +78,6 @@ note_sysctls() {
   done >"$run/sysctls"
 }
 
-# make_cgroups: a control group of our own, so that another kubelet on this machine and ours leave each other's Pods alone.
-make_cgroups() {
-  local top controller
-  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then   # cgroup v2
-    for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
-      if ! echo "+$controller" 2>/dev/null >/sys/fs/cgroup/cgroup.subtree_control; then
-        say "the control group $controller cannot be handed on; Pods may fail to start (in a container, run it with --cgroupns=host)"
-      fi
-    done
-    mkdir -p "/sys/fs/cgroup/$netns"
-  else
-    for top in /sys/fs/cgroup/*/; do
-      if [ -e "$top/cgroup.procs" ]; then mkdir -p "$top/$netns"; fi
-    done
-  fi
-}
-
 control_plane() {
   local etcd=http://127.0.0.1:2379
   spawn etcd etcd --data-dir "$data/etcd" --unsafe-no-fsync --listen-client-urls $etcd --advertise-client-urls $etcd \
@@ -141,6 +124,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]
   runtime_type = "io.containerd.runc.v2"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
   BinaryName = "$(command -v runc)"
+  SystemdCgroup = false
 TOML
   mkdir -p "$run/registries/$registry" "$run/cni"
   printf 'server = "http://%s"\n[host."http://%s"]\n  capabilities = ["pull", "resolve"]\n' $registry $registry >"$run/registries/$registry/hosts.toml"
@@ -154,7 +138,8 @@ JSON
 }
 
 start_kubelet() {
-  # failCgroupV1: runs where the machine still has cgroup v1. The eviction settings: runs on a disk full of caches.
+  # failCgroupV1: runs where the machine still has cgroup v1. cgroupDriver: as containerd's SystemdCgroup says; see cgroups.sh.
+  # The eviction settings: runs on a disk full of caches.
   cat >"$run/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration

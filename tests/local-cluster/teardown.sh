@@ -70,6 +70,7 @@ clear_away() {
   left=$(mounts)
   [ -z "$left" ] || die "cannot unmount $left"
   remove_cgroups
+  restore_cgroups
   restore_sysctls
   ip netns del "$netns" 2>/dev/null || true
   ip link del sluice-host 2>/dev/null || true

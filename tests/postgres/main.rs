@@ -1,6 +1,7 @@
 //! Tests against a real PostgreSQL: one server for the whole run, a fresh database for each test.
 //!
 //! The binaries come from `/usr/lib/postgresql/*/bin`, the newest wins; `PG_BIN=/path/to/bin cargo test --test postgres` takes another version.
+//! `make test-postgres-newest` does that with PostgreSQL 18.
 
 #![allow(clippy::panic, reason = "a test ends by panicking")]
 
@@ -10,9 +11,14 @@ mod check_indexes;
 mod check_isolation;
 mod check_scale;
 mod check_traces;
+mod cli_lint;
+mod cli_output;
+mod cli_wait;
 mod interop;
 mod platform_stand;
 mod platforms;
+mod process_kill;
+mod process_stages;
 mod server;
 mod snapshot;
 mod stage_advisory;

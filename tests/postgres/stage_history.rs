@@ -1,7 +1,9 @@
 //! Source and ledger that do not fit: nothing runs, and the message names the migration and what to do.
 
 use sluice::{
-    api::{Reason, Severity},
+    api::{Format, Reason, Severity},
+    migrations::{LedgerContract, RowState},
+    postgres::Ledger,
     stage::{self, outcome::Stage},
 };
 
@@ -143,4 +145,30 @@ async fn a_source_that_changed_after_the_plan_is_not_migrated_either() {
     let outcome = stage::run(Stage::Migrate, &context, &[plan]).await;
     assert_eq!(outcome.reason, Reason::HistoryChanged, "{}", outcome.message);
     assert_eq!(scene.catalog().await, before);
+}
+
+#[tokio::test]
+async fn a_row_that_another_process_begins_or_finishes_right_now_is_never_taken_for_one_that_failed() {
+    let scene = applied("race", &[("1_init", "CREATE TABLE t (x int);"), ("2_index", "CREATE INDEX CONCURRENTLY i ON t (x);")]).await;
+    // What the step-by-step migrations of another process write: each line is a transaction.
+    let writer = "DO $$ BEGIN FOR i IN 1..3000 LOOP \
+         INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES (i::text, 'x', '3_next'); INSERT INTO sluice.journal VALUES (i::text, -1, 'x'); COMMIT; \
+         UPDATE _prisma_migrations SET finished_at = now() WHERE id = i::text; DELETE FROM sluice.journal WHERE row_id = i::text; COMMIT; \
+         DELETE FROM _prisma_migrations WHERE id = i::text; COMMIT; END LOOP; END $$";
+    let ledger = Ledger { contract: LedgerContract::of(Format::Prisma, "public") };
+    let mut reader = scene.database.connect().await;
+    let mut writing = std::pin::pin!(scene.database.execute(writer));
+    let (mut looks, mut half_way) = (0, 0);
+    loop {
+        let rows = tokio::select! {
+            biased;
+            rows = ledger.rows(&mut reader) => rows.expect("reads"),
+            () = &mut writing => break,
+        };
+        let failed: Vec<_> = rows.iter().filter(|row| row.state() == RowState::Failed).collect();
+        assert!(failed.is_empty(), "after {looks} looks: {failed:?}");
+        looks += 1;
+        half_way += usize::from(rows.iter().any(|row| row.state() == RowState::Resumable));
+    }
+    assert!(half_way > 10, "{looks} looks met a row half way {half_way} times");
 }

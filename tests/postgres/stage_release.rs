@@ -2,7 +2,7 @@
 
 use sluice::{api::Reason, stage::outcome::Stage};
 
-use crate::stage_scene::Scene;
+use crate::{server::Server, stage_scene::Scene};
 
 const PATIENTS: (&str, &str) = ("20240215120000_patients", "CREATE TABLE patients (id int PRIMARY KEY, name text NOT NULL);\n");
 const VISITS: (&str, &str) = (
@@ -69,6 +69,16 @@ async fn a_second_run_applies_nothing_and_needs_no_snapshot() {
     assert_eq!(reasons, [Reason::NothingPending, Reason::SnapshotNotNeeded, Reason::Applied, Reason::Verified]);
     assert!(second[1].snapshot.is_none());
     assert_eq!((scene.value(fingerprint).await, scene.catalog().await), before);
+}
+
+#[tokio::test]
+#[ignore = "needs a server that is newer than this machine's pg_dump: make test-postgres-newest"]
+async fn a_server_newer_than_pg_dump_stops_the_run_before_anything_changes() {
+    let scene = Scene::new("client_too_old", &[PATIENTS]).await.with("snapshot", "{dump: {volumeClaim: records-snapshots}}");
+    let outcome = scene.stopped(Stage::Snapshot, Reason::ClientTooOld).await;
+    let server = Server::get().major.to_string();
+    assert!(outcome.message.contains(&server) && outcome.message.contains("pg_dump"), "{}", outcome.message);
+    assert_eq!(scene.value("SELECT to_regclass('patients')::text").await, "", "no migration ran");
 }
 
 #[tokio::test]
