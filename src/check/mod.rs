@@ -25,6 +25,7 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, IndexVerification, RowLevelSecurity, Severity},
+    postgres::said,
     validate::ValidatedMigration,
 };
 
@@ -87,7 +88,7 @@ pub static CHECKS: &[Check] = &[
 
 /// A check could not be carried out.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action}: {cause}")]
+#[error("cannot {action}: {}", said(.cause))]
 pub struct CheckError {
     /// What was asked.
     pub action: &'static str,

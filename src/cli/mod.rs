@@ -64,7 +64,7 @@ pub fn main() -> ExitCode {
     match runtime.enable_all().build() {
         Ok(runtime) => runtime.block_on(carry_out(verb)),
         Err(error) => {
-            complain(&format!("sluice: cannot start: {error}\n"));
+            print::complain(&format!("sluice: cannot start: {error}\n"));
             ExitCode::FAILURE
         }
     }

@@ -9,6 +9,7 @@ use crate::{
         Context, chain,
         outcome::{Outcome, Stage, Verdict},
     },
+    telemetry,
     validate::validate,
 };
 
@@ -41,6 +42,7 @@ enum Name {
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
+    telemetry::start_logging();
     let stage = match args.stage {
         Name::Plan => Stage::Plan,
         Name::Snapshot => Stage::Snapshot,

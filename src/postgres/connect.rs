@@ -8,6 +8,7 @@ use sqlx::{
 };
 use url::Url;
 
+use super::said;
 use crate::api::Reason;
 
 /// Where the database is and who asks. Prisma's own parameters are understood or taken off.
@@ -246,7 +247,7 @@ pub async fn connect(url: &ConnectionUrl, application: &str) -> Result<PgConnect
         Ok(Err(error)) if error.to_string().contains("unsupported startup parameter") => {
             Err(ConnectError::Pooled("it refuses the settings of a session"))
         }
-        Ok(Err(error)) => Err(unreachable(error.to_string())),
+        Ok(Err(error)) => Err(unreachable(said(&error))),
         Err(_) => Err(unreachable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
     }
 }

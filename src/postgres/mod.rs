@@ -25,13 +25,21 @@ use crate::api::Reason;
 
 /// A question to the catalog or the ledger that PostgreSQL could not answer.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action}: {cause}")]
+#[error("cannot {action}: {}", said(.cause))]
 pub struct QueryError {
     /// What was asked.
     pub action: &'static str,
     /// What went wrong.
     #[source]
     pub cause: sqlx::Error,
+}
+
+/// What the server or the driver said. The driver's own text of a server's error ends in a line of PostgreSQL's source code.
+pub fn said(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(database) => database.message().to_owned(),
+        other => other.to_string(),
+    }
 }
 
 impl QueryError {

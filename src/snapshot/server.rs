@@ -4,7 +4,7 @@
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use super::{Request, SnapshotError};
-use crate::postgres::query;
+use crate::postgres::{query, said};
 
 /// The server, as the manifest names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) async fn lock_holders(connection: &mut PgConnection) -> String {
 }
 
 fn unanswered(request: &Request<'_>, what: &'static str, error: &sqlx::Error) -> SnapshotError {
-    SnapshotError::Unanswered { database: request.url.database().to_owned(), what, cause: error.to_string() }
+    SnapshotError::Unanswered { database: request.url.database().to_owned(), what, cause: said(error) }
 }
 
 /// A bounded list for people.
