@@ -92,6 +92,10 @@ demo: ## the whole story in your terminal, on a cluster of its own (CONTEXT=name
 demo-down: ## remove everything that the demo made
 	@tests/demo/down
 
+.PHONY: platforms
+platforms: ## all five examples at once, on the local cluster
+	@deploy/examples/platforms
+
 .PHONY: try
 try: prerequisites ## the example without a cluster, on a PostgreSQL that it starts itself
 	@tests/try/run
