@@ -77,7 +77,7 @@ CREATE TABLE medication_logs (
     administered_at timestamptz NOT NULL DEFAULT now(),
     note            text
 );
-CREATE INDEX idx_medication_logs_resident_id ON medication_logs (resident_id, administered_at DESC);
+CREATE INDEX idx_medication_logs_resident_id_administered_at ON medication_logs (resident_id, administered_at DESC);
 CREATE INDEX idx_medication_logs_order_id ON medication_logs (order_id);
 CREATE INDEX idx_medication_logs_administered_by ON medication_logs (administered_by);
 
@@ -114,7 +114,7 @@ CREATE TABLE vital_signs (
     temperature numeric(4, 1),
     measured_at timestamptz  NOT NULL DEFAULT now()
 );
-CREATE INDEX idx_vital_signs_resident_id ON vital_signs (resident_id, measured_at DESC);
+CREATE INDEX idx_vital_signs_resident_id_measured_at ON vital_signs (resident_id, measured_at DESC);
 
 CREATE TABLE incidents (
     id          uuid        PRIMARY KEY DEFAULT gen_random_uuid(),

@@ -54,8 +54,8 @@ CREATE TABLE appointments (
     FOREIGN KEY (practice_id, patient_id) REFERENCES patients (practice_id, id),
     FOREIGN KEY (practice_id, doctor_id) REFERENCES users (practice_id, id)
 );
-CREATE INDEX idx_appointments_patient_id ON appointments (practice_id, patient_id);
-CREATE INDEX idx_appointments_doctor_id ON appointments (practice_id, doctor_id);
+CREATE INDEX idx_appointments_practice_id_patient_id ON appointments (practice_id, patient_id);
+CREATE INDEX idx_appointments_practice_id_doctor_id ON appointments (practice_id, doctor_id);
 
 CREATE TABLE prescriptions (
     id             uuid         PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -66,7 +66,7 @@ CREATE TABLE prescriptions (
     created_at     timestamp(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     FOREIGN KEY (practice_id, appointment_id) REFERENCES appointments (practice_id, id)
 );
-CREATE INDEX idx_prescriptions_appointment_id ON prescriptions (practice_id, appointment_id);
+CREATE INDEX idx_prescriptions_practice_id_appointment_id ON prescriptions (practice_id, appointment_id);
 
 -- What the application does, and no more. No TRUNCATE: it ignores row-level security.
 GRANT SELECT ON practices, specializations TO smartmed_app;

@@ -7,7 +7,7 @@ CREATE TABLE audit_logs (
     timestamp   timestamp(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     FOREIGN KEY (practice_id, user_id) REFERENCES users (practice_id, id)
 );
-CREATE INDEX idx_audit_logs_user_id ON audit_logs (practice_id, user_id);
+CREATE INDEX idx_audit_logs_practice_id_user_id ON audit_logs (practice_id, user_id);
 
 ALTER TABLE audit_logs ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_logs FORCE ROW LEVEL SECURITY;

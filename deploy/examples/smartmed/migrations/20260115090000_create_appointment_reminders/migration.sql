@@ -9,7 +9,7 @@ CREATE TABLE appointment_reminders (
     FOREIGN KEY (practice_id, appointment_id) REFERENCES appointments (practice_id, id)
 );
 CREATE UNIQUE INDEX idx_appointment_reminders_appointment_id ON appointment_reminders (appointment_id);
-CREATE INDEX idx_appointment_reminders_practice_id ON appointment_reminders (practice_id, appointment_id);
+CREATE INDEX idx_appointment_reminders_practice_id_appointment_id ON appointment_reminders (practice_id, appointment_id);
 
 ALTER TABLE appointment_reminders ENABLE ROW LEVEL SECURITY;
 ALTER TABLE appointment_reminders FORCE ROW LEVEL SECURITY;
