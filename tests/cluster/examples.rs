@@ -188,14 +188,14 @@ async fn in_medical_records_the_application_starts_after_its_migration_and_a_bro
         database: "records",
     })
     .await;
-    let (story, last) = (&example.story, "20240216140000_add_patient_preferred_name");
+    let (story, last) = (&example.story, "20240219110000_add_transcription_status");
     example.apply(&[], &[]);
     story.ready_at(last).await;
     example.rolled_out(last).await;
 
     example.apply(&[], &["broken"]);
     let message = story.until("Applied", "False", "MigrationFailed").await;
-    assert!(message.contains("42P07") && message.contains("20240217100000_add_vital_signs_table"), "{message}");
+    assert!(message.contains("42P07") && message.contains("20240220100000_add_vital_signs_table"), "{message}");
     let column = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'appointments'::regclass AND attname = 'isUnplanned'";
     assert_eq!(example.sql(column), "0", "the column of its first statement was taken back");
     example.assert_held_at(last).await;

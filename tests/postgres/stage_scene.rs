@@ -183,7 +183,7 @@ impl Scene {
     }
 }
 
-const CATALOG: &str = "
+pub const CATALOG: &str = "
 SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 UNION ALL SELECT concat_ws(' ', 'relation', c.oid::regclass, c.relkind, c.relrowsecurity, c.relforcerowsecurity, c.relacl::text,
     (SELECT string_agg(a.attname || ':' || a.atttypid::regtype || ':' || a.attnotnull, ',' ORDER BY attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0))

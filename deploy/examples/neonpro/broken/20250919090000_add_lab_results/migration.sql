@@ -1,3 +1,5 @@
+-- Sluice must say: VerificationFailed, rls-enabled on clinical.lab_results
+--
 -- This migration is wrong on purpose, in the way that is easiest to overlook: everything in it is fine, and what is
 -- missing is not in it. The table has a clinic in every row and no row-level security, so the application would show
 -- each clinic the results of all the others. No statement fails and no test of a single clinic notices.

@@ -1,3 +1,5 @@
+-- Sluice must say: MigrationFailed, 42P07
+--
 -- This migration is wrong on purpose. It is a real mistake, made by two people on two branches: both added the
 -- table of the vital signs, and the other one was merged first, into the initial schema.
 --
