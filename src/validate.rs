@@ -4,8 +4,8 @@
 //! filled in. All violations are reported at once.
 
 use crate::api::{
-    Apply, Atomicity, DatabaseMigration, Format, IndexVerification, Keep, OnMigrationFailure, ReadBack, Resolve, RowLevelSecurity,
-    Snapshot, Span,
+    Apply, Atomicity, Conventions, DatabaseMigration, ForeignKeyVerification, Format, IndexVerification, Keep, OnMigrationFailure,
+    QueryAssertion, ReadBack, Relation, Resolve, RowCounts, RowLevelSecurity, Snapshot, Span, TableVerification, Verify,
 };
 
 /// A manifest as meant.
@@ -45,10 +45,42 @@ pub struct ValidatedMigration {
     pub row_level_security: Option<RowLevelSecurity>,
     /// Index checks.
     pub indexes: IndexVerification,
+    /// What else is checked.
+    pub demands: Demands,
     /// What a failure does.
     pub on_failure: OnMigrationFailure,
     /// Start nothing new.
     pub suspend: bool,
+}
+
+/// What the schema and its rows must be, beyond isolation and indexes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demands {
+    /// Foreign keys.
+    pub foreign_keys: ForeignKeyVerification,
+    /// Tables, columns and enums.
+    pub tables: TableVerification,
+    /// Names, and what every table has.
+    pub conventions: Option<Conventions>,
+    /// Questions with the answers they must have.
+    pub queries: Vec<QueryAssertion>,
+    /// How many rows tables have.
+    pub row_counts: RowCounts,
+    /// Relations without a foreign key.
+    pub orphans: Vec<Relation>,
+}
+
+impl Demands {
+    fn of(verify: &Verify) -> Self {
+        Self {
+            foreign_keys: verify.foreign_keys.clone().unwrap_or_default(),
+            tables: verify.tables.clone().unwrap_or_default(),
+            conventions: verify.conventions.clone(),
+            queries: verify.queries.clone(),
+            row_counts: verify.row_counts.clone().unwrap_or_default(),
+            orphans: verify.orphans.clone(),
+        }
+    }
 }
 
 /// Where the files are.
@@ -100,6 +132,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
     let source = source(object, &mut violations);
     let snapshot = snapshot(spec.snapshot.as_ref(), &mut violations);
     check_apply(&spec.apply, &mut violations);
+    check_queries(&spec.verify, &mut violations);
     check_dependencies(object, &mut violations);
     check_size(object, &mut violations);
     match (source, snapshot) {
@@ -121,6 +154,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             deadline: spec.apply.deadline,
             row_level_security: spec.verify.row_level_security.clone(),
             indexes: spec.verify.indexes.clone(),
+            demands: Demands::of(&spec.verify),
             on_failure: spec.on_failure.migration,
             suspend: spec.suspend,
         }),
@@ -173,6 +207,16 @@ fn check_apply(apply: &Apply, violations: &mut Vec<Violation>) {
     }
 }
 
+fn check_queries(verify: &Verify, violations: &mut Vec<Violation>) {
+    for query in &verify.queries {
+        let millis = query.timeout.duration().as_millis();
+        if !(1..=600_000).contains(&millis) {
+            let problem = format!("the timeout of {:?} is {}: it must be more than 0 and at most 10m", query.name, query.timeout);
+            violations.push(Violation { field: "spec.verify.queries", problem });
+        }
+    }
+}
+
 /// A stage gets the manifest in one environment variable, of which Linux allows 128 KiB; the rest is room for defaults.
 const LARGEST: usize = 100 * 1024;
 
@@ -218,12 +262,15 @@ mod tests {
     #[test]
     fn each_contradiction_is_told_with_its_field_and_the_whole_is_accepted_without_it() {
         assert!(validate(&manifest(|_| {})).is_ok());
-        let cases: [(&str, &str, Change); 7] = [
+        let cases: [(&str, &str, Change); 8] = [
             ("spec.migrations", "exactly one source", |spec| spec["migrations"] = json!({})),
             ("spec.migrations", "exactly one source", |spec| spec["migrations"]["image"] = json!("records:1")),
             ("spec.snapshot", "dump.volumeClaim", |spec| spec["snapshot"] = json!({})),
             ("spec.apply.deadline", "at least 10s", |spec| spec["apply"] = json!({"deadline": "9s"})),
             ("spec.apply.lockTimeout", "must not be 0", |spec| spec["apply"] = json!({"lockTimeout": "0s"})),
+            ("spec.verify.queries", "at most 10m", |spec| {
+                spec["verify"] = json!({"queries": [{"name": "q", "sql": "SELECT 1", "timeout": "0s"}]});
+            }),
             ("spec.before.dependsOn", "depend on itself", |spec| spec["before"] = json!({"dependsOn": [{"name": "records"}]})),
             ("spec", "is the most", |spec| spec["database"]["schemas"] = json!(vec!["s".repeat(60); 2000])),
         ];

@@ -3,10 +3,13 @@
 //! `///` on a field is user documentation (`kubectl explain`). Nothing here knows a client, a pool, a clock or `async`.
 
 mod apply;
+mod asked;
 mod before;
 mod condition;
+mod conventions;
 mod database;
 mod database_migration;
+mod declared;
 mod duration;
 mod migration_gate;
 mod migrations;
@@ -17,10 +20,15 @@ mod status;
 mod verify;
 
 pub use apply::{Apply, Atomicity};
+pub use asked::{Expectation, PlannedQuery, QueryAssertion, Relation, RowCount, RowCounts};
 pub use before::{Before, Dependency};
 pub use condition::{ConditionType, condition};
+pub use conventions::{ConventionSeverity, Conventions, MigrationNames, Style};
 pub use database::{Database, SecretKeyRef};
 pub use database_migration::{DatabaseMigration, DatabaseMigrationSpec, crd as database_migration_crd};
+pub use declared::{
+    ExpectedCounts, ForeignKeyVerification, KeyAction, RequiredColumn, RequiredEnum, RequiredForeignKey, RequiredTable, TableVerification,
+};
 pub use duration::{InvalidSpan, Span};
 pub use migration_gate::{GATE_NAME, MigrationGate, MigrationGateSpec, crd as migration_gate_crd, entry};
 pub use migrations::{Format, Migrations, Resolve, ResolveAs};

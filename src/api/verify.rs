@@ -3,6 +3,8 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Conventions, ForeignKeyVerification, PlannedQuery, QueryAssertion, Relation, RowCounts, TableVerification};
+
 /// What must be true of the schema before it counts as migrated. That history equals source is always checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -14,6 +16,32 @@ pub struct Verify {
     /// Indexes. Default: all are valid, and every foreign key is indexed.
     #[serde(default)]
     pub indexes: IndexVerification,
+
+    /// Foreign keys. Default: one that is not validated, or that can never do what it says, is a warning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_keys: Option<ForeignKeyVerification>,
+
+    /// Tables, columns and enums. Default: not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<TableVerification>,
+
+    /// Names, and what every table has. Default: not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conventions: Option<Conventions>,
+
+    /// Questions of your own, asked after everything is committed. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub queries: Vec<QueryAssertion>,
+
+    /// How many rows tables have. Default: not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_counts: Option<RowCounts>,
+
+    /// Relations without a foreign key in which each row must refer to a row that is there. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub orphans: Vec<Relation>,
 }
 
 /// Tenants must never see each other's rows.
@@ -59,11 +87,20 @@ pub struct IndexVerification {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 500))]
     pub require: Vec<RequiredIndex>,
+
+    /// An index that another one makes superfluous is a warning. Default: true.
+    #[serde(default = "default_true")]
+    pub redundant: bool,
+
+    /// Queries that must be able to use an index; they are planned and never executed. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub must_use: Vec<PlannedQuery>,
 }
 
 impl Default for IndexVerification {
     fn default() -> Self {
-        Self { foreign_keys: true, require: Vec::new() }
+        Self { foreign_keys: true, require: Vec::new(), redundant: true, must_use: Vec::new() }
     }
 }
 
@@ -75,13 +112,19 @@ pub struct RequiredIndex {
     #[schemars(length(min = 1, max = 127))]
     pub table: String,
 
-    /// The key columns in order; `created_at DESC` where the direction matters.
+    /// The key columns in order; `created_at DESC` where the direction matters, `email text_pattern_ops` where the operator class is
+    /// not the default one.
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 200)))]
     pub columns: Vec<String>,
 
     /// It must be unique. Default: either is fine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique: Option<bool>,
+
+    /// Its access method, for instance `gin`. Default: `btree`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub method: Option<String>,
 
     /// The predicate of a partial index, as PostgreSQL prints it or as it was written. Default: no predicate.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]

@@ -12,8 +12,7 @@ const META: Meta = Meta {
     id: "index-valid",
     title: "Every index is valid, ready and live",
     condition: "An index of a table in `spec.database.schemas` is not valid, not ready or not live, and nobody is building it. Mostly it is what \
-                an interrupted `CREATE INDEX CONCURRENTLY` left behind; the index of a partitioned table is invalid until every partition \
-                has its part.",
+                an interrupted `CREATE INDEX CONCURRENTLY` left behind. The index of a partitioned table is told by index-unattached.",
     effect: "No query uses an invalid index, and a unique one guarantees nothing; but every write pays for it. `CREATE INDEX … IF NOT EXISTS` \
              takes it for a finished one.",
     remedy: "`REINDEX INDEX CONCURRENTLY`, or `DROP INDEX CONCURRENTLY` and build it again.",
@@ -25,12 +24,12 @@ pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| B
 
 /// Progress of another role's session shows its process id only; then its lock on the table says what it works on.
 const SQL: &str = "\
-    SELECT n.nspname::text, c.relname::text, t.relname::text, c.relkind = 'I', i.indisvalid, i.indisready, i.indislive \
+    SELECT n.nspname::text, c.relname::text, t.relname::text, i.indisvalid, i.indisready, i.indislive \
     FROM pg_catalog.pg_index i \
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
     JOIN pg_catalog.pg_class t ON t.oid = i.indrelid \
     JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace \
-    WHERE n.nspname = ANY($1) AND NOT (i.indisvalid AND i.indisready AND i.indislive) \
+    WHERE n.nspname = ANY($1) AND c.relkind = 'i' AND NOT (i.indisvalid AND i.indisready AND i.indislive) \
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p \
         WHERE p.datname = pg_catalog.current_database() AND (p.index_relid = i.indexrelid \
           OR (p.relid = i.indrelid AND p.command LIKE 'REINDEX%') \
@@ -38,29 +37,19 @@ const SQL: &str = "\
             WHERE l.pid = p.pid AND l.locktype = 'relation' AND l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted)))) \
     ORDER BY 1, 2";
 
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalog, and every combination occurs")]
 struct Index {
     schema: String,
     name: String,
     table: String,
-    partitioned: bool,
     valid: bool,
     ready: bool,
     live: bool,
 }
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let rows: Vec<(String, String, String, bool, bool, bool, bool)> =
+    let rows: Vec<(String, String, String, bool, bool, bool)> =
         query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which indexes are invalid")?;
-    let indexes = rows.into_iter().map(|(schema, name, table, partitioned, valid, ready, live)| Index {
-        schema,
-        name,
-        table,
-        partitioned,
-        valid,
-        ready,
-        live,
-    });
+    let indexes = rows.into_iter().map(|(schema, name, table, valid, ready, live)| Index { schema, name, table, valid, ready, live });
     Ok(indexes.map(|index| judge(&index)).collect())
 }
 
@@ -69,10 +58,7 @@ fn judge(index: &Index) -> Finding {
     let Index { schema, name, table, .. } = index;
     let quoted = sql::qualified(schema, name);
     let left_over = name.contains("_ccnew") || name.contains("_ccold");
-    let (message, remedy) = if index.partitioned {
-        let message = format!("this index of {schema}.{table} is not valid: a partition lacks its part");
-        (message, "create the index on each partition CONCURRENTLY and ALTER INDEX … ATTACH PARTITION".to_owned())
-    } else if left_over || !index.live {
+    let (message, remedy) = if left_over || !index.live {
         let message =
             format!("this index of {schema}.{table} was left behind by an interrupted REINDEX or DROP: it costs writes and serves nobody");
         (message, format!("DROP INDEX CONCURRENTLY {quoted}"))
@@ -91,7 +77,7 @@ mod tests {
 
     fn index(name: &str) -> Index {
         let (schema, table) = ("s".to_owned(), "t".to_owned());
-        Index { schema, name: name.to_owned(), table, partitioned: false, valid: false, ready: true, live: true }
+        Index { schema, name: name.to_owned(), table, valid: false, ready: true, live: true }
     }
 
     #[test]
@@ -99,10 +85,5 @@ mod tests {
         assert_eq!(judge(&index("i")).remedy, "REINDEX INDEX CONCURRENTLY \"s\".\"i\"");
         assert_eq!(judge(&index("i_ccnew")).remedy, "DROP INDEX CONCURRENTLY \"s\".\"i_ccnew\"");
         assert_eq!(judge(&Index { live: false, ..index("i") }).remedy, "DROP INDEX CONCURRENTLY \"s\".\"i\"");
-    }
-
-    #[test]
-    fn the_index_of_a_partitioned_table_waits_for_its_parts() {
-        assert!(judge(&Index { partitioned: true, ..index("i") }).message.contains("a partition lacks its part"));
     }
 }

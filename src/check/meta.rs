@@ -47,6 +47,8 @@ mod tests {
         let aspect = match meta.aspect {
             Aspect::Isolation => "isolation, asked when the manifest has `spec.verify.rowLevelSecurity`",
             Aspect::Index => "indexes, always asked",
+            Aspect::Structure => "structure, always asked",
+            Aspect::Data => "rows, asked after everything is committed",
         };
         let severity = match meta.severity {
             Severity::Error => "error: Ready stays off",

@@ -3,10 +3,23 @@
 //! The migrate stage asks before COMMIT, in its own transaction; the verify stage asks again from outside. Nothing here commits,
 //! and nothing stays: each check runs inside a savepoint that is rolled back, with everything it set, wrote and became.
 
+mod column;
+mod convention;
+mod enum_required;
 mod foreign_key_indexed;
+mod foreign_key_required;
+mod foreign_key_set_null;
+mod foreign_key_validated;
+mod index_redundant;
 mod index_required;
+mod index_unattached;
 mod index_valid;
 mod meta;
+mod orphans;
+mod owned;
+mod plan_uses_index;
+mod query_assertion;
+mod relation;
 mod rls_enabled;
 mod rls_forced;
 mod rls_partition;
@@ -14,10 +27,14 @@ mod rls_policies;
 mod rls_role;
 mod rls_truncate;
 mod rls_view;
+mod row_count;
 mod schema_exists;
 mod sql;
+mod table_count;
+mod table_required;
 mod tenancy;
 mod tenant_isolation;
+mod trial;
 
 use futures::future::BoxFuture;
 pub use meta::Meta;
@@ -26,7 +43,7 @@ use sqlx::PgConnection;
 use crate::{
     api::{Finding, IndexVerification, RowLevelSecurity, Severity},
     postgres::said,
-    validate::ValidatedMigration,
+    validate::{Demands, ValidatedMigration},
 };
 
 /// What a check is about; the migrate stage chooses by it what can be asked before COMMIT.
@@ -36,6 +53,10 @@ pub enum Aspect {
     Isolation,
     /// Indexes are there and work.
     Index,
+    /// Tables, keys and names are what was meant; read from the catalog alone.
+    Structure,
+    /// Rows are what was meant. Takes as long as reading them takes, so nobody asks while a migration holds its locks.
+    Data,
 }
 
 /// What is checked.
@@ -47,6 +68,10 @@ pub struct Scope {
     pub row_level_security: Option<RowLevelSecurity>,
     /// Index checks.
     pub indexes: IndexVerification,
+    /// Everything else.
+    pub demands: Demands,
+    /// The names of the migrations in the source.
+    pub migrations: Vec<String>,
 }
 
 impl Scope {
@@ -56,7 +81,16 @@ impl Scope {
             schemas: manifest.schemas.clone(),
             row_level_security: manifest.row_level_security.clone(),
             indexes: manifest.indexes.clone(),
+            demands: manifest.demands.clone(),
+            migrations: Vec::new(),
         }
+    }
+
+    /// With the names of the migrations in the source.
+    #[must_use]
+    pub fn with_migrations<'a>(mut self, names: impl Iterator<Item = &'a String>) -> Self {
+        self.migrations = names.cloned().collect();
+        self
     }
 }
 
@@ -82,8 +116,28 @@ pub static CHECKS: &[Check] = &[
     tenant_isolation::CHECK,
     schema_exists::CHECK,
     index_valid::CHECK,
+    index_unattached::CHECK,
     index_required::CHECK,
+    plan_uses_index::CHECK,
+    index_redundant::CHECK,
     foreign_key_indexed::CHECK,
+    foreign_key_required::CHECK,
+    foreign_key_validated::CHECK,
+    foreign_key_set_null::CHECK,
+    table_required::CHECK,
+    table_count::CHECK,
+    enum_required::CHECK,
+    convention::primary_key::CHECK,
+    convention::audit_columns::CHECK,
+    convention::tables::CHECK,
+    convention::columns::CHECK,
+    convention::enum_values::CHECK,
+    convention::indexes::CHECK,
+    convention::foreign_keys::CHECK,
+    convention::migrations::CHECK,
+    query_assertion::CHECK,
+    row_count::CHECK,
+    orphans::CHECK,
 ];
 
 /// A check could not be carried out.

@@ -62,7 +62,8 @@ pub(super) async fn verification(
     if aspects.is_empty() {
         return Ok(Judgement::Passed);
     }
-    let scope = Scope::of(&release.context.manifest);
+    let names = release.source.migrations.iter().map(|migration| &migration.name);
+    let scope = Scope::of(&release.context.manifest).with_migrations(names);
     let findings = match check::run(&mut session.connection, &scope, aspects).await {
         Ok(findings) => findings,
         Err(error) if Trouble::of(&error.cause) == Trouble::Lock => {

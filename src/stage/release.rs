@@ -64,8 +64,11 @@ fn judged(groups: &[Group]) -> Option<(usize, usize, &'static [Aspect])> {
         Group::Transaction(_) => true,
         Group::Stepwise { steps, .. } => step + 1 == steps.len(),
     };
-    let aspects: &[Aspect] =
-        if group + 1 == groups.len() && is_last_step { &[Aspect::Isolation, Aspect::Index] } else { &[Aspect::Isolation] };
+    let aspects: &[Aspect] = if group + 1 == groups.len() && is_last_step {
+        &[Aspect::Isolation, Aspect::Index, Aspect::Structure]
+    } else {
+        &[Aspect::Isolation]
+    };
     Some((group, step, aspects))
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{Finding, Reason, Severity},
     check::{self, Aspect, Scope},
-    migrations::load,
+    migrations::{SourceTree, load},
     postgres::connect,
 };
 
@@ -38,7 +38,7 @@ async fn verify(context: &Context, server_major: u32) -> Result<(Vec<Finding>, H
     findings.extend(comparison.pending.iter().map(|at| not_applied(&source.migrations[*at].name)));
     findings.sort();
     // The checks come in the order of a report.
-    findings.extend(checks(context, &mut connection).await?);
+    findings.extend(checks(context, &source, &mut connection).await?);
     Ok((findings, summary))
 }
 
@@ -52,10 +52,11 @@ fn not_applied(name: &str) -> Finding {
     }
 }
 
-async fn checks(context: &Context, connection: &mut PgConnection) -> Result<Vec<Finding>, Failed> {
+async fn checks(context: &Context, source: &SourceTree, connection: &mut PgConnection) -> Result<Vec<Finding>, Failed> {
     let failed = |error: &dyn std::fmt::Display| (Reason::StageFailed, format!("a check could not be carried out: {error}"));
     sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(|error| failed(&error))?;
-    let found = check::run(&mut *connection, &Scope::of(&context.manifest), &[Aspect::Isolation, Aspect::Index]).await;
+    let scope = Scope::of(&context.manifest).with_migrations(source.migrations.iter().map(|migration| &migration.name));
+    let found = check::run(&mut *connection, &scope, &[Aspect::Isolation, Aspect::Index, Aspect::Structure, Aspect::Data]).await;
     sqlx::raw_sql("ROLLBACK").execute(connection).await.map_err(|error| failed(&error))?;
     found.map_err(|error| failed(&error))
 }

@@ -3,6 +3,7 @@
 use sluice::{
     api::{Finding, IndexVerification, RequiredIndex, RowLevelSecurity, Severity, Tenant},
     check::{self, Aspect, Scope},
+    validate::Demands,
 };
 use sqlx::PgConnection;
 
@@ -51,6 +52,9 @@ const ROWS: &str = "
          p AS (INSERT INTO patients (clinic_id, full_name, born) SELECT id, 'somebody', '1980-01-01' FROM c RETURNING clinic_id, id),
          v AS (INSERT INTO visits (clinic_id, patient_id, status, starts_at, ends_at) SELECT clinic_id, id, 'open', now(), now() + interval '1 hour' FROM p)
     INSERT INTO access_log (clinic_id, what) SELECT id, 'looked' FROM c;";
+
+/// What the verify stage asks.
+pub const EVERY_ASPECT: [Aspect; 4] = [Aspect::Isolation, Aspect::Index, Aspect::Structure, Aspect::Data];
 
 /// A database with the product in it.
 pub struct Clinic {
@@ -115,7 +119,7 @@ impl Clinic {
 
     /// Every finding, inside the transaction that the session has open.
     pub async fn findings_in(&self, session: &mut PgConnection) -> Vec<Finding> {
-        check::run(session, &self.scope, &[Aspect::Isolation, Aspect::Index]).await.expect("the checks can be carried out")
+        check::run(session, &self.scope, &EVERY_ASPECT).await.expect("the checks can be carried out")
     }
 
     /// The findings of one check.
@@ -147,7 +151,10 @@ fn scope(app: &str) -> Scope {
         indexes: IndexVerification {
             foreign_keys: true,
             require: vec![required("visits", &["clinic_id", "starts_at DESC"], Some("status = 'open'"))],
+            ..IndexVerification::default()
         },
+        demands: Demands::default(),
+        migrations: Vec::new(),
     }
 }
 
@@ -157,6 +164,7 @@ pub fn required(table: &str, columns: &[&str], predicate: Option<&str>) -> Requi
         table: table.into(),
         columns: columns.iter().map(ToString::to_string).collect(),
         unique: None,
+        method: None,
         predicate: predicate.map(str::to_owned),
         name: None,
     }

@@ -5,24 +5,24 @@ use std::collections::BTreeSet;
 
 use sluice::{api::Severity, check::CHECKS};
 
-use crate::check_clinic::Clinic;
+use crate::{check_clinic::Clinic, check_structure};
 
 /// One way to break what a check guards.
-struct Control {
+pub struct Control {
     /// Its name, and the database's.
-    name: &'static str,
-    check: &'static str,
+    pub name: &'static str,
+    pub check: &'static str,
     /// Run by the superuser, who may break everything.
-    breaks: &'static str,
-    mends: &'static str,
-    severity: Severity,
-    object: &'static str,
-    message: &'static str,
+    pub breaks: &'static str,
+    pub mends: &'static str,
+    pub severity: Severity,
+    pub object: &'static str,
+    pub message: &'static str,
 }
 
 macro_rules! controls {
     ($($(#[doc = $sentence:literal])* $name:ident: $check:literal, $severity:ident on $object:literal, $message:literal; $breaks:literal; $mends:literal;)*) => {
-        const CONTROLS: &[Control] = &[$(Control {
+        pub const CONTROLS: &[Control] = &[$(Control {
             name: stringify!($name), check: $check, breaks: $breaks, mends: $mends, severity: Severity::$severity, object: $object, message: $message,
         },)*];
         $(#[tokio::test]
@@ -32,6 +32,7 @@ macro_rules! controls {
         })*
     };
 }
+pub(crate) use controls;
 
 controls! {
     policies_without_enable: "rls-enabled", Error on "public.visits", "the policy tenant does nothing";
@@ -113,7 +114,8 @@ async fn rhythm(control: &Control) {
 
 #[test]
 fn every_check_has_a_control_that_proves_it_can_fail() {
-    let controlled: BTreeSet<_> = CONTROLS.iter().map(|control| control.check).collect();
+    let controls = CONTROLS.iter().chain(check_structure::CONTROLS).map(|control| control.check);
+    let controlled: BTreeSet<_> = controls.chain(check_structure::WITHOUT_A_DATABASE).collect();
     let registered: BTreeSet<_> = CHECKS.iter().map(|check| check.meta.id).collect();
     assert_eq!(controlled, registered);
 }

@@ -3,12 +3,13 @@
 
 use std::{fs, time::Instant};
 
+use serde_json::json;
 use sluice::check::{self, Aspect};
 use sqlx::Row;
 
-use crate::{check_clinic::Clinic, server::execute};
+use crate::{check_clinic::Clinic, check_structure, server::execute};
 
-/// Twenty columns, a foreign key, four policies and three indexes each.
+/// Twenty columns, a foreign key, four policies and five indexes each.
 const TABLES: &str =
     "DO $$ DECLARE t text; own text := 'clinic_id = (SELECT NULLIF(current_setting(''app.clinic_id'', true), '''')::uuid)';
     BEGIN FOR i IN {from}..{to} LOOP
@@ -18,6 +19,8 @@ const TABLES: &str =
             (SELECT string_agg(format('c_%s text', n), ', ') FROM generate_series(1, 17) n));
         EXECUTE format('CREATE INDEX ON %I (clinic_id, patient_id)', t);
         EXECUTE format('CREATE INDEX ON %I (clinic_id, c_1) WHERE c_2 IS NULL', t);
+        EXECUTE format('CREATE INDEX ON %I (clinic_id, c_3 DESC)', t);
+        EXECUTE format('CREATE INDEX ON %I (c_4 text_pattern_ops)', t);
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', t);
         EXECUTE format('CREATE POLICY s ON %I FOR SELECT USING (%s)', t, own);
         EXECUTE format('CREATE POLICY i ON %I FOR INSERT WITH CHECK (%s)', t, own);
@@ -48,14 +51,35 @@ async fn run(clinic: &Clinic, what: &str, aspects: &[Aspect], findings: usize) {
     assert_eq!(found.len(), findings, "{found:#?}");
 }
 
+/// Every check that only reads the catalog, on what the schema follows.
+fn everything() -> serde_json::Value {
+    let required: Vec<_> = (1..=200)
+        .map(|table| json!({"name": format!("t_{table}"), "columns": [{"name": "c_1", "type": "text"}, {"name": "patient_id", "type": "uuid"}]}))
+        .collect();
+    let keys: Vec<_> = (1..=200)
+        .map(|table| json!({"table": format!("t_{table}"), "columns": ["clinic_id", "patient_id"], "references": "patients"}))
+        .collect();
+    json!({
+        "foreignKeys": {"require": keys, "validated": true},
+        "tables": {"require": required, "count": {"tables": 1004, "foreignKeys": 1003, "minTables": 1000}},
+        "conventions": {
+            "tables": "snake_case", "columns": "snake_case", "enumValues": "snake_case", "primaryKey": false,
+            "indexes": ["{table}_{columns}_idx", "{table}_{columns}_idx1", "visits_open", "visits_patient", "access_log_tenant"],
+            "foreignKeys": ["{table}_{columns}_fkey"], "auditColumns": [{"name": "clinic_id", "type": "uuid"}], "except": [],
+        },
+    })
+}
+
 async fn measure(what: &str, rows: &str) {
-    let clinic = Clinic::with_rows("thousand").await;
+    let mut clinic = Clinic::with_rows("thousand").await;
     for hundred in 0..10 {
         let (from, to) = (hundred * 100 + 1, hundred * 100 + 100);
         clinic.migrate(&TABLES.replace("{from}", &from.to_string()).replace("{to}", &to.to_string()).replace("{rows}", rows)).await;
     }
     clinic.as_superuser("ANALYZE").await;
     run(&clinic, &format!("{what}, indexes"), &[Aspect::Index], 0).await;
+    clinic.scope.demands = check_structure::demands(&everything());
+    run(&clinic, &format!("{what}, structure"), &[Aspect::Structure], 0).await;
     run(&clinic, &format!("{what}, isolation"), &[Aspect::Isolation], 0).await;
     // Nothing binds such a role, which is a finding, and so nothing is tried as it.
     clinic.as_superuser("ALTER ROLE {app} BYPASSRLS").await;

@@ -29,6 +29,8 @@ impl Table {
 /// An index.
 pub(super) struct Index {
     pub(super) name: String,
+    /// Its access method.
+    pub(super) method: String,
     pub(super) unique: bool,
     /// Valid, ready and live.
     pub(super) valid: bool,
@@ -43,6 +45,8 @@ pub(super) struct Key {
     pub(super) descending: bool,
     pub(super) nulls_first: bool,
     pub(super) opclass: String,
+    /// The operator class does what the type's default one does.
+    pub(super) default_opclass: bool,
     pub(super) collation: Option<String>,
 }
 
@@ -55,7 +59,8 @@ impl Key {
             (false, true) => " NULLS FIRST",
             _ => "",
         };
-        format!("{}{direction}{nulls}", self.text)
+        let opclass = if self.default_opclass { String::new() } else { format!(" {}", self.opclass) };
+        format!("{}{opclass}{direction}{nulls}", self.text)
     }
 }
 
@@ -76,18 +81,20 @@ const TABLES: &str = "\
     ORDER BY 2, 3";
 
 const INDEXES: &str = "\
-    SELECT i.indrelid::int8, x.relname::text, i.indisunique, i.indisvalid AND i.indisready AND i.indislive, pg_catalog.pg_get_expr(i.indpred, i.indrelid), \
+    SELECT i.indrelid::int8, x.relname::text, m.amname::text, i.indisunique, i.indisvalid AND i.indisready AND i.indislive, pg_catalog.pg_get_expr(i.indpred, i.indrelid), \
       ARRAY(SELECT COALESCE(a.attname::text, pg_catalog.pg_get_indexdef(i.indexrelid, k.n, false)) FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) \
         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n - 1] AND a.attnum <> 0 ORDER BY k.n), \
       ARRAY(SELECT i.indoption[k.n - 1] FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) ORDER BY k.n), \
       ARRAY(SELECT o.opcname::text FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) \
         JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[k.n - 1] ORDER BY k.n), \
+      ARRAY(SELECT EXISTS (SELECT FROM pg_catalog.pg_opclass d WHERE d.opcfamily = o.opcfamily AND d.opcintype = o.opcintype AND d.opcdefault) \
+        FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[k.n - 1] ORDER BY k.n), \
       ARRAY(SELECT COALESCE(o.collname::text, '') FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) \
         LEFT JOIN pg_catalog.pg_collation o ON o.oid = i.indcollation[k.n - 1] ORDER BY k.n) \
-    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = x.relam \
     WHERE i.indrelid = ANY($1::pg_catalog.oid[]) ORDER BY 2";
 
-type IndexRow = (i64, String, bool, bool, Option<String>, Vec<String>, Vec<i16>, Vec<String>, Vec<String>);
+type IndexRow = (i64, String, String, bool, bool, Option<String>, Vec<String>, Vec<i16>, Vec<String>, Vec<bool>, Vec<String>);
 
 /// Sets the search path under which expressions are printed, and returns the one under which the manifest's were written.
 pub(super) async fn fix_search_path(connection: &mut PgConnection) -> Result<String, CheckError> {
@@ -116,15 +123,18 @@ pub(super) async fn tables(
     Ok(tables.collect())
 }
 
-fn index((_, name, unique, valid, predicate, texts, options, opclasses, collations): IndexRow) -> Index {
-    let keys = texts.into_iter().zip(options).zip(opclasses).zip(collations).map(|(((text, options), opclass), collation)| Key {
+fn index(row: IndexRow) -> Index {
+    let (_, name, method, unique, valid, predicate, texts, options, opclasses, defaults, collations) = row;
+    let keys = texts.into_iter().zip(options).zip(opclasses).zip(defaults).zip(collations);
+    let keys = keys.map(|((((text, options), opclass), default_opclass), collation)| Key {
         text,
         descending: options & 1 != 0,
         nulls_first: options & 2 != 0,
         opclass,
+        default_opclass,
         collation: Some(collation).filter(|name| !name.is_empty()),
     });
-    Index { name, unique, valid, predicate, keys: keys.collect() }
+    Index { name, method, unique, valid, predicate, keys: keys.collect() }
 }
 
 /// Lets PostgreSQL read the predicate and the expressions, on an empty temporary table of the same shape that is gone afterwards.

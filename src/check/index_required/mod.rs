@@ -16,8 +16,9 @@ const META: Meta = Meta {
     id: "index-required",
     title: "Every index that the manifest requires exists, is valid and matches",
     condition: "`spec.verify.indexes.require` names an index, and the table does not exist, or has no valid index with exactly these key columns in \
-                this order, with the direction, NULLS order, collation and operator class where they are written, the uniqueness, the \
-                predicate and the name that are asked for. Predicates and expressions are compared as PostgreSQL prints them.",
+                this order, with the access method (B-tree unless another is written), the direction, NULLS order, collation and operator \
+                class where they are written (one that does what the default does where none is), the uniqueness, the predicate and the \
+                name that are asked for. Predicates and expressions are compared as PostgreSQL prints them.",
     effect: "Queries that were planned with the index read whole tables instead; a unique index that is missing lets duplicates in.",
     remedy: "Create the index in a migration, or correct the manifest. The finding says what is there instead.",
     severity: Severity::Error,
@@ -90,11 +91,16 @@ fn judge(asked: &RequiredIndex, table: &Table, terms: &[Term], normal: &Normal) 
 
 fn matches(asked: &RequiredIndex, terms: &[Term], normal: &Normal, index: &Index) -> bool {
     index.valid
+        && index.method == method(asked)
         && same_keys(terms, normal, index)
         && terms.iter().zip(&index.keys).all(|(term, key)| term.options_match(key))
         && asked.unique.is_none_or(|unique| unique == index.unique)
         && normal.predicate == index.predicate
         && asked.name.as_ref().is_none_or(|name| *name == index.name)
+}
+
+fn method(asked: &RequiredIndex) -> &str {
+    asked.method.as_deref().unwrap_or("btree")
 }
 
 /// The same columns and expressions in the same order, whatever their options.
@@ -132,7 +138,13 @@ fn describe_wanted(asked: &RequiredIndex) -> String {
         None => "",
     };
     let predicate = asked.predicate.as_ref().map_or(String::new(), |predicate| format!(" where {predicate}"));
-    format!("{unique}{name}({}){predicate}", asked.columns.join(", "))
+    let method = using(method(asked));
+    format!("{unique}{name}{method}({}){predicate}", asked.columns.join(", "))
+}
+
+/// Nothing for the method that everybody expects.
+fn using(method: &str) -> String {
+    if method == "btree" { String::new() } else { format!("using {method} ") }
 }
 
 fn describe(index: &Index) -> String {
@@ -140,7 +152,8 @@ fn describe(index: &Index) -> String {
     let unique = if index.unique { "unique " } else { "" };
     let predicate = index.predicate.as_ref().map_or(String::new(), |predicate| format!(" where {predicate}"));
     let invalid = if index.valid { "" } else { ", which is not valid" };
-    format!("{unique}{} ({}){predicate}{invalid}", index.name, keys.join(", "))
+    let method = using(&index.method);
+    format!("{unique}{} {method}({}){predicate}{invalid}", index.name, keys.join(", "))
 }
 
 fn create(asked: &RequiredIndex, table: &Table, terms: &[Term]) -> String {
@@ -148,7 +161,8 @@ fn create(asked: &RequiredIndex, table: &Table, terms: &[Term]) -> String {
     let name = asked.name.as_ref().map_or(String::new(), |name| format!("{} ", sql::identifier(name)));
     let columns: Vec<_> = terms.iter().map(Term::sql).collect();
     let predicate = asked.predicate.as_ref().map_or(String::new(), |predicate| format!(" WHERE {predicate}"));
-    format!("CREATE {unique}INDEX CONCURRENTLY {name}ON {} ({}){predicate}", sql::qualified(&table.schema, &table.name), columns.join(", "))
+    let (on, using) = (sql::qualified(&table.schema, &table.name), using(method(asked)).to_uppercase());
+    format!("CREATE {unique}INDEX CONCURRENTLY {name}ON {on} {using}({}){predicate}", columns.join(", "))
 }
 
 #[cfg(test)]
@@ -158,9 +172,23 @@ mod tests {
     fn index(columns: &[&str]) -> Index {
         let key = |column: &&str| {
             let (text, descending) = column.strip_suffix(" DESC").map_or((*column, false), |text| (text, true));
-            Key { text: text.to_owned(), descending, nulls_first: descending, opclass: "text_ops".into(), collation: None }
+            Key {
+                text: text.to_owned(),
+                descending,
+                nulls_first: descending,
+                opclass: "text_ops".into(),
+                default_opclass: true,
+                collation: None,
+            }
         };
-        Index { name: "i".into(), unique: false, valid: true, predicate: None, keys: columns.iter().map(key).collect() }
+        Index {
+            name: "i".into(),
+            method: "btree".into(),
+            unique: false,
+            valid: true,
+            predicate: None,
+            keys: columns.iter().map(key).collect(),
+        }
     }
 
     fn found(asked: &RequiredIndex, indexes: Vec<Index>) -> Option<String> {
@@ -174,7 +202,7 @@ mod tests {
 
     fn asked(columns: &[&str]) -> RequiredIndex {
         let columns = columns.iter().map(ToString::to_string).collect();
-        RequiredIndex { table: "Patient".into(), columns, unique: None, predicate: None, name: None }
+        RequiredIndex { table: "Patient".into(), columns, unique: None, method: None, predicate: None, name: None }
     }
 
     #[test]
@@ -208,6 +236,19 @@ mod tests {
         assert!(found(&asked(&["clinicId"]), vec![invalid]).is_some_and(|message| message.ends_with("i (clinicId), which is not valid")));
         let partial = Index { predicate: Some("a".into()), ..index(&["clinicId"]) };
         assert!(found(&asked(&["clinicId"]), vec![partial]).is_some(), "an index of some rows is no index of all");
+    }
+
+    #[test]
+    fn an_index_of_another_method_or_operator_class_is_another_index() {
+        let hash = || Index { method: "hash".into(), ..index(&["clinicId"]) };
+        assert!(found(&asked(&["clinicId"]), vec![hash()]).is_some_and(|message| message.ends_with("i using hash (clinicId)")));
+        assert_eq!(found(&RequiredIndex { method: Some("hash".into()), ..asked(&["clinicId"]) }, vec![hash()]), None);
+        let mut pattern = index(&["lastName"]);
+        pattern.keys[0] = Key { opclass: "text_pattern_ops".into(), default_opclass: false, ..pattern.keys.remove(0) };
+        assert!(
+            found(&asked(&["lastName"]), vec![pattern]).is_some_and(|message| message.ends_with("i (lastName text_pattern_ops)")),
+            "it serves LIKE and not the order"
+        );
     }
 
     #[test]

@@ -131,11 +131,12 @@ impl Term {
         text
     }
 
-    /// Whether a key has the options that are written; those that are not may be anything.
+    /// Whether a key has the options that are written. Where none is, the operator class must do what the default one does, which is
+    /// to compare and to order; direction and collation may be anything.
     pub(super) fn options_match(&self, key: &Key) -> bool {
         self.descending.is_none_or(|descending| descending == key.descending)
             && self.nulls_first.is_none_or(|first| first == key.nulls_first)
-            && self.opclass.as_ref().is_none_or(|opclass| *opclass == key.opclass)
+            && self.opclass.as_ref().map_or(key.default_opclass, |opclass| *opclass == key.opclass)
             && self.collation.as_ref().is_none_or(|collation| Some(collation) == key.collation.as_ref())
     }
 }

@@ -1,0 +1,198 @@
+//! The questions of the manifest have the answers that it expects.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::{
+    Aspect, Check, CheckError, Meta, Scope,
+    trial::{self, Refusal},
+};
+use crate::{
+    api::{Expectation, Finding, QueryAssertion, Severity},
+    migrations::split,
+    postgres::query_as,
+};
+
+const META: Meta = Meta {
+    id: "query-assertion",
+    title: "Every question of the manifest has the answer that it expects",
+    condition: "A query of `spec.verify.queries` finds rows where none are expected, none where some are, or another value than the expected one; \
+                or it cannot be answered: it is not one single SELECT, WITH, VALUES or TABLE, it writes, it names what does not exist, it \
+                does not end within its timeout, or it would see only the rows that a policy lets through. Queries are asked by the role of \
+                the connection URL (the migration role), after everything is committed, in a read-only transaction that is rolled back, \
+                with `row_security = off` and the schemas of `spec.database.schemas` as search path.",
+    effect: "What you said must be true of the rows is not, or nobody knows whether it is.",
+    remedy: "Mend the rows in a migration, or correct the query. A role that row-level security binds cannot answer for all rows: give the \
+             migration role BYPASSRLS. At most four rows are read; the first column of the first three stands in the finding.",
+    severity: Severity::Error,
+    aspect: Aspect::Data,
+};
+
+pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+
+/// The first rows, each a list of values as text.
+type Rows = Vec<Vec<Option<String>>>;
+
+/// One row more than is shown, so that it is known whether there are more.
+const MOST: usize = 4;
+
+async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let mut found = Vec::new();
+    for asserted in &scope.demands.queries {
+        let answer = match single(&asserted.sql) {
+            Err(problem) => Err(Refusal { code: String::new(), message: problem }),
+            Ok(sql) => ask(connection, asserted, &sql, &scope.schemas).await?,
+        };
+        found.extend(judge(asserted, &answer));
+    }
+    Ok(found)
+}
+
+async fn ask(
+    connection: &mut PgConnection,
+    asserted: &QueryAssertion,
+    sql: &str,
+    schemas: &[String],
+) -> Result<Result<Rows, Refusal>, CheckError> {
+    trial::begin_reading(connection, schemas, asserted.timeout.duration()).await?;
+    let rows = query_as(AssertSqlSafe(wrap(sql))).fetch_all(&mut *connection).await;
+    let rows = rows.map(|rows: Vec<(Vec<Option<String>>,)>| rows.into_iter().map(|(values,)| values).collect());
+    let answer = trial::answer(rows, "ask a query of spec.verify.queries");
+    trial::end(connection).await?;
+    answer
+}
+
+/// As a subquery, so that nothing but a query is possible, not even COMMIT; prepared, so that it is one statement. The newline ends a
+/// comment at the end.
+fn wrap(sql: &str) -> String {
+    format!(
+        "SELECT ARRAY(SELECT pg_catalog.left(sluice_value.value, 1001) \
+         FROM pg_catalog.json_each_text(pg_catalog.row_to_json(sluice_row)) AS sluice_value) FROM (\n{sql}\n) AS sluice_row LIMIT {MOST}"
+    )
+}
+
+/// The one query, without its semicolon. PostgreSQL would only find fault with the syntax of the wrapped statement; this says what is
+/// meant. What cannot be split is left to PostgreSQL, which takes one statement too.
+fn single(sql: &str) -> Result<String, String> {
+    let begins = without_comments(sql).trim_start_matches(|c: char| c == '(' || c.is_whitespace());
+    let word: String = begins.chars().take_while(|c| c.is_alphabetic()).collect();
+    if !["select", "with", "values", "table"].iter().any(|known| word.eq_ignore_ascii_case(known)) {
+        return Err(format!("only a query can be asked (SELECT, WITH, VALUES or TABLE), and it begins with {word:?}"));
+    }
+    let whole = match split(sql) {
+        Ok(script) if script.unsplit.is_none() => match script.statements.as_slice() {
+            [only] => only.sql.clone(),
+            several => return Err(format!("it has {} statements, and only one is allowed", several.len())),
+        },
+        Ok(_) | Err(_) => sql.to_owned(),
+    };
+    Ok(whole.trim().trim_end_matches(';').to_owned())
+}
+
+/// Without the comments at the beginning.
+fn without_comments(sql: &str) -> &str {
+    let mut rest = sql.trim_start();
+    loop {
+        let comment_end = if rest.starts_with("--") {
+            rest.find('\n').map(|at| at + 1)
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map(|at| at + 2)
+        } else {
+            return rest;
+        };
+        rest = comment_end.map_or("", |end| rest[end..].trim_start());
+    }
+}
+
+fn judge(asserted: &QueryAssertion, answer: &Result<Rows, Refusal>) -> Option<Finding> {
+    let rows = match answer {
+        Ok(rows) => rows,
+        Err(refusal) => {
+            let why = refusal.explain(asserted.timeout.duration());
+            let message = format!("the query {:?} cannot be answered: {why}", asserted.name);
+            return Some(META.finding(&asserted.name, message, remedy(refusal)));
+        }
+    };
+    let complaint = match (asserted.expect, rows.as_slice()) {
+        (Expectation::NoRows, []) => None,
+        (Expectation::NoRows, rows) => Some(format!("found {}, and nothing is expected", shown(rows))),
+        (Expectation::Rows, []) => Some("found nothing, and rows are expected".to_owned()),
+        (Expectation::Rows, _) => None,
+        (Expectation::Value, rows) => value(rows, asserted.value.as_deref().unwrap_or_default()),
+    };
+    let message = format!("the query {:?} {}", asserted.name, complaint?);
+    Some(META.finding(&asserted.name, message, "mend the rows, or correct the query or what it must find in spec.verify.queries"))
+}
+
+fn remedy(refusal: &Refusal) -> &'static str {
+    match refusal.code.as_str() {
+        "57014" => "make the query faster, for instance by an index, or raise its timeout in spec.verify.queries",
+        "42501" => "grant the migration role what it lacks; where row-level security binds it, ALTER ROLE … BYPASSRLS",
+        "55P03" => "let Sluice verify again when the lock is released",
+        _ => "correct spec.verify.queries: one statement that only reads",
+    }
+}
+
+/// What is wrong with the one value that is expected.
+fn value(rows: &[Vec<Option<String>>], expected: &str) -> Option<String> {
+    match rows {
+        [] => Some(format!("found nothing, and the value {expected:?} is expected")),
+        [row] => match row.as_slice() {
+            [Some(value)] if value == expected => None,
+            [value] => Some(format!("found {}, and {expected:?} is expected", text(value.as_ref()))),
+            columns => Some(format!("found {} columns, and one value is expected", columns.len())),
+        },
+        rows => Some(format!("found {}, and one value is expected", shown(rows))),
+    }
+}
+
+fn text(value: Option<&String>) -> String {
+    let short = |value: &String| if value.chars().count() > 80 { value.chars().take(80).chain(['…']).collect() } else { value.clone() };
+    value.map_or_else(|| "NULL".to_owned(), |value| format!("{:?}", short(value)))
+}
+
+/// The first column of the first rows.
+fn shown(rows: &[Vec<Option<String>>]) -> String {
+    let first: Vec<_> =
+        rows.iter().take(MOST - 1).map(|row| row.first().map_or_else(|| "a row".to_owned(), |value| text(value.as_ref()))).collect();
+    let more = if rows.len() >= MOST { " and more" } else { "" };
+    format!("{}{more}", first.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Span;
+
+    fn complaint(expect: Expectation, value: Option<&str>, rows: &[&[Option<&str>]]) -> Option<String> {
+        let timeout = Span::from_secs(1);
+        let asserted = QueryAssertion { name: "q".into(), sql: String::new(), expect, value: value.map(str::to_owned), timeout };
+        let owned = |row: &&[Option<&str>]| row.iter().map(|value| value.map(str::to_owned)).collect();
+        judge(&asserted, &Ok(rows.iter().map(owned).collect())).map(|finding| finding.message)
+    }
+
+    #[test]
+    fn each_expectation_is_met_or_said_to_be_missed() {
+        use Expectation::{NoRows, Rows, Value};
+        let (one, two): (&[Option<&str>], &[Option<&str>]) = (&[Some("1")], &[Some("2"), Some("secret")]);
+        assert_eq!(complaint(NoRows, None, &[]), None);
+        assert_eq!(complaint(NoRows, None, &[two]).as_deref(), Some("the query \"q\" found \"2\", and nothing is expected"));
+        assert!(complaint(NoRows, None, &[one, one, one, one]).is_some_and(|message| message.contains("\"1\", \"1\", \"1\" and more")));
+        assert_eq!(complaint(Rows, None, &[one]), None);
+        assert!(complaint(Rows, None, &[]).is_some());
+        assert_eq!(complaint(Value, Some("1"), &[one]), None);
+        for rows in [&[][..], &[two][..], &[one, one][..], &[&[None][..]][..]] {
+            assert!(complaint(Value, Some("1"), rows).is_some(), "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn only_one_statement_that_begins_like_a_query_is_asked() {
+        for sql in ["SELECT 1", " -- why\n/* and */ select 1", "((VALUES (1)))", "TABLE t", "WITH x AS (SELECT 1) SELECT 2"] {
+            assert!(single(sql).is_ok(), "{sql}");
+        }
+        for sql in ["", "COMMIT", "-- SELECT", "INSERT INTO t VALUES (1)", "selection", "/* SELECT 1", "SELECT 1; SELECT 2"] {
+            assert!(single(sql).is_err(), "{sql}");
+        }
+        assert_eq!(single("SELECT ';' ; -- the end").as_deref(), Ok("SELECT ';' "));
+    }
+}

@@ -1,0 +1,90 @@
+//! One try at something that PostgreSQL may refuse: inside a savepoint that is rolled back, with the refusal as a value.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::{Asked, CheckError, sql};
+
+/// Why PostgreSQL refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// SQLSTATE.
+    pub(super) code: String,
+    /// PostgreSQL's message.
+    pub(super) message: String,
+}
+
+impl Refusal {
+    /// In words, with the time that was granted.
+    pub(super) fn explain(&self, granted: Duration) -> String {
+        match self.code.as_str() {
+            "57014" => format!("it did not end within {} s and was cancelled", granted.as_secs_f64()),
+            "55P03" => format!("somebody holds a lock that it needs: {}", self.message),
+            "25006" => format!("it writes, and only reading is allowed: {}", self.message),
+            "08P01" => "it has parameters, and there are no values for them".to_owned(),
+            _ => self.message.clone(),
+        }
+    }
+}
+
+/// How long a question may take that has no timeout of its own; `apart` sets the same.
+pub(super) const GRANTED: Duration = Duration::from_mins(1);
+
+/// Begins a try; whatever it does, [`end`] undoes it.
+pub(super) async fn begin(connection: &mut PgConnection) -> Result<(), CheckError> {
+    sqlx::raw_sql("SAVEPOINT sluice_trial").execute(connection).await.asked("set a savepoint")?;
+    Ok(())
+}
+
+/// Begins a try that can only read, sees all rows or fails, and ends after so long. A policy that hides rows would make a question
+/// about them pass, so PostgreSQL is told to refuse instead.
+pub(super) async fn begin_reading(connection: &mut PgConnection, schemas: &[String], granted: Duration) -> Result<(), CheckError> {
+    begin(connection).await?;
+    let path: Vec<_> = schemas.iter().map(|schema| sql::identifier(schema)).chain(["pg_temp".to_owned()]).collect();
+    let settings = format!(
+        "SET TRANSACTION READ ONLY; SET LOCAL row_security = off; SET LOCAL search_path = {}; SET LOCAL statement_timeout = {}",
+        path.join(", "),
+        granted.as_millis().max(1)
+    );
+    sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.asked("prepare a question that only reads")?;
+    Ok(())
+}
+
+/// Ends a try and undoes what it did.
+pub(super) async fn end(connection: &mut PgConnection) -> Result<(), CheckError> {
+    let undo = "ROLLBACK TO SAVEPOINT sluice_trial; RELEASE SAVEPOINT sluice_trial";
+    sqlx::raw_sql(undo).execute(connection).await.asked("undo a try")?;
+    Ok(())
+}
+
+/// A refusal of PostgreSQL is an answer; a session that is gone, or an answer that cannot be read, is none.
+pub(super) fn answer<T>(result: Result<T, sqlx::Error>, action: &'static str) -> Result<Result<T, Refusal>, CheckError> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(sqlx::Error::Database(error)) if !gone(error.code().as_deref()) => {
+            let code = error.code().unwrap_or_default().into_owned();
+            Ok(Err(Refusal { code, message: error.message().to_owned() }))
+        }
+        Err(cause) => Err(CheckError { action, cause }),
+    }
+}
+
+/// The server ends this session. A statement whose parameters have no values (08P01) is refused and no more.
+fn gone(code: Option<&str>) -> bool {
+    code.is_none_or(|code| code.starts_with("57P") || (code.starts_with("08") && code != "08P01"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_words() {
+        let refusal = |code: &str| Refusal { code: code.into(), message: "m".into() };
+        assert_eq!(refusal("57014").explain(Duration::from_millis(1500)), "it did not end within 1.5 s and was cancelled");
+        assert_eq!(refusal("25006").explain(GRANTED), "it writes, and only reading is allowed: m");
+        assert_eq!(refusal("42P01").explain(GRANTED), "m");
+        assert!(gone(Some("57P01")) && !gone(Some("57014")));
+    }
+}
