@@ -46,6 +46,8 @@ const SQL: &str = "\
     WHERE n.nspname = ANY($1) AND NOT i.indisvalid \
     ORDER BY 1, 2";
 
+type Row = (String, String, String, Vec<String>, Vec<String>, bool);
+
 struct Parent {
     schema: String,
     name: String,
@@ -59,7 +61,7 @@ struct Parent {
 }
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let rows: Vec<(String, String, String, Vec<String>, Vec<String>, bool)> =
+    let rows: Vec<Row> =
         query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which indexes lack a part on a partition")?;
     let parents = rows.into_iter().map(|(schema, name, table, lacking, ready, waits_for_a_part)| Parent {
         schema,

@@ -32,7 +32,7 @@ async fn predicates_and_expressions_are_compared_as_postgresql_prints_them() {
         CREATE UNIQUE INDEX b ON "Invoice" (lower("email") text_pattern_ops, "clinicId" DESC NULLS LAST);"#;
     let asked = vec![
         required("Invoice", &["clinicId", "status"], Some(r#""status"='OPEN'::"Status" and ("paidAt" is null)"#)),
-        required("public.Invoice", &["lower(\"email\")", "clinicId"], None),
+        required("public.Invoice", &["lower(\"email\") text_pattern_ops", "clinicId"], None),
         RequiredIndex {
             unique: Some(true),
             name: Some("b".into()),

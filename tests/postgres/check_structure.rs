@@ -88,8 +88,8 @@ pub async fn tidy_clinic(test: &str) -> Clinic {
 pub const WITHOUT_A_DATABASE: [&str; 1] = ["convention-migrations"];
 
 controls! {
-    two_indexes_that_are_the_same: "index-redundant", Warning on "public.visits_again", "has the same keys as visits_clinic_id_patient_id_idx";
-        "CREATE INDEX visits_again ON visits (clinic_id, patient_id)"; "DROP INDEX visits_again";
+    two_indexes_that_are_the_same: "index-redundant", Warning on "public.visits_same", "has the same keys as visits_clinic_id_patient_id_idx";
+        "CREATE INDEX visits_same ON visits (clinic_id, patient_id)"; "DROP INDEX visits_same";
     an_index_that_another_begins_with: "index-redundant", Warning on "public.visits_clinic", "has the first keys of visits_clinic_id_patient_id_idx";
         "CREATE INDEX visits_clinic ON visits (clinic_id)"; "DROP INDEX visits_clinic";
     an_index_beside_a_unique_constraint: "index-redundant", Warning on "public.clinics_name", "has the same keys as the unique index clinics_name_key";

@@ -56,14 +56,12 @@ fn names(schema: &str, outer: &str, inner: Option<&str>) -> Vec<String> {
     own.into_iter().chain(inside).collect()
 }
 
+/// What an exemption may name, and the texts of what deviates.
+type Part = (Vec<String>, Vec<String>);
+
 /// What is inside one table or enum, split by whether it is exempt: so that what is exempt does not hide the rest.
-fn by_exemption<'a>(
-    conventions: &Conventions,
-    schema: &str,
-    outer: &str,
-    inside: impl Iterator<Item = (&'a str, String)>,
-) -> Vec<(Vec<String>, Vec<String>)> {
-    let (mut exempt, mut bound): ((Vec<String>, Vec<String>), (Vec<String>, Vec<String>)) = Default::default();
+fn by_exemption<'a>(conventions: &Conventions, schema: &str, outer: &str, inside: impl Iterator<Item = (&'a str, String)>) -> Vec<Part> {
+    let (mut exempt, mut bound) = (Part::default(), Part::default());
     for (inner, text) in inside {
         let all = names(schema, outer, Some(inner));
         let place = if is_exempt(conventions, &all) { &mut exempt } else { &mut bound };
