@@ -184,6 +184,40 @@ async fn what_is_held_back_for_a_week_runs_when_its_target_is_raised() {
     }
 }
 
+/// Asked by hand and not by the probe: nothing without a tenant, and with one exactly its own.
+async fn sees_its_own_rows_only(platform: &'static Platform, tenant: &str, setting: &str, tables: &[&str]) {
+    let stand = Stand::new(platform, "own").await;
+    stand.ready(None).await;
+    stand.fill().await;
+    let mut session = connect(&stand.database.url_as(&format!("{}_app", stand.database.name))).await;
+    for table in tables {
+        let count = format!("SELECT count(*)::text FROM {table}");
+        assert_eq!(value(&mut session, &count).await, "0", "{table} before there was a tenant");
+        let someone = stand.value(&format!("SELECT min({tenant}::text) FROM {table}")).await;
+        let own = stand.value(&format!("{count} WHERE {tenant}::text = '{someone}'")).await;
+        assert!(own != "0" && own != stand.value(&count).await, "{table} has rows of two tenants");
+        execute(&mut session, &format!("SET {setting} = '{someone}'")).await;
+        assert_eq!(value(&mut session, &count).await, own, "{table} as a tenant");
+        let give = format!("UPDATE {table} SET {tenant} = gen_random_uuid()");
+        assert!(sqlx::raw_sql(sqlx::AssertSqlSafe(give)).execute(&mut session).await.is_err(), "{table}: rows are given away");
+        execute(&mut session, &format!("SET {setting} = ''")).await;
+        assert_eq!(value(&mut session, &count).await, "0", "{table} with an empty setting, as pools leave it");
+        execute(&mut session, &format!("RESET {setting}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_practice_of_smartmed_sees_its_own_rows_only() {
+    let tables = ["users", "patients", "appointments", "prescriptions", "audit_logs"];
+    sees_its_own_rows_only(&SMARTMED, "practice_id", "app.practice_id", &tables).await;
+}
+
+#[tokio::test]
+async fn a_clinic_of_neonpro_sees_its_own_rows_only() {
+    let tables = ["core.users", "clinical.patients", "clinical.appointments", "clinical.medical_records", "compliance.lgpd_consents"];
+    sees_its_own_rows_only(&NEONPRO, "clinic_id", "app.clinic_id", &tables).await;
+}
+
 #[tokio::test]
 async fn the_backfills_of_smartmed_leave_no_row_out_and_keep_both_names_equal() {
     let stand = Stand::new(&SMARTMED, "backfill").await;
