@@ -1,4 +1,4 @@
-//! The five platforms of `deploy/examples`: each comes up as its README says, has what its number sheet says, and refuses every release
+//! The five platforms of `deploy/examples`: each comes up as its README says, has as many objects as was planned, and refuses every release
 //! in its folder `broken/` for the reason that stands in the file. In which order the eight databases run is the controller's business.
 
 use std::collections::BTreeSet;
@@ -141,7 +141,7 @@ async fn the_eight_services_refuse_what_would_break_them() {
 }
 
 #[tokio::test]
-async fn the_first_migrations_have_what_the_number_sheet_counts() {
+async fn the_first_migrations_have_as_many_objects_as_was_planned() {
     let records = Stand::new(&MEDICAL_RECORDS, "sheet").await;
     records.ready_earlier("20240215120000_initial_schema").await;
     assert_eq!(records.counts().await, [9, 14, 8, 4]);
@@ -323,7 +323,7 @@ fn every_migration_of_a_platform_is_in_its_config_map_and_the_application_asks_f
 }
 
 #[test]
-fn names_of_migrations_follow_the_rules_of_their_guides() {
+fn names_of_migrations_follow_the_rules_of_their_teams() {
     let verbs = |platform: &Platform| -> &[&str] {
         match platform.folder {
             "smartmed" => &["add", "create", "remove", "change"],
