@@ -9,7 +9,7 @@ use sluice::{
         Context,
         outcome::{Outcome, Verdict},
     },
-    validate::{SnapshotPolicy, validate},
+    validate::{Demands, SnapshotPolicy, validate},
 };
 
 use crate::{
@@ -151,6 +151,7 @@ impl Stand {
     pub async fn ready_earlier(&self, target: &str) {
         let mut context = self.context(Some(target));
         context.manifest.indexes.require.clear();
+        context.manifest.demands = Demands::default();
         self.passes(&context).await;
     }
 

@@ -1,0 +1,3 @@
+-- Sluice must say: VerificationFailed, convention-migrations on 20241223120000_vitals_of_devices
+-- A name begins with what is done: add, remove, alter, …
+ALTER TABLE "PatientVitals" ADD COLUMN "deviceName" text;
