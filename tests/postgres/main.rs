@@ -18,6 +18,7 @@ mod interop;
 mod server;
 mod snapshot;
 mod stage_advisory;
+mod stage_again;
 mod stage_failure;
 mod stage_history;
 mod stage_index;
