@@ -72,7 +72,7 @@ async fn the_comparison_of_a_thousand_tables_takes_at_most_three_seconds_beside_
          indexes besides those of {} constraints, {} policies",
         actual.objects.len(),
         read.as_millis(),
-        (whole - read).as_millis(),
+        whole.saturating_sub(read).as_millis(),
         used[0],
         used[1],
         used[2],

@@ -28,6 +28,7 @@ mod process_stages;
 mod server;
 mod snapshot;
 mod stage_advisory;
+mod stage_again;
 mod stage_failure;
 mod stage_history;
 mod stage_index;
