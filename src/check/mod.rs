@@ -160,6 +160,13 @@ pub struct CheckError {
     pub cause: sqlx::Error,
 }
 
+impl CheckError {
+    /// PostgreSQL is still busy with the question, so the session answers nothing else and must be closed.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(&self.cause, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
+    }
+}
+
 /// Adds what was asked to an error of the driver.
 trait Asked<T> {
     /// Names what was asked, verb first.
@@ -195,6 +202,9 @@ async fn apart(connection: &mut PgConnection, scope: &Scope, check: &Check) -> R
     let begin = "SAVEPOINT sluice_check; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'; SET LOCAL jit = off";
     sqlx::raw_sql(begin).execute(&mut *connection).await.asked("set a savepoint for a check, inside an open transaction")?;
     let found = (check.look)(connection, scope).await;
+    if found.as_ref().is_err_and(CheckError::is_unfinished) {
+        return found;
+    }
     let undone = sqlx::raw_sql("ROLLBACK TO SAVEPOINT sluice_check; RELEASE SAVEPOINT sluice_check").execute(connection).await;
     let findings = found?;
     undone.asked("undo what a check did")?;

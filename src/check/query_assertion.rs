@@ -1,5 +1,7 @@
 //! The questions of the manifest have the answers that it expects.
 
+use std::{io, time::Duration};
+
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{
@@ -47,18 +49,29 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     Ok(found)
 }
 
+/// How long PostgreSQL may take to cancel a query. A function that catches the cancellation goes on for ever; then the session is
+/// given up, and its back end ends when it notices that nobody listens.
+const GRACE: Duration = Duration::from_secs(5);
+
+fn ignores_its_timeout(name: &str) -> sqlx::Error {
+    let message = format!("the query {name:?} went on after it was cancelled: a function that it calls catches query_canceled");
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, message))
+}
+
 async fn ask(
     connection: &mut PgConnection,
     asserted: &QueryAssertion,
     sql: &str,
     schemas: &[String],
 ) -> Result<Result<Rows, Refusal>, CheckError> {
-    trial::begin_reading(connection, schemas, asserted.timeout.duration()).await?;
-    let rows = query_as(AssertSqlSafe(wrap(sql))).fetch_all(&mut *connection).await;
+    let granted = asserted.timeout.duration();
+    trial::begin_reading(connection, schemas, granted).await?;
+    let rows = query_as(AssertSqlSafe(wrap(sql))).fetch_all(&mut *connection);
+    let rows = tokio::time::timeout(granted + GRACE, rows).await.unwrap_or_else(|_| Err(ignores_its_timeout(&asserted.name)));
     let rows = rows.map(|rows: Vec<(Vec<Option<String>>,)>| rows.into_iter().map(|(values,)| values).collect());
-    let answer = trial::answer(rows, "ask a query of spec.verify.queries");
+    let answer = trial::answer(rows, "ask a query of spec.verify.queries")?;
     trial::end(connection).await?;
-    answer
+    Ok(answer)
 }
 
 /// As a subquery, so that nothing but a query is possible, not even COMMIT; prepared, so that it is one statement. The newline ends a

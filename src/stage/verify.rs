@@ -58,8 +58,10 @@ async fn checks(context: &Context, source: &SourceTree, connection: &mut PgConne
     sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(|error| failed(&error))?;
     let scope = Scope::of(&context.manifest).with_migrations(source.migrations.iter().map(|migration| &migration.name));
     let found = check::run(&mut *connection, &scope, &[Aspect::Isolation, Aspect::Index, Aspect::Structure, Aspect::Data]).await;
+    // After an error the session is closed, which ends its transaction too; it may still be busy and never answer.
+    let findings = found.map_err(|error| failed(&error))?;
     sqlx::raw_sql("ROLLBACK").execute(connection).await.map_err(|error| failed(&error))?;
-    found.map_err(|error| failed(&error))
+    Ok(findings)
 }
 
 /// From what was found to an Outcome. PURE.

@@ -8,7 +8,7 @@ use sluice::api::{Finding, Severity};
 use sqlx::Row;
 
 use crate::{
-    check_clinic::Clinic,
+    check_clinic::{Clinic, EVERY_ASPECT},
     check_structure::{demands, manifest, tidy_clinic},
     server::execute,
 };
@@ -80,6 +80,27 @@ async fn a_question_that_never_ends_ends_with_its_timeout() {
     let objects: Vec<_> = found.iter().map(|finding| finding.object.as_str()).collect();
     assert_eq!(objects, ["counts", "sleeps"], "{found:#?}");
     assert!(found.iter().all(|finding| finding.message.ends_with("it did not end within 0.2 s and was cancelled")), "{found:#?}");
+}
+
+#[tokio::test]
+async fn a_question_that_catches_its_own_cancellation_is_given_up_with_its_session() {
+    let mut clinic = clinic("deaf").await;
+    clinic
+        .migrate(
+            "CREATE FUNCTION deaf() RETURNS int LANGUAGE plpgsql AS
+               'BEGIN LOOP BEGIN PERFORM pg_sleep(3600); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END'",
+        )
+        .await;
+    clinic.scope.demands = demands(&json!({"queries": [{"name": "deaf", "sql": "SELECT deaf()", "timeout": "100ms"}]}));
+    let mut session = clinic.session().await;
+    execute(&mut session, "BEGIN").await;
+    let start = Instant::now();
+    let error = sluice::check::run(&mut session, &clinic.scope, &EVERY_ASPECT).await.expect_err("there is no answer");
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    assert!(error.is_unfinished() && error.to_string().contains("the query \"deaf\" went on after it was cancelled"), "{error}");
+    drop(session);
+    let back_end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%deaf%' AND pid <> pg_backend_pid()";
+    assert_eq!(number(&clinic, back_end).await, 1, "without the setting of Sluice's own sessions it would sleep for ever");
 }
 
 #[tokio::test]

@@ -104,3 +104,17 @@ async fn with_atomicity_migration_a_failed_verification_takes_back_the_last_one_
     assert_eq!(scene.ledger().await, ["1_patients applied"]);
     assert!(outcome.message.contains("2_visits") && !outcome.message.contains("the release was rolled back"), "{}", outcome.message);
 }
+
+#[tokio::test]
+async fn what_breaks_a_convention_never_becomes_visible_and_questions_about_rows_are_asked_afterwards() {
+    let verify = "{conventions: {tables: PascalCase, migrations: {}, except: [1_patients]}, \
+                   queries: [{name: somebody, sql: SELECT id FROM patients, expect: Rows}]}";
+    let scene = Scene::new("conventions", &[PATIENTS]).await.with("verify", verify);
+    rolled_back(&scene, "convention-tables").await;
+    let scene = scene.with("verify", &verify.replace("PascalCase", "snake_case"));
+    let outcome = scene.stopped(Stage::Verify, Reason::VerificationFailed).await;
+    let told: Vec<_> = outcome.findings.iter().map(|finding| (finding.check.as_str(), finding.object.as_str())).collect();
+    assert_eq!(told, [("query-assertion", "somebody"), ("convention-migrations", "1_patients")]);
+    scene.database.execute("INSERT INTO patients VALUES (1)").await;
+    scene.ready().await;
+}
