@@ -11,6 +11,8 @@ mod check_isolation;
 mod check_scale;
 mod check_traces;
 mod interop;
+mod report_browser;
+mod report_process;
 mod server;
 mod snapshot;
 mod stage_advisory;
