@@ -59,9 +59,8 @@ pub(super) fn card(schema: &Schema, at: usize, tenant: Option<&str>, tables: usi
     let object = table.object();
     let several = schema.tables.iter().any(|other| other.schema != table.schema);
     let title = short(&visible(if several { &object } else { &table.name }), LONGEST + 6);
-    let refers = |column: &Column| {
-        schema.relations.iter().any(|relation| relation.from == object && relation.columns.iter().any(|name| *name == column.name))
-    };
+    let refers =
+        |column: &Column| schema.relations.iter().any(|relation| relation.from == object && relation.columns.contains(&column.name));
     let mut rows = Vec::new();
     let mut left_out = 0;
     // Keys first come, first served; the others take what is left.
