@@ -139,7 +139,7 @@ pub(super) fn finding_tiles(counts: Counts) -> Markup {
     html! {
         (tile(counts.errors, if counts.errors == 1 { "error" } else { "errors" }, unless_zero(counts.errors, "bad")))
         (tile(counts.warnings, if counts.warnings == 1 { "warning" } else { "warnings" }, unless_zero(counts.warnings, "careful")))
-        (tile(counts.information, "for information", "none"))
+        (tile(counts.information, "information", "none"))
     }
 }
 

@@ -22,9 +22,14 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// Code in a sentence or a cell, fenced by more backticks than it holds. A pipe would end the cell even there.
+/// Code in a cell of a table, which a pipe would end even there.
+fn cell(text: &str) -> String {
+    code(text).replace('|', "\\|")
+}
+
+/// Code in a sentence, fenced by more backticks than it holds.
 fn code(text: &str) -> String {
-    let text = visible(text).replace('|', "\\|");
+    let text = visible(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
     let fence = "`".repeat(longest + 1);
     let space = if text.is_empty() || text.contains('`') { " " } else { "" };
@@ -88,7 +93,7 @@ pub(super) fn report(report: &Report) -> String {
     text.push_str(&findings(&report.findings));
     text.push_str(&format!("\n## Checks\n\n{}", head(&["Check", "Verdict", "Findings", "What must be true"])));
     for check in &report.checks {
-        let cells = [code(&check.id), check_mark(check.verdict).to_owned(), check.findings.to_string(), plain(&check.title)];
+        let cells = [cell(&check.id), check_mark(check.verdict).to_owned(), check.findings.to_string(), plain(&check.title)];
         text.push_str(&row(&cells));
     }
     text.push_str(&tables(report));
@@ -119,11 +124,11 @@ fn tables(report: &Report) -> String {
             schema.relations.iter().filter(|relation| relation.from == object).map(|relation| relation.to.as_str()).collect();
         parents.sort_unstable();
         parents.dedup();
-        let parents: Vec<String> = parents.into_iter().map(code).collect();
+        let parents: Vec<String> = parents.into_iter().map(cell).collect();
         let numbers = [table.columns.len(), table.indexes.len(), table.policies.len()].map(|number| number.to_string());
         let [columns, indexes, policies] = numbers;
         text.push_str(&row(&[
-            code(&object),
+            cell(&object),
             table.kind.word().to_owned(),
             isolation.to_owned(),
             columns,
@@ -141,9 +146,9 @@ pub(super) fn consistency(several: &Consistency) -> String {
     let mut text = format!("# {services}: {}\n\n{}.\n\n", mark(several.verdict), counted(several.total));
     text.push_str(&head(&["Service", "Verdict", "Version", "Pending", "Errors", "Warnings", "Information"]));
     for service in &several.services {
-        let version = service.version.as_deref().map_or_else(|| "none".to_owned(), code);
+        let version = service.version.as_deref().map_or_else(|| "none".to_owned(), cell);
         let Counts { errors, warnings, information } = service.counts;
-        let mut cells = vec![code(&service.name), mark(service.verdict).to_owned(), version];
+        let mut cells = vec![cell(&service.name), mark(service.verdict).to_owned(), version];
         cells.extend([service.pending, errors, warnings, information].map(|number| number.to_string()));
         text.push_str(&row(&cells));
     }
@@ -153,7 +158,7 @@ pub(super) fn consistency(several: &Consistency) -> String {
     sum.extend([pending, errors, warnings, information].map(|number| number.to_string()));
     text.push_str(&row(&sum));
 
-    let names: Vec<String> = several.services.iter().map(|service| code(&service.name)).collect();
+    let names: Vec<String> = several.services.iter().map(|service| cell(&service.name)).collect();
     let columns: Vec<&str> = std::iter::once("Aspect").chain(names.iter().map(String::as_str)).collect();
     text.push_str(&format!("\n## Aspects\n\n{}", head(&columns)));
     for aspect in &several.aspects {

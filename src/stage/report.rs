@@ -66,7 +66,7 @@ const fn is_history(reason: Reason) -> bool {
 }
 
 fn place(context: &Context) -> String {
-    context.url.as_ref().map_or_else(|_| "unknown".to_owned(), |url| url.place())
+    context.url.as_ref().map_or_else(|_| "unknown".to_owned(), crate::postgres::ConnectionUrl::place)
 }
 
 fn assemble(

@@ -25,6 +25,8 @@ mod platform_stand;
 mod platforms;
 mod process_kill;
 mod process_stages;
+mod report_browser;
+mod report_process;
 mod server;
 mod snapshot;
 mod stage_advisory;

@@ -3,7 +3,7 @@
 //! A table stands right of those it refers to, as near as it can; a column that is full sends the rest on to the next one. A circle of
 //! references is cut where it closes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One table refers to another, by one or more foreign keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,8 +94,9 @@ fn parents_first(tables: &[usize], parents: &[Vec<usize>]) -> Vec<usize> {
 
 fn close_gaps(layer: &mut [Option<usize>]) {
     let used: BTreeSet<usize> = layer.iter().flatten().copied().collect();
+    let place: BTreeMap<usize, usize> = used.into_iter().enumerate().map(|(place, layer)| (layer, place)).collect();
     for at in layer.iter_mut().flatten() {
-        *at = used.range(..*at).count();
+        *at = place.get(at).copied().unwrap_or_default();
     }
 }
 

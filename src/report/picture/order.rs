@@ -80,7 +80,15 @@ pub(super) fn route(cards: &[Card], layer: &[Option<usize>], edges: &[Edge]) -> 
     net.links =
         links.into_iter().map(|((left, right, target, backwards), relations)| Link { left, right, target, relations, backwards }).collect();
     let last = net.slots.iter().map(|slot| slot.layer + 1).max().unwrap_or(0);
-    net.columns = (0..last).map(|layer| (0..net.slots.len()).filter(|at| net.slots[*at].layer == layer).collect()).collect();
+    net.columns = vec![Vec::new(); last];
+    for (at, slot) in net.slots.iter().enumerate() {
+        net.columns[slot.layer].push(at);
+    }
+    // Lines in the middle: what hangs on them in the next column then stands beside this one, not below it.
+    for column in &mut net.columns {
+        let tables = column.iter().filter(|slot| net.slots[**slot].card.is_some()).count();
+        column[tables / 2..].rotate_left(tables - tables / 2);
+    }
     net
 }
 

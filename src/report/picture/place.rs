@@ -58,7 +58,7 @@ fn port(net: &Net, slot: usize) -> f64 {
 /// The top that would make lines straight. Early rounds look to one side, so that a column follows the one before it.
 #[allow(clippy::cast_precision_loss, reason = "a table has few neighbours")]
 fn wanted(net: &Net, near: &(Vec<usize>, Vec<usize>), slot: usize, round: usize) -> f64 {
-    let one_side = if round % 2 == 0 { &near.0 } else { &near.1 };
+    let one_side = if round.is_multiple_of(2) { &near.0 } else { &near.1 };
     let both: Vec<usize> = near.0.iter().chain(&near.1).copied().collect();
     let neighbours = if round + 3 < ROUNDS && !one_side.is_empty() { one_side } else { &both };
     if neighbours.is_empty() {
