@@ -34,7 +34,7 @@ const RELEASE: [(&str, &str); 7] = [
         "3_visits",
         "CREATE TABLE visits (id serial PRIMARY KEY, patient int NOT NULL REFERENCES patients, at date NOT NULL);\n\
          INSERT INTO visits (patient, at) SELECT id, date '2024-01-01' + id % 365 FROM patients;\n\
-         CREATE INDEX visits_patient ON visits (patient);\nCREATE VIEW today AS SELECT * FROM visits WHERE at = CURRENT_DATE;\n\
+         CREATE INDEX visits_patient ON visits (patient);\nCREATE INDEX visits_at ON visits (at);\nCREATE VIEW today AS SELECT * FROM visits WHERE at = CURRENT_DATE;\n\
          CREATE FUNCTION visit_count(p int) RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT count(*) FROM visits WHERE patient = p; $$;\n\
          COMMENT ON TABLE visits IS 'who came; and when';\nINSERT INTO ran SELECT '3' FROM pg_sleep(0.05);\n",
     ),
@@ -42,7 +42,7 @@ const RELEASE: [(&str, &str); 7] = [
     (
         "5_mixed",
         "INSERT INTO ran SELECT '5 begins' FROM pg_sleep(0.05);\nALTER TABLE patients ADD COLUMN code text;\nUPDATE patients SET code = md5(name);\n\
-         CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS patients_code ON patients (code);\nDROP INDEX CONCURRENTLY visits_slow;\n\
+         CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS patients_code ON patients (code);\nDROP INDEX CONCURRENTLY visits_at;\n\
          INSERT INTO ran SELECT '5 ends' FROM pg_sleep(0.05);\nALTER TABLE patients ALTER COLUMN code SET NOT NULL;\n",
     ),
     (
