@@ -1,4 +1,4 @@
-//! Which checks a manifest asks for, so that a report never calls passed what nobody asked.
+//! Which checks a manifest asks for: only those are carried out, and a report never calls passed what nobody asked.
 
 use super::{Aspect, Check, Scope};
 use crate::api::Conventions;
@@ -16,7 +16,7 @@ impl Aspect {
 }
 
 impl Check {
-    /// Whether the manifest asks for it. Mirrors what [`super::run`] and the checks themselves pass over.
+    /// Whether the manifest asks for it.
     pub fn is_asked(&self, scope: &Scope) -> bool {
         match self.meta.aspect {
             Aspect::Isolation => scope.row_level_security.is_some(),

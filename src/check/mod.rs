@@ -184,8 +184,7 @@ impl<T> Asked<T> for Result<T, sqlx::Error> {
 pub async fn run(connection: &mut PgConnection, scope: &Scope, aspects: &[Aspect]) -> Result<Vec<Finding>, CheckError> {
     let mut ranked: Vec<(Severity, usize, Finding)> = Vec::new();
     for (rank, check) in CHECKS.iter().enumerate() {
-        let asked = aspects.contains(&check.meta.aspect);
-        if asked && (check.meta.aspect != Aspect::Isolation || scope.row_level_security.is_some()) {
+        if aspects.contains(&check.meta.aspect) && check.is_asked(scope) {
             let findings = apart(connection, scope, check).await?;
             ranked.extend(findings.into_iter().map(|finding| (finding.severity, rank, finding)));
         }
