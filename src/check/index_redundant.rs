@@ -28,7 +28,8 @@ const META: Meta = Meta {
 pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// Expressions and predicates are compared as PostgreSQL prints them: the stored trees also say where in a statement they stood. They
-/// are printed only where there are two to compare, because printing takes a lock on the table. The slices number from one what the catalog numbers from zero.
+/// are printed only where there are two to compare, because printing takes a lock on the table. The slices number from one what the catalog numbers from zero. An
+/// index that begins with a column of its own is not read at all.
 const SQL: &str = "\
     SELECT i.indrelid::int8 AS table_id, n.nspname::text AS schema, t.relname::text AS table_name, x.relname::text AS name, m.amname::text AS method, \
            i.indisunique AS unique, i.indnullsnotdistinct AS nulls_not_distinct, \
@@ -49,6 +50,7 @@ const SQL: &str = "\
     JOIN pg_catalog.pg_class t ON t.oid = i.indrelid \
     JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace \
     WHERE n.nspname = ANY($1) AND i.indisvalid AND i.indisready AND i.indislive \
+      AND EXISTS (SELECT FROM pg_catalog.pg_index o WHERE o.indrelid = i.indrelid AND o.indexrelid <> i.indexrelid AND o.indkey[0] = i.indkey[0]) \
     ORDER BY 2, 3, 4";
 
 #[derive(Clone)]

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use super::{Usage, print::print};
 use crate::{
     api::Format,
-    migrations::{Migration, Script, SourceTree, Statement, StatementKind, load, split},
+    migrations::{Migration, Script, SourceTree, Statement, StatementKind, load},
 };
 
 /// Arguments of `sluice lint`.
@@ -84,7 +84,7 @@ impl Report {
     }
 
     fn migration(&mut self, migration: &Migration) {
-        match split(&migration.sql) {
+        match migration.script() {
             Err(error) => {
                 self.errors += 1;
                 self.text += &format!("{}: error: {error}\n", migration.file);

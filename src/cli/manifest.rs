@@ -2,14 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_ignored::Path as Field;
 use serde_json::Value;
 
 use super::Usage;
-use crate::{
-    api::{DatabaseMigration, database_migration_crd},
-    stage::Context,
-    validate::validate,
-};
+use crate::{api::DatabaseMigration, stage::Context, validate::validate};
 
 /// The arguments that `run` and `plan` share.
 #[derive(Debug, clap::Args)]
@@ -91,28 +88,27 @@ pub(super) fn parse(document: Value) -> Result<DatabaseMigration, String> {
     if document["apiVersion"] != "sluice.dev/v1alpha1" {
         return Err(format!("apiVersion is {}, not \"sluice.dev/v1alpha1\"", document["apiVersion"]));
     }
-    let crd = database_migration_crd();
-    let schema = crd.spec.versions.first().and_then(|version| version.schema.as_ref()).and_then(|schema| schema.open_api_v3_schema.clone());
-    let schema = serde_json::to_value(schema).map_err(|error| error.to_string())?;
-    if let Some(field) = unknown_field(&document["spec"], &schema["properties"]["spec"], "spec") {
-        return Err(format!("there is no field {field}; `kubectl explain dbm.spec --recursive` lists them"));
+    let mut unknown = None;
+    let object = serde_ignored::deserialize(document, |path| {
+        let path = dotted(&path);
+        if path.starts_with("spec.") {
+            unknown.get_or_insert(path);
+        }
+    });
+    match unknown {
+        Some(field) => Err(format!("there is no field {field}; `kubectl explain dbm.spec --recursive` lists them")),
+        None => object.map_err(|error| error.to_string()),
     }
-    serde_json::from_value(document).map_err(|error| error.to_string())
 }
 
-fn unknown_field(value: &Value, schema: &Value, path: &str) -> Option<String> {
-    match value {
-        Value::Object(fields) => fields.iter().find_map(|(name, inner)| {
-            let path = format!("{path}.{name}");
-            match schema["properties"].get(name) {
-                Some(inner_schema) => unknown_field(inner, inner_schema, &path),
-                None => Some(path),
-            }
-        }),
-        Value::Array(items) => {
-            items.iter().enumerate().find_map(|(at, item)| unknown_field(item, &schema["items"], &format!("{path}[{at}]")))
-        }
-        _ => None,
+/// A path as kubectl writes it.
+fn dotted(path: &Field<'_>) -> String {
+    match path {
+        Field::Root => String::new(),
+        Field::Seq { parent, index } => format!("{}[{index}]", dotted(parent)),
+        Field::Map { parent: Field::Root, key } => key.clone(),
+        Field::Map { parent, key } => format!("{}.{key}", dotted(parent)),
+        Field::Some { parent } | Field::NewtypeStruct { parent } | Field::NewtypeVariant { parent } => dotted(parent),
     }
 }
 

@@ -137,7 +137,7 @@ mod tests {
     fn source(names: &[&str]) -> SourceTree {
         let migration = |name: &&str| {
             let sql = format!("SELECT '{name}';\n");
-            Migration { name: (*name).to_owned(), file: format!("{name}/migration.sql"), checksum: checksum::checksum(&sql), sql }
+            Migration::new((*name).to_owned(), format!("{name}/migration.sql"), sql)
         };
         SourceTree { migrations: names.iter().map(migration).collect(), ..SourceTree::default() }
     }

@@ -6,18 +6,19 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use sha2::{Digest, Sha256};
 
-use super::{checksum, hexadecimal, order};
+use super::{Script, ScriptError, checksum, hexadecimal, order, split};
 use crate::api::{Finding, Format, Reason, Severity};
 
 const LOCK_FILE: &str = "migration_lock.toml";
 const SCRIPT: &str = "migration.sql";
 
 /// One migration of the source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Migration {
     /// Its name, which is its version.
     pub name: String,
@@ -27,10 +28,23 @@ pub struct Migration {
     pub sql: String,
     /// The checksum of its text.
     pub checksum: String,
+    script: OnceLock<Result<Script, ScriptError>>,
+}
+
+impl Migration {
+    /// A migration with this text.
+    pub fn new(name: String, file: String, sql: String) -> Self {
+        Self { checksum: checksum(&sql), name, file, sql, script: OnceLock::new() }
+    }
+
+    /// Its text, split: the first time that anybody asks, because what is applied already is never asked for.
+    pub fn script(&self) -> Result<&Script, &ScriptError> {
+        self.script.get_or_init(|| split(&self.sql)).as_ref()
+    }
 }
 
 /// The whole source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct SourceTree {
     /// In the order in which they apply.
     pub migrations: Vec<Migration>,
@@ -185,7 +199,7 @@ fn migration(name: &str, file: &str, path: &Path) -> Result<Migration, SourceErr
     if sql.starts_with('\u{feff}') {
         return Err(SourceError::ByteOrderMark(file.to_owned()));
     }
-    Ok(Migration { name: name.to_owned(), file: file.to_owned(), checksum: checksum(&sql), sql })
+    Ok(Migration::new(name.to_owned(), file.to_owned(), sql))
 }
 
 fn read(path: &Path, file: &str) -> Result<String, SourceError> {

@@ -15,7 +15,7 @@ pub struct Ledger {
     pub contract: LedgerContract,
 }
 
-type Row = (String, String, String, String, bool, bool, bool);
+type Row = (String, String, String, i64, bool, bool, bool);
 
 impl Ledger {
     /// Whether the table exists.
@@ -58,7 +58,7 @@ impl Ledger {
     async fn rows_beside(&self, journal: bool, connection: &mut PgConnection) -> Result<Vec<LedgerRow>, QueryError> {
         let resumable = if journal { "EXISTS (SELECT FROM sluice.journal WHERE row_id = ledger.id)" } else { "false" };
         let text = format!(
-            "SELECT id, checksum, migration_name, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS\"Z\"'), \
+            "SELECT id, checksum, migration_name, pg_catalog.trunc(pg_catalog.date_part('epoch', started_at))::int8, \
                     finished_at IS NOT NULL, rolled_back_at IS NOT NULL, {resumable} FROM {} AS ledger ORDER BY started_at, id",
             self.contract.qualified()
         );
@@ -67,7 +67,7 @@ impl Ledger {
             id,
             checksum,
             name,
-            started_at,
+            started_at: jiff::Timestamp::from_second(started_at).map(|at| at.to_string()).unwrap_or_default(),
             finished,
             rolled_back,
             resumable,

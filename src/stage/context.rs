@@ -2,13 +2,14 @@
 
 use std::{
     path::PathBuf,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
 use super::outcome::Outcome;
 use crate::{
     api::Format,
-    migrations::LedgerContract,
+    migrations::{LedgerContract, SourceError, SourceTree, load},
     postgres::{ConnectError, ConnectionUrl, InvalidUrl, Ledger},
     validate::ValidatedMigration,
 };
@@ -20,7 +21,8 @@ pub struct Context {
     /// Where the database is, or why that cannot be read.
     pub url: Result<ConnectionUrl, InvalidUrl>,
     /// The folder of migrations.
-    pub source: PathBuf,
+    folder: PathBuf,
+    source: OnceLock<Result<SourceTree, SourceError>>,
     /// The folder under which snapshots go.
     pub snapshots: PathBuf,
     /// When the run has to end.
@@ -39,7 +41,12 @@ impl Context {
     pub fn new(manifest: ValidatedMigration, url: &str, source: PathBuf, snapshots: PathBuf) -> Self {
         let until = Instant::now() + manifest.deadline.duration();
         let url = ConnectionUrl::parse(url).map(|url| if manifest.format == Format::Prisma { url.or_schema("public") } else { url });
-        Self { manifest, url, source, snapshots, until, patience: PATIENCE, verify_only: false }
+        Self { manifest, url, folder: source, source: OnceLock::new(), snapshots, until, patience: PATIENCE, verify_only: false }
+    }
+
+    /// The migrations, read once: stages that share a process work on the same text, whatever happens to the folder meanwhile.
+    pub(super) fn source(&self) -> Result<&SourceTree, &SourceError> {
+        self.source.get_or_init(|| load(self.manifest.format, &self.folder)).as_ref()
     }
 
     /// The URL, or the error that a connection would give.

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Resolve, ResolveAs},
-    migrations::{Comparison, LedgerRow, RowState, Script, SourceTree, compare, split},
+    migrations::{Comparison, LedgerRow, RowState, Script, SourceTree, compare},
     stage::outcome::HistorySummary,
 };
 
@@ -68,8 +68,8 @@ pub(super) fn scripts(source: &SourceTree, pending: &[usize], rows: &[LedgerRow]
     let script = |at: &usize| {
         let migration = &source.migrations[*at];
         let resumed = rows.iter().any(|row| row.name == migration.name && row.state() == RowState::Resumable);
-        let script = split(&migration.sql).map_err(|error| format!("{}: {error}", migration.file))?;
-        Ok(Script { resumed, ..script })
+        let script = migration.script().map_err(|error| format!("{}: {error}", migration.file))?;
+        Ok(Script { resumed, ..script.clone() })
     };
     pending.iter().map(script).collect()
 }
@@ -77,12 +77,12 @@ pub(super) fn scripts(source: &SourceTree, pending: &[usize], rows: &[LedgerRow]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migrations::{Migration, checksum};
+    use crate::migrations::Migration;
 
     #[test]
     fn a_verdict_applies_to_failed_rows_only_and_only_once() {
         let sql = "SELECT 1;".to_owned();
-        let migration = Migration { name: "1_a".into(), file: "1_a/migration.sql".into(), checksum: checksum(&sql), sql };
+        let migration = Migration::new("1_a".into(), "1_a/migration.sql".into(), sql);
         let source = SourceTree { migrations: vec![migration], ..SourceTree::default() };
         let failed = LedgerRow {
             id: "x".into(),
