@@ -15,6 +15,7 @@ mod duration;
 mod migration_gate;
 mod migrations;
 mod on_failure;
+mod phase;
 mod reason;
 mod snapshot;
 mod status;
@@ -35,6 +36,7 @@ pub use duration::{InvalidSpan, Span};
 pub use migration_gate::{GATE_NAME, MigrationGate, MigrationGateSpec, crd as migration_gate_crd, entry};
 pub use migrations::{Baseline, Format, Migrations, Resolve, ResolveAs};
 pub use on_failure::{OnFailure, OnMigrationFailure};
+pub use phase::{Phase, PhaseWhen};
 pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{

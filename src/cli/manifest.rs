@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_ignored::Path as Field;
 use serde_json::Value;
 
-use super::Usage;
+use super::{
+    Usage,
+    phase::{self, PhaseArg},
+};
 use crate::{api::DatabaseMigration, stage::Context, validate::validate};
 
 /// The arguments that `run` and `plan` share.
@@ -29,6 +32,10 @@ pub(super) struct Place {
     /// The folder of migrations, in place of the image or the ConfigMaps of the manifest.
     #[arg(long, value_name = "DIR")]
     source: PathBuf,
+
+    /// The folder of a phase. Default: as far from the folder of migrations as in the image; for one from ConfigMaps ../NAME.
+    #[arg(long = "phase", value_name = "NAME=DIR", value_parser = phase::parse)]
+    phases: Vec<PhaseArg>,
 
     /// Where the database is: postgres://user:password@host:5432/name. Arguments can be seen by others: prefer the variable.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
@@ -66,7 +73,13 @@ impl Place {
         if !self.source.is_dir() {
             return Err(Usage(format!("--source {} is no folder", self.source.display())));
         }
-        Ok((object, Context::new(manifest, &self.database_url, self.source, self.snapshot_dir)))
+        let mut context = Context::new(manifest, &self.database_url, self.source, self.snapshot_dir);
+        for PhaseArg { name, folder } in self.phases {
+            if !context.set_phase(&name, folder) {
+                return Err(Usage(format!("--phase {name}=…: {} has no phase {name:?} in spec.migrations.phases", self.file.display())));
+            }
+        }
+        Ok((object, context))
     }
 }
 

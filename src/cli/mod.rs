@@ -9,6 +9,7 @@ mod crds;
 mod form;
 mod lint;
 mod manifest;
+mod phase;
 mod plan;
 mod print;
 mod report;

@@ -78,9 +78,9 @@ pub async fn count_tables(connection: &mut PgConnection, schemas: &[String], led
     .asked("count the tables")
 }
 
-/// What a migration that runs step by step needs besides: a place for its journal.
-pub async fn journal_objection(connection: &mut PgConnection) -> Result<Option<Objection>, QueryError> {
-    let missing = missing_create(connection, &["sluice".to_owned()], "its journal of steps goes there").await?;
+/// What a migration that runs step by step, or one of a phase, needs besides: a place for what Sluice writes about it.
+pub async fn own_schema_objection(connection: &mut PgConnection, why: &str) -> Result<Option<Objection>, QueryError> {
+    let missing = missing_create(connection, &["sluice".to_owned()], why).await?;
     Ok(missing.map(|message| Objection { reason: Reason::PrivilegesMissing, message }))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Resolve, ResolveAs},
-    migrations::{Comparison, LedgerRow, RowState, Script, SourceTree, compare},
+    migrations::{Comparison, LedgerRow, RowState, Script, SourceTree, compare, phase_of},
     stage::outcome::HistorySummary,
 };
 
@@ -31,6 +31,7 @@ pub(super) fn resolved(rows: &[LedgerRow], verdicts: &[Resolve], source: &Source
                 finished: true,
                 rolled_back: false,
                 resumable: false,
+                finished_at: i64::MAX,
             });
         }
     }
@@ -49,7 +50,7 @@ pub(super) fn summarise(
     let comparison = compare(source, &future, target);
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let summary = HistorySummary {
-        current: comparison.applied.last().cloned(),
+        current: newest(&comparison.applied),
         applied_count: count(comparison.applied.len()),
         applied: comparison.applied.iter().rev().cloned().collect(),
         pending_count: count(comparison.pending.len()),
@@ -61,6 +62,11 @@ pub(super) fn summarise(
         baselining: 0,
     };
     (comparison, summary)
+}
+
+/// The version of a database is that of its newest migration; phases hang on to it, unless there is nothing else. PURE.
+fn newest(applied: &[String]) -> Option<String> {
+    applied.iter().rfind(|name| phase_of(name).is_none()).or(applied.last()).cloned()
 }
 
 /// The pending files, split. One that an earlier attempt began step by step goes on so. PURE.
@@ -92,6 +98,7 @@ mod tests {
             finished: false,
             rolled_back: false,
             resumable: false,
+            finished_at: 0,
         };
         let applied = [Resolve { name: "1_a".into(), verdict: ResolveAs::Applied }];
         let (rows, count) = resolved(std::slice::from_ref(&failed), &applied, &source);

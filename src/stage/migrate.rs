@@ -122,10 +122,10 @@ async fn lock(session: &mut Session, ledger: &Ledger, until: Instant) -> Result<
 
 /// Carries out the manifest's verdicts on failed rows.
 async fn resolve(context: &Context, session: &mut Session, ledger: &Ledger, source: &SourceTree) -> Result<(), MigrateError> {
-    if context.manifest.resolve.is_empty() || !ledger.exists(&mut session.connection).await.map_err(MigrateError::Query)? {
-        return Ok(());
-    }
     for verdict in &context.manifest.resolve {
+        if !ledger.exists_for(&mut session.connection, &verdict.name).await.map_err(MigrateError::Query)? {
+            continue;
+        }
         let checksum =
             source.migrations.iter().find(|migration| migration.name == verdict.name).map(|migration| migration.checksum.as_str());
         let done = ledger.resolve(&mut session.connection, verdict, checksum).await.map_err(MigrateError::Query)?;

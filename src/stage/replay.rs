@@ -55,9 +55,10 @@ impl Question<'_> {
         self.members.iter().map(|at| &self.source.migrations[*at])
     }
 
-    /// The newest migration that is replayed.
+    /// The newest migration that is replayed, that of no phase where there is one.
     pub(super) fn newest(&self) -> &str {
-        self.migrations().last().map_or("nothing", |migration| &migration.name)
+        let own = self.migrations().filter(|migration| migration.phase().is_none()).last();
+        own.or_else(|| self.migrations().last()).map_or("nothing", |migration| &migration.name)
     }
 }
 
