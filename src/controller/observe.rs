@@ -129,7 +129,8 @@ impl Reader<'_> {
         let names = migration.config_maps();
         let api: Api<ConfigMap> = Api::namespaced(self.context.client.clone(), self.namespace);
         let found = self.named("the ConfigMaps", try_join_all(names.iter().map(|name| api.get_metadata_opt(name))).await)?;
-        let missing: Vec<String> = names.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(name, _)| (*name).to_owned()).collect();
+        let missing: Vec<String> =
+            names.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(name, _)| (*name).to_owned()).collect();
         if !missing.is_empty() {
             return Ok(SourceFact::Missing { names: missing });
         }

@@ -121,7 +121,7 @@ impl Ledger {
             let numbered = (1..).zip(migrations.iter().copied());
             let members: Vec<(i32, &Migration)> =
                 numbered.filter(|(_, migration)| self.contract.table_of(&migration.name) == table).collect();
-            write_recorded(&mut *connection, &table, &members).await?;
+            write_recorded(&mut *connection, &table, &members, migrations.len()).await?;
         }
         Ok(true)
     }
@@ -161,13 +161,7 @@ impl Ledger {
     }
 
     /// Writes what went wrong into a row that was begun.
-    pub async fn note_failure(
-        &self,
-        connection: &mut PgConnection,
-        id: &str,
-        migration: &Migration,
-        logs: &str,
-    ) -> Result<(), QueryError> {
+    pub async fn note_failure(&self, connection: &mut PgConnection, id: &str, migration: &Migration, logs: &str) -> Result<(), QueryError> {
         let text = format!("UPDATE {} SET logs = $2 WHERE id = $1", self.contract.table_of(&migration.name));
         query(AssertSqlSafe(text)).bind(id).bind(logs).execute(connection).await.asked("record the failure of the migration")?;
         Ok(())
@@ -237,14 +231,13 @@ async fn rows_beside(tables: &[String], journal: bool, connection: &mut PgConnec
 
 async fn create(connection: &mut PgConnection, schema: &str, table: &str) -> Result<(), QueryError> {
     // A schema that exists needs no right to create schemas.
-    let (exists, has_schema): (bool, bool) = query_as(
-        "SELECT pg_catalog.to_regclass($1) IS NOT NULL, EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $2)",
-    )
-    .bind(table)
-    .bind(schema)
-    .fetch_one(&mut *connection)
-    .await
-    .asked("look for the ledger")?;
+    let (exists, has_schema): (bool, bool) =
+        query_as("SELECT pg_catalog.to_regclass($1) IS NOT NULL, EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $2)")
+            .bind(table)
+            .bind(schema)
+            .fetch_one(&mut *connection)
+            .await
+            .asked("look for the ledger")?;
     if exists {
         return Ok(());
     }
@@ -259,14 +252,14 @@ async fn create(connection: &mut PgConnection, schema: &str, table: &str) -> Res
     Ok(())
 }
 
-/// Rows of migrations that did not run. The number of each says where it stands among all, whichever table it is in: `now()` is the same
-/// in the whole transaction.
-async fn write_recorded(connection: &mut PgConnection, table: &str, migrations: &[(i32, &Migration)]) -> Result<(), QueryError> {
+/// Rows of migrations that did not run. The number of each says where it stands among all (`of`), whichever table it is in: `now()` is
+/// the same in the whole transaction.
+async fn write_recorded(connection: &mut PgConnection, table: &str, migrations: &[(i32, &Migration)], of: usize) -> Result<(), QueryError> {
     let text = format!(
         "INSERT INTO {table} (id, checksum, finished_at, migration_name, logs, started_at, applied_steps_count) \
          SELECT r.id, r.checksum, r.at, r.name, '', r.at, 0 FROM ( \
            SELECT id, checksum, name, \
-             pg_catalog.date_trunc('milliseconds', pg_catalog.now()) + pg_catalog.make_interval(secs => number / 1000.0) AS at \
+             pg_catalog.date_trunc('milliseconds', pg_catalog.now()) - pg_catalog.make_interval(secs => ($5 - number) / 1000.0) AS at \
            FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::int4[])) \
              AS u(id, checksum, name, number)) AS r"
     );
@@ -274,7 +267,7 @@ async fn write_recorded(connection: &mut PgConnection, table: &str, migrations: 
     let checksums: Vec<&str> = migrations.iter().map(|(_, migration)| migration.checksum.as_str()).collect();
     let names: Vec<&str> = migrations.iter().map(|(_, migration)| migration.name.as_str()).collect();
     let numbers: Vec<i32> = migrations.iter().map(|(number, _)| *number).collect();
-    let rows = query(AssertSqlSafe(text)).bind(ids).bind(checksums).bind(names).bind(numbers);
+    let rows = query(AssertSqlSafe(text)).bind(ids).bind(checksums).bind(names).bind(numbers).bind(i32::try_from(of).unwrap_or(i32::MAX));
     rows.execute(connection).await.asked("record the baseline")?;
     Ok(())
 }

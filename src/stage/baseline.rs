@@ -29,7 +29,8 @@ const REMEDIES: Remedies = Remedies {
 pub(super) fn members(context: &Context, source: &SourceTree, rows: &[LedgerRow], strangers: i64) -> Result<Vec<usize>, (Reason, String)> {
     let Some(baseline) = context.manifest.baseline.as_ref().filter(|_| rows.is_empty() && strangers > 0) else { return Ok(Vec::new()) };
     let nowhere = |field: &str, name: &str| {
-        let message = format!("spec.migrations.baseline.{field} names {name:?}, which the source does not have: correct the name, or add it");
+        let message =
+            format!("spec.migrations.baseline.{field} names {name:?}, which the source does not have: correct the name, or add it");
         (Reason::TargetNotFound, message)
     };
     let position = |name: &str| source.migrations.iter().position(|migration| migration.name == name);

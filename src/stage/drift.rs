@@ -32,7 +32,8 @@ pub(super) async fn findings(
     applied: &[String],
 ) -> Result<Vec<Finding>, (Reason, String)> {
     let Some(drift) = &context.manifest.drift else { return Ok(Vec::new()) };
-    let position: BTreeMap<&str, usize> = source.migrations.iter().enumerate().map(|(at, migration)| (migration.name.as_str(), at)).collect();
+    let position: BTreeMap<&str, usize> =
+        source.migrations.iter().enumerate().map(|(at, migration)| (migration.name.as_str(), at)).collect();
     let members: Vec<usize> = applied.iter().filter_map(|name| position.get(name.as_str()).copied()).collect();
     let schemas = if drift.schemas.is_empty() { &context.manifest.schemas } else { &drift.schemas };
     let question = Question { source, members: &members, schemas, ignore: &drift.ignore };

@@ -67,10 +67,8 @@ mod tests {
     #[test]
     fn a_laptop_has_phases_as_far_from_the_migrations_as_the_image_has() {
         let phases = beside(&manifest(), Path::new("prisma/migrations"));
-        let expected = [
-            (Path::new("prisma/migrations/../../sql/security"), "app/sql/security"),
-            (Path::new("prisma/migrations/../grants"), "grants"),
-        ];
+        let expected =
+            [(Path::new("prisma/migrations/../../sql/security"), "app/sql/security"), (Path::new("prisma/migrations/../grants"), "grants")];
         assert_eq!(folders(&phases), expected);
         assert_eq!(way("", "security"), Path::new("security"), "the migrations are the image's root");
     }

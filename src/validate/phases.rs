@@ -123,7 +123,10 @@ mod tests {
         for (section, part) in cases {
             let (_, violations) = read(&section);
             assert!(violations.len() == 1 && violations[0].contains(part), "{part}: {violations:?}");
-            assert!(violations[0].contains("spec.migrations.phases") && violations[0].contains("\"a") || part.contains('b'), "{violations:?}");
+            assert!(
+                violations[0].contains("spec.migrations.phases") && violations[0].contains("\"a") || part.contains('b'),
+                "{violations:?}"
+            );
         }
     }
 }
