@@ -94,9 +94,9 @@ async fn a_failing_file_takes_the_migrations_of_its_release_with_it_and_is_named
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
     let failure = outcome.failure.expect("a failure");
     assert_eq!((failure.migration.as_str(), failure.file.as_str()), ("security/010_policies", "security/010_policies.sql"));
-    assert_eq!((failure.line, failure.sqlstate.as_str()), (4, "42703"));
+    assert_eq!((failure.line, failure.sqlstate.as_str()), (3, "42703"));
     assert!(
-        outcome.message.starts_with("security/010_policies.sql:4: column \"nowhere\" does not exist (SQLSTATE 42703)"),
+        outcome.message.starts_with("security/010_policies.sql:3: column \"nowhere\" does not exist (SQLSTATE 42703)"),
         "{}",
         outcome.message
     );
