@@ -48,6 +48,7 @@ impl Context {
     }
 
     /// The folders of phases are mounted below this one, as in a Pod.
+    #[must_use]
     pub fn with_phases_below(mut self, root: &Path) -> Self {
         self.phases = phases::mounted(&self.manifest, root);
         self
