@@ -73,7 +73,7 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
     let release = Release {
         context,
         ledger: &ledger,
-        source: source,
+        source,
         pending: &comparison.pending,
         lock_budget: server.lock_budget,
         patience,
