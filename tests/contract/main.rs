@@ -11,6 +11,7 @@ mod crds;
 mod facts;
 mod kubelet;
 mod plans;
+mod policy;
 mod reports;
 mod stories;
 mod tidy;
