@@ -12,6 +12,7 @@ mod facts;
 mod kubelet;
 mod plans;
 mod policy;
+mod policy_show;
 mod reports;
 mod stories;
 mod tidy;

@@ -23,6 +23,7 @@ mod cli_wait;
 mod interop;
 mod platform_stand;
 mod platforms;
+mod policy;
 mod process_kill;
 mod process_stages;
 mod report_browser;
