@@ -135,10 +135,13 @@ const fn from(origin: Origin) -> &'static str {
     }
 }
 
-/// On one line. A text stands as it is where it cannot be taken for anything else.
+/// On one line. A text stands as it is unless something in it cannot be seen or would steer the terminal.
 fn value(value: &Value) -> String {
     match value {
-        Value::String(text) if !text.is_empty() && !text.contains(char::is_control) => text.clone(),
+        Value::String(text) => {
+            let quoted = format!("{text:?}");
+            if text.is_empty() || quoted[1..quoted.len() - 1] != **text { quoted } else { text.clone() }
+        }
         Value::Array(items) => format!("[{}]", items.iter().map(self::value).collect::<Vec<_>>().join(", ")),
         Value::Object(fields) => {
             let fields = fields.iter().filter(|(_, inner)| !inner.is_null());
@@ -156,5 +159,6 @@ mod tests {
     fn values_stand_on_one_line() {
         assert_eq!(value(&json!(["a", {"table": "t", "unique": true}])), "[a, {table: t, unique: true}]");
         assert_eq!((value(&json!("5m")), value(&json!("")), value(&json!("a\nb"))), ("5m".into(), "\"\"".into(), "\"a\\nb\"".into()));
+        assert_eq!(value(&json!("\u{1b}[2J\u{202e}")), "\"\\u{1b}[2J\\u{202e}\"");
     }
 }
