@@ -1,7 +1,12 @@
 //! `spec.policyRef`: is the policy there? PURE.
 
+use jiff::SignedDuration;
+
 use super::{facts::PolicyFact, situation::Situation, verdict::Verdict};
-use crate::api::Reason;
+use crate::api::{ConditionType, Reason};
+
+/// Whoever applies a folder creates the DatabaseMigrations before the policies: their kinds are in this order.
+const APPLIED_TOGETHER: SignedDuration = SignedDuration::from_secs(10);
 
 /// The MigrationPolicy that the manifest names exists. Without it nobody can say what is in force, so nothing starts; a run that has
 /// started ends. Its creation wakes this object.
@@ -12,7 +17,19 @@ pub fn is_there(situation: &Situation) -> Option<Verdict> {
          spec.policyRef out of the manifest",
         situation.facts.namespace,
     );
+    let left = APPLIED_TOGETHER - not_ready_for(situation);
+    if left.is_positive() {
+        let seconds = u64::try_from(left.as_secs()).unwrap_or_default() + 1;
+        return Some(Verdict::reconciling(Reason::Pending, message).again_after(seconds));
+    }
     Some(Verdict::stalled(Reason::PolicyNotFound, message))
+}
+
+/// Since when Ready is off, as it was published.
+fn not_ready_for(situation: &Situation) -> SignedDuration {
+    let conditions = &situation.facts.published.conditions;
+    let ready = conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.name() && condition.status == "False");
+    ready.map_or(SignedDuration::ZERO, |ready| situation.now.duration_since(ready.last_transition_time.0))
 }
 
 #[cfg(test)]
@@ -28,7 +45,12 @@ mod tests {
         let mut facts = facts();
         facts.policy = PolicyFact::Missing("house".into());
         facts.migration = Err(Vec::new());
-        let plan = plan(&facts, moment(0));
+        let first = plan(&facts, moment(0));
+        assert_eq!((first.status.conditions[0].reason.as_str(), first.step, first.event), (Reason::Pending.name(), None, None));
+        assert!(!first.status.conditions.iter().any(|condition| condition.type_ == "Stalled"), "it may be applied in a moment");
+        facts.published = first.status;
+        let again = first.requeue.expect("looks again").as_secs();
+        let plan = plan(&facts, moment(i64::try_from(again).expect("seconds")));
         let ready = &plan.status.conditions[0];
         assert_eq!((ready.status.as_str(), ready.reason.as_str(), plan.step), ("False", Reason::PolicyNotFound.name(), None));
         assert!(["\"house\"", "\"medical\"", "create it"].iter().all(|part| ready.message.contains(part)), "{}", ready.message);

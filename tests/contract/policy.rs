@@ -163,6 +163,12 @@ async fn the_stages_get_the_manifest_with_what_the_policy_says() {
 #[tokio::test]
 async fn a_policy_that_is_missing_stalls_names_itself_and_changes_nothing_until_it_is_there() {
     let mut world = short();
+    world.run_for(&["records"], 3).await;
+    assert_eq!(
+        (world.ready("records").1.as_str(), world.condition("records", ConditionType::Stalled)),
+        ("Pending", None),
+        "it may come in a moment"
+    );
     world.run(&["records"]).await;
     let (status, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
     assert_eq!((status.as_str(), reason.as_str()), ("False", Reason::PolicyNotFound.name()));
@@ -275,7 +281,7 @@ async fn what_is_wrong_after_merging_names_the_policy() {
 async fn a_life(fault: Option<(usize, Fault)>) -> World {
     let mut world = short();
     world.server.cluster().fault = fault;
-    world.run_for(&["records"], 3).await;
+    world.run_for(&["records"], 14).await;
     put_house(&world);
     world.run_for(&["records"], 12).await;
     change_house(&world, |spec| spec["verify"] = json!({"conventions": {"tables": "snake_case"}}));
