@@ -139,7 +139,11 @@ async fn a_preset_of_migration_names_tells_of_a_verb_and_of_a_description_that_i
     scene.ready().await;
     let scene = scene.with("policyRef", "{name: house}");
     let told = |names: Vec<String>| names.into_iter().map(|name| name.replace("convention-migrations ", "")).collect::<Vec<_>>();
-    assert_eq!(told(deviations(&scene, "{migrations: {preset: Strict14}}").await), [long.clone()], "50 characters are one too many");
+    assert_eq!(
+        told(deviations(&scene, "{migrations: {preset: Strict14}}").await),
+        std::slice::from_ref(&long),
+        "50 characters are one too many"
+    );
     assert_eq!(told(deviations(&scene, "{migrations: {preset: Strict14Verbs}}").await), ["20260101000000_patient_vitals".to_owned(), long]);
     let overruled = "{migrations: {preset: Strict14Verbs, verbs: [add, patient], maxLength: 50}}";
     assert_eq!(deviations(&scene, overruled).await, Vec::<String>::new());
