@@ -342,7 +342,7 @@ fn explanations(checks: &[CheckResult]) -> Markup {
 }
 
 /// A sentence with code between backticks.
-fn prose(text: &str) -> Markup {
+pub(super) fn prose(text: &str) -> Markup {
     let text = visible(text);
     html! { @for (at, part) in text.split('`').enumerate() { @if at % 2 == 1 { code { (part) } } @else { (part) } } }
 }

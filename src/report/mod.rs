@@ -3,6 +3,7 @@
 //! PURE: no client, no connection, no file, no clock. The same report gives the same bytes.
 
 mod consistency;
+pub mod evidence;
 mod html;
 mod isolation;
 mod json;

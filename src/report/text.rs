@@ -7,7 +7,7 @@ use crate::api::{Finding, Severity};
 
 /// How a line looks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Style {
+pub(super) enum Style {
     Plain,
     Bold,
     Dim,
@@ -46,7 +46,7 @@ impl Style {
         }
     }
 
-    const fn of_verdict(verdict: Verdict) -> (Self, &'static str) {
+    pub(super) const fn of_verdict(verdict: Verdict) -> (Self, &'static str) {
         match verdict {
             Verdict::Passed => (Self::Good, "✓"),
             Verdict::Failed => (Self::Bad, "✗"),
@@ -65,13 +65,13 @@ impl Style {
 }
 
 /// Lines, some of them coloured.
-struct Page {
-    text: String,
-    coloured: bool,
+pub(super) struct Page {
+    pub(super) text: String,
+    pub(super) coloured: bool,
 }
 
 impl Page {
-    fn line(&mut self, style: Style, text: &str) {
+    pub(super) fn line(&mut self, style: Style, text: &str) {
         let text = text.trim_end();
         if self.coloured && style != Style::Plain && !text.is_empty() {
             self.text.push_str(&format!("{}{text}\u{1b}[0m\n", style.code()));
@@ -80,13 +80,13 @@ impl Page {
         }
     }
 
-    fn heading(&mut self, text: &str) {
+    pub(super) fn heading(&mut self, text: &str) {
         self.line(Style::Plain, "");
         self.line(Style::Bold, text);
     }
 
     /// Rows whose columns stand below each other. A row is one line, so that a style fits.
-    fn grid(&mut self, rows: Vec<(Style, Vec<String>)>) {
+    pub(super) fn grid(&mut self, rows: Vec<(Style, Vec<String>)>) {
         let mut grid = Grid::new();
         grid.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         let (styles, cells): (Vec<_>, Vec<_>) = rows.into_iter().unzip();

@@ -8,13 +8,11 @@
 mod catalog_baseline;
 mod catalog_drift;
 mod catalog_kinds;
-mod catalog_scale;
 mod check_clinic;
 mod check_controls;
 mod check_indexes;
 mod check_isolation;
 mod check_questions;
-mod check_scale;
 mod check_structure;
 mod check_traces;
 mod cli_lint;
