@@ -24,6 +24,7 @@ mod platforms;
 mod process_kill;
 mod process_stages;
 mod report_browser;
+mod report_evidence;
 mod report_process;
 mod server;
 mod snapshot;
