@@ -139,7 +139,7 @@ pub static BESIDE: &[Beside] = &[
                     a scratch database. Also when this cannot be found out: not knowing is never a pass.",
         effect: "Somebody changed the schema by hand. The next migration may fail on it, and no other database is like this one.",
         remedy: "Change the database back, or write a migration that makes it so, or name it in `spec.verify.drift.ignore`. \
-                 [drift.md](../drift.md) says what is compared and which rights it needs.",
+                 `docs/drift.md` says what is compared and which rights it needs.",
     },
 ];
 

@@ -86,7 +86,9 @@ mod tests {
         for (id, title) in checks {
             writeln!(text, "| [{id}]({id}.md) | {title} |").expect("a String takes every text");
         }
-        text.push_str("\nAnd what the stages check by themselves: the source against the ledger, and the schema against its migrations.\n\n");
+        text.push_str(
+            "\nAnd what the stages check by themselves: the source against the ledger, and the schema against its migrations.\n\n",
+        );
         text.push_str("| Check | What must be true |\n| --- | --- |\n");
         for Beside { id, title, .. } in BESIDE {
             writeln!(text, "| [{id}]({id}.md) | {title} |").expect("a String takes every text");

@@ -96,7 +96,8 @@ fn read_status(file: &Path) -> Result<Vec<(Option<String>, DatabaseMigrationStat
             return Err(problem(&"it has neither the kind DatabaseMigration nor conditions"));
         }
         let word = |key: &str| object["metadata"][key].as_str().map(str::to_owned);
-        let name = own.then(|| format!("{}/{}", word("namespace").unwrap_or_else(|| "default".to_owned()), word("name").unwrap_or_default()));
+        let name =
+            own.then(|| format!("{}/{}", word("namespace").unwrap_or_else(|| "default".to_owned()), word("name").unwrap_or_default()));
         let status = if own { object["status"].clone() } else { object };
         let status = if status.is_null() { Value::Object(serde_json::Map::new()) } else { status };
         Ok((name, serde_json::from_value(status).map_err(|error| problem(&error))?))

@@ -52,7 +52,7 @@ pub(super) fn head(cells: &[&str]) -> String {
     format!("| {} |\n|{}\n", cells.join(" | "), " --- |".repeat(cells.len()))
 }
 
-pub(super) const fn mark(verdict: Verdict) -> &'static str {
+const fn mark(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Passed => "✅ passed",
         Verdict::Failed => "❌ failed",
@@ -165,7 +165,7 @@ pub(super) fn consistency(several: &Consistency) -> String {
         let verdicts = aspect.services.iter().map(|verdict| check_mark(*verdict).to_owned());
         text.push_str(&row(&std::iter::once(plain(&aspect.aspect)).chain(verdicts).collect::<Vec<_>>()));
     }
-    for report in several.reports.iter().filter(|report| !report.findings.is_empty()) {
+    for (_, report) in several.worst_first() {
         text.push_str(&format!("\n## {}/{}\n", plain(&report.namespace), plain(&report.name)));
         text.push_str(&findings(&report.findings));
     }

@@ -105,8 +105,6 @@ pub(super) fn report(report: &Report, coloured: bool) -> String {
     let name = format!("{}/{}", visible(&report.namespace), visible(&report.name));
     page.line(style, &format!("{mark} {name} {}: {}", report.verdict.word(), visible(&report.message)));
     page.grid(facts(report).into_iter().map(|(key, value)| (Style::Plain, vec![key.to_owned(), value])).collect());
-    page.heading("Checks");
-    page.grid(report.checks.iter().map(check).collect());
     if !report.findings.is_empty() {
         page.heading(&format!("Findings: {}", counted(report.counts)));
         for finding in &report.findings {
@@ -114,6 +112,8 @@ pub(super) fn report(report: &Report, coloured: bool) -> String {
         }
     }
     tables(&mut page, report);
+    page.heading("Checks");
+    page.grid(report.checks.iter().map(check).collect());
     page.text
 }
 
@@ -212,9 +212,15 @@ pub(super) fn consistency(several: &Consistency, coloured: bool) -> String {
         (style, vec![mark.to_owned(), visible(&row.aspect), if bad.is_empty() { "consistent".to_owned() } else { bad.join(", ") }])
     });
     page.grid(rows.collect());
-    for report in several.reports.iter().filter(|report| !report.findings.is_empty()) {
+    for (_, report) in several.worst_first() {
         page.heading(&format!("{}/{}: {}", visible(&report.namespace), visible(&report.name), counted(report.counts)));
-        report.findings.iter().for_each(|finding| show(&mut page, finding));
+        for finding in &report.findings {
+            if finding.severity == Severity::Information {
+                page.line(Style::Dim, &format!("  information  {}  {}", visible(&finding.check), visible(&finding.object)));
+            } else {
+                show(&mut page, finding);
+            }
+        }
     }
     page.text
 }

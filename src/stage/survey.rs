@@ -66,7 +66,11 @@ const RELATIONS: &str = "\
     WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY($1::oid[]) ORDER BY n.nspname, t.relname, k.conname";
 
 /// The server's version, and everything in these schemas but the ledger.
-pub(super) async fn survey(connection: &mut PgConnection, schemas: &[String], ledger: (&str, &str)) -> Result<(String, Schema), QueryError> {
+pub(super) async fn survey(
+    connection: &mut PgConnection,
+    schemas: &[String],
+    ledger: (&str, &str),
+) -> Result<(String, Schema), QueryError> {
     for statement in BEGIN {
         query(statement).execute(&mut *connection).await.asked("begin to read the schema")?;
     }

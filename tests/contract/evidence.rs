@@ -9,7 +9,8 @@ use sluice::{
     api::{DatabaseMigrationStatus, Finding, ReadBack, Severity, Span},
     check::{BESIDE, CHECKS, When},
     report::{
-        Asked, CheckResult, CheckVerdict, Column, Counts, Form, Isolation, KIND, Policy, Report, Schema, Table, TableKind, Tenancy, Verdict,
+        Asked, CheckResult, CheckVerdict, Column, Counts, Form, Isolation, KIND, Policy, Report, Schema, Table, TableKind, Tenancy,
+        Verdict,
         evidence::{Evidence, NAMES, Part, Piece, Proven, Regime, Subject, named},
     },
 };

@@ -8,6 +8,7 @@
 mod catalog_baseline;
 mod catalog_drift;
 mod catalog_kinds;
+mod catalog_majors;
 mod check_clinic;
 mod check_controls;
 mod check_indexes;

@@ -57,12 +57,7 @@ const FAULTS: [[&str; 4]; 7] = [
         "ALTER TABLE compliance.access_log RENAME COLUMN accessed_at TO seen_at",
         "ALTER TABLE compliance.access_log RENAME COLUMN seen_at TO accessed_at",
     ],
-    [
-        "GDPR",
-        "Integrity of the system, by design",
-        "CREATE VIEW core.by_hand AS SELECT 1 AS one",
-        "DROP VIEW core.by_hand",
-    ],
+    ["GDPR", "Integrity of the system, by design", "CREATE VIEW core.by_hand AS SELECT 1 AS one", "DROP VIEW core.by_hand"],
     [
         "GoBD",
         "Programs and structures are on record, version by version",

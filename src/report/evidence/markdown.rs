@@ -1,7 +1,10 @@
 //! The form for pull requests, wikis and folders of evidence. PURE.
 
 use super::{Evidence, Part, Proven, text::counted};
-use crate::report::markdown::{cell, code, head, mark, plain, row};
+use crate::report::{
+    Verdict,
+    markdown::{cell, code, head, plain, row},
+};
 
 const fn word(verdict: Proven) -> &'static str {
     match verdict {
@@ -11,9 +14,16 @@ const fn word(verdict: Proven) -> &'static str {
     }
 }
 
+const fn whole(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "✅ all proven",
+        Verdict::Failed => "❌ not all proven",
+    }
+}
+
 /// The whole text.
 pub(super) fn print(evidence: &Evidence) -> String {
-    let mut text = format!("# Compliance evidence: {}\n\n{}\n", mark(evidence.verdict), plain(&evidence.notice));
+    let mut text = format!("# Compliance evidence: {}\n\n{}\n", whole(evidence.verdict), plain(&evidence.notice));
     evidence.parts.iter().for_each(|part| text.push_str(&print_part(part)));
     text
 }

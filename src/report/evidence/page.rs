@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{Counts, Duty, Evidence, Part, Piece, Proven};
 use crate::report::{
     Verdict,
-    html::{badge, prose, shell, tile, verdict_badge},
+    html::{badge, prose, shell, tile},
     visible::visible,
 };
 
@@ -14,6 +14,14 @@ fn proven_badge(verdict: Proven) -> Markup {
         Proven::Proven => badge("good", "✓", verdict.word()),
         Proven::NotProven => badge("bad", "✗", verdict.word()),
         Proven::NotAsked => badge("careful", "–", verdict.word()),
+    }
+}
+
+/// Not every regime that is not proven has failed at something: it may not have been asked.
+fn whole_badge(verdict: Verdict) -> Markup {
+    match verdict {
+        Verdict::Passed => badge("good", "✓", "all proven"),
+        Verdict::Failed => badge("bad", "✗", "not all proven"),
     }
 }
 
@@ -30,7 +38,7 @@ pub(super) fn print(evidence: &Evidence) -> String {
     });
     let body = html! {
         header class=(evidence.verdict.word()) {
-            h1 { "Compliance evidence " (verdict_badge(evidence.verdict)) }
+            h1 { "Compliance evidence " (whole_badge(evidence.verdict)) }
             p class="message" { (evidence.notice) }
         }
         ul class="tiles" {
@@ -41,7 +49,8 @@ pub(super) fn print(evidence: &Evidence) -> String {
         (overview(evidence))
         @for (number, part) in evidence.parts.iter().enumerate() { (section(number, part)) }
     };
-    shell(&format!("Compliance evidence: {}", evidence.verdict.word()), &body)
+    let title = if evidence.verdict == Verdict::Passed { "Compliance evidence: all proven" } else { "Compliance evidence: not all proven" };
+    shell(title, &body)
 }
 
 fn overview(evidence: &Evidence) -> Markup {
@@ -54,7 +63,7 @@ fn overview(evidence: &Evidence) -> Markup {
             tbody { @for (number, part) in evidence.parts.iter().enumerate() { tr {
                 td { (visible(&part.name)) }
                 td { a href={ "#part-" (number) } { (part.regime) } }
-                td { (verdict_badge(part.verdict)) }
+                td { (whole_badge(part.verdict)) }
                 @for number in [part.counts.proven, part.counts.not_proven, part.counts.not_asked] { td class="number" { (number) } }
             } } }
         } } }
@@ -64,7 +73,7 @@ fn overview(evidence: &Evidence) -> Markup {
 fn section(number: usize, part: &Part) -> Markup {
     html! {
         section {
-            h2 id={ "part-" (number) } { (part.regime) " for " (visible(&part.name)) " " @if part.verdict == Verdict::Passed { (badge("good", "✓", "proven")) } }
+            h2 id={ "part-" (number) } { (part.regime) " for " (visible(&part.name)) }
             p class="legend" { (part.law) }
             p class="legend" {
                 code { (visible(&part.database)) } ", "
@@ -73,11 +82,11 @@ fn section(number: usize, part: &Part) -> Markup {
             }
             @for duty in &part.duties { (article(duty)) }
             @if !part.ask.is_empty() {
-                h3 { "What to write into the manifest to ask for the rest" }
-                @for line in &part.ask { pre { code { (line) } } }
+                h3 class="lone" { "What to write into the manifest to ask for the rest" }
+                pre { code { (part.ask.join("\n")) } }
             }
             @if !part.elsewhere.is_empty() {
-                h3 { "What no schema can prove" }
+                h3 class="lone" { "What no schema can prove" }
                 div class="wide" { table {
                     thead { tr { th { "Duty" } th { "Rule" } th { "Why" } } }
                     tbody { @for duty in &part.elsewhere { tr { td { (duty.title) } td { (duty.rule) } td { (duty.why) } } } }
@@ -92,7 +101,7 @@ fn article(duty: &Duty) -> Markup {
     html! {
         details open[duty.verdict != Proven::Proven] {
             summary { (proven_badge(duty.verdict)) " " (duty.title) " " span class="check" { (duty.rule) } }
-            div class="wide" { table { tbody { @for piece in &duty.evidence { (row(piece)) } } } }
+            div class="wide" { table class="stack evidence" { tbody { @for piece in &duty.evidence { (row(piece)) } } } }
         }
     }
 }

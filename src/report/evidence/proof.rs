@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Piece, Proven, Subject};
 use crate::{
-    api::{ReadBack, Severity},
+    api::{Finding, ReadBack, Severity},
     report::{CheckResult, CheckVerdict, Isolation, Report, TableKind, visible::count},
 };
 
@@ -87,9 +87,7 @@ impl Proof {
         match self {
             Self::Check("schema-drift") => "spec.verify.drift: {}",
             Self::Check("foreign-key-validated") => "spec.verify.foreignKeys: {validated: true}",
-            Self::Check("convention-audit-columns") => {
-                "spec.verify.conventions: {auditColumns: [{name: created_at}, {name: updated_at}]}"
-            }
+            Self::Check("convention-audit-columns") => "spec.verify.conventions: {auditColumns: [{name: created_at}, {name: updated_at}]}",
             Self::Check(id) if id.starts_with("rls-") || id == "tenant-isolation" => ROW_LEVEL_SECURITY,
             Self::Check(_) => "nothing: verify again with this version of Sluice, which asks it always",
             Self::Tables => ROW_LEVEL_SECURITY,
@@ -152,9 +150,14 @@ fn first(report: &Report, id: &str) -> String {
     let found: Vec<_> = report.findings.iter().filter(|finding| finding.check == id && finding.severity != Severity::Information).collect();
     match found.as_slice() {
         [] => "it did not pass".to_owned(),
-        [one] => format!("{}: {}", one.object, one.message),
-        [one, others @ ..] => format!("{}: {}; and {} more", one.object, one.message, others.len()),
+        [one] => said(one),
+        [one, others @ ..] => format!("{}; and {} more", said(one), others.len()),
     }
+}
+
+/// The message, with its object where it does not name it.
+fn said(finding: &Finding) -> String {
+    if finding.message.contains(&finding.object) { finding.message.clone() } else { format!("{}: {}", finding.object, finding.message) }
 }
 
 fn tables(report: &Report) -> Found {
@@ -221,7 +224,7 @@ fn question(report: &Report, word: &str) -> Found {
     }
     let wrong = report.findings.iter().find(|finding| finding.check == "query-assertion" && names.contains(&&finding.object));
     match wrong {
-        Some(finding) => missing(format!("{}: {}", finding.object, finding.message)),
+        Some(finding) => missing(said(finding)),
         None => (Proven::Proven, names.into_iter().map(|name| format!("answered as expected: {name}")).collect::<Vec<_>>().join("; ")),
     }
 }

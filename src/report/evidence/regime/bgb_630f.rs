@@ -19,20 +19,12 @@ pub(super) static REGIME: Regime = Regime {
         Duty { title: "The file survives a loss in this time", rule: "§ 630f (3) BGB", proofs: &[RECOVERY] },
     ],
     elsewhere: &[
-        Elsewhere {
-            title: "Encryption and secrecy",
-            rule: "§ 203 StGB; Art. 32 GDPR",
-            why: ENCRYPTION,
-        },
+        Elsewhere { title: "Encryption and secrecy", rule: "§ 203 StGB; Art. 32 GDPR", why: ENCRYPTION },
         Elsewhere {
             title: "Everything essential is recorded, close in time to the treatment",
             rule: "§ 630f (1) sentence 1 and (2) BGB",
             why: "What people did not write, or wrote late, is known to them alone.",
         },
-        Elsewhere {
-            title: "The patient may see the file",
-            rule: "§ 630g BGB",
-            why: "That is done by people, with the application.",
-        },
+        Elsewhere { title: "The patient may see the file", rule: "§ 630g BGB", why: "That is done by people, with the application." },
     ],
 };

@@ -8,11 +8,7 @@ pub(super) static REGIME: Regime = Regime {
     also: &["CFM 1.821/2007"],
     law: "Resolução CFM nº 1.821/2007 and Lei nº 13.787/2018 (Brazil)",
     duties: &[
-        Duty {
-            title: "Records are protected from unauthorised access and use",
-            rule: "Lei 13.787/2018, Art. 4",
-            proofs: &[ISOLATION],
-        },
+        Duty { title: "Records are protected from unauthorised access and use", rule: "Lei 13.787/2018, Art. 4", proofs: &[ISOLATION] },
         Duty {
             title: "Records are protected from unauthorised change",
             rule: "Lei 13.787/2018, Art. 2 and 4",

@@ -22,7 +22,11 @@ pub(super) static REGIME: Regime = Regime {
             rule: "Art. 5, II; Art. 11",
             why: "A table of consents shows that there is a place for them, not that they were given.",
         },
-        Elsewhere { title: "Data ends when its purpose does", rule: "Art. 15 and 16", why: "Which purpose has ended is a decision of people." },
+        Elsewhere {
+            title: "Data ends when its purpose does",
+            rule: "Art. 15 and 16",
+            why: "Which purpose has ended is a decision of people.",
+        },
         Elsewhere { title: "Incidents are reported", rule: "Art. 48", why: "That is a matter of people and of the authority." },
         Elsewhere { title: "Users are who they say", rule: "Art. 46", why: PEOPLE },
     ],
