@@ -46,24 +46,26 @@ fn services(several: &Consistency) -> maud::Markup {
     html! {
         table {
             thead { tr {
-                th { "Service" } th { "Verdict" } th { "Version" } th { "Database" }
-                @for what in ["Pending", "Errors", "Warnings", "Information"] { th class="number" { (what) } }
+                th { "Service" } th { "Verdict" }
+                @for what in ["Errors", "Warnings", "Information", "Pending"] { th class="number" { (what) } }
+                th { "Version" } th { "Database" }
             } }
             tbody {
                 @for (number, service) in several.services.iter().enumerate() {
                     tr {
                         td { @if service.counts.all() > 0 { a href={ "#service-" (number) } { (visible(&service.name)) } } @else { (visible(&service.name)) } }
                         td { (verdict_badge(service.verdict)) }
+                        @let counts = service.counts;
+                        @for number in [counts.errors, counts.warnings, counts.information, service.pending] { td class="number" { (number) } }
                         td { @if let Some(version) = &service.version { code { (visible(version)) } } @else { "nothing is applied" } }
                         td { code { (visible(&service.database)) } }
-                        @let counts = service.counts;
-                        @for number in [service.pending, counts.errors, counts.warnings, counts.information] { td class="number" { (number) } }
                     }
                 }
             }
             tfoot { tr {
-                th { "Sum" } th { (verdict_badge(several.verdict)) } th {} th {}
-                @for number in [pending, several.total.errors, several.total.warnings, several.total.information] { th class="number" { (number) } }
+                th { "Sum" } th { (verdict_badge(several.verdict)) }
+                @for number in [several.total.errors, several.total.warnings, several.total.information, pending] { th class="number" { (number) } }
+                th {} th {}
             } }
         }
     }
