@@ -11,6 +11,7 @@ mod server;
 mod story;
 
 mod bench;
+mod drift;
 mod exactly_once;
 mod examples;
 mod failing;
@@ -18,4 +19,5 @@ mod gate;
 mod happy_path;
 mod late;
 mod rights;
+mod several;
 mod snapshot;

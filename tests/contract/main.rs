@@ -12,6 +12,7 @@ mod facts;
 mod kubelet;
 mod plans;
 mod reports;
+mod several;
 mod stories;
 mod tidy;
 mod world;
