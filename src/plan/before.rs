@@ -72,6 +72,11 @@ fn needs_somebody(state: &DependencyState) -> bool {
     }
 }
 
+/// What goes on by itself changes its reason often, and each change would be one more status for everyone who waits.
+fn because(reason: &str) -> String {
+    if reason_named(reason).class() == Class::Progress { " yet".to_owned() } else { format!(" ({reason})") }
+}
+
 fn one(dependency: &Dependency) -> String {
     let name = &dependency.name;
     let place = dependency.position.map(|position| format!(" at position {position}")).unwrap_or_default();
@@ -86,8 +91,8 @@ fn one(dependency: &Dependency) -> String {
         (DependencyState::Suspended(reason), _) => {
             format!("{who}, which is suspended and not that far ({reason}): set its spec.suspend to false")
         }
-        (DependencyState::NotReady(reason), _) => format!("{who}, which is not Ready ({reason})"),
-        (DependencyState::NotApplied(reason), _) => format!("{who}, which is not applied ({reason})"),
+        (DependencyState::NotReady(reason), _) => format!("{who}, which is not Ready{}", because(reason)),
+        (DependencyState::NotApplied(reason), _) => format!("{who}, which is not applied{}", because(reason)),
         (DependencyState::Lacks(version), _) => format!("{who}, which has not applied {version:?} yet: its source must bring it"),
         (DependencyState::Circular(_) | DependencyState::Ready, _) => who,
     }
@@ -175,15 +180,15 @@ mod tests {
         ready_and_suspended.spec.suspend = true;
         for (before, other, expected) in [
             (on(json!({})), auth(1, READY), None),
-            (on(json!({})), auth(2, READY), Some("\"auth\", which is not Ready (Pending)")),
-            (on(json!({})), auth(1, &[]), Some("\"auth\", which is not Ready (Pending)")),
+            (on(json!({})), auth(2, READY), Some("\"auth\", which is not Ready yet")),
+            (on(json!({})), auth(1, &[]), Some("\"auth\", which is not Ready yet")),
             (on(json!({})), auth(1, UNVERIFIED), Some("\"auth\", which is not Ready (VerificationFailed)")),
             (on(json!({})), object("other", &json!({}), 1, READY), Some("\"auth\", which does not exist in this namespace: create it")),
             (on(json!({})), suspended, Some("\"auth\", which is suspended and not that far (MigrationFailed): set its spec.suspend")),
             (on(json!({})), ready_and_suspended, None),
             (on(json!({})), deleted, Some("\"auth\", which is being deleted")),
             (on(json!({"condition": "Applied"})), auth(1, UNVERIFIED), None),
-            (on(json!({"condition": "Applied"})), auth(2, UNVERIFIED), Some("\"auth\", which is not applied (Pending)")),
+            (on(json!({"condition": "Applied"})), auth(2, UNVERIFIED), Some("\"auth\", which is not applied yet")),
             (on(json!({"condition": "Applied"})), auth(1, FAILED), Some("\"auth\", which is not applied (MigrationFailed)")),
             (on(json!({"minVersion": "2_two"})), auth(1, READY), None),
             (on(json!({"minVersion": "2_two"})), auth(1, FAILED), Some("\"auth\", which is not Ready (MigrationFailed)")),
@@ -212,7 +217,7 @@ mod tests {
         let own = json!({"group": {"name": "ghs", "position": 4}});
         let message = |others: &[DatabaseMigration]| said(&own, others).map(|(_, message, _)| message).unwrap_or_default();
         let nearest = message(&[place("auth", 1, &[]), place("api", 2, waiting), place("telehealth", 3, waiting)]);
-        assert_eq!(nearest, "waiting for the DatabaseMigration \"telehealth\" at position 3, which is not Ready (DependencyNotReady)");
+        assert_eq!(nearest, "waiting for the DatabaseMigration \"telehealth\" at position 3, which is not Ready yet");
         let halted = message(&[place("auth", 1, READY), place("api", 2, FAILED), place("telehealth", 3, waiting)]);
         assert_eq!(halted, "waiting for the DatabaseMigration \"api\" at position 2, which is not Ready (MigrationFailed)");
         let vacant = message(&[place("auth", 1, READY), place("telehealth", 3, READY)]);

@@ -69,7 +69,7 @@ fn reason(world: &World, name: &str) -> (String, String) {
 
 #[tokio::test]
 async fn eight_services_applied_in_random_order_run_in_the_documented_order() {
-    for seed in 0..30 {
+    for seed in 0..5 {
         let mut rng = Rng::with_seed(seed);
         let (mut world, mut names, mut present) = (empty(), SERVICES, Vec::new());
         rng.shuffle(&mut names);
