@@ -27,7 +27,8 @@ pub struct Dependency {
     pub name: String,
 
     /// How far it must be. Default: `Ready`.
-    #[serde(default)]
+    // Left out where it is the default: a default inside a list is a difference in the eyes of GitOps tools.
+    #[serde(default, skip_serializing_if = "DependencyCondition::is_ready")]
     pub condition: DependencyCondition,
 
     /// A migration that it must have applied, by its name: `20250918120000_add_visits`. For the release that needs this very migration,
@@ -46,6 +47,12 @@ pub enum DependencyCondition {
     /// What is needed is applied. With `minVersion` that migration, whatever has happened since, a failure included; without it
     /// everything of its newest spec, verified or not.
     Applied,
+}
+
+impl DependencyCondition {
+    fn is_ready(&self) -> bool {
+        *self == Self::Ready
+    }
 }
 
 /// A place in a row of DatabaseMigrations of one namespace.
