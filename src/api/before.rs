@@ -50,6 +50,7 @@ pub enum DependencyCondition {
 }
 
 impl DependencyCondition {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
     fn is_ready(&self) -> bool {
         *self == Self::Ready
     }

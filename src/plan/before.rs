@@ -178,7 +178,7 @@ mod tests {
         deleted.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(moment(0)));
         let mut ready_and_suspended = auth(1, READY);
         ready_and_suspended.spec.suspend = true;
-        for (before, other, expected) in [
+        for (before, other, expected) in vec![
             (on(json!({})), auth(1, READY), None),
             (on(json!({})), auth(2, READY), Some("\"auth\", which is not Ready yet")),
             (on(json!({})), auth(1, &[]), Some("\"auth\", which is not Ready yet")),

@@ -10,6 +10,7 @@ use crate::api::{self, Before, ConditionType, DatabaseMigration, DependencyCondi
 
 /// How one DatabaseMigration of the namespace stands, and whom it puts first.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
 pub struct Member {
     /// `metadata.name`.
     pub name: String,

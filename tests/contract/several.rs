@@ -88,7 +88,9 @@ async fn eight_services_applied_in_random_order_run_in_the_documented_order() {
 #[tokio::test]
 async fn while_they_wait_their_status_is_written_a_few_times_and_not_with_each_step_of_each_other() {
     let mut world = empty();
-    SERVICES.iter().for_each(|name| put_service(&world, name));
+    for name in SERVICES {
+        put_service(&world, name);
+    }
     until_ready(&mut world, &SERVICES, &mut Rng::with_seed(1)).await;
     for name in SERVICES {
         let written = world.writes().iter().filter(|write| **write == format!("status {name}")).count();
@@ -99,7 +101,9 @@ async fn while_they_wait_their_status_is_written_a_few_times_and_not_with_each_s
 #[tokio::test]
 async fn a_service_that_fails_holds_those_after_it_and_nobody_else() {
     let (mut world, mut rng) = (empty(), Rng::with_seed(7));
-    SERVICES.iter().for_each(|name| put_service(&world, name));
+    for name in SERVICES {
+        put_service(&world, name);
+    }
     put(&world, "billing", &json!({}));
     put(&world, "invoices", &json!({"dependsOn": [{"name": "billing"}]}));
     until_ready(&mut world, &["auth"], &mut rng).await;
