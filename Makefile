@@ -96,6 +96,10 @@ demo-down: ## remove everything that the demo made
 platforms: ## all five examples at once, on the local cluster
 	@deploy/examples/platforms
 
+.PHONY: platforms-down
+platforms-down: ## remove everything that `make platforms` made; the cluster stays up
+	@deploy/examples/platforms down
+
 .PHONY: try
 try: prerequisites ## the example without a cluster, on a PostgreSQL that it starts itself
 	@tests/try/run

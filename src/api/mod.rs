@@ -24,7 +24,7 @@ mod verify;
 
 pub use apply::{Apply, Atomicity};
 pub use asked::{Expectation, PlannedQuery, QueryAssertion, Relation, RowCount, RowCounts};
-pub use before::{Before, Dependency};
+pub use before::{Before, Dependency, DependencyCondition, Group};
 pub use condition::{ConditionType, condition};
 pub use conventions::{ConventionPreset, ConventionSeverity, Conventions, MigrationNamePreset, MigrationNames, Style};
 pub use database::{Database, SecretKeyRef};

@@ -90,8 +90,10 @@ reasons! {
 
     /// Everything in `before` holds.
     Cleared: Success,
-    /// A DatabaseMigration in `before.dependsOn` is missing or not Ready.
+    /// A DatabaseMigration that `before` puts first is missing, or not as far as it must be.
     DependencyNotReady: Progress,
+    /// It waits, through others, for itself; the message names everyone in the circle.
+    DependencyCycle: NeedsUser,
     /// Another DatabaseMigration runs on the same database.
     DatabaseBusy: Progress,
 

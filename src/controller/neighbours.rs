@@ -9,8 +9,11 @@ use kube::{
 
 use super::{error::ObserveError, observe::Reader};
 use crate::{
-    api::{ConditionType, DatabaseMigration, MigrationGate, entry},
-    plan::facts::{Dependency, DependencyState, Rival},
+    api::{Before, ConditionType, DatabaseMigration, MigrationGate, Reason, entry},
+    plan::{
+        facts::{Dependency, Rival},
+        order::{self, Member},
+    },
 };
 
 /// A DatabaseMigration that is there, readable or not.
@@ -18,53 +21,17 @@ pub type Guarded = DeserializeGuard<DatabaseMigration>;
 
 /// Reads what concerns one object. Most have no neighbours, and then nothing is read.
 pub(super) async fn read(reader: &Reader<'_>, object: &DatabaseMigration) -> Result<(Vec<Dependency>, Vec<Rival>), ObserveError> {
-    if object.spec.before.depends_on.is_empty() && !reader.context.index.may_have_rivals(object) {
+    let before = &object.spec.before;
+    if *before == Before::default() && !reader.context.index.may_have_rivals(object) {
         return Ok((Vec::new(), Vec::new()));
     }
     let api: Api<Guarded> = Api::namespaced(reader.context.client.clone(), reader.namespace);
     let listed = reader.named("the neighbours", api.list(&ListParams::default()).await)?;
     let all: Vec<DatabaseMigration> = listed.items.into_iter().filter_map(|guarded| guarded.0.ok()).collect();
-    Ok((dependencies(object, &all), rivals(reader, object, &all).await?))
-}
-
-fn dependencies(object: &DatabaseMigration, all: &[DatabaseMigration]) -> Vec<Dependency> {
-    let own = object.name_any();
-    let state = |name: &str| match all.iter().find(|other| other.name_any() == name) {
-        None => DependencyState::Missing,
-        Some(other) if waits_for(other, &own, all) => DependencyState::Circular,
-        Some(other) => readiness(other),
-    };
-    let names = object.spec.before.depends_on.iter().map(|dependency| dependency.name.clone());
-    names.map(|name| Dependency { state: state(&name), name }).collect()
-}
-
-/// Whether `object` waits for `target`, directly or through others.
-fn waits_for(object: &DatabaseMigration, target: &str, all: &[DatabaseMigration]) -> bool {
-    let mut seen: Vec<String> = Vec::new();
-    let mut next = vec![object];
-    while let Some(object) = next.pop() {
-        for dependency in &object.spec.before.depends_on {
-            if dependency.name == target {
-                return true;
-            }
-            if !seen.contains(&dependency.name) {
-                seen.push(dependency.name.clone());
-                next.extend(all.iter().filter(|other| other.name_any() == dependency.name));
-            }
-        }
-    }
-    false
-}
-
-/// Ready counts only for the generation it was said of.
-fn readiness(object: &DatabaseMigration) -> DependencyState {
-    let conditions = object.status.iter().flat_map(|status| &status.conditions);
-    match conditions.into_iter().find(|condition| condition.type_ == ConditionType::Ready.name()) {
-        Some(ready) if ready.observed_generation != object.metadata.generation => DependencyState::NotReady("Pending".to_owned()),
-        Some(ready) if ready.status == "True" => DependencyState::Ready,
-        Some(ready) => DependencyState::NotReady(ready.reason.clone()),
-        None => DependencyState::NotReady("Pending".to_owned()),
-    }
+    let versions = before.depends_on.iter().any(|dependency| dependency.min_version.is_some());
+    let satisfied = if versions { reader.satisfied().await? } else { Vec::new() };
+    let members: Vec<Member> = all.iter().map(|other| Member::of(other, &satisfied)).collect();
+    Ok((order::dependencies(&Member::of(object, &satisfied), &members), rivals(reader, object, &all).await?))
 }
 
 async fn rivals(reader: &Reader<'_>, object: &DatabaseMigration, all: &[DatabaseMigration]) -> Result<Vec<Rival>, ObserveError> {
@@ -118,10 +85,20 @@ pub fn whoever(store: &Store<Guarded>, namespace: Option<&str>, concerned: impl 
         .collect()
 }
 
-/// Whoever waits for this object, or runs on the same database.
+/// Whoever waits for this object, or runs on the same database. A circle may be cut by an edit of anyone.
 pub fn affected_by(object: &DatabaseMigration, other: &DatabaseMigration) -> bool {
     let name = object.name_any();
-    other.spec.before.depends_on.iter().any(|dependency| dependency.name == name) || shares_database(other, object)
+    let named = || other.spec.before.depends_on.iter().any(|dependency| dependency.name == name);
+    let follows = || match (&object.spec.before.group, &other.spec.before.group) {
+        (Some(group), Some(others)) => group.name == others.name && group.position < others.position,
+        _ => false,
+    };
+    named() || follows() || is_in_a_circle(other) || shares_database(other, object)
+}
+
+fn is_in_a_circle(object: &DatabaseMigration) -> bool {
+    let mut conditions = object.status.iter().flat_map(|status| &status.conditions);
+    conditions.any(|condition| condition.type_ == ConditionType::Ready.name() && condition.reason == Reason::DependencyCycle.name())
 }
 
 /// Whoever reads this ConfigMap.

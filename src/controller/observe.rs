@@ -124,10 +124,15 @@ impl Reader<'_> {
     }
 
     async fn gate(&self) -> Result<Vec<String>, ObserveError> {
+        let own = format!("{}@", self.name);
+        Ok(self.satisfied().await?.into_iter().filter(|entry| entry.starts_with(&own)).collect())
+    }
+
+    /// Every entry of the gate, whomever it belongs to.
+    pub(super) async fn satisfied(&self) -> Result<Vec<String>, ObserveError> {
         let api: Api<MigrationGate> = Api::namespaced(self.context.client.clone(), self.namespace);
         let gate = self.named("the MigrationGate", api.get_opt(GATE_NAME).await)?;
-        let own = format!("{}@", self.name);
-        Ok(gate.map(|gate| gate.spec.satisfied).unwrap_or_default().into_iter().filter(|entry| entry.starts_with(&own)).collect())
+        Ok(gate.map(|gate| gate.spec.satisfied).unwrap_or_default())
     }
 
     /// Of ConfigMaps only the metadata.

@@ -56,7 +56,8 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
         return Verdict { requeue, ..verdict };
     }
     let requeue = Some(LOOK_AGAIN);
-    let waits = [before::is_not_suspended, before::dependencies_are_ready, before::database_is_free];
+    // Whoever goes first does so because of what this one changes, and a verification changes nothing.
+    let waits = [before::is_not_suspended, before::database_is_free];
     if situation.occupied() || waits.iter().any(|section| section(situation).is_some()) {
         return Verdict { requeue, ..verdict };
     }

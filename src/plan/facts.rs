@@ -35,7 +35,7 @@ pub struct Facts {
     pub retry: Option<String>,
     /// Where the files are, and in which revision.
     pub source: SourceFact,
-    /// What `before.dependsOn` names, in its order.
+    /// Everyone whom `before` puts first: what `dependsOn` names, in its order, then those of the group.
     pub dependencies: Vec<Dependency>,
     /// Other DatabaseMigrations that run on the same database, or are about to.
     pub rivals: Vec<Rival>,
@@ -78,11 +78,13 @@ pub enum SourceFact {
     Unknown,
 }
 
-/// A DatabaseMigration that must be Ready first.
+/// A DatabaseMigration that goes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// Its name.
+    /// Its name. Where nobody has a place, the name of the group.
     pub name: String,
+    /// Its place in the group, if that is why it goes first.
+    pub position: Option<u32>,
     /// How it stands.
     pub state: DependencyState,
 }
@@ -92,11 +94,21 @@ pub struct Dependency {
 pub enum DependencyState {
     /// There is no such object.
     Missing,
-    /// It waits, directly or through others, for the object that waits for it.
-    Circular,
+    /// It is being deleted.
+    Deleting,
+    /// Nobody has this place in the group.
+    Vacant,
+    /// It waits, directly or through others, for the object that waits for it: these, beginning and ending with the object in hand.
+    Circular(Vec<String>),
+    /// It is suspended before it was what is asked for; the reason it gives.
+    Suspended(String),
     /// It is not Ready at its present generation; the reason it gives.
     NotReady(String),
-    /// It is Ready at its present generation.
+    /// Its present generation is not applied; the reason it gives.
+    NotApplied(String),
+    /// It is far enough, but for this migration, which is not applied.
+    Lacks(String),
+    /// It is what is asked for.
     Ready,
 }
 

@@ -12,6 +12,7 @@ pub mod facts;
 mod fixture;
 pub mod gate;
 mod judge;
+pub mod order;
 mod policy;
 mod record;
 mod retry;

@@ -11,6 +11,7 @@ mod server;
 mod story;
 
 mod bench;
+mod drift;
 mod exactly_once;
 mod examples;
 mod failing;
@@ -19,4 +20,5 @@ mod happy_path;
 mod late;
 mod policy;
 mod rights;
+mod several;
 mod snapshot;

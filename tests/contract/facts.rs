@@ -118,9 +118,9 @@ pub fn any(rng: &mut Rng, digests: &[String]) -> Facts {
         1 => SourceFact::Unknown,
         _ => SourceFact::Found { revision: format!("records-migrations@{}", rng.u8(7..9)), watched: rng.bool() },
     };
-    let states =
-        [DependencyState::Ready, DependencyState::Missing, DependencyState::Circular, DependencyState::NotReady("Planning".into())];
-    facts.dependencies = (0..rng.usize(0..2)).map(|n| Dependency { name: format!("d{n}"), state: pick(rng, &states) }).collect();
+    let states = [DependencyState::Ready, DependencyState::Missing, DependencyState::Vacant, DependencyState::NotReady("Planning".into())];
+    let position = pick(rng, &[None, Some(1)]);
+    facts.dependencies = (0..rng.usize(0..2)).map(|n| Dependency { name: format!("d{n}"), position, state: pick(rng, &states) }).collect();
     facts.rivals = (0..rng.usize(0..2)).map(|n| Rival { name: format!("r{n}"), running: rng.bool(), older: rng.bool() }).collect();
     facts.runs = (0..rng.usize(0..5)).map(|_| any_run(rng, digests)).collect();
     facts.runs.sort_by(|a, b| a.job.cmp(&b.job));

@@ -15,6 +15,7 @@ mod plans;
 mod policy;
 mod policy_show;
 mod reports;
+mod several;
 mod stories;
 mod tidy;
 mod world;

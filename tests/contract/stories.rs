@@ -252,17 +252,6 @@ async fn a_dependency_goes_first() {
 }
 
 #[tokio::test]
-async fn two_that_wait_for_each_other_are_told_so() {
-    let mut world = World::new();
-    world.edit("records", |object| object["spec"]["before"] = json!({"dependsOn": [{"name": "auth"}]}));
-    world.put("auth", &json!({"before": {"dependsOn": [{"name": "records"}]}, "database": {"secretRef": {"name": "auth-db"}}}));
-    world.run_for(&["records", "auth"], 3).await;
-    let (_, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
-    assert_eq!(reason, "DependencyNotReady");
-    assert!(message.contains("waits for this one"), "{message}");
-}
-
-#[tokio::test]
 async fn two_on_one_database_take_turns_and_each_keeps_its_entries() {
     let mut world = World::new();
     world.put("twin", &json!({}));
