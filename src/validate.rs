@@ -3,12 +3,15 @@
 //! Whoever holds a [`ValidatedMigration`] need not look at the raw spec again: every choice in it is made, every default
 //! filled in. All violations are reported at once.
 
+mod phases;
+
 use crate::api::{
     Apply, Atomicity, Baseline, Conventions, DatabaseMigration, DriftVerification, ForeignKeyVerification, Format, IndexVerification, Keep,
     OnMigrationFailure, QueryAssertion, ReadBack, Relation, Resolve, RowCounts, RowLevelSecurity, Snapshot, Span, TableVerification,
     Verify,
 };
 use crate::policy::preset;
+pub use phases::{CustomPhase, PhaseSource};
 
 /// A manifest as meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct ValidatedMigration {
     pub format: Format,
     /// Where the files are.
     pub source: Source,
+    /// What runs beside the migrations, in order.
+    pub phases: Vec<CustomPhase>,
     /// Where to stop.
     pub target: Option<String>,
     /// Verdicts on failed rows.
@@ -146,6 +151,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
     check_interval(spec.verify.every, &mut violations);
     check_dependencies(object, &mut violations);
     check_size(object, &mut violations);
+    let phases = phases::phases(&spec.migrations, &mut violations);
     match (source, snapshot) {
         (Some(source), Some(snapshot)) if violations.is_empty() => Ok(ValidatedMigration {
             name: object.metadata.name.clone().unwrap_or_default(),
@@ -155,6 +161,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             history_schema: spec.database.history_schema.clone(),
             format: spec.migrations.format,
             source,
+            phases,
             target: spec.migrations.target.clone(),
             resolve: spec.migrations.resolve.clone(),
             baseline: spec.migrations.baseline.clone(),

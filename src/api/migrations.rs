@@ -4,11 +4,15 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Phase;
+
 /// Where the migrations are, and how they are written. Exactly one of `configMaps` and `image`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.image) != (has(self.configMaps) && size(self.configMaps) > 0)").message("spec.migrations needs exactly one source: either image or configMaps"))]
 #[x_kube(validation = Rule::new("!has(self.image) || self.image.contains('@sha256:') || (self.image.matches(':[^/]+$') && !self.image.endsWith(':latest'))").message("spec.migrations.image must say which one: name a digest (@sha256:…) or a version, not :latest and not nothing"))]
+#[x_kube(validation = Rule::new("!has(self.phases) || self.phases.all(phase, self.phases.exists_one(other, other.name == phase.name))").message("two phases of spec.migrations.phases have the same name"))]
+#[x_kube(validation = Rule::new("!has(self.phases) || has(self.image) || self.phases.all(phase, !has(phase.path))").message("the path of a phase is a folder of spec.migrations.image: without an image, give the phase configMaps"))]
 pub struct Migrations {
     /// How the folder is laid out and which ledger it keeps. Default: `Prisma`.
     #[serde(default)]
@@ -31,7 +35,13 @@ pub struct Migrations {
     #[x_kube(validation = Rule::new("self.startsWith('/') && !self.contains('..')").message("spec.migrations.path must be absolute and must not contain '..'"))]
     pub path: Option<String>,
 
-    /// Stop after this migration. Default: the newest in the source. Never skips: everything before it is applied too.
+    /// Folders of SQL beside the migrations, in the order in which they apply: what the format's own tool cannot express.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub phases: Vec<Phase>,
+
+    /// Stop after this migration. Default: the newest in the source. Never skips: everything before it is applied too. Phases are
+    /// not stopped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 200))]
     pub target: Option<String>,
@@ -45,6 +55,14 @@ pub struct Migrations {
     /// when the schema is equal to what they make. Ignored where there is a history, or no table. The migration role needs CREATEDB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
+}
+
+impl Migrations {
+    /// Whether this ConfigMap is one of the migrations or of a phase.
+    pub fn reads(&self, config_map: &str) -> bool {
+        let phases = self.phases.iter().flat_map(|phase| &phase.config_maps);
+        self.config_maps.iter().chain(phases).any(|name| name == config_map)
+    }
 }
 
 /// The layout of the folder and the ledger that goes with it.
@@ -64,6 +82,12 @@ pub struct Baseline {
     /// The newest migration whose effects are there, with those of all before it.
     #[schemars(length(min = 1, max = 200))]
     pub up_to: String,
+
+    /// For each phase of which something is there: the newest file whose effects are, with those of all before it in that phase, as
+    /// `PHASE/FILE`. The files of a phase that is not named here are run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(min = 1, max = 241)))]
+    pub phases: Vec<String>,
 }
 
 /// A verdict on one failed row of the ledger.
@@ -71,7 +95,7 @@ pub struct Baseline {
 #[serde(rename_all = "camelCase")]
 pub struct Resolve {
     /// The migration whose row failed.
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = 1, max = 241))]
     pub name: String,
     /// What became of it.
     #[serde(rename = "as")]

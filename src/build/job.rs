@@ -183,4 +183,25 @@ mod tests {
         let volume = pod(&image).volumes.iter().flatten().find(|volume| volume.name == "source").and_then(|volume| volume.image.as_ref());
         assert_eq!(volume.and_then(|volume| volume.reference.as_deref()), Some("registry.example/records:1"));
     }
+
+    #[test]
+    fn each_phase_is_mounted_under_its_name_from_the_image_or_from_config_maps_of_its_own() {
+        let phases = json!([{"name": "security", "path": "/sql/security"}, {"name": "functions", "configMaps": ["one", "two"]}]);
+        let job = built(
+            &json!({"image": "registry.example/records:1", "path": "/app/migrations", "phases": phases}),
+            &json!({"none": {"reason": "rebuilt each night"}}),
+        );
+        for stage in [Stage::Plan, Stage::Migrate, Stage::Verify] {
+            let mounts = container(&job, stage).volume_mounts.iter().flatten();
+            let phases: Vec<_> = mounts
+                .filter(|mount| mount.mount_path.starts_with("/phases/"))
+                .map(|mount| (mount.mount_path.as_str(), mount.name.as_str(), mount.sub_path.as_deref(), mount.read_only))
+                .collect();
+            let expected = [("/phases/security", "source", None, Some(true)), ("/phases/functions", "phase-functions", None, Some(true))];
+            assert_eq!(phases, expected, "{stage:?}");
+        }
+        let volume = pod(&job).volumes.iter().flatten().find(|volume| volume.name == "phase-functions").expect("a volume");
+        let sources = volume.projected.as_ref().and_then(|projected| projected.sources.as_ref()).expect("sources");
+        assert_eq!(sources.len(), 2);
+    }
 }

@@ -16,7 +16,7 @@ use crate::{
     api::{DatabaseMigration, GROUP, VERSION},
     plan::step::JobOrder,
     stage::outcome::Stage,
-    validate::{SnapshotPolicy, Source, ValidatedMigration},
+    validate::{PhaseSource, SnapshotPolicy, Source, ValidatedMigration},
 };
 
 /// Which images the stages run from.
@@ -37,6 +37,11 @@ const RUN: &str = "run";
 const SCRATCH: &str = "tmp";
 const SOURCE: &str = "source";
 const SNAPSHOTS: &str = "snapshots";
+
+/// The volume of a phase that comes from ConfigMaps of its own.
+fn phase_volume(name: &str) -> String {
+    format!("phase-{name}")
+}
 
 /// The template of the Job.
 pub fn pod(
@@ -131,6 +136,10 @@ fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
 fn volumes(migration: &ValidatedMigration) -> Vec<Volume> {
     let empty = |name: &str| Volume { name: name.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() };
     let mut volumes = vec![empty(RUN), empty(SCRATCH), source(&migration.source)];
+    volumes.extend(migration.phases.iter().filter_map(|phase| match &phase.source {
+        PhaseSource::ConfigMaps(names) => Some(config_maps(phase_volume(&phase.name), names)),
+        PhaseSource::Folder(_) => None,
+    }));
     if let SnapshotPolicy::Dump { claim, .. } = &migration.snapshot {
         let claim = PersistentVolumeClaimVolumeSource { claim_name: claim.clone(), read_only: None };
         volumes.push(Volume { name: SNAPSHOTS.to_owned(), persistent_volume_claim: Some(claim), ..Volume::default() });
@@ -139,22 +148,24 @@ fn volumes(migration: &ValidatedMigration) -> Vec<Volume> {
 }
 
 fn source(source: &Source) -> Volume {
-    let mut volume = Volume { name: SOURCE.to_owned(), ..Volume::default() };
     match source {
-        Source::ConfigMaps(names) => {
-            let projection = |name: &String| VolumeProjection {
-                config_map: Some(ConfigMapProjection { name: name.clone(), ..ConfigMapProjection::default() }),
-                ..VolumeProjection::default()
-            };
-            let sources = names.iter().map(projection).collect();
-            volume.projected = Some(ProjectedVolumeSource { sources: Some(sources), ..ProjectedVolumeSource::default() });
-        }
+        Source::ConfigMaps(names) => config_maps(SOURCE.to_owned(), names),
         Source::Image { reference, .. } => {
-            let pull_policy = Some("IfNotPresent".to_owned());
-            volume.image = Some(ImageVolumeSource { reference: Some(reference.clone()), pull_policy });
+            let image = ImageVolumeSource { reference: Some(reference.clone()), pull_policy: Some("IfNotPresent".to_owned()) };
+            Volume { name: SOURCE.to_owned(), image: Some(image), ..Volume::default() }
         }
     }
-    volume
+}
+
+/// These ConfigMaps as one folder.
+fn config_maps(volume: String, names: &[String]) -> Volume {
+    let projection = |name: &String| VolumeProjection {
+        config_map: Some(ConfigMapProjection { name: name.clone(), ..ConfigMapProjection::default() }),
+        ..VolumeProjection::default()
+    };
+    let sources = Some(names.iter().map(projection).collect());
+    let projected = Some(ProjectedVolumeSource { sources, ..ProjectedVolumeSource::default() });
+    Volume { name: volume, projected, ..Volume::default() }
 }
 
 fn mounts(stage: Stage, migration: &ValidatedMigration) -> Vec<VolumeMount> {
@@ -164,6 +175,11 @@ fn mounts(stage: Stage, migration: &ValidatedMigration) -> Vec<VolumeMount> {
         source.sub_path = Some(path.clone()).filter(|path| !path.is_empty());
     }
     let mut mounts = vec![mount(RUN, "/run/sluice"), mount(SCRATCH, "/tmp"), source];
+    // A phase of the image has the whole of it: that its folder is missing is for the stage to say, in words.
+    mounts.extend(migration.phases.iter().map(|phase| {
+        let volume = if let PhaseSource::ConfigMaps(_) = phase.source { phase_volume(&phase.name) } else { SOURCE.to_owned() };
+        VolumeMount { read_only: Some(true), ..mount(&volume, &format!("/phases/{}", phase.name)) }
+    }));
     if stage == Stage::Snapshot && matches!(migration.snapshot, SnapshotPolicy::Dump { .. }) {
         mounts.push(mount(SNAPSHOTS, "/snapshots"));
     }

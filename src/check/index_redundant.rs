@@ -28,8 +28,11 @@ const META: Meta = Meta {
 pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// Expressions and predicates are compared as PostgreSQL prints them: the stored trees also say where in a statement they stood. They
-/// are printed only where there are two to compare, because printing takes a lock on the table. The slices number from one what the catalog numbers from zero.
+/// are printed only where there are two to compare, because printing takes a lock on the table. The slices number from one what the catalog numbers from zero. An
+/// index that begins with a column of its own is not read at all.
 const SQL: &str = "\
+    WITH i AS MATERIALIZED (SELECT i.* FROM pg_catalog.pg_index i WHERE i.indisvalid AND i.indisready AND i.indislive AND EXISTS ( \
+      SELECT FROM pg_catalog.pg_index o WHERE o.indrelid = i.indrelid AND o.indexrelid <> i.indexrelid AND o.indkey[0] = i.indkey[0])) \
     SELECT i.indrelid::int8 AS table_id, n.nspname::text AS schema, t.relname::text AS table_name, x.relname::text AS name, m.amname::text AS method, \
            i.indisunique AS unique, i.indnullsnotdistinct AS nulls_not_distinct, \
            i.indisexclusion OR i.indisreplident OR i.indisclustered OR x.relispartition \
@@ -43,12 +46,12 @@ const SQL: &str = "\
            CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_index o WHERE o.indrelid = i.indrelid AND o.indexrelid <> i.indexrelid \
                AND o.indkey[0] = i.indkey[0] AND o.indpred IS NOT NULL AND i.indpred IS NOT NULL) \
              THEN pg_catalog.pg_get_expr(i.indpred, i.indrelid) WHEN i.indpred IS NOT NULL THEN 'of ' || i.indexrelid::text END AS predicate \
-    FROM pg_catalog.pg_index i \
+    FROM i \
     JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
     JOIN pg_catalog.pg_am m ON m.oid = x.relam \
     JOIN pg_catalog.pg_class t ON t.oid = i.indrelid \
     JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace \
-    WHERE n.nspname = ANY($1) AND i.indisvalid AND i.indisready AND i.indislive \
+    WHERE n.nspname = ANY($1) \
     ORDER BY 2, 3, 4";
 
 #[derive(Clone)]

@@ -4,10 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{
-    Usage,
-    manifest::{parse, refuse_unknown_fields},
-};
+use super::{Usage, manifest::parse};
 use crate::{
     api::{DatabaseMigration, migration_policy_crd},
     policy,
@@ -77,7 +74,7 @@ impl Documents {
             return Err(Usage(format!("the files hold the MigrationPolicy {name:?} more than once: leave one of them out")));
         }
         let problem = |problem: String| Usage(format!("{}, the MigrationPolicy {name:?}: {problem}", document.file.display()));
-        refuse_unknown_fields(&document.value, migration_policy_crd()).map_err(problem)?;
+        refuse_unknown_fields(&document.value).map_err(problem)?;
         Ok(Some(document.value["spec"].clone()))
     }
 }
@@ -86,14 +83,41 @@ impl Document {
     /// The DatabaseMigration with what its policy says.
     pub(super) fn in_force(&self, policy: Option<&Value>) -> Result<DatabaseMigration, Usage> {
         let told = |problem: String| Usage(format!("{}: {problem}", self.file.display()));
-        // Before merging, so that a field that does not exist is told of the file in which it stands.
-        refuse_unknown_fields(&self.value, crate::api::database_migration_crd()).map_err(told)?;
         let mut value = self.value.clone();
         value["spec"] = policy::in_force(&self.value["spec"], policy);
         parse(value).map_err(|problem| match policy::named(&self.value["spec"]) {
             Some(name) => told(format!("with what the MigrationPolicy {name:?} says: {problem}")),
             None => told(problem),
         })
+    }
+}
+
+/// A policy has only fields that its definition knows. Its sections are kept as they were written, so only the schema can tell.
+fn refuse_unknown_fields(policy: &Value) -> Result<(), String> {
+    if policy["apiVersion"] != "sluice.dev/v1alpha1" {
+        return Err(format!("apiVersion is {}, not \"sluice.dev/v1alpha1\"", policy["apiVersion"]));
+    }
+    let schema = migration_policy_crd().spec.versions.into_iter().next().and_then(|version| version.schema?.open_api_v3_schema);
+    let schema = serde_json::to_value(schema).map_err(|error| error.to_string())?;
+    match unknown_field(&policy["spec"], &schema["properties"]["spec"], "spec") {
+        Some(field) => Err(format!("there is no field {field}; `kubectl explain dbmp.spec --recursive` lists them")),
+        None => Ok(()),
+    }
+}
+
+fn unknown_field(value: &Value, schema: &Value, path: &str) -> Option<String> {
+    match value {
+        Value::Object(fields) => fields.iter().find_map(|(name, inner)| {
+            let path = format!("{path}.{name}");
+            match schema["properties"].get(name) {
+                Some(inner_schema) => unknown_field(inner, inner_schema, &path),
+                None => Some(path),
+            }
+        }),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(at, item)| unknown_field(item, &schema["items"], &format!("{path}[{at}]")))
+        }
+        _ => None,
     }
 }
 

@@ -2,10 +2,14 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{Usage, print::print};
+use super::{
+    Usage,
+    phase::{self, PhaseArg},
+    print::print,
+};
 use crate::{
-    api::Format,
-    migrations::{Migration, Script, SourceTree, Statement, StatementKind, load, split},
+    api::{Format, PhaseWhen},
+    migrations::{Migration, PhaseFolder, Script, SourceTree, Statement, StatementKind, load_with},
 };
 
 /// Arguments of `sluice lint`.
@@ -18,6 +22,10 @@ pub(super) struct Args {
     /// The folder's format: Prisma or Sql.
     #[arg(long, value_enum, default_value_t = FormatName::Prisma)]
     format: FormatName,
+
+    /// The folder of a phase (spec.migrations.phases), which is read, too.
+    #[arg(long = "phase", value_name = "NAME=DIR", value_parser = phase::parse)]
+    phases: Vec<PhaseArg>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -50,7 +58,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
     if !args.source.is_dir() {
         return Err(Usage(format!("{} is no folder", args.source.display())));
     }
-    let report = match load(args.format.format(), &args.source) {
+    let phase = |PhaseArg { name, folder }: &PhaseArg| PhaseFolder {
+        name: name.clone(),
+        shown: folder.display().to_string(),
+        folder: folder.clone(),
+        when: PhaseWhen::After,
+        repeatable: false,
+    };
+    let phases: Vec<PhaseFolder> = args.phases.iter().map(phase).collect();
+    let report = match load_with(args.format.format(), &args.source, &phases) {
         Ok(source) => Report::of(&source, args.format),
         Err(error) => Report { text: format!("error: {error}\n"), errors: 1, warnings: 0 },
     };
@@ -76,15 +92,17 @@ impl Report {
             report.warnings += 1;
             report.text += &format!("warning: {}: {}\n", finding.message, finding.remedy);
         }
-        let mut total = vec![counted(source.migrations.len(), "migration")];
+        let own = source.own().count();
+        let mut total = vec![counted(own, "migration")];
+        total.extend((source.migrations.len() > own).then(|| counted(source.migrations.len() - own, "file") + " of phases"));
         let problems = [(report.errors, "error"), (report.warnings, "warning")];
         total.extend(problems.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what)));
-        report.text += &format!("{}{}\n", total.join(", "), if source.migrations.is_empty() { format.hint() } else { "" });
+        report.text += &format!("{}{}\n", total.join(", "), if own == 0 { format.hint() } else { "" });
         report
     }
 
     fn migration(&mut self, migration: &Migration) {
-        match split(&migration.sql) {
+        match migration.script() {
             Err(error) => {
                 self.errors += 1;
                 self.text += &format!("{}: error: {error}\n", migration.file);

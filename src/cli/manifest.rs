@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_ignored::Path as Field;
 use serde_json::Value;
 
-use super::{Usage, documents::Documents};
-use crate::{
-    api::{DatabaseMigration, database_migration_crd},
-    stage::Context,
-    validate::validate,
+use super::{
+    Usage,
+    documents::Documents,
+    phase::{self, PhaseArg},
 };
+use crate::{api::DatabaseMigration, stage::Context, validate::validate};
 
 /// The arguments that `run` and `plan` share.
 #[derive(Debug, clap::Args)]
@@ -37,6 +37,10 @@ pub(super) struct Place {
     /// The folder of migrations, in place of the image or the ConfigMaps of the manifest.
     #[arg(long, value_name = "DIR")]
     source: PathBuf,
+
+    /// The folder of a phase. Default: as far from the folder of migrations as in the image; for one from ConfigMaps ../NAME.
+    #[arg(long = "phase", value_name = "NAME=DIR", value_parser = phase::parse)]
+    phases: Vec<PhaseArg>,
 
     /// Where the database is: postgres://user:password@host:5432/name. Arguments can be seen by others: prefer the variable.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
@@ -74,7 +78,13 @@ impl Place {
         if !self.source.is_dir() {
             return Err(Usage(format!("--source {} is no folder", self.source.display())));
         }
-        Ok((object, Context::new(manifest, &self.database_url, self.source, self.snapshot_dir)))
+        let mut context = Context::new(manifest, &self.database_url, self.source, self.snapshot_dir);
+        for PhaseArg { name, folder } in self.phases {
+            if !context.set_phase(&name, folder) {
+                return Err(Usage(format!("--phase {name}=…: {} has no phase {name:?} in spec.migrations.phases", self.file.display())));
+            }
+        }
+        Ok((object, context))
     }
 }
 
@@ -94,37 +104,30 @@ fn read(file: &PathBuf, policy: Option<&PathBuf>) -> Result<DatabaseMigration, U
 
 /// A DatabaseMigration from JSON, without unknown fields.
 pub(super) fn parse(document: Value) -> Result<DatabaseMigration, String> {
-    refuse_unknown_fields(&document, database_migration_crd())?;
-    serde_json::from_value(document).map_err(|error| error.to_string())
-}
-
-/// An object of this version has only fields that its definition knows.
-pub(super) fn refuse_unknown_fields(document: &Value, crd: CustomResourceDefinition) -> Result<(), String> {
     if document["apiVersion"] != "sluice.dev/v1alpha1" {
         return Err(format!("apiVersion is {}, not \"sluice.dev/v1alpha1\"", document["apiVersion"]));
     }
-    let short = crd.spec.names.short_names.iter().flatten().next().cloned().unwrap_or_default();
-    let schema = crd.spec.versions.into_iter().next().and_then(|version| version.schema?.open_api_v3_schema);
-    let schema = serde_json::to_value(schema).map_err(|error| error.to_string())?;
-    match unknown_field(&document["spec"], &schema["properties"]["spec"], "spec") {
-        Some(field) => Err(format!("there is no field {field}; `kubectl explain {short}.spec --recursive` lists them")),
-        None => Ok(()),
+    let mut unknown = None;
+    let object = serde_ignored::deserialize(document, |path| {
+        let path = dotted(&path);
+        if path.starts_with("spec.") {
+            unknown.get_or_insert(path);
+        }
+    });
+    match unknown {
+        Some(field) => Err(format!("there is no field {field}; `kubectl explain dbm.spec --recursive` lists them")),
+        None => object.map_err(|error| error.to_string()),
     }
 }
 
-fn unknown_field(value: &Value, schema: &Value, path: &str) -> Option<String> {
-    match value {
-        Value::Object(fields) => fields.iter().find_map(|(name, inner)| {
-            let path = format!("{path}.{name}");
-            match schema["properties"].get(name) {
-                Some(inner_schema) => unknown_field(inner, inner_schema, &path),
-                None => Some(path),
-            }
-        }),
-        Value::Array(items) => {
-            items.iter().enumerate().find_map(|(at, item)| unknown_field(item, &schema["items"], &format!("{path}[{at}]")))
-        }
-        _ => None,
+/// A path as kubectl writes it.
+fn dotted(path: &Field<'_>) -> String {
+    match path {
+        Field::Root => String::new(),
+        Field::Seq { parent, index } => format!("{}[{index}]", dotted(parent)),
+        Field::Map { parent: Field::Root, key } => key.clone(),
+        Field::Map { parent, key } => format!("{}.{key}", dotted(parent)),
+        Field::Some { parent } | Field::NewtypeStruct { parent } | Field::NewtypeVariant { parent } => dotted(parent),
     }
 }
 

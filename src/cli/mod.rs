@@ -10,6 +10,7 @@ mod documents;
 mod form;
 mod lint;
 mod manifest;
+mod phase;
 mod plan;
 mod policy;
 mod print;

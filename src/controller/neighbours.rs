@@ -126,7 +126,7 @@ pub fn affected_by(object: &DatabaseMigration, other: &DatabaseMigration) -> boo
 
 /// Whoever reads this ConfigMap.
 pub fn reads(other: &DatabaseMigration, config_map: &str) -> bool {
-    other.spec.migrations.config_maps.iter().any(|name| name == config_map)
+    other.spec.migrations.reads(config_map)
 }
 
 /// Whoever verified something that the gate no longer says.

@@ -132,14 +132,13 @@ impl Reader<'_> {
 
     /// Of ConfigMaps only the metadata.
     async fn source(&self, migration: Option<&ValidatedMigration>) -> Result<SourceFact, ObserveError> {
-        let names = match migration.map(|migration| &migration.source) {
-            None => return Ok(SourceFact::Unknown),
-            Some(Source::Image { reference, .. }) => return Ok(SourceFact::Found { revision: reference.clone(), watched: true }),
-            Some(Source::ConfigMaps(names)) => names,
-        };
+        let Some(migration) = migration else { return Ok(SourceFact::Unknown) };
+        let image = if let Source::Image { reference, .. } = &migration.source { Some(reference.clone()) } else { None };
+        let names = migration.config_maps();
         let api: Api<ConfigMap> = Api::namespaced(self.context.client.clone(), self.namespace);
         let found = self.named("the ConfigMaps", try_join_all(names.iter().map(|name| api.get_metadata_opt(name))).await)?;
-        let missing: Vec<String> = names.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(name, _)| name.clone()).collect();
+        let missing: Vec<String> =
+            names.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(name, _)| (*name).to_owned()).collect();
         if !missing.is_empty() {
             return Ok(SourceFact::Missing { names: missing });
         }
@@ -148,7 +147,7 @@ impl Reader<'_> {
             format!("{}@{}@{}", map.name_any(), map.uid().unwrap_or_default(), map.resource_version().unwrap_or_default())
         };
         Ok(SourceFact::Found {
-            revision: found.iter().map(revision).collect::<Vec<_>>().join(","),
+            revision: image.into_iter().chain(found.iter().map(revision)).collect::<Vec<_>>().join(","),
             watched: found.iter().all(|map| map.labels().contains_key(LABEL_SOURCE)),
         })
     }

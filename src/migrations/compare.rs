@@ -1,17 +1,18 @@
 //! Source against ledger: what is applied, what is pending, and what does not fit. PURE.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
-    LedgerRow, RowState, SourceTree,
+    LedgerRow, Migration, RowState, SourceTree,
     checksum::{self, Match},
+    phase_of,
 };
 use crate::api::{Finding, Reason, Severity};
 
 /// How source and ledger relate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// Applied migrations in the order of the source, those missing from it first.
+    /// Applied migrations in the order in which they were applied, those missing from the source first.
     pub applied: Vec<String>,
     /// Indexes into the source: what is to be applied, in order.
     pub pending: Vec<usize>,
@@ -21,7 +22,8 @@ pub struct Comparison {
     pub objection: Option<(Reason, String)>,
 }
 
-/// Compares. `target` stops early; it never skips.
+/// Compares. `target` stops early; it never skips, and it does not stop phases: tables without their policies are worse than a phase that
+/// fails because it was written for a later schema.
 pub fn compare(source: &SourceTree, rows: &[LedgerRow], target: Option<&str>) -> Comparison {
     let mut comparison = Comparison::default();
     let applied: BTreeMap<&str, &LedgerRow> =
@@ -30,36 +32,62 @@ pub fn compare(source: &SourceTree, rows: &[LedgerRow], target: Option<&str>) ->
 
     for name in applied.keys().filter(|name| !known.contains(*name)) {
         comparison.applied.push((*name).to_owned());
-        comparison.object(
-            "missing-migration",
-            name,
-            "is applied but missing from the source",
-            "restore its folder; applied migrations stay in the source for ever",
-        );
+        comparison.object("missing-migration", name, "is applied but missing from the source", missing(name));
     }
-    let newest_applied = source.migrations.iter().rposition(|migration| applied.contains_key(migration.name.as_str()));
+    let present = source.migrations.iter().enumerate().filter(|(_, migration)| applied.contains_key(migration.name.as_str()));
+    let newest: BTreeMap<Option<&str>, usize> = present.map(|(at, migration)| (migration.phase(), at)).collect();
     let end = comparison.end(source, target);
     for (at, migration) in source.migrations.iter().enumerate() {
-        if let Some(row) = applied.get(migration.name.as_str()) {
-            comparison.applied.push(migration.name.clone());
+        let row = applied.get(migration.name.as_str());
+        if let Some(row) = row.filter(|row| !runs_again(migration, row)) {
             comparison.check_checksum(&migration.sql, &migration.checksum, row);
-        } else if at < end {
+        } else if at < end || migration.phase().is_some() {
             comparison.pending.push(at);
-            if let Some(newest) = newest_applied.filter(|newest| at < *newest) {
-                let message = format!("is pending but older than {:?}, which is applied", source.migrations[newest].name);
+            // Each phase has an order of its own.
+            if let Some(later) = newest.get(&migration.phase()).filter(|newest| row.is_none() && at < **newest) {
+                let message = format!("is pending but older than {:?}, which is applied", source.migrations[*later].name);
                 comparison.object("out-of-order", &migration.name, &message, "give it a name later than every applied one");
             }
         }
     }
+    comparison.applied.extend(in_order_of_application(source, &applied));
     comparison.check_failed(rows);
     comparison.conclude();
     comparison
 }
 
+fn missing(name: &str) -> &'static str {
+    match phase_of(name) {
+        None => "restore its folder; applied migrations stay in the source for ever",
+        Some(_) => "restore its file, and its phase in spec.migrations.phases; what is applied stays in the source for ever",
+    }
+}
+
+/// A file that may run any number of times, and is not the one that ran.
+fn runs_again(migration: &Migration, row: &LedgerRow) -> bool {
+    migration.repeatable && checksum::compare(&migration.sql, &migration.checksum, &row.checksum) == Match::Different
+}
+
+/// What is applied, in the order in which that happened. The source has an order for each phase only, the ledger's times say how they
+/// alternate: a release is applied whole before the next one. Equal times are of one release, which keeps the order of the source.
+fn in_order_of_application(source: &SourceTree, applied: &BTreeMap<&str, &LedgerRow>) -> Vec<String> {
+    let mut lines: BTreeMap<Option<&str>, VecDeque<(i64, usize)>> = BTreeMap::new();
+    for (at, migration) in source.migrations.iter().enumerate() {
+        if let Some(row) = applied.get(migration.name.as_str()) {
+            lines.entry(migration.phase()).or_default().push_back((row.finished_at, at));
+        }
+    }
+    let mut names = Vec::new();
+    while let Some(line) = lines.values_mut().filter(|line| !line.is_empty()).min_by_key(|line| line[0]) {
+        names.extend(line.pop_front().map(|(_, at)| source.migrations[at].name.clone()));
+    }
+    names
+}
+
 impl Comparison {
     fn end(&mut self, source: &SourceTree, target: Option<&str>) -> usize {
         let Some(target) = target else { return source.migrations.len() };
-        if let Some(at) = source.migrations.iter().position(|migration| migration.name == target) {
+        if let Some(at) = source.migrations.iter().position(|migration| migration.phase().is_none() && migration.name == target) {
             return at + 1;
         }
         let message =
@@ -137,7 +165,7 @@ mod tests {
     fn source(names: &[&str]) -> SourceTree {
         let migration = |name: &&str| {
             let sql = format!("SELECT '{name}';\n");
-            Migration { name: (*name).to_owned(), file: format!("{name}/migration.sql"), checksum: checksum::checksum(&sql), sql }
+            Migration::new((*name).to_owned(), format!("{name}/migration.sql"), sql)
         };
         SourceTree { migrations: names.iter().map(migration).collect(), ..SourceTree::default() }
     }
@@ -151,6 +179,7 @@ mod tests {
             finished: true,
             rolled_back: false,
             resumable: false,
+            finished_at: 1,
         }
     }
 
@@ -212,5 +241,58 @@ mod tests {
         let resumable = LedgerRow { resumable: true, ..failed };
         let comparison = compare(&source(&["1_a"]), &[resumable], None);
         assert_eq!((comparison.pending, comparison.objection), (vec![0], None));
+    }
+
+    /// A source of one migration, one phase before it and one after it.
+    fn with_phases() -> SourceTree {
+        source(&["types/1", "1_a", "2_b", "security/010", "security/020"])
+    }
+
+    fn at(name: &str, finished_at: i64) -> LedgerRow {
+        LedgerRow { finished_at, ..row(name) }
+    }
+
+    #[test]
+    fn each_phase_has_an_order_of_its_own() {
+        let rows = [at("1_a", 1), at("security/010", 1)];
+        let comparison = compare(&with_phases(), &rows, None);
+        assert_eq!((comparison.pending, comparison.objection), (vec![0, 2, 4], None));
+        let late = compare(&with_phases(), &[at("1_a", 1), at("security/020", 1)], None);
+        assert_eq!(late.findings[0].check, "out-of-order");
+        assert!(late.findings[0].message.contains("security/010") && late.findings[0].message.contains("security/020"));
+    }
+
+    #[test]
+    fn what_was_applied_is_told_in_the_order_of_the_releases() {
+        let rows = [at("types/1", 1), at("1_a", 1), at("security/010", 1), at("2_b", 2), at("security/020", 2)];
+        assert_eq!(compare(&with_phases(), &rows, None).applied, ["types/1", "1_a", "security/010", "2_b", "security/020"]);
+    }
+
+    #[test]
+    fn a_target_does_not_stop_phases_and_is_none_of_theirs() {
+        assert_eq!(compare(&with_phases(), &[], Some("1_a")).pending, [0, 1, 3, 4]);
+        assert_eq!(reason(&compare(&with_phases(), &[], Some("security/010"))), Some(Reason::TargetNotFound));
+    }
+
+    #[test]
+    fn a_phase_that_was_taken_out_of_the_manifest_is_missed() {
+        let comparison = compare(&source(&["1_a"]), &[row("1_a"), row("security/010")], None);
+        assert_eq!(reason(&comparison), Some(Reason::HistoryDiverged));
+        assert!(comparison.findings[0].remedy.contains("spec.migrations.phases"), "{:?}", comparison.findings);
+    }
+
+    #[test]
+    fn an_edited_file_runs_again_only_where_its_phase_is_repeatable() {
+        let mut tree = with_phases();
+        let rows = ["types/1", "1_a", "2_b", "security/010", "security/020"].map(row);
+        tree.migrations[3] = Migration::new("security/010".into(), "security/010.sql".into(), "SELECT 'edited';".into());
+        assert_eq!(compare(&tree, &rows, None).findings[0].check, "edited-migration");
+        tree.migrations[3].repeatable = true;
+        let comparison = compare(&tree, &rows, None);
+        assert_eq!((comparison.pending, comparison.objection), (vec![3], None));
+        assert!(comparison.applied.contains(&"security/010".to_owned()), "what was applied stays applied");
+        let again = LedgerRow { checksum: checksum::checksum("SELECT 'edited';"), ..row("security/010") };
+        let rows: Vec<LedgerRow> = rows.into_iter().chain([again]).collect();
+        assert_eq!(compare(&tree, &rows, None).pending, Vec::<usize>::new(), "the newest row counts");
     }
 }

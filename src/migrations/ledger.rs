@@ -2,13 +2,21 @@
 
 use sha2::{Digest, Sha256};
 
-use super::hexadecimal;
+use super::{hexadecimal, phase_of};
 use crate::api::Format;
 
 /// Sluice's own advisory lock: the letters `sluice`.
 const LOCK_SLUICE: i64 = 0x736c_7569_6365;
 /// The lock that every Prisma engine takes.
 const LOCK_PRISMA: i64 = 72_707_369;
+
+/// The schema of what is Sluice's own.
+const SCHEMA: &str = "sluice";
+
+fn quoted(schema: &str, table: &str) -> String {
+    let quote = |name: &str| name.replace('"', "\"\"");
+    format!("\"{}\".\"{}\"", quote(schema), quote(table))
+}
 
 /// Where a format keeps its history, and which locks keep its tools apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +25,8 @@ pub struct LedgerContract {
     pub schema: String,
     /// The table.
     pub table: &'static str,
+    /// The table of the phases beside it, in the schema `sluice`: one for each ledger, because two services may share a database.
+    pub phases: String,
     /// The advisory locks, in the order in which they are taken.
     pub locks: Vec<i64>,
 }
@@ -24,15 +34,26 @@ pub struct LedgerContract {
 impl LedgerContract {
     /// The contract of a format. `schema` is where Prisma's table is; Sluice's own is in the schema `sluice`.
     pub fn of(format: Format, schema: &str) -> Self {
-        match format {
-            Format::Prisma => Self { schema: schema.to_owned(), table: "_prisma_migrations", locks: vec![LOCK_SLUICE, LOCK_PRISMA] },
-            Format::Sql => Self { schema: "sluice".to_owned(), table: "migrations", locks: vec![LOCK_SLUICE] },
-        }
+        let (schema, table, locks) = match format {
+            Format::Prisma => (schema, "_prisma_migrations", vec![LOCK_SLUICE, LOCK_PRISMA]),
+            Format::Sql => (SCHEMA, "migrations", vec![LOCK_SLUICE]),
+        };
+        Self { schema: schema.to_owned(), table, phases: format!("phases_{schema}"), locks }
     }
 
     /// The table, qualified and quoted.
     pub fn qualified(&self) -> String {
-        format!("\"{}\".\"{}\"", self.schema.replace('"', "\"\""), self.table)
+        quoted(&self.schema, self.table)
+    }
+
+    /// The table of the phases, qualified and quoted.
+    pub fn qualified_phases(&self) -> String {
+        quoted(SCHEMA, &self.phases)
+    }
+
+    /// The table in which this migration is recorded, qualified and quoted.
+    pub fn table_of(&self, migration: &str) -> String {
+        if phase_of(migration).is_some() { self.qualified_phases() } else { self.qualified() }
     }
 }
 
@@ -53,6 +74,8 @@ pub struct LedgerRow {
     pub rolled_back: bool,
     /// It is Sluice's own, half way: its steps are in the journal.
     pub resumable: bool,
+    /// When it ended, in milliseconds since 1970; 0 while it did not. Sluice writes the server's time here, whoever's clock runs wrong.
+    pub finished_at: i64,
 }
 
 /// What a row says.

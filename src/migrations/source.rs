@@ -6,18 +6,23 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use sha2::{Digest, Sha256};
 
-use super::{checksum, hexadecimal, order};
+use super::{
+    PhaseFolder, Script, ScriptError, checksum, hexadecimal, order,
+    phase::{self, phase_of},
+    split,
+};
 use crate::api::{Finding, Format, Reason, Severity};
 
 const LOCK_FILE: &str = "migration_lock.toml";
 const SCRIPT: &str = "migration.sql";
 
 /// One migration of the source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Migration {
     /// Its name, which is its version.
     pub name: String,
@@ -27,10 +32,30 @@ pub struct Migration {
     pub sql: String,
     /// The checksum of its text.
     pub checksum: String,
+    /// It runs again when its text has changed.
+    pub repeatable: bool,
+    script: OnceLock<Result<Script, ScriptError>>,
+}
+
+impl Migration {
+    /// A migration with this text.
+    pub fn new(name: String, file: String, sql: String) -> Self {
+        Self { checksum: checksum(&sql), name, file, sql, repeatable: false, script: OnceLock::new() }
+    }
+
+    /// The phase it belongs to; none for a migration of the format's own.
+    pub fn phase(&self) -> Option<&str> {
+        phase_of(&self.name)
+    }
+
+    /// Its text, split: the first time that anybody asks, because what is applied already is never asked for.
+    pub fn script(&self) -> Result<&Script, &ScriptError> {
+        self.script.get_or_init(|| split(&self.sql)).as_ref()
+    }
 }
 
 /// The whole source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct SourceTree {
     /// In the order in which they apply.
     pub migrations: Vec<Migration>,
@@ -40,12 +65,27 @@ pub struct SourceTree {
     pub findings: Vec<Finding>,
 }
 
+impl SourceTree {
+    /// The migrations of the format's own: those of no phase.
+    pub fn own(&self) -> impl Iterator<Item = &Migration> {
+        self.migrations.iter().filter(|migration| migration.phase().is_none())
+    }
+}
+
 /// The source cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The folder is not there.
     #[error("the source has no folder {0:?}: check spec.migrations.path, or the folder given with --source")]
     NoFolder(PathBuf),
+    /// The folder of a phase is not there.
+    #[error("the phase {phase:?} has no folder {folder:?}: check its path in spec.migrations.phases, or the folder given with --phase")]
+    NoPhase {
+        /// Which.
+        phase: String,
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
     /// A file cannot be read.
     #[error("cannot read {file:?} in the source: {cause}")]
     Read {
@@ -86,14 +126,33 @@ impl SourceError {
     /// The reason of the condition it becomes.
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::NoFolder(_) => Reason::SourceNotFound,
+            Self::NoFolder(_) | Self::NoPhase { .. } => Reason::SourceNotFound,
             _ => Reason::SourceInvalid,
         }
     }
 }
 
-/// Reads a source.
+/// Reads a source without phases.
 pub fn load(format: Format, folder: &Path) -> Result<SourceTree, SourceError> {
+    load_with(format, folder, &[])
+}
+
+/// Reads a source with its phases.
+pub fn load_with(format: Format, folder: &Path, phases: &[PhaseFolder]) -> Result<SourceTree, SourceError> {
+    let mut tree = migrations(format, folder)?;
+    phase::add(&mut tree, phases)?;
+    let mut hash = Sha256::new();
+    for migration in &tree.migrations {
+        hash.update(migration.name.as_bytes());
+        hash.update([0]);
+        hash.update(migration.checksum.as_bytes());
+    }
+    tree.digest = hexadecimal(&hash.finalize());
+    tree.findings.sort();
+    Ok(tree)
+}
+
+fn migrations(format: Format, folder: &Path) -> Result<SourceTree, SourceError> {
     if !folder.is_dir() {
         return Err(SourceError::NoFolder(folder.to_owned()));
     }
@@ -109,28 +168,27 @@ pub fn load(format: Format, folder: &Path) -> Result<SourceTree, SourceError> {
             check_lock_file(&read(&entry.path, LOCK_FILE)?)?;
         }
     }
-    if let Some(ambiguous) = order::sort(&mut tree.migrations, |migration| &migration.name) {
-        let order::Ambiguous { first_by_bytes, first_by_collation } = ambiguous;
-        return Err(SourceError::AmbiguousOrder { first_by_bytes, first_by_collation });
-    }
-    let mut hash = Sha256::new();
-    for migration in &tree.migrations {
-        hash.update(migration.name.as_bytes());
-        hash.update([0]);
-        hash.update(migration.checksum.as_bytes());
-    }
-    tree.digest = hexadecimal(&hash.finalize());
-    tree.findings.sort();
+    arrange(&mut tree.migrations)?;
     Ok(tree)
 }
 
-struct Entry {
-    name: String,
-    path: PathBuf,
-    is_dir: bool,
+/// Puts migrations in the order in which they apply.
+pub(super) fn arrange(migrations: &mut [Migration]) -> Result<(), SourceError> {
+    match order::sort(migrations, |migration| &migration.name) {
+        None => Ok(()),
+        Some(order::Ambiguous { first_by_bytes, first_by_collation }) => {
+            Err(SourceError::AmbiguousOrder { first_by_bytes, first_by_collation })
+        }
+    }
 }
 
-fn entries(folder: &Path) -> Result<Vec<Entry>, SourceError> {
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) is_dir: bool,
+}
+
+pub(super) fn entries(folder: &Path) -> Result<Vec<Entry>, SourceError> {
     let failed = |cause| SourceError::Read { file: folder.display().to_string(), cause };
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -148,7 +206,7 @@ fn entries(folder: &Path) -> Result<Vec<Entry>, SourceError> {
 /// `NAME.sql` is the migration NAME.
 fn read_flat(entry: &Entry, tree: &mut SourceTree) -> Result<(), SourceError> {
     match entry.name.strip_suffix(".sql") {
-        Some(name) if !entry.is_dir => tree.migrations.push(migration(name, &entry.name, &entry.path)?),
+        Some(name) if !entry.is_dir => tree.migrations.push(file(name, name, &entry.name, &entry.path)?),
         _ => {}
     }
     Ok(())
@@ -158,7 +216,7 @@ fn read_flat(entry: &Entry, tree: &mut SourceTree) -> Result<(), SourceError> {
 fn read_folder(entry: &Entry, tree: &mut SourceTree) -> Result<(), SourceError> {
     let script = entry.path.join(SCRIPT);
     if entry.is_dir && script.is_file() {
-        tree.migrations.push(migration(&entry.name, &format!("{}/{SCRIPT}", entry.name), &script)?);
+        tree.migrations.push(file(&entry.name, &entry.name, &format!("{}/{SCRIPT}", entry.name), &script)?);
     } else if entry.is_dir && entry.name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(SourceError::NoScript(entry.name.clone()));
     } else if entry.is_dir || has_sql_suffix(&entry.name) {
@@ -177,15 +235,16 @@ fn has_sql_suffix(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"))
 }
 
-fn migration(name: &str, file: &str, path: &Path) -> Result<Migration, SourceError> {
-    if name.len() > 200 {
+/// Reads one. `own` is what its author called it; `shown` is where it stands, for messages.
+pub(super) fn file(name: &str, own: &str, shown: &str, path: &Path) -> Result<Migration, SourceError> {
+    if own.len() > 200 {
         return Err(SourceError::NameTooLong(name.to_owned()));
     }
-    let sql = read(path, file)?;
+    let sql = read(path, shown)?;
     if sql.starts_with('\u{feff}') {
-        return Err(SourceError::ByteOrderMark(file.to_owned()));
+        return Err(SourceError::ByteOrderMark(shown.to_owned()));
     }
-    Ok(Migration { name: name.to_owned(), file: file.to_owned(), checksum: checksum(&sql), sql })
+    Ok(Migration::new(name.to_owned(), shown.to_owned(), sql))
 }
 
 fn read(path: &Path, file: &str) -> Result<String, SourceError> {

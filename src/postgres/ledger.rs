@@ -1,4 +1,7 @@
-//! Reads and writes the ledger, in the very form in which Prisma's engine does.
+//! Reads and writes the ledger, in the very form in which Prisma's engine does. The rows of phases have that form, too, in a table of
+//! Sluice's own: which of both a migration belongs to, its name tells.
+
+use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -15,95 +18,68 @@ pub struct Ledger {
     pub contract: LedgerContract,
 }
 
-type Row = (String, String, String, String, bool, bool, bool);
+type Row = (String, String, String, i64, bool, bool, bool, i64);
 
 impl Ledger {
-    /// Whether the table exists.
-    pub async fn exists(&self, connection: &mut PgConnection) -> Result<bool, QueryError> {
+    /// Whether the table exists in which this migration is recorded.
+    pub async fn exists_for(&self, connection: &mut PgConnection, migration: &str) -> Result<bool, QueryError> {
         query_scalar("SELECT pg_catalog.to_regclass($1) IS NOT NULL")
-            .bind(self.contract.qualified())
+            .bind(self.contract.table_of(migration))
             .fetch_one(connection)
+            .await
+            .asked("look for the ledger")
+    }
+
+    /// The tables that exist.
+    async fn tables(&self, connection: &mut PgConnection) -> Result<Vec<String>, QueryError> {
+        let text = "SELECT name FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS t(name, n) WHERE pg_catalog.to_regclass(name) IS NOT NULL ORDER BY n";
+        query_scalar(text)
+            .bind(vec![self.contract.qualified(), self.contract.qualified_phases()])
+            .fetch_all(connection)
             .await
             .asked("look for the ledger")
     }
 
     /// The newest applied migration, and whether this one is applied. Needs nothing but the right to read the ledger.
     pub async fn applied(&self, connection: &mut PgConnection, name: &str) -> Result<(Option<String>, bool), QueryError> {
-        if !self.exists(connection).await? {
+        if !self.exists_for(connection, name).await? {
             return Ok((None, false));
         }
         let text = format!(
             "SELECT (pg_catalog.array_agg(migration_name::text ORDER BY started_at DESC, id DESC))[1], \
                     COALESCE(pg_catalog.bool_or(migration_name = $1), false) FROM {} WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL",
-            self.contract.qualified()
+            self.contract.table_of(name)
         );
         query_as(AssertSqlSafe(text)).bind(name).fetch_one(connection).await.asked("read the ledger")
     }
 
-    /// Every row, in the order in which they were begun.
+    /// Every row, in the order in which they were begun, those of phases last.
     pub async fn rows(&self, connection: &mut PgConnection) -> Result<Vec<LedgerRow>, QueryError> {
-        if !self.exists(connection).await? {
+        let tables = self.tables(connection).await?;
+        if tables.is_empty() {
             return Ok(Vec::new());
         }
         let journal = Journal::exists(connection).await?;
-        let rows = self.rows_beside(journal, connection).await?;
+        let rows = rows_beside(&tables, journal, connection).await?;
         // The journal may have been made between the two questions, for a row that looks failed without it.
         if !journal && rows.iter().any(|row| row.state() == RowState::Failed) && Journal::exists(connection).await? {
-            return self.rows_beside(true, connection).await;
+            return rows_beside(&tables, true, connection).await;
         }
         Ok(rows)
     }
 
-    /// Ledger and journal in one question: another process may begin or finish a row between two, and it would look failed.
-    async fn rows_beside(&self, journal: bool, connection: &mut PgConnection) -> Result<Vec<LedgerRow>, QueryError> {
-        let resumable = if journal { "EXISTS (SELECT FROM sluice.journal WHERE row_id = ledger.id)" } else { "false" };
-        let text = format!(
-            "SELECT id, checksum, migration_name, to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS\"Z\"'), \
-                    finished_at IS NOT NULL, rolled_back_at IS NOT NULL, {resumable} FROM {} AS ledger ORDER BY started_at, id",
-            self.contract.qualified()
-        );
-        let rows: Vec<Row> = query_as(AssertSqlSafe(text)).fetch_all(connection).await.asked("read the ledger")?;
-        let row = |(id, checksum, name, started_at, finished, rolled_back, resumable)| LedgerRow {
-            id,
-            checksum,
-            name,
-            started_at,
-            finished,
-            rolled_back,
-            resumable,
-        };
-        Ok(rows.into_iter().map(row).collect())
-    }
-
-    /// Creates schema and table where they are missing.
-    pub async fn create(&self, connection: &mut PgConnection) -> Result<(), QueryError> {
-        if self.exists(connection).await? {
-            return Ok(());
+    /// Creates schema and table where they are missing, for these migrations.
+    pub async fn create(&self, connection: &mut PgConnection, migrations: impl Iterator<Item = &Migration>) -> Result<(), QueryError> {
+        let kinds: BTreeSet<bool> = migrations.map(|migration| migration.phase().is_some()).collect();
+        for of_phases in kinds {
+            let (schema, table) = if of_phases {
+                ("sluice", self.contract.qualified_phases())
+            } else {
+                (self.contract.schema.as_str(), self.contract.qualified())
+            };
+            create(connection, schema, &table).await?;
         }
-        let schema = self.contract.schema.replace('"', "\"\"");
-        let text = format!(
-            "CREATE SCHEMA IF NOT EXISTS \"{schema}\"; CREATE TABLE IF NOT EXISTS {} (\n\
-             id VARCHAR(36) PRIMARY KEY NOT NULL,\nchecksum VARCHAR(64) NOT NULL,\nfinished_at TIMESTAMPTZ,\n\
-             migration_name VARCHAR(255) NOT NULL,\nlogs TEXT,\nrolled_back_at TIMESTAMPTZ,\n\
-             started_at TIMESTAMPTZ NOT NULL DEFAULT now(),\napplied_steps_count INTEGER NOT NULL DEFAULT 0)",
-            self.contract.qualified()
-        );
-        // A schema that exists needs no right to create schemas.
-        let text = if self.schema_exists(connection).await? {
-            text.split_once("; ").map_or(text.clone(), |(_, rest)| rest.to_owned())
-        } else {
-            text
-        };
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.asked("create the ledger")?;
         Ok(())
-    }
-
-    async fn schema_exists(&self, connection: &mut PgConnection) -> Result<bool, QueryError> {
-        query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
-            .bind(&self.contract.schema)
-            .fetch_one(connection)
-            .await
-            .asked("look for the ledger's schema")
     }
 
     /// The statement that writes the row of a migration whose statements are in the same transaction. A text, so that it travels
@@ -113,7 +89,7 @@ impl Ledger {
             "INSERT INTO {} (id, checksum, finished_at, migration_name, started_at, applied_steps_count) VALUES ('{}', '{}', \
              pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()), \
              pg_catalog.convert_from(pg_catalog.decode('{}', 'hex'), 'UTF8'), '{}'::timestamptz, 1)",
-            self.contract.qualified(),
+            self.contract.table_of(&migration.name),
             uuid::Uuid::new_v4(),
             migration.checksum,
             hexadecimal(migration.name.as_bytes()),
@@ -134,26 +110,19 @@ impl Ledger {
     }
 
     async fn write_baseline(&self, connection: &mut PgConnection, migrations: &[&Migration]) -> Result<bool, QueryError> {
-        self.create(&mut *connection).await?;
-        let table = self.contract.qualified();
-        let text = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.asked("lock the ledger")?;
-        let text = format!("SELECT EXISTS (SELECT FROM {table})");
-        if query_scalar(AssertSqlSafe(text)).fetch_one(&mut *connection).await.asked("read the ledger")? {
-            return Ok(false);
+        self.create(&mut *connection, migrations.iter().copied()).await?;
+        for table in self.tables(&mut *connection).await? {
+            let text = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
+            sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.asked("lock the ledger")?;
+            let text = format!("SELECT EXISTS (SELECT FROM {table})");
+            if query_scalar(AssertSqlSafe(text)).fetch_one(&mut *connection).await.asked("read the ledger")? {
+                return Ok(false);
+            }
+            let numbered = (1..).zip(migrations.iter().copied());
+            let members: Vec<(i32, &Migration)> =
+                numbered.filter(|(_, migration)| self.contract.table_of(&migration.name) == table).collect();
+            write_recorded(&mut *connection, &table, &members, migrations.len()).await?;
         }
-        let text = format!(
-            "INSERT INTO {table} (id, checksum, finished_at, migration_name, logs, started_at, applied_steps_count) \
-             SELECT r.id, r.checksum, r.at, r.name, '', r.at, 0 FROM ( \
-               SELECT id, checksum, name, pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()) \
-                 - pg_catalog.make_interval(secs => (pg_catalog.cardinality($1::text[]) - n) / 1000.0) AS at \
-               FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[])) WITH ORDINALITY AS u(id, checksum, name, n)) AS r"
-        );
-        let ids: Vec<String> = migrations.iter().map(|_| uuid::Uuid::new_v4().to_string()).collect();
-        let checksums: Vec<&str> = migrations.iter().map(|migration| migration.checksum.as_str()).collect();
-        let names: Vec<&str> = migrations.iter().map(|migration| migration.name.as_str()).collect();
-        let row = query(AssertSqlSafe(text)).bind(ids).bind(checksums).bind(names);
-        row.execute(connection).await.asked("record the baseline")?;
         Ok(true)
     }
 
@@ -167,7 +136,7 @@ impl Ledger {
         let id = uuid::Uuid::new_v4().to_string();
         let text = format!(
             "INSERT INTO {} (id, checksum, migration_name, started_at, applied_steps_count) VALUES ($1, $2, $3, $4::timestamptz, 0)",
-            self.contract.qualified()
+            self.contract.table_of(&migration.name)
         );
         query(AssertSqlSafe(text))
             .bind(&id)
@@ -181,26 +150,26 @@ impl Ledger {
     }
 
     /// Completes a row that was begun.
-    pub async fn finish(&self, connection: &mut PgConnection, id: &str, checksum: &str) -> Result<(), QueryError> {
+    pub async fn finish(&self, connection: &mut PgConnection, id: &str, migration: &Migration) -> Result<(), QueryError> {
         let text = format!(
             "UPDATE {} SET finished_at = pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()), \
              applied_steps_count = 1, checksum = $2, logs = NULL WHERE id = $1",
-            self.contract.qualified()
+            self.contract.table_of(&migration.name)
         );
-        query(AssertSqlSafe(text)).bind(id).bind(checksum).execute(connection).await.asked("record the end of the migration")?;
+        query(AssertSqlSafe(text)).bind(id).bind(&migration.checksum).execute(connection).await.asked("record the end of the migration")?;
         Ok(())
     }
 
     /// Writes what went wrong into a row that was begun.
-    pub async fn note_failure(&self, connection: &mut PgConnection, id: &str, logs: &str) -> Result<(), QueryError> {
-        let text = format!("UPDATE {} SET logs = $2 WHERE id = $1", self.contract.qualified());
+    pub async fn note_failure(&self, connection: &mut PgConnection, id: &str, migration: &Migration, logs: &str) -> Result<(), QueryError> {
+        let text = format!("UPDATE {} SET logs = $2 WHERE id = $1", self.contract.table_of(&migration.name));
         query(AssertSqlSafe(text)).bind(id).bind(logs).execute(connection).await.asked("record the failure of the migration")?;
         Ok(())
     }
 
     /// Removes a row that was begun and of which nothing was done.
-    pub async fn remove(&self, connection: &mut PgConnection, id: &str) -> Result<(), QueryError> {
-        let text = format!("DELETE FROM {} WHERE id = $1 AND finished_at IS NULL", self.contract.qualified());
+    pub async fn remove(&self, connection: &mut PgConnection, id: &str, migration: &Migration) -> Result<(), QueryError> {
+        let text = format!("DELETE FROM {} WHERE id = $1 AND finished_at IS NULL", self.contract.table_of(&migration.name));
         query(AssertSqlSafe(text)).bind(id).execute(connection).await.asked("remove the row of a migration that did nothing")?;
         Ok(())
     }
@@ -216,7 +185,7 @@ impl Ledger {
         let text = format!(
             "UPDATE {} SET rolled_back_at = pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()) \
              WHERE migration_name = $1 AND finished_at IS NULL AND rolled_back_at IS NULL AND id <> ALL($2)",
-            self.contract.qualified()
+            self.contract.table_of(&resolve.name)
         );
         let done = query(AssertSqlSafe(text)).bind(&resolve.name).bind(journaled).execute(&mut *connection).await;
         let failed = done.asked("resolve the failed migration")?.rows_affected() > 0;
@@ -224,7 +193,7 @@ impl Ledger {
             let text = format!(
                 "INSERT INTO {} (id, checksum, finished_at, migration_name, logs, started_at, applied_steps_count) \
                  SELECT $1, $2, now, $3, '', now, 0 FROM pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()) AS now",
-                self.contract.qualified()
+                self.contract.table_of(&resolve.name)
             );
             let row = query(AssertSqlSafe(text)).bind(uuid::Uuid::new_v4().to_string()).bind(checksum).bind(&resolve.name);
             row.execute(&mut *connection).await.asked("record the migration as applied")?;
@@ -232,6 +201,75 @@ impl Ledger {
         sqlx::raw_sql("COMMIT").execute(connection).await.asked("commit what became of the failed migration")?;
         Ok(failed)
     }
+}
+
+/// Ledger and journal in one question: another process may begin or finish a row between two, and it would look failed.
+async fn rows_beside(tables: &[String], journal: bool, connection: &mut PgConnection) -> Result<Vec<LedgerRow>, QueryError> {
+    let resumable = if journal { "EXISTS (SELECT FROM sluice.journal WHERE row_id = ledger.id)" } else { "false" };
+    let rows = |(number, table): (usize, &String)| {
+        format!(
+            "SELECT id, checksum, migration_name, pg_catalog.trunc(pg_catalog.date_part('epoch', started_at))::int8, \
+                    finished_at IS NOT NULL, rolled_back_at IS NOT NULL, {resumable}, \
+                    COALESCE(pg_catalog.round(pg_catalog.date_part('epoch', finished_at) * 1000)::int8, 0), {number} AS number, started_at FROM {table} AS ledger"
+        )
+    };
+    let union = tables.iter().enumerate().map(rows).collect::<Vec<_>>().join(" UNION ALL ");
+    let text = format!("{union} ORDER BY number, started_at, id");
+    let rows: Vec<Row> = query_as(AssertSqlSafe(text)).fetch_all(connection).await.asked("read the ledger")?;
+    let row = |(id, checksum, name, started_at, finished, rolled_back, resumable, finished_at)| LedgerRow {
+        id,
+        checksum,
+        name,
+        started_at: jiff::Timestamp::from_second(started_at).map(|at| at.to_string()).unwrap_or_default(),
+        finished,
+        rolled_back,
+        resumable,
+        finished_at,
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+async fn create(connection: &mut PgConnection, schema: &str, table: &str) -> Result<(), QueryError> {
+    // A schema that exists needs no right to create schemas.
+    let (exists, has_schema): (bool, bool) =
+        query_as("SELECT pg_catalog.to_regclass($1) IS NOT NULL, EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $2)")
+            .bind(table)
+            .bind(schema)
+            .fetch_one(&mut *connection)
+            .await
+            .asked("look for the ledger")?;
+    if exists {
+        return Ok(());
+    }
+    let schema = if has_schema { String::new() } else { format!("CREATE SCHEMA IF NOT EXISTS \"{}\"; ", schema.replace('"', "\"\"")) };
+    let text = format!(
+        "{schema}CREATE TABLE IF NOT EXISTS {table} (\n\
+         id VARCHAR(36) PRIMARY KEY NOT NULL,\nchecksum VARCHAR(64) NOT NULL,\nfinished_at TIMESTAMPTZ,\n\
+         migration_name VARCHAR(255) NOT NULL,\nlogs TEXT,\nrolled_back_at TIMESTAMPTZ,\n\
+         started_at TIMESTAMPTZ NOT NULL DEFAULT now(),\napplied_steps_count INTEGER NOT NULL DEFAULT 0)"
+    );
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.asked("create the ledger")?;
+    Ok(())
+}
+
+/// Rows of migrations that did not run. The number of each says where it stands among all (`of`), whichever table it is in: `now()` is
+/// the same in the whole transaction.
+async fn write_recorded(connection: &mut PgConnection, table: &str, migrations: &[(i32, &Migration)], of: usize) -> Result<(), QueryError> {
+    let text = format!(
+        "INSERT INTO {table} (id, checksum, finished_at, migration_name, logs, started_at, applied_steps_count) \
+         SELECT r.id, r.checksum, r.at, r.name, '', r.at, 0 FROM ( \
+           SELECT id, checksum, name, \
+             pg_catalog.date_trunc('milliseconds', pg_catalog.now()) - pg_catalog.make_interval(secs => ($5 - number) / 1000.0) AS at \
+           FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::int4[])) \
+             AS u(id, checksum, name, number)) AS r"
+    );
+    let ids: Vec<String> = migrations.iter().map(|_| uuid::Uuid::new_v4().to_string()).collect();
+    let checksums: Vec<&str> = migrations.iter().map(|(_, migration)| migration.checksum.as_str()).collect();
+    let names: Vec<&str> = migrations.iter().map(|(_, migration)| migration.name.as_str()).collect();
+    let numbers: Vec<i32> = migrations.iter().map(|(number, _)| *number).collect();
+    let rows = query(AssertSqlSafe(text)).bind(ids).bind(checksums).bind(names).bind(numbers).bind(i32::try_from(of).unwrap_or(i32::MAX));
+    rows.execute(connection).await.asked("record the baseline")?;
+    Ok(())
 }
 
 /// Prisma records milliseconds.

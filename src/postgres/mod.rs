@@ -20,7 +20,7 @@ pub use connect::{ConnectError, ConnectionUrl, InvalidUrl, connect};
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use journal::{Journal, JournalStep};
 pub use ledger::Ledger;
-pub use preflight::{Objection, ServerFacts, count_tables, has_deferrable_constraints, journal_objection, preflight};
+pub use preflight::{Objection, ServerFacts, count_tables, has_deferrable_constraints, own_schema_objection, preflight};
 pub use query::{query, query_as, query_scalar};
 pub use scratch::{Scratch, cannot_create_databases};
 pub use session::{Session, SqlError, Trouble};

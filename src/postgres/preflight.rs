@@ -1,8 +1,6 @@
 //! What must be true of the server, the role and the connection before anything is planned.
 
-use std::collections::BTreeSet;
-
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row};
 
 use super::{Asked, QueryError, connect::CHECK_INTERVAL, query_as, query_scalar};
 use crate::{api::Reason, migrations::LedgerContract};
@@ -33,8 +31,8 @@ pub async fn preflight(
     schemas: &[String],
     ledger: &LedgerContract,
 ) -> Result<Result<ServerFacts, Objection>, QueryError> {
-    let (version, role, lock_budget, recovering, interval): (i32, String, i64, bool, String) = query_as(
-        "SELECT pg_catalog.current_setting('server_version_num')::int, current_user::text, \
+    let (pid, version, role, lock_budget, recovering, interval): (i32, i32, String, i64, bool, String) = query_as(
+        "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num')::int, current_user::text, \
                 pg_catalog.current_setting('max_locks_per_transaction')::bigint * (pg_catalog.current_setting('max_connections')::bigint \
                   + pg_catalog.current_setting('max_prepared_transactions')::bigint) / 2, pg_catalog.pg_is_in_recovery(), \
                 pg_catalog.current_setting($1)",
@@ -54,7 +52,7 @@ pub async fn preflight(
     if recovering {
         return object(Reason::DirectConnectionRequired, "the server is a read-only standby: give the URL of the primary".to_owned());
     }
-    if interval != CHECK_INTERVAL.1 || changes_back_end(connection).await? {
+    if interval != CHECK_INTERVAL.1 || changes_back_end(connection, pid).await? {
         let message = "the session is not the one that was asked for, so the URL leads through a pooler: give the URL of the server itself";
         return object(Reason::DirectConnectionRequired, message.to_owned());
     }
@@ -80,9 +78,9 @@ pub async fn count_tables(connection: &mut PgConnection, schemas: &[String], led
     .asked("count the tables")
 }
 
-/// What a migration that runs step by step needs besides: a place for its journal.
-pub async fn journal_objection(connection: &mut PgConnection) -> Result<Option<Objection>, QueryError> {
-    let missing = missing_create(connection, &["sluice".to_owned()], "its journal of steps goes there").await?;
+/// What a migration that runs step by step, or one of a phase, needs besides: a place for what Sluice writes about it.
+pub async fn own_schema_objection(connection: &mut PgConnection, why: &str) -> Result<Option<Objection>, QueryError> {
+    let missing = missing_create(connection, &["sluice".to_owned()], why).await?;
     Ok(missing.map(|message| Objection { reason: Reason::PrivilegesMissing, message }))
 }
 
@@ -92,14 +90,16 @@ pub async fn has_deferrable_constraints(connection: &mut PgConnection) -> Result
     query_scalar(question).fetch_one(connection).await.asked("look for deferrable constraints")
 }
 
-/// A session whose statements land on different back ends is no session.
-async fn changes_back_end(connection: &mut PgConnection) -> Result<bool, QueryError> {
-    let mut seen = BTreeSet::new();
-    for _ in 0..3 {
-        let pid: i32 = query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut *connection).await.asked("read the process id")?;
-        seen.insert(pid);
+/// A session whose statements land on different back ends is no session. The simple protocol: a question is one message and one answer.
+async fn changes_back_end(connection: &mut PgConnection, first: i32) -> Result<bool, QueryError> {
+    for _ in 0..2 {
+        let answer = sqlx::raw_sql("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut *connection).await.asked("read the process id")?;
+        let pid: String = answer.try_get_unchecked(0).asked("read the process id")?;
+        if pid != first.to_string() {
+            return Ok(true);
+        }
     }
-    Ok(seen.len() > 1)
+    Ok(false)
 }
 
 async fn missing_right(

@@ -50,6 +50,12 @@ impl Release<'_> {
     pub(super) fn migration(&self, at: usize) -> &Migration {
         &self.source.migrations[self.pending[at]]
     }
+
+    /// Whether an earlier group wrote into every table that these write into: then they are there.
+    pub(super) fn is_recorded_before(&self, members: &[usize]) -> bool {
+        let recorded = |of_phase: bool| (0..members[0]).any(|at| self.migration(at).phase().is_some() == of_phase);
+        members.iter().all(|at| recorded(self.migration(*at).phase().is_some()))
+    }
 }
 
 /// Verifies inside an open transaction. `left` says what a failure leaves.
@@ -62,8 +68,7 @@ pub(super) async fn verification(
     if aspects.is_empty() {
         return Ok(Judgement::Passed);
     }
-    let names = release.source.migrations.iter().map(|migration| &migration.name);
-    let scope = Scope::of(&release.context.manifest).with_migrations(names);
+    let scope = Scope::of(&release.context.manifest).with_migrations(release.source.own().map(|migration| &migration.name));
     let findings = match check::run(&mut session.connection, &scope, aspects).await {
         Ok(findings) => findings,
         Err(error) if Trouble::of(&error.cause) == Trouble::Lock => {

@@ -1,6 +1,8 @@
 //! `spec.migrations.baseline`: a database with tables and no history is adopted, when it is what the migrations make. The plan stage
 //! compares before anything is copied; the migrate stage compares again under the locks, and records.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 
 use super::{
@@ -26,14 +28,20 @@ const REMEDIES: Remedies = Remedies {
 /// Indexes into the source: what is recorded, when the database has tables (`strangers`) and the ledger has no row. PURE.
 pub(super) fn members(context: &Context, source: &SourceTree, rows: &[LedgerRow], strangers: i64) -> Result<Vec<usize>, (Reason, String)> {
     let Some(baseline) = context.manifest.baseline.as_ref().filter(|_| rows.is_empty() && strangers > 0) else { return Ok(Vec::new()) };
-    let Some(newest) = source.migrations.iter().position(|migration| migration.name == baseline.up_to) else {
-        let message = format!(
-            "spec.migrations.baseline.upTo names {:?}, which the source does not have: correct the name, or add the migration",
-            baseline.up_to
-        );
-        return Err((Reason::TargetNotFound, message));
+    let nowhere = |field: &str, name: &str| {
+        let message =
+            format!("spec.migrations.baseline.{field} names {name:?}, which the source does not have: correct the name, or add it");
+        (Reason::TargetNotFound, message)
     };
-    Ok((0..=newest).collect())
+    let position = |name: &str| source.migrations.iter().position(|migration| migration.name == name);
+    let newest = position(&baseline.up_to).filter(|at| source.migrations[*at].phase().is_none());
+    let mut ends = BTreeMap::from([(None, newest.ok_or_else(|| nowhere("upTo", &baseline.up_to))?)]);
+    for name in &baseline.phases {
+        let at = position(name).filter(|at| source.migrations[*at].phase().is_some()).ok_or_else(|| nowhere("phases", name))?;
+        ends.insert(source.migrations[at].phase(), at);
+    }
+    let is_there = |at: &usize| ends.get(&source.migrations[*at].phase()).is_some_and(|end| at <= end);
+    Ok((0..source.migrations.len()).filter(is_there).collect())
 }
 
 /// The ledger as it will be. PURE.
@@ -46,6 +54,7 @@ pub(super) fn as_recorded(rows: &[LedgerRow], source: &SourceTree, members: &[us
         finished: true,
         rolled_back: false,
         resumable: false,
+        finished_at: i64::MAX,
     });
     rows.iter().cloned().chain(recorded).collect()
 }

@@ -1,14 +1,15 @@
 //! What every stage of a run knows.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
-use super::outcome::Outcome;
+use super::{outcome::Outcome, phases};
 use crate::{
     api::Format,
-    migrations::LedgerContract,
+    migrations::{LedgerContract, PhaseFolder, SourceError, SourceTree, load_with},
     postgres::{ConnectError, ConnectionUrl, InvalidUrl, Ledger},
     validate::ValidatedMigration,
 };
@@ -20,7 +21,10 @@ pub struct Context {
     /// Where the database is, or why that cannot be read.
     pub url: Result<ConnectionUrl, InvalidUrl>,
     /// The folder of migrations.
-    pub source: PathBuf,
+    folder: PathBuf,
+    /// Those of its phases.
+    phases: Vec<PhaseFolder>,
+    source: OnceLock<Result<SourceTree, SourceError>>,
     /// The folder under which snapshots go.
     pub snapshots: PathBuf,
     /// When the run has to end.
@@ -39,7 +43,26 @@ impl Context {
     pub fn new(manifest: ValidatedMigration, url: &str, source: PathBuf, snapshots: PathBuf) -> Self {
         let until = Instant::now() + manifest.deadline.duration();
         let url = ConnectionUrl::parse(url).map(|url| if manifest.format == Format::Prisma { url.or_schema("public") } else { url });
-        Self { manifest, url, source, snapshots, until, patience: PATIENCE, verify_only: false }
+        let phases = phases::beside(&manifest, &source);
+        Self { manifest, url, folder: source, phases, source: OnceLock::new(), snapshots, until, patience: PATIENCE, verify_only: false }
+    }
+
+    /// The folders of phases are mounted below this one, as in a Pod.
+    #[must_use]
+    pub fn with_phases_below(mut self, root: &Path) -> Self {
+        self.phases = phases::mounted(&self.manifest, root);
+        self
+    }
+
+    /// The folder of one phase is this one. False when the manifest has no such phase.
+    pub fn set_phase(&mut self, name: &str, folder: PathBuf) -> bool {
+        let phase = self.phases.iter_mut().find(|phase| phase.name == name);
+        phase.map(|phase| phase.folder = folder).is_some()
+    }
+
+    /// The migrations, read once: stages that share a process work on the same text, whatever happens to the folder meanwhile.
+    pub(super) fn source(&self) -> Result<&SourceTree, &SourceError> {
+        self.source.get_or_init(|| load_with(self.manifest.format, &self.folder, &self.phases)).as_ref()
     }
 
     /// The URL, or the error that a connection would give.

@@ -1,6 +1,8 @@
 //! `spec.verify.drift`: the schema is what its applied migrations make. One finding for each object that is not, and one when
 //! it cannot be found out: not knowing is never a pass.
 
+use std::collections::BTreeMap;
+
 use sqlx::PgConnection;
 
 use super::{
@@ -22,7 +24,7 @@ const REMEDIES: Remedies = Remedies {
     different: "change the database back, or write a migration that makes it so, or name it in spec.verify.drift.ignore",
 };
 
-/// Every difference, where the manifest asks. `applied` are the names of the migrations that the ledger has.
+/// Every difference, where the manifest asks. `applied` are the names of the migrations that the ledger has, in the order in which they were applied.
 pub(super) async fn findings(
     context: &Context,
     connection: &mut PgConnection,
@@ -30,7 +32,9 @@ pub(super) async fn findings(
     applied: &[String],
 ) -> Result<Vec<Finding>, (Reason, String)> {
     let Some(drift) = &context.manifest.drift else { return Ok(Vec::new()) };
-    let members: Vec<usize> = (0..source.migrations.len()).filter(|at| applied.contains(&source.migrations[*at].name)).collect();
+    let position: BTreeMap<&str, usize> =
+        source.migrations.iter().enumerate().map(|(at, migration)| (migration.name.as_str(), at)).collect();
+    let members: Vec<usize> = applied.iter().filter_map(|name| position.get(name.as_str()).copied()).collect();
     let schemas = if drift.schemas.is_empty() { &context.manifest.schemas } else { &drift.schemas };
     let question = Question { source, members: &members, schemas, ignore: &drift.ignore };
     match differences(context, connection, &question).await {

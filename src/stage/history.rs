@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Resolve, ResolveAs},
-    migrations::{Comparison, LedgerRow, RowState, Script, SourceTree, compare, split},
+    migrations::{Comparison, LedgerRow, RowState, Script, SourceTree, compare, phase_of},
     stage::outcome::HistorySummary,
 };
 
@@ -31,6 +31,7 @@ pub(super) fn resolved(rows: &[LedgerRow], verdicts: &[Resolve], source: &Source
                 finished: true,
                 rolled_back: false,
                 resumable: false,
+                finished_at: i64::MAX,
             });
         }
     }
@@ -49,7 +50,7 @@ pub(super) fn summarise(
     let comparison = compare(source, &future, target);
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let summary = HistorySummary {
-        current: comparison.applied.last().cloned(),
+        current: newest(&comparison.applied),
         applied_count: count(comparison.applied.len()),
         applied: comparison.applied.iter().rev().cloned().collect(),
         pending_count: count(comparison.pending.len()),
@@ -63,13 +64,18 @@ pub(super) fn summarise(
     (comparison, summary)
 }
 
+/// The version of a database is that of its newest migration; phases hang on to it, unless there is nothing else. PURE.
+fn newest(applied: &[String]) -> Option<String> {
+    applied.iter().rfind(|name| phase_of(name).is_none()).or(applied.last()).cloned()
+}
+
 /// The pending files, split. One that an earlier attempt began step by step goes on so. PURE.
 pub(super) fn scripts(source: &SourceTree, pending: &[usize], rows: &[LedgerRow]) -> Result<Vec<Script>, String> {
     let script = |at: &usize| {
         let migration = &source.migrations[*at];
         let resumed = rows.iter().any(|row| row.name == migration.name && row.state() == RowState::Resumable);
-        let script = split(&migration.sql).map_err(|error| format!("{}: {error}", migration.file))?;
-        Ok(Script { resumed, ..script })
+        let script = migration.script().map_err(|error| format!("{}: {error}", migration.file))?;
+        Ok(Script { resumed, ..script.clone() })
     };
     pending.iter().map(script).collect()
 }
@@ -77,12 +83,12 @@ pub(super) fn scripts(source: &SourceTree, pending: &[usize], rows: &[LedgerRow]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migrations::{Migration, checksum};
+    use crate::migrations::Migration;
 
     #[test]
     fn a_verdict_applies_to_failed_rows_only_and_only_once() {
         let sql = "SELECT 1;".to_owned();
-        let migration = Migration { name: "1_a".into(), file: "1_a/migration.sql".into(), checksum: checksum(&sql), sql };
+        let migration = Migration::new("1_a".into(), "1_a/migration.sql".into(), sql);
         let source = SourceTree { migrations: vec![migration], ..SourceTree::default() };
         let failed = LedgerRow {
             id: "x".into(),
@@ -92,6 +98,7 @@ mod tests {
             finished: false,
             rolled_back: false,
             resumable: false,
+            finished_at: 0,
         };
         let applied = [Resolve { name: "1_a".into(), verdict: ResolveAs::Applied }];
         let (rows, count) = resolved(std::slice::from_ref(&failed), &applied, &source);

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::Reason,
-    migrations::{LedgerRow, Script, SourceTree, load},
+    migrations::{LedgerRow, Script, SourceTree},
     postgres::{Ledger, Session, Watcher, acquire_advisory_locks, connect, has_deferrable_constraints, preflight},
 };
 
@@ -40,7 +40,7 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
 }
 
 async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -> Result<Outcome, MigrateError> {
-    let source = load(context.manifest.format, &context.source).map_err(|error| MigrateError::stopped(error.reason(), &error))?;
+    let source = context.source().map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let url = context.url().map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let connection = connect(url, &context.application()).await.map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let mut session =
@@ -52,9 +52,9 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
         let changed = if source.digest == plan.source_digest { "somebody migrated this database" } else { "the source changed" };
         return Err(MigrateError::stopped(Reason::HistoryChanged, &format!("{changed} after the plan was made; the plan is made again")));
     }
-    resolve(context, &mut session, &ledger, &source).await?;
+    resolve(context, &mut session, &ledger, source).await?;
     if plan.baselining > 0 {
-        baseline::record(context, &mut session, &ledger, &source).await?;
+        baseline::record(context, &mut session, &ledger, source).await?;
     }
 
     let rows = ledger.rows(&mut session.connection).await.map_err(MigrateError::Query)?;
@@ -62,18 +62,18 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
         .await
         .map_err(MigrateError::Query)?
         .map_err(|objection| MigrateError::Stopped { reason: objection.reason, message: objection.message })?;
-    let (comparison, _) = summarise(&source, &rows, &[], context.manifest.target.as_deref(), server.major);
+    let (comparison, _) = summarise(source, &rows, &[], context.manifest.target.as_deref(), server.major);
     if let Some((reason, message)) = comparison.objection {
         return Err(MigrateError::Stopped { reason, message });
     }
-    let scripts = scripts(&source, &comparison.pending, &rows);
+    let scripts = scripts(source, &comparison.pending, &rows);
     let scripts = scripts.map_err(|message| MigrateError::Stopped { reason: Reason::SourceInvalid, message })?;
     let watcher =
         Watcher::start(url, &context.application(), session.pid).await.map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let release = Release {
         context,
         ledger: &ledger,
-        source: &source,
+        source,
         pending: &comparison.pending,
         lock_budget: server.lock_budget,
         patience,
@@ -81,7 +81,7 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
         scripts: &scripts,
     };
     let ended = release::apply(&mut session, &watcher, &release).await?;
-    let outcome = conclude(context, &mut session, &ledger, &source, ended, server.major).await;
+    let outcome = conclude(context, &mut session, &ledger, source, ended, server.major).await;
     session.close().await;
     Ok(outcome)
 }
@@ -122,10 +122,10 @@ async fn lock(session: &mut Session, ledger: &Ledger, until: Instant) -> Result<
 
 /// Carries out the manifest's verdicts on failed rows.
 async fn resolve(context: &Context, session: &mut Session, ledger: &Ledger, source: &SourceTree) -> Result<(), MigrateError> {
-    if context.manifest.resolve.is_empty() || !ledger.exists(&mut session.connection).await.map_err(MigrateError::Query)? {
-        return Ok(());
-    }
     for verdict in &context.manifest.resolve {
+        if !ledger.exists_for(&mut session.connection, &verdict.name).await.map_err(MigrateError::Query)? {
+            continue;
+        }
         let checksum =
             source.migrations.iter().find(|migration| migration.name == verdict.name).map(|migration| migration.checksum.as_str());
         let done = ledger.resolve(&mut session.connection, verdict, checksum).await.map_err(MigrateError::Query)?;

@@ -12,6 +12,7 @@ mod error;
 mod history;
 mod migrate;
 pub mod outcome;
+mod phases;
 mod plan;
 mod release;
 mod replay;

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     api::Reason,
-    migrations::{Comparison, Group, LedgerRow, Script, SourceTree, load, plan_groups},
-    postgres::{Objection, QueryError, ServerFacts, connect, count_tables, journal_objection, preflight},
+    migrations::{Comparison, Group, LedgerRow, Script, SourceTree, plan_groups},
+    postgres::{Objection, QueryError, ServerFacts, connect, count_tables, own_schema_objection, preflight},
 };
 
 /// Why there is no plan.
@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context) -> Outcome {
 
 async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     let object = |reason, error: &dyn std::fmt::Display| PlanError::Objection { reason, message: error.to_string() };
-    let source = load(context.manifest.format, &context.source).map_err(|error| object(error.reason(), &error))?;
+    let source = context.source().map_err(|error| object(error.reason(), &error))?;
     let url = context.url().map_err(|error| object(error.reason(), &error))?;
     let mut connection = connect(url, &context.application()).await.map_err(|error| object(error.reason(), &error))?;
     let ledger = context.ledger();
@@ -45,23 +45,26 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     } else {
         0
     };
-    let recorded = baseline::members(context, &source, &rows, strangers);
+    let recorded = baseline::members(context, source, &rows, strangers);
     let recorded = recorded.map_err(|(reason, message)| PlanError::Objection { reason, message })?;
     if !recorded.is_empty() {
-        if let Some(refusal) = baseline::refusal(Stage::Plan, context, &mut connection, &source, &recorded).await {
+        if let Some(refusal) = baseline::refusal(Stage::Plan, context, &mut connection, source, &recorded).await {
             return Ok(refusal);
         }
         strangers = 0;
     }
     let digest = LedgerRow::digest(&rows);
-    let rows = baseline::as_recorded(&rows, &source, &recorded);
-    let (comparison, summary) = summarise(&source, &rows, &context.manifest.resolve, context.manifest.target.as_deref(), server.major);
-    let scripts = scripts(&source, &comparison.pending, &rows);
+    let rows = baseline::as_recorded(&rows, source, &recorded);
+    let (comparison, summary) = summarise(source, &rows, &context.manifest.resolve, context.manifest.target.as_deref(), server.major);
+    let scripts = scripts(source, &comparison.pending, &rows);
     let journaled = scripts.iter().flatten().any(|script| !script.is_transactional());
-    let objection = if journaled { journal_objection(&mut connection).await.map_err(PlanError::Query)? } else { None };
+    let with_phases = comparison.pending.iter().any(|at| source.migrations[*at].phase().is_some());
+    let why = if journaled { "its journal of steps goes there" } else { "the history of its phases goes there" };
+    let asked = if journaled || with_phases { own_schema_objection(&mut connection, why).await } else { Ok(None) };
+    let objection = asked.map_err(PlanError::Query)?;
     let summary = HistorySummary { ledger_digest: digest, baselining: u32::try_from(recorded.len()).unwrap_or(u32::MAX), ..summary };
     let seen = Seen { server, strangers, scripts, objection };
-    Ok(judge(context, &source, comparison, summary, &seen))
+    Ok(judge(context, source, comparison, summary, &seen))
 }
 
 /// What the database said, and what it means for the source.
@@ -70,7 +73,7 @@ struct Seen {
     /// Tables of a database that has no history.
     strangers: i64,
     scripts: Result<Vec<Script>, String>,
-    /// Why a migration that runs step by step could not.
+    /// Why a migration that runs step by step, or one of a phase, could not.
     objection: Option<Objection>,
 }
 

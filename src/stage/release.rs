@@ -83,9 +83,8 @@ async fn transaction(
     if let Err(error) = session.begin().await {
         return Ok(give_up(session, watcher, &error, release, members[0]).await);
     }
-    // Once the first group is committed, the ledger is there.
-    if members[0] == 0
-        && let Err(error) = release.ledger.create(&mut session.connection).await
+    if !release.is_recorded_before(members)
+        && let Err(error) = release.ledger.create(&mut session.connection, members.iter().map(|at| release.migration(*at))).await
     {
         return give_up_query(session, error).await;
     }

@@ -9,7 +9,7 @@ use super::Context;
 use crate::{
     api::{Atomicity, Reason, Span},
     catalog::{self, Catalog, Difference, Key, Kind},
-    migrations::{Group, Migration, Reach, Script, SourceTree, Step, creates, hexadecimal, plan_groups, split},
+    migrations::{Group, Migration, Reach, Script, SourceTree, Step, creates, hexadecimal, plan_groups},
     postgres::{
         Given, QueryError, Scratch, Session, SqlError, Trouble, cannot_create_databases, connect, give, surroundings, unused_extensions,
     },
@@ -55,9 +55,10 @@ impl Question<'_> {
         self.members.iter().map(|at| &self.source.migrations[*at])
     }
 
-    /// The newest migration that is replayed.
+    /// The newest migration that is replayed, that of no phase where there is one.
     pub(super) fn newest(&self) -> &str {
-        self.migrations().last().map_or("nothing", |migration| &migration.name)
+        let own = self.migrations().filter(|migration| migration.phase().is_none()).last();
+        own.or_else(|| self.migrations().last()).map_or("nothing", |migration| &migration.name)
     }
 }
 
@@ -142,7 +143,9 @@ fn scripts(question: &Question<'_>) -> Result<Vec<Script>, ReplayError> {
     };
     let mut scripts = Vec::new();
     for migration in question.migrations() {
-        let mut script = split(&migration.sql)
+        let mut script = migration
+            .script()
+            .cloned()
             .map_err(|error| ReplayError::Stopped { reason: Reason::SourceInvalid, message: format!("{}: {error}", migration.file) })?;
         if let (true, Reach::Hidden(words)) = (script.unsplit.is_some(), Reach::of_file(&migration.sql)) {
             return Err(hidden(migration, words));

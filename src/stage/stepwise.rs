@@ -51,7 +51,7 @@ pub(super) async fn run(
         tracing::info!(migration = %migration.name, step = number + 1, of = steps.len(), "step done");
     }
     in_transaction(session, async |session| {
-        release.ledger.finish(&mut session.connection, &journal.row, &migration.checksum).await?;
+        release.ledger.finish(&mut session.connection, &journal.row, migration).await?;
         journal.clear(&mut session.connection).await
     })
     .await?;
@@ -65,7 +65,7 @@ async fn begin(session: &mut Session, release: &Release<'_>, migration: &Migrati
         return Ok(Journal { row: row.id });
     }
     Journal::create(&mut session.connection).await.map_err(MigrateError::Query)?;
-    release.ledger.create(&mut session.connection).await.map_err(MigrateError::Query)?;
+    release.ledger.create(&mut session.connection, std::iter::once(migration)).await.map_err(MigrateError::Query)?;
     // One transaction: a row without its journal would look like another tool's failure.
     in_transaction(session, async |session| {
         let row = release.ledger.insert_started(&mut session.connection, migration, jiff::Timestamp::now()).await?;
@@ -108,14 +108,14 @@ async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<
     let known = work.journal.steps(&mut session.connection).await.map_err(MigrateError::Query)?;
     let left = if known.iter().all(|step| !step.done) {
         in_transaction(session, async |session| {
-            work.release.ledger.remove(&mut session.connection, &work.journal.row).await?;
+            work.release.ledger.remove(&mut session.connection, &work.journal.row, work.migration).await?;
             work.journal.clear(&mut session.connection).await
         })
         .await?;
         "nothing of it is left"
     } else {
         if let Stop::Sql(error) = &stop {
-            let noted = work.release.ledger.note_failure(&mut session.connection, &work.journal.row, &error.message).await;
+            let noted = work.release.ledger.note_failure(&mut session.connection, &work.journal.row, work.migration, &error.message).await;
             noted.map_err(MigrateError::Query)?;
         }
         "the steps before it are done and stay; correct the rest of the file, and the next attempt goes on here"

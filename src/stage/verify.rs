@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{Finding, Reason, Severity},
     check::{self, Aspect, Scope},
-    migrations::{SourceTree, load},
+    migrations::SourceTree,
     postgres::connect,
 };
 
@@ -26,11 +26,11 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
 type Failed = (Reason, String);
 
 async fn verify(context: &Context, server_major: u32) -> Result<(Vec<Finding>, HistorySummary), Failed> {
-    let source = load(context.manifest.format, &context.source).map_err(|error| (error.reason(), error.to_string()))?;
+    let source = context.source().map_err(|error| (error.reason(), error.to_string()))?;
     let url = context.url().map_err(|error| (error.reason(), error.to_string()))?;
     let mut connection = connect(url, &context.application()).await.map_err(|error| (error.reason(), error.to_string()))?;
     let rows = context.ledger().rows(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
-    let (comparison, summary) = summarise(&source, &rows, &[], context.manifest.target.as_deref(), server_major);
+    let (comparison, summary) = summarise(source, &rows, &[], context.manifest.target.as_deref(), server_major);
     let mut findings = comparison.findings;
     if let Some((reason, message)) = comparison.objection.filter(|_| findings.iter().all(|finding| finding.severity != Severity::Error)) {
         return Err((reason, message));
@@ -38,8 +38,8 @@ async fn verify(context: &Context, server_major: u32) -> Result<(Vec<Finding>, H
     findings.extend(comparison.pending.iter().map(|at| not_applied(&source.migrations[*at].name)));
     findings.sort();
     // The checks come in the order of a report.
-    findings.extend(checks(context, &source, &mut connection).await?);
-    findings.extend(drift::findings(context, &mut connection, &source, &comparison.applied).await?);
+    findings.extend(checks(context, source, &mut connection).await?);
+    findings.extend(drift::findings(context, &mut connection, source, &comparison.applied).await?);
     Ok((findings, summary))
 }
 
@@ -56,7 +56,7 @@ fn not_applied(name: &str) -> Finding {
 async fn checks(context: &Context, source: &SourceTree, connection: &mut PgConnection) -> Result<Vec<Finding>, Failed> {
     let failed = |error: &dyn std::fmt::Display| (Reason::StageFailed, format!("a check could not be carried out: {error}"));
     sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(|error| failed(&error))?;
-    let scope = Scope::of(&context.manifest).with_migrations(source.migrations.iter().map(|migration| &migration.name));
+    let scope = Scope::of(&context.manifest).with_migrations(source.own().map(|migration| &migration.name));
     let found = check::run(&mut *connection, &scope, &[Aspect::Isolation, Aspect::Index, Aspect::Structure, Aspect::Data]).await;
     // After an error the session is closed, which ends its transaction too; it may still be busy and never answer.
     let findings = found.map_err(|error| failed(&error))?;

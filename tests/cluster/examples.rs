@@ -58,12 +58,13 @@ impl Example {
         self.folder.path().join(file).display().to_string()
     }
 
-    /// What `docker build` does with the example's Dockerfile and these folders, and `docker push`; answers the reference.
-    fn push(&self, tag: &str, folders: &[&str]) -> String {
+    /// What `docker build` does with the example's Dockerfile and these folders, each into a folder of the image, and `docker push`;
+    /// answers the reference.
+    fn push(&self, tag: &str, folders: &[(&str, &str)]) -> String {
         let (root, layer) = (self.path(&format!("{tag}.root")), self.path(&format!("{tag}.tar")));
         fs::create_dir(&root).expect("a folder");
-        for folder in folders {
-            run("cp", &["-R", &self.path(folder), &root]);
+        for (folder, into) in folders {
+            run("cp", &["-R", &self.path(folder), &format!("{root}/{into}")]);
         }
         run("tar", &["-C", &root, "-cf", &layer, "."]);
         let reference = format!("10.99.0.2:5000/{}-migrations:{tag}", self.names.folder);
@@ -149,9 +150,9 @@ async fn in_neonpro_a_table_that_forgets_its_policies_is_named_and_its_release_h
         database: "neonpro",
     })
     .await;
-    let (story, last) = (&example.story, "20250918120000_add_performance_indexes");
-    let images = ["migrations/.", "broken/20250919090000_add_lab_results"];
-    let (first, broken) = (example.push("1", &images[..1]), example.push("2", &images));
+    let (story, last) = (&example.story, "20250918110000_add_clinic_agenda_view");
+    let folders = [("migrations", ""), ("security", ""), ("performance", ""), ("broken/20250919090000_add_lab_results", "migrations")];
+    let (first, broken) = (example.push("1", &folders[..3]), example.push("2", &folders));
     let migrations = "registry.example/neonpro-migrations";
 
     example.apply(&[(migrations, &first)], &[]);

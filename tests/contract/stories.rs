@@ -131,6 +131,25 @@ async fn a_source_that_arrives_late_is_waited_for_without_a_job() {
 }
 
 #[tokio::test]
+async fn a_config_map_of_a_phase_is_waited_for_and_its_change_makes_a_new_run() {
+    let mut world = World::new();
+    let phases = json!([{"name": "security", "configMaps": ["records-security"]}]);
+    world.put("records", &json!({"migrations": {"configMaps": ["records-migrations"], "phases": phases}}));
+    world.run_for(&["records"], 30).await;
+    let (_, reason, message) = world.condition("records", ConditionType::Planned).expect("Planned");
+    assert_eq!((reason.as_str(), world.jobs().len()), ("SourceNotFound", 0));
+    assert!(message.contains("records-security"), "{message}");
+    world.put_source("records-security");
+    world.run(&["records"]).await;
+    assert_eq!((world.ready("records"), world.jobs().len()), (verified(), 1));
+    world.database.source.push("security/010_policies".into());
+    world.server.cluster().edit(&key("configmaps", "records-security"), |map| map["data"] = json!({"010_policies.sql": ""}));
+    world.run(&["records"]).await;
+    assert_eq!(world.ready("records"), verified());
+    assert!(world.gate().contains(&"records@security/010_policies".to_owned()), "a workload can require it: {:?}", world.gate());
+}
+
+#[tokio::test]
 async fn a_failed_migration_stalls_says_where_and_waits_for_a_person() {
     let mut world = World::new();
     world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::MigrationFailed)];

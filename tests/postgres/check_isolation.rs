@@ -339,11 +339,15 @@ async fn the_neonpro_example_is_clean_before_its_first_row() {
     let read = |path: &str| std::fs::read_to_string(format!("{folder}/{path}")).unwrap_or_else(|error| panic!("{path}: {error}"));
     database.execute(&read("roles.sql")).await;
     let mut session = connect(&database.url_as("neonpro_migrator")).await;
-    let mut migrations: Vec<_> =
-        std::fs::read_dir(format!("{folder}/migrations")).expect("the folder").flatten().map(|entry| entry.path()).collect();
-    migrations.sort();
-    for migration in migrations.iter().filter(|path| path.is_dir()) {
-        let script = std::fs::read_to_string(migration.join("migration.sql")).expect("the migration");
+    let mut files: Vec<_> = std::fs::read_dir(format!("{folder}/migrations"))
+        .expect("the folder")
+        .flatten()
+        .map(|entry| entry.path().join("migration.sql"))
+        .collect();
+    files.sort();
+    files.extend(["security/010_row_level_security.sql", "performance/010_indexes.sql"].map(|file| format!("{folder}/{file}").into()));
+    for file in files.iter().filter(|path| path.is_file()) {
+        let script = std::fs::read_to_string(file).expect("the migration");
         let concurrent = script.contains("INDEX CONCURRENTLY");
         let statements: Vec<_> = if concurrent { script.split_inclusive(';').collect() } else { vec![script.as_str()] };
         for statement in statements {

@@ -249,6 +249,29 @@ async fn prisma_finds_nothing_to_do_after_sluice_and_applies_the_next_one() {
     }
 }
 
+/// SQL beside Prisma's migrations is none of Prisma's business: neither generation sees a row, a table or a folder too many.
+#[tokio::test]
+async fn prisma_finds_nothing_to_do_beside_a_phase_and_sluice_goes_on_after_prisma() {
+    let phases = "    phases: [{name: security, configMaps: [records-security]}]";
+    for prisma in [Prisma::Tool6, Prisma::Engine7] {
+        let project = Project::new("interop_phases").await;
+        fs::create_dir(project.root.path().join("security")).expect("makes the folder");
+        let put = |file: &str, sql: &str| fs::write(project.root.path().join("security").join(file), sql).expect("writes the file");
+        put("010_patients.sql", "ALTER TABLE patients ENABLE ROW LEVEL SECURITY;\n");
+        project.sluice(phases).expect_ready();
+        project.both_prismas_agree();
+        assert_eq!(project.applied().await, [INITIAL, PREFERRED_NAME], "{prisma:?}");
+
+        project.write(LANGUAGE, ADD_LANGUAGE);
+        project.deploy(prisma).expect_success();
+        put("020_language.sql", "CREATE INDEX CONCURRENTLY patients_language ON patients (language);\n");
+        let status = project.sluice(phases).expect_ready();
+        assert_eq!(status.json["currentVersion"].as_str(), Some(LANGUAGE), "{prisma:?}");
+        assert_eq!(status.json["applied"][0]["name"].as_str(), Some("security/020_language"), "{prisma:?}: {:#}", status.json);
+        project.both_prismas_agree();
+    }
+}
+
 #[tokio::test]
 async fn sluice_finds_nothing_to_do_after_prisma_and_applies_the_next_one() {
     for prisma in [Prisma::Tool6, Prisma::Engine7] {

@@ -21,6 +21,8 @@ mod cli_lint;
 mod cli_output;
 mod cli_wait;
 mod interop;
+mod phases;
+mod phases_schema;
 mod platform_stand;
 mod platforms;
 mod policy;

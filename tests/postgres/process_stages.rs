@@ -15,7 +15,10 @@ use sluice::{
 use sqlx::Connection;
 use tokio::process::{Child, Command};
 
-use crate::stage_scene::{DEADLINE, Scene, session, until};
+use crate::{
+    phases,
+    stage_scene::{DEADLINE, Scene, session, until},
+};
 
 const INIT: (&str, &str) = ("1_init", "CREATE TABLE t (x int);\nINSERT INTO t SELECT generate_series(1, 100);\n");
 const INDEX: (&str, &str) = ("2_index", "CREATE INDEX CONCURRENTLY t_x ON t (x);\n");
@@ -50,7 +53,7 @@ impl<'a> Pod<'a> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command.args(["stage", stage.name(), "--run"]).arg(self.folder.path().join("run"));
         command.arg("--source").arg(self.scene.source()).arg("--snapshots").arg(self.folder.path().join("snapshots"));
-        command.arg("--termination-log").arg(self.message(stage));
+        command.arg("--phases").arg(self.scene.folder.path()).arg("--termination-log").arg(self.message(stage));
         command.env("SLUICE_SPEC", spec.to_string()).env("SLUICE_ATTEMPT", "1").env("DATABASE_URL", &self.scene.url);
         command.stdout(self.log(stage)).stderr(Stdio::inherit()).kill_on_drop(true);
         command
@@ -251,4 +254,18 @@ async fn a_password_is_in_no_message_no_log_and_no_argument_list() {
             assert!(!fs::read_to_string(&file).expect("reads").contains(PASSWORD), "{}", file.display());
         }
     }
+}
+
+#[tokio::test]
+async fn the_stages_of_a_pod_find_each_phase_where_it_is_mounted() {
+    let scene = phases::scene("four_phases", &[phases::PATIENTS], &[phases::TYPES, phases::POLICIES, phases::INDEX]).await;
+    let ended = Pod::start(&scene, IN_ORDER).ended().await;
+    assert!(ended.iter().all(|(_, code, _)| *code == Some(0)), "{ended:#?}");
+    let history = ended[3].2.as_ref().and_then(|outcome| outcome.history.clone()).expect("a history");
+    assert_eq!((history.applied_count, history.current.as_deref()), (4, Some(phases::PATIENTS.0)));
+    fs::rename(scene.folder.path().join("security"), scene.folder.path().join("moved")).expect("moves it");
+    let ended = Pod::start(&scene, IN_ORDER).ended().await;
+    let plan = ended[0].2.as_ref().expect("an Outcome");
+    assert_eq!((plan.verdict, plan.reason), (Verdict::Failed, Reason::SourceNotFound));
+    assert!(plan.message.contains("the phase \"security\" has no folder"), "{}", plan.message);
 }

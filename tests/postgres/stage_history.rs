@@ -142,7 +142,8 @@ async fn a_source_that_changed_after_the_plan_is_not_migrated_either() {
     let plan = stage::run(Stage::Plan, &context, &[]).await;
     scene.write(B.0, "CREATE TABLE something_else ();");
     let before = scene.catalog().await;
-    let outcome = stage::run(Stage::Migrate, &context, &[plan]).await;
+    // Another container reads the source anew.
+    let outcome = stage::run(Stage::Migrate, &scene.context(), &[plan]).await;
     assert_eq!(outcome.reason, Reason::HistoryChanged, "{}", outcome.message);
     assert_eq!(scene.catalog().await, before);
 }

@@ -6,7 +6,7 @@
 --
 -- Sluice looks before COMMIT: the condition Verified turns False and names clinical.lab_results, the table is not there,
 -- and the new version of the application stays held while the old Pods serve. To mend it, give the table what
--- migrations/20250918100000_add_row_level_security gives the others: ENABLE, FORCE and the four policies.
+-- security/010_row_level_security.sql gives the others: ENABLE, FORCE and the four policies.
 
 CREATE TABLE clinical.lab_results (
     clinic_id  uuid        NOT NULL REFERENCES core.clinics (id),

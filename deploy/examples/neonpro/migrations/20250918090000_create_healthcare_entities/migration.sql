@@ -5,7 +5,8 @@
 -- the patient exists. With the clinic inside the key there is nothing to find.
 --
 -- Every foreign key has an index that begins with its columns. The tables are new and empty, so these indexes
--- cost nothing here. The indexes for the application's queries come last, in a migration of their own.
+-- cost nothing here. Policies, and the indexes for the application's queries, are phases of their own: ../../security and
+-- ../../performance.
 
 CREATE SCHEMA IF NOT EXISTS core;
 CREATE SCHEMA IF NOT EXISTS clinical;

@@ -1,4 +1,4 @@
--- Performance: the four indexes the application's queries need, built while it keeps writing.
+-- A phase of its own, because Prisma sends a file as one message and cannot build an index CONCURRENTLY beside others. The four indexes the application's queries need, built while it keeps writing.
 --
 -- CREATE INDEX CONCURRENTLY cannot run inside a transaction, and not beside another statement in one message
 -- either. Sluice finds these statements by parsing the file, runs each on its own and remembers how far it came.

@@ -1,4 +1,5 @@
--- Security: a clinic sees and writes its own rows, and without a clinic there are none.
+-- A phase of its own, because Prisma's schema knows no policies: it runs after Prisma's migrations, in their transaction.
+-- A clinic sees and writes its own rows, and without a clinic there are none.
 --
 -- The application opens each transaction with SET LOCAL app.clinic_id = '<uuid>'.
 --   * current_setting(…, true): a session that never set it gets NULL and no error.
