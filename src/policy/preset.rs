@@ -59,6 +59,9 @@ fn replace(value: &mut Value, known: impl Fn(&Value) -> Option<Value>) {
 
 /// The same for conventions that are read already.
 pub fn spelled_out(written: &Conventions) -> Conventions {
+    if written.preset.is_none() && written.migrations.as_ref().is_none_or(|names| names.preset.is_none()) {
+        return written.clone();
+    }
     let mut value = serde_json::to_value(written).expect("conventions that were read from JSON can be written as JSON");
     spell_out(&mut value);
     serde_json::from_value(value).expect("a preset holds nothing but fields of the conventions")
