@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Piece, Proven, Subject};
 use crate::{
     api::{Finding, ReadBack, Severity},
-    report::{CheckResult, CheckVerdict, Isolation, Report, TableKind, visible::count},
+    report::{CheckResult, CheckVerdict, Isolation, Report, Table, TableKind, visible::count},
 };
 
 /// One kind of evidence.
@@ -137,10 +137,9 @@ fn exempt(report: &Report, check: &CheckResult) -> String {
     if check.findings > 0 {
         said.push_str(&format!(", {} for information", count(check.findings, "finding")));
     }
-    if let Some(ignored) = report.asked.as_ref().map(|asked| asked.drift_ignored.as_slice()).filter(|_| check.id == "schema-drift") {
-        if !ignored.is_empty() {
-            said.push_str(&format!(", but for what may differ: {}", ignored.join(", ")));
-        }
+    let ignored = report.asked.as_ref().map_or(&[][..], |asked| &asked.drift_ignored);
+    if check.id == "schema-drift" && !ignored.is_empty() {
+        said.push_str(&format!(", but for what may differ: {}", ignored.join(", ")));
     }
     said
 }
@@ -176,7 +175,7 @@ fn tables(report: &Report) -> Found {
     let (enabled, forced) = (own.iter().filter(|table| table.enabled).count(), own.iter().filter(|table| table.forced).count());
     let policies: usize = own.iter().map(|table| table.policies.len()).sum();
     let open = of(Isolation::Exposed).count() + of(Isolation::Unknown).count();
-    let excepted: Vec<String> = of(Isolation::Excepted).map(|table| table.object()).collect();
+    let excepted: Vec<String> = of(Isolation::Excepted).map(Table::object).collect();
     let mut said = format!(
         "{} with the column {}: row-level security on {enabled}, forced on {forced}, {}",
         count(own.len(), "table"),

@@ -44,7 +44,7 @@ pub const NAMES: [&str; 7] = ["LGPD", "CFM", "ANVISA", "HIPAA", "GDPR", "GoBD", 
 /// The regime of a name, in capitals or not.
 pub fn named(name: &str) -> Option<&'static Regime> {
     let is = |known: &&str| known.eq_ignore_ascii_case(name.trim());
-    ALL.iter().copied().find(|regime| is(&regime.name) || regime.also.iter().any(|also| is(&also)))
+    ALL.iter().copied().find(|regime| is(&regime.name) || regime.also.iter().any(is))
 }
 
 const ENCRYPTION: &str = "A catalog does not know whether disks, snapshots and connections are encrypted: look at the storage class, at \
