@@ -8,6 +8,7 @@ pub mod cli;
 pub mod controller;
 pub mod migrations;
 pub mod plan;
+pub mod policy;
 pub mod postgres;
 pub mod report;
 pub mod serve;

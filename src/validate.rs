@@ -11,6 +11,7 @@ use crate::api::{
     Verify,
 };
 pub use phases::{CustomPhase, PhaseSource};
+use crate::policy::preset;
 
 /// A manifest as meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +88,7 @@ impl Demands {
         Self {
             foreign_keys: verify.foreign_keys.clone().unwrap_or_default(),
             tables: verify.tables.clone().unwrap_or_default(),
-            conventions: verify.conventions.clone(),
+            conventions: verify.conventions.as_ref().map(preset::spelled_out),
             queries: verify.queries.clone(),
             row_counts: verify.row_counts.clone().unwrap_or_default(),
             orphans: verify.orphans.clone(),
@@ -141,9 +142,11 @@ pub struct Violation {
 pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Violation>> {
     let spec = &object.spec;
     let mut violations = Vec::new();
+    check_policy(object, &mut violations);
     let source = source(object, &mut violations);
     let snapshot = snapshot(spec.snapshot.as_ref(), &mut violations);
     check_apply(&spec.apply, &mut violations);
+    check_tenancy(spec.verify.row_level_security.as_ref(), &mut violations);
     check_queries(&spec.verify, &mut violations);
     check_interval(spec.verify.every, &mut violations);
     check_dependencies(object, &mut violations);
@@ -199,7 +202,7 @@ fn source(object: &DatabaseMigration, violations: &mut Vec<Violation>) -> Option
 fn snapshot(snapshot: Option<&Snapshot>, violations: &mut Vec<Violation>) -> Option<SnapshotPolicy> {
     let (dump, none) = snapshot.map_or((None, None), |snapshot| (snapshot.dump.as_ref(), snapshot.none.as_ref()));
     match (snapshot, dump, none) {
-        (Some(snapshot), Some(dump), None) => Some(SnapshotPolicy::Dump {
+        (Some(snapshot), Some(dump), None) if !dump.volume_claim.is_empty() => Some(SnapshotPolicy::Dump {
             claim: dump.volume_claim.clone(),
             jobs: dump.jobs,
             read_back: snapshot.verify,
@@ -211,6 +214,24 @@ fn snapshot(snapshot: Option<&Snapshot>, violations: &mut Vec<Violation>) -> Opt
             violations.push(Violation { field: "spec.snapshot", problem });
             None
         }
+    }
+}
+
+/// Whoever merges takes the reference out: a manifest that still has it would pass without what its policy asks for.
+fn check_policy(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
+    if let Some(policy) = &object.spec.policy_ref {
+        let problem = format!("the MigrationPolicy {:?} was not given, so nobody can say what is in force: give it too", policy.name);
+        violations.push(Violation { field: "spec.policyRef", problem });
+    }
+}
+
+fn check_tenancy(security: Option<&RowLevelSecurity>, violations: &mut Vec<Violation>) {
+    let Some(RowLevelSecurity { app_role, tenant, .. }) = security else { return };
+    let texts = [("appRole", app_role), ("tenant.column", &tenant.column), ("tenant.setting", &tenant.setting)];
+    let missing: Vec<&str> = texts.into_iter().filter(|(_, text)| text.is_empty()).map(|(name, _)| name).collect();
+    if !missing.is_empty() {
+        let problem = format!("needs {} too", missing.join(" and "));
+        violations.push(Violation { field: "spec.verify.rowLevelSecurity", problem });
     }
 }
 
@@ -287,7 +308,12 @@ mod tests {
     #[test]
     fn each_contradiction_is_told_with_its_field_and_the_whole_is_accepted_without_it() {
         assert!(validate(&manifest(|_| {})).is_ok());
-        let cases: [(&str, &str, Change); 9] = [
+        let cases: [(&str, &str, Change); 12] = [
+            ("spec.policyRef", "\"house\" was not given", |spec| spec["policyRef"] = json!({"name": "house"})),
+            ("spec.snapshot", "dump.volumeClaim", |spec| spec["snapshot"] = json!({"dump": {"jobs": 2}})),
+            ("spec.verify.rowLevelSecurity", "needs tenant.column and tenant.setting too", |spec| {
+                spec["verify"] = json!({"rowLevelSecurity": {"appRole": "app"}});
+            }),
             ("spec.verify.every", "at least 10s", |spec| spec["verify"] = json!({"every": "9s"})),
             ("spec.migrations", "exactly one source", |spec| spec["migrations"] = json!({})),
             ("spec.migrations", "exactly one source", |spec| spec["migrations"]["image"] = json!("records:1")),

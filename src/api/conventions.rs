@@ -10,6 +10,10 @@ use super::RequiredColumn;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Conventions {
+    /// A set of conventions by its name. What stands beside it wins, field by field; docs/policy.md lists what each holds. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<ConventionPreset>,
+
     /// The style of the names of tables. Default: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<Style>,
@@ -61,6 +65,10 @@ pub struct Conventions {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MigrationNames {
+    /// A set of the rules below by its name. What stands beside it wins, field by field. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<MigrationNamePreset>,
+
     /// The first word of a description, for instance `add`. Default: any word.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 30)))]
@@ -70,6 +78,26 @@ pub struct MigrationNames {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 180))]
     pub max_length: Option<u32>,
+}
+
+/// A set of conventions by its name. Whether a word is a plural is not judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ConventionPreset {
+    /// Tables in `PascalCase`, columns in `camelCase`, indexes and keys as Prisma names them.
+    PascalCamel,
+    /// Tables and columns in `snake_case`, indexes `idx_{table}_{columns}`.
+    SnakePlural,
+    /// Tables in `snake_case`, columns in `camelCase`, indexes and keys as Prisma names them.
+    SnakeTablesCamelColumns,
+}
+
+/// A set of rules for the names of migrations by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MigrationNamePreset {
+    /// Any first word, at most 49 characters.
+    Strict14,
+    /// One of the common verbs first, at most 49 characters.
+    Strict14Verbs,
 }
 
 /// How words are joined in a name.

@@ -6,7 +6,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{Apply, Before, Database, DatabaseMigrationStatus, Migrations, OnFailure, Snapshot, Verify};
+use super::{
+    Apply, Before, Database, DatabaseMigrationStatus, Migrations, OnFailure, PolicyRef, Snapshot, Verify,
+    policy::{SECTIONS, drop_defaults},
+};
 
 /// One database and the migrations it must have. The sections stand in the order in which things happen.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -27,8 +30,16 @@ use super::{Apply, Before, Database, DatabaseMigrationStatus, Migrations, OnFail
     printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#
 )]
 #[kube(validation = Rule::new("size(self.metadata.name) <= 45").message("metadata.name may have at most 45 characters: Jobs and annotations are named after it"))]
+#[kube(validation = Rule::new("has(self.spec.policyRef) || !has(self.spec.snapshot) || has(self.spec.snapshot.dump) || has(self.spec.snapshot.none)").message("spec.snapshot needs dump (a pg_dump on a PersistentVolumeClaim) or none (with a reason), or spec.policyRef a policy that has one"))]
+#[kube(validation = Rule::new("has(self.spec.policyRef) || !has(self.spec.snapshot) || !has(self.spec.snapshot.dump) || has(self.spec.snapshot.dump.volumeClaim)").message("spec.snapshot.dump needs volumeClaim, or spec.policyRef a policy that has one"))]
+#[kube(validation = Rule::new("has(self.spec.policyRef) || !has(self.spec.verify) || !has(self.spec.verify.rowLevelSecurity) || (has(self.spec.verify.rowLevelSecurity.appRole) && has(self.spec.verify.rowLevelSecurity.tenant) && has(self.spec.verify.rowLevelSecurity.tenant.column) && has(self.spec.verify.rowLevelSecurity.tenant.setting))").message("spec.verify.rowLevelSecurity needs appRole, tenant.column and tenant.setting, or spec.policyRef a policy that has them"))]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseMigrationSpec {
+    /// The MigrationPolicy of this namespace that has defaults for the sections below. What stands here wins: objects are merged field
+    /// by field, a list or a single value replaces the policy's. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_ref: Option<PolicyRef>,
+
     /// Which database, and as whom.
     pub database: Database,
 
@@ -67,6 +78,8 @@ pub fn crd() -> CustomResourceDefinition {
     let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
     for schema in schemas {
         drop_unsigned_formats(schema);
+        let sections = schema.properties.iter_mut().filter_map(|properties| properties.get_mut("spec")?.properties.as_mut());
+        sections.flatten().filter(|(name, _)| SECTIONS.contains(&name.as_str())).for_each(|(_, section)| drop_defaults(section));
         if let Some(status) = schema.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
             status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
         }
@@ -75,7 +88,7 @@ pub fn crd() -> CustomResourceDefinition {
 }
 
 /// The API server knows no unsigned formats and warns about each at every apply; the minimum of 0 says the same.
-fn drop_unsigned_formats(schema: &mut JSONSchemaProps) {
+pub(super) fn drop_unsigned_formats(schema: &mut JSONSchemaProps) {
     if schema.format.as_deref().is_some_and(|format| format.starts_with("uint")) {
         schema.format = None;
     }

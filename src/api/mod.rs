@@ -1,4 +1,4 @@
-//! The Kubernetes API of Sluice: group `sluice.dev/v1alpha1`, its two kinds, and the closed vocabulary of conditions and reasons.
+//! The Kubernetes API of Sluice: group `sluice.dev/v1alpha1`, its three kinds, and the closed vocabulary of conditions and reasons.
 //!
 //! `///` on a field is user documentation (`kubectl explain`). Nothing here knows a client, a pool, a clock or `async`.
 
@@ -16,6 +16,7 @@ mod migration_gate;
 mod migrations;
 mod on_failure;
 mod phase;
+mod policy;
 mod reason;
 mod snapshot;
 mod status;
@@ -25,7 +26,7 @@ pub use apply::{Apply, Atomicity};
 pub use asked::{Expectation, PlannedQuery, QueryAssertion, Relation, RowCount, RowCounts};
 pub use before::{Before, Dependency};
 pub use condition::{ConditionType, condition};
-pub use conventions::{ConventionSeverity, Conventions, MigrationNames, Style};
+pub use conventions::{ConventionPreset, ConventionSeverity, Conventions, MigrationNamePreset, MigrationNames, Style};
 pub use database::{Database, SecretKeyRef};
 pub use database_migration::{DatabaseMigration, DatabaseMigrationSpec, crd as database_migration_crd};
 pub use declared::{
@@ -37,6 +38,7 @@ pub use migration_gate::{GATE_NAME, MigrationGate, MigrationGateSpec, crd as mig
 pub use migrations::{Baseline, Format, Migrations, Resolve, ResolveAs};
 pub use on_failure::{OnFailure, OnMigrationFailure};
 pub use phase::{Phase, PhaseWhen};
+pub use policy::{MigrationPolicy, MigrationPolicySpec, PolicyRef, SECTIONS as POLICY_SECTIONS, Section, crd as migration_policy_crd};
 pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{

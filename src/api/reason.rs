@@ -50,6 +50,8 @@ reasons! {
     Suspended: Progress,
     /// The spec contradicts itself or lacks something; the message lists every violation.
     InvalidSpec: NeedsUser,
+    /// `spec.policyRef` names a MigrationPolicy that does not exist in the namespace.
+    PolicyNotFound: NeedsUser,
 
     /// The plan stage is running, or about to.
     Planning: Progress,

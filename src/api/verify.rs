@@ -59,11 +59,13 @@ pub struct Verify {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RowLevelSecurity {
-    /// The role the application connects as. The migration role must be able to `SET ROLE` to it.
+    /// The role the application connects as. The migration role must be able to `SET ROLE` to it. Required, here or in the policy.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(min = 1, max = 63))]
     pub app_role: String,
 
-    /// How a row says whose it is, and how a session says who it is.
+    /// How a row says whose it is, and how a session says who it is. Required, here or in the policy.
+    #[serde(default)]
     pub tenant: Tenant,
 
     /// Tables that have the tenant column and need no isolation, as `table` or `schema.table`. Default: none.
@@ -73,14 +75,16 @@ pub struct RowLevelSecurity {
 }
 
 /// How a row says whose it is, and how a session says who it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tenant {
     /// The column that holds the tenant. Every table that has it must be isolated.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(min = 1, max = 63))]
     pub column: String,
 
     /// The session setting that the policies read, for instance `app.clinic_id`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(min = 3, max = 127))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z_][A-Za-z0-9_]*(\\\\.[A-Za-z_][A-Za-z0-9_]*)+$')").message("spec.verify.rowLevelSecurity.tenant.setting must look like prefix.name, for instance app.clinic_id"))]
     pub setting: String,

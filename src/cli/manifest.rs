@@ -1,12 +1,13 @@
 //! A file on disk becomes a DatabaseMigration. Stricter than the API server's pruning: a field that does not exist is an error.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_ignored::Path as Field;
 use serde_json::Value;
 
 use super::{
     Usage,
+    documents::Documents,
     phase::{self, PhaseArg},
 };
 use crate::{api::DatabaseMigration, stage::Context, validate::validate};
@@ -25,9 +26,13 @@ pub(super) struct Inputs {
 /// What is carried out, and where. `verify` has these, too.
 #[derive(Debug, clap::Args)]
 pub(super) struct Place {
-    /// A file with one DatabaseMigration; other objects in it are passed over.
+    /// A file with one DatabaseMigration, and the MigrationPolicy it names if there is one; other objects in it are passed over.
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
+
+    /// A file with the MigrationPolicy that the DatabaseMigration names, where that is not in the same file.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
 
     /// The folder of migrations, in place of the image or the ConfigMaps of the manifest.
     #[arg(long, value_name = "DIR")]
@@ -65,7 +70,7 @@ impl Inputs {
 impl Place {
     /// Reads the manifest and prepares the run.
     pub(super) fn context(self) -> Result<(DatabaseMigration, Context), Usage> {
-        let object = read(&self.file)?;
+        let object = read(&self.file, self.policy.as_ref())?;
         let manifest = validate(&object).map_err(|violations| {
             let list = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
             Usage(format!("{} cannot be used:\n  {list}", self.file.display()))
@@ -83,24 +88,23 @@ impl Place {
     }
 }
 
-/// The one DatabaseMigration of a file.
-pub(super) fn read(file: &Path) -> Result<DatabaseMigration, Usage> {
-    let text = std::fs::read_to_string(file).map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(&text).map_err(|error| Usage(format!("{} is not YAML: {error}", file.display())))?;
-    let mut found = documents.into_iter().filter(|document| document["kind"] == "DatabaseMigration");
-    let document = found.next().ok_or_else(|| Usage(format!("{} holds no DatabaseMigration", file.display())))?;
-    if found.next().is_some() {
-        return Err(Usage(format!("{} holds more than one DatabaseMigration: put each into a file of its own", file.display())));
+/// The one DatabaseMigration of a file, with what its policy says.
+fn read(file: &PathBuf, policy: Option<&PathBuf>) -> Result<DatabaseMigration, Usage> {
+    let documents = Documents::read([file].into_iter().chain(policy))?;
+    let document = documents.only("DatabaseMigration", file)?;
+    let found = documents.policy_of(document)?;
+    if let (Some(policy), None) = (policy, &found) {
+        let (policy, file) = (policy.display(), file.display());
+        return Err(Usage(format!(
+            "--policy {policy} is given and {file} names no MigrationPolicy: write spec.policyRef, or leave --policy out"
+        )));
     }
-    parse(document).map_err(|problem| Usage(format!("{}: {problem}", file.display())))
+    document.in_force(found.as_ref())
 }
 
 /// A DatabaseMigration from JSON, without unknown fields.
 pub(super) fn parse(document: Value) -> Result<DatabaseMigration, String> {
-    if document["apiVersion"] != "sluice.dev/v1alpha1" {
-        return Err(format!("apiVersion is {}, not \"sluice.dev/v1alpha1\"", document["apiVersion"]));
-    }
+    of_this_version(&document)?;
     let mut unknown = None;
     let object = serde_ignored::deserialize(document, |path| {
         let path = dotted(&path);
@@ -111,6 +115,14 @@ pub(super) fn parse(document: Value) -> Result<DatabaseMigration, String> {
     match unknown {
         Some(field) => Err(format!("there is no field {field}; `kubectl explain dbm.spec --recursive` lists them")),
         None => object.map_err(|error| error.to_string()),
+    }
+}
+
+/// Whether it is an object of the version that this program knows.
+pub(super) fn of_this_version(document: &Value) -> Result<(), String> {
+    match &document["apiVersion"] {
+        version if version == "sluice.dev/v1alpha1" => Ok(()),
+        version => Err(format!("apiVersion is {version}, not \"sluice.dev/v1alpha1\"")),
     }
 }
 

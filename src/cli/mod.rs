@@ -6,11 +6,13 @@
 
 mod controller;
 mod crds;
+mod documents;
 mod form;
 mod lint;
 mod manifest;
 mod phase;
 mod plan;
+mod policy;
 mod print;
 mod report;
 mod run;
@@ -45,6 +47,8 @@ enum Verb {
     Verify(verify::Args),
     /// Print saved reports again, or several services side by side.
     Report(report::Args),
+    /// Show what is in force for a DatabaseMigration with its MigrationPolicy.
+    Policy(policy::Args),
     /// Split migrations into statements and say which cannot run in a transaction.
     Lint(lint::Args),
     /// Wait until the ledger of a database has a version (for an init container).
@@ -86,6 +90,7 @@ async fn carry_out(verb: Verb) -> ExitCode {
         Verb::Plan(args) => plan::run(args).await,
         Verb::Verify(args) => verify::run(args).await,
         Verb::Report(args) => report::run(&args),
+        Verb::Policy(args) => policy::run(&args),
         Verb::Lint(args) => lint::run(&args),
         Verb::Wait(args) => wait::run(args).await,
         Verb::Crds(args) => crds::run(&args),

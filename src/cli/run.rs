@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, Finding, Reason, entry},
     plan::{
-        facts::{Facts, JobState, Run, RunPod, SourceFact, StageState},
+        facts::{Facts, JobState, PolicyFact, Run, RunPod, SourceFact, StageState},
         plan,
     },
     stage::{
@@ -82,6 +82,7 @@ fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp
         generation: object.metadata.generation.unwrap_or(1),
         deleting: false,
         published: DatabaseMigrationStatus::default(),
+        policy: PolicyFact::NotNamed,
         migration: validate(object),
         spec: serde_json::to_string(&object.spec).unwrap_or_default(),
         retry: None,

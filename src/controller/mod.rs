@@ -9,6 +9,7 @@ mod failures;
 mod leader;
 pub mod neighbours;
 mod observe;
+mod policies;
 mod report;
 mod rollout;
 mod runs;

@@ -12,23 +12,29 @@ use k8s_openapi::{
 use kube::{
     Api, ResourceExt,
     api::{DynamicObject, ListParams},
-    core::{ApiResource, DeserializeGuard},
+    core::ApiResource,
 };
 
-use super::{Context, error::ObserveError, neighbours, runs};
+use super::{
+    Context,
+    error::ObserveError,
+    neighbours,
+    policies::{self, InForce},
+    runs,
+};
 use crate::{
     api::{
         ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME, LABEL_MIGRATION, LABEL_SOURCE,
         MigrationGate,
     },
-    plan::facts::{Facts, Run, SourceFact},
+    plan::facts::{Facts, PolicyFact, Run, SourceFact},
     validate::{Source, ValidatedMigration, Violation, validate},
 };
 
 /// What was read.
 #[derive(Debug)]
 pub struct Observed {
-    /// The object itself; `None` when its spec cannot be read at all.
+    /// The object with what its policy says; `None` when its spec cannot be read at all.
     pub object: Option<DatabaseMigration>,
     /// What there is to know about it.
     pub facts: Facts,
@@ -37,11 +43,14 @@ pub struct Observed {
 /// Reads one DatabaseMigration and what belongs to it. An object that is gone is no error.
 pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<Option<Observed>, ObserveError> {
     let reader = Reader { context, namespace, name };
-    let api: Api<DeserializeGuard<DatabaseMigration>> = Api::namespaced(context.client.clone(), namespace);
-    match reader.named("the spec", api.get_opt(name).await)? {
-        None => Ok(None),
-        Some(DeserializeGuard(Ok(object))) => reader.readable(object).await.map(Some),
-        Some(DeserializeGuard(Err(invalid))) => reader.unreadable(&invalid.error).await,
+    // As it was written: the policy is merged into it before anything is read as a type, and its defaults with it.
+    let kind = ApiResource::erase::<DatabaseMigration>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &kind);
+    let Some(written) = reader.named("the spec", api.get_opt(name).await)? else { return Ok(None) };
+    let InForce { object, policy } = policies::read(&reader, &written).await?;
+    match object {
+        Ok(object) => reader.readable(object, policy).await.map(Some),
+        Err(problem) => Ok(Some(reader.unreadable(&written, policy, &problem))),
     }
 }
 
@@ -58,8 +67,9 @@ impl Reader<'_> {
         result.map_err(error)
     }
 
-    async fn readable(&self, object: DatabaseMigration) -> Result<Observed, ObserveError> {
-        let migration = validate(&object);
+    async fn readable(&self, object: DatabaseMigration, policy: PolicyFact) -> Result<Observed, ObserveError> {
+        // Without the policy nobody can say what is in force, but what is under way is looked at all the same.
+        let migration = if matches!(policy, PolicyFact::Missing(_)) { Err(Vec::new()) } else { validate(&object) };
         let (runs, gate, source, (dependencies, rivals)) = futures::try_join!(
             self.runs(object.uid().unwrap_or_default()),
             self.gate(),
@@ -69,20 +79,17 @@ impl Reader<'_> {
         let spec = canonical(&object);
         let published = object.status.clone().unwrap_or_default();
         let bare = self.bare(&object.metadata, published);
-        let facts = Facts { migration, spec, source, dependencies, rivals, runs, gate, ..bare };
+        let facts = Facts { policy, migration, spec, source, dependencies, rivals, runs, gate, ..bare };
         Ok(Observed { object: Some(object), facts })
     }
 
     /// A spec of a newer version of Sluice: shown as invalid, and nothing else is done with it.
-    async fn unreadable(&self, problem: &str) -> Result<Option<Observed>, ObserveError> {
-        let kind = ApiResource::erase::<DatabaseMigration>(&());
-        let api: Api<DynamicObject> = Api::namespaced_with(self.context.client.clone(), self.namespace, &kind);
-        let Some(object) = self.named("the metadata", api.get_opt(self.name).await)? else { return Ok(None) };
+    fn unreadable(&self, object: &DynamicObject, policy: PolicyFact, problem: &str) -> Observed {
         let status = object.data.get("status").cloned().unwrap_or_default();
         let problem = format!("this version of Sluice cannot read it: {problem}");
         let migration = Err(vec![Violation { field: "spec", problem }]);
         let bare = self.bare(&object.metadata, serde_json::from_value(status).unwrap_or_default());
-        Ok(Some(Observed { object: None, facts: Facts { migration, ..bare } }))
+        Observed { object: None, facts: Facts { policy, migration, ..bare } }
     }
 
     /// What metadata and status say; the rest is not looked at yet.
@@ -96,6 +103,7 @@ impl Reader<'_> {
             generation: metadata.generation.unwrap_or_default(),
             deleting: metadata.deletion_timestamp.is_some(),
             published,
+            policy: PolicyFact::NotNamed,
             migration: Err(Vec::new()),
             spec: String::new(),
             retry: metadata.annotations.iter().flatten().find(|(key, _)| *key == ANNOTATION_RETRY).map(|(_, value)| value.clone()),

@@ -33,10 +33,10 @@ use super::{
     error::{ErrorClass, ReconcileError, chain},
     leader::Stop,
     neighbours::{Guarded, Index, affected_by, misses, reads, whoever},
-    reconcile, retry,
+    policies, reconcile, retry,
 };
 use crate::{
-    api::{Class, ConditionType, LABEL_MIGRATION, LABEL_SOURCE, MANAGED_BY, MigrationGate},
+    api::{Class, ConditionType, LABEL_MIGRATION, LABEL_SOURCE, MANAGED_BY, MigrationGate, MigrationPolicy},
     plan::reason_named,
     telemetry::Census,
 };
@@ -84,8 +84,9 @@ fn queue(context: &Arc<Context>, store: Store<Guarded>, writer: Writer<Guarded>,
     let jobs = watched(api::<PartialObjectMeta<Job>>(client, scope), ours.clone());
     let pods = watched(api::<PartialObjectMeta<Pod>>(client, scope), ours);
     let maps = watched(api::<PartialObjectMeta<ConfigMap>>(client, scope), sources);
+    let policies = watched(api::<PartialObjectMeta<MigrationPolicy>>(client, scope), watcher::Config::default());
     let (woken, migrations) = migrations(context, store.clone(), writer, scope);
-    let gates_of = store.clone();
+    let (gates_of, policies_of) = (store.clone(), store.clone());
     stream::select_all([
         migrations,
         woken,
@@ -93,6 +94,10 @@ fn queue(context: &Arc<Context>, store: Store<Guarded>, writer: Writer<Guarded>,
         trigger_with(pods.touched_objects(), |pod| by_label(&pod)).boxed(),
         trigger_with(maps.touched_objects(), move |map: PartialObjectMeta<ConfigMap>| {
             whoever(&store, map.namespace().as_deref(), |object| reads(object, &map.name_any()))
+        })
+        .boxed(),
+        trigger_with(policies.touched_objects(), move |policy: PartialObjectMeta<MigrationPolicy>| {
+            whoever(&policies_of, policy.namespace().as_deref(), |object| policies::names(object, &policy.name_any()))
         })
         .boxed(),
         trigger_with(gates(client, scope), move |gate: MigrationGate| {

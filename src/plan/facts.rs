@@ -25,7 +25,9 @@ pub struct Facts {
     pub deleting: bool,
     /// The status as it was last written.
     pub published: DatabaseMigrationStatus,
-    /// The manifest as meant, or everything that is wrong with it.
+    /// The policy that the manifest names.
+    pub policy: PolicyFact,
+    /// The manifest as meant, with what its policy says, or everything that is wrong with it.
     pub migration: Result<ValidatedMigration, Vec<Violation>>,
     /// The spec in its canonical form without `suspend`: the part of the digest that people write.
     pub spec: String,
@@ -43,6 +45,18 @@ pub struct Facts {
     pub gate: Vec<String>,
     /// The step that the API server refused last, and its words.
     pub trouble: Option<Trouble>,
+}
+
+/// The MigrationPolicy that a manifest names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PolicyFact {
+    /// It names none.
+    #[default]
+    NotNamed,
+    /// The one of this name is there, and merged into the manifest.
+    Found(String),
+    /// There is none of this name in the namespace.
+    Missing(String),
 }
 
 /// The source of the migrations.

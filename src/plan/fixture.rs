@@ -1,6 +1,6 @@
 //! Facts for the unit tests of this room: a new object whose source is there.
 
-use super::facts::{Facts, JobState, Run, RunPod, SourceFact, StageState};
+use super::facts::{Facts, JobState, PolicyFact, Run, RunPod, SourceFact, StageState};
 use crate::{api::DatabaseMigrationStatus, validate::validate};
 
 /// A new object, seen for the first time.
@@ -23,6 +23,7 @@ pub fn facts() -> Facts {
         generation: 1,
         deleting: false,
         published: DatabaseMigrationStatus { observed_generation: -1, ..Default::default() },
+        policy: PolicyFact::NotNamed,
         migration: validate(&object),
         spec: "spec".into(),
         retry: None,

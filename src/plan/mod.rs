@@ -12,6 +12,7 @@ pub mod facts;
 mod fixture;
 pub mod gate;
 mod judge;
+mod policy;
 mod record;
 mod retry;
 mod run;
@@ -56,7 +57,8 @@ pub struct Plan {
 type Section = fn(&Situation) -> Option<Verdict>;
 
 /// The sections, in the order in which they are asked. When none objects, the next run starts.
-const SECTIONS: [Section; 9] = [
+const SECTIONS: [Section; 10] = [
+    policy::is_there,
     spec::is_valid,
     source::is_there,
     run::is_settled,

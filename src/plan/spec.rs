@@ -1,11 +1,17 @@
 //! The manifest as a whole: does it say what it needs to say? PURE.
 
-use super::{situation::Situation, verdict::Verdict};
+use super::{facts::PolicyFact, situation::Situation, verdict::Verdict};
 use crate::api::Reason;
 
 /// Every violation at once; nothing starts until the spec changes. A run that has started ends.
 pub fn is_valid(situation: &Situation) -> Option<Verdict> {
     let violations = situation.facts.migration.as_ref().err()?;
     let list: Vec<String> = violations.iter().map(ToString::to_string).collect();
-    Some(Verdict::stalled(Reason::InvalidSpec, list.join("; ")))
+    let merged = match &situation.facts.policy {
+        PolicyFact::Found(name) => {
+            format!(" (with what the MigrationPolicy {name:?} says; `sluice policy show` tells which field is whose)")
+        }
+        PolicyFact::NotNamed | PolicyFact::Missing(_) => String::new(),
+    };
+    Some(Verdict::stalled(Reason::InvalidSpec, list.join("; ") + &merged))
 }

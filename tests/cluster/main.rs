@@ -17,5 +17,6 @@ mod failing;
 mod gate;
 mod happy_path;
 mod late;
+mod policy;
 mod rights;
 mod snapshot;

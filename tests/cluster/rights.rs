@@ -63,6 +63,7 @@ async fn the_controller_may_not_read_logs_run_commands_or_create_pods() {
         ("update", "", "configmaps"),
         ("patch", "sluice.dev", "databasemigrations"),
         ("delete", "sluice.dev", "migrationgates"),
+        ("patch", "sluice.dev", "migrationpolicies"),
         ("create", "rbac.authorization.k8s.io", "rolebindings"),
         // Nor what it has no use for.
         ("get", "", "pods"),

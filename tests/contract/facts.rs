@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use sluice::{
     api::{DatabaseMigration, DatabaseMigrationStatus, HistoryEntry, Reason, RunStatus},
-    plan::facts::{Dependency, DependencyState, Facts, JobState, Rival, Run, RunPod, SourceFact, StageState, Trouble},
+    plan::facts::{Dependency, DependencyState, Facts, JobState, PolicyFact, Rival, Run, RunPod, SourceFact, StageState, Trouble},
     stage::outcome::{HistorySummary, Outcome, Stage, Verdict},
     validate::validate,
 };
@@ -47,6 +47,7 @@ pub fn new() -> Facts {
         generation: 1,
         deleting: false,
         published: DatabaseMigrationStatus { observed_generation: -1, ..Default::default() },
+        policy: PolicyFact::NotNamed,
         migration: validate(&object(false)),
         spec: "spec".into(),
         retry: None,

@@ -11,6 +11,8 @@ mod crds;
 mod facts;
 mod kubelet;
 mod plans;
+mod policy;
+mod policy_show;
 mod reports;
 mod stories;
 mod tidy;

@@ -25,6 +25,7 @@ mod phases;
 mod phases_schema;
 mod platform_stand;
 mod platforms;
+mod policy;
 mod process_kill;
 mod process_stages;
 mod report_browser;

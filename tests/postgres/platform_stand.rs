@@ -3,8 +3,10 @@
 
 use std::{fs, path::Path, process::Command};
 
+use serde_json::Value;
 use sluice::{
     api::{Finding, Severity},
+    policy,
     stage::{
         Context,
         outcome::{Outcome, Verdict},
@@ -52,6 +54,8 @@ enum Said {
     Message(Vec<String>),
 }
 
+const POLICY: &str = "policy.yaml";
+
 /// The folder of the examples.
 pub fn examples() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples"))
@@ -73,6 +77,11 @@ pub fn folders(path: &Path) -> Vec<String> {
 impl Platform {
     pub fn path(&self) -> std::path::PathBuf {
         examples().join(self.folder)
+    }
+
+    /// The policy that the eight services share.
+    fn policy(&self) -> Option<std::path::PathBuf> {
+        Some(self.path().join("../..").join(POLICY)).filter(|path| path.exists())
     }
 
     /// The script that the administrator runs, for this one database.
@@ -100,6 +109,9 @@ impl Stand {
         let migrator = if platform.prefix.is_empty() { "postgres".to_owned() } else { format!("{}_migrator", database.name) };
         let stand = Self { platform, url: database.url_as(&migrator), database, files };
         stand.copy(&platform.path(), stand.files.path());
+        if let Some(policy) = platform.policy() {
+            fs::write(stand.file(POLICY), read(&policy)).expect("writes");
+        }
         let roles = platform.roles(&stand.database.name);
         stand.database.execute(&stand.own(&roles)).await;
         stand
@@ -133,7 +145,11 @@ impl Stand {
 
     /// The manifest as it stands, but without a snapshot, which `sluice run` below takes in earnest.
     pub fn context(&self, target: Option<&str>) -> Context {
-        let object = serde_saphyr::from_str(&read(&self.file("migration.yaml"))).expect("the manifest of an example reads");
+        let yaml = |name: &str| -> Value { serde_saphyr::from_str(&read(&self.file(name))).expect("YAML") };
+        let mut object = yaml("migration.yaml");
+        let policy = self.platform.policy().map(|_| yaml(POLICY)["spec"].clone());
+        object["spec"] = policy::in_force(&object["spec"], policy.as_ref());
+        let object = serde_json::from_value(object).expect("the manifest of an example reads");
         let mut manifest = validate(&object).expect("the manifest of an example is valid");
         manifest.snapshot = SnapshotPolicy::Waived("a database of a test".to_owned());
         if let Some(target) = target {
@@ -166,10 +182,13 @@ impl Stand {
     }
 
     /// `sluice run` as the README says it, with the manifest untouched and a snapshot; answers the status.
-    pub async fn sluice_run(&self) -> serde_json::Value {
+    pub async fn sluice_run(&self) -> Value {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command.args(["run", "-o", "json", "-f"]).arg(self.file("migration.yaml")).arg("--source").arg(self.file("migrations"));
         command.arg("--snapshot-dir").arg(self.file("snapshots")).env("DATABASE_URL", &self.url);
+        if self.platform.policy().is_some() {
+            command.arg("--policy").arg(self.file(POLICY));
+        }
         let output = finish(command).await;
         assert!(output.status.success(), "{}: {}", self.platform.folder, said(&output));
         serde_json::from_slice(&output.stdout).expect("JSON")

@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn each_rule_is_told_when_it_is_broken() {
-        let rules = MigrationNames { verbs: vec!["add".into(), "remove".into()], max_length: Some(20) };
+        let rules = MigrationNames { verbs: vec!["add".into(), "remove".into()], max_length: Some(20), ..MigrationNames::default() };
         assert_eq!(judge(&rules, "20240215120000_add_visits"), None);
         for (name, part) in [
             ("20240230120000_add_visits", "does not begin with a moment"),
