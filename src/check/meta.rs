@@ -39,7 +39,10 @@ impl Meta {
 mod tests {
     use std::{collections::BTreeSet, env, fmt::Write, fs, path::Path};
 
-    use super::{super::CHECKS, *};
+    use super::{
+        super::{BESIDE, Beside, CHECKS, When},
+        *,
+    };
 
     const HEAD: &str = "<!-- Written from the check's META: UPDATE=1 cargo test --lib check::meta -->\n\n";
 
@@ -50,12 +53,26 @@ mod tests {
             Aspect::Structure => "structure, always asked",
             Aspect::Data => "rows, asked after everything is committed",
         };
-        let severity = match meta.severity {
+        let Meta { id, title, condition, effect, remedy, severity, aspect: _ } = meta;
+        text([id, aspect, title, condition, effect, remedy], *severity)
+    }
+
+    fn page_beside(beside: &Beside) -> String {
+        let Beside { id, aspect, when, severity, title, condition, effect, remedy } = beside;
+        let when = match when {
+            When::Always => "always asked",
+            When::Drift => "asked when the manifest has `spec.verify.drift`",
+            When::Adopting => "asked when a database is adopted with `spec.migrations.baseline`",
+        };
+        text([id, &format!("{aspect}, {when}"), title, condition, effect, remedy], *severity)
+    }
+
+    fn text([id, aspect, title, condition, effect, remedy]: [&str; 6], severity: Severity) -> String {
+        let severity = match severity {
             Severity::Error => "error: Ready stays off",
             Severity::Warning => "warning: Ready is not affected",
             Severity::Information => "information: Ready is not affected",
         };
-        let Meta { id, title, condition, effect, remedy, severity: _, aspect: _ } = meta;
         format!(
             "{HEAD}# {id}\n\n{title}.\n\n- Aspect: {aspect}.\n- Severity: {severity}.\n\n## When it finds something\n\n{condition}\n\n\
              ## What that means\n\n{effect}\n\n## What to do\n\n{remedy}\n"
@@ -65,9 +82,16 @@ mod tests {
     fn index() -> String {
         let mut text = format!("{HEAD}# Checks\n\nWhat Sluice checks before COMMIT and again from outside, in the order of a report.\n\n");
         text.push_str("| Check | What must be true |\n| --- | --- |\n");
-        for check in CHECKS {
-            writeln!(text, "| [{id}]({id}.md) | {title} |", id = check.meta.id, title = check.meta.title)
-                .expect("a String takes every text");
+        let checks = CHECKS.iter().map(|check| (check.meta.id, check.meta.title));
+        for (id, title) in checks {
+            writeln!(text, "| [{id}]({id}.md) | {title} |").expect("a String takes every text");
+        }
+        text.push_str(
+            "\nAnd what the stages check by themselves: the source against the ledger, and the schema against its migrations.\n\n",
+        );
+        text.push_str("| Check | What must be true |\n| --- | --- |\n");
+        for Beside { id, title, .. } in BESIDE {
+            writeln!(text, "| [{id}]({id}.md) | {title} |").expect("a String takes every text");
         }
         text
     }
@@ -76,6 +100,7 @@ mod tests {
     fn the_pages_of_the_checks_say_what_the_checks_say() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/checks");
         let mut pages: Vec<_> = CHECKS.iter().map(|check| (format!("{}.md", check.meta.id), page(check.meta))).collect();
+        pages.extend(BESIDE.iter().map(|beside| (format!("{}.md", beside.id), page_beside(beside))));
         pages.push(("README.md".to_owned(), index()));
         if env::var_os("UPDATE").is_some() {
             fs::create_dir_all(&folder).expect("the folder can be created");

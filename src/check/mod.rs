@@ -4,6 +4,7 @@
 //! and nothing stays: each check runs inside a savepoint that is rolled back, with everything it set, wrote and became.
 
 mod asked;
+mod beside;
 mod column;
 mod convention;
 mod enum_required;
@@ -41,6 +42,7 @@ mod tenancy;
 mod tenant_isolation;
 mod trial;
 
+pub use beside::{BESIDE, Beside, When};
 use futures::future::BoxFuture;
 pub use meta::Meta;
 use sqlx::PgConnection;

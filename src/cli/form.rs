@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Usage, print};
-use crate::report::{Document, Form, Verdict};
+use crate::report::{Document, Form, Verdict, evidence::Evidence};
 
 /// The forms of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -44,8 +44,20 @@ fn has_colours() -> bool {
 /// Prints it, and says by the exit code whether everything in it passed.
 pub(super) fn print(document: &Document, name: Name) -> Result<ExitCode, Usage> {
     print::print(&document.print(name.form()))?;
-    Ok(match document.verdict() {
+    Ok(code(document.verdict()))
+}
+
+/// The same for evidence, which is no test and has no JUnit form.
+pub(super) fn print_evidence(evidence: &Evidence, name: Name) -> Result<ExitCode, Usage> {
+    let text = evidence.print(name.form());
+    let text = text.ok_or_else(|| Usage("evidence has no JUnit form: use text, json, markdown or html".to_owned()))?;
+    print::print(&text)?;
+    Ok(code(evidence.verdict))
+}
+
+const fn code(verdict: Verdict) -> ExitCode {
+    match verdict {
         Verdict::Passed => ExitCode::SUCCESS,
         Verdict::Failed => ExitCode::FAILURE,
-    })
+    }
 }

@@ -2,7 +2,6 @@
 //! `snapshot` may import it.
 
 mod advisory;
-mod catalog;
 mod connect;
 mod index_build;
 mod journal;
@@ -15,7 +14,6 @@ mod surroundings;
 mod watcher;
 
 pub use advisory::{acquire as acquire_advisory_locks, release as release_advisory_locks};
-pub use catalog::catalog;
 pub use connect::{ConnectError, ConnectionUrl, InvalidUrl, connect};
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use journal::{Journal, JournalStep};

@@ -43,12 +43,10 @@ pub(super) fn report(report: &Report) -> String {
         (header(report))
         (glance(report))
         (findings_section(report))
+        @let schema = report.schema.as_ref().filter(|schema| !schema.tables.is_empty());
+        @if let Some(schema) = schema { (tables(schema)) (drawing(report, schema)) }
         (checks(report))
-        @if let Some(schema) = report.schema.as_ref().filter(|schema| !schema.tables.is_empty()) {
-            (drawing(report, schema))
-            (tables(schema))
-            (details(schema))
-        }
+        @if let Some(schema) = schema { (details(schema)) }
         (explanations(&report.checks))
         footer { "Sluice " (visible(&report.sluice)) ", " (report.at.to_string()) }
     };
@@ -208,7 +206,7 @@ fn checks(report: &Report) -> Markup {
     html! {
         section {
             h2 id="checks" { "Checks" }
-            div class="wide" { table {
+            div class="wide" { table class="stack" {
                 thead { tr { th { "Check" } th { "Verdict" } th class="number" { "Findings" } th { "What must be true" } } }
                 tbody {
                     @for (number, check) in report.checks.iter().enumerate() {
@@ -248,16 +246,16 @@ fn tables(schema: &Schema) -> Markup {
             h2 id="tables" { "Tables" }
             div class="wide" { table {
                 thead { tr {
-                    th { "Table" } th { "Kind" } th { "Tenants" } th { "Row-level security" } th class="number" { "Policies" }
+                    th { "Table" } th { "Tenants" } th { "Row-level security" } th { "Kind" } th class="number" { "Policies" }
                     th class="number" { "Indexes" } th class="number" { "Columns" } @if counted { th class="number" { "Rows, about" } }
                 } }
                 tbody {
                     @for (number, table) in schema.tables.iter().enumerate() {
                         tr {
                             td { a href={ "#table-" (number) } { code { (visible(&table.object())) } } }
-                            td { (table.kind.word()) }
                             td { (badge(isolation_class(table.isolation), isolation_mark(table.isolation), table.isolation.word())) }
-                            td { @if table.forced && table.enabled { "forced" } @else if table.enabled { "on, not for the owner" } @else { "off" } }
+                            td class="short" { (row_level_security(table)) }
+                            td class="short" { (table.kind.word()) }
                             td class="number" { (table.policies.len()) }
                             td class="number" { (table.indexes.len()) }
                             td class="number" { (table.columns.len()) }
@@ -267,6 +265,16 @@ fn tables(schema: &Schema) -> Markup {
                 }
             } }
         }
+    }
+}
+
+/// A view has none of its own: it passes on that of its tables, or not.
+const fn row_level_security(table: &Table) -> &'static str {
+    match (table.kind, table.enabled, table.forced) {
+        (TableKind::View | TableKind::MaterializedView, ..) => "–",
+        (_, true, true) => "forced",
+        (_, true, false) => "on, not for the owner",
+        (_, false, _) => "off",
     }
 }
 
@@ -342,7 +350,7 @@ fn explanations(checks: &[CheckResult]) -> Markup {
 }
 
 /// A sentence with code between backticks.
-fn prose(text: &str) -> Markup {
+pub(super) fn prose(text: &str) -> Markup {
     let text = visible(text);
     html! { @for (at, part) in text.split('`').enumerate() { @if at % 2 == 1 { code { (part) } } @else { (part) } } }
 }

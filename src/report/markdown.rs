@@ -4,7 +4,7 @@ use super::{CheckVerdict, Consistency, Counts, Isolation, Report, Verdict, visib
 use crate::api::Finding;
 
 /// A text in which nothing means anything to Markdown. A backslash before a punctuation mark makes it a mark.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in visible(text).chars() {
         match c {
@@ -23,12 +23,12 @@ fn plain(text: &str) -> String {
 }
 
 /// Code in a cell of a table, which a pipe would end even there.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     code(text).replace('|', "\\|")
 }
 
 /// Code in a sentence, fenced by more backticks than it holds.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let text = visible(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
     let fence = "`".repeat(longest + 1);
@@ -44,11 +44,11 @@ fn block(text: &str) -> String {
     format!("{fence}\n  {text}\n  {fence}")
 }
 
-fn row(cells: &[String]) -> String {
+pub(super) fn row(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-fn head(cells: &[&str]) -> String {
+pub(super) fn head(cells: &[&str]) -> String {
     format!("| {} |\n|{}\n", cells.join(" | "), " --- |".repeat(cells.len()))
 }
 
@@ -165,7 +165,7 @@ pub(super) fn consistency(several: &Consistency) -> String {
         let verdicts = aspect.services.iter().map(|verdict| check_mark(*verdict).to_owned());
         text.push_str(&row(&std::iter::once(plain(&aspect.aspect)).chain(verdicts).collect::<Vec<_>>()));
     }
-    for report in several.reports.iter().filter(|report| !report.findings.is_empty()) {
+    for (_, report) in several.worst_first() {
         text.push_str(&format!("\n## {}/{}\n", plain(&report.namespace), plain(&report.name)));
         text.push_str(&findings(&report.findings));
     }

@@ -3,6 +3,7 @@
 //! PURE: no client, no connection, no file, no clock. The same report gives the same bytes.
 
 mod consistency;
+pub mod evidence;
 mod html;
 mod isolation;
 mod json;
@@ -18,7 +19,8 @@ pub use consistency::{AspectRow, Consistency, Service};
 pub use isolation::judge as judge_isolation;
 pub use json::{Unreadable, read};
 pub use model::{
-    CheckResult, CheckVerdict, Column, Counts, Index, Isolation, KIND, Policy, Relation, Report, Schema, Table, TableKind, Tenancy, Verdict,
+    Asked, CheckResult, CheckVerdict, Column, Counts, Index, Isolation, KIND, Policy, Relation, Report, Schema, Table, TableKind, Tenancy,
+    Verdict,
 };
 pub use picture::{Picture, picture};
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Finding, Severity};
+use crate::api::{Finding, Keep, ReadBack, Severity, Span};
 
 /// What tells a report from other JSON.
 pub const KIND: &str = "VerificationReport";
@@ -57,6 +57,39 @@ pub struct Report {
     /// Why the schema could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
+    /// What the manifest asks for, as far as the checks do not say it by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+}
+
+/// What a manifest asks for, as far as the checks do not say it by themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// How a snapshot is proven before anything changes; none when the manifest waives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<ReadBack>,
+    /// Which snapshots stay; none means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Keep>,
+    /// Why there is no snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<String>,
+    /// How often it is verified again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+    /// The tables that must exist.
+    #[serde(default)]
+    pub tables: Vec<String>,
+    /// The columns that every table must have.
+    #[serde(default)]
+    pub audit_columns: Vec<String>,
+    /// The names of the manifest's own questions.
+    #[serde(default)]
+    pub questions: Vec<String>,
+    /// Objects that may differ from what the migrations make.
+    #[serde(default)]
+    pub drift_ignored: Vec<String>,
 }
 
 /// Whether the schema is the one that was meant.

@@ -3,11 +3,12 @@
 use maud::html;
 
 use super::{
-    Consistency,
-    html::{check_badge, finding_article, finding_tiles, shell, tile, verdict_badge},
+    Consistency, Report,
+    html::{badge, check_badge, finding_article, finding_tiles, shell, tile, verdict_badge},
     visible::count,
     visible::visible,
 };
+use crate::api::{Finding, Severity};
 
 /// The page.
 pub(super) fn page(several: &Consistency) -> String {
@@ -17,14 +18,27 @@ pub(super) fn page(several: &Consistency) -> String {
         ul class="tiles" { (tile(several.services.len(), "services", "none")) (finding_tiles(several.total)) }
         section { h2 { "Services" } div class="wide" { (services(several)) } }
         section { h2 { "Aspects" } div class="wide" { (aspects(several)) } }
-        @for (number, report) in several.reports.iter().enumerate().filter(|(_, report)| !report.findings.is_empty()) {
-            section {
-                h2 id={ "service-" (number) } { (visible(&report.namespace)) "/" (visible(&report.name)) }
-                @for finding in &report.findings { (finding_article(finding, None)) }
-            }
-        }
+        @for (number, report) in several.worst_first() { (service(number, report)) }
     };
     shell(&title, &body)
+}
+
+/// What a service found. What is only worth knowing is folded, so that it hides no error of the next one.
+fn service(number: usize, report: &Report) -> maud::Markup {
+    let (known, wrong): (Vec<&Finding>, Vec<&Finding>) =
+        report.findings.iter().partition(|finding| finding.severity == Severity::Information);
+    html! {
+        section {
+            h2 id={ "service-" (number) } { (visible(&report.namespace)) "/" (visible(&report.name)) }
+            @for finding in wrong { (finding_article(finding, None)) }
+            @if !known.is_empty() {
+                details {
+                    summary { (badge("none", "i", "information")) " " (count(known.len(), "finding")) " worth knowing" }
+                    div { @for finding in known { (finding_article(finding, None)) } }
+                }
+            }
+        }
+    }
 }
 
 fn services(several: &Consistency) -> maud::Markup {
@@ -32,24 +46,26 @@ fn services(several: &Consistency) -> maud::Markup {
     html! {
         table {
             thead { tr {
-                th { "Service" } th { "Verdict" } th { "Version" } th { "Database" }
-                @for what in ["Pending", "Errors", "Warnings", "Information"] { th class="number" { (what) } }
+                th { "Service" } th { "Verdict" }
+                @for what in ["Errors", "Warnings", "Information", "Pending"] { th class="number" { (what) } }
+                th { "Version" } th { "Database" }
             } }
             tbody {
                 @for (number, service) in several.services.iter().enumerate() {
                     tr {
                         td { @if service.counts.all() > 0 { a href={ "#service-" (number) } { (visible(&service.name)) } } @else { (visible(&service.name)) } }
                         td { (verdict_badge(service.verdict)) }
+                        @let counts = service.counts;
+                        @for number in [counts.errors, counts.warnings, counts.information, service.pending] { td class="number" { (number) } }
                         td { @if let Some(version) = &service.version { code { (visible(version)) } } @else { "nothing is applied" } }
                         td { code { (visible(&service.database)) } }
-                        @let counts = service.counts;
-                        @for number in [service.pending, counts.errors, counts.warnings, counts.information] { td class="number" { (number) } }
                     }
                 }
             }
             tfoot { tr {
-                th { "Sum" } th { (verdict_badge(several.verdict)) } th {} th {}
-                @for number in [pending, several.total.errors, several.total.warnings, several.total.information] { th class="number" { (number) } }
+                th { "Sum" } th { (verdict_badge(several.verdict)) }
+                @for number in [several.total.errors, several.total.warnings, several.total.information, pending] { th class="number" { (number) } }
+                th {} th {}
             } }
         }
     }

@@ -7,7 +7,7 @@ use crate::api::{Finding, Severity};
 
 /// How a line looks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Style {
+pub(super) enum Style {
     Plain,
     Bold,
     Dim,
@@ -46,7 +46,7 @@ impl Style {
         }
     }
 
-    const fn of_verdict(verdict: Verdict) -> (Self, &'static str) {
+    pub(super) const fn of_verdict(verdict: Verdict) -> (Self, &'static str) {
         match verdict {
             Verdict::Passed => (Self::Good, "✓"),
             Verdict::Failed => (Self::Bad, "✗"),
@@ -65,13 +65,13 @@ impl Style {
 }
 
 /// Lines, some of them coloured.
-struct Page {
-    text: String,
-    coloured: bool,
+pub(super) struct Page {
+    pub(super) text: String,
+    pub(super) coloured: bool,
 }
 
 impl Page {
-    fn line(&mut self, style: Style, text: &str) {
+    pub(super) fn line(&mut self, style: Style, text: &str) {
         let text = text.trim_end();
         if self.coloured && style != Style::Plain && !text.is_empty() {
             self.text.push_str(&format!("{}{text}\u{1b}[0m\n", style.code()));
@@ -80,13 +80,13 @@ impl Page {
         }
     }
 
-    fn heading(&mut self, text: &str) {
+    pub(super) fn heading(&mut self, text: &str) {
         self.line(Style::Plain, "");
         self.line(Style::Bold, text);
     }
 
     /// Rows whose columns stand below each other. A row is one line, so that a style fits.
-    fn grid(&mut self, rows: Vec<(Style, Vec<String>)>) {
+    pub(super) fn grid(&mut self, rows: Vec<(Style, Vec<String>)>) {
         let mut grid = Grid::new();
         grid.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         let (styles, cells): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
@@ -105,8 +105,6 @@ pub(super) fn report(report: &Report, coloured: bool) -> String {
     let name = format!("{}/{}", visible(&report.namespace), visible(&report.name));
     page.line(style, &format!("{mark} {name} {}: {}", report.verdict.word(), visible(&report.message)));
     page.grid(facts(report).into_iter().map(|(key, value)| (Style::Plain, vec![key.to_owned(), value])).collect());
-    page.heading("Checks");
-    page.grid(report.checks.iter().map(check).collect());
     if !report.findings.is_empty() {
         page.heading(&format!("Findings: {}", counted(report.counts)));
         for finding in &report.findings {
@@ -114,6 +112,8 @@ pub(super) fn report(report: &Report, coloured: bool) -> String {
         }
     }
     tables(&mut page, report);
+    page.heading("Checks");
+    page.grid(report.checks.iter().map(check).collect());
     page.text
 }
 
@@ -212,9 +212,15 @@ pub(super) fn consistency(several: &Consistency, coloured: bool) -> String {
         (style, vec![mark.to_owned(), visible(&row.aspect), if bad.is_empty() { "consistent".to_owned() } else { bad.join(", ") }])
     });
     page.grid(rows.collect());
-    for report in several.reports.iter().filter(|report| !report.findings.is_empty()) {
+    for (_, report) in several.worst_first() {
         page.heading(&format!("{}/{}: {}", visible(&report.namespace), visible(&report.name), counted(report.counts)));
-        report.findings.iter().for_each(|finding| show(&mut page, finding));
+        for finding in &report.findings {
+            if finding.severity == Severity::Information {
+                page.line(Style::Dim, &format!("  information  {}  {}", visible(&finding.check), visible(&finding.object)));
+            } else {
+                show(&mut page, finding);
+            }
+        }
     }
     page.text
 }

@@ -20,6 +20,7 @@ mod report;
 mod snapshot;
 mod step;
 mod stepwise;
+mod survey;
 mod verify;
 
 use std::time::{Duration, Instant};

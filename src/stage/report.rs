@@ -5,13 +5,14 @@ use jiff::Timestamp;
 use super::{
     Context,
     outcome::{Outcome, Stage},
-    run,
+    run, survey,
 };
 use crate::{
     api::{Finding, Reason, Severity},
-    check::{Aspect, CHECKS, Scope},
-    postgres::{catalog, connect},
-    report::{self, CheckResult, CheckVerdict, Counts, Report, Schema, Tenancy, Verdict},
+    check::{Aspect, BESIDE, Beside, CHECKS, Scope},
+    postgres::connect,
+    report::{self, Asked, CheckResult, CheckVerdict, Counts, Report, Schema, Tenancy, Verdict},
+    validate::{SnapshotPolicy, ValidatedMigration},
 };
 
 /// What is asked before any check.
@@ -27,7 +28,7 @@ pub async fn report(context: &Context, at: Timestamp) -> Report {
     let (server, schema, unread) = if unreachable {
         (None, None, None)
     } else {
-        match survey(context).await {
+        match look(context).await {
             Ok((server, schema)) => (Some(server), Some(schema), None),
             Err(why) => (None, None, Some(context.without_password(&why))),
         }
@@ -38,12 +39,12 @@ pub async fn report(context: &Context, at: Timestamp) -> Report {
     assemble(context, at, outcome, server, schema, unread)
 }
 
-async fn survey(context: &Context) -> Result<(String, Schema), String> {
+async fn look(context: &Context) -> Result<(String, Schema), String> {
     let work = async {
         let url = context.url().map_err(|error| error.to_string())?;
         let mut connection = connect(url, &context.application()).await.map_err(|error| error.to_string())?;
         let ledger = context.ledger().contract;
-        let found = catalog(&mut connection, &context.manifest.schemas, (&ledger.schema, ledger.table)).await;
+        let found = survey::survey(&mut connection, &context.manifest.schemas, (&ledger.schema, ledger.table)).await;
         found.map_err(|error| error.to_string())
     };
     tokio::time::timeout(context.remaining(), work).await.unwrap_or_else(|_| Err("the deadline passed".to_owned()))
@@ -79,7 +80,7 @@ fn assemble(
 ) -> Report {
     let manifest = &context.manifest;
     let looked = matches!(outcome.reason, Reason::Verified | Reason::VerificationFailed);
-    let checks = checks(&outcome, &Scope::of(manifest), looked);
+    let checks = checks(&outcome, manifest, looked);
     if let Some(schema) = &mut schema {
         let isolation = |id: &str| CHECKS.iter().any(|check| check.meta.id == id && check.meta.aspect == Aspect::Isolation);
         let found: Vec<&Finding> = outcome.findings.iter().filter(|finding| isolation(&finding.check)).collect();
@@ -111,34 +112,45 @@ fn assemble(
         }),
         schema,
         unread,
+        asked: Some(asked(manifest)),
+    }
+}
+
+/// What the manifest asks for, as far as the checks do not say it by themselves. PURE.
+fn asked(manifest: &ValidatedMigration) -> Asked {
+    let (snapshot, keep, waived) = match &manifest.snapshot {
+        SnapshotPolicy::Dump { read_back, keep, .. } => (Some(*read_back), keep.clone(), None),
+        SnapshotPolicy::Waived(reason) => (None, None, Some(reason.clone())),
+    };
+    let demands = &manifest.demands;
+    Asked {
+        snapshot,
+        keep,
+        waived,
+        every: manifest.verify_every,
+        tables: demands.tables.require.iter().map(|table| table.name.clone()).collect(),
+        audit_columns: demands.conventions.iter().flat_map(|names| &names.audit_columns).map(|column| column.name.clone()).collect(),
+        questions: demands.queries.iter().map(|question| question.name.clone()).collect(),
+        drift_ignored: manifest.drift.iter().flat_map(|drift| drift.ignore.clone()).collect(),
     }
 }
 
 /// Every check with its verdict: the history first, then the rest in the order of a report, then what else was found.
-fn checks(outcome: &Outcome, scope: &Scope, looked: bool) -> Vec<CheckResult> {
-    let mut checks = vec![CheckResult {
-        id: HISTORY.to_owned(),
-        aspect: "history".to_owned(),
-        verdict: CheckVerdict::Passed,
-        findings: 0,
-        title: "Every migration of the source is applied, as it is written there, and nothing else is".to_owned(),
-        condition:
-            "A migration of the source is not in the ledger, or the ledger has one that the source has not, or with another checksum."
-                .to_owned(),
-        effect: "Nobody knows which schema the database has.".to_owned(),
-        remedy: "Run the pending migrations; restore a file that was edited or removed, and put the change into a new migration."
-            .to_owned(),
-    }];
+fn checks(outcome: &Outcome, manifest: &ValidatedMigration, looked: bool) -> Vec<CheckResult> {
+    let (history, drift): (Vec<_>, Vec<_>) = BESIDE.iter().partition(|beside| beside.aspect == "history");
+    let mut checks: Vec<CheckResult> = history.into_iter().filter_map(|check| beside(check, manifest, outcome)).collect();
+    let scope = Scope::of(manifest);
     checks.extend(CHECKS.iter().map(|check| CheckResult {
         id: check.meta.id.to_owned(),
         aspect: check.meta.aspect.word().to_owned(),
-        verdict: if check.is_asked(scope) { CheckVerdict::Passed } else { CheckVerdict::NotAsked },
+        verdict: as_asked(check.is_asked(&scope)),
         findings: 0,
         title: check.meta.title.to_owned(),
         condition: check.meta.condition.to_owned(),
         effect: check.meta.effect.to_owned(),
         remedy: check.meta.remedy.to_owned(),
     }));
+    checks.extend(drift.into_iter().filter_map(|check| beside(check, manifest, outcome)));
     for finding in &outcome.findings {
         if checks.iter().all(|check| check.id != finding.check) {
             let title =
@@ -150,6 +162,26 @@ fn checks(outcome: &Outcome, scope: &Scope, looked: bool) -> Vec<CheckResult> {
         judge(check, &outcome.findings, looked);
     }
     checks
+}
+
+const fn as_asked(asked: bool) -> CheckVerdict {
+    if asked { CheckVerdict::Passed } else { CheckVerdict::NotAsked }
+}
+
+/// A check that this stage carries out by itself. One that no verification asks has a row only when it found something.
+fn beside(check: &Beside, manifest: &ValidatedMigration, outcome: &Outcome) -> Option<CheckResult> {
+    let found = outcome.findings.iter().any(|finding| finding.check == check.id);
+    let asked = check.when.is_asked(manifest).or(found.then_some(true))?;
+    Some(CheckResult {
+        id: check.id.to_owned(),
+        aspect: check.aspect.to_owned(),
+        verdict: as_asked(asked),
+        findings: 0,
+        title: check.title.to_owned(),
+        condition: check.condition.to_owned(),
+        effect: check.effect.to_owned(),
+        remedy: check.remedy.to_owned(),
+    })
 }
 
 /// From the findings of a check to its verdict. Silence is a pass only when somebody looked. PURE.
@@ -168,17 +200,19 @@ fn judge(check: &mut CheckResult, findings: &[Finding], looked: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::IndexVerification, validate::Demands};
+    use crate::{api::DriftVerification, validate::validate};
+
+    fn manifest() -> ValidatedMigration {
+        let object = serde_json::json!({
+            "apiVersion": "sluice.dev/v1alpha1", "kind": "DatabaseMigration", "metadata": {"name": "records"},
+            "spec": {"database": {"secretRef": {"name": "records-db"}}, "migrations": {"configMaps": ["records"]},
+                     "snapshot": {"none": {"reason": "a throw-away database"}}}
+        });
+        validate(&serde_json::from_value(object).expect("a DatabaseMigration")).expect("a valid manifest")
+    }
 
     fn verdicts(outcome: &Outcome, looked: bool) -> Vec<(String, CheckVerdict)> {
-        let scope = Scope {
-            schemas: vec!["public".into()],
-            row_level_security: None,
-            indexes: IndexVerification::default(),
-            demands: Demands::default(),
-            migrations: Vec::new(),
-        };
-        checks(outcome, &scope, looked).into_iter().map(|check| (check.id, check.verdict)).collect()
+        checks(outcome, &manifest(), looked).into_iter().map(|check| (check.id, check.verdict)).collect()
     }
 
     #[test]
@@ -199,5 +233,20 @@ mod tests {
         assert!(found.contains(&("index-valid".to_owned(), CheckVerdict::Warned)), "{found:?}");
         assert!(found.contains(&("stray-entry".to_owned(), CheckVerdict::Warned)), "{found:?}");
         assert!(found.contains(&("schema-exists".to_owned(), CheckVerdict::Passed)), "{found:?}");
+    }
+
+    #[test]
+    fn the_comparison_with_the_migrations_is_listed_and_passed_only_when_it_was_asked() {
+        let outcome = Outcome::passed(Stage::Verify, Reason::Verified, "as meant");
+        let mut manifest = manifest();
+        let of = |manifest: &ValidatedMigration| {
+            let found = checks(&outcome, manifest, true);
+            let drift = found.iter().find(|check| check.id == "schema-drift").expect("is listed");
+            assert!(found.iter().all(|check| check.id != "baseline"), "a verification never adopts");
+            drift.verdict
+        };
+        assert_eq!(of(&manifest), CheckVerdict::NotAsked);
+        manifest.drift = Some(DriftVerification::default());
+        assert_eq!(of(&manifest), CheckVerdict::Passed);
     }
 }

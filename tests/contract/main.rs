@@ -8,6 +8,7 @@ mod api_server;
 mod cel;
 mod crash;
 mod crds;
+mod evidence;
 mod facts;
 mod kubelet;
 mod plans;

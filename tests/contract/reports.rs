@@ -115,6 +115,7 @@ fn failed() -> Report {
             relations: vec![relation("patients", "clinics"), relation("visits", "patients"), relation(NASTY, "clinics")],
         }),
         unread: None,
+        asked: None,
     }
 }
 

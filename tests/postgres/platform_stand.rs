@@ -139,7 +139,8 @@ impl Stand {
         }
     }
 
-    fn file(&self, name: &str) -> std::path::PathBuf {
+    /// A file of this copy.
+    pub fn file(&self, name: &str) -> std::path::PathBuf {
         self.files.path().join(name)
     }
 
@@ -181,14 +182,26 @@ impl Stand {
         outcomes
     }
 
-    /// `sluice run` as the README says it, with the manifest untouched and a snapshot; answers the status.
-    pub async fn sluice_run(&self) -> Value {
+    /// A verb with a manifest of this copy, on its database.
+    pub fn command(&self, verb: &str, manifest: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-        command.args(["run", "-o", "json", "-f"]).arg(self.file("migration.yaml")).arg("--source").arg(self.file("migrations"));
+        command.args([verb, "-f"]).arg(self.file(manifest)).arg("--source").arg(self.file("migrations"));
         command.arg("--snapshot-dir").arg(self.file("snapshots")).env("DATABASE_URL", &self.url);
         if self.platform.policy().is_some() {
             command.arg("--policy").arg(self.file(POLICY));
         }
+        command
+    }
+
+    /// `sluice run` as the README says it, with the manifest untouched and a snapshot; answers the status.
+    pub async fn sluice_run(&self) -> Value {
+        self.sluice_run_with("migration.yaml").await
+    }
+
+    /// The same with another manifest of this copy.
+    pub async fn sluice_run_with(&self, manifest: &str) -> Value {
+        let mut command = self.command("run", manifest);
+        command.args(["-o", "json"]);
         let output = finish(command).await;
         assert!(output.status.success(), "{}: {}", self.platform.folder, said(&output));
         serde_json::from_slice(&output.stdout).expect("JSON")

@@ -11,7 +11,7 @@ use crate::{
     stage_scene::value,
 };
 
-const NEONPRO: Platform = Platform { folder: "neonpro", prefix: "neonpro", counts: [9, 14, 16, 0] };
+pub const NEONPRO: Platform = Platform { folder: "neonpro", prefix: "neonpro", counts: [9, 14, 16, 0] };
 const MEDICAL_RECORDS: Platform = Platform { folder: "medical-records", prefix: "", counts: [9, 16, 8, 5] };
 const SMARTMED: Platform = Platform { folder: "smartmed", prefix: "smartmed", counts: [8, 15, 13, 1] };
 const ELDERLY_CARE: Platform = Platform { folder: "elderly-care", prefix: "elderly_care", counts: [19, 22, 19, 0] };

@@ -1,4 +1,4 @@
-//! Columns: type, default, whether they may be null, where their values come from.
+//! Columns: type, default, whether they may be null (since PostgreSQL 18, NOT NULL may be not validated), where their values come from.
 
 use super::{Kind, Reader};
 
@@ -11,7 +11,10 @@ SELECT o.name || '.' || pg_catalog.quote_ident(a.attname), o.name,
           (SELECT pg_catalog.format('%I.%I', n.nspname, l.collname) FROM pg_catalog.pg_collation l
              JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace
            WHERE l.oid = a.attcollation AND a.attcollation <> t.typcollation),
-          CASE WHEN a.attnotnull THEN 'not allowed' ELSE 'allowed' END,
+          CASE WHEN NOT a.attnotnull THEN 'allowed'
+               WHEN EXISTS (SELECT FROM pg_catalog.pg_constraint n WHERE n.conrelid = a.attrelid AND n.contype = 'n'
+                            AND NOT n.convalidated AND a.attnum = ANY(n.conkey)) THEN 'not allowed, not validated'
+               ELSE 'not allowed' END,
           CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
           CASE WHEN a.attgenerated <> '' THEN CASE a.attgenerated WHEN 's' THEN 'stored: ' ELSE 'virtual: ' END || pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
           CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END]

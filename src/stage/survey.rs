@@ -1,12 +1,15 @@
-//! What is in a database, for a report: tables, columns, policies, indexes and foreign keys. Reads `pg_catalog` only, in one
+//! What a report draws: tables, columns, policies, indexes and foreign keys, taken apart. The room `catalog` reads the same catalogs as
+//! texts, of which two can only be equal or not; taking those apart again would need a parser of SQL. Reads `pg_catalog` only, in one
 //! transaction that can write nothing and waits for nobody for long.
 
 use std::collections::BTreeMap;
 
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
-use super::{Asked, QueryError, query, query_as, query_scalar};
-use crate::report::{Column, Index, Isolation, Policy, Relation, Schema, Table, TableKind};
+use crate::{
+    postgres::{Asked, QueryError, query, query_as, query_scalar},
+    report::{Column, Index, Isolation, Policy, Relation, Schema, Table, TableKind},
+};
 
 /// Printing an expression needs a lock that a running ALTER TABLE does not give: a report is not worth waiting for it.
 const BEGIN: [&str; 3] = [
@@ -63,7 +66,11 @@ const RELATIONS: &str = "\
     WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY($1::oid[]) ORDER BY n.nspname, t.relname, k.conname";
 
 /// The server's version, and everything in these schemas but the ledger.
-pub async fn catalog(connection: &mut PgConnection, schemas: &[String], ledger: (&str, &str)) -> Result<(String, Schema), QueryError> {
+pub(super) async fn survey(
+    connection: &mut PgConnection,
+    schemas: &[String],
+    ledger: (&str, &str),
+) -> Result<(String, Schema), QueryError> {
     for statement in BEGIN {
         query(statement).execute(&mut *connection).await.asked("begin to read the schema")?;
     }

@@ -1,0 +1,162 @@
+//! What the stages check beside [`super::CHECKS`]: source against ledger, and the schema against what its migrations make. They need more
+//! than a transaction of the database, so they are carried out elsewhere; what they are is said here, in the words of a check's META.
+
+use crate::{api::Severity, validate::ValidatedMigration};
+
+/// A check that a stage carries out by itself.
+#[derive(Debug)]
+pub struct Beside {
+    /// Stable: it stands in findings, and it is the name of the page.
+    pub id: &'static str,
+    /// In one word, for reports.
+    pub aspect: &'static str,
+    /// When it is asked.
+    pub when: When,
+    /// How bad a finding is.
+    pub severity: Severity,
+    /// What must be true, in a few words.
+    pub title: &'static str,
+    /// When it finds something.
+    pub condition: &'static str,
+    /// What that does to whom.
+    pub effect: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+/// When a check beside the others is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Always, by every plan and every verification.
+    Always,
+    /// When the manifest has `spec.verify.drift`.
+    Drift,
+    /// When a database is adopted, before anything is recorded; never by a verification.
+    Adopting,
+}
+
+impl When {
+    /// Whether a verification asks; none when no verification ever does.
+    pub const fn is_asked(self, manifest: &ValidatedMigration) -> Option<bool> {
+        match self {
+            Self::Always => Some(true),
+            Self::Drift => Some(manifest.drift.is_some()),
+            Self::Adopting => None,
+        }
+    }
+}
+
+/// Every check beside [`super::CHECKS`], in the order of a report: the history comes before them, the comparison of the schema after.
+pub static BESIDE: &[Beside] = &[
+    Beside {
+        id: "history-equals-source",
+        aspect: "history",
+        when: When::Always,
+        severity: Severity::Error,
+        title: "Every migration of the source is applied",
+        condition: "A migration of the source, up to `spec.migrations.target` where there is one, is not in the ledger after a run.",
+        effect: "The schema is not the one that the source describes, and the next version of the application may need what is missing.",
+        remedy: "Let Sluice run again. If it stays, somebody changes the ledger by hand.",
+    },
+    Beside {
+        id: "missing-migration",
+        aspect: "history",
+        when: When::Always,
+        severity: Severity::Error,
+        title: "Every applied migration is in the source",
+        condition: "The ledger has a migration that the source does not have.",
+        effect: "Nobody can make this schema again from the source, and a comparison with it means nothing.",
+        remedy: "Restore its folder. Applied migrations stay in the source for ever.",
+    },
+    Beside {
+        id: "edited-migration",
+        aspect: "history",
+        when: When::Always,
+        severity: Severity::Error,
+        title: "Applied migrations are as they were when they were applied",
+        condition: "The checksum of a migration in the source differs from the one in the ledger by more than line endings.",
+        effect: "What the file says is not what was done to this database, and another database would get another schema.",
+        remedy: "Restore the file as it was applied, and put the change into a new migration.",
+    },
+    Beside {
+        id: "out-of-order",
+        aspect: "history",
+        when: When::Always,
+        severity: Severity::Error,
+        title: "New migrations come after the applied ones",
+        condition: "A migration is pending and its name is earlier than that of an applied one.",
+        effect: "This database would run them in another order than an empty one, and may get another schema.",
+        remedy: "Give it a name later than every applied one.",
+    },
+    Beside {
+        id: "failed-migration",
+        aspect: "history",
+        when: When::Always,
+        severity: Severity::Error,
+        title: "No migration is recorded as begun and not finished",
+        condition: "The ledger has a row that was begun, by another tool than Sluice, and neither finished nor rolled back.",
+        effect: "Some of its statements may be there and others not. Nothing is applied on top of that.",
+        remedy: "Find out whether its statements are there, then say so in `spec.migrations.resolve`.",
+    },
+    Beside {
+        id: "line-endings",
+        aspect: "history",
+        when: When::Always,
+        severity: Severity::Information,
+        title: "Applied migrations have the line endings with which they were applied",
+        condition: "A migration of the source differs from the applied one in line endings only.",
+        effect: "Nothing: it does the same.",
+        remedy: "Nothing to do. A `.gitattributes` file with `*.sql text eol=lf` keeps them equal.",
+    },
+    Beside {
+        id: "stray-entry",
+        aspect: "history",
+        when: When::Always,
+        severity: Severity::Warning,
+        title: "Everything in the folder of migrations is a migration",
+        condition: "The folder has an SQL file or a folder that the format does not know as a migration.",
+        effect: "It is never run, although somebody may believe that it was.",
+        remedy: "Put its SQL into `NAME/migration.sql`, or move it out of the folder of migrations.",
+    },
+    Beside {
+        id: "baseline",
+        aspect: "history",
+        when: When::Adopting,
+        severity: Severity::Error,
+        title: "A database that is adopted is what the migrations up to the baseline make",
+        condition: "The database has tables and no history, and an object of it differs from what the migrations up to \
+                    `spec.migrations.baseline.upTo` make in an empty database.",
+        effect: "Nothing is recorded: a history that is not true would let every later migration build on it.",
+        remedy: "Change the database, or set `spec.migrations.baseline.upTo` to the migration where both are the same.",
+    },
+    Beside {
+        id: "schema-drift",
+        aspect: "drift",
+        when: When::Drift,
+        severity: Severity::Error,
+        title: "The schema is what its applied migrations make, and nothing else",
+        condition: "An object is missing from the database, or is there although no migration makes it, or differs from what they make in \
+                    a scratch database. Also when this cannot be found out: not knowing is never a pass.",
+        effect: "Somebody changed the schema by hand. The next migration may fail on it, and no other database is like this one.",
+        remedy: "Change the database back, or write a migration that makes it so, or name it in `spec.verify.drift.ignore`. \
+                 `docs/drift.md` says what is compared and which rights it needs.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{CHECKS, Meta},
+        *,
+    };
+
+    #[test]
+    fn no_check_has_the_id_of_another() {
+        let metas = CHECKS.iter().map(|check| check.meta).map(|Meta { id, .. }| *id);
+        let mut ids: Vec<&str> = metas.chain(BESIDE.iter().map(|beside| beside.id)).collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all);
+    }
+}

@@ -1,0 +1,274 @@
+//! The kinds of evidence, each a pure function of a report and a status. Nothing is proven by silence.
+
+use std::time::Duration;
+
+use super::{Piece, Proven, Subject};
+use crate::{
+    api::{Finding, ReadBack, Severity},
+    report::{CheckResult, CheckVerdict, Isolation, Report, TableKind, visible::count},
+};
+
+/// One kind of evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// A check that passed.
+    Check(&'static str),
+    /// Row-level security, counted table by table.
+    Tables,
+    /// A table that records who did what, which the manifest requires.
+    AuditTable,
+    /// A question of the manifest's own, whose name begins with this word and a colon.
+    Question(&'static str),
+    /// A snapshot that was taken, and of which every byte was read back.
+    Snapshot,
+    /// A verification that is repeated.
+    Repeated,
+}
+
+/// What tells that tenants are kept apart: the catalog first, and then the application's own role trying.
+pub(super) const ISOLATION: &[Proof] = &[
+    Proof::Tables,
+    Proof::Check("rls-role"),
+    Proof::Check("rls-enabled"),
+    Proof::Check("rls-forced"),
+    Proof::Check("rls-policies"),
+    Proof::Check("rls-partition"),
+    Proof::Check("rls-view"),
+    Proof::Check("rls-function"),
+    Proof::Check("rls-setting"),
+    Proof::Check("rls-truncate"),
+    Proof::Check("tenant-isolation"),
+];
+
+/// What tells that the schema is the one that was meant, and that every change of it is on record.
+pub(super) const CHANGES: &[Proof] = &[
+    Proof::Check("history-equals-source"),
+    Proof::Check("missing-migration"),
+    Proof::Check("edited-migration"),
+    Proof::Check("failed-migration"),
+    Proof::Check("schema-drift"),
+];
+
+/// What tells that references lead somewhere.
+pub(super) const SOUND: &[Proof] = &[Proof::Check("foreign-key-validated"), Proof::Check("index-valid")];
+
+/// What tells that somebody can find out who did what.
+pub(super) const AUDIT: &[Proof] = &[Proof::AuditTable, Proof::Check("convention-audit-columns")];
+
+/// What tells that what was written cannot be changed unseen.
+pub(super) const UNALTERABLE: &[Proof] = &[Proof::Question("unalterable")];
+
+/// What tells that nothing goes before its time.
+pub(super) const RETENTION: &[Proof] = &[Proof::Question("retention")];
+
+/// What tells that the data can be brought back.
+pub(super) const RECOVERY: &[Proof] = &[Proof::Snapshot];
+
+/// What tells that this is looked at again and again.
+pub(super) const REPEATED: &[Proof] = &[Proof::Repeated];
+
+impl Proof {
+    /// Looks.
+    pub(super) fn look(self, subject: &Subject) -> Piece {
+        let report = &subject.report;
+        let (what, (verdict, found)) = match self {
+            Self::Check(id) => (id.to_owned(), check(report, id)),
+            Self::Tables => ("row-level security".to_owned(), tables(report)),
+            Self::AuditTable => ("audit table".to_owned(), audit_table(report)),
+            Self::Question(word) => (format!("questions `{word}: …`"), question(report, word)),
+            Self::Snapshot => ("snapshot".to_owned(), snapshot(subject)),
+            Self::Repeated => ("repeated verification".to_owned(), repeated(subject)),
+        };
+        Piece { what, verdict, found }
+    }
+
+    /// What to write into the manifest so that it is asked.
+    pub(super) fn ask(self) -> &'static str {
+        match self {
+            Self::Check("schema-drift") => "spec.verify.drift: {}",
+            Self::Check("foreign-key-validated") => "spec.verify.foreignKeys: {validated: true}",
+            Self::Check("convention-audit-columns") => "spec.verify.conventions: {auditColumns: [{name: created_at}, {name: updated_at}]}",
+            Self::Check(id) if id.starts_with("rls-") || id == "tenant-isolation" => ROW_LEVEL_SECURITY,
+            Self::Check(_) => "nothing: verify again with this version of Sluice, which asks it always",
+            Self::Tables => ROW_LEVEL_SECURITY,
+            Self::AuditTable => "spec.verify.tables: {require: [{name: SCHEMA.audit_log, columns: [{name: COLUMN}]}]}",
+            Self::Question("retention") => {
+                "spec.verify.queries: [{name: \"retention: WHAT IS KEPT HOW LONG\", sql: SELECT what went too early}]"
+            }
+            Self::Question(_) => {
+                "spec.verify.queries: [{name: \"unalterable: WHAT CANNOT BE CHANGED\", sql: SELECT what was changed unseen}]"
+            }
+            Self::Snapshot => "spec.snapshot: {dump: {volumeClaim: CLAIM}, verify: Read}",
+            Self::Repeated => "spec.verify.every: 6h",
+        }
+    }
+}
+
+const ROW_LEVEL_SECURITY: &str = "spec.verify.rowLevelSecurity: {appRole: ROLE, tenant: {column: COLUMN, setting: SETTING}}";
+
+const NO_STATUS: &str = "no status of this DatabaseMigration was handed over: --status FILE";
+
+type Found = (Proven, String);
+
+fn not_asked(why: &str) -> Found {
+    (Proven::NotAsked, why.to_owned())
+}
+
+fn missing(why: impl Into<String>) -> Found {
+    (Proven::NotProven, why.into())
+}
+
+fn check(report: &Report, id: &str) -> Found {
+    let Some(found) = report.checks.iter().find(|check| check.id == id) else {
+        return not_asked("the report does not know this check");
+    };
+    let exempt = exempt(report, found);
+    match found.verdict {
+        CheckVerdict::Passed => (Proven::Proven, format!("passed{exempt}")),
+        CheckVerdict::NotAsked => not_asked("the manifest does not ask for it"),
+        CheckVerdict::Unknown => missing("nobody could look"),
+        CheckVerdict::Warned | CheckVerdict::Failed => missing(first(report, id)),
+    }
+}
+
+/// What a check lets pass stays visible: what the manifest exempts is information.
+fn exempt(report: &Report, check: &CheckResult) -> String {
+    let mut said = String::new();
+    if check.findings > 0 {
+        said.push_str(&format!(", {} for information", count(check.findings, "finding")));
+    }
+    if let Some(ignored) = report.asked.as_ref().map(|asked| asked.drift_ignored.as_slice()).filter(|_| check.id == "schema-drift") {
+        if !ignored.is_empty() {
+            said.push_str(&format!(", but for what may differ: {}", ignored.join(", ")));
+        }
+    }
+    said
+}
+
+/// The first finding, and how many there are.
+fn first(report: &Report, id: &str) -> String {
+    let found: Vec<_> = report.findings.iter().filter(|finding| finding.check == id && finding.severity != Severity::Information).collect();
+    match found.as_slice() {
+        [] => "it did not pass".to_owned(),
+        [one] => said(one),
+        [one, others @ ..] => format!("{}; and {} more", said(one), others.len()),
+    }
+}
+
+/// The message, with its object where it does not name it.
+fn said(finding: &Finding) -> String {
+    if finding.message.contains(&finding.object) { finding.message.clone() } else { format!("{}: {}", finding.object, finding.message) }
+}
+
+fn tables(report: &Report) -> Found {
+    let Some(tenancy) = &report.tenancy else { return not_asked("the manifest does not say what a tenant is") };
+    let Some(schema) = &report.schema else { return missing("the schema could not be read") };
+    let of = |isolation: Isolation| schema.tables.iter().filter(move |table| table.isolation == isolation);
+    let own: Vec<_> = schema
+        .tables
+        .iter()
+        .filter(|table| matches!(table.isolation, Isolation::Isolated | Isolation::Exposed | Isolation::Unknown))
+        .filter(|table| matches!(table.kind, TableKind::Table | TableKind::Partitioned | TableKind::Partition))
+        .collect();
+    if own.is_empty() {
+        return missing(format!("no table has the column {}", tenancy.column));
+    }
+    let (enabled, forced) = (own.iter().filter(|table| table.enabled).count(), own.iter().filter(|table| table.forced).count());
+    let policies: usize = own.iter().map(|table| table.policies.len()).sum();
+    let open = of(Isolation::Exposed).count() + of(Isolation::Unknown).count();
+    let excepted: Vec<String> = of(Isolation::Excepted).map(|table| table.object()).collect();
+    let mut said = format!(
+        "{} with the column {}: row-level security on {enabled}, forced on {forced}, {}",
+        count(own.len(), "table"),
+        tenancy.column,
+        count(policies, "policy")
+    );
+    if open > 0 {
+        said.push_str(&format!("; {open} not isolated"));
+    }
+    if !excepted.is_empty() {
+        said.push_str(&format!("; excepted by the manifest: {}", excepted.join(", ")));
+    }
+    let proven = open == 0 && enabled == own.len() && forced == own.len();
+    (if proven { Proven::Proven } else { Proven::NotProven }, said)
+}
+
+/// Words by which a table is taken for one that records who did what.
+fn is_audit(table: &str) -> bool {
+    let name = table.rsplit('.').next().unwrap_or(table).to_lowercase();
+    ["audit", "access_log", "accesslog", "ledger", "audit_trail"].iter().any(|word| name.contains(word))
+}
+
+fn audit_table(report: &Report) -> Found {
+    let Some(asked) = &report.asked else { return not_asked("the report does not say what the manifest asks for") };
+    let tables: Vec<&str> = asked.tables.iter().map(String::as_str).filter(|table| is_audit(table)).collect();
+    if tables.is_empty() {
+        return not_asked("the manifest requires no table whose name says audit, access_log or ledger");
+    }
+    match check(report, "table-required") {
+        (Proven::Proven, _) => (Proven::Proven, format!("{} is there, with the columns that the manifest requires", tables.join(", "))),
+        other => other,
+    }
+}
+
+fn question(report: &Report, word: &str) -> Found {
+    let prefix = format!("{word}:");
+    let Some(asked) = &report.asked else { return not_asked("the report does not say what the manifest asks for") };
+    let names: Vec<&String> = asked.questions.iter().filter(|name| name.starts_with(&prefix)).collect();
+    if names.is_empty() {
+        return not_asked("the manifest has no question of this name");
+    }
+    let verdict = report.checks.iter().find(|check| check.id == "query-assertion").map(|check| check.verdict);
+    if !matches!(verdict, Some(CheckVerdict::Passed | CheckVerdict::Warned | CheckVerdict::Failed)) {
+        return missing("nobody could ask");
+    }
+    let wrong = report.findings.iter().find(|finding| finding.check == "query-assertion" && names.contains(&&finding.object));
+    match wrong {
+        Some(finding) => missing(said(finding)),
+        None => (Proven::Proven, names.into_iter().map(|name| format!("answered as expected: {name}")).collect::<Vec<_>>().join("; ")),
+    }
+}
+
+fn snapshot(subject: &Subject) -> Found {
+    let Some(asked) = &subject.report.asked else { return not_asked("the report does not say what the manifest asks for") };
+    if let Some(reason) = &asked.waived {
+        return not_asked(&format!("the manifest waives it: {reason}"));
+    }
+    if asked.snapshot != Some(ReadBack::Read) {
+        return not_asked("the manifest asks only for a list of what is in it, which does not notice that a part is missing");
+    }
+    let Some(status) = &subject.status else { return missing(NO_STATUS) };
+    let Some(taken) = &status.snapshot else { return missing("the status knows no snapshot") };
+    if status.current_version != subject.report.version {
+        let version = status.current_version.as_deref().unwrap_or("no version");
+        return missing(format!("the status speaks of {version}, the report of another version"));
+    }
+    if taken.verified != ReadBack::Read {
+        return missing(format!("{} was only listed", taken.reference));
+    }
+    let keep = asked.keep.as_ref().map_or_else(
+        || "all are kept".to_owned(),
+        |keep| format!("the last {} are kept, and each for {}", keep.last, count(keep.days as usize, "day")),
+    );
+    let said = format!(
+        "{} taken {}, {} bytes, SHA-256 {}, every byte read back; {keep}",
+        taken.reference, taken.taken_at.0, taken.bytes, taken.sha256
+    );
+    (Proven::Proven, said)
+}
+
+fn repeated(subject: &Subject) -> Found {
+    let Some(asked) = &subject.report.asked else { return not_asked("the report does not say what the manifest asks for") };
+    let Some(every) = asked.every else { return not_asked("the manifest verifies only after a change") };
+    let Some(status) = &subject.status else { return missing(NO_STATUS) };
+    let is_verified = status.conditions.iter().any(|condition| condition.type_ == "Verified" && condition.status == "True");
+    let Some(ended) = status.run.as_ref().and_then(|run| run.finished_at.as_ref()).filter(|_| is_verified) else {
+        return missing("the condition Verified of the status is not True, or its run has not ended");
+    };
+    // A verification that is due takes its time, hence twice.
+    let age = subject.report.at.duration_since(ended.0);
+    if Duration::try_from(age).is_ok_and(|age| age > every.duration() * 2) {
+        return missing(format!("the last verification ended {}, longer ago than {every} allow", ended.0));
+    }
+    (Proven::Proven, format!("every {every}; the last one ended {} and passed", ended.0))
+}
