@@ -10,8 +10,8 @@ use crate::api::{
     OnMigrationFailure, QueryAssertion, ReadBack, Relation, Resolve, RowCounts, RowLevelSecurity, Snapshot, Span, TableVerification,
     Verify,
 };
-pub use phases::{CustomPhase, PhaseSource};
 use crate::policy::preset;
+pub use phases::{CustomPhase, PhaseSource};
 
 /// A manifest as meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
