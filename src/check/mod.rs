@@ -99,14 +99,16 @@ impl Scope {
     }
 }
 
-/// One check: what it is, and how its facts are gathered and judged.
+/// One check: what it is, when it is asked, and how its facts are gathered and judged. A new one is a file and a line in [`CHECKS`].
 pub struct Check {
     /// What it is.
     pub meta: &'static Meta,
+    /// Whether the manifest asks for it.
+    asks: fn(&Scope) -> bool,
     look: Look,
 }
 
-/// Finds facts and judges them. An isolation check is only asked when the scope has row-level security.
+/// Finds facts and judges them.
 type Look = for<'a> fn(&'a mut PgConnection, &'a Scope) -> BoxFuture<'a, Result<Vec<Finding>, CheckError>>;
 
 /// Every check, in the order of a report: what endangers tenants first.

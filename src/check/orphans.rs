@@ -29,7 +29,8 @@ const META: Meta = Meta {
     aspect: Aspect::Data,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: |scope| !scope.demands.orphans.is_empty(), look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// Where counting ends, so that neither time nor memory grow with what is wrong.
 const MOST: i64 = 1000;

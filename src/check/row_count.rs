@@ -25,7 +25,11 @@ const META: Meta = Meta {
     aspect: Aspect::Data,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| !scope.demands.row_counts.tables.is_empty(),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let asked = &scope.demands.row_counts.tables;

@@ -17,7 +17,7 @@ use self::{
     attempt::{Attempts, Guise},
     probe::Probe,
 };
-use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql};
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, asked, sql};
 use crate::{
     api::{Finding, RowLevelSecurity, Severity},
     postgres::query_as,
@@ -38,7 +38,8 @@ const META: Meta = Meta {
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// The session's role and the application's, as they bear on the attempts.
 struct Roles {
