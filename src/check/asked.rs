@@ -11,7 +11,7 @@ impl Aspect {
             Self::Isolation => "isolation",
             Self::Index => "indexes",
             Self::Structure => "structure",
-            Self::Data => "rows",
+            Self::Data | Self::Change => "rows",
         }
     }
 }
@@ -41,18 +41,12 @@ pub(super) fn by_conventions(scope: &Scope, asks: fn(&Conventions) -> bool) -> b
 #[cfg(test)]
 mod tests {
     use super::{super::CHECKS, *};
-    use crate::{api::IndexVerification, validate::Demands};
+    use crate::api::IndexVerification;
 
     #[test]
     fn what_the_manifest_switches_off_or_does_not_mention_is_not_asked() {
         let indexes = IndexVerification { foreign_keys: false, ..IndexVerification::default() };
-        let scope = Scope {
-            schemas: vec!["public".into()],
-            row_level_security: None,
-            indexes,
-            demands: Demands::default(),
-            migrations: Vec::new(),
-        };
+        let scope = Scope { schemas: vec!["public".into()], indexes, ..Scope::default() };
         let asked: Vec<&str> = CHECKS.iter().filter(|check| check.is_asked(&scope)).map(|check| check.meta.id).collect();
         assert!(asked.contains(&"index-valid") && asked.contains(&"schema-exists"), "{asked:?}");
         assert!(

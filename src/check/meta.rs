@@ -49,6 +49,7 @@ mod tests {
             Aspect::Index => "indexes, always asked",
             Aspect::Structure => "structure, always asked",
             Aspect::Data => "rows, asked after everything is committed",
+            Aspect::Change => "rows, asked in each transaction of a migration",
         };
         let severity = match meta.severity {
             Severity::Error => "error: Ready stays off",

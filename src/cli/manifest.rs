@@ -69,7 +69,8 @@ impl Place {
         if !self.source.is_dir() {
             return Err(Usage(format!("--source {} is no folder", self.source.display())));
         }
-        Ok((object, Context::new(manifest, &self.database_url, self.source, self.snapshot_dir)))
+        let context = Context::new(manifest, &self.database_url, self.source, self.snapshot_dir);
+        Ok((object, context.with_elsewhere(|name| std::env::var(name).ok())))
     }
 }
 

@@ -176,7 +176,7 @@ mod tests {
             row_level_security: None,
             indexes: IndexVerification::default(),
             demands: Demands::default(),
-            migrations: Vec::new(),
+            ..Scope::default()
         };
         checks(outcome, &scope, looked).into_iter().map(|check| (check.id, check.verdict)).collect()
     }

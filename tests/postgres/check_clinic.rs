@@ -3,7 +3,6 @@
 use sluice::{
     api::{Finding, IndexVerification, RequiredIndex, RowLevelSecurity, Severity, Tenant},
     check::{self, Aspect, Scope},
-    validate::Demands,
 };
 use sqlx::PgConnection;
 
@@ -153,8 +152,7 @@ fn scope(app: &str) -> Scope {
             require: vec![required("visits", &["clinic_id", "starts_at DESC"], Some("status = 'open'"))],
             ..IndexVerification::default()
         },
-        demands: Demands::default(),
-        migrations: Vec::new(),
+        ..Scope::default()
     }
 }
 
