@@ -1,7 +1,7 @@
 //! Rows that refer to another database, read as the verify stage reads them: two real databases, a process with a URL in its
 //! environment, and a million keys.
 
-use std::process::Command;
+use std::{process::Command, time::Instant};
 
 use serde_json::Value;
 
@@ -176,15 +176,16 @@ async fn a_million_keys_take_no_more_memory_than_a_thousand() {
             .await;
         services
             .api
-            .execute(&format!("TRUNCATE patients; INSERT INTO patients (id) SELECT n FROM generate_series(1, {keys}) n WHERE n % 400 <> 7"))
+            .execute(&format!(
+                "TRUNCATE patients; INSERT INTO patients (id) SELECT n FROM generate_series(1, {keys}) n WHERE n NOT IN (7, 500, {keys})"
+            ))
             .await;
         let (peak, text) = peak_of(services.scene.command("verify"), &services.api.url).await;
-        let missing = if keys == 1_000 { "3 rows refer to nothing" } else { "more than 1000 rows refer to nothing" };
-        assert!(text.contains(missing), "{text}");
-        services.api.execute(&format!("INSERT INTO patients (id) SELECT n FROM generate_series(1, {keys}) n WHERE n % 400 = 7")).await;
-        let (whole, text) = peak_of(services.scene.command("verify"), &services.api.url).await;
-        assert!(!text.contains("orphans-elsewhere"), "{text}");
-        peaks.push(peak.max(whole));
+        let message = format!(
+            "3 rows refer to nothing by (patient) to public.patients (id) of the database \\\"api\\\": \\\"7\\\", \\\"500\\\", \\\"{keys}\\\""
+        );
+        assert!(text.contains(&message), "{text}");
+        peaks.push(peak);
     }
     println!("at most {} KiB for a thousand keys and {} KiB for a million", peaks[0], peaks[1]);
     assert!(peaks[1] < peaks[0] + 4096, "{peaks:?} KiB");
@@ -195,7 +196,10 @@ async fn peak_of(command: Command, url: &str) -> (u64, String) {
     let mut timed = Command::new("/usr/bin/time");
     timed.args(["--format", "peak=%M"]).arg(command.get_program()).args(command.get_args()).args(["-o", "json"]);
     timed.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("DATABASE_URL_API", url);
-    let output = finish(timed).await;
+    // Not the deadline of other commands: a build for debugging takes a while for a million.
+    let started = Instant::now();
+    let output = tokio::task::spawn_blocking(move || timed.output()).await.expect("it runs").expect("time is installed");
+    println!("{:?}", started.elapsed());
     let peak = String::from_utf8_lossy(&output.stderr).lines().find_map(|line| line.strip_prefix("peak=")?.parse().ok());
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
     (peak.unwrap_or_else(|| panic!("no peak in {}", said(&output))), report["findings"].to_string())

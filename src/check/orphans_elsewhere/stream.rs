@@ -1,6 +1,6 @@
 //! The keys of one table in the order of their values, a batch at a time, read through a cursor: neither side ever holds the table.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
 
 use super::{
     super::{
@@ -11,7 +11,7 @@ use super::{
     },
     merge::{Key, Part},
 };
-use crate::postgres::query_as;
+use crate::postgres::{query, query_as};
 
 /// How many keys are read at once.
 const BATCH: u32 = 2000;
@@ -57,10 +57,10 @@ impl Order {
         }
     }
 
-    fn part(self, text: String) -> Part {
+    fn part(self, text: &str) -> Part {
         match self {
-            Self::Number => text.parse().map_or(Part::Text(text), Part::Number),
-            Self::Uuid | Self::Text => Part::Text(text),
+            Self::Number => text.parse().map_or_else(|_| Part::Text(text.to_owned()), Part::Number),
+            Self::Uuid | Self::Text => Part::Text(text.to_owned()),
         }
     }
 }
@@ -112,10 +112,15 @@ impl<'c> Stream<'c> {
     /// The next keys; none at the end.
     pub(super) async fn next(&mut self) -> Result<Result<Vec<Key>, Refusal>, CheckError> {
         let text = format!("FETCH {BATCH} FROM sluice_keys");
-        let rows = query_as(AssertSqlSafe(text)).fetch_all(&mut *self.connection).await;
-        let rows: Result<Vec<(Vec<String>,)>, Refusal> = trial::answer(rows, "read the keys of a relation")?;
-        let key = |(parts,): (Vec<String>,)| self.orders.iter().zip(parts).map(|(order, text)| order.part(text)).collect();
-        Ok(rows.map(|rows| rows.into_iter().map(key).collect()))
+        let rows = query(AssertSqlSafe(text)).fetch_all(&mut *self.connection).await;
+        match trial::answer(rows, "read the keys of a relation")? {
+            Ok(rows) => rows.iter().map(|row| self.key(row)).collect::<Result<_, _>>().map(Ok).asked("read a key of a relation"),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    fn key(&self, row: &PgRow) -> Result<Key, sqlx::Error> {
+        self.orders.iter().enumerate().map(|(at, order)| Ok(order.part(row.try_get(at)?))).collect()
     }
 }
 
@@ -127,7 +132,7 @@ fn statement(table: &Relation, columns: &[String], orders: &[Order]) -> String {
     };
     let there: Vec<_> = columns.iter().map(|column| format!("{column} IS NOT NULL")).collect();
     format!(
-        "SELECT ARRAY[{}] FROM {} k WHERE {} ORDER BY {}",
+        "SELECT {} FROM {} k WHERE {} ORDER BY {}",
         each(Order::value).join(", "),
         table.sql(),
         there.join(" AND "),
@@ -146,6 +151,6 @@ mod tests {
         for (one, other) in [("uuid", "text"), ("int4", "numeric"), ("varchar", "text")] {
             assert_eq!(Order::of(one, other), Order::Text);
         }
-        assert_eq!(Order::Number.part("12".to_owned()), Part::Number(12));
+        assert_eq!(Order::Number.part("12"), Part::Number(12));
     }
 }

@@ -102,9 +102,7 @@ fn leaks_on_write(seen: &Observation) -> Option<Finding> {
     ];
     let ways: Vec<_> = deeds
         .iter()
-        .filter_map(|(what, deeds)| {
-            deeds.iter().find_map(|deed| went_through(deed, uncertain(&seen.target))).map(|how| format!("{what}{how}"))
-        })
+        .filter_map(|(what, deeds)| deeds.iter().find_map(|deed| went_through(deed, &seen.target)).map(|how| format!("{what}{how}")))
         .collect();
     if ways.is_empty() {
         return None;
@@ -119,17 +117,17 @@ fn leaks_on_write(seen: &Observation) -> Option<Finding> {
 }
 
 /// Whether a constraint that stopped a row says nothing about the policies: triggers may have changed the row before, and a view asks its
-/// own condition (WITH CHECK OPTION) after the constraints.
-fn uncertain(target: &Target) -> bool {
-    target.triggers || target.view.is_some()
+/// own condition (WITH CHECK OPTION) after all constraints but foreign keys.
+fn uncertain(target: &Target, refusal: &Refusal) -> bool {
+    target.triggers || (target.view.is_some() && refusal.code != "23503")
 }
 
 /// Whether a write got past the policies, and what else stopped it. Where a trigger may have changed the row, a constraint tells nothing
 /// about the row that the policies saw.
-fn went_through(deed: &Deed, uncertain: bool) -> Option<String> {
+fn went_through(deed: &Deed, target: &Target) -> Option<String> {
     match deed {
         Deed::Touched(rows) if *rows > 0 => Some(String::new()),
-        Deed::Refused(refusal) if meaning(refusal) == Meaning::Passed && !uncertain => {
+        Deed::Refused(refusal) if meaning(refusal) == Meaning::Passed && !uncertain(target, refusal) => {
             Some(format!(" (only a constraint stopped it: SQLSTATE {})", refusal.code))
         }
         _ => None,
@@ -181,7 +179,6 @@ fn unproven(seen: &Observation) -> Option<Finding> {
         (None, Sight::Refused(refusal)) if refusal.code != "42P17" => reasons.push(format!("reading ({})", refusal.display())),
         _ => {}
     }
-    let uncertain = uncertain(&seen.target);
     let foreign = seen.foreign.iter().chain([&seen.unset]).find_map(|sight| match sight {
         Sight::Refused(refusal) if matches!(refusal.code.as_str(), "57014" | "55P03") => Some(refusal),
         _ => None,
@@ -192,10 +189,10 @@ fn unproven(seen: &Observation) -> Option<Finding> {
     {
         reasons.push(format!("INSERT (even an own row is refused: {})", own.display()));
     } else {
-        reasons.extend(untold("INSERT", [&seen.insert_foreign], uncertain));
+        reasons.extend(untold("INSERT", [&seen.insert_foreign], Some(&seen.target)));
     }
-    reasons.extend(untold("UPDATE", seen.update.iter().chain([&seen.give]), uncertain));
-    reasons.extend(untold("DELETE", &seen.delete, false));
+    reasons.extend(untold("UPDATE", seen.update.iter().chain([&seen.give]), Some(&seen.target)));
+    reasons.extend(untold("DELETE", &seen.delete, None));
     if reasons.is_empty() {
         return None;
     }
@@ -205,10 +202,10 @@ fn unproven(seen: &Observation) -> Option<Finding> {
     Some(Finding { severity: Severity::Warning, ..META.finding(seen.target.display(), message, remedy) })
 }
 
-fn untold<'d>(what: &str, deeds: impl IntoIterator<Item = &'d Deed>, uncertain: bool) -> Option<String> {
+fn untold<'d>(what: &str, deeds: impl IntoIterator<Item = &'d Deed>, target: Option<&Target>) -> Option<String> {
     let tells = |refusal| match meaning(refusal) {
         Meaning::Closed => true,
-        Meaning::Passed => !uncertain,
+        Meaning::Passed => !target.is_some_and(|target| uncertain(target, refusal)),
         Meaning::Unknown => false,
     };
     deeds.into_iter().find_map(|deed| match deed {
