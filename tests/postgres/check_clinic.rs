@@ -102,6 +102,11 @@ impl Clinic {
         connect(&self.database.url_as(&self.migrator)).await
     }
 
+    /// For the superuser.
+    pub fn url(&self) -> &str {
+        &self.database.url
+    }
+
     /// A session of the superuser.
     pub async fn superuser_session(&self) -> PgConnection {
         self.database.connect().await

@@ -42,6 +42,8 @@ controls! {
         "ALTER TABLE visits DISABLE ROW LEVEL SECURITY"; "ALTER TABLE visits ENABLE ROW LEVEL SECURITY";
     a_new_table_without_row_level_security: "rls-enabled", Error on "public.notes", "row-level security is off";
         "CREATE TABLE notes (clinic_id uuid)"; "DROP TABLE notes";
+    policies_of_a_table_without_the_tenant_column: "rls-enabled", Error on "public.clinics", "the policy self does nothing";
+        "CREATE POLICY self ON clinics USING (id = NULLIF(current_setting('app.clinic_id', true), '')::uuid)"; "ALTER TABLE clinics ENABLE ROW LEVEL SECURITY";
     row_level_security_that_is_not_forced: "rls-forced", Error on "public.patients", "is not forced: its owner \"{migrator}\"";
         "ALTER TABLE patients NO FORCE ROW LEVEL SECURITY"; "ALTER TABLE patients FORCE ROW LEVEL SECURITY";
     a_table_without_policies: "rls-policies", Error on "public.patients", "SELECT, INSERT, UPDATE and DELETE: row-level security is on and there is no policy";
