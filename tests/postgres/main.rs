@@ -9,6 +9,7 @@ mod catalog_baseline;
 mod catalog_drift;
 mod catalog_kinds;
 mod catalog_scale;
+mod check_bad_input;
 mod check_clinic;
 mod check_controls;
 mod check_elsewhere;
