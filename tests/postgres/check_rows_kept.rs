@@ -121,7 +121,7 @@ async fn with_equal_nobody_else_writes_between_the_counts_and_everybody_reads() 
         assert!(refused.to_string().contains("lock timeout"), "{refused}");
         execute(&mut holder, "SELECT pg_advisory_unlock_all()").await;
     };
-    let (outcomes, ()) = tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(run, watch) }).await.expect("in time");
+    let (outcomes, ()) = tokio::time::timeout(Duration::from_mins(1), async { tokio::join!(run, watch) }).await.expect("in time");
     assert_eq!(outcomes.last().map(|outcome| outcome.reason), Some(Reason::Verified));
 }
 

@@ -56,7 +56,8 @@ fn script() -> String {
     let files = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten()).map(|entry| entry.path());
     let whole = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.strip_prefix("pgtap--").is_some_and(|rest| !rest.contains("--") && !rest.contains("unpackaged")) && name.ends_with(".sql")
+        name.strip_prefix("pgtap--").is_some_and(|rest| !rest.contains("--") && !rest.contains("unpackaged"))
+            && path.extension().is_some_and(|extension| extension == "sql")
     };
     let newest = files.filter(whole).max().expect("pgTAP is missing: apt-get install postgresql-pgtap, or make prerequisites with interop");
     let text = fs::read_to_string(&newest).unwrap_or_else(|error| panic!("{}: {error}", newest.display()));
