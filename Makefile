@@ -46,7 +46,7 @@ test-postgres: ## stages, checks and locks against a PostgreSQL that the tests s
 .PHONY: test-postgres-newest
 test-postgres-newest: ## stages, checks and locks against PostgreSQL 18, which comes from npm
 	@tests/local-cluster/prerequisites interop
-	$(with-newest) $(cargo) test $(locked) --test postgres -- check_ stage_ catalog_ report_process phases platforms --skip snapshot
+	$(with-newest) $(cargo) test $(locked) --test postgres -- check_ cross_ stage_ catalog_ report_process phases platforms --skip snapshot
 	$(with-newest) $(cargo) test $(locked) --test postgres -- --ignored --exact stage_release::a_server_newer_than_pg_dump_stops_the_run_before_anything_changes
 	@echo 'left out on PostgreSQL 18: tests that take a snapshot (there is no pg_dump 18 here), and those with Prisma (tests/postgres/interop.rs)'
 

@@ -7,8 +7,8 @@ mod phases;
 
 use crate::api::{
     Apply, Atomicity, Baseline, Conventions, DatabaseMigration, DriftVerification, ForeignKeyVerification, Format, IndexVerification, Keep,
-    OnMigrationFailure, QueryAssertion, ReadBack, Relation, Resolve, RowCounts, RowLevelSecurity, Snapshot, Span, TableVerification,
-    Verify,
+    OnMigrationFailure, OtherDatabase, QueryAssertion, ReadBack, Relation, Resolve, RowCounts, RowLevelSecurity, Snapshot, Span,
+    TableVerification, Verify,
 };
 use crate::policy::preset;
 pub use phases::{CustomPhase, PhaseSource};
@@ -148,6 +148,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
     check_apply(&spec.apply, &mut violations);
     check_tenancy(spec.verify.row_level_security.as_ref(), &mut violations);
     check_queries(&spec.verify, &mut violations);
+    check_elsewhere(&spec.verify, &mut violations);
     check_interval(spec.verify.every, &mut violations);
     check_dependencies(object, &mut violations);
     check_size(object, &mut violations);
@@ -256,6 +257,16 @@ fn check_queries(verify: &Verify, violations: &mut Vec<Violation>) {
     }
 }
 
+/// The name of another database is also that of its environment variable, so it stands for one Secret.
+fn check_elsewhere(verify: &Verify, violations: &mut Vec<Violation>) {
+    let others = || verify.orphans.iter().filter_map(|relation| relation.database.as_ref());
+    let differs = |one: &&OtherDatabase| others().any(|other| other.variable() == one.variable() && other.secret_ref != one.secret_ref);
+    if let Some(other) = others().find(differs) {
+        let problem = format!("the database {:?} has two different secretRefs: give each database a name of its own", other.name);
+        violations.push(Violation { field: "spec.verify.orphans", problem });
+    }
+}
+
 fn check_interval(every: Option<Span>, violations: &mut Vec<Violation>) {
     if let Some(every) = every.filter(|every| every.duration().as_secs() < 10) {
         let problem = format!("{every} is too short: each time is a Pod, so at least 10s, and rather hours");
@@ -308,7 +319,7 @@ mod tests {
     #[test]
     fn each_contradiction_is_told_with_its_field_and_the_whole_is_accepted_without_it() {
         assert!(validate(&manifest(|_| {})).is_ok());
-        let cases: [(&str, &str, Change); 12] = [
+        let cases: [(&str, &str, Change); 13] = [
             ("spec.policyRef", "\"house\" was not given", |spec| spec["policyRef"] = json!({"name": "house"})),
             ("spec.snapshot", "dump.volumeClaim", |spec| spec["snapshot"] = json!({"dump": {"jobs": 2}})),
             ("spec.verify.rowLevelSecurity", "needs tenant.column and tenant.setting too", |spec| {
@@ -322,6 +333,13 @@ mod tests {
             ("spec.apply.lockTimeout", "must not be 0", |spec| spec["apply"] = json!({"lockTimeout": "0s"})),
             ("spec.verify.queries", "at most 10m", |spec| {
                 spec["verify"] = json!({"queries": [{"name": "q", "sql": "SELECT 1", "timeout": "0s"}]});
+            }),
+            ("spec.verify.orphans", "two different secretRefs", |spec| {
+                let relation = |secret: &str| {
+                    json!({"table": "t", "columns": ["a"], "references": "u", "referencedColumns": ["id"],
+                           "database": {"name": "other", "secretRef": {"name": secret}}})
+                };
+                spec["verify"] = json!({"orphans": [relation("one"), relation("two")]});
             }),
             ("spec.before.dependsOn", "depend on itself", |spec| spec["before"] = json!({"dependsOn": [{"name": "records"}]})),
             ("spec", "is the most", |spec| spec["database"]["schemas"] = json!(vec!["s".repeat(60); 2000])),

@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{OtherDatabase, Span};
 
 /// A question of your own, and the answer that it must have. The migration role asks it after everything is committed, read-only,
 /// with the schemas of `spec.database.schemas` as search path. A query that would see only the rows that a policy lets through fails.
@@ -60,7 +60,7 @@ pub struct RowCounts {
 /// How many rows a table has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.atLeast) || has(self.atMost)").message("a table of spec.verify.rowCounts needs atLeast, atMost or both"))]
+#[x_kube(validation = Rule::new("has(self.atLeast) || has(self.atMost) || has(self.compare)").message("a table of spec.verify.rowCounts needs atLeast, atMost or compare"))]
 pub struct RowCount {
     /// The table, as `table` or `schema.table`.
     #[schemars(length(min = 1, max = 127))]
@@ -75,9 +75,26 @@ pub struct RowCount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 100_000_000))]
     pub at_most: Option<u32>,
+
+    /// Count before the first statement of each transaction of a migration and again before its COMMIT, and take the transaction back
+    /// when rows were lost. A table that the transaction creates has nothing to compare. Costs two counts for each transaction.
+    /// Default: not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Compare>,
 }
 
-/// A relation without a foreign key: each row refers to a row that is there.
+/// How the rows of a table before a transaction and after it compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Compare {
+    /// At least as many as before. The application goes on writing: rows that it inserts in between count too and can hide as many
+    /// lost ones, and rows that it deletes count as lost.
+    NotLessThanBefore,
+    /// Exactly as many as before. Nobody else writes to the table from the first count until COMMIT, readers go on; so the
+    /// difference is the migration's own.
+    Equal,
+}
+
+/// A relation without a foreign key: each row refers to a row that is there, in this database or in another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("size(self.referencedColumns) == size(self.columns)").message("a relation of spec.verify.orphans needs as many referencedColumns as columns"))]
@@ -97,6 +114,10 @@ pub struct Relation {
     /// The columns that are referred to, in the order of `columns`.
     #[schemars(length(min = 1, max = 8), inner(length(min = 1, max = 63)))]
     pub referenced_columns: Vec<String>,
+
+    /// The database in which `references` is. Default: this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<OtherDatabase>,
 }
 
 /// A query that must be able to use an index. It is planned and never executed.

@@ -12,6 +12,7 @@ mod database_migration;
 mod declared;
 mod drift;
 mod duration;
+mod elsewhere;
 mod migration_gate;
 mod migrations;
 mod on_failure;
@@ -23,7 +24,7 @@ mod status;
 mod verify;
 
 pub use apply::{Apply, Atomicity};
-pub use asked::{Expectation, PlannedQuery, QueryAssertion, Relation, RowCount, RowCounts};
+pub use asked::{Compare, Expectation, PlannedQuery, QueryAssertion, Relation, RowCount, RowCounts};
 pub use before::{Before, Dependency, DependencyCondition, Group};
 pub use condition::{ConditionType, condition};
 pub use conventions::{ConventionPreset, ConventionSeverity, Conventions, MigrationNamePreset, MigrationNames, Style};
@@ -34,6 +35,7 @@ pub use declared::{
 };
 pub use drift::DriftVerification;
 pub use duration::{InvalidSpan, Span};
+pub use elsewhere::{OtherDatabase, ReaderSecret};
 pub use migration_gate::{GATE_NAME, MigrationGate, MigrationGateSpec, crd as migration_gate_crd, entry};
 pub use migrations::{Baseline, Format, Migrations, Resolve, ResolveAs};
 pub use on_failure::{OnFailure, OnMigrationFailure};

@@ -77,6 +77,11 @@ mod tests {
     use serde_json::{Value, json};
 
     fn built(migrations: &Value, snapshot: &Value) -> Job {
+        let indexes = json!({"indexes": {"require": [{"table": "t", "columns": ["c"], "where": "c <> '$(HOME) $$'"}]}});
+        verifying(migrations, snapshot, &indexes)
+    }
+
+    fn verifying(migrations: &Value, snapshot: &Value, verify: &Value) -> Job {
         let object: DatabaseMigration = serde_json::from_value(json!({
             "apiVersion": "sluice.dev/v1alpha1",
             "kind": "DatabaseMigration",
@@ -85,7 +90,7 @@ mod tests {
                 "database": {"secretRef": {"name": "records-db", "key": "address"}},
                 "migrations": migrations,
                 "snapshot": snapshot,
-                "verify": {"indexes": {"require": [{"table": "t", "columns": ["c"], "where": "c <> '$(HOME) $$'"}]}},
+                "verify": verify,
                 "apply": {"deadline": "10m"},
             },
         }))
@@ -140,6 +145,25 @@ mod tests {
             let url = environment.iter().find(|variable| variable.name == "DATABASE_URL").expect("the URL");
             let secret = url.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref()).expect("from a Secret");
             assert_eq!((url.value.as_ref(), secret.name.as_str(), secret.key.as_str()), (None, "records-db", "address"));
+        }
+    }
+
+    #[test]
+    fn the_url_of_another_database_is_given_to_the_verify_stage_alone() {
+        let relation = |table: &str| {
+            json!({"table": table, "columns": ["a"], "references": "t", "referencedColumns": ["id"],
+                   "database": {"name": "mental-health", "secretRef": {"name": "reader", "key": "address"}}})
+        };
+        let verify = json!({"orphans": [relation("one"), relation("two")]});
+        let job = verifying(&json!({"configMaps": ["one"]}), &json!({"none": {"reason": "rebuilt each night"}}), &verify);
+        for stage in Stage::ALL {
+            let environment = container(&job, stage).env.iter().flatten();
+            let found: Vec<_> = environment.filter(|variable| variable.name == "DATABASE_URL_MENTAL_HEALTH").collect();
+            assert_eq!(found.len(), usize::from(stage == Stage::Verify), "{stage:?}");
+            for variable in found {
+                let secret = variable.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref()).expect("from a Secret");
+                assert_eq!((secret.name.as_str(), secret.key.as_str(), variable.value.as_ref()), ("reader", "address", None));
+            }
         }
     }
 

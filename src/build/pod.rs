@@ -12,6 +12,7 @@ use k8s_openapi::{
 };
 use serde_json::json;
 
+use super::elsewhere;
 use crate::{
     api::{DatabaseMigration, GROUP, VERSION},
     plan::step::JobOrder,
@@ -89,7 +90,7 @@ fn container(stage: Stage, migration: &ValidatedMigration, images: &Images, envi
         image_pull_policy: Some("IfNotPresent".to_owned()),
         command: Some(vec!["/sluice".to_owned()]),
         args: Some(vec!["stage".to_owned(), stage.name().to_owned()]),
-        env: Some(environment.to_vec()),
+        env: Some([environment, &elsewhere::variables(stage, migration)].concat()),
         // Only what a stage writes itself is an Outcome: the last lines of a log must not look like one.
         termination_message_policy: Some("File".to_owned()),
         resources: Some(ResourceRequirements {

@@ -19,7 +19,11 @@ const META: Meta = Meta {
     aspect: Aspect::Structure,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| !scope.demands.tables.enums.is_empty(),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 const SQL: &str = "\
     SELECT n.nspname::text, y.typname::text, \

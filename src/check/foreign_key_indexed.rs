@@ -20,7 +20,8 @@ const META: Meta = Meta {
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: |scope| scope.indexes.foreign_keys, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// A partition's copy of its table's foreign key is left out: the table's index has a part on every partition.
 const SQL: &str = "\

@@ -28,7 +28,11 @@ const META: Meta = Meta {
     aspect: Aspect::Structure,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| !scope.demands.foreign_keys.require.is_empty(),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 const SQL: &str = "\
     SELECT k.conrelid::int8, k.confrelid::int8, rn.nspname || '.' || r.relname, k.conname::text, k.confdeltype::text, k.confupdtype::text, \

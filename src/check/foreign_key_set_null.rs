@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql};
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, asked, sql};
 use crate::{
     api::{Finding, Severity},
     postgres::query_as,
@@ -19,7 +19,7 @@ const META: Meta = Meta {
     aspect: Aspect::Structure,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// ON DELETE SET NULL may name some of the columns; ON UPDATE always means all of them. A primary key's columns are NOT NULL too.
 const SQL: &str = "\

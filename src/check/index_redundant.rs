@@ -25,7 +25,8 @@ const META: Meta = Meta {
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: |scope| scope.indexes.redundant, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// Expressions and predicates are compared as PostgreSQL prints them: the stored trees also say where in a statement they stood. They
 /// are printed only where there are two to compare, because printing takes a lock on the table. The slices number from one what the catalog numbers from zero. An

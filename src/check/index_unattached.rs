@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql};
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, asked, sql};
 use crate::{
     api::{Finding, Severity},
     postgres::query_as,
@@ -20,7 +20,7 @@ const META: Meta = Meta {
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// A valid index of a partitioned table has all its parts, so only invalid ones are asked about. Foreign tables cannot have any.
 const SQL: &str = "\

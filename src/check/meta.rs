@@ -52,6 +52,7 @@ mod tests {
             Aspect::Index => "indexes, always asked",
             Aspect::Structure => "structure, always asked",
             Aspect::Data => "rows, asked after everything is committed",
+            Aspect::Change => "rows, asked in each transaction of a migration",
         };
         let Meta { id, title, condition, effect, remedy, severity, aspect: _ } = meta;
         text([id, aspect, title, condition, effect, remedy], *severity)

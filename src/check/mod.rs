@@ -18,6 +18,7 @@ mod index_unattached;
 mod index_valid;
 mod meta;
 mod orphans;
+mod orphans_elsewhere;
 mod owned;
 mod plan_uses_index;
 mod query_assertion;
@@ -34,6 +35,7 @@ mod rls_setting;
 mod rls_truncate;
 mod rls_view;
 mod row_count;
+mod rows_kept;
 mod schema_exists;
 mod sql;
 mod table_count;
@@ -42,14 +44,17 @@ mod tenancy;
 mod tenant_isolation;
 mod trial;
 
+use std::collections::BTreeMap;
+
 pub use beside::{BESIDE, Beside, When};
 use futures::future::BoxFuture;
 pub use meta::Meta;
+pub use rows_kept::{RowsBefore, count_rows};
 use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, IndexVerification, RowLevelSecurity, Severity},
-    postgres::said,
+    postgres::{ConnectionUrl, InvalidUrl, said},
     validate::{Demands, ValidatedMigration},
 };
 
@@ -64,10 +69,12 @@ pub enum Aspect {
     Structure,
     /// Rows are what was meant. Takes as long as reading them takes, so nobody asks while a migration holds its locks.
     Data,
+    /// What one transaction of a migration does to rows: asked before each COMMIT, and never from outside.
+    Change,
 }
 
 /// What is checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
     /// The schemas every check looks at.
     pub schemas: Vec<String>,
@@ -79,6 +86,10 @@ pub struct Scope {
     pub demands: Demands,
     /// The names of the migrations in the source.
     pub migrations: Vec<String>,
+    /// How many rows there were before the transaction that is judged; nothing where no transaction is.
+    pub rows_before: Option<RowsBefore>,
+    /// The other databases by their names, for whoever may connect to them.
+    pub elsewhere: BTreeMap<String, Result<ConnectionUrl, InvalidUrl>>,
 }
 
 impl Scope {
@@ -89,7 +100,7 @@ impl Scope {
             row_level_security: manifest.row_level_security.clone(),
             indexes: manifest.indexes.clone(),
             demands: manifest.demands.clone(),
-            migrations: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -101,14 +112,16 @@ impl Scope {
     }
 }
 
-/// One check: what it is, and how its facts are gathered and judged.
+/// One check: what it is, when it is asked, and how its facts are gathered and judged. A new one is a file and a line in [`CHECKS`].
 pub struct Check {
     /// What it is.
     pub meta: &'static Meta,
+    /// Whether the manifest asks for it.
+    asks: fn(&Scope) -> bool,
     look: Look,
 }
 
-/// Finds facts and judges them. An isolation check is only asked when the scope has row-level security.
+/// Finds facts and judges them.
 type Look = for<'a> fn(&'a mut PgConnection, &'a Scope) -> BoxFuture<'a, Result<Vec<Finding>, CheckError>>;
 
 /// Every check, in the order of a report: what endangers tenants first.
@@ -148,7 +161,9 @@ pub static CHECKS: &[Check] = &[
     convention::migrations::CHECK,
     query_assertion::CHECK,
     row_count::CHECK,
+    rows_kept::CHECK,
     orphans::CHECK,
+    orphans_elsewhere::CHECK,
 ];
 
 /// A check could not be carried out.

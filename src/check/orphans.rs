@@ -29,7 +29,8 @@ const META: Meta = Meta {
     aspect: Aspect::Data,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: |scope| here(scope).next().is_some(), look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// Where counting ends, so that neither time nor memory grow with what is wrong.
 const MOST: i64 = 1000;
@@ -41,8 +42,13 @@ struct Counted {
     keys: Vec<String>,
 }
 
+/// The relations within this database; `orphans-elsewhere` has the others.
+fn here(scope: &Scope) -> impl Iterator<Item = &Relation> {
+    scope.demands.orphans.iter().filter(|relation| relation.database.is_none())
+}
+
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let asked = &scope.demands.orphans;
+    let asked: Vec<_> = here(scope).collect();
     if asked.is_empty() {
         return Ok(Vec::new());
     }
@@ -130,6 +136,7 @@ mod tests {
             columns: vec!["patientId".into()],
             references: "patients".into(),
             referenced_columns: vec!["id".into()],
+            database: None,
         };
         let counted = Counted { count, keys: keys.iter().map(ToString::to_string).collect() };
         judge(&asked, &table("visits"), &table("patients"), &Ok(counted)).map(|finding| finding.message)

@@ -27,7 +27,8 @@ const META: Meta = Meta {
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: |scope| !scope.indexes.must_use.is_empty(), look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// An index with the parts of its partitions. A name in several schemas means all of them.
 const PARTS: &str = "\

@@ -29,7 +29,8 @@ const META: Meta = Meta {
     aspect: Aspect::Data,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: |scope| !scope.demands.queries.is_empty(), look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// The first rows, each a list of values as text.
 type Rows = Vec<Vec<Option<String>>>;

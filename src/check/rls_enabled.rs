@@ -2,14 +2,15 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql, tenancy};
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, asked, sql, tenancy};
 use crate::api::{Finding, Severity};
 
 const META: Meta = Meta {
     id: "rls-enabled",
     title: "Every tenant table has row-level security enabled",
     condition: "A table has the tenant column, is not in `except`, and has row-level security off. Policies may exist: without ENABLE they \
-                do nothing. Partitions have a check of their own. It also finds something when no table has the tenant column at all.",
+                do nothing; so a table with policies is found also without the tenant column, for instance that of the tenants themselves. \
+                Partitions have a check of their own. It also finds something when no table has the tenant column at all.",
     effect: "Every role that may read the table reads every tenant's rows.",
     remedy: "`ALTER TABLE … ENABLE ROW LEVEL SECURITY` and `FORCE ROW LEVEL SECURITY` in a migration, or name the table in \
              `spec.verify.rowLevelSecurity.except`.",
@@ -17,12 +18,19 @@ const META: Meta = Meta {
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 const SQL: &str = tenancy::tenants!(
-    "SELECT t.schema, t.name, t.enabled, \
+    "SELECT t.schema, t.name, true, t.enabled, \
             ARRAY(SELECT p.polname::text FROM pg_catalog.pg_policy p WHERE p.polrelid = t.oid ORDER BY 1) \
-     FROM tenant_tables t WHERE NOT t.is_partition"
+     FROM tenant_tables t WHERE NOT t.is_partition \
+     UNION ALL SELECT n.nspname::text, c.relname::text, false, false, \
+            ARRAY(SELECT p.polname::text FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid ORDER BY 1) \
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE n.nspname = ANY($1) AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT c.relrowsecurity \
+       AND EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid) \
+       AND c.oid NOT IN (SELECT oid FROM excepted) AND c.oid NOT IN (SELECT oid FROM tenant_tables)"
 );
 
 struct Table {
@@ -34,13 +42,11 @@ struct Table {
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<(String, String, bool, Vec<String>)> =
+    let rows: Vec<(String, String, bool, bool, Vec<String>)> =
         tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read which tables have row-level security")?;
-    let tables: Vec<_> = rows.into_iter().map(|(schema, name, enabled, policies)| Table { schema, name, enabled, policies }).collect();
-    if tables.is_empty() {
-        return Ok(vec![nothing_to_protect(&security.tenant.column, &scope.schemas)]);
-    }
-    Ok(judge(&tables))
+    let nothing = rows.iter().all(|(_, _, tenant, ..)| !tenant).then(|| nothing_to_protect(&security.tenant.column, &scope.schemas));
+    let tables: Vec<_> = rows.into_iter().map(|(schema, name, _, enabled, policies)| Table { schema, name, enabled, policies }).collect();
+    Ok(nothing.into_iter().chain(judge(&tables)).collect())
 }
 
 fn nothing_to_protect(column: &str, schemas: &[String]) -> Finding {

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql, tenancy};
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, asked, sql, tenancy};
 use crate::api::{Finding, Severity};
 
 const META: Meta = Meta {
@@ -18,7 +18,8 @@ const META: Meta = Meta {
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 const SQL: &str = tenancy::tenants!(
     "SELECT n.nspname::text, c.relname::text, c.relkind = 'f', rn.nspname || '.' || rc.relname \

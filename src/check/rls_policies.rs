@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql, tenancy};
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, asked, sql, tenancy};
 use crate::api::{Finding, Severity};
 
 const META: Meta = Meta {
@@ -20,7 +20,8 @@ const META: Meta = Meta {
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// One row for each policy, and one with nulls for a table that has none.
 const SQL: &str = tenancy::tenants!(

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql, tenancy};
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, asked, sql, tenancy};
 use crate::api::{Finding, Severity};
 
 const META: Meta = Meta {
@@ -17,7 +17,8 @@ const META: Meta = Meta {
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// The application's role, every role it can become, and every role whose rights it has: an owner's rights are inherited, the
 /// attributes of a role are not. Until PostgreSQL 15 every membership allows SET ROLE; since 16 it is an option of its own.

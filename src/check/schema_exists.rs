@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, Aspect, Check, CheckError, Meta, Scope};
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, asked};
 use crate::{
     api::{Finding, Severity},
     postgres::query_as,
@@ -18,7 +18,7 @@ const META: Meta = Meta {
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 const SQL: &str = "SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($1)";
 

@@ -19,7 +19,8 @@ const META: Meta = Meta {
     aspect: Aspect::Structure,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: |scope| scope.demands.tables.count.is_some(), look: |connection, scope| Box::pin(look(connection, scope)) };
 
 const SQL: &str = owned::tables!(
     "SELECT (SELECT pg_catalog.count(*) FROM own) AS tables, \

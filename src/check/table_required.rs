@@ -24,7 +24,11 @@ const META: Meta = Meta {
     aspect: Aspect::Structure,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| !scope.demands.tables.require.is_empty(),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let required = &scope.demands.tables.require;

@@ -84,7 +84,7 @@ impl Place {
                 return Err(Usage(format!("--phase {name}=…: {} has no phase {name:?} in spec.migrations.phases", self.file.display())));
             }
         }
-        Ok((object, context))
+        Ok((object, context.with_elsewhere(|name| std::env::var(name).ok())))
     }
 }
 

@@ -57,7 +57,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let document = serde_json::from_str(&text).map_err(|error| Usage(format!("SLUICE_SPEC is not JSON: {error}")))?;
     let object = manifest::parse(document).map_err(|error| Usage(format!("SLUICE_SPEC: {error}")))?;
     let validated = validate(&object).map_err(|violations| Usage(format!("SLUICE_SPEC: {}", violations[0])))?;
-    let mut context = Context::new(validated, &variable("DATABASE_URL")?, args.source, args.snapshots).with_phases_below(&args.phases);
+    let context = Context::new(validated, &variable("DATABASE_URL")?, args.source, args.snapshots).with_phases_below(&args.phases);
+    let mut context = context.with_elsewhere(|name| std::env::var(name).ok());
     context.verify_only = std::env::var("SLUICE_VERIFY_ONLY").is_ok_and(|value| value == "true");
     // The first process of a container ignores signals it does not handle, and the Pod would wait for its grace period.
     let outcome = tokio::select! {

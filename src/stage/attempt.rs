@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::{Failure, Finding, Reason, Severity},
-    check::{self, Aspect, Scope},
+    check::{self, Aspect, RowsBefore, Scope},
     migrations::{Migration, Script, SourceTree},
     postgres::{Ledger, Session, SqlError, Trouble},
 };
@@ -58,18 +58,28 @@ impl Release<'_> {
     }
 }
 
-/// Verifies inside an open transaction. `left` says what a failure leaves.
+/// Counts the rows that are compared before COMMIT; first thing in a transaction.
+pub(super) async fn rows_before(session: &mut Session, release: &Release<'_>) -> Result<Option<RowsBefore>, SqlError> {
+    let manifest = &release.context.manifest;
+    let counted = check::count_rows(&mut session.connection, &manifest.demands.row_counts.tables, &manifest.schemas).await;
+    counted.map_err(|error| SqlError::other(Trouble::of(&error.cause), error.to_string()))
+}
+
+/// Verifies inside an open transaction. `before` has the counts of its beginning, `left` says what a failure leaves.
 pub(super) async fn verification(
     session: &mut Session,
     release: &Release<'_>,
     aspects: &[Aspect],
+    before: Option<RowsBefore>,
     left: &str,
 ) -> Result<Judgement, MigrateError> {
+    let aspects: Vec<_> = aspects.iter().copied().chain(before.is_some().then_some(Aspect::Change)).collect();
     if aspects.is_empty() {
         return Ok(Judgement::Passed);
     }
-    let scope = Scope::of(&release.context.manifest).with_migrations(release.source.own().map(|migration| &migration.name));
-    let findings = match check::run(&mut session.connection, &scope, aspects).await {
+    let names = release.source.own().map(|migration| &migration.name);
+    let scope = Scope { rows_before: before, ..Scope::of(&release.context.manifest).with_migrations(names) };
+    let findings = match check::run(&mut session.connection, &scope, &aspects).await {
         Ok(findings) => findings,
         Err(error) if Trouble::of(&error.cause) == Trouble::Lock => {
             return Ok(Judgement::Locked(SqlError::other(Trouble::Lock, error.to_string())));

@@ -1,6 +1,7 @@
 //! What every stage of a run knows.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::OnceLock,
     time::{Duration, Instant},
@@ -20,6 +21,8 @@ pub struct Context {
     pub manifest: ValidatedMigration,
     /// Where the database is, or why that cannot be read.
     pub url: Result<ConnectionUrl, InvalidUrl>,
+    /// The other databases that `verify` reads, by their names: only those whose URL is known.
+    pub elsewhere: BTreeMap<String, Result<ConnectionUrl, InvalidUrl>>,
     /// The folder of migrations.
     folder: PathBuf,
     /// Those of its phases.
@@ -44,7 +47,7 @@ impl Context {
         let until = Instant::now() + manifest.deadline.duration();
         let url = ConnectionUrl::parse(url).map(|url| if manifest.format == Format::Prisma { url.or_schema("public") } else { url });
         let phases = phases::beside(&manifest, &source);
-        Self { manifest, url, folder: source, phases, source: OnceLock::new(), snapshots, until, patience: PATIENCE, verify_only: false }
+        Self { manifest, url, elsewhere: BTreeMap::new(), folder: source, phases, source: OnceLock::new(), snapshots, until, patience: PATIENCE, verify_only: false }
     }
 
     /// The folders of phases are mounted below this one, as in a Pod.
@@ -63,6 +66,15 @@ impl Context {
     /// The migrations, read once: stages that share a process work on the same text, whatever happens to the folder meanwhile.
     pub(super) fn source(&self) -> Result<&SourceTree, &SourceError> {
         self.source.get_or_init(|| load_with(self.manifest.format, &self.folder, &self.phases)).as_ref()
+    }
+
+    /// With the URLs of other databases, as far as the environment has them.
+    #[must_use]
+    pub fn with_elsewhere(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let others = self.manifest.demands.orphans.iter().filter_map(|relation| relation.database.as_ref());
+        let known = others.filter_map(|other| Some((other.name.clone(), ConnectionUrl::parse(&variable(&other.variable())?))));
+        self.elsewhere = known.collect();
+        self
     }
 
     /// The URL, or the error that a connection would give.
@@ -87,18 +99,22 @@ impl Context {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    /// A text with the password taken out of it.
-    pub(super) fn without_password(&self, text: &str) -> String {
-        let password = self.url.as_ref().ok().and_then(ConnectionUrl::password).filter(|password| password.len() > 3);
-        password.map_or_else(|| text.to_owned(), |password| text.replace(password, "(password)"))
+    /// Every password that could stand in a text.
+    fn passwords(&self) -> impl Iterator<Item = &str> {
+        let urls = std::iter::once(&self.url).chain(self.elsewhere.values());
+        urls.filter_map(|url| url.as_ref().ok()?.password()).filter(|password| password.len() > 3)
     }
 
-    /// Takes the password out of every text, should a server or a tool have repeated it.
+    /// A text with the passwords taken out of it.
+    pub(super) fn without_password(&self, text: &str) -> String {
+        self.passwords().fold(text.to_owned(), |text, password| text.replace(password, "(password)"))
+    }
+
+    /// Takes the passwords out of every text, should a server or a tool have repeated one.
     pub(super) fn redact(&self, outcome: &mut Outcome) {
-        let Some(password) = self.url.as_ref().ok().and_then(ConnectionUrl::password).filter(|password| password.len() > 3) else { return };
         let clean = |text: &mut String| {
-            if text.contains(password) {
-                *text = text.replace(password, "(password)");
+            if self.passwords().any(|password| text.contains(password)) {
+                *text = self.without_password(text);
             }
         };
         clean(&mut outcome.message);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    attempt::{Attempt, Judgement, Release, failure, verification},
+    attempt::{Attempt, Judgement, Release, failure, rows_before, verification},
     error::{MigrateError, describe},
     outcome::Outcome,
     stepwise,
@@ -88,6 +88,10 @@ async fn transaction(
     {
         return give_up_query(session, error).await;
     }
+    let before = match rows_before(session, release).await {
+        Ok(before) => before,
+        Err(error) => return Ok(give_up(session, watcher, &error, release, members[0]).await),
+    };
     for at in members {
         let (migration, script) = (release.migration(*at), &release.scripts[*at]);
         if let Err(error) = file(session, release, migration, script).await {
@@ -101,7 +105,7 @@ async fn transaction(
         [first, ..] => format!("{:?} … {:?} were rolled back", release.migration(*first).name, release.migration(last).name),
         [] => String::new(),
     };
-    let judgement = verification(session, release, aspects, &left).await?;
+    let judgement = verification(session, release, aspects, before, &left).await?;
     if !matches!(judgement, Judgement::Passed) {
         session.rollback().await;
     }

@@ -3,12 +3,12 @@
 use std::{ops::Range, time::Instant};
 
 use super::{
-    attempt::{Judgement, Release, verification},
+    attempt::{Judgement, Release, rows_before, verification},
     error::{MigrateError, describe, lock_message},
     outcome::Outcome,
 };
 use crate::{
-    check::Aspect,
+    check::{Aspect, RowsBefore},
     migrations::{Migration, Script, Statement, StatementKind},
     postgres::{
         Build, Journal, Session, SqlError, Trouble, Watcher, acquire_advisory_locks, build_index, drop_reindex_left_overs, index_is_there,
@@ -59,27 +59,32 @@ impl Work<'_> {
 
 /// Statements of one step in one transaction, with the journal's entry.
 pub(super) async fn together(session: &mut Session, watcher: &Watcher, work: &Work<'_>, range: Range<usize>) -> Ended {
-    if let Err(error) = statements(session, work, range).await {
-        if error.trouble == Trouble::Deadline {
-            watcher.cancel(session.pid).await;
+    let before = match statements(session, work, range).await {
+        Ok(before) => before,
+        Err(error) => {
+            if error.trouble == Trouble::Deadline {
+                watcher.cancel(session.pid).await;
+            }
+            session.rollback().await;
+            return Ok(Err(Stop::Sql(error)));
         }
-        session.rollback().await;
-        return Ok(Err(Stop::Sql(error)));
-    }
+    };
     let connection = &mut session.connection;
     work.journal.record(connection, work.number(), work.digest).await.map_err(MigrateError::Query)?;
-    if let Err(stop) = judge(session, work).await? {
+    if let Err(stop) = judge(session, work, before).await? {
         session.rollback().await;
         return Ok(Err(stop));
     }
     Ok(session.commit().await.map_err(Stop::Sql))
 }
 
-async fn statements(session: &mut Session, work: &Work<'_>, range: Range<usize>) -> Result<(), SqlError> {
+/// Answers what was counted before the first of them.
+async fn statements(session: &mut Session, work: &Work<'_>, range: Range<usize>) -> Result<Option<RowsBefore>, SqlError> {
     let statements = &work.script.statements;
     let (first, last) = (&statements[range.start], &statements[range.end - 1]);
     let settings = work.settings(range.start);
     session.begin().await?;
+    let before = rows_before(session, work.release).await.map_err(|error| SqlError { completed: range.start, ..error })?;
     if !settings.is_empty() {
         session.run(&settings, Some(work.until())).await.map_err(|error| SqlError { completed: range.start, offset: None, ..error })?;
     }
@@ -90,7 +95,9 @@ async fn statements(session: &mut Session, work: &Work<'_>, range: Range<usize>)
         offset: error.offset.map(|offset| first.start + offset),
         ..error
     })?;
-    session.end_file(work.release.defers, "", work.until()).await.map_err(|error| SqlError { completed: statements.len(), ..error })
+    let ended = session.end_file(work.release.defers, "", work.until()).await;
+    ended.map_err(|error| SqlError { completed: statements.len(), ..error })?;
+    Ok(before)
 }
 
 /// One statement outside a transaction: written down, run, written off.
@@ -201,9 +208,9 @@ async fn take_back(session: &mut Session, work: &Work<'_>, keys: &[i64]) -> Resu
 }
 
 /// Verifies before a step's COMMIT.
-async fn judge(session: &mut Session, work: &Work<'_>) -> Result<Result<(), Stop>, MigrateError> {
+async fn judge(session: &mut Session, work: &Work<'_>, before: Option<RowsBefore>) -> Result<Result<(), Stop>, MigrateError> {
     let left = format!("the last transaction of {:?} was rolled back; the steps before it stay", work.migration.name);
-    Ok(match verification(session, work.release, work.aspects, &left).await? {
+    Ok(match verification(session, work.release, work.aspects, before, &left).await? {
         Judgement::Passed => Ok(()),
         Judgement::Locked(error) => Err(Stop::Sql(error)),
         Judgement::Failed(outcome) => Err(Stop::Verification(outcome)),

@@ -56,7 +56,8 @@ fn not_applied(name: &str) -> Finding {
 async fn checks(context: &Context, source: &SourceTree, connection: &mut PgConnection) -> Result<Vec<Finding>, Failed> {
     let failed = |error: &dyn std::fmt::Display| (Reason::StageFailed, format!("a check could not be carried out: {error}"));
     sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(|error| failed(&error))?;
-    let scope = Scope::of(&context.manifest).with_migrations(source.own().map(|migration| &migration.name));
+    let names = source.own().map(|migration| &migration.name);
+    let scope = Scope { elsewhere: context.elsewhere.clone(), ..Scope::of(&context.manifest).with_migrations(names) };
     let found = check::run(&mut *connection, &scope, &[Aspect::Isolation, Aspect::Index, Aspect::Structure, Aspect::Data]).await;
     // After an error the session is closed, which ends its transaction too; it may still be busy and never answer.
     let findings = found.map_err(|error| failed(&error))?;

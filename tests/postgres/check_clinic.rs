@@ -3,7 +3,6 @@
 use sluice::{
     api::{Finding, IndexVerification, RequiredIndex, RowLevelSecurity, Severity, Tenant},
     check::{self, Aspect, Scope},
-    validate::Demands,
 };
 use sqlx::PgConnection;
 
@@ -103,6 +102,11 @@ impl Clinic {
         connect(&self.database.url_as(&self.migrator)).await
     }
 
+    /// For the superuser.
+    pub fn url(&self) -> &str {
+        &self.database.url
+    }
+
     /// A session of the superuser.
     pub async fn superuser_session(&self) -> PgConnection {
         self.database.connect().await
@@ -153,8 +157,7 @@ fn scope(app: &str) -> Scope {
             require: vec![required("visits", &["clinic_id", "starts_at DESC"], Some("status = 'open'"))],
             ..IndexVerification::default()
         },
-        demands: Demands::default(),
-        migrations: Vec::new(),
+        ..Scope::default()
     }
 }
 

@@ -7,6 +7,9 @@ use sluice::{api::Severity, check::CHECKS};
 
 use crate::{check_clinic::Clinic, check_structure};
 
+/// Their controls are in `check_rows_kept.rs` and `check_elsewhere.rs`: the one needs a migration, the other a second database.
+const ELSEWHERE: [&str; 2] = ["orphans-elsewhere", "rows-kept"];
+
 /// One way to break what a check guards.
 pub struct Control {
     /// Its name, and the database's.
@@ -39,6 +42,8 @@ controls! {
         "ALTER TABLE visits DISABLE ROW LEVEL SECURITY"; "ALTER TABLE visits ENABLE ROW LEVEL SECURITY";
     a_new_table_without_row_level_security: "rls-enabled", Error on "public.notes", "row-level security is off";
         "CREATE TABLE notes (clinic_id uuid)"; "DROP TABLE notes";
+    policies_of_a_table_without_the_tenant_column: "rls-enabled", Error on "public.clinics", "the policy self does nothing";
+        "CREATE POLICY self ON clinics USING (id = NULLIF(current_setting('app.clinic_id', true), '')::uuid)"; "ALTER TABLE clinics ENABLE ROW LEVEL SECURITY";
     row_level_security_that_is_not_forced: "rls-forced", Error on "public.patients", "is not forced: its owner \"{migrator}\"";
         "ALTER TABLE patients NO FORCE ROW LEVEL SECURITY"; "ALTER TABLE patients FORCE ROW LEVEL SECURITY";
     a_table_without_policies: "rls-policies", Error on "public.patients", "SELECT, INSERT, UPDATE and DELETE: row-level security is on and there is no policy";
@@ -105,6 +110,12 @@ controls! {
         "CREATE POLICY administrators ON visits FOR SELECT USING (current_setting('app.clinic_id', true) IS NULL)"; "DROP POLICY administrators ON visits";
     a_policy_that_always_holds_in_other_words: "tenant-isolation", Error on "public.visits", "cross-tenant read: with a tenant set, the application sees 1 row that is not";
         "CREATE POLICY support ON visits FOR SELECT USING (status = 'open' AND current_setting('app.clinic_id', true) <> '')"; "DROP POLICY support ON visits";
+    a_view_that_shows_what_its_table_hides: "tenant-isolation", Error on "public.agenda", "cross-tenant read: with a tenant set, the application sees 1 row that is not";
+        "SET ROLE {migrator}; CREATE VIEW agenda AS SELECT clinic_id, starts_at FROM visits; GRANT SELECT ON agenda TO {app}";
+        "ALTER VIEW agenda SET (security_invoker = true)";
+    a_materialized_view_that_everybody_reads: "tenant-isolation", Error on "public.totals", "cross-tenant read: with a tenant set, the application sees 1 row that is not";
+        "SET ROLE {migrator}; CREATE MATERIALIZED VIEW totals AS SELECT clinic_id, count(*) FROM visits GROUP BY 1; GRANT SELECT ON totals TO {app}";
+        "REVOKE SELECT ON totals FROM {app}";
     a_migration_role_that_cannot_become_the_application: "tenant-isolation", Error on "{app}", "the migration role \"{migrator}\" may not SET ROLE to \"{app}\"";
         "REVOKE {app} FROM {migrator}"; "GRANT {app} TO {migrator}";
     an_interrupted_index_build: "index-valid", Error on "public.visits_patient", "is not valid";
@@ -132,7 +143,7 @@ async fn rhythm(control: &Control) {
 #[test]
 fn every_check_has_a_control_that_proves_it_can_fail() {
     let controls = CONTROLS.iter().chain(check_structure::CONTROLS).map(|control| control.check);
-    let controlled: BTreeSet<_> = controls.chain(check_structure::WITHOUT_A_DATABASE).collect();
+    let controlled: BTreeSet<_> = controls.chain(check_structure::WITHOUT_A_DATABASE).chain(ELSEWHERE).collect();
     let registered: BTreeSet<_> = CHECKS.iter().map(|check| check.meta.id).collect();
     assert_eq!(controlled, registered);
 }

@@ -117,6 +117,11 @@ impl Stand {
         stand
     }
 
+    /// The role that migrates.
+    pub fn role(&self) -> String {
+        if self.platform.prefix.is_empty() { "postgres".to_owned() } else { format!("{}_migrator", self.database.name) }
+    }
+
     /// A text of the example with the names of this copy's roles.
     pub fn own(&self, text: &str) -> String {
         if self.platform.prefix.is_empty() {

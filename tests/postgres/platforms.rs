@@ -12,11 +12,11 @@ use crate::{
 };
 
 pub const NEONPRO: Platform = Platform { folder: "neonpro", prefix: "neonpro", counts: [9, 14, 16, 0] };
-const MEDICAL_RECORDS: Platform = Platform { folder: "medical-records", prefix: "", counts: [9, 16, 8, 5] };
-const SMARTMED: Platform = Platform { folder: "smartmed", prefix: "smartmed", counts: [8, 15, 13, 1] };
-const ELDERLY_CARE: Platform = Platform { folder: "elderly-care", prefix: "elderly_care", counts: [19, 22, 19, 0] };
+pub const MEDICAL_RECORDS: Platform = Platform { folder: "medical-records", prefix: "", counts: [9, 16, 8, 5] };
+pub const SMARTMED: Platform = Platform { folder: "smartmed", prefix: "smartmed", counts: [8, 15, 13, 1] };
+pub const ELDERLY_CARE: Platform = Platform { folder: "elderly-care", prefix: "elderly_care", counts: [19, 22, 19, 0] };
 /// In the documented order.
-const SERVICES: [Platform; 8] = [
+pub const SERVICES: [Platform; 8] = [
     Platform { folder: "global-healthcare/services/auth", prefix: "healthcare_auth", counts: [4, 7, 3, 1] },
     Platform { folder: "global-healthcare/services/api", prefix: "healthcare_api", counts: [35, 52, 43, 5] },
     Platform { folder: "global-healthcare/services/telehealth", prefix: "healthcare_telehealth", counts: [5, 9, 2, 3] },

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::{
     super::{
-        Aspect, Check, Scope,
+        Aspect, Check, Scope, asked,
         column::{self, Column, Normal},
     },
     Asked, CheckError, Deviation, Meta, by_exemption, owned, query_as, report, sql,
@@ -23,7 +23,11 @@ const META: Meta = Meta {
     aspect: Aspect::Structure,
 };
 
-pub(in super::super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(in super::super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| asked::by_conventions(scope, |names| !names.audit_columns.is_empty()),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 const SQL: &str = owned::tables!("SELECT oid::int8, schema, name FROM own ORDER BY 2, 3");
 

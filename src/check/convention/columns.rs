@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Aspect, Check, Scope},
+    super::{Aspect, Check, Scope, asked},
     Asked, CheckError, Deviation, Meta, by_exemption, naming, owned, query_as, report, sql,
 };
 use crate::api::{Conventions, Finding, Severity, Style};
@@ -19,7 +19,11 @@ const META: Meta = Meta {
     aspect: Aspect::Structure,
 };
 
-pub(in super::super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(in super::super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| asked::by_conventions(scope, |names| names.columns.is_some()),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 const SQL: &str = owned::tables!(
     "SELECT own.schema, own.name, pg_catalog.array_agg(a.attname::text ORDER BY a.attnum) \

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Aspect, Check, Scope},
+    super::{Aspect, Check, Scope, asked},
     Asked, CheckError, Deviation, Meta, naming, owned, query_as, report, sql,
 };
 use crate::api::{Finding, Severity};
@@ -20,7 +20,11 @@ const META: Meta = Meta {
     aspect: Aspect::Structure,
 };
 
-pub(in super::super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(in super::super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| asked::by_conventions(scope, |names| !names.indexes.is_empty()),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 const SQL: &str = owned::tables!(
     "SELECT own.schema, own.name, x.relname::text, 0 = ANY(i.indkey::int2[]), \

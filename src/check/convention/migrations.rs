@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Aspect, Check, Scope},
+    super::{Aspect, Check, Scope, asked},
     CheckError, Deviation, Meta, naming, report, sql,
 };
 use crate::api::{Finding, MigrationNames, Severity, Style};
@@ -20,7 +20,11 @@ const META: Meta = Meta {
     aspect: Aspect::Structure,
 };
 
-pub(in super::super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(in super::super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| asked::by_conventions(scope, |names| names.migrations.is_some()),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 #[allow(clippy::unused_async, reason = "every check has this form, and the names come with the scope")]
 async fn look(_: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {

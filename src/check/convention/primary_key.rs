@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Aspect, Check, Scope},
+    super::{Aspect, Check, Scope, asked},
     Asked, CheckError, Deviation, Meta, owned, query_as, report,
 };
 use crate::api::{Finding, Severity};
@@ -20,7 +20,11 @@ const META: Meta = Meta {
     aspect: Aspect::Structure,
 };
 
-pub(in super::super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(in super::super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| asked::by_conventions(scope, |names| names.primary_key),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 const SQL: &str = owned::tables!(
     "SELECT schema, name FROM own WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = own.oid AND k.contype = 'p') \

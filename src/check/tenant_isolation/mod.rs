@@ -10,6 +10,7 @@ mod seed;
 mod target;
 mod value;
 mod verdict;
+mod view;
 
 use sqlx::PgConnection;
 
@@ -17,7 +18,7 @@ use self::{
     attempt::{Attempts, Guise},
     probe::Probe,
 };
-use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql};
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, asked, sql};
 use crate::{
     api::{Finding, RowLevelSecurity, Severity},
     postgres::query_as,
@@ -30,15 +31,19 @@ const META: Meta = Meta {
                 setting never set, and empty); to INSERT a row of another tenant; to give an own row away; to UPDATE and DELETE rows of others. \
                 Whatever gets past the policies is found, also when a constraint stops it afterwards. An error counts as closed. A tenant that \
                 does not see its own rows is found too: then the policies read something else than the manifest says. Tables without rows get \
-                one for the length of the attempt; everything is undone. What could not be tried is a warning that begins with `unproven`.",
+                one for the length of the attempt; everything is undone. The same is tried through each view and materialized view of the \
+                schemas that shows the tenant column of such a table and that the application may use, unless `except` names it. What could not be \
+                tried is a warning that begins with `unproven`: of a view also that it shows no row of a tenant that has some.",
     effect: "What Sluice could do, the application's next injection or forgotten condition can do: one tenant reads or changes another's data.",
     remedy: "Mend the policies that the finding names: compare the tenant column with \
-             `NULLIF(current_setting('app.tenant', true), '')` in USING and in WITH CHECK, and look for a second permissive policy that says more.",
+             `NULLIF(current_setting('app.tenant', true), '')` in USING and in WITH CHECK, and look for a second permissive policy that says more. Of a view, set \
+             `security_invoker`; a materialized view cannot be guarded, so revoke it from the application.",
     severity: Severity::Error,
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 /// The session's role and the application's, as they bear on the attempts.
 struct Roles {
@@ -59,7 +64,8 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     if !roles.app_exists || roles.app_bypasses {
         return Ok(Vec::new());
     }
-    let targets = target::targets(connection, scope, security).await?;
+    let mut targets = target::targets(connection, scope, security).await?;
+    targets.extend(view::targets(connection, scope, security).await?);
     if targets.is_empty() {
         return Ok(vec![out_of_reach(security)]);
     }

@@ -89,7 +89,10 @@ impl<'a> Probe<'a> {
             let strangers = strangers.get(&target.tenant_type).cloned().flatten();
             subjects.push(Subject { seen: Observation { target, ..Observation::default() }, real: Vec::new(), strangers });
         }
-        for chunk in subjects.chunks_mut(TOGETHER) {
+        // Views apart: one that cannot be read at all would have every table asked by itself.
+        let views = subjects.partition_point(|subject| subject.seen.target.view.is_none());
+        let (tables, views) = subjects.split_at_mut(views);
+        for chunk in tables.chunks_mut(TOGETHER).chain(views.chunks_mut(TOGETHER)) {
             let targets: Vec<_> = chunk.iter().map(|subject| &subject.seen.target).collect();
             let found = attack::tenants_with_rows(attempts, &targets, &self.security.tenant.column).await?;
             for (subject, real) in chunk.iter_mut().zip(found) {
@@ -97,6 +100,7 @@ impl<'a> Probe<'a> {
             }
         }
         attempts.close();
+        lend_tenants(tables, views);
         Ok(subjects)
     }
 
@@ -156,13 +160,45 @@ impl<'a> Probe<'a> {
                 Ok((Some(tenants), None))
             }
             ([], Some((owner, other))) => {
-                let fixed = Values::from([(target.tenant, owner.clone())]);
-                let made = self.seeder(target.oid).row(attempts, target.oid, fixed, tenant).await?;
+                let made = self.make_row(attempts, target, owner, tenant).await?;
                 let tenants = Tenants { owner: owner.clone(), other: other.clone(), outsider, seeded: made.is_ok() };
                 Ok((Some(tenants), made.err()))
             }
             (_, None) => Ok((None, Some(format!("no second tenant can be invented for a column of the type {}", target.tenant_type)))),
         }
+    }
+
+    /// A row of this tenant in a table, or in each table that a view reads.
+    async fn make_row(
+        &self,
+        attempts: &mut Attempts<'_>,
+        target: &Target,
+        owner: &str,
+        tenant: Option<&str>,
+    ) -> Result<Result<(), String>, CheckError> {
+        let sources = match &target.view {
+            None => vec![(target.oid, target.tenant)],
+            Some(view) if view.stored => return Ok(Err("it was filled from empty tables".to_owned())),
+            Some(view) => view.sources.clone(),
+        };
+        for (table, column) in sources {
+            // A row of another table may have brought its own parents.
+            if target.view.is_some() && self.has_row(attempts, table, owner, tenant).await? {
+                continue;
+            }
+            let fixed = Values::from([(column, owner.to_owned())]);
+            if let Err(reason) = self.seeder(table).row(attempts, table, fixed, tenant).await? {
+                return Ok(Err(reason));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn has_row(&self, attempts: &mut Attempts<'_>, table: i64, owner: &str, tenant: Option<&str>) -> Result<bool, CheckError> {
+        let Some(relation) = self.relations.get(&table) else { return Ok(false) };
+        let own = format!("{} = {}", sql::identifier(&self.security.tenant.column), sql::literal(owner));
+        let found = attempts.make(Guise::caller(tenant), &format!("SELECT 'yes' FROM {} WHERE {own} LIMIT 1", relation.qualified)).await?;
+        Ok(found.is_ok_and(|done| done.row.is_some()))
     }
 
     async fn try_table(&self, attempts: &mut Attempts<'_>, subject: &mut Subject) -> Result<(), CheckError> {
@@ -183,5 +219,18 @@ impl<'a> Probe<'a> {
             attack.insert(&tenants, &mut Rows { relation, seeder: &mut seeder }, seen).await?;
         }
         attack.change(&tenants, seen).await
+    }
+}
+
+/// A view may show its rows to nobody but their tenants: whose they are is known from the tables that it reads.
+fn lend_tenants(tables: &[Subject], views: &mut [Subject]) {
+    for subject in views {
+        let Some(view) = &subject.seen.target.view else { continue };
+        let reads = |table: &&Subject| view.sources.iter().any(|(oid, _)| *oid == table.seen.target.oid);
+        for tenant in tables.iter().filter(reads).flat_map(|table| &table.real) {
+            if subject.real.len() < 2 && !subject.real.contains(tenant) {
+                subject.real.push(tenant.clone());
+            }
+        }
     }
 }

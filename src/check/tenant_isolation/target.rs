@@ -1,13 +1,16 @@
-//! What the catalog knows of the tables that are tried, and of every table that their foreign keys lead to.
+//! What the catalog knows of the tables that are tried, and of every table that their foreign keys or their views lead to.
 
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-use super::super::{Asked, CheckError, Scope, sql, tenancy};
+use super::{
+    super::{Asked, CheckError, Scope, sql, tenancy},
+    view::{self, View},
+};
 use crate::{api::RowLevelSecurity, postgres::query_as};
 
-/// A tenant table that the application may use.
+/// A tenant table, or a view of one, that the application may use.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalog, and every combination occurs")]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {
@@ -33,6 +36,8 @@ pub(super) struct Target {
     pub(super) delete: bool,
     /// Triggers may change a row before the policies see it.
     pub(super) triggers: bool,
+    /// It is a view.
+    pub(super) view: Option<View>,
 }
 
 impl Target {
@@ -105,6 +110,7 @@ pub(super) async fn targets(connection: &mut PgConnection, scope: &Scope, securi
             update_any,
             delete,
             triggers,
+            view: None,
         }
     };
     Ok(rows.into_iter().map(target).collect())
@@ -204,7 +210,8 @@ pub(super) async fn relations(
     targets: &[Target],
     role: &str,
 ) -> Result<BTreeMap<i64, Relation>, CheckError> {
-    let oids: Vec<i64> = targets.iter().map(|target| target.oid).collect();
+    let sources = |target: &Target| target.view.iter().flat_map(|view| &view.sources).map(|(oid, _)| *oid).collect::<Vec<_>>();
+    let oids: Vec<i64> = targets.iter().flat_map(|target| std::iter::once(target.oid).chain(sources(target))).collect();
     let columns: Vec<ColumnRow> =
         query_as(COLUMNS).bind(&oids).bind(role).fetch_all(&mut *connection).await.asked("read the columns of tenant tables")?;
     let keys: Vec<(i64, Vec<i16>, i64, Vec<i16>)> =
@@ -217,6 +224,9 @@ pub(super) async fn relations(
     }
     for (child, columns, parent, parent_columns) in keys {
         relations.entry(child).or_default().foreign_keys.push(ForeignKey { columns, parent, parent_columns });
+    }
+    for target in targets {
+        view::inherit(&mut relations, target);
     }
     Ok(relations)
 }

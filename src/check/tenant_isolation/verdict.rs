@@ -10,6 +10,7 @@ use super::{
     META,
     attack::{Deed, MANY, Observation, Sight},
     attempt::Refusal,
+    target::Target,
 };
 use crate::api::{Finding, Severity};
 
@@ -26,8 +27,9 @@ enum Meaning {
 
 fn meaning(refusal: &Refusal) -> Meaning {
     match (refusal.code.as_str(), refusal.routine.as_str()) {
-        // Row-level security and privileges share the code; an exception of a trigger is how guards say no.
-        ("42501" | "P0001", _) => Meaning::Closed,
+        // Row-level security and privileges share the code; an exception of a trigger is how guards say no, and 44000 is a view's
+        // WITH CHECK OPTION.
+        ("42501" | "P0001" | "44000", _) => Meaning::Closed,
         // Unique, foreign key and exclusion are asked after the policies; so are NOT NULL and CHECK of a table, while those of a domain, and
         // the way to a partition, come before.
         ("23505" | "23503" | "23P01" | "23001", _) | ("23502" | "23514", "ExecConstraints" | "ReportNotNullViolationError") => {
@@ -68,11 +70,27 @@ fn leaks_on_read(seen: &Observation, setting: &str) -> Option<Finding> {
     });
     let remedy = match (&with, &without) {
         (None, None) => return None,
+        _ if seen.target.view.is_some() => through_a_view(&seen.target),
         (Some(_), _) => "compare the tenant column with the setting in every permissive policy for SELECT; they are joined with OR, so look for one that says more".to_owned(),
         (None, Some(_)) => format!("let the policies be false without a tenant: tenant = NULLIF(current_setting('{setting}', true), '')::type, and no OR … IS NULL"),
     };
     let message = format!("cross-tenant read: {}", [with, without].into_iter().flatten().collect::<Vec<_>>().join("; "));
     Some(META.finding(seen.target.display(), message, remedy))
+}
+
+/// The remedy where the table may be closed and the view is not.
+fn through_a_view(target: &Target) -> String {
+    if target.view.as_ref().is_some_and(|view| view.stored) {
+        format!(
+            "REVOKE ALL ON {} FROM the application's role, and put a view that compares the tenant column in front of it",
+            target.qualified()
+        )
+    } else {
+        format!(
+            "ALTER VIEW {} SET (security_invoker = true), or compare the tenant column with the setting in the view",
+            target.qualified()
+        )
+    }
 }
 
 fn leaks_on_write(seen: &Observation) -> Option<Finding> {
@@ -84,24 +102,32 @@ fn leaks_on_write(seen: &Observation) -> Option<Finding> {
     ];
     let ways: Vec<_> = deeds
         .iter()
-        .filter_map(|(what, deeds)| {
-            deeds.iter().find_map(|deed| went_through(deed, seen.target.triggers)).map(|how| format!("{what}{how}"))
-        })
+        .filter_map(|(what, deeds)| deeds.iter().find_map(|deed| went_through(deed, &seen.target)).map(|how| format!("{what}{how}")))
         .collect();
     if ways.is_empty() {
         return None;
     }
     let message = format!("cross-tenant write: with a tenant set, the application can {}", ways.join(", "));
-    let remedy = "compare the tenant column with the setting in WITH CHECK of every policy for INSERT and UPDATE, and in USING of every policy for UPDATE and DELETE";
+    let remedy = if seen.target.view.is_some() {
+        through_a_view(&seen.target)
+    } else {
+        "compare the tenant column with the setting in WITH CHECK of every policy for INSERT and UPDATE, and in USING of every policy for UPDATE and DELETE".to_owned()
+    };
     Some(META.finding(seen.target.display(), message, remedy))
+}
+
+/// Whether a constraint that stopped a row says nothing about the policies: triggers may have changed the row before, and a view asks its
+/// own condition (WITH CHECK OPTION) after all constraints but foreign keys.
+fn uncertain(target: &Target, refusal: &Refusal) -> bool {
+    target.triggers || (target.view.is_some() && refusal.code != "23503")
 }
 
 /// Whether a write got past the policies, and what else stopped it. Where a trigger may have changed the row, a constraint tells nothing
 /// about the row that the policies saw.
-fn went_through(deed: &Deed, triggers: bool) -> Option<String> {
+fn went_through(deed: &Deed, target: &Target) -> Option<String> {
     match deed {
         Deed::Touched(rows) if *rows > 0 => Some(String::new()),
-        Deed::Refused(refusal) if meaning(refusal) == Meaning::Passed && !triggers => {
+        Deed::Refused(refusal) if meaning(refusal) == Meaning::Passed && !uncertain(target, refusal) => {
             Some(format!(" (only a constraint stopped it: SQLSTATE {})", refusal.code))
         }
         _ => None,
@@ -114,7 +140,9 @@ fn blind(seen: &Observation, setting: &str) -> Option<Finding> {
         return None;
     }
     let message = match &seen.own {
-        Sight::Rows(0) if !seen.seeded => format!("with {setting} set to a tenant, the application does not see that tenant's rows"),
+        Sight::Rows(0) if !seen.seeded && seen.target.view.is_none() => {
+            format!("with {setting} set to a tenant, the application does not see that tenant's rows")
+        }
         Sight::Refused(refusal) if refusal.code == "42P17" => format!("no query works: {}", refusal.display()),
         _ => return None,
     };
@@ -145,10 +173,12 @@ fn unproven(seen: &Observation) -> Option<Finding> {
         (None, Sight::Rows(0)) if seen.seeded => {
             reasons.push("reading (the table is empty, and a row made for the attempt is not visible to its own tenant)".to_owned());
         }
+        (None, Sight::Rows(0)) if seen.target.view.is_some() => {
+            reasons.push("reading (it shows no row of a tenant that has some in the tables that it reads)".to_owned());
+        }
         (None, Sight::Refused(refusal)) if refusal.code != "42P17" => reasons.push(format!("reading ({})", refusal.display())),
         _ => {}
     }
-    let triggers = seen.target.triggers;
     let foreign = seen.foreign.iter().chain([&seen.unset]).find_map(|sight| match sight {
         Sight::Refused(refusal) if matches!(refusal.code.as_str(), "57014" | "55P03") => Some(refusal),
         _ => None,
@@ -159,10 +189,10 @@ fn unproven(seen: &Observation) -> Option<Finding> {
     {
         reasons.push(format!("INSERT (even an own row is refused: {})", own.display()));
     } else {
-        reasons.extend(untold("INSERT", [&seen.insert_foreign], triggers));
+        reasons.extend(untold("INSERT", [&seen.insert_foreign], Some(&seen.target)));
     }
-    reasons.extend(untold("UPDATE", seen.update.iter().chain([&seen.give]), triggers));
-    reasons.extend(untold("DELETE", &seen.delete, false));
+    reasons.extend(untold("UPDATE", seen.update.iter().chain([&seen.give]), Some(&seen.target)));
+    reasons.extend(untold("DELETE", &seen.delete, None));
     if reasons.is_empty() {
         return None;
     }
@@ -172,10 +202,10 @@ fn unproven(seen: &Observation) -> Option<Finding> {
     Some(Finding { severity: Severity::Warning, ..META.finding(seen.target.display(), message, remedy) })
 }
 
-fn untold<'d>(what: &str, deeds: impl IntoIterator<Item = &'d Deed>, triggers: bool) -> Option<String> {
+fn untold<'d>(what: &str, deeds: impl IntoIterator<Item = &'d Deed>, target: Option<&Target>) -> Option<String> {
     let tells = |refusal| match meaning(refusal) {
         Meaning::Closed => true,
-        Meaning::Passed => !triggers,
+        Meaning::Passed => !target.is_some_and(|target| uncertain(target, refusal)),
         Meaning::Unknown => false,
     };
     deeds.into_iter().find_map(|deed| match deed {
