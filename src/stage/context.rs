@@ -47,7 +47,18 @@ impl Context {
         let until = Instant::now() + manifest.deadline.duration();
         let url = ConnectionUrl::parse(url).map(|url| if manifest.format == Format::Prisma { url.or_schema("public") } else { url });
         let phases = phases::beside(&manifest, &source);
-        Self { manifest, url, elsewhere: BTreeMap::new(), folder: source, phases, source: OnceLock::new(), snapshots, until, patience: PATIENCE, verify_only: false }
+        Self {
+            manifest,
+            url,
+            elsewhere: BTreeMap::new(),
+            folder: source,
+            phases,
+            source: OnceLock::new(),
+            snapshots,
+            until,
+            patience: PATIENCE,
+            verify_only: false,
+        }
     }
 
     /// The folders of phases are mounted below this one, as in a Pod.
