@@ -49,8 +49,8 @@ mod tests {
     fn page(meta: &Meta) -> String {
         let aspect = match meta.aspect {
             Aspect::Isolation => "isolation, asked when the manifest has `spec.verify.rowLevelSecurity`",
-            Aspect::Index => "indexes, always asked",
-            Aspect::Structure => "structure, always asked",
+            Aspect::Index => "indexes",
+            Aspect::Structure => "structure",
             Aspect::Data => "rows, asked after everything is committed",
             Aspect::Change => "rows, asked in each transaction of a migration",
         };

@@ -225,13 +225,11 @@ impl Outcome {
     }
 }
 
-/// What failed findings say in one sentence: the first one whole, the others counted.
+/// What failed findings say in one sentence: the first one whole, with its object, the others counted.
 pub fn outcome_message(errors: &[&Finding]) -> String {
-    match errors {
-        [] => String::new(),
-        [only] => format!("{}: {}", only.message, only.remedy),
-        [first, rest @ ..] => format!("{}: {} ({} more in the findings)", first.message, first.remedy, rest.len()),
-    }
+    let Some((Finding { object, message, remedy, .. }, rest)) = errors.split_first() else { return String::new() };
+    let more = if rest.is_empty() { String::new() } else { format!(" ({} more in the findings)", rest.len()) };
+    format!("{object}: {message}: {remedy}{more}")
 }
 
 /// Cuts a text of more than 80 bytes in half, at a character; false when it is short already.

@@ -1,14 +1,14 @@
 //! What the migrations make: they are replayed in a scratch database, and the result is compared with the real one.
 //! Shared by drift and baseline. The server is left as it was, whatever happens.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
 use super::Context;
 use crate::{
     api::{Atomicity, Reason, Span},
-    catalog::{self, Catalog, Difference, Key, Kind},
+    catalog::{self, Difference, Key, Kind},
     migrations::{Group, Migration, Reach, Script, SourceTree, Step, creates, hexadecimal, plan_groups},
     postgres::{
         Given, QueryError, Scratch, Session, SqlError, Trouble, cannot_create_databases, connect, give, surroundings, unused_extensions,
@@ -77,15 +77,15 @@ pub(super) async fn differences(
     let keeper = connect(url, &context.application()).await.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
     let purpose = format!("Scratch database of the DatabaseMigration {}/{}", context.manifest.namespace, context.manifest.name);
     let scratch = Scratch::create(keeper, &digest(question), &purpose).await.map_err(ReplayError::query)?;
-    let work = make_and_read(context, &scratch, connection, question, &scripts, &given);
+    let work = compare_made(context, &scratch, connection, question, &scripts, &given);
     let made = tokio::time::timeout(context.remaining().saturating_sub(RESERVE), work).await;
     let dropped = scratch.drop().await;
-    let (expected, actual) = made.map_err(|_| late(context))??;
+    let found = made.map_err(|_| late(context))?;
     if let Err(error) = dropped {
         // The next one removes it.
         tracing::warn!(%error, "the scratch database stays for now");
     }
-    Ok(catalog::compare(&expected, &actual, question.ignore))
+    found
 }
 
 fn late(context: &Context) -> ReplayError {
@@ -163,15 +163,16 @@ fn scripts(question: &Question<'_>) -> Result<Vec<Script>, ReplayError> {
     Ok(scripts)
 }
 
-/// Fills the scratch database, and reads it and the real one at the same time.
-async fn make_and_read(
+/// Fills the scratch database, reads it and the real one at the same time, and compares.
+async fn compare_made(
     context: &Context,
     scratch: &Scratch,
     real: &mut PgConnection,
     question: &Question<'_>,
     scripts: &[Script],
     given: &[Given],
-) -> Result<(Catalog, Catalog), ReplayError> {
+) -> Result<Vec<Difference>, ReplayError> {
+    let begun = Instant::now();
     let url = scratch.url(context.url().map_err(|error| ReplayError::stopped(error.reason(), &error))?);
     let mut connection = connect(&url, &context.application()).await.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
     give(&mut connection, given).await;
@@ -179,6 +180,8 @@ async fn make_and_read(
     for (migration, script) in question.migrations().zip(scripts) {
         replay(context, &mut session, script).await.map_err(|error| failed(migration, &error))?;
     }
+    tracing::info!(migrations = scripts.len(), milliseconds = begun.elapsed().as_millis(), "replayed the migrations in a scratch database");
+    let begun = Instant::now();
     let scope = scope(context, question);
     let (expected, actual) = futures::join!(catalog::read(&mut session.connection, &scope), catalog::read(real, &scope));
     let (mut expected, actual) = (expected.map_err(ReplayError::query)?, actual.map_err(ReplayError::query)?);
@@ -187,7 +190,9 @@ async fn make_and_read(
         expected.objects.remove(&Key { kind: Kind::Extension, name });
     }
     session.close().await;
-    Ok((expected, actual))
+    let found = catalog::compare(&expected, &actual, question.ignore);
+    tracing::info!(objects = expected.objects.len(), milliseconds = begun.elapsed().as_millis(), "compared the schema with what they make");
+    Ok(found)
 }
 
 fn failed(migration: &Migration, error: &SqlError) -> ReplayError {
