@@ -28,19 +28,19 @@ fn finding(Difference { kind, name, change }: &Difference, up_to: &str, remedies
     let kind = kind.word();
     let (severity, message, remedy) = match change {
         Change::Missing(properties) => {
-            let message = format!("{name}: missing {kind}: the migrations up to {up_to} make it{}", list(properties));
+            let message = format!("missing {kind}: the migrations up to {up_to} make it{}", list(properties));
             (Severity::Error, message, remedies.missing)
         }
         Change::Extra(properties) => {
-            let message = format!("{name}: extra {kind}: no migration up to {up_to} makes it{}", list(properties));
+            let message = format!("extra {kind}: no migration up to {up_to} makes it{}", list(properties));
             (Severity::Error, message, remedies.extra)
         }
         Change::Different(parts) => {
             let parts: Vec<String> = parts.iter().map(sides).collect();
-            (Severity::Error, format!("{name}: different {kind}: {}", parts.join("; ")), remedies.different)
+            (Severity::Error, format!("different {kind}: {}", parts.join("; ")), remedies.different)
         }
         Change::Reordered(part) => {
-            let message = format!("{name}: the columns are in another order: {}", sides(part));
+            let message = format!("the columns are in another order: {}", sides(part));
             (Severity::Information, message, "nothing to do, where every statement names the columns it writes and reads")
         }
     };
@@ -107,8 +107,8 @@ mod tests {
         let column = |change| Difference { kind: Kind::Column, name: "public.t.drifted".into(), change };
         let like = vec![("type", "text".to_owned())];
         let found = findings(&[column(Change::Extra(like.clone())), column(Change::Missing(like))], "1_one", &REMEDIES);
-        assert_eq!(found[0].message, "public.t.drifted: extra column: no migration up to 1_one makes it (type text)");
-        assert_eq!(found[1].message, "public.t.drifted: missing column: the migrations up to 1_one make it (type text)");
+        assert_eq!(found[0].message, "extra column: no migration up to 1_one makes it (type text)");
+        assert_eq!(found[1].message, "missing column: the migrations up to 1_one make it (type text)");
         assert_eq!((found[0].remedy.as_str(), found[1].remedy.as_str()), ("e", "m"));
     }
 }
