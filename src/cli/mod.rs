@@ -83,6 +83,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn carry_out(verb: Verb) -> ExitCode {
+    // Verbs for people say by themselves what they do. With RUST_LOG they log as well, as a Pod does.
+    if matches!(verb, Verb::Run(_) | Verb::Plan(_) | Verb::Verify(_)) && std::env::var_os("RUST_LOG").is_some() {
+        crate::telemetry::start_logging();
+    }
     let done = match verb {
         Verb::Controller(args) => return controller::run(args).await,
         Verb::Stage(args) => stage::run(args).await,
