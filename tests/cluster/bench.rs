@@ -166,7 +166,7 @@ async fn a_restart_with_a_hundred_settled_objects_writes_nothing() {
     let _ = writeln!(report, "| created to all Ready, four containers each | {:.0} s |", all_ready.as_secs_f64());
     let _ = writeln!(report, "| resident memory of the leader that did it | {resident:.1} MB |");
     let _ = writeln!(report, "| resident memory of the leader that took over, 30 s later | {:.1} MB |", resident_mb(pid));
-    let _ = writeln!(report, "| writes of the leader that took over | {written} |");
+    let _ = writeln!(report, "| writes of the leader that took over | {} |", written.abs());
     let _ = writeln!(report, "| objects whose resourceVersion changed | {} |", before.iter().zip(&after).filter(|(a, b)| a != b).count());
     keep("cluster-2-hundred", &report);
 }

@@ -61,11 +61,7 @@ async fn what_was_changed_by_hand_is_found_with_both_sides_and_gone_when_it_is_p
     let found = drift(&outcome);
     assert_eq!(found.len(), 2, "{found:#?}");
     assert_eq!((found[0].object.as_str(), found[0].severity), ("public.patients.drifted", Severity::Error));
-    assert!(
-        found[0].message.starts_with("extra column: no migration up to 2_visits makes it"),
-        "{}",
-        found[0].message
-    );
+    assert!(found[0].message.starts_with("extra column: no migration up to 2_visits makes it"), "{}", found[0].message);
     assert!(found[1].message.contains("missing policy") && found[1].message.contains("CURRENT_USER"), "{}", found[1].message);
     assert!(found.iter().all(|finding| finding.remedy.contains("spec.verify.drift.ignore")));
     let again = scene.stopped(Stage::Verify, Reason::VerificationFailed).await;
@@ -197,10 +193,7 @@ async fn the_binary_prints_the_findings_and_the_diff() {
     let output = finish(scene.command("run")).await;
     let said = said(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(
-        said.contains("schema-drift public.patients.name: different column: default: the migrations make none"),
-        "{said}"
-    );
+    assert!(said.contains("schema-drift public.patients.name: different column: default: the migrations make none"), "{said}");
 }
 
 #[tokio::test]
