@@ -24,7 +24,7 @@ pub struct Migrations {
     pub image: Option<String>,
 
     /// ConfigMaps of this namespace that together hold the migrations: the key `NAME.sql` is the migration NAME, the key
-    /// `migration_lock.toml` the lock file. Give them the label `sluice.dev/source` so that a change is noticed at once.
+    /// `migration_lock.toml` the lock file. A change of any of them is noticed at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
     pub config_maps: Vec<String>,

@@ -58,8 +58,6 @@ pub const LABEL_MIGRATION: &str = "sluice.dev/migration";
 pub const LABEL_DIGEST: &str = "sluice.dev/digest";
 /// On a Job: which attempt it is, counted from 1.
 pub const LABEL_ATTEMPT: &str = "sluice.dev/attempt";
-/// ConfigMaps that carry this label are watched: a change of their content is noticed at once.
-pub const LABEL_SOURCE: &str = "sluice.dev/source";
 /// Workloads that carry this label with the value `true` are gated.
 pub const LABEL_GATED: &str = "sluice.dev/gated";
 /// Written by the hold policy on a Deployment whose rollout it paused.

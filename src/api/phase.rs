@@ -22,8 +22,8 @@ pub struct Phase {
     #[x_kube(validation = Rule::new("self.startsWith('/') && !self.contains('..')").message("the path of a phase must be absolute and must not contain '..'"))]
     pub path: Option<String>,
 
-    /// ConfigMaps of this namespace that together hold its files: the key `FILE.sql` is the file. Give them the label
-    /// `sluice.dev/source` so that a change is noticed at once.
+    /// ConfigMaps of this namespace that together hold its files: the key `FILE.sql` is the file. A change of any
+    /// of them is noticed at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
     pub config_maps: Vec<String>,

@@ -86,7 +86,7 @@ fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp
         migration: validate(object),
         spec: serde_json::to_string(&object.spec).unwrap_or_default(),
         retry: None,
-        source: SourceFact::Found { revision: "the folder given with --source".to_owned(), watched: true },
+        source: SourceFact::Found { revision: "the folder given with --source".to_owned() },
         dependencies: Vec::new(),
         rivals: Vec::new(),
         runs: Vec::new(),

@@ -23,10 +23,7 @@ use super::{
     runs,
 };
 use crate::{
-    api::{
-        ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME, LABEL_MIGRATION, LABEL_SOURCE,
-        MigrationGate,
-    },
+    api::{ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME, LABEL_MIGRATION, MigrationGate},
     plan::facts::{Facts, PolicyFact, Run, SourceFact},
     validate::{Source, ValidatedMigration, Violation, validate},
 };
@@ -151,10 +148,7 @@ impl Reader<'_> {
         let revision = |map: &kube::core::PartialObjectMeta<ConfigMap>| {
             format!("{}@{}@{}", map.name_any(), map.uid().unwrap_or_default(), map.resource_version().unwrap_or_default())
         };
-        Ok(SourceFact::Found {
-            revision: image.into_iter().chain(found.iter().map(revision)).collect::<Vec<_>>().join(","),
-            watched: found.iter().all(|map| map.labels().contains_key(LABEL_SOURCE)),
-        })
+        Ok(SourceFact::Found { revision: image.into_iter().chain(found.iter().map(revision)).collect::<Vec<_>>().join(",") })
     }
 
     /// Whether a DatabaseMigration of this namespace has a Job that has not ended.

@@ -36,7 +36,7 @@ use super::{
     policies, reconcile, retry,
 };
 use crate::{
-    api::{Class, ConditionType, LABEL_MIGRATION, LABEL_SOURCE, MANAGED_BY, MigrationGate, MigrationPolicy},
+    api::{Class, ConditionType, DatabaseMigration, LABEL_MIGRATION, MANAGED_BY, MigrationGate, MigrationPolicy},
     plan::reason_named,
     telemetry::Census,
 };
@@ -80,32 +80,50 @@ pub async fn run(context: Context, scopes: &[Scope], concurrency: u16, stop: Sto
 fn queue(context: &Arc<Context>, store: Store<Guarded>, writer: Writer<Guarded>, scope: &Scope) -> Queue<Guarded> {
     let client = &context.client;
     let ours = watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={MANAGED_BY}"));
-    let sources = watcher::Config::default().labels(LABEL_SOURCE);
     let jobs = watched(api::<PartialObjectMeta<Job>>(client, scope), ours.clone());
     let pods = watched(api::<PartialObjectMeta<Pod>>(client, scope), ours);
-    let maps = watched(api::<PartialObjectMeta<ConfigMap>>(client, scope), sources);
+    // Of every ConfigMap, and none is kept: which of them are sources, the objects that name them say.
+    let maps = watched(api::<PartialObjectMeta<ConfigMap>>(client, scope), watcher::Config::default());
     let policies = watched(api::<PartialObjectMeta<MigrationPolicy>>(client, scope), watcher::Config::default());
     let (woken, migrations) = migrations(context, store.clone(), writer, scope);
-    let (gates_of, policies_of) = (store.clone(), store.clone());
+    let gates_of = store.clone();
     stream::select_all([
         migrations,
         woken,
         trigger_with(jobs.touched_objects(), |job| by_label(&job)).boxed(),
         trigger_with(pods.touched_objects(), |pod| by_label(&pod)).boxed(),
-        trigger_with(maps.touched_objects(), move |map: PartialObjectMeta<ConfigMap>| {
-            whoever(&store, map.namespace().as_deref(), |object| reads(object, &map.name_any()))
-        })
-        .boxed(),
-        trigger_with(policies.touched_objects(), move |policy: PartialObjectMeta<MigrationPolicy>| {
-            whoever(&policies_of, policy.namespace().as_deref(), |object| policies::names(object, &policy.name_any()))
-        })
-        .boxed(),
+        by_name(maps, store.clone(), reads),
+        by_name(policies, store, policies::names),
         trigger_with(gates(client, scope), move |gate: MigrationGate| {
             whoever(&gates_of, gate.namespace().as_deref(), |object| misses(object, &gate))
         })
         .boxed(),
     ])
     .boxed()
+}
+
+/// Whoever names an object that has changed. What went away while the watch was broken is not told afterwards, so after each list everyone is
+/// looked at, and the objects in it, however many, wake nobody.
+fn by_name<K>(
+    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
+    store: Store<Guarded>,
+    names: fn(&DatabaseMigration, &str) -> bool,
+) -> Queue<Guarded>
+where
+    K: Resource + Send + 'static,
+{
+    let woken = move |event: watcher::Event<K>| match event {
+        watcher::Event::Apply(object) | watcher::Event::Delete(object) => {
+            whoever(&store, object.namespace().as_deref(), |other| names(other, &object.name_any()))
+        }
+        watcher::Event::InitDone => store.state().iter().map(|object| ObjectRef::from_obj(&**object)).collect(),
+        watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
+    };
+    let requests = move |event: Result<_, _>| match event.map(&woken) {
+        Ok(woken) => woken.into_iter().map(|object| Ok(object.into())).collect(),
+        Err(error) => vec![Err(error)],
+    };
+    events.flat_map(move |event| stream::iter(requests(event))).boxed()
 }
 
 /// The DatabaseMigrations themselves, and the neighbours of those that changed.
@@ -221,4 +239,59 @@ fn census(index: Index) -> Census {
         }
         counts
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::DeserializeGuard;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn object(namespace: &str, name: &str, migrations: &Value) -> Guarded {
+        let object: DatabaseMigration = serde_json::from_value(json!({
+            "apiVersion": "sluice.dev/v1alpha1", "kind": "DatabaseMigration", "metadata": {"name": name, "namespace": namespace},
+            "spec": {"database": {"secretRef": {"name": "db"}}, "migrations": migrations},
+        }))
+        .expect("a manifest");
+        DeserializeGuard(Ok(object))
+    }
+
+    /// A ConfigMap without any label, as a watch of metadata delivers it.
+    fn map(namespace: &str, name: &str) -> PartialObjectMeta<ConfigMap> {
+        serde_json::from_value(json!({"metadata": {"name": name, "namespace": namespace}})).expect("metadata")
+    }
+
+    fn named(request: &ReconcileRequest<Guarded>) -> String {
+        format!("{}/{}", request.obj_ref.namespace.as_deref().unwrap_or_default(), request.obj_ref.name)
+    }
+
+    async fn woken(event: watcher::Event<PartialObjectMeta<ConfigMap>>) -> Vec<String> {
+        let (store, mut writer) = reflector::store();
+        let phases = json!([{"name": "security", "configMaps": ["policies"]}]);
+        for object in [
+            object("medical", "records", &json!({"configMaps": ["records-migrations"], "phases": phases})),
+            object("medical", "labs", &json!({"configMaps": ["labs-migrations"]})),
+            object("dental", "records", &json!({"configMaps": ["records-migrations"]})),
+        ] {
+            writer.apply_watcher_event(&watcher::Event::Apply(object));
+        }
+        let requests: Vec<_> = by_name(stream::iter([Ok(event)]), store, reads).collect().await;
+        let mut names: Vec<String> = requests.into_iter().map(|request| named(&request.expect("a request"))).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_config_map_wakes_those_who_name_it_in_its_namespace_whatever_labels_it_has() {
+        assert_eq!(woken(watcher::Event::Apply(map("medical", "records-migrations"))).await, ["medical/records"]);
+        assert_eq!(woken(watcher::Event::Delete(map("medical", "policies"))).await, ["medical/records"]);
+        assert_eq!(woken(watcher::Event::Apply(map("medical", "kube-root-ca.crt"))).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_list_wakes_everyone_once_and_not_for_each_config_map_in_it() {
+        assert_eq!(woken(watcher::Event::InitApply(map("medical", "records-migrations"))).await, [""; 0]);
+        assert_eq!(woken(watcher::Event::InitDone).await, ["dental/records", "medical/labs", "medical/records"]);
+    }
 }

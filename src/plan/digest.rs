@@ -8,7 +8,7 @@ use super::facts::{Facts, SourceFact};
 
 /// The digest of the run that the facts ask for; `None` while the source is not known.
 pub fn wanted(facts: &Facts) -> Option<String> {
-    let SourceFact::Found { revision, .. } = &facts.source else {
+    let SourceFact::Found { revision } = &facts.source else {
         return None;
     };
     let mut hash = Sha256::new();
@@ -41,7 +41,7 @@ mod tests {
         let mut changed = vec![facts(), facts(), facts(), facts()];
         changed[0].uid = "another".into();
         changed[1].spec = "another".into();
-        changed[2].source = SourceFact::Found { revision: "another".into(), watched: true };
+        changed[2].source = SourceFact::Found { revision: "another".into() };
         changed[3].retry = Some("again".into());
         for facts in &changed {
             assert_ne!(wanted(facts), before);

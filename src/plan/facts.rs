@@ -71,8 +71,6 @@ pub enum SourceFact {
     Found {
         /// Changes whenever the content does: names and resource versions of ConfigMaps, or the image's reference.
         revision: String,
-        /// A change wakes the controller. False for a ConfigMap without the label `sluice.dev/source`.
-        watched: bool,
     },
     /// Not looked at, because the spec does not say where it is.
     Unknown,

@@ -27,7 +27,7 @@ pub fn facts() -> Facts {
         migration: validate(&object),
         spec: "spec".into(),
         retry: None,
-        source: SourceFact::Found { revision: "records-migrations@7".into(), watched: true },
+        source: SourceFact::Found { revision: "records-migrations@7".into() },
         dependencies: Vec::new(),
         rivals: Vec::new(),
         runs: Vec::new(),

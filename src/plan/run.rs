@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::{
     again,
     digest::job_name,
-    facts::SourceFact,
     judge::{Judgement, Problem},
     record::{begun, report_at},
     retry,
@@ -21,8 +20,6 @@ use crate::{
 
 /// The Job's own events wake this object; this is for one that was missed.
 const LOOK_AGAIN_SECONDS: u64 = 60;
-/// How often the revision of an unlabelled ConfigMap is looked at.
-const UNWATCHED_SECONDS: u64 = 300;
 /// A Job ends a second or two after its containers.
 const ENDING_SECONDS: u64 = 5;
 
@@ -34,10 +31,7 @@ pub fn is_settled(situation: &Situation) -> Option<Verdict> {
             Some(version) => format!("{version} is applied and verified"),
             None => "the source has no migration; the schema is verified".to_owned(),
         };
-        let watched = matches!(situation.facts.source, SourceFact::Found { watched: true, .. });
-        let verdict = Verdict::idle(Reason::Verified, message);
-        let verdict = if watched { verdict } else { verdict.again_after(UNWATCHED_SECONDS) };
-        return Some(again::on_schedule(situation, verdict));
+        return Some(again::on_schedule(situation, Verdict::idle(Reason::Verified, message)));
     }
     if reason.class() != Class::NeedsUser {
         return None;

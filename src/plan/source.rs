@@ -3,9 +3,6 @@
 use super::{facts::SourceFact, situation::Situation, verdict::Verdict};
 use crate::api::{ConditionType, Reason};
 
-/// A ConfigMap without the label `sluice.dev/source` wakes nobody when it appears.
-const LOOK_AGAIN_SECONDS: u64 = 10;
-
 /// Every ConfigMap of the source exists. An image is looked for by the kubelet.
 pub fn is_there(situation: &Situation) -> Option<Verdict> {
     let names = match &situation.facts.source {
@@ -22,5 +19,5 @@ pub fn is_there(situation: &Situation) -> Option<Verdict> {
         quoted.join(", "),
         situation.facts.namespace,
     );
-    Some(Verdict::reconciling(Reason::SourceNotFound, message).decides(ConditionType::Planned, false).again_after(LOOK_AGAIN_SECONDS))
+    Some(Verdict::reconciling(Reason::SourceNotFound, message).decides(ConditionType::Planned, false))
 }

@@ -39,7 +39,7 @@ async fn prepare(story: &Story, service: &str, sql: &str) {
 /// Creates or changes the migrations of a service.
 async fn source(story: &Story, service: &str, sql: &str) {
     let name = format!("{service}-migrations");
-    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"sluice.dev/source": "true"}},
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name},
         "data": {"migration_lock.toml": "provider = \"postgresql\"\n", format!("{FIRST}.sql"): sql}});
     story.apply::<ConfigMap>(map).await;
 }

@@ -128,9 +128,7 @@ impl Story {
     pub async fn migrations(&self, files: &[(&str, &str)]) {
         let mut data: BTreeMap<_, _> = files.iter().map(|(name, text)| (format!("{name}.sql"), (*text).to_owned())).collect();
         data.insert("migration_lock.toml".to_owned(), "provider = \"postgresql\"\n".to_owned());
-        let mut metadata = named("migrations");
-        metadata.labels = Some(BTreeMap::from([("sluice.dev/source".to_owned(), "true".to_owned())]));
-        let object = ConfigMap { metadata, data: Some(data), ..ConfigMap::default() };
+        let object = ConfigMap { metadata: named("migrations"), data: Some(data), ..ConfigMap::default() };
         let api: Api<ConfigMap> = self.api();
         if api.get_opt("migrations").await.expect("the API server answers").is_some() {
             api.replace("migrations", &PostParams::default(), &object).await.expect("replaces the ConfigMap");

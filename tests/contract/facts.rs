@@ -51,7 +51,7 @@ pub fn new() -> Facts {
         migration: validate(&object(false)),
         spec: "spec".into(),
         retry: None,
-        source: SourceFact::Found { revision: "records-migrations@7".into(), watched: true },
+        source: SourceFact::Found { revision: "records-migrations@7".into() },
         dependencies: Vec::new(),
         rivals: Vec::new(),
         runs: Vec::new(),
@@ -116,7 +116,7 @@ pub fn any(rng: &mut Rng, digests: &[String]) -> Facts {
     facts.source = match rng.u8(0..10) {
         0 => SourceFact::Missing { names: vec!["records-migrations".into()] },
         1 => SourceFact::Unknown,
-        _ => SourceFact::Found { revision: format!("records-migrations@{}", rng.u8(7..9)), watched: rng.bool() },
+        _ => SourceFact::Found { revision: format!("records-migrations@{}", rng.u8(7..9)) },
     };
     let states = [DependencyState::Ready, DependencyState::Missing, DependencyState::Vacant, DependencyState::NotReady("Planning".into())];
     let position = pick(rng, &[None, Some(1)]);

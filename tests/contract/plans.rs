@@ -18,7 +18,7 @@ fn digests() -> Vec<String> {
     for (revision, retry) in [(7, None), (8, None), (7, Some("1")), (8, Some("1"))] {
         let mut facts = facts::new();
         facts.retry = retry.map(ToOwned::to_owned);
-        facts.source = sluice::plan::facts::SourceFact::Found { revision: format!("records-migrations@{revision}"), watched: true };
+        facts.source = sluice::plan::facts::SourceFact::Found { revision: format!("records-migrations@{revision}") };
         digests.push(announced(&facts).digest);
     }
     digests

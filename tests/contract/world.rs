@@ -40,7 +40,7 @@ impl World {
     }
 
     pub fn put_source(&self, name: &str) {
-        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"sluice.dev/source": "true"}}});
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
         self.server.cluster().put(key("configmaps", name), map);
     }
 
