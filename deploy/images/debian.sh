@@ -1,15 +1,19 @@
 # shellcheck shell=bash disable=SC2154
-# Part of `images`: layers made of what is needed from Debian 13's packages, and nothing else. Packages are unpacked, not
+# Part of `images`: layers made of what is needed from Debian's packages, and nothing else. Packages are unpacked, not
 # installed; then the wanted programs are copied with the libraries they load, so no shell and no package manager comes along
-# unless it is wanted. Debian 13 because its PostgreSQL is 17: a dump tool must not be older than the server.
+# unless it is wanted. PostgreSQL comes from Debian's next release, forky, whose PostgreSQL is 18: a dump tool must not be older
+# than the server.
 
-# unpack DIRECTORY PACKAGE...: the packages and what they depend on, from Debian's archive with its security updates.
+# unpack SUITE DIRECTORY PACKAGE...: the packages and what they depend on, from Debian's archive with its security updates.
+# Signatures are checked; the date until which a suite's index is valid is not, because mirrors of a suite that is not released
+# yet fall behind by more than that.
 unpack() {
-  local directory=$1 packages
-  shift
+  local suite=$1 directory=$2 packages
+  shift 2
   packages=$(IFS=,; echo "$*")
   command -v mmdebstrap >/dev/null || die "mmdebstrap is missing: run '$cluster prerequisites'"
-  if ! mmdebstrap --quiet --mode=root --variant=extract --components=main --include="$packages" --format=directory trixie "$directory" 2>"$temporary/log"; then
+  if ! mmdebstrap --quiet --mode=root --variant=extract --components=main --include="$packages" --format=directory \
+    --aptopt='Acquire::Check-Valid-Until "false"' "$suite" "$directory" 2>"$temporary/log"; then
     tail -n 20 "$temporary/log" >&2
     die "mmdebstrap cannot unpack $packages from Debian's archive; see above"
   fi
@@ -52,15 +56,15 @@ user() {
 }
 
 fill_certificates() {
-  unpack "$temporary/tree-ca" ca-certificates
+  unpack trixie "$temporary/tree-ca" ca-certificates
   certificates "$temporary/tree-ca" "$1"
   rm -rf "$temporary/tree-ca" "$1/usr"
   user "$1" sluice 65532
 }
 
 fill_client() {
-  local tree=$temporary/tree-client tools=usr/lib/postgresql/17/bin
-  unpack "$tree" postgresql-client-17 ca-certificates
+  local tree=$temporary/tree-client tools=usr/lib/postgresql/18/bin
+  unpack forky "$tree" postgresql-client-18 ca-certificates
   take "$tree" "$1" "$tools/pg_dump $tools/pg_restore $tools/psql"
   certificates "$tree" "$1"
   user "$1" sluice 65532
@@ -69,10 +73,10 @@ fill_client() {
 }
 
 fill_server() {
-  local tree=$temporary/tree-server tools=usr/lib/postgresql/17
-  unpack "$tree" postgresql-17 postgresql-client-17 dash coreutils libc-bin tzdata
+  local tree=$temporary/tree-server tools=usr/lib/postgresql/18
+  unpack forky "$tree" postgresql-18 postgresql-client-18 dash coreutils libc-bin tzdata
   rm -rf "$tree/$tools/lib/bitcode" "$tree/$tools/lib/"llvm*   # just-in-time compilation would bring 130 MB
-  take "$tree" "$1" "$tools/bin/* $tools/lib usr/share/postgresql/17 usr/share/zoneinfo" \
+  take "$tree" "$1" "$tools/bin/* $tools/lib usr/share/postgresql/18 usr/share/zoneinfo" \
     "usr/lib/locale/C.utf8 usr/bin/dash usr/bin/sh usr/bin/cat usr/bin/id usr/bin/locale usr/bin/ls usr/bin/mkdir usr/bin/mv usr/bin/rm usr/bin/sleep"
   user "$1" postgres 999
   mkdir -p "$1/var/lib/postgresql/data" "$1/var/run/postgresql" "$1/docker-entrypoint-initdb.d"

@@ -66,7 +66,7 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// The tools of one folder, for instance `/usr/lib/postgresql/17/bin`.
+    /// The tools of one folder, for instance `/usr/lib/postgresql/18/bin`.
     pub fn of_folder(folder: &Path) -> Self {
         Self { pg_dump: folder.join("pg_dump"), pg_restore: folder.join("pg_restore") }
     }

@@ -72,7 +72,7 @@ fn faulty_image() -> String {
     run("tar", &["-C", &text(&folder.path().join("root")), "-cf", &text(&layer), "faulty"]);
     let faulty = "10.99.0.2:5000/sluice-stage:faulty";
     run("crane", &["append", "--insecure", "--base", &image, "--new_layer", &text(&layer), "--new_tag", faulty]);
-    run("crane", &["mutate", "--insecure", "--env", "PATH=/faulty:/usr/lib/postgresql/17/bin:/usr/bin", "--tag", faulty, faulty]);
+    run("crane", &["mutate", "--insecure", "--env", "PATH=/faulty:/usr/lib/postgresql/18/bin:/usr/bin", "--tag", faulty, faulty]);
     // As the chart takes it: repository, tag and digest.
     let digest = Command::new("crane").args(["digest", "--insecure", faulty]).output().expect("crane runs").stdout;
     format!("{faulty}@{}", String::from_utf8_lossy(&digest).trim())

@@ -10,7 +10,7 @@ int main(int argc, char **argv) {
     for (int at = 1; at < argc; at++)
         if (strncmp(argv[at], "--file=", 7) == 0) file = argv[at] + 7;
     if (fork() == 0) {
-        execv("/usr/lib/postgresql/17/bin/pg_dump", argv);
+        execv("/usr/lib/postgresql/18/bin/pg_dump", argv);
         _exit(127);
     }
     wait(&status);
