@@ -5,6 +5,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
+use serde_json::json;
 use tracing::info;
 
 use super::{Context, error::ActError, observe::Observed, runs::is_controlled_by};
@@ -30,7 +31,7 @@ pub enum Effect {
 pub async fn act(context: &Context, observed: &Observed, step: &Step) -> Result<Effect, ActError> {
     match step {
         Step::CreateJob(order) => create_job(context, observed, order).await,
-        Step::PublishGate { entries } => publish_gate(context, &observed.facts, entries).await,
+        Step::PublishGate { entries } => publish_gate(context, observed, entries).await,
         Step::DeleteJob { job } => delete_job(context, &observed.facts, job).await,
     }
 }
@@ -58,13 +59,18 @@ async fn create_job(context: &Context, observed: &Observed, order: &JobOrder) ->
     }
 }
 
-/// Forced, because nobody else has a say in the entries of this DatabaseMigration.
-async fn publish_gate(context: &Context, facts: &Facts, entries: &[String]) -> Result<Effect, ActError> {
+/// Forced, because nobody else has a say in the entries of this DatabaseMigration; and upon the gate that was observed, or a process that
+/// was stopped for a while would take back what another one published meanwhile.
+async fn publish_gate(context: &Context, observed: &Observed, entries: &[String]) -> Result<Effect, ActError> {
+    let facts = &observed.facts;
     let api: Api<MigrationGate> = Api::namespaced(context.client.clone(), &facts.namespace);
     let parameters = PatchParams::apply(&gate_manager(&facts.name)).force();
-    let patch = Patch::Apply(gate(&facts.namespace, entries));
+    let mut patch = gate(&facts.namespace, entries);
+    if let Some(version) = &observed.gate_version {
+        patch["metadata"]["resourceVersion"] = json!(version);
+    }
     let failed = |source| ActError::PublishGate { namespace: facts.namespace.clone(), source };
-    let written = api.patch(GATE_NAME, &parameters, &patch).await.map_err(failed)?;
+    let written = api.patch(GATE_NAME, &parameters, &Patch::Apply(patch)).await.map_err(failed)?;
     info!(entries = entries.len(), version = written.resource_version(), "published the gate");
     Ok(Effect::Done)
 }

@@ -13,6 +13,8 @@ pub enum ErrorClass {
     NeedsUser,
     /// The namespace is going away, and the object with it: there is nothing to do and nothing to tell.
     Moot,
+    /// Somebody wrote the object after it was observed, so nothing was written: one more look, at once.
+    Conflict,
 }
 
 impl ErrorClass {
@@ -22,6 +24,7 @@ impl ErrorClass {
             Self::Transient => "transient",
             Self::NeedsUser => "needs_user",
             Self::Moot => "moot",
+            Self::Conflict => "conflict",
         }
     }
 }
@@ -140,10 +143,11 @@ impl ReconcileError {
     }
 }
 
-/// A refusal asks for a person; anything else may pass. 404 comes with a namespace that goes away, 409 and 429 by themselves.
+/// A refusal asks for a person; anything else may pass. 404 comes with a namespace that goes away, 429 by itself.
 fn class_of(error: &kube::Error) -> ErrorClass {
     match error {
         kube::Error::Api(status) if is_terminating(status) => ErrorClass::Moot,
+        kube::Error::Api(status) if status.is_conflict() => ErrorClass::Conflict,
         kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 422) => ErrorClass::NeedsUser,
         _ => ErrorClass::Transient,
     }
@@ -200,6 +204,14 @@ mod tests {
 
     fn refused(code: u16) -> kube::Error {
         kube::Error::Api(Box::new(Status::failure("exceeded quota: jobs", "Forbidden").with_code(code)))
+    }
+
+    #[test]
+    fn an_object_that_was_written_meanwhile_is_a_conflict_and_no_failure() {
+        let written = Status::failure("the object has been modified", "Conflict").with_code(409);
+        let source = kube::Error::Api(Box::new(written));
+        let error = ReportError { namespace: "medical".into(), name: "records".into(), source };
+        assert_eq!(ReconcileError::Report { source: Box::new(error) }.class(), ErrorClass::Conflict);
     }
 
     #[test]

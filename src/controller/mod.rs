@@ -37,6 +37,9 @@ pub use watch::Scope;
 /// How long to wait for what was done before and is not seen yet.
 const UNSEEN: Duration = Duration::from_secs(1);
 
+/// How long to wait after somebody else was faster.
+const OVERTAKEN: Duration = Duration::from_millis(20);
+
 /// How long to wait for a namespace to be gone.
 const GOING_AWAY: Duration = Duration::from_secs(10);
 
@@ -93,7 +96,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
             report::announce(context, facts, announcement).await;
             context.metrics.wrote("event");
         }
-        let reported = report::report(context, facts, &plan.status).await;
+        let reported = report::report(context, &observed, &plan.status).await;
         reported.map_err(|source| ReconcileError::Report { source: Box::new(source) })?;
         context.metrics.wrote("status");
         return Ok(next(plan.step.is_some().then_some(Duration::ZERO).or(plan.requeue)));
@@ -114,10 +117,14 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
     })))
 }
 
-/// After a reconcile that could not be ended: again, less and less often. A refusal is remembered, and shown in the status.
+/// After a reconcile that could not be ended: again, less and less often. A refusal is remembered, and shown in the status. Who was
+/// overtaken has failed at nothing.
 pub fn retry(context: &Context, uid: &str, error: &ReconcileError) -> Action {
-    let errors = context.failures.count(uid, error);
-    Action::requeue(if error.class() == ErrorClass::Moot { GOING_AWAY } else { error::pause(errors) })
+    Action::requeue(match error.class() {
+        ErrorClass::Conflict => OVERTAKEN,
+        ErrorClass::Moot => GOING_AWAY,
+        ErrorClass::Transient | ErrorClass::NeedsUser => error::pause(context.failures.count(uid, error)),
+    })
 }
 
 fn next(after: Option<Duration>) -> Action {

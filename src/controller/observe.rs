@@ -33,6 +33,10 @@ use crate::{
 pub struct Observed {
     /// The object with what its policy says; `None` when its spec cannot be read at all.
     pub object: Option<DatabaseMigration>,
+    /// Its resourceVersion when it was read.
+    pub version: Option<String>,
+    /// The resourceVersion of the MigrationGate; `None` when there is none.
+    pub gate_version: Option<String>,
     /// What there is to know about it.
     pub facts: Facts,
 }
@@ -67,17 +71,20 @@ impl Reader<'_> {
     async fn readable(&self, object: DatabaseMigration, policy: PolicyFact) -> Result<Observed, ObserveError> {
         // Without the policy nobody can say what is in force, but what is under way is looked at all the same.
         let migration = if matches!(policy, PolicyFact::Missing(_)) { Err(Vec::new()) } else { validate(&object) };
-        let (runs, gate, source, (dependencies, rivals)) = futures::try_join!(
+        let (runs, shared, source, (dependencies, rivals)) = futures::try_join!(
             self.runs(object.uid().unwrap_or_default()),
-            self.gate(),
+            self.shared_gate(),
             self.source(migration.as_ref().ok()),
             neighbours::read(self, &object),
         )?;
         let spec = canonical(&object);
         let published = object.status.clone().unwrap_or_default();
         let bare = self.bare(&object.metadata, published);
+        let gate_version = shared.as_ref().and_then(ResourceExt::resource_version);
+        let own = format!("{}@", self.name);
+        let gate = shared.into_iter().flat_map(|gate| gate.spec.satisfied).filter(|entry| entry.starts_with(&own)).collect();
         let facts = Facts { policy, migration, spec, source, dependencies, rivals, runs, gate, ..bare };
-        Ok(Observed { object: Some(object), facts })
+        Ok(Observed { version: object.resource_version(), object: Some(object), gate_version, facts })
     }
 
     /// A spec of a newer version of Sluice: shown as invalid, and nothing else is done with it.
@@ -86,7 +93,7 @@ impl Reader<'_> {
         let problem = format!("this version of Sluice cannot read it: {problem}");
         let migration = Err(vec![Violation { field: "spec", problem }]);
         let bare = self.bare(&object.metadata, serde_json::from_value(status).unwrap_or_default());
-        Observed { object: None, facts: Facts { policy, migration, ..bare } }
+        Observed { object: None, version: object.resource_version(), gate_version: None, facts: Facts { policy, migration, ..bare } }
     }
 
     /// What metadata and status say; the rest is not looked at yet.
@@ -120,16 +127,15 @@ impl Reader<'_> {
         Ok(runs::runs(&uid, &self.named("the Jobs", jobs)?.items, &self.named("the Pods", pods)?.items))
     }
 
-    async fn gate(&self) -> Result<Vec<String>, ObserveError> {
-        let own = format!("{}@", self.name);
-        Ok(self.satisfied().await?.into_iter().filter(|entry| entry.starts_with(&own)).collect())
+    /// The gate of the namespace, if there is one yet.
+    async fn shared_gate(&self) -> Result<Option<MigrationGate>, ObserveError> {
+        let api: Api<MigrationGate> = Api::namespaced(self.context.client.clone(), self.namespace);
+        self.named("the MigrationGate", api.get_opt(GATE_NAME).await)
     }
 
     /// Every entry of the gate, whomever it belongs to.
     pub(super) async fn satisfied(&self) -> Result<Vec<String>, ObserveError> {
-        let api: Api<MigrationGate> = Api::namespaced(self.context.client.clone(), self.namespace);
-        let gate = self.named("the MigrationGate", api.get_opt(GATE_NAME).await)?;
-        Ok(gate.map(|gate| gate.spec.satisfied).unwrap_or_default())
+        Ok(self.shared_gate().await?.map(|gate| gate.spec.satisfied).unwrap_or_default())
     }
 
     /// Of ConfigMaps only the metadata.

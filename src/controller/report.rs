@@ -14,6 +14,7 @@ use tracing::warn;
 use super::{
     Context,
     error::{ReportError, chain, is_moot},
+    observe::Observed,
 };
 use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, FieldManager, GROUP, VERSION},
@@ -23,14 +24,16 @@ use crate::{
 /// An Event's note may have this many bytes.
 const NOTE: usize = 1024;
 
-/// Writes the whole status: fields that are not in it go.
-pub async fn report(context: &Context, facts: &Facts, status: &DatabaseMigrationStatus) -> Result<(), ReportError> {
+/// Writes the whole status: fields that are not in it go. It is about the object that was observed, so it is refused when that was written
+/// meanwhile: Ready never turns True for a spec that is not the newest.
+pub async fn report(context: &Context, observed: &Observed, status: &DatabaseMigrationStatus) -> Result<(), ReportError> {
+    let facts = &observed.facts;
     let api: Api<DatabaseMigration> = Api::namespaced(context.client.clone(), &facts.namespace);
     let patch = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "DatabaseMigration",
         // Not another object that has the same name by now.
-        "metadata": {"name": facts.name, "namespace": facts.namespace, "uid": facts.uid},
+        "metadata": {"name": facts.name, "namespace": facts.namespace, "uid": facts.uid, "resourceVersion": observed.version},
         "status": status,
     });
     let parameters = PatchParams::apply(FieldManager::Status.name()).force();

@@ -149,10 +149,11 @@ impl Rollout {
         Ok(let_go)
     }
 
-    /// Lifts our gate and no other; false when the Pod has to be looked at again.
+    /// Lifts our gate and no other, of exactly the Pod that was looked at; false when the Pod has to be looked at again.
     async fn lift(&self, api: &Api<Pod>, pod: &Pod, at: usize) -> kube::Result<bool> {
         let path = format!("/spec/schedulingGates/{at}");
         let patch = serde_json::from_value(json!([
+            {"op": "test", "path": "/metadata/resourceVersion", "value": pod.metadata.resource_version},
             {"op": "test", "path": format!("{path}/name"), "value": SCHEDULING_GATE},
             {"op": "remove", "path": path},
         ]))

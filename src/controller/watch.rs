@@ -213,6 +213,9 @@ fn log(result: Result<(ObjectRef<Guarded>, Action), Error<ReconcileError, watche
     match result {
         Ok((object, action)) => debug!(%object, ?action, "reconciled"),
         Err(Error::ReconcilerFailed(error, object)) if error.class() == ErrorClass::Moot => debug!(%object, "its namespace is going away"),
+        Err(Error::ReconcilerFailed(error, object)) if error.class() == ErrorClass::Conflict => {
+            debug!(%object, stage = error.stage(), "it was written meanwhile: one more look");
+        }
         Err(Error::ReconcilerFailed(error, object)) => {
             warn!(%object, stage = error.stage(), class = error.class().name(), error = chain(&error), "reconcile failed");
         }

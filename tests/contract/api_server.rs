@@ -27,6 +27,9 @@ pub enum Fault {
     AnswerLost,
 }
 
+/// What somebody else does.
+pub type Happening = fn(&mut Cluster);
+
 /// Everything that is stored, and what was done.
 #[derive(Debug, Default)]
 pub struct Cluster {
@@ -39,6 +42,12 @@ pub struct Cluster {
     asked: usize,
     /// At which write, counted from 1, and what.
     pub fault: Option<(usize, Fault)>,
+    /// What somebody else does right before the write of this number, counted from 1.
+    pub meanwhile: Option<(usize, Happening)>,
+    /// For the controls: takes every write, whatever it was meant to be written upon.
+    pub careless: bool,
+    /// Statuses that said Ready about another generation than the newest.
+    pub untrue: Vec<String>,
     /// Kind of which every creation is refused, with these words.
     pub refuse: Option<(String, String)>,
     pub now: Timestamp,
@@ -94,6 +103,9 @@ impl Server {
         }
         let write = parts.method != Method::GET;
         cluster.asked += usize::from(write);
+        if let Some((_, happens)) = cluster.meanwhile.filter(|(at, _)| write && *at == cluster.asked) {
+            happens(&mut cluster);
+        }
         let fault = cluster.fault.filter(|(at, _)| write && *at == cluster.asked).map(|(_, fault)| fault);
         if fault == Some(Fault::DiesBefore) {
             cluster.dead.insert(process);
@@ -221,26 +233,49 @@ impl Cluster {
                 if object["metadata"]["uid"] != patch["metadata"]["uid"] {
                     return Err(refusal(StatusCode::CONFLICT, "Conflict", "uid mismatch"));
                 }
+                self.is_upon_the_newest(key, patch)?;
+                let generation = self.objects[key]["metadata"]["generation"].clone();
+                let of_another = |ready: &&Value| ready["status"] == "True" && ready["observedGeneration"] != generation;
+                let ready = patch["status"]["conditions"].as_array().into_iter().flatten().find(|condition| condition["type"] == "Ready");
+                if let Some(ready) = ready.filter(of_another) {
+                    self.untrue.push(format!("at generation {generation}: {ready}"));
+                }
                 self.writes.push(format!("status {}", key.2));
                 self.edit(key, |object| object["status"] = patch["status"].clone());
             }
             ("migrationgates", None) => {
                 assert_eq!(key.2, "gates");
+                self.is_upon_the_newest(key, patch)?;
                 let entries = patch["spec"]["satisfied"].as_array().expect("entries");
                 let entries = entries.iter().map(|entry| entry.as_str().expect("text").to_owned()).collect();
-                self.owners.insert((key.1.clone(), manager), entries);
-                let of_namespace = self.owners.iter().filter(|((namespace, _), _)| *namespace == key.1);
-                let all: BTreeSet<String> = of_namespace.flat_map(|(_, entries)| entries.clone()).collect();
-                self.writes.push(format!("gate {}", key.1));
-                if !self.objects.contains_key(key) {
-                    let bare = json!({"apiVersion": patch["apiVersion"], "kind": patch["kind"], "metadata": patch["metadata"]});
-                    self.put(key.clone(), bare);
-                }
-                self.edit(key, |object| object["spec"] = json!({"satisfied": all}));
+                self.publish(key, manager, entries);
             }
             other => panic!("the controller has no business with a patch of {other:?}"),
         }
         Ok(ok(&self.objects[key]))
+    }
+
+    /// What a field manager says in a gate, and no more.
+    pub fn publish(&mut self, key: &Key, manager: String, entries: BTreeSet<String>) {
+        self.owners.insert((key.1.clone(), manager), entries);
+        let of_namespace = self.owners.iter().filter(|((namespace, _), _)| *namespace == key.1);
+        let all: BTreeSet<String> = of_namespace.flat_map(|(_, entries)| entries.clone()).collect();
+        self.writes.push(format!("gate {}", key.1));
+        if !self.objects.contains_key(key) {
+            let bare = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "MigrationGate", "metadata": {"name": key.2}});
+            self.put(key.clone(), bare);
+        }
+        self.edit(key, |object| object["spec"] = json!({"satisfied": all}));
+    }
+
+    /// A patch that says upon which resourceVersion it was made is refused when the object has another one.
+    fn is_upon_the_newest(&self, key: &Key, patch: &Value) -> Result<(), Response<Body>> {
+        let (upon, present) =
+            (&patch["metadata"]["resourceVersion"], self.objects.get(key).map(|object| &object["metadata"]["resourceVersion"]));
+        if self.careless || upon.is_null() || Some(upon) == present {
+            return Ok(());
+        }
+        Err(refusal(StatusCode::CONFLICT, "Conflict", "the object has been modified"))
     }
 
     /// In the foreground: it stays until its Pod is gone, which the kubelet sees to.

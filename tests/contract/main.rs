@@ -11,6 +11,7 @@ mod crds;
 mod evidence;
 mod facts;
 mod kubelet;
+mod newest;
 mod plans;
 mod policy;
 mod policy_show;
