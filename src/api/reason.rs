@@ -122,6 +122,8 @@ reasons! {
     Applied: Success,
     /// A migration failed; the message has SQLSTATE, file, line and statement.
     MigrationFailed: NeedsUser,
+    /// The deadline of the run passed while a statement of a migration was at work, not waiting: starting it again would take as long.
+    StatementTooSlow: NeedsUser,
     /// Somebody else holds a lock; the message names them and their age.
     WaitingForLock: Transient,
     /// The history changed between plan and migrate; the plan is made again.

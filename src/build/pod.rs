@@ -124,7 +124,7 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
         EnvVar { name: "DATABASE_URL".to_owned(), value: None, value_from: Some(url) },
         // Kubernetes expands $(NAME) in values; `$$` is its way to write a dollar sign.
         plain("SLUICE_SPEC", spec.to_string().replace('$', "$$")),
-        plain("SLUICE_ATTEMPT", order.attempt.to_string()),
+        plain("SLUICE_ATTEMPT", format!("{}-a{}", order.digest, order.attempt)),
     ];
     environment.extend(order.verify_only.then(|| plain("SLUICE_VERIFY_ONLY", "true".to_owned())));
     environment

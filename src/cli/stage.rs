@@ -59,6 +59,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let validated = validate(&object).map_err(|violations| Usage(format!("SLUICE_SPEC: {}", violations[0])))?;
     let context = Context::new(validated, &variable("DATABASE_URL")?, args.source, args.snapshots).with_phases_below(&args.phases);
     let mut context = context.with_elsewhere(|name| std::env::var(name).ok());
+    context.attempt = std::env::var("SLUICE_ATTEMPT").unwrap_or_default();
     context.verify_only = std::env::var("SLUICE_VERIFY_ONLY").is_ok_and(|value| value == "true");
     // The first process of a container ignores signals it does not handle, and the Pod would wait for its grace period.
     let outcome = tokio::select! {

@@ -1,34 +1,55 @@
 //! Advisory locks, taken by polling: a session blocked in `pg_advisory_lock` holds a snapshot that CREATE INDEX CONCURRENTLY
 //! waits for, and the two deadlock.
+//!
+//! A session of an earlier attempt, whose Pod is gone, can still hold them. It shows by its `application_name`, and the newer attempt
+//! ends it: the controller begins an attempt only when the one before has ended.
 
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError, query, query_as, query_scalar};
+use super::{Asked, QueryError, query, query_as, query_scalar, startup::OUTLIVES_CLIENT_SECONDS};
 use crate::api::Blocker;
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes every key for the rest of the session, or says who holds one when the time is up.
-pub async fn acquire(connection: &mut PgConnection, keys: &[i64], until: Instant) -> Result<Result<(), Option<Blocker>>, QueryError> {
+/// Who keeps an advisory lock.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The session.
+    pub blocker: Blocker,
+    /// It is one of the same DatabaseMigration.
+    pub same_object: bool,
+    /// When the server ends it at the latest if its client is gone, in UTC.
+    pub ends_by: String,
+}
+
+/// Takes every key for the rest of the session, or says who holds one when the time is up. `application` is the name of this session.
+pub async fn acquire(
+    connection: &mut PgConnection,
+    application: &str,
+    keys: &[i64],
+    until: Instant,
+) -> Result<Result<(), Option<Holder>>, QueryError> {
     for key in keys {
-        loop {
-            let taken: bool = query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)")
-                .bind(key)
-                .fetch_one(&mut *connection)
-                .await
-                .asked("take the advisory lock")?;
-            if taken {
-                break;
-            }
-            if Instant::now() >= until {
-                return Ok(Err(holder(connection, *key).await?));
+        while !try_to_take(connection, *key).await? {
+            let holder = holder(connection, application, *key).await?;
+            if let Some(holder) = &holder
+                && is_earlier_attempt(application, &holder.blocker.application)
+                && end(connection, &holder.blocker).await?
+            {
+                tracing::warn!(pid = holder.blocker.pid, application = %holder.blocker.application, "ended the session of an earlier attempt");
+            } else if Instant::now() >= until {
+                return Ok(Err(holder));
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
     Ok(Ok(()))
+}
+
+async fn try_to_take(connection: &mut PgConnection, key: i64) -> Result<bool, QueryError> {
+    query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)").bind(key).fetch_one(connection).await.asked("take the advisory lock")
 }
 
 /// Gives keys up before the session ends.
@@ -39,24 +60,88 @@ pub async fn release(connection: &mut PgConnection, keys: &[i64]) -> Result<(), 
     Ok(())
 }
 
-async fn holder(connection: &mut PgConnection, key: i64) -> Result<Option<Blocker>, QueryError> {
-    let row: Option<(i32, String, String, String, i64)> = query_as(
+async fn holder(connection: &mut PgConnection, application: &str, key: i64) -> Result<Option<Holder>, QueryError> {
+    let row: Option<(i32, String, String, String, i64, String)> = query_as(
         "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, ''), COALESCE(a.state, ''), \
-                COALESCE(EXTRACT(epoch FROM pg_catalog.now() - a.backend_start), 0)::bigint \
+                COALESCE(EXTRACT(epoch FROM pg_catalog.now() - a.backend_start), 0)::bigint, \
+                pg_catalog.to_char((pg_catalog.now() + pg_catalog.make_interval(secs => $2)) AT TIME ZONE 'UTC', 'HH24:MI:SS') \
          FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
            AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
            AND l.classid::bigint = ($1 >> 32) & 4294967295 AND l.objid::bigint = $1 & 4294967295 LIMIT 1",
     )
     .bind(key)
+    .bind(OUTLIVES_CLIENT_SECONDS)
     .fetch_optional(connection)
     .await
     .asked("find the holder of the advisory lock")?;
-    Ok(row.map(|(pid, application, user, state, age)| Blocker {
-        pid,
-        application,
-        user,
-        state,
-        age_seconds: u64::try_from(age).unwrap_or_default(),
+    Ok(row.map(|(pid, holds, user, state, age, ends_by)| Holder {
+        same_object: object(application).is_some() && object(application) == object(&holds),
+        ends_by,
+        blocker: Blocker { pid, application: holds, user, state, age_seconds: u64::try_from(age).unwrap_or_default() },
     }))
+}
+
+/// Ends a session, if it is still the one that was seen, of this role.
+async fn end(connection: &mut PgConnection, holder: &Blocker) -> Result<bool, QueryError> {
+    let ended: Option<bool> = query_scalar(
+        "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a \
+         WHERE a.pid = $1 AND a.application_name = $2 AND a.usename = session_user",
+    )
+    .bind(holder.pid)
+    .bind(&holder.application)
+    .fetch_optional(connection)
+    .await
+    .asked("end the session of an earlier attempt")?;
+    Ok(ended == Some(true))
+}
+
+/// The DatabaseMigration in the name of a session: `sluice NAMESPACE/NAME RUN`.
+fn object(application: &str) -> Option<&str> {
+    application.strip_prefix("sluice ")?.split(' ').next().filter(|object| object.contains('/'))
+}
+
+/// Digest and number of the attempt in the name of a session. The digest is that of the object's uid, spec and source.
+fn attempt(application: &str) -> Option<(&str, u32)> {
+    let (digest, number) = application.strip_prefix("sluice ")?.split(' ').nth(1)?.rsplit_once("-a")?;
+    Some((digest, number.parse().ok()?))
+}
+
+/// Whether `other` is an attempt at the very thing that `mine` attempts, begun before it. Of anything else nothing is certain.
+fn is_earlier_attempt(mine: &str, other: &str) -> bool {
+    match (attempt(mine), attempt(other)) {
+        (Some((digest, mine)), Some((same, earlier))) => digest == same && earlier < mine,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_attempt_at_the_same_with_a_lower_number_is_an_earlier_one() {
+        let mine = "sluice medical/records 0123abcd-a3";
+        assert!(is_earlier_attempt(mine, "sluice medical/records 0123abcd-a2"));
+        assert!(is_earlier_attempt(mine, "sluice medical/records 0123abcd-a1 watcher"));
+        for other in [
+            mine,
+            "sluice medical/records 0123abcd-a4",
+            "sluice medical/records ffffffff-a1",
+            "sluice medical/records",
+            "prisma 0123abcd-a1",
+            "sluice medical/records 0123abcd-a",
+            "",
+        ] {
+            assert!(!is_earlier_attempt(mine, other), "{other}");
+        }
+        assert!(!is_earlier_attempt("sluice medical/records", "sluice medical/records 0123abcd-a1"), "a run by hand knows of no attempts");
+    }
+
+    #[test]
+    fn a_session_of_the_same_object_is_told_from_others() {
+        assert_eq!(object("sluice medical/records 0123abcd-a3"), Some("medical/records"));
+        assert_eq!(object("sluice wait"), None);
+        assert_eq!(object("prisma"), None);
+    }
 }

@@ -8,7 +8,7 @@ use sqlx::{
 };
 use url::Url;
 
-use super::said;
+use super::{said, startup};
 use crate::api::Reason;
 
 /// Where the database is and who asks. Prisma's own parameters are understood or taken off.
@@ -47,8 +47,6 @@ pub enum InvalidUrl {
 
 /// Parameters of libpq that are passed on to it and to our own connection.
 const PASSED_ON: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
-/// Always on: the back end of a Pod that died must not go on and commit. A session that lacks it went through a pooler.
-pub(super) const CHECK_INTERVAL: (&str, &str) = ("client_connection_check_interval", "500ms");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl ConnectionUrl {
@@ -132,6 +130,7 @@ impl ConnectionUrl {
             ("PGDATABASE", self.database.clone()),
             ("PGAPPNAME", "sluice-snapshot".to_owned()),
             ("PGCONNECT_TIMEOUT", CONNECT_TIMEOUT.as_secs().to_string()),
+            ("PGOPTIONS", startup::client_tool()),
         ];
         if let Some(password) = &self.password {
             environment.push(("PGPASSWORD", password.clone()));
@@ -152,8 +151,7 @@ impl ConnectionUrl {
             .application_name(application)
             // A migration may say DEALLOCATE ALL, and the cache would not notice.
             .statement_cache_capacity(0)
-            // The role's own limits are for other work; the deadline of the run bounds this.
-            .options([CHECK_INTERVAL, ("lock_timeout", "10s"), ("statement_timeout", "0")])
+            .options(startup::session())
             .disable_statement_logging();
         options = if self.host.starts_with('/') { options.socket(&self.host) } else { options.host(&self.host) };
         if let Some(schema) = &self.schema {
@@ -240,10 +238,15 @@ impl ConnectError {
 
 /// Opens a session that dies with its client.
 pub async fn connect(url: &ConnectionUrl, application: &str) -> Result<PgConnection, ConnectError> {
+    connect_with(url, application, &[]).await
+}
+
+/// The same, with more settings from the start.
+pub(super) async fn connect_with(url: &ConnectionUrl, application: &str, settings: &[(&str, &str)]) -> Result<PgConnection, ConnectError> {
     if let Some(why) = url.pooled() {
         return Err(ConnectError::Pooled(why));
     }
-    let options = url.options(application).map_err(ConnectError::Url)?;
+    let options = url.options(application).map_err(ConnectError::Url)?.options(settings.iter().copied());
     let unreachable = |cause: String| ConnectError::Unreachable { place: url.place(), cause };
     match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await {
         Ok(Ok(connection)) => Ok(connection),
@@ -273,7 +276,10 @@ mod tests {
     fn parameters_of_prisma_are_not_passed_on_to_libpq() {
         let url = ConnectionUrl::parse("postgresql://u:p@h/d?schema=x&pgbouncer=false&sslmode=require").expect("parses");
         let names: Vec<_> = url.libpq_environment().into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGAPPNAME", "PGCONNECT_TIMEOUT", "PGPASSWORD", "PGSSLMODE"]);
+        assert_eq!(
+            names,
+            ["PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGAPPNAME", "PGCONNECT_TIMEOUT", "PGOPTIONS", "PGPASSWORD", "PGSSLMODE"]
+        );
     }
 
     #[test]

@@ -10,10 +10,11 @@ mod preflight;
 mod query;
 mod scratch;
 mod session;
+mod startup;
 mod surroundings;
 mod watcher;
 
-pub use advisory::{acquire as acquire_advisory_locks, release as release_advisory_locks};
+pub use advisory::{Holder, acquire as acquire_advisory_locks, release as release_advisory_locks};
 pub use connect::{ConnectError, ConnectionUrl, InvalidUrl, connect};
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use journal::{Journal, JournalStep};

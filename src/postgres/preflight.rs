@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, Row};
 
-use super::{Asked, QueryError, connect::CHECK_INTERVAL, query_as, query_scalar};
+use super::{Asked, QueryError, query_as, query_scalar, startup::CHECK_INTERVAL};
 use crate::{api::Reason, migrations::LedgerContract};
 
 /// What was learned about the server.

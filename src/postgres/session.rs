@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use sqlx::{AssertSqlSafe, Connection, Either, PgConnection, postgres::PgErrorPosition};
+use sqlx::{
+    AssertSqlSafe, Connection, Either, PgConnection, Row,
+    postgres::{PgErrorPosition, PgRow},
+};
 
-use super::{Asked, QueryError, query_scalar};
+use super::{Asked, Holder, QueryError, acquire_advisory_locks, query_scalar, release_advisory_locks};
 use crate::api::Span;
 
 /// A session with limits on how long it may wait and work.
@@ -16,6 +19,10 @@ pub struct Session {
     pub pid: i32,
     /// False once it may still be busy with something nobody waits for: whoever asked it anything would hang.
     pub usable: bool,
+    /// False once a migration gave up the locks that keep other tools away, where nothing else held those off.
+    pub fenced: bool,
+    /// The advisory locks that it holds.
+    locks: Vec<i64>,
     lock_timeout: Span,
     statement_timeout: Span,
 }
@@ -57,8 +64,10 @@ pub enum Trouble {
     Lock,
     /// The statement itself is at fault.
     Statement,
-    /// The time is up.
+    /// The time is up, and the statement waited for somebody else.
     Deadline,
+    /// The time is up, and the statement was at work.
+    Overrun,
     /// The connection broke: only the ledger knows what happened.
     Connection,
 }
@@ -81,7 +90,41 @@ impl Session {
     /// Takes over a connection.
     pub async fn new(mut connection: PgConnection, lock_timeout: Span, statement_timeout: Span) -> Result<Self, QueryError> {
         let pid = query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut connection).await.asked("read the process id")?;
-        Ok(Self { connection, pid, usable: true, lock_timeout, statement_timeout })
+        Ok(Self { connection, pid, usable: true, fenced: true, locks: Vec::new(), lock_timeout, statement_timeout })
+    }
+
+    /// Takes advisory locks for the rest of the session, or says who holds one when the time is up.
+    pub async fn lock(&mut self, application: &str, keys: &[i64], until: Instant) -> Result<Result<(), Option<Holder>>, QueryError> {
+        let taken = acquire_advisory_locks(&mut self.connection, application, keys, until).await?;
+        if taken.is_ok() {
+            self.locks.extend(keys);
+        }
+        Ok(taken)
+    }
+
+    /// Gives some of them up.
+    pub async fn unlock(&mut self, keys: &[i64]) -> Result<(), QueryError> {
+        release_advisory_locks(&mut self.connection, keys).await?;
+        self.locks.retain(|key| !keys.contains(key));
+        Ok(())
+    }
+
+    /// One SELECT with an expression for each lock; nothing without locks.
+    fn of_locks(&self, expression: impl Fn(i64) -> String) -> String {
+        let each: Vec<String> = self.locks.iter().map(|key| expression(*key)).collect();
+        if each.is_empty() { String::new() } else { format!("SELECT pg_catalog.concat_ws(' ', {});", each.join(", ")) }
+    }
+
+    /// Gives every lock up and takes it again. A migration can call `pg_advisory_unlock_all`: then the first half says false.
+    fn renew_locks(&self) -> String {
+        self.of_locks(|key| format!("pg_catalog.pg_advisory_unlock({key}), pg_catalog.pg_try_advisory_lock({key})"))
+    }
+
+    /// After what ran outside a transaction: whether the locks were held all the time. They are held again if nobody took them.
+    pub async fn check_locks(&mut self) -> Result<(), SqlError> {
+        let answers = self.run_and_read(&self.renew_locks(), Some(Instant::now() + GIVE_UP)).await?;
+        self.fenced &= !answers.iter().any(|answer| answer.contains('f'));
+        Ok(())
     }
 
     fn limits(&self, set: &str) -> String {
@@ -91,10 +134,17 @@ impl Session {
         )
     }
 
-    /// Begins a transaction with the limits of the manifest.
+    /// Begins a transaction with the limits of the manifest, and with the locks once more: what a transaction holds, no statement in it
+    /// can give up.
     pub async fn begin(&mut self) -> Result<(), SqlError> {
-        let text = format!("BEGIN; {}", self.limits("SET LOCAL"));
-        self.run(&text, None).await
+        let locks = self.of_locks(|key| format!("pg_catalog.pg_try_advisory_xact_lock({key})"));
+        let text = format!("BEGIN; {}; {locks}", self.limits("SET LOCAL"));
+        let answers = self.run_and_read(&text, None).await?;
+        if answers.iter().any(|answer| answer.contains('f')) {
+            self.fenced = false;
+            return Err(SqlError::other(Trouble::Lock, "another session took the migration lock".to_owned()));
+        }
+        Ok(())
     }
 
     /// The end of a file inside its transaction, in one message: deferred constraints are checked, so that they are blamed on it,
@@ -120,22 +170,42 @@ impl Session {
         done
     }
 
-    /// Commits.
+    /// Commits. Locks that a migration gave up are taken again while the transaction still keeps others from them.
     pub async fn commit(&mut self) -> Result<(), SqlError> {
-        self.run("COMMIT", None).await
+        let text = format!("{} COMMIT", self.renew_locks());
+        let answers = self.run_and_read(&text, None).await?;
+        if answers.iter().any(|answer| answer.contains('f')) {
+            tracing::warn!("a migration gave up the migration lock; it was taken again before COMMIT");
+        }
+        Ok(())
     }
 
     /// Rolls back; a broken connection has done so already. One that does not answer is given up: the server ends it when the
     /// client is gone.
     pub async fn rollback(&mut self) {
-        if let Err(error) = self.run("ROLLBACK", Some(Instant::now() + GIVE_UP)).await {
-            tracing::debug!(message = %error.message, "the connection is gone, and its transaction with it");
-            self.usable = false;
+        let text = format!("ROLLBACK; {}", self.renew_locks());
+        match self.run_and_read(&text, Some(Instant::now() + GIVE_UP)).await {
+            Ok(answers) => self.fenced &= !answers.iter().any(|answer| answer.contains('f')),
+            Err(error) => {
+                tracing::debug!(message = %error.message, "the connection is gone, and its transaction with it");
+                self.usable = false;
+            }
         }
     }
 
     /// Runs a text of one or more statements, and says where it stopped.
     pub async fn run(&mut self, text: &str, until: Option<Instant>) -> Result<(), SqlError> {
+        self.run_each(text, until, |_| ()).await
+    }
+
+    /// The same for a text of Sluice's own: the first column of each row, as text.
+    async fn run_and_read(&mut self, text: &str, until: Option<Instant>) -> Result<Vec<String>, SqlError> {
+        let mut answers = Vec::new();
+        self.run_each(text, until, |row| answers.extend(row.try_get_unchecked::<String, _>(0).ok())).await?;
+        Ok(answers)
+    }
+
+    async fn run_each(&mut self, text: &str, until: Option<Instant>, mut each: impl FnMut(PgRow)) -> Result<(), SqlError> {
         let mut completed = 0;
         let connection = &mut self.connection;
         let work = async {
@@ -143,7 +213,7 @@ impl Session {
             while let Some(result) = results.next().await {
                 match result {
                     Ok(Either::Left(_)) => completed += 1,
-                    Ok(Either::Right(_)) => {}
+                    Ok(Either::Right(row)) => each(row),
                     Err(error) => return Err(error),
                 }
             }
@@ -156,7 +226,7 @@ impl Session {
         match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(SqlError::of(&error, completed, text)),
-            Err(_) => Err(SqlError { completed, ..SqlError::other(Trouble::Deadline, "the deadline of the run has passed".to_owned()) }),
+            Err(_) => Err(SqlError { completed, ..SqlError::other(Trouble::Overrun, "the deadline of the run has passed".to_owned()) }),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
-use super::{Asked, ConnectError, ConnectionUrl, QueryError, connect, query, query_as, query_scalar};
+use super::{Asked, ConnectError, ConnectionUrl, QueryError, connect::connect_with, query, query_as, query_scalar, startup::SILENT};
 use crate::api::Blocker;
 
 /// How often it looks. Well below the lock timeout, so that no wait goes unseen.
@@ -38,7 +38,7 @@ type SeenRow = (i32, String, String, String, i64, Option<String>);
 impl Watcher {
     /// Begins to watch the back end with this process id.
     pub async fn start(url: &ConnectionUrl, application: &str, pid: i32) -> Result<Self, ConnectError> {
-        let connection = Arc::new(tokio::sync::Mutex::new(connect(url, &format!("{application} watcher")).await?));
+        let connection = Arc::new(tokio::sync::Mutex::new(connect_with(url, &format!("{application} watcher"), &[SILENT]).await?));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (watched, noted) = (Arc::clone(&connection), Arc::clone(&seen));
         let task = tokio::spawn(async move {

@@ -38,8 +38,7 @@ pub(super) async fn run<A: AsRef<OsStr>>(tool: &Path, arguments: &[A], url: Opti
     // Errors are told apart by their text, so the text must be in one language.
     command.env("LC_ALL", "C");
     if let Some(url) = url {
-        // The back end of a killed tool must not wait on for a lock.
-        command.envs(url.libpq_environment()).env("PGOPTIONS", "-c client_connection_check_interval=500ms");
+        command.envs(url.libpq_environment());
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
     let mut child = command.spawn().map_err(broken)?;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::{
     Context,
-    error::MigrateError,
+    error::{MigrateError, describe},
     outcome::{Outcome, Stage, outcome_message},
 };
 use crate::{
     api::{Failure, Finding, Reason, Severity},
     check::{self, Aspect, RowsBefore, Scope},
     migrations::{Migration, Script, SourceTree},
-    postgres::{Ledger, Session, SqlError, Trouble},
+    postgres::{Ledger, Session, SqlError, Trouble, Watcher},
 };
 
 /// Everything a release needs.
@@ -99,6 +99,21 @@ pub(super) async fn verification(
     Ok(Judgement::Failed(Box::new(Outcome { findings, ..outcome })))
 }
 
+/// Ends on the server what the deadline hit: it would go on for as long as the statement timeout lets it. Tells a statement that waited,
+/// which may be tried again by itself, from one that was at work, which is not started again before a person has looked.
+pub(super) async fn end_at_deadline(session: &Session, watcher: &Watcher, error: SqlError) -> SqlError {
+    if error.trouble != Trouble::Overrun {
+        return error;
+    }
+    let blockers = watcher.blockers();
+    watcher.cancel(session.pid).await;
+    if blockers.is_empty() {
+        return error;
+    }
+    let who = blockers.iter().map(describe).collect::<Vec<_>>().join(", ");
+    SqlError { trouble: Trouble::Deadline, message: format!("{}; it waited for {who}", error.message), ..error }
+}
+
 /// An Outcome that names file, line, statement and SQLSTATE.
 pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, left: &str) -> Outcome {
     let reason = match error.trouble {
@@ -108,6 +123,7 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
             return Outcome::failed(Stage::Migrate, Reason::ConnectionFailed, message);
         }
         Trouble::Deadline => Reason::DeadlineExceeded,
+        Trouble::Overrun => Reason::StatementTooSlow,
         Trouble::Lock | Trouble::Statement => Reason::MigrationFailed,
     };
     let (line, statement) = place(error, migration, script);
@@ -127,14 +143,16 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
 
 /// The line and the statement that an error is about.
 fn place(error: &SqlError, migration: &Migration, script: &Script) -> (u32, String) {
+    // An offset that is none of this file's is none: what is told about a failure must not fail itself.
+    let offset = error.offset.filter(|offset| migration.sql.is_char_boundary(*offset));
     let line_at = |offset: usize| u32::try_from(migration.sql[..offset].matches('\n').count() + 1).unwrap_or(u32::MAX);
-    if let (Some(offset), Some(_)) = (error.offset, &script.unsplit) {
+    if let (Some(offset), Some(_)) = (offset, &script.unsplit) {
         let begins = migration.sql[..offset].rfind('\n').map_or(0, |at| at + 1);
         return (line_at(offset), migration.sql[begins..].to_owned());
     }
-    let by_offset = error.offset.and_then(|offset| script.statements.iter().rev().find(|statement| statement.start <= offset));
+    let by_offset = offset.and_then(|offset| script.statements.iter().rev().find(|statement| statement.start <= offset));
     if let Some(statement) = by_offset.or_else(|| script.statements.get(error.completed)) {
-        return (error.offset.map_or(statement.line, line_at), statement.sql.clone());
+        return (offset.map_or(statement.line, line_at), statement.sql.clone());
     }
     let what = if error.completed > script.statements.len() { "the row of the ledger" } else { "a deferred constraint" };
     (script.statements.last().map_or(1, |statement| statement.line), format!("{what}, at the end of the file"))

@@ -36,6 +36,8 @@ pub struct Context {
     pub patience: Duration,
     /// Snapshot and migrate do nothing: what is there is verified again.
     pub verify_only: bool,
+    /// Which attempt at what this is: `DIGEST-aNUMBER`, of the Job that it belongs to. Empty where there is none.
+    pub attempt: String,
 }
 
 /// Long enough for most transactions, short enough that a person who looks sees whom the run waits for.
@@ -58,6 +60,7 @@ impl Context {
             until,
             patience: PATIENCE,
             verify_only: false,
+            attempt: String::new(),
         }
     }
 
@@ -93,9 +96,12 @@ impl Context {
         self.url.as_ref().map_err(|error| ConnectError::Url(error.clone()))
     }
 
-    /// The name under which sessions show in `pg_stat_activity`; PostgreSQL cuts it at 63 bytes.
+    /// The name under which sessions show in `pg_stat_activity`: `sluice NAMESPACE/NAME`, and which attempt. PostgreSQL cuts it at 63
+    /// bytes, so a long name is cut here: the attempt has to be readable, and a watcher says what it is.
     pub(super) fn application(&self) -> String {
-        format!("sluice {}/{}", self.manifest.namespace, self.manifest.name)
+        let longest = 63_usize.saturating_sub("sluice ".len() + " watcher".len() + 1 + self.attempt.len());
+        let object: String = format!("{}/{}", self.manifest.namespace, self.manifest.name).chars().take(longest).collect();
+        format!("sluice {object} {}", self.attempt).trim_end().to_owned()
     }
 
     /// The ledger: in the manifest's schema, else Prisma's parameter of the URL, else `public`.

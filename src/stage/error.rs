@@ -3,7 +3,7 @@
 use super::outcome::Outcome;
 use crate::{
     api::{Blocker, Reason},
-    postgres::QueryError,
+    postgres::{Holder, QueryError},
 };
 
 /// What the stage could not do.
@@ -25,13 +25,29 @@ impl MigrateError {
     }
 }
 
-/// Somebody else holds an advisory lock.
-pub(super) fn lock_message(holder: Option<Blocker>) -> MigrateError {
-    let who = holder.as_ref().map_or_else(|| "another session".to_owned(), describe);
-    MigrateError::Waiting {
-        message: format!("another migration tool holds the migration lock of this database: {who}; Sluice tries again"),
-        blockers: holder.into_iter().collect(),
-    }
+/// A migration let go of the locks, and what another tool did meanwhile is not known.
+pub(super) fn unfenced(migration: &str) -> MigrateError {
+    let message = format!(
+        "{migration:?} gave up the lock that keeps other migration tools away (pg_advisory_unlock or pg_advisory_unlock_all), so the plan is \
+         made again; remove that call"
+    );
+    MigrateError::Stopped { reason: Reason::HistoryChanged, message }
+}
+
+/// Another session holds an advisory lock.
+pub(super) fn lock_message(holder: Option<Holder>) -> MigrateError {
+    let message = match &holder {
+        Some(Holder { blocker, same_object: true, ends_by }) => format!(
+            "an earlier run of this DatabaseMigration still holds its migration lock: {}; if its Pod is gone, the server ends its session by \
+             {ends_by} UTC; Sluice retries",
+            describe(blocker)
+        ),
+        Some(Holder { blocker, .. }) => {
+            format!("another migration tool holds the migration lock of this database: {}; Sluice retries", describe(blocker))
+        }
+        None => "another session held the migration lock of this database until just now; Sluice retries".to_owned(),
+    };
+    MigrateError::Waiting { message, blockers: holder.into_iter().map(|holder| holder.blocker).collect() }
 }
 
 /// A blocker in words. PostgreSQL shows state and age to members of the same role only.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api::Reason,
     migrations::{LedgerRow, Script, SourceTree},
-    postgres::{Ledger, Session, Watcher, acquire_advisory_locks, connect, has_deferrable_constraints, preflight},
+    postgres::{Ledger, Session, Watcher, connect, has_deferrable_constraints, preflight},
 };
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
@@ -46,7 +46,7 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
     let mut session =
         Session::new(connection, context.manifest.lock_timeout, context.manifest.statement_timeout).await.map_err(MigrateError::Query)?;
     let ledger = context.ledger();
-    lock(&mut session, &ledger, Instant::now() + patience.min(context.remaining())).await?;
+    lock(context, &mut session, &ledger, Instant::now() + patience.min(context.remaining())).await?;
     let rows = ledger.rows(&mut session.connection).await.map_err(MigrateError::Query)?;
     if LedgerRow::digest(&rows) != plan.ledger_digest || source.digest != plan.source_digest {
         let changed = if source.digest == plan.source_digest { "somebody migrated this database" } else { "the source changed" };
@@ -115,8 +115,8 @@ async fn conclude(context: &Context, session: &mut Session, ledger: &Ledger, sou
     outcome
 }
 
-async fn lock(session: &mut Session, ledger: &Ledger, until: Instant) -> Result<(), MigrateError> {
-    let taken = acquire_advisory_locks(&mut session.connection, &ledger.contract.locks, until).await.map_err(MigrateError::Query)?;
+async fn lock(context: &Context, session: &mut Session, ledger: &Ledger, until: Instant) -> Result<(), MigrateError> {
+    let taken = session.lock(&context.application(), &ledger.contract.locks, until).await.map_err(MigrateError::Query)?;
     taken.map_err(lock_message)
 }
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    attempt::{Attempt, Judgement, Release, failure, rows_before, verification},
-    error::{MigrateError, describe},
+    attempt::{Attempt, Judgement, Release, end_at_deadline, failure, rows_before, verification},
+    error::{MigrateError, describe, unfenced},
     outcome::Outcome,
     stepwise,
 };
@@ -43,6 +43,7 @@ pub(super) async fn apply(session: &mut Session, watcher: &Watcher, release: &Re
             match attempt {
                 Attempt::Committed => break,
                 Attempt::Failed(outcome) => return Ok(Ended::Failed(outcome)),
+                Attempt::Locked if !session.fenced => return Err(unfenced(&release.migration(members[0]).name)),
                 Attempt::Locked => {
                     // From the first time that this group had to wait: what ran before it took as long as it took.
                     let until = *waits_until.get_or_insert_with(|| (Instant::now() + release.patience).min(release.context.until));
@@ -81,7 +82,7 @@ async fn transaction(
     aspects: &[Aspect],
 ) -> Result<Attempt, MigrateError> {
     if let Err(error) = session.begin().await {
-        return Ok(give_up(session, watcher, &error, release, members[0]).await);
+        return Ok(give_up(session, watcher, error, release, members[0]).await);
     }
     if !release.is_recorded_before(members)
         && let Err(error) = release.ledger.create(&mut session.connection, members.iter().map(|at| release.migration(*at))).await
@@ -90,12 +91,12 @@ async fn transaction(
     }
     let before = match rows_before(session, release).await {
         Ok(before) => before,
-        Err(error) => return Ok(give_up(session, watcher, &error, release, members[0]).await),
+        Err(error) => return Ok(give_up(session, watcher, error, release, members[0]).await),
     };
     for at in members {
         let (migration, script) = (release.migration(*at), &release.scripts[*at]);
         if let Err(error) = file(session, release, migration, script).await {
-            return Ok(give_up(session, watcher, &error, release, *at).await);
+            return Ok(give_up(session, watcher, error, release, *at).await);
         }
         tracing::info!(migration = %migration.name, "ran");
     }
@@ -116,7 +117,7 @@ async fn transaction(
     }
     match session.commit().await {
         Ok(()) => Ok(Attempt::Committed),
-        Err(error) => Ok(give_up(session, watcher, &error, release, last).await),
+        Err(error) => Ok(give_up(session, watcher, error, release, last).await),
     }
 }
 
@@ -130,11 +131,8 @@ async fn file(session: &mut Session, release: &Release<'_>, migration: &Migratio
     ended.map_err(|error| SqlError { completed: script.statements.len() + usize::from(error.completed > 0), ..error })
 }
 
-async fn give_up(session: &mut Session, watcher: &Watcher, error: &SqlError, release: &Release<'_>, at: usize) -> Attempt {
-    if error.trouble == Trouble::Deadline {
-        // It would go on for as long as the statement timeout lets it.
-        watcher.cancel(session.pid).await;
-    }
+async fn give_up(session: &mut Session, watcher: &Watcher, error: SqlError, release: &Release<'_>, at: usize) -> Attempt {
+    let error = &end_at_deadline(session, watcher, error).await;
     session.rollback().await;
     match error.trouble {
         Trouble::Lock => Attempt::Locked,

@@ -199,7 +199,7 @@ fn failed(migration: &Migration, error: &SqlError) -> ReplayError {
     let message = format!("{:?} cannot be replayed in an empty database: {} (SQLSTATE {})", migration.name, error.message, error.sqlstate);
     match error.trouble {
         Trouble::Connection => ReplayError::Stopped { reason: Reason::ConnectionFailed, message },
-        Trouble::Deadline => ReplayError::Stopped { reason: Reason::DeadlineExceeded, message },
+        Trouble::Deadline | Trouble::Overrun => ReplayError::Stopped { reason: Reason::DeadlineExceeded, message },
         Trouble::Lock => ReplayError::Stopped { reason: Reason::WaitingForLock, message },
         Trouble::Statement => ReplayError::Unproven {
             reason: Reason::BaselineDiffers,

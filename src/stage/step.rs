@@ -3,17 +3,14 @@
 use std::{ops::Range, time::Instant};
 
 use super::{
-    attempt::{Judgement, Release, rows_before, verification},
-    error::{MigrateError, describe, lock_message},
+    attempt::{Judgement, Release, end_at_deadline, rows_before, verification},
+    error::{MigrateError, lock_message, unfenced},
     outcome::Outcome,
 };
 use crate::{
     check::{Aspect, RowsBefore},
     migrations::{Migration, Script, Statement, StatementKind},
-    postgres::{
-        Build, Journal, Session, SqlError, Trouble, Watcher, acquire_advisory_locks, build_index, drop_reindex_left_overs, index_is_there,
-        release_advisory_locks,
-    },
+    postgres::{Build, Journal, Session, SqlError, Trouble, Watcher, build_index, drop_reindex_left_overs, index_is_there},
 };
 
 /// What ended a migration before its last step.
@@ -62,9 +59,7 @@ pub(super) async fn together(session: &mut Session, watcher: &Watcher, work: &Wo
     let before = match statements(session, work, range).await {
         Ok(before) => before,
         Err(error) => {
-            if error.trouble == Trouble::Deadline {
-                watcher.cancel(session.pid).await;
-            }
+            let error = end_at_deadline(session, watcher, error).await;
             session.rollback().await;
             return Ok(Err(Stop::Sql(error)));
         }
@@ -109,13 +104,13 @@ pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<
     let others = &work.release.ledger.contract.locks[1..];
     work.journal.begin(&mut session.connection, work.number(), work.digest).await.map_err(MigrateError::Query)?;
     if concurrently {
-        release_advisory_locks(&mut session.connection, others).await.map_err(MigrateError::Query)?;
+        session.unlock(others).await.map_err(MigrateError::Query)?;
     }
-    let mut ran = statement_alone(session, work, at, concurrently).await;
-    if ran.as_ref().is_err_and(|error| error.trouble == Trouble::Deadline) {
-        ran = ran.map_err(|error| and_whom_it_waited_for(error, watcher));
-        watcher.cancel(session.pid).await;
-    }
+    let ran = statement_alone(session, work, at, concurrently).await;
+    let ran = match ran {
+        Err(error) => Err(end_at_deadline(session, watcher, error).await),
+        Ok(()) => Ok(()),
+    };
     let reset = session.reset().await;
     if let Err(error) = ran {
         let error = SqlError { completed: at, offset: error.offset.map(|offset| statement.start + offset), ..error };
@@ -128,6 +123,12 @@ pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<
         return Ok(Err(Stop::Sql(error)));
     }
     work.journal.record(&mut session.connection, work.number(), work.digest).await.map_err(MigrateError::Query)?;
+    if let Err(error) = session.check_locks().await {
+        return Ok(Err(Stop::Sql(error)));
+    }
+    if !session.fenced {
+        return Err(unfenced(&work.migration.name));
+    }
     if concurrently {
         take_back(session, work, others).await?;
     }
@@ -203,7 +204,7 @@ fn done_before(sql: &str, error: &SqlError) -> bool {
 
 async fn take_back(session: &mut Session, work: &Work<'_>, keys: &[i64]) -> Result<(), MigrateError> {
     let until = (Instant::now() + work.release.patience).min(work.until());
-    let taken = acquire_advisory_locks(&mut session.connection, keys, until).await.map_err(MigrateError::Query)?;
+    let taken = session.lock(&work.release.context.application(), keys, until).await.map_err(MigrateError::Query)?;
     taken.map_err(lock_message)
 }
 
@@ -215,16 +216,6 @@ async fn judge(session: &mut Session, work: &Work<'_>, before: Option<RowsBefore
         Judgement::Locked(error) => Err(Stop::Sql(error)),
         Judgement::Failed(outcome) => Err(Stop::Verification(outcome)),
     })
-}
-
-/// Names whoever a statement waited for when its time was up.
-fn and_whom_it_waited_for(error: SqlError, watcher: &Watcher) -> SqlError {
-    let blockers = watcher.blockers();
-    if blockers.is_empty() {
-        return error;
-    }
-    let who = blockers.iter().map(describe).collect::<Vec<_>>().join(", ");
-    SqlError { message: format!("{}; it waited for {who}", error.message), ..error }
 }
 
 #[cfg(test)]

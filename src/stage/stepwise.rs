@@ -99,7 +99,7 @@ fn edited(known: &[JournalStep], digests: &[String]) -> Option<i32> {
 /// Leaves the ledger so that it says what is true: nothing of it happened, or some steps did and the rest can follow.
 async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<Attempt, MigrateError> {
     let trouble = if let Stop::Sql(error) = &stop { Some(error.trouble) } else { None };
-    if !session.usable || matches!(trouble, Some(Trouble::Connection | Trouble::Deadline)) {
+    if !session.usable || !session.fenced || matches!(trouble, Some(Trouble::Connection | Trouble::Deadline | Trouble::Overrun)) {
         return Ok(told(work, stop, "its finished steps stay, and the next attempt goes on"));
     }
     // What is there by the name of a failed step's object is not this step's work.
