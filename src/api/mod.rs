@@ -46,7 +46,7 @@ pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
     AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, Finding, HistoryEntry, RunStatus, Severity, SnapshotRecord, StageTiming,
 };
-pub use verify::{IndexVerification, RequiredIndex, RowLevelSecurity, Tenant, Verify};
+pub use verify::{ForeignKeyIndexes, IndexVerification, KeyChoice, Level, RequiredIndex, RowLevelSecurity, Tenant, Verify};
 
 /// The API group of every kind.
 pub const GROUP: &str = "sluice.dev";

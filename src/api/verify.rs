@@ -1,7 +1,8 @@
 //! The section `verify`: what must be true of the schema before it counts.
 
 use kube::KubeSchema;
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
     Conventions, DriftVerification, ForeignKeyVerification, PlannedQuery, QueryAssertion, Relation, RowCounts, Span, TableVerification,
@@ -20,7 +21,7 @@ pub struct Verify {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_level_security: Option<RowLevelSecurity>,
 
-    /// Indexes. Default: all are valid, and every foreign key is indexed.
+    /// Indexes. Default: one that is not valid is an error; a foreign key without an index, and an index too many, is a warning.
     #[serde(default)]
     pub indexes: IndexVerification,
 
@@ -94,9 +95,9 @@ pub struct Tenant {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IndexVerification {
-    /// Every foreign key's columns lead a valid index. Default: true.
-    #[serde(default = "default_true")]
-    pub foreign_keys: bool,
+    /// Foreign keys whose columns lead no valid index. Default: each is a warning.
+    #[serde(default)]
+    pub foreign_keys: ForeignKeyIndexes,
 
     /// Indexes that must exist, be valid and match. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -115,8 +116,69 @@ pub struct IndexVerification {
 
 impl Default for IndexVerification {
     fn default() -> Self {
-        Self { foreign_keys: true, require: Vec::new(), redundant: true, must_use: Vec::new() }
+        Self { foreign_keys: ForeignKeyIndexes::default(), require: Vec::new(), redundant: true, must_use: Vec::new() }
     }
+}
+
+/// What a foreign key without an index means, and which keys are looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForeignKeyIndexes {
+    /// What a foreign key without an index is. Default: `Warn`.
+    #[serde(default)]
+    pub level: Level,
+
+    /// Which foreign keys are looked at. Default: `All`.
+    #[serde(default)]
+    pub only: KeyChoice,
+
+    /// Foreign keys that need no index: a table, as `table` or `schema.table`, for all of its keys, or the name of a key. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), inner(length(min = 1, max = 127)))]
+    pub except: Vec<String>,
+}
+
+/// What a finding of a check is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub enum Level {
+    /// The check is not asked. Write it in quotes: without them YAML takes the word for `false`, and kubectl sends that.
+    Off,
+    /// A warning: Ready is not affected.
+    #[default]
+    Warn,
+    /// An error: a release that it is found in is rolled back where it can be, and Ready stays off.
+    Error,
+}
+
+/// YAML's `Off` without quotes is `false`: in a file that Sluice itself reads it means what it says.
+impl<'de> Deserialize<'de> for Level {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Word(String),
+            Boolean(bool),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Word(word) if word == "Warn" => Ok(Self::Warn),
+            Written::Word(word) if word == "Error" => Ok(Self::Error),
+            Written::Word(word) if word == "Off" => Ok(Self::Off),
+            Written::Boolean(false) => Ok(Self::Off),
+            Written::Word(word) => Err(D::Error::custom(format!("unknown level {word:?}, expected \"Off\", Warn or Error"))),
+            Written::Boolean(true) => Err(D::Error::custom("a level is \"Off\", Warn or Error, and not true")),
+        }
+    }
+}
+
+/// Which foreign keys are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum KeyChoice {
+    /// Every one.
+    #[default]
+    All,
+    /// Those that the release makes or validates: written by a transaction that began after the release did. A verification without
+    /// a release (`every`, `sluice verify`) looks at none.
+    New,
 }
 
 /// An index that must exist, be valid and match.
@@ -154,4 +216,19 @@ pub struct RequiredIndex {
 
 const fn default_true() -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level(written: &str) -> Result<Level, String> {
+        serde_saphyr::from_str(written).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn off_means_off_with_quotes_and_without() {
+        assert_eq!(["Off", "\"Off\"", "Warn", "Error"].map(level), [Ok(Level::Off), Ok(Level::Off), Ok(Level::Warn), Ok(Level::Error)]);
+        assert!(["On", "true", "warn", "7"].iter().all(|written| level(written).is_err()));
+    }
 }

@@ -41,11 +41,12 @@ pub(super) fn by_conventions(scope: &Scope, asks: fn(&Conventions) -> bool) -> b
 #[cfg(test)]
 mod tests {
     use super::{super::CHECKS, *};
-    use crate::api::IndexVerification;
+    use crate::api::{ForeignKeyIndexes, IndexVerification, Level};
 
     #[test]
     fn what_the_manifest_switches_off_or_does_not_mention_is_not_asked() {
-        let indexes = IndexVerification { foreign_keys: false, ..IndexVerification::default() };
+        let foreign_keys = ForeignKeyIndexes { level: Level::Off, ..ForeignKeyIndexes::default() };
+        let indexes = IndexVerification { foreign_keys, ..IndexVerification::default() };
         let scope = Scope { schemas: vec!["public".into()], indexes, ..Scope::default() };
         let asked: Vec<&str> = CHECKS.iter().filter(|check| check.is_asked(&scope)).map(|check| check.meta.id).collect();
         assert!(asked.contains(&"index-valid") && asked.contains(&"schema-exists"), "{asked:?}");

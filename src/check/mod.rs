@@ -47,6 +47,7 @@ mod trial;
 use std::collections::BTreeMap;
 
 pub use beside::{BESIDE, Beside, When};
+pub use foreign_key_indexed::{Began, release_begins};
 use futures::future::BoxFuture;
 pub use meta::Meta;
 pub use rows_kept::{RowsBefore, count_rows};
@@ -88,6 +89,8 @@ pub struct Scope {
     pub migrations: Vec<String>,
     /// How many rows there were before the transaction that is judged; nothing where no transaction is.
     pub rows_before: Option<RowsBefore>,
+    /// When the release that is verified began; nothing where no release is.
+    pub began: Option<Began>,
     /// The other databases by their names, for whoever may connect to them.
     pub elsewhere: BTreeMap<String, Result<ConnectionUrl, InvalidUrl>>,
 }

@@ -70,10 +70,10 @@ mod tests {
             (
                 "verify",
                 json!({"every": "6h", "rowLevelSecurity": {"tenant": {"column": "clinic_id", "setting": "app.clinic_id"}, "except": ["a"]},
-                    "indexes": {"foreignKeys": true}, "conventions": {"tables": "PascalCase", "except": ["x"]}, "drift": {}}),
-                json!({"rowLevelSecurity": {"appRole": "app", "tenant": {"column": "clinic"}}, "indexes": {"foreignKeys": false}, "conventions": {"except": []}}),
+                    "indexes": {"redundant": true}, "conventions": {"tables": "PascalCase", "except": ["x"]}, "drift": {}}),
+                json!({"rowLevelSecurity": {"appRole": "app", "tenant": {"column": "clinic"}}, "indexes": {"redundant": false}, "conventions": {"except": []}}),
                 json!({"every": "6h", "rowLevelSecurity": {"appRole": "app", "tenant": {"column": "clinic", "setting": "app.clinic_id"}, "except": ["a"]},
-                    "indexes": {"foreignKeys": false}, "conventions": {"tables": "PascalCase", "except": []}, "drift": {}}),
+                    "indexes": {"redundant": false}, "conventions": {"tables": "PascalCase", "except": []}, "drift": {}}),
             ),
             ("onFailure", json!({"migration": "Halt"}), json!({"migration": "Halt"}), json!({"migration": "Halt"})),
         ]

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::{Failure, Finding, Reason, Severity},
-    check::{self, Aspect, RowsBefore, Scope},
+    check::{self, Aspect, Began, RowsBefore, Scope},
     migrations::{Migration, Script, SourceTree},
     postgres::{Ledger, Session, SqlError, Trouble, Watcher},
 };
@@ -26,6 +26,8 @@ pub(super) struct Release<'a> {
     pub(super) lock_budget: u32,
     /// How long each group may wait for locks.
     pub(super) patience: Duration,
+    /// Before its first statement.
+    pub(super) began: Began,
     /// Constraints that can be deferred may exist.
     pub(super) defers: bool,
 }
@@ -78,7 +80,7 @@ pub(super) async fn verification(
         return Ok(Judgement::Passed);
     }
     let names = release.source.own().map(|migration| &migration.name);
-    let scope = Scope { rows_before: before, ..Scope::of(&release.context.manifest).with_migrations(names) };
+    let scope = Scope { rows_before: before, began: Some(release.began), ..Scope::of(&release.context.manifest).with_migrations(names) };
     let findings = match check::run(&mut session.connection, &scope, &aspects).await {
         Ok(findings) => findings,
         Err(error) if Trouble::of(&error.cause) == Trouble::Lock => {

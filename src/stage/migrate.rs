@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     api::Reason,
+    check::release_begins,
     migrations::{LedgerRow, Script, SourceTree},
     postgres::{Ledger, Session, Watcher, connect, has_deferrable_constraints, preflight},
 };
@@ -70,8 +71,11 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
     let scripts = scripts.map_err(|message| MigrateError::Stopped { reason: Reason::SourceInvalid, message })?;
     let watcher =
         Watcher::start(url, &context.application(), session.pid).await.map_err(|error| MigrateError::stopped(error.reason(), &error))?;
+    let began = release_begins(&mut session.connection).await;
+    let began = began.map_err(|error| MigrateError::stopped(Reason::StageFailed, &error))?;
     let release = Release {
         context,
+        began,
         ledger: &ledger,
         source,
         pending: &comparison.pending,
@@ -83,7 +87,7 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
     let ended = release::apply(&mut session, &watcher, &release).await?;
     let outcome = conclude(context, &mut session, &ledger, source, ended, server.major).await;
     session.close().await;
-    Ok(outcome)
+    Ok(Outcome { began: Some(began.0), ..outcome })
 }
 
 /// Whether constraints that can be deferred exist, or a pending file makes one.

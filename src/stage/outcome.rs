@@ -84,6 +84,9 @@ pub struct Outcome {
     /// Source and ledger as this stage saw or left them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistorySummary>,
+    /// The server's next transaction when the release began, from the migrate stage: what came later is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<i64>,
     /// The snapshot, from the snapshot stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotRecord>,
@@ -145,6 +148,7 @@ impl Outcome {
             message: message.into(),
             milliseconds: 0,
             history: None,
+            began: None,
             snapshot: None,
             failure: None,
             blockers: Vec::new(),

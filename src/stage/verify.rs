@@ -10,14 +10,15 @@ use super::{
 };
 use crate::{
     api::{Finding, Reason, Severity},
-    check::{self, Aspect, Scope},
+    check::{self, Aspect, Began, Scope},
     migrations::SourceTree,
     postgres::connect,
 };
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
     let server_major = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref()).map_or(0, |history| history.server_major);
-    match verify(context, server_major).await {
+    let began = outcome_of(before, Stage::Migrate).and_then(|migrate| migrate.began).map(Began);
+    match verify(context, server_major, began).await {
         Ok((findings, summary)) => judge(findings, summary),
         Err((reason, message)) => Outcome::failed(Stage::Verify, reason, message),
     }
@@ -25,7 +26,7 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
 
 type Failed = (Reason, String);
 
-async fn verify(context: &Context, server_major: u32) -> Result<(Vec<Finding>, HistorySummary), Failed> {
+async fn verify(context: &Context, server_major: u32, began: Option<Began>) -> Result<(Vec<Finding>, HistorySummary), Failed> {
     let source = context.source().map_err(|error| (error.reason(), error.to_string()))?;
     let url = context.url().map_err(|error| (error.reason(), error.to_string()))?;
     let mut connection = connect(url, &context.application()).await.map_err(|error| (error.reason(), error.to_string()))?;
@@ -38,7 +39,7 @@ async fn verify(context: &Context, server_major: u32) -> Result<(Vec<Finding>, H
     findings.extend(comparison.pending.iter().map(|at| not_applied(&source.migrations[*at].name)));
     findings.sort();
     // The checks come in the order of a report.
-    findings.extend(checks(context, source, &mut connection).await?);
+    findings.extend(checks(context, source, began, &mut connection).await?);
     findings.extend(drift::findings(context, &mut connection, source, &comparison.applied).await?);
     Ok((findings, summary))
 }
@@ -53,11 +54,16 @@ fn not_applied(name: &str) -> Finding {
     }
 }
 
-async fn checks(context: &Context, source: &SourceTree, connection: &mut PgConnection) -> Result<Vec<Finding>, Failed> {
+async fn checks(
+    context: &Context,
+    source: &SourceTree,
+    began: Option<Began>,
+    connection: &mut PgConnection,
+) -> Result<Vec<Finding>, Failed> {
     let failed = |error: &dyn std::fmt::Display| (Reason::StageFailed, format!("a check could not be carried out: {error}"));
     sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(|error| failed(&error))?;
     let names = source.own().map(|migration| &migration.name);
-    let scope = Scope { elsewhere: context.elsewhere.clone(), ..Scope::of(&context.manifest).with_migrations(names) };
+    let scope = Scope { elsewhere: context.elsewhere.clone(), began, ..Scope::of(&context.manifest).with_migrations(names) };
     let found = check::run(&mut *connection, &scope, &[Aspect::Isolation, Aspect::Index, Aspect::Structure, Aspect::Data]).await;
     // After an error the session is closed, which ends its transaction too; it may still be busy and never answer.
     let findings = found.map_err(|error| failed(&error))?;

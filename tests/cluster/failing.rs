@@ -47,7 +47,7 @@ async fn a_failing_migration_says_sqlstate_file_line_and_statement_and_leaves_no
 #[tokio::test]
 async fn a_verification_that_fails_before_commit_leaves_nothing_visible_and_the_gate_as_it_was() {
     let story = Story::begin("verification").await;
-    story.everything(&[FIRST], json!({})).await;
+    story.everything(&[FIRST], json!({"verify": {"indexes": {"foreignKeys": {"level": "Error"}}}})).await;
     story.ready_at(FIRST.0).await;
     let (tables_before, gate) = (tables(&story).await, story.gate().await);
 

@@ -7,7 +7,7 @@ use sluice::{
 
 use crate::stage_scene::{Scene, finish, said, until};
 
-const DRIFT: &str = "{drift: {}, indexes: {foreignKeys: false}}";
+const DRIFT: &str = "{drift: {}, indexes: {foreignKeys: {level: Off}}}";
 const PATIENTS: (&str, &str) = (
     "1_patients",
     "CREATE TABLE patients (id int PRIMARY KEY, name text NOT NULL);\nALTER TABLE patients ENABLE ROW LEVEL SECURITY;\n\

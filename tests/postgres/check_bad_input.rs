@@ -16,7 +16,7 @@ async fn each_thing_that_a_manifest_gets_wrong_is_an_error_that_names_it() {
     let meant = manifest(&json!({
         "rowLevelSecurity": {"appRole": "nobody_of_that_name", "tenant": {"column": "clinic_id", "setting": "app.clinic_id"}},
         "indexes": {
-            "foreignKeys": false, "redundant": false,
+            "foreignKeys": {"level": "Off"}, "redundant": false,
             "require": [{"table": "missing_a", "columns": ["id"]}, {"table": "visits", "columns": ["missing_column"]}],
             "mustUse": [{"name": "unplanned", "sql": "SELECT FROM WHERE", "index": "visits_patient"}, {"name": "no index", "sql": "SELECT 1", "index": "missing_index"}],
         },

@@ -1,7 +1,7 @@
 //! A small product for the tests of checks: two clinics, three tenant tables and a partitioned one, and roles as they should be.
 
 use sluice::{
-    api::{Finding, IndexVerification, RequiredIndex, RowLevelSecurity, Severity, Tenant},
+    api::{Finding, ForeignKeyIndexes, IndexVerification, Level, RequiredIndex, RowLevelSecurity, Severity, Tenant},
     check::{self, Aspect, Scope},
 };
 use sqlx::PgConnection;
@@ -153,7 +153,7 @@ fn scope(app: &str) -> Scope {
         schemas: vec!["public".into()],
         row_level_security: Some(RowLevelSecurity { app_role: app.into(), tenant, except: Vec::new() }),
         indexes: IndexVerification {
-            foreign_keys: true,
+            foreign_keys: ForeignKeyIndexes { level: Level::Error, ..ForeignKeyIndexes::default() },
             require: vec![required("visits", &["clinic_id", "starts_at DESC"], Some("status = 'open'"))],
             ..IndexVerification::default()
         },

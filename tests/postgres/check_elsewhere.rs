@@ -20,7 +20,9 @@ const SESSIONS: (&str, &str) = ("1_sessions", "CREATE TABLE sessions (id int PRI
 const RELATION: &str = "table: sessions, columns: [patient], references: patients, referencedColumns: [id]";
 
 fn relation(relation: &str) -> String {
-    format!("{{indexes: {{foreignKeys: false}}, orphans: [{{{relation}, database: {{name: api, secretRef: {{name: api-reader}}}}}}]}}")
+    format!(
+        "{{indexes: {{foreignKeys: {{level: Off}}}}, orphans: [{{{relation}, database: {{name: api, secretRef: {{name: api-reader}}}}}}]}}"
+    )
 }
 
 impl Services {

@@ -125,6 +125,32 @@ async fn only_an_index_that_serves_every_row_of_a_foreign_key_counts() {
     clinic.assert_clean().await;
 }
 
+/// PostgreSQL's own plan is the proof: looking for the rows that refer to a patient, it takes the index.
+#[tokio::test]
+async fn an_index_of_the_rows_that_refer_to_something_serves_the_foreign_key() {
+    let clinic = clinic_with(
+        "not_null_fk",
+        r#"ALTER TABLE visits ADD COLUMN "referredBy" uuid, ADD FOREIGN KEY (clinic_id, "referredBy") REFERENCES patients;
+           CREATE INDEX referred ON visits ("referredBy", clinic_id) WHERE "referredBy" IS NOT NULL AND status = 'open';"#,
+        Vec::new(),
+    )
+    .await;
+    clinic.assert_one("foreign-key-indexed", Error, "public.visits", "do not count").await;
+    clinic.migrate(r#"CREATE INDEX serves ON visits ("referredBy", clinic_id) WHERE "referredBy" IS NOT NULL"#).await;
+    clinic.assert_clean().await;
+    let mut session = clinic.session().await;
+    execute(&mut session, "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await;
+    execute(
+        &mut session,
+        r#"PREPARE referring AS SELECT FROM ONLY visits x WHERE clinic_id = $1 AND "referredBy" = $2 FOR KEY SHARE OF x"#,
+    )
+    .await;
+    let plan =
+        sqlx::query("EXPLAIN EXECUTE referring (gen_random_uuid(), gen_random_uuid())").fetch_all(&mut session).await.expect("planned");
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    assert!(plan.iter().any(|line| line.contains("serves")), "{plan:#?}");
+}
+
 #[tokio::test]
 async fn the_foreign_key_of_a_partitioned_table_is_asked_once() {
     let clinic = clinic_with(

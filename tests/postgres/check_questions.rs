@@ -108,7 +108,7 @@ async fn a_question_that_waits_for_a_lock_is_an_error_and_not_a_pass() {
     let mut clinic = clinic("locked").await;
     let mut holder = clinic.session().await;
     execute(&mut holder, "BEGIN; LOCK TABLE visits IN ACCESS EXCLUSIVE MODE").await;
-    clinic.scope.indexes.foreign_keys = false;
+    clinic.scope.indexes.foreign_keys.level = sluice::api::Level::Off;
     let query = json!({"name": "locked", "sql": "SELECT 1 FROM visits WHERE false", "timeout": "300ms"});
     let found = asked(&mut clinic, &[query]).await;
     assert!(found.iter().any(|finding| finding.object == "locked" && finding.severity == Severity::Error), "{found:#?}");

@@ -5,6 +5,7 @@
 
 #![allow(clippy::panic, reason = "a test ends by panicking")]
 
+mod adoption;
 mod catalog_baseline;
 mod catalog_drift;
 mod catalog_kinds;

@@ -52,7 +52,7 @@ pub async fn scene_of_sixty() -> Scene {
         sql.push_str(&format!("CREATE TABLE table_{at:02} ({});\n", columns.join(", ")));
     }
     sql.push_str("ALTER TABLE table_01 ADD COLUMN last_id uuid REFERENCES table_40;\n");
-    let scene = Scene::new("sixty", &[("1_tables", &sql)]).await.with("verify", "{indexes: {foreignKeys: false}}");
+    let scene = Scene::new("sixty", &[("1_tables", &sql)]).await.with("verify", "{indexes: {foreignKeys: {level: Off}}}");
     scene.ready().await;
     scene
 }
@@ -73,7 +73,7 @@ fn findings(output: &Output) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn verify_ends_with_0_when_clean_1_when_broken_and_0_when_repaired_and_changes_nothing() {
-    let scene = Scene::new("verify_verb", &[TABLES]).await;
+    let scene = Scene::new("verify_verb", &[TABLES]).await.with("verify", "{indexes: {foreignKeys: {level: Error}}}");
     scene.ready().await;
     let (catalog, ledger) = (scene.catalog().await, scene.ledger().await);
     let clean = verify(&scene, &["-o", "json"]).await;
@@ -147,7 +147,9 @@ async fn arguments_and_files_that_cannot_be_used_end_with_2() {
 #[tokio::test]
 async fn a_saved_report_prints_in_every_form_and_several_stand_side_by_side() {
     let folder = tempfile::tempdir().expect("a folder");
+    let strict = "{indexes: {foreignKeys: {level: Error}}}";
     let (clean, broken) = (Scene::new("report_clean", &[TABLES]).await, Scene::new("report_broken", &[TABLES]).await);
+    let (clean, broken) = (clean.with("verify", strict), broken.with("verify", strict));
     for scene in [&clean, &broken] {
         scene.ready().await;
     }

@@ -1,6 +1,9 @@
 //! Verification inside the migration's own transaction: what fails it never becomes visible, and only the end of a release counts.
 
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{
+    api::{Reason, Severity},
+    stage::outcome::{Outcome, Stage},
+};
 
 use crate::stage_scene::Scene;
 
@@ -35,13 +38,45 @@ async fn a_release_that_lacks_a_required_index_never_becomes_visible() {
 }
 
 #[tokio::test]
-async fn a_foreign_key_without_an_index_never_becomes_visible_and_the_ledger_stays() {
-    let scene = Scene::new("foreign_key", &[PATIENTS]).await;
+async fn a_foreign_key_without_an_index_never_becomes_visible_where_the_manifest_says_error() {
+    let scene = Scene::new("foreign_key", &[PATIENTS]).await.with("verify", "{indexes: {foreignKeys: {level: Error}}}");
     scene.ready().await;
     let rows = scene.ledger().await;
     scene.write("2_visits", UNINDEXED);
     rolled_back(&scene, "foreign-key-indexed").await;
     assert_eq!(scene.ledger().await, rows);
+}
+
+#[tokio::test]
+async fn a_foreign_key_without_an_index_is_a_warning_where_the_manifest_says_nothing() {
+    let scene = Scene::new("foreign_key_warned", &[PATIENTS, ("2_visits", UNINDEXED)]).await;
+    let outcomes = scene.ready().await;
+    let found = &outcomes.last().expect("the stage verify").findings;
+    assert!(found.len() == 1 && found[0].check == "foreign-key-indexed" && found[0].severity == Severity::Warning, "{found:#?}");
+}
+
+/// The keys that were there before are nobody's business, before COMMIT and from outside; without a release nothing is new.
+#[tokio::test]
+async fn with_only_new_the_keys_of_the_release_are_looked_at_and_no_others() {
+    let keys_of = |outcomes: &[Outcome]| -> Vec<String> {
+        let found = outcomes.iter().flat_map(|outcome| &outcome.findings).filter(|finding| finding.check == "foreign-key-indexed");
+        found.map(|finding| finding.object.clone()).collect()
+    };
+    let mut scene = Scene::new("only_new", &[PATIENTS, ("2_visits", UNINDEXED)]).await;
+    scene.ready().await;
+    scene.set("verify", "{indexes: {foreignKeys: {level: Error, only: New}}}");
+    scene.write("3_labels", "CREATE TABLE labels (id int PRIMARY KEY, name text);");
+    assert_eq!(keys_of(&scene.ready().await), [""; 0], "the key of visits is not of this release");
+
+    scene.write("4_bills", "CREATE TABLE bills (id int PRIMARY KEY, label int REFERENCES labels);");
+    let stopped = scene.stopped(Stage::Migrate, Reason::VerificationFailed).await;
+    assert_eq!(keys_of(std::slice::from_ref(&stopped)), ["public.bills"], "{}", stopped.message);
+
+    // Before COMMIT the index is still to come, so the stage verify is the one that asks.
+    scene.write("5_index", "CREATE INDEX CONCURRENTLY names ON labels (name);");
+    let stopped = scene.stopped(Stage::Verify, Reason::VerificationFailed).await;
+    assert_eq!(keys_of(std::slice::from_ref(&stopped)), ["public.bills"], "{}", stopped.message);
+    assert_eq!(keys_of(&scene.ready().await), [""; 0], "nothing was released");
 }
 
 #[tokio::test]
@@ -100,6 +135,7 @@ async fn the_last_transaction_of_a_mixed_file_is_verified_before_its_commit() {
 #[tokio::test]
 async fn with_atomicity_migration_a_failed_verification_takes_back_the_last_one_only() {
     let scene = Scene::new("last_only", &[PATIENTS, ("2_visits", UNINDEXED)]).await.with("apply", "{atomicity: Migration}");
+    let scene = scene.with("verify", "{indexes: {foreignKeys: {level: Error}}}");
     let outcome = scene.stopped(Stage::Migrate, Reason::VerificationFailed).await;
     assert_eq!(scene.ledger().await, ["1_patients applied"]);
     assert!(outcome.message.contains("2_visits") && !outcome.message.contains("the release was rolled back"), "{}", outcome.message);
