@@ -4,7 +4,7 @@
 
 use std::{
     fmt,
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     sync::{PoisonError, RwLock},
     time::Duration,
 };
@@ -19,7 +19,9 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use tracing_subscriber::{EnvFilter, fmt::Subscriber};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::visible;
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
@@ -114,17 +116,61 @@ impl Metrics {
     }
 }
 
-/// Starts logging to standard error: JSON lines where nobody looks at a terminal. `RUST_LOG` says how much.
-pub fn start_logging() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,kube_runtime=warn,kube_lease_manager=warn"));
-    let subscriber: tracing_subscriber::fmt::SubscriberBuilder<_, _, _, _> =
-        Subscriber::builder().with_env_filter(filter).with_writer(std::io::stderr);
+/// The target of log lines with whole texts of the server, which may quote rows and literals.
+pub const DATA: &str = "sluice::data";
+
+/// Whose log lines hold no rows. Others may: the driver of the database repeats every NOTICE.
+const WITHOUT_DATA: [&str; 6] = ["sluice", "kube", "hyper", "h2", "rustls", "tower"];
+
+fn holds_data(target: &str) -> bool {
+    target == DATA || !WITHOUT_DATA.iter().any(|known| target.starts_with(known))
+}
+
+/// What may stand in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// No text that may quote rows or literals, whatever `RUST_LOG` says.
+    LeftOut,
+    /// Everything that PostgreSQL says (`spec.apply.logData`).
+    Included,
+}
+
+/// Starts logging to standard error: JSON lines where nobody looks at a terminal. `RUST_LOG` says how much, without it `default` does.
+pub fn start_logging(rows: Rows, default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let is_allowed = filter_fn(move |line| rows == Rows::Included || !holds_data(line.target()));
+    let terminal = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || Visible { terminal });
+    let registry = tracing_subscriber::registry().with(is_allowed).with(filter);
     // A second call finds a subscriber in place, which is just as well.
-    let _ = if std::io::stderr().is_terminal() {
-        subscriber.try_init()
+    let _ = if terminal {
+        registry.with(lines).try_init()
     } else {
-        subscriber.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+        registry.with(lines.json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
     };
+}
+
+/// How much is logged in a Pod.
+pub const USUAL: &str = "info,kube_runtime=warn,kube_lease_manager=warn";
+/// What is logged where nothing was asked for but what PostgreSQL says.
+pub const ONLY_DATA: &str = "info,sluice=off,sluice::data=warn";
+
+/// Standard error, without what would steer whoever reads it. Each line of the log comes in one piece.
+struct Visible {
+    terminal: bool,
+}
+
+impl Write for Visible {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let shown = if self.terminal { visible::coloured(&text) } else { visible::json(&text) };
+        std::io::stderr().write_all(shown.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 #[cfg(test)]

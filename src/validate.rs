@@ -50,6 +50,8 @@ pub struct ValidatedMigration {
     pub statement_timeout: Span,
     /// Per run.
     pub deadline: Span,
+    /// The log may quote rows.
+    pub log_data: bool,
     /// Tenant isolation.
     pub row_level_security: Option<RowLevelSecurity>,
     /// Index checks.
@@ -172,6 +174,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             lock_timeout: spec.apply.lock_timeout,
             statement_timeout: spec.apply.statement_timeout,
             deadline: spec.apply.deadline,
+            log_data: spec.apply.log_data,
             row_level_security: spec.verify.row_level_security.clone(),
             indexes: spec.verify.indexes.clone(),
             demands: Demands::of(&spec.verify),

@@ -25,6 +25,11 @@ pub struct Apply {
     /// How long a whole attempt may take, snapshot and verification included. Default: `30m`.
     #[serde(default = "default_deadline")]
     pub deadline: Span,
+
+    /// Whether the log of a stage's container repeats everything that PostgreSQL says: DETAIL, CONTEXT, NOTICEs and texts of RAISE, which
+    /// may quote rows and literals. They stand nowhere else, whatever this says. Default: `false`.
+    #[serde(default)]
+    pub log_data: bool,
 }
 
 impl Default for Apply {
@@ -34,6 +39,7 @@ impl Default for Apply {
             lock_timeout: default_lock_timeout(),
             statement_timeout: default_statement_timeout(),
             deadline: default_deadline(),
+            log_data: false,
         }
     }
 }

@@ -55,7 +55,7 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, IndexVerification, RowLevelSecurity, Severity},
-    postgres::{ConnectionUrl, InvalidUrl, said},
+    postgres::{ConnectionUrl, InvalidUrl, log_whole, said},
     validate::{Demands, ValidatedMigration},
 };
 
@@ -195,7 +195,10 @@ trait Asked<T> {
 
 impl<T> Asked<T> for Result<T, sqlx::Error> {
     fn asked(self, action: &'static str) -> Result<T, CheckError> {
-        self.map_err(|cause| CheckError { action, cause })
+        self.map_err(|cause| {
+            log_whole(&cause);
+            CheckError { action, cause }
+        })
     }
 }
 

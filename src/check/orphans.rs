@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     api::{Finding, Relation, Severity},
-    postgres::query_as,
+    postgres::{log_values, query_as},
+    redact,
 };
 
 const FIELD: &str = "spec.verify.orphans";
@@ -79,6 +80,9 @@ async fn count(
     trial::begin_reading(connection, schemas, GRANTED).await?;
     let row = query_as(AssertSqlSafe(statement(asked, table, references))).bind(MOST + 1).fetch_one(&mut *connection).await;
     let counted = row.map(|(count, keys): (i64, Option<Vec<String>>)| Counted { count, keys: keys.unwrap_or_default() });
+    if let Ok(Counted { keys, .. }) = &counted {
+        log_values(META.id, keys);
+    }
     let counted = trial::answer(counted, "look for rows that refer to nothing");
     trial::end(connection).await?;
     counted
@@ -115,7 +119,7 @@ fn judge(asked: &Relation, table: &Table, references: &Table, counted: &Result<C
         Ok(Counted { count, keys }) => {
             let (rows, refer) = if *count == 1 { ("row", "refers") } else { ("rows", "refer") };
             let more = if usize::try_from(*count).is_ok_and(|count| count > keys.len()) { " and more" } else { "" };
-            let keys: Vec<_> = keys.iter().map(|key| format!("{key:?}")).collect();
+            let keys: Vec<_> = keys.iter().map(|key| redact::value(key)).collect();
             format!("{count} {rows} {refer} to nothing by {relation}: {}{more}", keys.join(", "))
         }
     };
@@ -146,6 +150,7 @@ mod tests {
     fn few_are_named_and_many_are_only_said_to_be_many() {
         assert_eq!(told(0, &[]), None);
         assert_eq!(told(1, &["7"]).as_deref(), Some("1 row refers to nothing by (patientId) to s.patients (id): \"7\""));
+        assert!(told(2, &["Jane Doe", "8"]).is_some_and(|message| message.ends_with("a value that is left out here, \"8\"")));
         assert!(told(9, &["1", "2", "3"]).is_some_and(|message| message.ends_with("\"1\", \"2\", \"3\" and more")));
         assert!(told(1001, &["1"]).is_some_and(|message| message.starts_with("more than 1000 rows refer") && !message.contains("\"1\"")));
     }

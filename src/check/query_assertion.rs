@@ -11,7 +11,8 @@ use super::{
 use crate::{
     api::{Expectation, Finding, QueryAssertion, Severity},
     migrations::split,
-    postgres::query_as,
+    postgres::{log_values, query_as},
+    redact,
 };
 
 const META: Meta = Meta {
@@ -24,7 +25,8 @@ const META: Meta = Meta {
                 with `row_security = off` and the schemas of `spec.database.schemas` as search path.",
     effect: "What you said must be true of the rows is not, or nobody knows whether it is.",
     remedy: "Mend the rows in a migration, or correct the query. A role that row-level security binds cannot answer for all rows: give the \
-             migration role BYPASSRLS. At most four rows are read; the first column of the first three stands in the finding.",
+             migration role BYPASSRLS. At most four rows are read; the first column of the first three stands in the finding where it is a short number, true, \
+             false or a UUID. Other values stand in the container's log only, and only with `spec.apply.logData`.",
     severity: Severity::Error,
     aspect: Aspect::Data,
 };
@@ -45,7 +47,11 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
             Err(problem) => Err(Refusal { code: String::new(), message: problem }),
             Ok(sql) => ask(connection, asserted, &sql, &scope.schemas).await?,
         };
-        found.extend(judge(asserted, &answer));
+        let finding = judge(asserted, &answer);
+        if let (Some(_), Ok(rows)) = (&finding, &answer) {
+            log_values(&asserted.name, &rows.iter().flatten().flatten().cloned().collect::<Vec<_>>());
+        }
+        found.extend(finding);
     }
     Ok(found)
 }
@@ -160,8 +166,7 @@ fn value(rows: &[Vec<Option<String>>], expected: &str) -> Option<String> {
 }
 
 fn text(value: Option<&String>) -> String {
-    let short = |value: &String| if value.chars().count() > 80 { value.chars().take(80).chain(['…']).collect() } else { value.clone() };
-    value.map_or_else(|| "NULL".to_owned(), |value| format!("{:?}", short(value)))
+    value.map_or_else(|| "NULL".to_owned(), |value| redact::value(value))
 }
 
 /// The first column of the first rows.
@@ -190,6 +195,7 @@ mod tests {
         let (one, two): (&[Option<&str>], &[Option<&str>]) = (&[Some("1")], &[Some("2"), Some("secret")]);
         assert_eq!(complaint(NoRows, None, &[]), None);
         assert_eq!(complaint(NoRows, None, &[two]).as_deref(), Some("the query \"q\" found \"2\", and nothing is expected"));
+        assert!(complaint(NoRows, None, &[&[Some("Jane Doe")][..]]).is_some_and(|message| !message.contains("Jane")));
         assert!(complaint(NoRows, None, &[one, one, one, one]).is_some_and(|message| message.contains("\"1\", \"1\", \"1\" and more")));
         assert_eq!(complaint(Rows, None, &[one]), None);
         assert!(complaint(Rows, None, &[]).is_some());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{Asked, CheckError, sql};
+use crate::postgres::{log_whole, said};
 
 /// Why PostgreSQL refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +65,9 @@ pub(super) fn answer<T>(result: Result<T, sqlx::Error>, action: &'static str) ->
         Ok(value) => Ok(Ok(value)),
         Err(sqlx::Error::Database(error)) if !gone(error.code().as_deref()) => {
             let code = error.code().unwrap_or_default().into_owned();
-            Ok(Err(Refusal { code, message: error.message().to_owned() }))
+            let error = sqlx::Error::Database(error);
+            log_whole(&error);
+            Ok(Err(Refusal { code, message: said(&error) }))
         }
         Err(cause) => Err(CheckError { action, cause }),
     }

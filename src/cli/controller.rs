@@ -14,7 +14,7 @@ use crate::{
     build::Images,
     controller::{Controllers, Identity, error::chain},
     serve::{self, Health},
-    telemetry::{self, Metrics},
+    telemetry::{self, Metrics, Rows},
 };
 
 /// Watch DatabaseMigrations and run what they ask for.
@@ -51,7 +51,7 @@ pub struct Args {
 
 /// Runs until it is told to stop: the first signal lets what has begun end, the second does not.
 pub async fn run(args: Args) -> ExitCode {
-    telemetry::start_logging();
+    telemetry::start_logging(Rows::LeftOut, telemetry::USUAL);
     match work(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {

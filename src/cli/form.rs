@@ -5,7 +5,10 @@ use std::{
     process::ExitCode,
 };
 
-use super::{Usage, print};
+use super::{
+    Usage,
+    print::{self, Kind},
+};
 use crate::report::{Document, Form, Verdict, evidence::Evidence};
 
 /// The forms of a report.
@@ -43,16 +46,26 @@ fn has_colours() -> bool {
 
 /// Prints it, and says by the exit code whether everything in it passed.
 pub(super) fn print(document: &Document, name: Name) -> Result<ExitCode, Usage> {
-    print::print(&document.print(name.form()))?;
+    let form = name.form();
+    print::print_as(kind(form), &document.print(form))?;
     Ok(code(document.verdict()))
 }
 
 /// The same for evidence, which is no test and has no JUnit form.
 pub(super) fn print_evidence(evidence: &Evidence, name: Name) -> Result<ExitCode, Usage> {
-    let text = evidence.print(name.form());
+    let form = name.form();
+    let text = evidence.print(form);
     let text = text.ok_or_else(|| Usage("evidence has no JUnit form: use text, json, markdown or html".to_owned()))?;
-    print::print(&text)?;
+    print::print_as(kind(form), &text)?;
     Ok(code(evidence.verdict))
+}
+
+const fn kind(form: Form) -> Kind {
+    match form {
+        Form::Text { coloured: true } => Kind::Coloured,
+        Form::Json => Kind::Json,
+        Form::Text { coloured: false } | Form::Junit | Form::Markdown | Form::Html => Kind::Plain,
+    }
 }
 
 const fn code(verdict: Verdict) -> ExitCode {

@@ -10,6 +10,8 @@ use super::{
 use crate::{
     api::{Format, PhaseWhen},
     migrations::{Migration, PhaseFolder, Script, SourceTree, Statement, StatementKind, load_with},
+    redact,
+    visible::visible,
 };
 
 /// Arguments of `sluice lint`.
@@ -90,35 +92,41 @@ impl Report {
         }
         for finding in &source.findings {
             report.warnings += 1;
-            report.text += &format!("warning: {}: {}\n", finding.message, finding.remedy);
+            report.say(&format!("warning: {}: {}", finding.message, finding.remedy));
         }
         let own = source.own().count();
         let mut total = vec![counted(own, "migration")];
         total.extend((source.migrations.len() > own).then(|| counted(source.migrations.len() - own, "file") + " of phases"));
         let problems = [(report.errors, "error"), (report.warnings, "warning")];
         total.extend(problems.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what)));
-        report.text += &format!("{}{}\n", total.join(", "), if own == 0 { format.hint() } else { "" });
+        report.say(&format!("{}{}", total.join(", "), if own == 0 { format.hint() } else { "" }));
         report
+    }
+
+    /// One line: names of files may hold anything.
+    fn say(&mut self, line: &str) {
+        self.text += &visible(line);
+        self.text.push('\n');
     }
 
     fn migration(&mut self, migration: &Migration) {
         match migration.script() {
             Err(error) => {
                 self.errors += 1;
-                self.text += &format!("{}: error: {error}\n", migration.file);
+                self.say(&format!("{}: error: {error}", migration.file));
             }
             Ok(Script { unsplit: Some(why), .. }) => {
                 self.warnings += 1;
-                self.text += &format!(
-                    "{}: warning: cannot be parsed ({why}): the file runs as one text in one transaction, and PostgreSQL judges it\n",
+                self.say(&format!(
+                    "{}: warning: cannot be parsed ({why}): the file runs as one text in one transaction, and PostgreSQL judges it",
                     migration.file
-                );
+                ));
             }
             Ok(script) => {
                 let mode = if script.is_transactional() { "one transaction" } else { "step by step" };
-                self.text += &format!("{}: {}, {mode}\n", migration.file, counted(script.statements.len(), "statement"));
+                self.say(&format!("{}: {}, {mode}", migration.file, counted(script.statements.len(), "statement")));
                 for statement in script.statements.iter().filter(|statement| statement.kind != StatementKind::Transactional) {
-                    self.text += &format!("  line {}: {}\n", statement.line, describe(statement));
+                    self.say(&format!("  line {}: {}", statement.line, describe(statement)));
                 }
             }
         }
@@ -130,11 +138,7 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 fn describe(statement: &Statement) -> String {
-    let text = statement.sql.split_whitespace().collect::<Vec<_>>().join(" ");
-    let beginning = match text.char_indices().nth(80) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
-    };
+    let beginning = redact::statement(&statement.sql, 80);
     match &statement.kind {
         StatementKind::AddEnumValue { .. } => format!("adds an enum value, which can be used after COMMIT: {beginning}"),
         _ => format!("cannot run in a transaction, so it runs alone: {beginning}"),

@@ -10,7 +10,12 @@ use super::{
     documents::Documents,
     phase::{self, PhaseArg},
 };
-use crate::{api::DatabaseMigration, stage::Context, validate::validate};
+use crate::{
+    api::DatabaseMigration,
+    stage::Context,
+    telemetry::{self, Rows},
+    validate::{ValidatedMigration, validate},
+};
 
 /// The arguments that `run` and `plan` share.
 #[derive(Debug, clap::Args)]
@@ -75,6 +80,7 @@ impl Place {
             let list = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
             Usage(format!("{} cannot be used:\n  {list}", self.file.display()))
         })?;
+        start_logging(&manifest);
         if !self.source.is_dir() {
             return Err(Usage(format!("--source {} is no folder", self.source.display())));
         }
@@ -85,6 +91,14 @@ impl Place {
             }
         }
         Ok((object, context.with_elsewhere(|name| std::env::var(name).ok())))
+    }
+}
+
+/// Verbs for people say by themselves what they do. With RUST_LOG they log as well, as a Pod does.
+fn start_logging(manifest: &ValidatedMigration) {
+    let rows = if manifest.log_data { Rows::Included } else { Rows::LeftOut };
+    if std::env::var_os("RUST_LOG").is_some() || manifest.log_data {
+        telemetry::start_logging(rows, telemetry::ONLY_DATA);
     }
 }
 

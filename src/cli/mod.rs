@@ -67,7 +67,13 @@ const USAGE: u8 = 2;
 
 /// Parses the arguments and does what they ask for.
 pub fn main() -> ExitCode {
-    let verb = Cli::parse().verb;
+    let verb = match Cli::try_parse() {
+        Ok(cli) => cli.verb,
+        Err(error) => {
+            print::explain(&error);
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
     // Whoever talks to one server is faster on one thread: no message waits for another thread to wake up.
     let mut runtime = match verb {
         Verb::Controller(_) => Builder::new_multi_thread(),
@@ -83,10 +89,6 @@ pub fn main() -> ExitCode {
 }
 
 async fn carry_out(verb: Verb) -> ExitCode {
-    // Verbs for people say by themselves what they do. With RUST_LOG they log as well, as a Pod does.
-    if matches!(verb, Verb::Run(_) | Verb::Plan(_) | Verb::Verify(_)) && std::env::var_os("RUST_LOG").is_some() {
-        crate::telemetry::start_logging();
-    }
     let done = match verb {
         Verb::Controller(args) => return controller::run(args).await,
         Verb::Stage(args) => stage::run(args).await,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     Usage,
     documents::{Document, Documents},
-    print::print,
+    print::{Kind, print_as},
 };
 use crate::{
     api::DatabaseMigration,
@@ -72,7 +72,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
         return Err(Usage(format!("{}: there is no DatabaseMigration in it", files.join(", "))));
     }
     let texts: Vec<String> = shown.iter().map(|one| form(one, show.output)).collect::<Result<_, Usage>>()?;
-    print(&texts.join(if show.output == Output::Text { "\n" } else { "" }))?;
+    let kind = if show.output == Output::Json { Kind::Json } else { Kind::Plain };
+    print_as(kind, &texts.join(if show.output == Output::Text { "\n" } else { "" }))?;
     let usable = shown.iter().all(|one| one.problems.is_empty());
     Ok(if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

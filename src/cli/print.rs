@@ -1,18 +1,60 @@
-//! What the verbs say on standard output and standard error. Nothing in `cli` uses `println!`: it panics when nobody reads.
+//! What the verbs say on standard output and standard error: the only place that writes there, and nothing in it steers a terminal.
+//! Nothing in `cli` uses `println!`, either: it panics when nobody reads.
 
-use std::io::{self, ErrorKind, Write};
+use std::{
+    borrow::Cow,
+    io::{self, ErrorKind, Write},
+};
 
 use super::Usage;
+use crate::visible;
 
-/// Writes to standard output. A reader that has seen enough, as `head` has, is no error: what is left is not said, and whatever the
-/// process does goes on. A disk that is full is one.
-pub(super) fn print(text: &str) -> Result<(), Usage> {
-    to(&mut io::stdout().lock(), text)
+/// What a text is, which decides what may stand in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Lines.
+    Plain,
+    /// Lines with colours of its own.
+    Coloured,
+    /// JSON, which can say every character by its number.
+    Json,
 }
 
-/// Writes to standard error, where nobody is left to be told that it did not work.
+impl Kind {
+    fn shown(self, text: &str) -> Cow<'_, str> {
+        match self {
+            Self::Plain => visible::lines(text),
+            Self::Coloured => visible::coloured(text),
+            Self::Json => visible::json(text),
+        }
+    }
+}
+
+/// Writes lines to standard output. A reader that has seen enough, as `head` has, is no error: what is left is not said, and whatever
+/// the process does goes on. A disk that is full is one.
+pub(super) fn print(text: &str) -> Result<(), Usage> {
+    print_as(Kind::Plain, text)
+}
+
+/// The same for JSON.
+pub(super) fn print_json(text: &str) -> Result<(), Usage> {
+    print_as(Kind::Json, text)
+}
+
+/// The same for a text of this kind.
+pub(super) fn print_as(kind: Kind, text: &str) -> Result<(), Usage> {
+    to(&mut io::stdout().lock(), &kind.shown(text))
+}
+
+/// Writes lines to standard error, where nobody is left to be told that it did not work.
 pub(super) fn complain(text: &str) {
-    let _ = to(&mut io::stderr().lock(), text);
+    let _ = to(&mut io::stderr().lock(), &Kind::Plain.shown(text));
+}
+
+/// Says that the arguments cannot be used, or what `--help` and `--version` ask for. The arguments may come from anywhere.
+pub(super) fn explain(error: &clap::Error) {
+    let text = Kind::Plain.shown(&error.to_string()).into_owned();
+    let _ = if error.use_stderr() { to(&mut io::stderr().lock(), &text) } else { to(&mut io::stdout().lock(), &text) };
 }
 
 fn to(stream: &mut dyn Write, text: &str) -> Result<(), Usage> {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     Usage,
     manifest::{Inputs, Output},
-    print::print,
+    print::{print, print_json},
 };
 use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, Finding, Reason, entry},
@@ -20,6 +20,7 @@ use crate::{
         outcome::{Outcome, Stage, Verdict},
     },
     validate::validate,
+    visible::visible,
 };
 
 /// Arguments of `sluice run`.
@@ -41,10 +42,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
         }
     };
     let status = status(&object, started, &outcomes);
-    print(&match output {
-        Output::Json => serde_json::to_string_pretty(&status).unwrap_or_default() + "\n",
-        Output::Text => summary(&status),
-    })?;
+    match output {
+        Output::Json => print_json(&(serde_json::to_string_pretty(&status).unwrap_or_default() + "\n")),
+        Output::Text => print(&summary(&status)),
+    }?;
     let ready = status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -118,7 +119,8 @@ fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp
 fn summary(status: &DatabaseMigrationStatus) -> String {
     let mut text = "\n".to_owned();
     for condition in &status.conditions {
-        text += &format!("{:<13} {:<7} {:<20} {}\n", condition.type_, condition.status, condition.reason, condition.message);
+        let message = visible(&condition.message);
+        text += &format!("{:<13} {:<7} {:<20} {message}\n", condition.type_, condition.status, condition.reason);
     }
     for finding in &status.findings {
         text += &(describe(finding) + "\n");
@@ -127,5 +129,5 @@ fn summary(status: &DatabaseMigrationStatus) -> String {
 }
 
 fn describe(finding: &Finding) -> String {
-    format!("{:?} {} {}: {}; {}", finding.severity, finding.check, finding.object, finding.message, finding.remedy)
+    visible(&format!("{:?} {} {}: {}; {}", finding.severity, finding.check, finding.object, finding.message, finding.remedy))
 }

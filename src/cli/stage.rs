@@ -3,13 +3,13 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{Usage, manifest, print::print};
+use super::{Usage, manifest, print::print_json};
 use crate::{
     stage::{
         Context, chain,
         outcome::{Outcome, Stage, Verdict},
     },
-    telemetry,
+    telemetry::{self, Rows},
     validate::validate,
 };
 
@@ -45,7 +45,6 @@ enum Name {
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
-    telemetry::start_logging();
     let stage = match args.stage {
         Name::Plan => Stage::Plan,
         Name::Snapshot => Stage::Snapshot,
@@ -57,6 +56,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let document = serde_json::from_str(&text).map_err(|error| Usage(format!("SLUICE_SPEC is not JSON: {error}")))?;
     let object = manifest::parse(document).map_err(|error| Usage(format!("SLUICE_SPEC: {error}")))?;
     let validated = validate(&object).map_err(|violations| Usage(format!("SLUICE_SPEC: {}", violations[0])))?;
+    let rows = if validated.log_data { Rows::Included } else { Rows::LeftOut };
+    telemetry::start_logging(rows, telemetry::USUAL);
     let context = Context::new(validated, &variable("DATABASE_URL")?, args.source, args.snapshots).with_phases_below(&args.phases);
     let mut context = context.with_elsewhere(|name| std::env::var(name).ok());
     context.attempt = std::env::var("SLUICE_ATTEMPT").unwrap_or_default();
@@ -75,7 +76,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
 
 fn tell(outcome: &Outcome, termination_log: &std::path::Path) -> Result<(), Usage> {
     // The log is for people: whether it can be written decides nothing.
-    let _ = print(&format!("{}\n", serde_json::to_string(outcome).unwrap_or_default()));
+    let _ = print_json(&format!("{}\n", serde_json::to_string(outcome).unwrap_or_default()));
     std::fs::write(termination_log, outcome.message_for_pod())
         .map_err(|error| Usage(format!("cannot write {}: {error}", termination_log.display())))
 }

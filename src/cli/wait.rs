@@ -14,6 +14,7 @@ use crate::{
     api::{Format, Span},
     migrations::LedgerContract,
     postgres::{ConnectionUrl, Ledger, connect},
+    visible::visible,
 };
 
 /// Arguments of `sluice wait`.
@@ -71,7 +72,7 @@ fn version(require: &str) -> Result<&str, Usage> {
 
 async fn wait(url: &ConnectionUrl, ledger: &Ledger, version: &str, timeout: Option<Span>) -> ExitCode {
     // That nobody reads what is said is no reason to stop waiting.
-    let say = |text: String| drop(print(&(text + "\n")));
+    let say = |text: String| drop(print(&(visible(&text) + "\n")));
     let until = timeout.map(|timeout| Instant::now() + timeout.duration());
     let place = url.place();
     let mut said = String::new();

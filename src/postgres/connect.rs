@@ -45,6 +45,8 @@ pub enum InvalidUrl {
     Parameter(String),
 }
 
+/// Schemes of other databases, which may be repeated: they are no part of a password.
+const OTHERS: [&str; 8] = ["mysql", "mariadb", "sqlserver", "mongodb", "mongodb+srv", "sqlite", "file", "cockroachdb"];
 /// Parameters of libpq that are passed on to it and to our own connection.
 const PASSED_ON: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,8 +58,14 @@ impl ConnectionUrl {
         let mut pooled = match url.scheme() {
             "postgres" | "postgresql" => None,
             "prisma" | "prisma+postgres" => Some("its scheme is Prisma Accelerate's"),
-            other => return Err(InvalidUrl::Scheme(other.to_owned())),
+            other if OTHERS.contains(&other) => return Err(InvalidUrl::Scheme(other.to_owned())),
+            // A Secret that holds something else: no part of it is repeated.
+            _ => return Err(InvalidUrl::Syntax),
         };
+        // A password with a bare / ? or # ends the part before the @, and the rest of it would be taken for a host or a database.
+        if url.fragment().is_some() || url.path().contains('@') || url.username().is_empty() && url.as_str().contains('@') {
+            return Err(InvalidUrl::Syntax);
+        }
         let query: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
         let host = query.get("host").cloned().or_else(|| url.host_str().map(decode)).filter(|host| !host.is_empty());
         let host = host.unwrap_or_else(|| "localhost".to_owned());
@@ -116,8 +124,8 @@ impl ConnectionUrl {
         format!("{}:{}/{}", self.host, self.port, self.database)
     }
 
-    /// The password, for the one test and the one redaction that look for it in texts.
-    pub fn password(&self) -> Option<&str> {
+    #[cfg(test)]
+    fn password(&self) -> Option<&str> {
         self.password.as_deref()
     }
 
@@ -305,6 +313,10 @@ mod tests {
         assert_eq!(ConnectionUrl::parse("postgres://u:p@h/"), Err(InvalidUrl::NoDatabase));
         assert_eq!(ConnectionUrl::parse("postgres://h/d"), Err(InvalidUrl::NoUser));
         assert_eq!(ConnectionUrl::parse("mysql://u@h/d"), Err(InvalidUrl::Scheme("mysql".into())));
-        assert_eq!(ConnectionUrl::parse("not a url"), Err(InvalidUrl::Syntax));
+        let with_passwords =
+            ["postgres://u:12/s3cret@h/d", "postgres://u:12#s3cret@h/d", "postgres://u:12?s3cret@h/d", "s3cret:word", "https://s3cret/"];
+        for text in with_passwords.into_iter().chain(["not a url"]) {
+            assert_eq!(ConnectionUrl::parse(text), Err(InvalidUrl::Syntax), "{text}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod journal;
 mod ledger;
 mod preflight;
 mod query;
+mod said;
 mod scratch;
 mod session;
 mod startup;
@@ -21,6 +22,8 @@ pub use journal::{Journal, JournalStep};
 pub use ledger::Ledger;
 pub use preflight::{Objection, ServerFacts, count_tables, has_deferrable_constraints, own_schema_objection, preflight};
 pub use query::{query, query_as, query_scalar};
+pub(crate) use said::{log_values, log_whole};
+pub use said::{said, said_by};
 pub use scratch::{Scratch, cannot_create_databases};
 pub use session::{Session, SqlError, Trouble};
 pub use surroundings::{Given, give, surroundings, unused_extensions};
@@ -37,14 +40,6 @@ pub struct QueryError {
     /// What went wrong.
     #[source]
     pub cause: sqlx::Error,
-}
-
-/// What the server or the driver said. The driver's own text of a server's error ends in a line of PostgreSQL's source code.
-pub fn said(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(database) => database.message().to_owned(),
-        other => other.to_string(),
-    }
 }
 
 impl QueryError {
@@ -67,6 +62,9 @@ pub(crate) trait Asked<T> {
 
 impl<T> Asked<T> for Result<T, sqlx::Error> {
     fn asked(self, action: &'static str) -> Result<T, QueryError> {
-        self.map_err(|cause| QueryError { action, cause })
+        self.map_err(|cause| {
+            log_whole(&cause);
+            QueryError { action, cause }
+        })
     }
 }

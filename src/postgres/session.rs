@@ -8,7 +8,10 @@ use sqlx::{
     postgres::{PgErrorPosition, PgRow},
 };
 
-use super::{Asked, Holder, QueryError, acquire_advisory_locks, query_scalar, release_advisory_locks};
+use super::{
+    Asked, Holder, QueryError, acquire_advisory_locks, query_scalar, release_advisory_locks,
+    said::{log_whole, said_of},
+};
 use crate::api::Span;
 
 /// A session with limits on how long it may wait and work.
@@ -53,7 +56,7 @@ pub struct SqlError {
     pub offset: Option<usize>,
     /// PostgreSQL's code.
     pub sqlstate: String,
-    /// What PostgreSQL says, with its detail and hint.
+    /// What PostgreSQL says, without values of rows.
     pub message: String,
 }
 
@@ -245,7 +248,7 @@ impl SqlError {
     fn of(error: &sqlx::Error, completed: usize, text: &str) -> Self {
         let trouble = Trouble::of(error);
         let sqlx::Error::Database(database) = error else {
-            return Self { completed, ..Self::other(trouble, error.to_string()) };
+            return Self { completed, ..Self::other(trouble, said_of(error, text)) };
         };
         let postgres = database.downcast_ref::<sqlx::postgres::PgDatabaseError>();
         let sqlstate = postgres.code().to_owned();
@@ -256,11 +259,7 @@ impl SqlError {
             }
             _ => None,
         };
-        let mut message = postgres.message().to_owned();
-        for more in [postgres.detail(), postgres.hint()].into_iter().flatten() {
-            message.push_str("; ");
-            message.push_str(more);
-        }
-        Self { trouble, completed, offset, sqlstate, message }
+        log_whole(error);
+        Self { trouble, completed, offset, sqlstate, message: said_of(error, text) }
     }
 }

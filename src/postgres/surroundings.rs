@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Asked, QueryError, query_as};
+use super::{Asked, QueryError, query_as, said};
 
 /// One statement that makes a scratch database like the real one, and what it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub async fn surroundings(connection: &mut PgConnection, schemas: &[String]) -> 
 pub async fn give(connection: &mut PgConnection, given: &[Given]) {
     for given in given {
         if let Err(error) = sqlx::raw_sql(AssertSqlSafe(given.sql.as_str())).execute(&mut *connection).await {
-            tracing::info!(kind = %given.kind, name = %given.name, %error, "the scratch database does without it");
+            tracing::info!(kind = %given.kind, name = %given.name, error = said(&error), "the scratch database does without it");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
-use super::{Asked, ConnectError, ConnectionUrl, QueryError, connect::connect_with, query, query_as, query_scalar, startup::SILENT};
+use super::{Asked, ConnectError, ConnectionUrl, QueryError, connect::connect_with, query, query_as, query_scalar, said, startup::SILENT};
 use crate::api::Blocker;
 
 /// How often it looks. Well below the lock timeout, so that no wait goes unseen.
@@ -96,7 +96,7 @@ impl Watcher {
     pub async fn cancel(&self, pid: i32) {
         let cancelled = query("SELECT pg_catalog.pg_cancel_backend($1)").bind(pid).execute(&mut *self.connection.lock().await).await;
         if let Err(error) = cancelled {
-            tracing::warn!(%error, "could not cancel the statement; its session ends with this process");
+            tracing::warn!(error = said(&error), "could not cancel the statement; its session ends with this process");
         }
     }
 }

@@ -5,11 +5,13 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
     CheckResult, CheckVerdict, Counts, Isolation, Report, Schema, Table, TableKind, Verdict,
+    count::count,
     picture::{picture, svg},
-    visible::count,
+};
+use crate::{
+    api::{Finding, Severity},
     visible::visible,
 };
-use crate::api::{Finding, Severity};
 
 const STYLE: &str = include_str!("page.css");
 

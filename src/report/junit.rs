@@ -7,8 +7,11 @@ use quick_xml::{
     events::{BytesDecl, BytesText, Event},
 };
 
-use super::{CheckResult, CheckVerdict, Report, Verdict, visible::visible};
-use crate::api::{Finding, Severity};
+use super::{CheckResult, CheckVerdict, Report, Verdict};
+use crate::{
+    api::{Finding, Severity},
+    visible::visible,
+};
 
 /// The whole document. Writing to memory cannot fail; an error would leave the text cut off, which no parser accepts.
 pub(super) fn print(reports: &[Report]) -> String {

@@ -1,7 +1,7 @@
 //! The form for pull requests and wikis. PURE. Every name and every sentence is escaped: none can begin a table, a link or an element.
 
-use super::{CheckVerdict, Consistency, Counts, Isolation, Report, Verdict, visible::count, visible::visible};
-use crate::api::Finding;
+use super::{CheckVerdict, Consistency, Counts, Isolation, Report, Verdict, count::count};
+use crate::{api::Finding, visible::visible};
 
 /// A text in which nothing means anything to Markdown. A backslash before a punctuation mark makes it a mark.
 pub(super) fn plain(text: &str) -> String {

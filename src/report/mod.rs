@@ -3,6 +3,7 @@
 //! PURE: no client, no connection, no file, no clock. The same report gives the same bytes.
 
 mod consistency;
+mod count;
 pub mod evidence;
 mod html;
 mod isolation;
@@ -13,7 +14,6 @@ mod model;
 mod overview;
 mod picture;
 mod text;
-mod visible;
 
 pub use consistency::{AspectRow, Consistency, Service};
 pub use isolation::judge as judge_isolation;

@@ -4,11 +4,13 @@ use maud::html;
 
 use super::{
     Consistency, Report,
+    count::count,
     html::{badge, check_badge, finding_article, finding_tiles, shell, tile, verdict_badge},
-    visible::count,
+};
+use crate::{
+    api::{Finding, Severity},
     visible::visible,
 };
-use crate::api::{Finding, Severity};
 
 /// The page.
 pub(super) fn page(several: &Consistency) -> String {

@@ -2,8 +2,11 @@
 
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 
-use super::{CheckVerdict, Consistency, Counts, Isolation, Report, Verdict, visible::count, visible::visible};
-use crate::api::{Finding, Severity};
+use super::{CheckVerdict, Consistency, Counts, Isolation, Report, Verdict, count::count};
+use crate::{
+    api::{Finding, Severity},
+    visible::visible,
+};
 
 /// How a line looks.
 #[derive(Clone, Copy, PartialEq, Eq)]

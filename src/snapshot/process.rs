@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::SnapshotError;
-use crate::postgres::ConnectionUrl;
+use crate::{postgres::ConnectionUrl, redact::connection_strings};
 
 /// What a tool needs of the surroundings. Everything else stays out: `DATABASE_URL` holds the password, and a stray
 /// `PGSERVICE` or `PGSSLMODE` would change which server is asked.
@@ -46,7 +46,7 @@ pub(super) async fn run<A: AsRef<OsStr>>(tool: &Path, arguments: &[A], url: Opti
     let mut group = Group::of(&child);
     let (stdout, stderr, status) = tokio::join!(bounded(stdout), bounded(stderr), child.wait());
     group.ended();
-    let clean = |text: String| redact(text, url.and_then(ConnectionUrl::password));
+    let clean = |text: String| connection_strings(&text).into_owned();
     Ok(Finished { status: status.map_err(broken)?, stdout: clean(stdout), stderr: clean(stderr) })
 }
 
@@ -54,7 +54,9 @@ pub(super) async fn run<A: AsRef<OsStr>>(tool: &Path, arguments: &[A], url: Opti
 pub(super) fn last_words(finished: &Finished) -> String {
     const LINES: usize = 4;
     const CHARACTERS: usize = 600;
-    let lines: Vec<_> = finished.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    // What a server adds to its errors may quote a row, and begins at the left; what the tool adds is "pg_dump: detail: …".
+    let of_server = |line: &&str| line.starts_with(|c: char| c.is_uppercase()) && !line.contains("ERROR:");
+    let lines: Vec<_> = finished.stderr.lines().map(str::trim).filter(|line| !line.is_empty() && !of_server(line)).collect();
     let said = lines[lines.len().saturating_sub(LINES)..].join("; ");
     match said.char_indices().nth(CHARACTERS) {
         _ if said.is_empty() => format!("it ended with {} and said nothing", finished.status),
@@ -111,14 +113,6 @@ async fn bounded(stream: Option<impl AsyncRead + Unpin>) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
-/// Takes the password out of a text.
-fn redact(text: String, password: Option<&str>) -> String {
-    match password {
-        Some(password) if !password.is_empty() => text.replace(password, "***"),
-        _ => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,12 +123,6 @@ mod tests {
         let kept = bounded(Some(output.as_bytes())).await;
         assert!(kept.starts_with("first") && kept.ends_with("last") && kept.contains('…') && kept.len() < 2 * KEPT + 10, "{}", kept.len());
         assert_eq!(bounded(Some("short".as_bytes())).await, "short");
-    }
-
-    #[test]
-    fn a_password_is_taken_out_of_what_a_tool_says() {
-        assert_eq!(redact("PGPASSWORD=s3cr@t!".into(), Some("s3cr@t")), "PGPASSWORD=***!");
-        assert_eq!(redact("nothing to hide".into(), Some("")), "nothing to hide");
     }
 
     #[tokio::test]

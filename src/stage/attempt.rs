@@ -12,7 +12,11 @@ use crate::{
     check::{self, Aspect, Began, RowsBefore, Scope},
     migrations::{Migration, Script, SourceTree},
     postgres::{Ledger, Session, SqlError, Trouble, Watcher},
+    redact::{self, bounded},
 };
+
+/// The most characters of a statement that are shown.
+const SHOWN: usize = 300;
 
 /// Everything a release needs.
 pub(super) struct Release<'a> {
@@ -133,37 +137,29 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
         migration: migration.name.clone(),
         file: migration.file.clone(),
         line,
-        statement: without_secrets(&statement, 300),
+        statement: bounded(&statement, SHOWN),
         sqlstate: error.sqlstate.clone(),
         message: error.message.clone(),
     };
     let code = if failure.sqlstate.is_empty() { String::new() } else { format!(" (SQLSTATE {})", failure.sqlstate) };
-    let message = format!("{}:{line}: {}{code} in: {}; {left}", failure.file, failure.message, without_secrets(&statement, 120));
+    let message = format!("{}:{line}: {}{code} in: {}; {left}", failure.file, failure.message, bounded(&statement, 120));
     let outcome = Outcome::failed(Stage::Migrate, reason, message);
     Outcome { failure: Some(failure), ..outcome }
 }
 
-/// The line and the statement that an error is about.
+/// The line and the statement that an error is about, without its literals.
 fn place(error: &SqlError, migration: &Migration, script: &Script) -> (u32, String) {
-    // An offset that is none of this file's is none: what is told about a failure must not fail itself.
-    let offset = error.offset.filter(|offset| migration.sql.is_char_boundary(*offset));
-    let line_at = |offset: usize| u32::try_from(migration.sql[..offset].matches('\n').count() + 1).unwrap_or(u32::MAX);
-    if let (Some(offset), Some(_)) = (offset, &script.unsplit) {
-        let begins = migration.sql[..offset].rfind('\n').map_or(0, |at| at + 1);
-        return (line_at(offset), migration.sql[begins..].to_owned());
+    // An error may be about another text than the file, for instance about settings that were made again before a statement.
+    let before = error.offset.and_then(|offset| migration.sql.get(..offset));
+    let line = before.map(|before| u32::try_from(before.matches('\n').count() + 1).unwrap_or(u32::MAX));
+    if let (Some(before), Some(_)) = (before, &script.unsplit) {
+        let begins = before.rfind('\n').map_or(0, |at| at + 1);
+        return (line.unwrap_or(1), redact::statement_at(&migration.sql, begins, SHOWN));
     }
-    let by_offset = offset.and_then(|offset| script.statements.iter().rev().find(|statement| statement.start <= offset));
+    let by_offset = before.and_then(|before| script.statements.iter().rev().find(|statement| statement.start <= before.len()));
     if let Some(statement) = by_offset.or_else(|| script.statements.get(error.completed)) {
-        return (offset.map_or(statement.line, line_at), statement.sql.clone());
+        return (line.unwrap_or(statement.line), redact::statement(&statement.sql, SHOWN));
     }
     let what = if error.completed > script.statements.len() { "the row of the ledger" } else { "a deferred constraint" };
     (script.statements.last().map_or(1, |statement| statement.line), format!("{what}, at the end of the file"))
-}
-
-/// The beginning of a statement, in one line, up to where it would show a password.
-fn without_secrets(statement: &str, length: usize) -> String {
-    let text = statement.split_whitespace().collect::<Vec<_>>().join(" ");
-    let secret = text.to_ascii_uppercase().find("PASSWORD ").map_or(text.len(), |at| at + "PASSWORD".len());
-    let cut: String = text[..secret].chars().take(length).collect();
-    if cut.len() < text.len() { format!("{cut}…") } else { cut }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{outcome::Outcome, phases};
+use super::phases;
 use crate::{
     api::Format,
     migrations::{LedgerContract, PhaseFolder, SourceError, SourceTree, load_with},
@@ -114,33 +114,5 @@ impl Context {
     /// What is left of the run.
     pub(super) fn remaining(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
-    }
-
-    /// Every password that could stand in a text.
-    fn passwords(&self) -> impl Iterator<Item = &str> {
-        let urls = std::iter::once(&self.url).chain(self.elsewhere.values());
-        urls.filter_map(|url| url.as_ref().ok()?.password()).filter(|password| password.len() > 3)
-    }
-
-    /// A text with the passwords taken out of it.
-    pub(super) fn without_password(&self, text: &str) -> String {
-        self.passwords().fold(text.to_owned(), |text, password| text.replace(password, "(password)"))
-    }
-
-    /// Takes the passwords out of every text, should a server or a tool have repeated one.
-    pub(super) fn redact(&self, outcome: &mut Outcome) {
-        let clean = |text: &mut String| {
-            if self.passwords().any(|password| text.contains(password)) {
-                *text = self.without_password(text);
-            }
-        };
-        clean(&mut outcome.message);
-        if let Some(failure) = &mut outcome.failure {
-            clean(&mut failure.message);
-            clean(&mut failure.statement);
-        }
-        for finding in &mut outcome.findings {
-            clean(&mut finding.message);
-        }
     }
 }

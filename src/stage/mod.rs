@@ -53,7 +53,7 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
         Outcome::failed(stage, Reason::DeadlineExceeded, message)
     });
     outcome.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    context.redact(&mut outcome);
+    outcome.clean();
     outcome
 }
 

@@ -5,12 +5,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Blocker, Failure, Finding, Reason, SnapshotRecord};
+use crate::{
+    api::{Blocker, Failure, Finding, Reason, SnapshotRecord},
+    redact::{bounded, connection_strings},
+    visible::visible,
+};
 
 /// The most a termination message may hold, in bytes.
 pub const MESSAGE_LIMIT: usize = 2560;
 /// So many names fit at most, with their quotes and commas.
 const MOST: usize = MESSAGE_LIMIT / 6;
+/// The most characters of one text.
+const LONGEST: usize = 4000;
 /// The version this binary writes.
 pub const VERSION: u32 = 1;
 
@@ -168,7 +174,23 @@ impl Outcome {
 
     /// Reads a termination message; `None` when it is not one of ours, or of a version this binary does not know.
     pub fn from_message(message: &str) -> Option<Self> {
-        serde_json::from_str::<Self>(message.trim()).ok().filter(|outcome| outcome.version == VERSION)
+        let mut outcome = serde_json::from_str::<Self>(message.trim()).ok().filter(|outcome| outcome.version == VERSION)?;
+        outcome.clean();
+        Some(outcome)
+    }
+
+    /// Leaves nothing in its texts that steers a terminal, no connection string, and no text without an end. The names of migrations
+    /// stay as they are: others are compared with them.
+    pub fn clean(&mut self) {
+        let failure = self.failure.iter_mut().flat_map(|it| [&mut it.file, &mut it.statement, &mut it.sqlstate, &mut it.message]);
+        let blockers = self.blockers.iter_mut().flat_map(|it| [&mut it.application, &mut it.user, &mut it.state]);
+        let findings = self.findings.iter_mut().flat_map(|it| [&mut it.check, &mut it.object, &mut it.message, &mut it.remedy]);
+        for text in failure.chain(blockers).chain(findings).chain([&mut self.message]) {
+            let clean = bounded(&visible(&connection_strings(text)), LONGEST);
+            if clean != *text {
+                *text = clean;
+            }
+        }
     }
 
     /// As a termination message of at most [`MESSAGE_LIMIT`] bytes.

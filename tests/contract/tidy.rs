@@ -298,3 +298,16 @@ fn invariant_13_no_question_leaves_a_prepared_statement_on_the_server() {
     let all: Vec<File> = sources().into_iter().filter(|file| file.path != "src/postgres/query.rs").collect();
     absent(13, &all, &["sqlx::query"]);
 }
+
+#[test]
+fn invariant_14_one_place_writes_to_standard_output_and_one_logs() {
+    let all: Vec<File> =
+        sources().into_iter().filter(|file| !["src/cli/print.rs", "src/telemetry.rs"].contains(&file.path.as_str())).collect();
+    absent(14, &all, &["println!", "eprint", " print!", "io::stdout(", "io::stderr(", "stdout().lock", "stderr().lock", "dbg!"]);
+}
+
+#[test]
+fn invariant_15_one_place_says_what_may_be_repeated_of_an_error_of_the_server() {
+    let all: Vec<File> = sources().into_iter().filter(|file| file.path != "src/postgres/said.rs").collect();
+    absent(15, &all, &[".detail()", ".r#where()", ".data_type()"]);
+}

@@ -29,6 +29,8 @@ mod cross_psql;
 mod cross_rules;
 mod cross_tap;
 mod interop;
+mod outputs_planted;
+mod outputs_terminal;
 mod phases;
 mod phases_schema;
 mod platform_stand;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::RequiredIndex,
-    postgres::{query, query_as, query_scalar},
+    postgres::{query, query_as, query_scalar, said},
 };
 
 /// A table and its indexes.
@@ -165,7 +165,7 @@ pub(super) async fn normalise(
             Ok(Normal { keys: keys.collect(), predicate, problem: None })
         }
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => Ok(written),
-        Err(sqlx::Error::Database(error)) => Ok(Normal { problem: Some(error.message().to_owned()), ..written }),
+        Err(error @ sqlx::Error::Database(_)) => Ok(Normal { problem: Some(said(&error)), ..written }),
         Err(cause) => Err(CheckError { action: "let PostgreSQL read a required index", cause }),
     }
 }

@@ -25,7 +25,8 @@ use super::{
 };
 use crate::{
     api::{Finding, OtherDatabase, Relation, Severity},
-    postgres::connect,
+    postgres::{connect, log_values},
+    redact,
 };
 
 const FIELD: &str = "spec.verify.orphans";
@@ -124,7 +125,10 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
             Err(stop) => Err(stop),
         };
         let answer = match answer {
-            Ok(compared) => Ok(compared),
+            Ok(compared) => {
+                log_values(META.id, &compared.merge.first.iter().map(shown).collect::<Vec<_>>());
+                Ok(compared)
+            }
             Err(Stop::Here(error)) => return Err(error),
             Err(Stop::Untold(untold)) => Err(untold),
         };
@@ -275,7 +279,7 @@ fn judge(asked: &Relation, other: &OtherDatabase, answer: &Result<Compared, Unto
         missing if missing > MOST => format!("more than {MOST} rows refer to nothing by {relation}"),
         missing => {
             let (rows, refer) = if missing == 1 { ("row", "refers") } else { ("rows", "refer") };
-            let keys: Vec<_> = merge.first.iter().map(shown).collect();
+            let keys: Vec<_> = merge.first.iter().map(|key| redact::value(&shown(key))).collect();
             let more = if usize::try_from(missing).is_ok_and(|missing| missing > keys.len()) { " and more" } else { "" };
             format!("{missing} {rows} {refer} to nothing by {relation}: {}{more}", keys.join(", "))
         }
@@ -291,5 +295,5 @@ fn shown(key: &Key) -> String {
             Part::Text(text) => text.chars().take(100).collect(),
         })
         .collect();
-    format!("{:?}", parts.join(", "))
+    parts.join(", ")
 }

@@ -4,6 +4,7 @@ use futures::StreamExt;
 use sqlx::{AssertSqlSafe, Either, PgConnection, Row as _, postgres::PgDatabaseError};
 
 use super::super::{Asked, CheckError, sql};
+use crate::postgres::said_by;
 
 /// Who tries, and how the session looks to the policies.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,7 +43,7 @@ pub(super) struct Refusal {
 impl Refusal {
     fn of(error: &PgDatabaseError) -> Self {
         let routine = error.routine().unwrap_or_default().to_owned();
-        Self { code: error.code().to_owned(), routine, message: error.message().to_owned() }
+        Self { code: error.code().to_owned(), routine, message: said_by(error) }
     }
 
     /// For messages to people.

@@ -3,9 +3,11 @@
 use maud::{Markup, html};
 
 use super::{Counts, Duty, Evidence, Part, Piece, Proven};
-use crate::report::{
-    Verdict,
-    html::{badge, prose, shell, tile},
+use crate::{
+    report::{
+        Verdict,
+        html::{badge, prose, shell, tile},
+    },
     visible::visible,
 };
 

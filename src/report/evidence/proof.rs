@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Piece, Proven, Subject};
 use crate::{
     api::{Finding, ReadBack, Severity},
-    report::{CheckResult, CheckVerdict, Isolation, Report, Table, TableKind, visible::count},
+    report::{CheckResult, CheckVerdict, Isolation, Report, Table, TableKind, count::count},
 };
 
 /// One kind of evidence.

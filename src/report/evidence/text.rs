@@ -1,9 +1,12 @@
 //! The form for a terminal or a log. PURE.
 
 use super::{Counts, Evidence, Part, Proven};
-use crate::report::{
-    text::{Page, Style},
-    visible::{count, visible},
+use crate::{
+    report::{
+        count::count,
+        text::{Page, Style},
+    },
+    visible::visible,
 };
 
 const fn style(verdict: Proven) -> (Style, &'static str) {

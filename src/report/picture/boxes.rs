@@ -1,6 +1,7 @@
 //! What stands in the box of a table, and how large it is. PURE.
 
-use super::super::{Column, Isolation, Relation, Schema, visible::visible};
+use super::super::{Column, Isolation, Relation, Schema, count::count};
+use crate::visible::visible;
 
 /// The height of a box's head.
 pub(super) const HEAD: f64 = 24.0;
@@ -91,7 +92,7 @@ pub(super) fn card(schema: &Schema, at: usize, tenant: Option<&str>, tables: usi
         });
     }
     if left_out > 0 {
-        let name = if rows.is_empty() { super::super::visible::count(left_out, "column") } else { format!("{left_out} more") };
+        let name = if rows.is_empty() { count(left_out, "column") } else { format!("{left_out} more") };
         rows.push(Row { name, type_: String::new(), key: String::new(), tenant: false, column: None });
     }
     let widest = rows.iter().map(|row| letters(&row.name) + letters(&row.type_) + 2.0 + 6.0).fold(letters(&title) * 1.1 + 6.0, f64::max);

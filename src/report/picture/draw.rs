@@ -3,11 +3,12 @@
 use maud::{Markup, html};
 
 use super::{
-    super::{Schema, visible::visible},
+    super::Schema,
     Line, Picture,
     boxes::{Card, HEAD, ROW, Row},
     order::{Link, Net},
 };
+use crate::visible::visible;
 
 /// So many colours tell lines apart.
 const COLOURS: usize = 8;
