@@ -142,6 +142,8 @@ reasons! {
     RunLost: Transient,
     /// A stage failed for a reason that has no name of its own; its log says more.
     StageFailed: Transient,
+    /// Sluice itself is wrong: it stopped at a place that the message names. Trying again would stop there again.
+    InternalError: NeedsUser,
 }
 
 #[cfg(test)]

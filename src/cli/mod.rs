@@ -5,6 +5,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: `print` has what does not")]
 
 mod controller;
+mod crash;
 mod crds;
 mod documents;
 mod form;
@@ -64,9 +65,13 @@ pub struct Usage(String);
 
 /// Exit code for arguments or a manifest that cannot be used.
 const USAGE: u8 = 2;
+/// Exit code for what was not done.
+const FAILURE: i32 = 1;
 
 /// Parses the arguments and does what they ask for.
 pub fn main() -> ExitCode {
+    crash::without_core_dumps();
+    crash::tell_panics();
     let verb = match Cli::try_parse() {
         Ok(cli) => cli.verb,
         Err(error) => {

@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{Usage, manifest, print::print_json};
+use super::{Usage, crash, manifest, print::print_json};
 use crate::{
     stage::{
         Context, chain,
@@ -51,6 +51,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
         Name::Migrate => Stage::Migrate,
         Name::Verify => Stage::Verify,
     };
+    crash::leave_outcomes(stage, &args.run, &args.termination_log);
     let variable = |name: &str| std::env::var(name).map_err(|_| Usage(format!("the environment has no {name}")));
     let text = variable("SLUICE_SPEC")?;
     let document = serde_json::from_str(&text).map_err(|error| Usage(format!("SLUICE_SPEC is not JSON: {error}")))?;

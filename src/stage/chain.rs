@@ -113,8 +113,8 @@ fn read(folder: &Path, stage: Stage) -> Option<Outcome> {
     fs::read_to_string(outcome_path(folder, stage)).ok().and_then(|text| Outcome::from_message(&text))
 }
 
-/// Renamed into place, so that nobody reads half of it.
-fn leave(folder: &Path, outcome: &Outcome) -> Result<(), ChainError> {
+/// Leaves an Outcome for the next stage. Renamed into place, so that nobody reads half of it.
+pub fn leave(folder: &Path, outcome: &Outcome) -> Result<(), ChainError> {
     let path = outcome_path(folder, outcome.stage);
     let failed = |cause| ChainError::File { action: "write", path: path.clone(), cause };
     let partial = path.with_extension("partial");

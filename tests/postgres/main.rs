@@ -29,6 +29,7 @@ mod cross_psql;
 mod cross_rules;
 mod cross_tap;
 mod interop;
+mod outputs_crash;
 mod outputs_planted;
 mod outputs_terminal;
 mod phases;

@@ -1,0 +1,90 @@
+//! A panic leaves a verdict and no core file. The panic is a real one, where there is one: in the driver, by a server that answers garbage.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    os::unix::process::ExitStatusExt,
+    process::{Command, Stdio},
+    thread,
+};
+
+use sluice::{
+    api::{DatabaseMigration, Reason},
+    stage::outcome::{Outcome, Stage, Verdict},
+};
+
+use crate::stage_scene::{Scene, finish};
+
+/// Lets everybody in, and then sends a message that is too short for what it says it is, with a name in it.
+fn server_that_sends_garbage() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let mut startup = [0; 1024];
+            let _ = stream.read(&mut startup);
+            // AuthenticationOk, then BackendKeyData without its eight bytes.
+            let _ = stream.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 0, b'K', 0, 0, 0, 4, b'Z', 0, 0, 0, 5, b'I']);
+            let _ = stream.read(&mut startup);
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_panic_leaves_an_outcome_for_the_controller_and_for_the_next_stage() {
+    let scene = Scene::new("panics", &[("1_first", "SELECT 1;")]).await;
+    let object: DatabaseMigration = serde_saphyr::from_str(&scene.manifest()).expect("the manifest reads");
+    let mut spec = serde_json::to_value(&object).expect("is JSON");
+    spec["apiVersion"] = "sluice.dev/v1alpha1".into();
+    spec["kind"] = "DatabaseMigration".into();
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("postgres://app:hunter-of-s3crets@127.0.0.1:{}/records?sslmode=disable", server_that_sends_garbage());
+    let mut told = Vec::new();
+    for stage in [Stage::Plan, Stage::Snapshot] {
+        let message = folder.path().join("message");
+        let mut command = Command::new("sh");
+        // As on a machine that writes core files into the working directory.
+        command.args(["-c", "ulimit -c unlimited 2>/dev/null; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_sluice"), "stage", stage.name()]);
+        command.arg("--run").arg(folder.path()).arg("--source").arg(scene.source()).arg("--termination-log").arg(&message);
+        command.current_dir(folder.path()).env("SLUICE_SPEC", spec.to_string()).env("DATABASE_URL", &url);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = finish(command).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.status.core_dumped()), (Some(1), false), "{said}");
+        assert!(!said.contains("hunter"), "{said}");
+        let message = fs::read_to_string(&message).expect("a termination message");
+        told.push(Outcome::from_message(&message).unwrap_or_else(|| panic!("{message:?}, {said}")));
+    }
+    let short: Vec<_> = told.iter().map(|outcome| (outcome.stage, outcome.verdict, outcome.reason)).collect();
+    let expected = [(Stage::Plan, Verdict::Failed, Reason::InternalError), (Stage::Snapshot, Verdict::NotReached, Reason::InternalError)];
+    assert_eq!(short, expected, "{}", told[0].message);
+    assert!(told[0].message.contains("please report it") && told[0].message.contains(".rs:"), "{}", told[0].message);
+    let core = fs::read_dir(folder.path()).expect("lists").filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    assert_eq!(core.filter(|name| name.starts_with("core")).count(), 0);
+}
+
+#[tokio::test]
+async fn no_other_process_of_the_same_user_reads_the_environment_of_one_that_waits() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("postgres://app:hunter-of-s3crets@{}/records", listener.local_addr().expect("an address"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(["wait", "--require", "x", "--timeout", "30s"])
+        .env("DATABASE_URL", url)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    // It has begun once it connects.
+    let connected = listener.accept().is_ok();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap_or_default();
+    let dumpable = std::os::unix::fs::MetadataExt::uid(&fs::metadata(format!("/proc/{}/environ", child.id())).expect("it lives"));
+    child.kill().expect("is ended");
+    child.wait().expect("has ended");
+    assert!(connected);
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap_or_default().to_owned();
+    assert!(core.split_whitespace().filter(|word| *word == "0").count() == 2, "{core:?}");
+    // A process that is not dumpable belongs to root in /proc; the tests may run as root themselves.
+    assert_eq!(dumpable, 0);
+}
