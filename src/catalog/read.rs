@@ -21,9 +21,9 @@ pub struct Scope {
 }
 
 /// One moment for all questions, and settings under which the same thing always prints the same. Names are qualified because the
-/// search path is empty. Expressions of a table are printed only to those who may lock it, hence the limit.
+/// search path of a session is Sluice's. Expressions of a table are printed only to those who may lock it, hence the limit.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-     SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'; SET LOCAL jit = off; SET LOCAL search_path = ''; \
+     SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'; SET LOCAL jit = off; \
      SET LOCAL \"DateStyle\" = 'ISO, YMD'; SET LOCAL \"IntervalStyle\" = 'postgres'; SET LOCAL \"TimeZone\" = 'UTC'; \
      SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; SET LOCAL quote_all_identifiers = off; \
      SET LOCAL standard_conforming_strings = on";

@@ -10,17 +10,17 @@ use super::{
 };
 use crate::{
     api::RequiredColumn,
-    postgres::{query, query_as},
+    postgres::{query, query_as, search_path},
 };
 
 /// A column as the catalog knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Column {
     pub(super) name: String,
-    /// As PostgreSQL prints it without a search path.
+    /// As PostgreSQL prints it under Sluice's search path.
     pub(super) data_type: String,
     pub(super) nullable: bool,
-    /// As PostgreSQL prints it without a search path.
+    /// As PostgreSQL prints it under Sluice's search path.
     pub(super) default: Option<String>,
 }
 
@@ -51,7 +51,6 @@ pub(super) async fn read(
     tables: &[i64],
     names: Option<Vec<String>>,
 ) -> Result<BTreeMap<i64, Vec<Column>>, CheckError> {
-    sqlx::raw_sql("SET LOCAL search_path = ''").execute(&mut *connection).await.asked("set the search path")?;
     let rows: Vec<(i64, String, String, bool, Option<String>)> =
         query_as(SQL).bind(tables).bind(names).fetch_all(connection).await.asked("read the columns")?;
     let mut columns: BTreeMap<i64, Vec<Column>> = BTreeMap::new();
@@ -107,7 +106,7 @@ async fn shape(connection: &mut PgConnection, asked: &[&RequiredColumn], schemas
     let columns: Vec<_> = asked.iter().enumerate().map(column).collect();
     // Prepared: one statement, whatever the texts say.
     query(AssertSqlSafe(format!("CREATE TEMPORARY TABLE sluice_columns ({})", columns.join(", ")))).execute(&mut *connection).await?;
-    query("SET LOCAL search_path = ''").execute(&mut *connection).await?;
+    query(concat!("SET LOCAL search_path = ", search_path!())).execute(&mut *connection).await?;
     let rows: Vec<(String, String, Option<String>)> = query_as(
         "SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.pg_get_expr(d.adbin, d.adrelid) \
          FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \

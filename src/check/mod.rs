@@ -8,6 +8,7 @@ mod beside;
 mod column;
 mod convention;
 mod enum_required;
+mod equality;
 mod foreign_key_indexed;
 mod foreign_key_required;
 mod foreign_key_set_null;
@@ -55,7 +56,7 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, IndexVerification, RowLevelSecurity, Severity},
-    postgres::{ConnectionUrl, InvalidUrl, log_whole, said},
+    postgres::{ConnectionUrl, InvalidUrl, log_whole, said, search_path},
     validate::{Demands, ValidatedMigration},
 };
 
@@ -217,11 +218,16 @@ pub async fn run(connection: &mut PgConnection, scope: &Scope, aspects: &[Aspect
     Ok(ranked.into_iter().map(|(_, _, finding)| finding).collect())
 }
 
-/// Rolling back to the savepoint puts back rows, locks, the role and every setting, and works after an error too. The limits: the
+/// Rolling back to the savepoint puts back rows, locks, the role and every setting, and works after an error too. The search path: what
+/// a check asks is Sluice's own, whatever the one before left. The limits: the
 /// catalog prints expressions of a table only to those who may lock it, so a check can wait for somebody else. Without JIT: on a large
 /// catalog the estimates are wild, and compiling the query took 2 s where running it took 15 ms.
 async fn apart(connection: &mut PgConnection, scope: &Scope, check: &Check) -> Result<Vec<Finding>, CheckError> {
-    let begin = "SAVEPOINT sluice_check; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'; SET LOCAL jit = off";
+    let begin = concat!(
+        "SAVEPOINT sluice_check; SET LOCAL search_path = ",
+        search_path!(),
+        "; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'; SET LOCAL jit = off"
+    );
     sqlx::raw_sql(begin).execute(&mut *connection).await.asked("set a savepoint for a check, inside an open transaction")?;
     let found = (check.look)(connection, scope).await;
     if found.as_ref().is_err_and(CheckError::is_unfinished) {

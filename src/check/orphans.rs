@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{
-    Aspect, Check, CheckError, Meta, Scope,
+    Aspect, Check, CheckError, Meta, Scope, equality,
     relation::{self, Relation as Table},
     sql,
     trial::{self, GRANTED, Refusal},
@@ -62,7 +62,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
             (None, _) => found.push(relation::missing(&META, &asked.table, FIELD, scope)),
             (_, None) => found.push(relation::missing(&META, &asked.references, FIELD, scope)),
             (Some(table), Some(references)) => {
-                let counted = count(connection, asked, table, references, &scope.schemas).await?;
+                let counted = count(connection, asked, table, references).await?;
                 found.extend(judge(asked, table, references, &counted));
             }
         }
@@ -75,10 +75,13 @@ async fn count(
     asked: &Relation,
     table: &Table,
     references: &Table,
-    schemas: &[String],
 ) -> Result<Result<Counted, Refusal>, CheckError> {
-    trial::begin_reading(connection, schemas, GRANTED).await?;
-    let row = query_as(AssertSqlSafe(statement(asked, table, references))).bind(MOST + 1).fetch_one(&mut *connection).await;
+    let mut operators = Vec::new();
+    for (own, other) in asked.columns.iter().zip(&asked.referenced_columns) {
+        operators.push(equality::operator(connection, (references.id, other), (table.id, own)).await?);
+    }
+    trial::begin_reading(connection, GRANTED).await?;
+    let row = query_as(AssertSqlSafe(statement(asked, table, references, &operators))).bind(MOST + 1).fetch_one(&mut *connection).await;
     let counted = row.map(|(count, keys): (i64, Option<Vec<String>>)| Counted { count, keys: keys.unwrap_or_default() });
     if let Ok(Counted { keys, .. }) = &counted {
         log_values(META.id, keys);
@@ -89,14 +92,15 @@ async fn count(
 }
 
 /// An anti-join that stops.
-fn statement(asked: &Relation, table: &Table, references: &Table) -> String {
+fn statement(asked: &Relation, table: &Table, references: &Table, operators: &[String]) -> String {
     let column = |name: &String| sql::identifier(name);
     let there: Vec<_> = asked.columns.iter().map(|name| format!("c.{} IS NOT NULL", column(name))).collect();
     let same: Vec<_> = asked
         .columns
         .iter()
         .zip(&asked.referenced_columns)
-        .map(|(own, other)| format!("p.{} = c.{}", column(other), column(own)))
+        .zip(operators)
+        .map(|((own, other), operator)| format!("p.{} {operator} c.{}", column(other), column(own)))
         .collect();
     let key: Vec<_> = asked.columns.iter().map(|name| format!("c.{}::text", column(name))).collect();
     format!(

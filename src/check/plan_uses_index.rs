@@ -59,15 +59,12 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     Ok(found)
 }
 
-/// A prepared statement outlives a savepoint, so it is taken away by name. Without pruning: by NULL it would leave out every partition.
+/// Planning evaluates what is constant, so it may only read. A prepared statement outlives a savepoint, so it is taken away by name. Without pruning: by NULL it would leave out every partition.
 async fn plan(connection: &mut PgConnection, asked: &PlannedQuery, schemas: &[String]) -> Result<Result<Value, Refusal>, CheckError> {
     trial::begin(connection).await?;
-    let path: Vec<_> = schemas.iter().map(|schema| sql::identifier(schema)).collect();
-    let settings = format!(
-        "SET LOCAL search_path = {}; SET LOCAL enable_seqscan = off; SET LOCAL enable_partition_pruning = off; SET LOCAL plan_cache_mode = force_generic_plan",
-        path.join(", ")
-    );
-    sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut *connection).await.asked("prepare to plan a query")?;
+    let settings = "SET TRANSACTION READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL enable_partition_pruning = off; SET LOCAL plan_cache_mode = force_generic_plan";
+    sqlx::raw_sql(settings).execute(&mut *connection).await.asked("prepare to plan a query")?;
+    trial::look_in(connection, schemas).await?;
     let text = format!("PREPARE sluice_plan AS {}", asked.sql.trim().trim_end_matches(';'));
     let prepared = query(AssertSqlSafe(text)).execute(&mut *connection).await;
     let is_there = prepared.is_ok();
@@ -84,7 +81,7 @@ async fn plan(connection: &mut PgConnection, asked: &PlannedQuery, schemas: &[St
 
 /// A generic plan does not look at the values, so NULL does for each.
 async fn explain(connection: &mut PgConnection) -> Result<Value, sqlx::Error> {
-    let count = "SELECT pg_catalog.cardinality(parameter_types) FROM pg_catalog.pg_prepared_statements WHERE name = 'sluice_plan'";
+    let count = "SELECT pg_catalog.cardinality(parameter_types) FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) 'sluice_plan'::pg_catalog.text";
     let count: i32 = query_scalar(count).fetch_one(&mut *connection).await?;
     let values = vec!["NULL"; usize::try_from(count).unwrap_or(0)];
     let values = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };

@@ -72,7 +72,8 @@ async fn ask(
     schemas: &[String],
 ) -> Result<Result<Rows, Refusal>, CheckError> {
     let granted = asserted.timeout.duration();
-    trial::begin_reading(connection, schemas, granted).await?;
+    trial::begin_reading(connection, granted).await?;
+    trial::look_in(connection, schemas).await?;
     let rows = query_as(AssertSqlSafe(wrap(sql))).fetch_all(&mut *connection);
     let rows = tokio::time::timeout(granted + GRACE, rows).await.unwrap_or_else(|_| Err(ignores_its_timeout(&asserted.name)));
     let rows = rows.map(|rows: Vec<(Vec<Option<String>>,)>| rows.into_iter().map(|(values,)| values).collect());

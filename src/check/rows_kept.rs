@@ -62,7 +62,7 @@ pub async fn count_rows(connection: &mut PgConnection, asked: &[RowCount], schem
         let Some(table) = relation::resolve(&relations, &asked.table, schemas) else { continue };
         let locked = if compare == Compare::Equal { hold(connection, table).await? } else { Ok(()) };
         let rows = match locked {
-            Ok(()) => count(connection, table, schemas).await?,
+            Ok(()) => count(connection, table).await?,
             Err(refusal) => Err(refusal),
         };
         counted.push(Counted { asked: asked.table.clone(), compare, table: table.clone(), rows });
@@ -84,8 +84,8 @@ async fn hold(connection: &mut PgConnection, table: &Relation) -> Result<Result<
     }
 }
 
-async fn count(connection: &mut PgConnection, table: &Relation, schemas: &[String]) -> Result<Result<i64, Refusal>, CheckError> {
-    trial::begin_reading(connection, schemas, GRANTED).await?;
+async fn count(connection: &mut PgConnection, table: &Relation) -> Result<Result<i64, Refusal>, CheckError> {
+    trial::begin_reading(connection, GRANTED).await?;
     let text = format!("SELECT pg_catalog.count(*) FROM {}", table.sql());
     let counted = query_scalar(AssertSqlSafe(text)).fetch_one(&mut *connection).await;
     let counted = trial::answer(counted, "count the rows of a table that is compared");
@@ -100,7 +100,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     let mut found = Vec::new();
     for before in before {
         let now = match relation::resolve(&relations, &before.asked, &scope.schemas) {
-            Some(table) => Some(count(connection, table, &scope.schemas).await?),
+            Some(table) => Some(count(connection, table).await?),
             None => None,
         };
         found.extend(judge(before, now.as_ref()));

@@ -40,15 +40,20 @@ pub(super) async fn begin(connection: &mut PgConnection) -> Result<(), CheckErro
 
 /// Begins a try that can only read, sees all rows or fails, and ends after so long. A policy that hides rows would make a question
 /// about them pass, so PostgreSQL is told to refuse instead.
-pub(super) async fn begin_reading(connection: &mut PgConnection, schemas: &[String], granted: Duration) -> Result<(), CheckError> {
+pub(super) async fn begin_reading(connection: &mut PgConnection, granted: Duration) -> Result<(), CheckError> {
     begin(connection).await?;
-    let path: Vec<_> = schemas.iter().map(|schema| sql::identifier(schema)).chain(["pg_temp".to_owned()]).collect();
-    let settings = format!(
-        "SET TRANSACTION READ ONLY; SET LOCAL row_security = off; SET LOCAL search_path = {}; SET LOCAL statement_timeout = {}",
-        path.join(", "),
-        granted.as_millis().max(1)
-    );
+    let settings =
+        format!("SET TRANSACTION READ ONLY; SET LOCAL row_security = off; SET LOCAL statement_timeout = {}", granted.as_millis().max(1));
     sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.asked("prepare a question that only reads")?;
+    Ok(())
+}
+
+/// What follows is SQL of the manifest, which names what it uses as its schemas have it: until [`end`], nothing of Sluice's own may be
+/// asked whose operators these schemas could define better.
+pub(super) async fn look_in(connection: &mut PgConnection, schemas: &[String]) -> Result<(), CheckError> {
+    let path: Vec<_> = schemas.iter().map(|schema| sql::identifier(schema)).chain(["pg_temp".to_owned()]).collect();
+    let setting = format!("SET LOCAL search_path = {}", path.join(", "));
+    sqlx::raw_sql(AssertSqlSafe(setting)).execute(connection).await.asked("set the search path of the manifest")?;
     Ok(())
 }
 

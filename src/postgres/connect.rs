@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use sqlx::{
-    ConnectOptions, Connection, PgConnection,
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
 use url::Url;
 
-use super::{said, startup};
+use super::{SEARCH_PATH, said, startup};
 use crate::api::Reason;
 
 /// Where the database is and who asks. Prisma's own parameters are understood or taken off.
@@ -244,7 +244,8 @@ impl ConnectError {
     }
 }
 
-/// Opens a session that dies with its client.
+/// Opens a session that dies with its client, for Sluice's own statements. The search path that the URL or the role asks for is the
+/// session's default, to which [`Session`](super::Session) goes back for the team's statements.
 pub async fn connect(url: &ConnectionUrl, application: &str) -> Result<PgConnection, ConnectError> {
     connect_with(url, application, &[]).await
 }
@@ -256,7 +257,12 @@ pub(super) async fn connect_with(url: &ConnectionUrl, application: &str, setting
     }
     let options = url.options(application).map_err(ConnectError::Url)?.options(settings.iter().copied());
     let unreachable = |cause: String| ConnectError::Unreachable { place: url.place(), cause };
-    match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await {
+    let work = async {
+        let mut connection = PgConnection::connect_with(&options).await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("SET search_path = {SEARCH_PATH}"))).execute(&mut connection).await?;
+        Ok(connection)
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, work).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(sqlx::Error::Database(error))) if error.code().as_deref() == Some("3D000") => {
             Err(ConnectError::NoDatabase(url.database.clone()))

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 
 use super::{Asked, QueryError, Session, SqlError, Trouble, query_as, query_scalar};
 
@@ -40,7 +40,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Builds an index, or sees that it is built.
 pub async fn build_index(session: &mut Session, build: Build<'_>) -> Result<(), SqlError> {
     loop {
-        match left_over(&mut session.connection, build).await.map_err(unanswered)? {
+        match left_over(session, build).await.map_err(unanswered)? {
             LeftOver::Valid if build.begun => return Ok(()),
             LeftOver::Nothing | LeftOver::Valid => break,
             LeftOver::Invalid(names) => drop_indexes(session, &names, build.until).await?,
@@ -54,7 +54,7 @@ pub async fn build_index(session: &mut Session, build: Build<'_>) -> Result<(), 
     if built.as_ref().is_err_and(|error| error.trouble == Trouble::Connection || error.trouble == Trouble::Deadline) {
         return built;
     }
-    match left_over(&mut session.connection, Build { begun: true, ..build }).await.map_err(unanswered)? {
+    match left_over(session, Build { begun: true, ..build }).await.map_err(unanswered)? {
         // A failed build must not slow down writers until somebody looks; a failed unique one even refuses them.
         LeftOver::Invalid(names) => {
             let dropped = drop_indexes(session, &names, build.until).await;
@@ -77,23 +77,36 @@ async fn drop_indexes(session: &mut Session, names: &[String], until: Instant) -
 
 /// Drops what an interrupted REINDEX CONCURRENTLY left: the invalid copies that PostgreSQL names so.
 pub async fn drop_reindex_left_overs(session: &mut Session, schemas: &[String], until: Instant) -> Result<(), SqlError> {
-    let names: Vec<String> = query_scalar(
+    let names = session.interject(async |connection| reindex_left_overs(connection, schemas).await).await.map_err(unanswered)?;
+    drop_indexes(session, &names, until).await
+}
+
+async fn reindex_left_overs(connection: &mut PgConnection, schemas: &[String]) -> Result<Vec<String>, QueryError> {
+    query_scalar(
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i \
          JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_cc(new|old)[0-9]*$' AND n.nspname = ANY($1) \
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)",
     )
     .bind(schemas)
-    .fetch_all(&mut session.connection)
+    .fetch_all(connection)
     .await
     .asked("look for the left-overs of an interrupted REINDEX")
-    .map_err(unanswered)?;
-    drop_indexes(session, &names, until).await
 }
 
-async fn left_over(connection: &mut PgConnection, build: Build<'_>) -> Result<LeftOver, QueryError> {
-    let Some(index) = build.index else { return unnamed_left_over(connection, build).await };
-    let row: Option<(bool, bool, String)> = query_as(AssertSqlSafe(
+async fn left_over(session: &mut Session, build: Build<'_>) -> Result<LeftOver, QueryError> {
+    let Some(table) = session.resolve(build.table).await? else { return Ok(LeftOver::Nothing) };
+    session
+        .interject(async |connection| match build.index {
+            Some(index) => named_left_over(connection, table, index).await,
+            None if build.begun => unnamed_left_over(connection, table).await,
+            None => Ok(LeftOver::Nothing),
+        })
+        .await
+}
+
+async fn named_left_over(connection: &mut PgConnection, table: i64, index: &str) -> Result<LeftOver, QueryError> {
+    let row: Option<(bool, bool, String)> = query_as(
         "SELECT i.indisvalid AND i.indisready AND i.indislive, \
                 EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid), \
                 pg_catalog.format('%I.%I', n.nspname, c.relname) \
@@ -101,10 +114,10 @@ async fn left_over(connection: &mut PgConnection, build: Build<'_>) -> Result<Le
          JOIN pg_catalog.pg_class c ON c.relnamespace = t.relnamespace \
          JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE t.oid = pg_catalog.to_regclass($1) \
+         WHERE t.oid = $1::pg_catalog.oid \
            AND c.relname = (pg_catalog.parse_ident($2))[pg_catalog.array_upper(pg_catalog.parse_ident($2), 1)]",
-    ))
-    .bind(build.table)
+    )
+    .bind(table)
     .bind(index)
     .fetch_optional(connection)
     .await
@@ -118,17 +131,14 @@ async fn left_over(connection: &mut PgConnection, build: Build<'_>) -> Result<Le
 }
 
 /// Where PostgreSQL chose the name, an invalid index of the table with such a name is taken for the left-over of a build that was begun.
-async fn unnamed_left_over(connection: &mut PgConnection, build: Build<'_>) -> Result<LeftOver, QueryError> {
-    if !build.begun {
-        return Ok(LeftOver::Nothing);
-    }
+async fn unnamed_left_over(connection: &mut PgConnection, table: i64) -> Result<LeftOver, QueryError> {
     let names: Vec<String> = query_scalar(
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i \
          JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE i.indrelid = pg_catalog.to_regclass($1) AND NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_idx[0-9]*$' \
+         WHERE i.indrelid = $1::pg_catalog.oid AND NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_idx[0-9]*$' \
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)",
     )
-    .bind(build.table)
+    .bind(table)
     .fetch_all(connection)
     .await
     .asked("look for a left-over index")?;
@@ -137,7 +147,7 @@ async fn unnamed_left_over(connection: &mut PgConnection, build: Build<'_>) -> R
 
 /// Whether a valid index of this name is there already, by somebody else's hand.
 pub async fn is_there(session: &mut Session, build: Build<'_>) -> Result<bool, SqlError> {
-    Ok(left_over(&mut session.connection, build).await.map_err(unanswered)? == LeftOver::Valid)
+    Ok(left_over(session, build).await.map_err(unanswered)? == LeftOver::Valid)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]

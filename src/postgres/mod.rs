@@ -31,6 +31,18 @@ pub use watcher::Watcher;
 
 use crate::api::Reason;
 
+/// [`SEARCH_PATH`] in a constant text.
+macro_rules! search_path {
+    () => {
+        "pg_catalog, pg_temp"
+    };
+}
+pub(crate) use search_path;
+
+/// Where Sluice's own statements look names up. `public` and whatever else a team may create in is no part of it, so nobody else's
+/// operator fits better than PostgreSQL's. `pg_temp` stands last, because it would come first where it is not named.
+pub const SEARCH_PATH: &str = search_path!();
+
 /// A question to the catalog or the ledger that PostgreSQL could not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}: {}", said(.cause))]

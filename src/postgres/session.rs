@@ -1,4 +1,7 @@
 //! The one session that migrates: limits, transactions, and where exactly a statement failed.
+//!
+//! It runs two kinds of statements. Sluice's own look names up in `pg_catalog` alone; the team's look where the team's do. Between two
+//! files the session is Sluice's, and [`Session::trusted`] is the only way to its connection.
 
 use std::time::{Duration, Instant};
 
@@ -9,15 +12,16 @@ use sqlx::{
 };
 
 use super::{
-    Asked, Holder, QueryError, acquire_advisory_locks, query_scalar, release_advisory_locks,
+    Asked, Holder, QueryError, SEARCH_PATH, acquire_advisory_locks, query, query_scalar, release_advisory_locks,
     said::{log_whole, said_of},
+    search_path,
 };
 use crate::api::Span;
 
 /// A session with limits on how long it may wait and work.
 pub struct Session {
-    /// The connection; checks run on it too, inside the transaction.
-    pub connection: PgConnection,
+    /// Checks run on it too, inside the transaction.
+    connection: PgConnection,
     /// Its process id on the server.
     pub pid: i32,
     /// False once it may still be busy with something nobody waits for: whoever asked it anything would hang.
@@ -31,17 +35,27 @@ pub struct Session {
 }
 
 /// Puts back everything that a file may have changed for the next one. Cursors first: one that is open keeps a temporary table.
-const RESET: &str = "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; UNLISTEN *; DISCARD TEMP";
+const RESET: &str = concat!(
+    "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET search_path = ",
+    search_path!(),
+    "; UNLISTEN *; DISCARD TEMP"
+);
 /// Checks what is deferred, and leaves it as it was: what is INITIALLY DEFERRED is deferred again for the next file. By name, because
 /// SET CONSTRAINTS ALL would hold until the transaction ends, for constraints of later files too. A name that a constraint shares
-/// with one that cannot be deferred cannot be told from it.
-const CHECK_DEFERRED: &str = "DO $sluice$ DECLARE checked text; again text; BEGIN \
-     SELECT pg_catalog.string_agg(DISTINCT name, ', '), pg_catalog.string_agg(DISTINCT name, ', ') FILTER (WHERE deferred AND NOT shared) \
+/// with one that cannot be deferred cannot be told from it. Triggers run under the search path of the file, the query does not.
+const CHECK_DEFERRED: &str = concat!(
+    "DO $sluice$ DECLARE checked pg_catalog.text; again pg_catalog.text; \
+       path pg_catalog.text := pg_catalog.current_setting('search_path'); BEGIN \
+     PERFORM pg_catalog.set_config('search_path', '",
+    search_path!(),
+    "', true); SELECT pg_catalog.string_agg(DISTINCT name, ', '), pg_catalog.string_agg(DISTINCT name, ', ') FILTER (WHERE deferred AND NOT shared) \
      INTO checked, again FROM (SELECT pg_catalog.format('%I.%I', n.nspname, c.conname) AS name, c.condeferred AS deferred, \
          EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.connamespace = c.connamespace AND o.conname = c.conname AND NOT o.condeferrable) AS shared \
        FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace WHERE c.condeferrable) AS found; \
-     IF checked IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || checked || ' IMMEDIATE'; END IF; \
-     IF again IS NOT NULL THEN EXECUTE 'SET CONSTRAINTS ' || again || ' DEFERRED'; END IF; END $sluice$";
+     PERFORM pg_catalog.set_config('search_path', path, true); \
+     IF checked IS NOT NULL THEN EXECUTE pg_catalog.format('SET CONSTRAINTS %s IMMEDIATE', checked); END IF; \
+     IF again IS NOT NULL THEN EXECUTE pg_catalog.format('SET CONSTRAINTS %s DEFERRED', again); END IF; END $sluice$"
+);
 /// A cancelled statement ends, and a transaction is rolled back, within this time or not at all.
 const GIVE_UP: Duration = Duration::from_secs(5);
 
@@ -98,7 +112,7 @@ impl Session {
 
     /// Takes advisory locks for the rest of the session, or says who holds one when the time is up.
     pub async fn lock(&mut self, application: &str, keys: &[i64], until: Instant) -> Result<Result<(), Option<Holder>>, QueryError> {
-        let taken = acquire_advisory_locks(&mut self.connection, application, keys, until).await?;
+        let taken = acquire_advisory_locks(self.trusted().await?, application, keys, until).await?;
         if taken.is_ok() {
             self.locks.extend(keys);
         }
@@ -107,7 +121,7 @@ impl Session {
 
     /// Gives some of them up.
     pub async fn unlock(&mut self, keys: &[i64]) -> Result<(), QueryError> {
-        release_advisory_locks(&mut self.connection, keys).await?;
+        release_advisory_locks(self.trusted().await?, keys).await?;
         self.locks.retain(|key| !keys.contains(key));
         Ok(())
     }
@@ -128,6 +142,41 @@ impl Session {
         let answers = self.run_and_read(&self.renew_locks(), Some(Instant::now() + GIVE_UP)).await?;
         self.fenced &= !answers.iter().any(|answer| answer.contains('f'));
         Ok(())
+    }
+
+    /// The connection, for Sluice's own statements: whatever a file or a trigger has set, names are looked up in `pg_catalog` alone.
+    pub async fn trusted(&mut self) -> Result<&mut PgConnection, QueryError> {
+        let text = format!("SET search_path = {SEARCH_PATH}");
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut self.connection).await.asked("set the search path")?;
+        Ok(&mut self.connection)
+    }
+
+    /// What comes next is the team's: names are looked up where the URL, else the role, says. Until [`end_file`](Self::end_file),
+    /// [`reset`](Self::reset), or the transaction is rolled back.
+    pub async fn hand_over(&mut self) -> Result<(), SqlError> {
+        self.run("SET search_path TO DEFAULT", None).await
+    }
+
+    /// The relation that the file means by a name. Nothing in the query is defined better by another schema: a function by its full
+    /// name, and casts that no search path changes.
+    pub(super) async fn resolve(&mut self, relation: &str) -> Result<Option<i64>, QueryError> {
+        let text = "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.int8";
+        query_scalar(text).bind(relation).fetch_one(&mut self.connection).await.asked("look for a relation")
+    }
+
+    /// Sluice's own query in the middle of a file, whose search path is put back.
+    pub(super) async fn interject<T>(
+        &mut self,
+        query_: impl AsyncFnOnce(&mut PgConnection) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let path: String = query_scalar("SELECT pg_catalog.current_setting('search_path')")
+            .fetch_one(&mut self.connection)
+            .await
+            .asked("read the search path")?;
+        let answer = query_(self.trusted().await?).await?;
+        let back = query("SELECT pg_catalog.set_config('search_path', $1, false)").bind(path);
+        back.execute(&mut self.connection).await.asked("put the search path back")?;
+        Ok(answer)
     }
 
     fn limits(&self, set: &str) -> String {

@@ -67,7 +67,8 @@ impl Release<'_> {
 /// Counts the rows that are compared before COMMIT; first thing in a transaction.
 pub(super) async fn rows_before(session: &mut Session, release: &Release<'_>) -> Result<Option<RowsBefore>, SqlError> {
     let manifest = &release.context.manifest;
-    let counted = check::count_rows(&mut session.connection, &manifest.demands.row_counts.tables, &manifest.schemas).await;
+    let connection = session.trusted().await.map_err(|error| SqlError::other(Trouble::of(&error.cause), error.to_string()))?;
+    let counted = check::count_rows(connection, &manifest.demands.row_counts.tables, &manifest.schemas).await;
     counted.map_err(|error| SqlError::other(Trouble::of(&error.cause), error.to_string()))
 }
 
@@ -85,7 +86,7 @@ pub(super) async fn verification(
     }
     let names = release.source.own().map(|migration| &migration.name);
     let scope = Scope { rows_before: before, began: Some(release.began), ..Scope::of(&release.context.manifest).with_migrations(names) };
-    let findings = match check::run(&mut session.connection, &scope, &aspects).await {
+    let findings = match check::run(session.trusted().await.map_err(MigrateError::Query)?, &scope, &aspects).await {
         Ok(findings) => findings,
         Err(error) if Trouble::of(&error.cause) == Trouble::Lock => {
             return Ok(Judgement::Locked(SqlError::other(Trouble::Lock, error.to_string())));

@@ -105,11 +105,11 @@ fn judge(stage: Stage, newest: &str, findings: Vec<Finding>) -> Option<Outcome> 
 pub(super) async fn record(context: &Context, session: &mut Session, ledger: &Ledger, source: &SourceTree) -> Result<(), MigrateError> {
     // The plan saw tables, and the ledger is the one it saw.
     let members = members(context, source, &[], 1).map_err(|(reason, message)| MigrateError::Stopped { reason, message })?;
-    if let Some(outcome) = refusal(Stage::Migrate, context, &mut session.connection, source, &members).await {
+    if let Some(outcome) = refusal(Stage::Migrate, context, session.trusted().await.map_err(MigrateError::Query)?, source, &members).await {
         return Err(MigrateError::Refused(Box::new(outcome)));
     }
     let migrations: Vec<&Migration> = members.iter().map(|at| &source.migrations[*at]).collect();
-    if !ledger.baseline(&mut session.connection, &migrations).await.map_err(MigrateError::Query)? {
+    if !ledger.baseline(session.trusted().await.map_err(MigrateError::Query)?, &migrations).await.map_err(MigrateError::Query)? {
         return Err(MigrateError::stopped(Reason::HistoryChanged, &"somebody wrote the ledger meanwhile; the plan is made again"));
     }
     tracing::info!(migrations = migrations.len(), "recorded what the database already had");

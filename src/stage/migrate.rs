@@ -48,7 +48,7 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
         Session::new(connection, context.manifest.lock_timeout, context.manifest.statement_timeout).await.map_err(MigrateError::Query)?;
     let ledger = context.ledger();
     lock(context, &mut session, &ledger, Instant::now() + patience.min(context.remaining())).await?;
-    let rows = ledger.rows(&mut session.connection).await.map_err(MigrateError::Query)?;
+    let rows = ledger.rows(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
     if LedgerRow::digest(&rows) != plan.ledger_digest || source.digest != plan.source_digest {
         let changed = if source.digest == plan.source_digest { "somebody migrated this database" } else { "the source changed" };
         return Err(MigrateError::stopped(Reason::HistoryChanged, &format!("{changed} after the plan was made; the plan is made again")));
@@ -58,8 +58,8 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
         baseline::record(context, &mut session, &ledger, source).await?;
     }
 
-    let rows = ledger.rows(&mut session.connection).await.map_err(MigrateError::Query)?;
-    let server = preflight(&mut session.connection, &context.manifest.schemas, &ledger.contract)
+    let rows = ledger.rows(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
+    let server = preflight(session.trusted().await.map_err(MigrateError::Query)?, &context.manifest.schemas, &ledger.contract)
         .await
         .map_err(MigrateError::Query)?
         .map_err(|objection| MigrateError::Stopped { reason: objection.reason, message: objection.message })?;
@@ -71,7 +71,7 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
     let scripts = scripts.map_err(|message| MigrateError::Stopped { reason: Reason::SourceInvalid, message })?;
     let watcher =
         Watcher::start(url, &context.application(), session.pid).await.map_err(|error| MigrateError::stopped(error.reason(), &error))?;
-    let began = release_begins(&mut session.connection).await;
+    let began = release_begins(session.trusted().await.map_err(MigrateError::Query)?).await;
     let began = began.map_err(|error| MigrateError::stopped(Reason::StageFailed, &error))?;
     let release = Release {
         context,
@@ -96,7 +96,7 @@ async fn defers(session: &mut Session, scripts: &[Script]) -> Result<bool, Migra
     if statements.any(|statement| statement.sql.to_ascii_uppercase().contains("DEFERRABLE")) {
         return Ok(true);
     }
-    has_deferrable_constraints(&mut session.connection).await.map_err(MigrateError::Query)
+    has_deferrable_constraints(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)
 }
 
 /// Tells what the database holds now, whatever happened.
@@ -112,7 +112,8 @@ async fn conclude(context: &Context, session: &mut Session, ledger: &Ledger, sou
         Ended::Failed(outcome) => *outcome,
     };
     if session.usable
-        && let Ok(rows) = ledger.rows(&mut session.connection).await
+        && let Ok(connection) = session.trusted().await
+        && let Ok(rows) = ledger.rows(connection).await
     {
         outcome.history = Some(summarise(source, &rows, &[], context.manifest.target.as_deref(), major).1);
     }
@@ -127,12 +128,13 @@ async fn lock(context: &Context, session: &mut Session, ledger: &Ledger, until: 
 /// Carries out the manifest's verdicts on failed rows.
 async fn resolve(context: &Context, session: &mut Session, ledger: &Ledger, source: &SourceTree) -> Result<(), MigrateError> {
     for verdict in &context.manifest.resolve {
-        if !ledger.exists_for(&mut session.connection, &verdict.name).await.map_err(MigrateError::Query)? {
+        if !ledger.exists_for(session.trusted().await.map_err(MigrateError::Query)?, &verdict.name).await.map_err(MigrateError::Query)? {
             continue;
         }
         let checksum =
             source.migrations.iter().find(|migration| migration.name == verdict.name).map(|migration| migration.checksum.as_str());
-        let done = ledger.resolve(&mut session.connection, verdict, checksum).await.map_err(MigrateError::Query)?;
+        let done =
+            ledger.resolve(session.trusted().await.map_err(MigrateError::Query)?, verdict, checksum).await.map_err(MigrateError::Query)?;
         if done {
             tracing::info!(migration = %verdict.name, verdict = ?verdict.verdict, "resolved a failed migration");
         }

@@ -85,7 +85,7 @@ async fn transaction(
         return Ok(give_up(session, watcher, error, release, members[0]).await);
     }
     if !release.is_recorded_before(members)
-        && let Err(error) = release.ledger.create(&mut session.connection, members.iter().map(|at| release.migration(*at))).await
+        && let Err(error) = create_ledger(session, release, members).await
     {
         return give_up_query(session, error).await;
     }
@@ -121,10 +121,15 @@ async fn transaction(
     }
 }
 
+async fn create_ledger(session: &mut Session, release: &Release<'_>, members: &[usize]) -> Result<(), QueryError> {
+    release.ledger.create(session.trusted().await?, members.iter().map(|at| release.migration(*at))).await
+}
+
 /// The statements of one file, its deferred constraints, its settings put back, and its row in the ledger.
 async fn file(session: &mut Session, release: &Release<'_>, migration: &Migration, script: &Script) -> Result<(), SqlError> {
     let (until, started) = (release.context.until, jiff::Timestamp::now());
     if !script.statements.is_empty() {
+        session.hand_over().await?;
         session.run(&migration.sql, Some(until)).await?;
     }
     let ended = session.end_file(release.defers, &release.ledger.applied_row(migration, started), until).await;

@@ -183,10 +183,11 @@ async fn compare_made(
     tracing::info!(migrations = scripts.len(), milliseconds = begun.elapsed().as_millis(), "replayed the migrations in a scratch database");
     let begun = Instant::now();
     let scope = scope(context, question);
-    let (expected, actual) = futures::join!(catalog::read(&mut session.connection, &scope), catalog::read(real, &scope));
+    let (expected, actual) =
+        futures::join!(catalog::read(session.trusted().await.map_err(ReplayError::query)?, &scope), catalog::read(real, &scope));
     let (mut expected, actual) = (expected.map_err(ReplayError::query)?, actual.map_err(ReplayError::query)?);
     let extensions: Vec<String> = given.iter().filter(|given| given.kind == "extension").map(|given| given.name.clone()).collect();
-    for name in unused_extensions(&mut session.connection, &extensions).await.map_err(ReplayError::query)? {
+    for name in unused_extensions(session.trusted().await.map_err(ReplayError::query)?, &extensions).await.map_err(ReplayError::query)? {
         expected.objects.remove(&Key { kind: Kind::Extension, name });
     }
     session.close().await;
@@ -213,6 +214,7 @@ fn failed(migration: &Migration, error: &SqlError) -> ReplayError {
 /// One file, as the migrate stage runs it, without a ledger.
 async fn replay(context: &Context, session: &mut Session, script: &Script) -> Result<(), SqlError> {
     for group in plan_groups(std::slice::from_ref(script), Atomicity::Migration, u32::MAX) {
+        session.hand_over().await?;
         match group {
             Group::Transaction(_) => together(context, session, script, 0..script.statements.len()).await?,
             Group::Stepwise { steps, .. } => {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     check::{Aspect, RowsBefore},
     migrations::{Migration, Script, Statement, StatementKind},
-    postgres::{Build, Journal, Session, SqlError, Trouble, Watcher, build_index, drop_reindex_left_overs, index_is_there},
+    postgres::{Build, Journal, QueryError, Session, SqlError, Trouble, Watcher, build_index, drop_reindex_left_overs, index_is_there},
 };
 
 /// What ended a migration before its last step.
@@ -64,7 +64,7 @@ pub(super) async fn together(session: &mut Session, watcher: &Watcher, work: &Wo
             return Ok(Err(Stop::Sql(error)));
         }
     };
-    let connection = &mut session.connection;
+    let connection = session.trusted().await.map_err(MigrateError::Query)?;
     work.journal.record(connection, work.number(), work.digest).await.map_err(MigrateError::Query)?;
     if let Err(stop) = judge(session, work, before).await? {
         session.rollback().await;
@@ -80,6 +80,7 @@ async fn statements(session: &mut Session, work: &Work<'_>, range: Range<usize>)
     let settings = work.settings(range.start);
     session.begin().await?;
     let before = rows_before(session, work.release).await.map_err(|error| SqlError { completed: range.start, ..error })?;
+    session.hand_over().await?;
     if !settings.is_empty() {
         session.run(&settings, Some(work.until())).await.map_err(|error| SqlError { completed: range.start, offset: None, ..error })?;
     }
@@ -102,7 +103,10 @@ pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<
     // Sluice's own lock stays. Whoever waits for the other tools' lock holds a snapshot that CONCURRENTLY waits for: both would wait
     // for each other. While it is given up, the unfinished row keeps those tools away.
     let others = &work.release.ledger.contract.locks[1..];
-    work.journal.begin(&mut session.connection, work.number(), work.digest).await.map_err(MigrateError::Query)?;
+    work.journal
+        .begin(session.trusted().await.map_err(MigrateError::Query)?, work.number(), work.digest)
+        .await
+        .map_err(MigrateError::Query)?;
     if concurrently {
         session.unlock(others).await.map_err(MigrateError::Query)?;
     }
@@ -122,7 +126,10 @@ pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<
     if let Err(error) = reset {
         return Ok(Err(Stop::Sql(error)));
     }
-    work.journal.record(&mut session.connection, work.number(), work.digest).await.map_err(MigrateError::Query)?;
+    work.journal
+        .record(session.trusted().await.map_err(MigrateError::Query)?, work.number(), work.digest)
+        .await
+        .map_err(MigrateError::Query)?;
     if let Err(error) = session.check_locks().await {
         return Ok(Err(Stop::Sql(error)));
     }
@@ -143,10 +150,8 @@ async fn statement_alone(session: &mut Session, work: &Work<'_>, at: usize, conc
     if !work.begun && index_is_there(session, build).await? {
         // Somebody else's: should this process die now, the next attempt must not take it for its own.
         session.reset().await?;
-        work.journal
-            .forget(&mut session.connection, work.number())
-            .await
-            .map_err(|error| SqlError::other(Trouble::of(&error.cause), error.to_string()))?;
+        let unanswered = |error: QueryError| SqlError::other(Trouble::of(&error.cause), error.to_string());
+        work.journal.forget(session.trusted().await.map_err(unanswered)?, work.number()).await.map_err(unanswered)?;
         settle(session, work, at, concurrently).await?;
     }
     build_index(session, build).await
@@ -155,6 +160,7 @@ async fn statement_alone(session: &mut Session, work: &Work<'_>, at: usize, conc
 /// The limits, and the settings that the file made before this statement.
 async fn settle(session: &mut Session, work: &Work<'_>, at: usize, concurrently: bool) -> Result<(), SqlError> {
     session.limit_alone(concurrently).await?;
+    session.hand_over().await?;
     // Outside a transaction SET LOCAL has no effect; that of the file was to hold until its end, and so does this one.
     let settings = work.settings(at).lines().map(without_local).collect::<Vec<_>>().join("\n");
     if settings.is_empty() { Ok(()) } else { session.run(&settings, Some(work.until())).await }

@@ -28,7 +28,7 @@ pub(super) async fn run(
 ) -> Result<Attempt, MigrateError> {
     let (migration, script) = (release.migration(at), &release.scripts[at]);
     let journal = begin(session, release, migration).await?;
-    let known = journal.steps(&mut session.connection).await.map_err(MigrateError::Query)?;
+    let known = journal.steps(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
     let digests: Vec<String> = steps.iter().map(|step| checksum(&text(script, step))).collect();
     if let Some(number) = edited(&known, &digests) {
         return Ok(Attempt::Failed(Box::new(changed(migration, number))));
@@ -51,8 +51,8 @@ pub(super) async fn run(
         tracing::info!(migration = %migration.name, step = number + 1, of = steps.len(), "step done");
     }
     in_transaction(session, async |session| {
-        release.ledger.finish(&mut session.connection, &journal.row, migration).await?;
-        journal.clear(&mut session.connection).await
+        release.ledger.finish(session.trusted().await?, &journal.row, migration).await?;
+        journal.clear(session.trusted().await?).await
     })
     .await?;
     Ok(Attempt::Committed)
@@ -60,17 +60,21 @@ pub(super) async fn run(
 
 /// The row to go on with, or a new one.
 async fn begin(session: &mut Session, release: &Release<'_>, migration: &Migration) -> Result<Journal, MigrateError> {
-    let rows = release.ledger.rows(&mut session.connection).await.map_err(MigrateError::Query)?;
+    let rows = release.ledger.rows(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
     if let Some(row) = rows.into_iter().find(|row| row.name == migration.name && row.state() == RowState::Resumable) {
         return Ok(Journal { row: row.id });
     }
-    Journal::create(&mut session.connection).await.map_err(MigrateError::Query)?;
-    release.ledger.create(&mut session.connection, std::iter::once(migration)).await.map_err(MigrateError::Query)?;
+    Journal::create(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
+    release
+        .ledger
+        .create(session.trusted().await.map_err(MigrateError::Query)?, std::iter::once(migration))
+        .await
+        .map_err(MigrateError::Query)?;
     // One transaction: a row without its journal would look like another tool's failure.
     in_transaction(session, async |session| {
-        let row = release.ledger.insert_started(&mut session.connection, migration, jiff::Timestamp::now()).await?;
+        let row = release.ledger.insert_started(session.trusted().await?, migration, jiff::Timestamp::now()).await?;
         let journal = Journal { row };
-        journal.begin(&mut session.connection, -1, &migration.checksum).await?;
+        journal.begin(session.trusted().await?, -1, &migration.checksum).await?;
         Ok(journal)
     })
     .await
@@ -104,18 +108,22 @@ async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<
     }
     // What is there by the name of a failed step's object is not this step's work.
     let number = i32::try_from(work.number).unwrap_or(i32::MAX);
-    work.journal.forget(&mut session.connection, number).await.map_err(MigrateError::Query)?;
-    let known = work.journal.steps(&mut session.connection).await.map_err(MigrateError::Query)?;
+    work.journal.forget(session.trusted().await.map_err(MigrateError::Query)?, number).await.map_err(MigrateError::Query)?;
+    let known = work.journal.steps(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
     let left = if known.iter().all(|step| !step.done) {
         in_transaction(session, async |session| {
-            work.release.ledger.remove(&mut session.connection, &work.journal.row, work.migration).await?;
-            work.journal.clear(&mut session.connection).await
+            work.release.ledger.remove(session.trusted().await?, &work.journal.row, work.migration).await?;
+            work.journal.clear(session.trusted().await?).await
         })
         .await?;
         "nothing of it is left"
     } else {
         if let Stop::Sql(error) = &stop {
-            let noted = work.release.ledger.note_failure(&mut session.connection, &work.journal.row, work.migration, &error.message).await;
+            let noted = work
+                .release
+                .ledger
+                .note_failure(session.trusted().await.map_err(MigrateError::Query)?, &work.journal.row, work.migration, &error.message)
+                .await;
             noted.map_err(MigrateError::Query)?;
         }
         "the steps before it are done and stay; correct the rest of the file, and the next attempt goes on here"

@@ -15,7 +15,7 @@ use crate::{
 const BEGIN: [&str; 3] = [
     "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
     "SET LOCAL lock_timeout = '1s'",
-    "SELECT pg_catalog.set_config(name, value, true) FROM (VALUES ('search_path', ''), ('statement_timeout', '30s'), ('jit', 'off')) s(name, value)",
+    "SELECT pg_catalog.set_config(name, value, true) FROM (VALUES ('statement_timeout', '30s'), ('jit', 'off')) s(name, value)",
 ];
 
 /// Without what extensions brought, and without the ledger. $1 schemas, $2 schema of the ledger, $3 its table.

@@ -311,3 +311,27 @@ fn invariant_15_one_place_says_what_may_be_repeated_of_an_error_of_the_server() 
     let all: Vec<File> = sources().into_iter().filter(|file| file.path != "src/postgres/said.rs").collect();
     absent(15, &all, &[".detail()", ".r#where()", ".data_type()"]);
 }
+
+#[test]
+fn invariant_16_sluices_own_statements_look_names_up_in_pg_catalog_alone() {
+    let beside = |known: &[&str]| -> Vec<File> { sources().into_iter().filter(|file| !known.contains(&file.path.as_str())).collect() };
+    absent(16, &beside(&["src/postgres/connect.rs"]), &["PgConnection::connect", "PgPool", "PgConnectOptions"]);
+    // Each of these sets Sluice's own, or says why the team's is needed.
+    let known = [
+        "src/postgres/mod.rs",
+        "src/postgres/connect.rs",
+        "src/postgres/session.rs",
+        "src/check/mod.rs",
+        "src/check/trial.rs",
+        "src/check/column.rs",
+        "src/check/index_required/catalog.rs",
+        "src/check/tenant_isolation/attempt.rs",
+        // Its subject is the setting of the team's functions.
+        "src/check/rls_function.rs",
+    ];
+    absent(16, &beside(&known), &["search_path"]);
+    let teams = ["src/postgres/session.rs", "src/stage/release.rs", "src/stage/replay.rs", "src/stage/step.rs"];
+    absent(16, &beside(&teams), &["hand_over"]);
+    let session = sources().into_iter().find(|file| file.path == "src/postgres/session.rs").expect("session.rs");
+    absent(16, &[session], &["pub connection"]);
+}

@@ -289,7 +289,7 @@ async fn tenants_may_be_numbers_texts_or_labels() {
         clinic.migrate(&format!("DROP POLICY open ON {table}")).await;
     }
     clinic.migrate("DELETE FROM c").await;
-    clinic.assert_one(PROBE, Warning, "public.c", "no second tenant can be invented for a column of the type region").await;
+    clinic.assert_one(PROBE, Warning, "public.c", "no second tenant can be invented for a column of the type public.region").await;
 }
 
 #[tokio::test]

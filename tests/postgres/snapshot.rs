@@ -313,7 +313,7 @@ async fn rows_hidden_by_row_level_security_are_no_snapshot() {
     let error = scene.take().await.expect_err("one clinic's rows are not all rows");
     assert_eq!(error.reason(), Reason::SnapshotIncomplete, "{error}");
     let text = error.to_string();
-    assert!(text.contains("on visits;") && text.contains(&format!("ALTER ROLE \"{role}\" BYPASSRLS")), "{text}");
+    assert!(text.contains("on public.visits;") && text.contains(&format!("ALTER ROLE \"{role}\" BYPASSRLS")), "{text}");
     assert_eq!(scene.snapshots(), [] as [String; 0], "nothing was even begun");
 
     scene.database.execute(&format!("alter role {role} bypassrls")).await;
@@ -355,7 +355,7 @@ async fn whoever_holds_a_table_is_named() {
     let error = scene.take().await.expect_err("the table is held");
     assert_eq!(error.reason(), Reason::WaitingForLock, "{error}");
     let text = error.to_string();
-    assert!(text.contains("\"night shift\"") && text.contains("held busy exclusively"), "{text}");
+    assert!(text.contains("\"night shift\"") && text.contains("held public.busy exclusively"), "{text}");
 }
 
 #[tokio::test]

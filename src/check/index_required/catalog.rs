@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::RequiredIndex,
-    postgres::{query, query_as, query_scalar, said},
+    postgres::{query, query_as, said, search_path},
 };
 
 /// A table and its indexes.
@@ -96,14 +96,6 @@ const INDEXES: &str = "\
 
 type IndexRow = (i64, String, String, bool, bool, Option<String>, Vec<String>, Vec<i16>, Vec<String>, Vec<bool>, Vec<String>);
 
-/// Sets the search path under which expressions are printed, and returns the one under which the manifest's were written.
-pub(super) async fn fix_search_path(connection: &mut PgConnection) -> Result<String, CheckError> {
-    let path = query_scalar("SELECT pg_catalog.current_setting('search_path')").fetch_one(&mut *connection).await;
-    let path = path.asked("read the search path")?;
-    sqlx::raw_sql("SET LOCAL search_path = ''").execute(connection).await.asked("set the search path")?;
-    Ok(path)
-}
-
 /// The tables that are named, with their indexes.
 pub(super) async fn tables(
     connection: &mut PgConnection,
@@ -143,7 +135,7 @@ pub(super) async fn normalise(
     table: &Table,
     terms: &[Term],
     predicate: Option<&str>,
-    search_path: &str,
+    schemas: &[String],
 ) -> Result<Normal, CheckError> {
     let written =
         Normal { keys: terms.iter().map(|term| term.text().to_owned()).collect(), predicate: predicate.map(str::to_owned), problem: None };
@@ -152,7 +144,7 @@ pub(super) async fn normalise(
         return Ok(written);
     }
     sqlx::raw_sql("SAVEPOINT sluice_shape").execute(&mut *connection).await.asked("set a savepoint")?;
-    let read = shape(connection, table, &expressions, predicate, search_path).await;
+    let read = shape(connection, table, &expressions, predicate, schemas).await;
     let undone = sqlx::raw_sql("ROLLBACK TO SAVEPOINT sluice_shape; RELEASE SAVEPOINT sluice_shape").execute(connection).await;
     undone.asked("undo a temporary table")?;
     match read {
@@ -177,19 +169,20 @@ async fn shape(
     table: &Table,
     expressions: &[&str],
     predicate: Option<&str>,
-    search_path: &str,
+    schemas: &[String],
 ) -> Result<(Vec<String>, Option<String>), sqlx::Error> {
     let source = sql::qualified(&table.schema, &table.name);
     query(AssertSqlSafe(format!("CREATE TEMPORARY TABLE sluice_shape (LIKE {source})"))).execute(&mut *connection).await?;
-    let path = format!("{}, {search_path}", sql::identifier(&table.schema));
-    query("SELECT pg_catalog.set_config('search_path', $1, true)").bind(path).execute(&mut *connection).await?;
+    // The manifest's: they name what they use as its schemas have it.
+    let path: Vec<_> = std::iter::once(&table.schema).chain(schemas).map(|schema| sql::identifier(schema)).collect();
+    query("SELECT pg_catalog.set_config('search_path', $1, true)").bind(path.join(", ")).execute(&mut *connection).await?;
     // A constant where there is no expression: a column would need a default operator class.
     let keys: Vec<_> =
         if expressions.is_empty() { vec!["(1)".to_owned()] } else { expressions.iter().map(|text| format!("({text})")).collect() };
     let clause = predicate.map_or(String::new(), |predicate| format!(" WHERE {predicate}"));
     let create = format!("CREATE INDEX sluice_shape_index ON pg_temp.sluice_shape ({}){clause}", keys.join(", "));
     query(AssertSqlSafe(create)).execute(&mut *connection).await?;
-    query("SET LOCAL search_path = ''").execute(&mut *connection).await?;
+    query(concat!("SET LOCAL search_path = ", search_path!())).execute(&mut *connection).await?;
     query_as(
         "SELECT ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k.n, false) FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) ORDER BY k.n), \
                 pg_catalog.pg_get_expr(i.indpred, i.indrelid) \

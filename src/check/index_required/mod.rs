@@ -33,7 +33,6 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     if required.is_empty() {
         return Ok(Vec::new());
     }
-    let search_path = catalog::fix_search_path(connection).await?;
     let tables = catalog::tables(connection, required, &scope.schemas).await?;
     let mut found = Vec::new();
     for asked in required {
@@ -46,7 +45,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
             found.push(no_column(asked, table, missing));
             continue;
         }
-        let normal = catalog::normalise(connection, table, &terms, asked.predicate.as_deref(), &search_path).await?;
+        let normal = catalog::normalise(connection, table, &terms, asked.predicate.as_deref(), &scope.schemas).await?;
         found.extend(judge(asked, table, &terms, &normal));
     }
     Ok(found)

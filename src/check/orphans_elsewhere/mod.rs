@@ -200,11 +200,11 @@ async fn compare(here: &mut PgConnection, there: &mut PgConnection, pair: &Pair<
         away(described, &other.name).await?.map_err(|stop| elsewhere(stop, &other.name))?
     };
     let orders: Vec<_> = own.iter().zip(&others).map(|(own, other)| Order::of(own, other)).collect();
-    let referring = Stream::open(here, &table, &asked.columns, &orders, &scope.schemas).await.map_err(Stop::Here)?;
+    let referring = Stream::open(here, &table, &asked.columns, &orders).await.map_err(Stop::Here)?;
     let mut referring = referring.map_err(|refusal| Stop::refused(&refusal, "this database"))?;
     let opened = async {
         sqlx::raw_sql(begin).execute(&mut *there).await.asked("begin to read the other database")?;
-        Stream::open(there, &references, &asked.referenced_columns, &orders, &other.schemas).await
+        Stream::open(there, &references, &asked.referenced_columns, &orders).await
     };
     let place = format!("the database {:?}", other.name);
     let mut referred = away(opened, &other.name).await?.map_err(|refusal| Stop::refused(&refusal, &place))?;

@@ -100,9 +100,8 @@ impl<'c> Stream<'c> {
         table: &Relation,
         columns: &[String],
         orders: &[Order],
-        schemas: &[String],
     ) -> Result<Result<Self, Refusal>, CheckError> {
-        trial::begin_reading(connection, schemas, GRANTED).await?;
+        trial::begin_reading(connection, GRANTED).await?;
         let text = format!("{PRINTED}; DECLARE sluice_keys NO SCROLL CURSOR FOR {}", statement(table, columns, orders));
         let opened = sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await;
         let opened = trial::answer(opened, "open the keys of a relation")?;

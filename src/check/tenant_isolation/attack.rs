@@ -121,10 +121,10 @@ impl Attack<'_, '_> {
         }
         let mut looks = vec![(Guise::app(""), self.count("true"))];
         if self.target.select_tenant {
-            let column = self.column();
-            let own = format!("{column} = {}", sql::literal(&tenants.owner));
+            let own = self.target.is_of(self.tenant_column, &tenants.owner);
             looks.push((Guise::app(&tenants.owner), self.count(&own)));
-            let others = |tenant| format!("{column} IS DISTINCT FROM {}", sql::literal(tenant));
+            // IS DISTINCT FROM would look its operator up by name.
+            let others = |tenant| format!("({}) IS NOT TRUE", self.target.is_of(self.tenant_column, tenant));
             looks.extend(tenants.viewers().into_iter().map(|tenant| (Guise::app(tenant), self.count(&others(tenant)))));
         } else if let Some(outsider) = &tenants.outsider {
             looks.push((Guise::app(outsider), self.count("true")));
@@ -179,8 +179,8 @@ impl Attack<'_, '_> {
         if names.is_empty() {
             return Ok(Values::new());
         }
-        let texts: Vec<_> = names.iter().map(|column| format!("{}::text", sql::identifier(&column.name))).collect();
-        let own = format!("{} = {}", self.column(), sql::literal(&tenants.owner));
+        let texts: Vec<_> = names.iter().map(|column| format!("{}::pg_catalog.text", sql::identifier(&column.name))).collect();
+        let own = self.target.is_of(self.tenant_column, &tenants.owner);
         let statement = format!("SELECT {} FROM {} WHERE {own} LIMIT 1", texts.join(", "), self.target.qualified());
         let found = self.attempts.make(Guise::caller(Some(&tenants.owner)), &statement).await?;
         let row = found.ok().and_then(|done| done.row).unwrap_or_default();
@@ -189,7 +189,8 @@ impl Attack<'_, '_> {
 
     /// A trigger may have changed the row before the policies saw it: only a new row of that tenant is a leak.
     async fn landed(&mut self, guise: Guise<'_>, statement: &str, tenant: &str) -> Result<Deed, CheckError> {
-        let count = format!("SELECT count(*)::text FROM {} WHERE {} = {}", self.target.qualified(), self.column(), sql::literal(tenant));
+        let own = self.target.is_of(self.tenant_column, tenant);
+        let count = format!("SELECT pg_catalog.count(*)::pg_catalog.text FROM {} WHERE {own}", self.target.qualified());
         let before = self.attempts.make(Guise::caller(Some(tenant)), &count).await?;
         let after = self.attempts.make_and_look(guise, statement, self.caller, (tenant, &count)).await?;
         Ok(match (before, after) {
@@ -211,7 +212,7 @@ impl Attack<'_, '_> {
                 seen.give = self.landed(guise, &statement, &tenants.other).await?;
             }
         }
-        let of_owner = format!("{column} = {} AND {FIRST_ROW_ONLY}", sql::literal(&tenants.owner));
+        let of_owner = format!("{} AND {FIRST_ROW_ONLY}", self.target.is_of(self.tenant_column, &tenants.owner));
         let changes = match &tenants.outsider {
             Some(outsider) => self.changes(outsider, FIRST_ROW_ONLY),
             None if self.target.select_tenant => self.changes(&tenants.other, &of_owner),
@@ -277,7 +278,10 @@ pub(super) async fn tenants_with_rows(
     let column = sql::identifier(tenant_column);
     let edges = |target: &Target| {
         let edge = |direction| {
-            format!("(SELECT {column}::text FROM {} WHERE {column} IS NOT NULL ORDER BY {column} {direction} LIMIT 1)", target.qualified())
+            format!(
+                "(SELECT {column}::pg_catalog.text FROM {} WHERE {column} IS NOT NULL ORDER BY {column} {direction} LIMIT 1)",
+                target.qualified()
+            )
         };
         format!("{}, {}", edge("ASC"), edge("DESC"))
     };
@@ -288,7 +292,7 @@ pub(super) async fn tenants_with_rows(
     let mut found = Vec::new();
     for target in targets {
         // Without an index both edges may take too long where any row will do.
-        let any = format!("SELECT {column}::text FROM {} WHERE {column} IS NOT NULL LIMIT 1", target.qualified());
+        let any = format!("SELECT {column}::pg_catalog.text FROM {} WHERE {column} IS NOT NULL LIMIT 1", target.qualified());
         let mut answer = attempts.make(Guise::default(), &format!("SELECT {}", edges(target))).await?;
         if answer.is_err() {
             answer = attempts.make(Guise::default(), &any).await?;
@@ -313,7 +317,7 @@ pub(super) async fn look_unset(attempts: &mut Attempts<'_>, targets: &[&Target])
 }
 
 fn count(target: &Target, condition: &str) -> String {
-    format!("SELECT count(*)::text FROM (SELECT FROM {} WHERE {condition} LIMIT {MANY}) seen", target.qualified())
+    format!("SELECT pg_catalog.count(*)::pg_catalog.text FROM (SELECT FROM {} WHERE {condition} LIMIT {MANY}) seen", target.qualified())
 }
 
 /// All in one message; if something is refused, one by one.

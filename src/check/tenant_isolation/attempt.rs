@@ -79,15 +79,17 @@ pub(super) struct Attempts<'c> {
     first: String,
 }
 
-/// Counts rows that a statement reaches and lets it write one at most. It names no column, so that no policy for SELECT is added, and is
+/// Counts rows that a statement reaches and lets it write one at most. Whose operators these are is said, because attempts are made under
+/// the team's search path. It names no column, so that no policy for SELECT is added, and is
 /// volatile, so that PostgreSQL asks it for each row that the policies let through.
-pub(super) const FIRST_ROW_ONLY: &str =
-    "pg_catalog.set_config('sluice.reached', (pg_catalog.current_setting('sluice.reached')::int + 1)::text, true)::int <= 1";
+pub(super) const FIRST_ROW_ONLY: &str = "pg_catalog.set_config('sluice.reached', (pg_catalog.current_setting('sluice.reached')::pg_catalog.int4 OPERATOR(pg_catalog.+) 1)::pg_catalog.text, true)\
+     ::pg_catalog.int4 OPERATOR(pg_catalog.<=) 1";
 
 impl<'c> Attempts<'c> {
-    /// Prepares the session: limits for every attempt, and row-level security as the application has it.
+    /// Prepares the session: limits for every attempt, and row-level security and the search path as the application has them, because
+    /// its triggers and functions run.
     pub(super) async fn begin(connection: &'c mut PgConnection, role: &str, setting: &str) -> Result<Self, CheckError> {
-        let limits = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '500ms'; SET LOCAL row_security = on";
+        let limits = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '500ms'; SET LOCAL row_security = on; SET LOCAL search_path TO DEFAULT";
         sqlx::raw_sql(limits).execute(&mut *connection).await.asked("set the limits of the isolation probe")?;
         Ok(Self { connection, role: sql::identifier(role), setting: sql::setting(setting), first: String::new() })
     }

@@ -69,6 +69,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     if targets.is_empty() {
         return Ok(vec![out_of_reach(security)]);
     }
+    target::compare_tenants(connection, &mut targets, &security.tenant.column).await?;
     let relations = target::relations(connection, &targets, &security.app_role).await?;
     let mut attempts = Attempts::begin(connection, &security.app_role, &security.tenant.setting).await?;
     attempts.open();

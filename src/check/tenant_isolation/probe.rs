@@ -109,7 +109,7 @@ impl<'a> Probe<'a> {
         let column = self.relations.get(&target.oid).and_then(|relation| relation.column(target.tenant));
         let mut random = Rng::with_seed(self.seed);
         let Some((first, second)) = column.and_then(|column| value::strangers(column, &mut random)) else { return Ok(None) };
-        let casts = [&first, &second].map(|text| format!("{}::{}::text", sql::literal(text), target.tenant_type));
+        let casts = [&first, &second].map(|text| format!("{}::{}::pg_catalog.text", sql::literal(text), target.tenant_type));
         let taken = attempts.make(Guise::default(), &format!("SELECT {}", casts.join(", "))).await?;
         Ok(taken.is_ok().then_some((first, second)))
     }
@@ -196,7 +196,7 @@ impl<'a> Probe<'a> {
 
     async fn has_row(&self, attempts: &mut Attempts<'_>, table: i64, owner: &str, tenant: Option<&str>) -> Result<bool, CheckError> {
         let Some(relation) = self.relations.get(&table) else { return Ok(false) };
-        let own = format!("{} = {}", sql::identifier(&self.security.tenant.column), sql::literal(owner));
+        let own = format!("{} OPERATOR(pg_catalog.=) {}", sql::identifier(&self.security.tenant.column), sql::literal(owner));
         let found = attempts.make(Guise::caller(tenant), &format!("SELECT 'yes' FROM {} WHERE {own} LIMIT 1", relation.qualified)).await?;
         Ok(found.is_ok_and(|done| done.row.is_some()))
     }

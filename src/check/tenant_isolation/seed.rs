@@ -178,13 +178,13 @@ fn select(relation: &Relation, order: &Order<'_>) -> String {
     let names: Vec<_> = order.wanted.iter().filter_map(|number| relation.column(*number)).map(text_of).collect();
     let fixed = order.fixed.iter().filter_map(|(number, value)| relation.column(*number).map(|column| (column, value)));
     let mut conditions: Vec<_> =
-        fixed.map(|(column, value)| format!("{} = {}", sql::identifier(&column.name), sql::literal(value))).collect();
+        fixed.map(|(column, value)| format!("{} OPERATOR(pg_catalog.=) {}", sql::identifier(&column.name), sql::literal(value))).collect();
     conditions.push("true".to_owned());
     format!("SELECT {} FROM {} WHERE {} LIMIT 1", names.join(", "), relation.qualified, conditions.join(" AND "))
 }
 
 fn text_of(column: &Column) -> String {
-    format!("{}::text", sql::identifier(&column.name))
+    format!("{}::pg_catalog.text", sql::identifier(&column.name))
 }
 
 fn by_number(numbers: &[i16], row: Vec<Option<String>>) -> Values {

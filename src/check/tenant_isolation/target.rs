@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 
 use super::{
-    super::{Asked, CheckError, Scope, sql, tenancy},
+    super::{Asked, CheckError, Scope, equality, sql, tenancy},
     view::{self, View},
 };
 use crate::{api::RowLevelSecurity, postgres::query_as};
@@ -21,6 +21,8 @@ pub(super) struct Target {
     pub(super) root: Option<String>,
     /// The type of the tenant column, as it is written.
     pub(super) tenant_type: String,
+    /// The operator by which two tenants are the same, as it is written.
+    pub(super) equals: String,
     /// The tenant column's number.
     pub(super) tenant: i16,
     /// May read some column.
@@ -44,6 +46,11 @@ impl Target {
     /// For statements.
     pub(super) fn qualified(&self) -> String {
         sql::qualified(&self.schema, &self.name)
+    }
+
+    /// The condition that a row is this tenant's.
+    pub(super) fn is_of(&self, tenant_column: &str, tenant: &str) -> String {
+        format!("{} {} {}", sql::identifier(tenant_column), self.equals, sql::literal(tenant))
     }
 
     /// For people.
@@ -102,6 +109,7 @@ pub(super) async fn targets(connection: &mut PgConnection, scope: &Scope, securi
             name,
             root,
             tenant_type,
+            equals: String::new(),
             tenant,
             select_any,
             select_tenant,
@@ -114,6 +122,21 @@ pub(super) async fn targets(connection: &mut PgConnection, scope: &Scope, securi
         }
     };
     Ok(rows.into_iter().map(target).collect())
+}
+
+/// Finds out how tenants are compared, once for each type.
+pub(super) async fn compare_tenants(connection: &mut PgConnection, targets: &mut [Target], tenant_column: &str) -> Result<(), CheckError> {
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    for target in targets {
+        if let Some(operator) = known.get(&target.tenant_type) {
+            target.equals.clone_from(operator);
+            continue;
+        }
+        let column = (target.oid, tenant_column);
+        target.equals = equality::operator(connection, column, column).await?;
+        known.insert(target.tenant_type.clone(), target.equals.clone());
+    }
+    Ok(())
 }
 
 /// A table in which rows may have to be made.

@@ -105,9 +105,9 @@ fn moment(name: &str, variant: u32, order: i64) -> String {
         _ => order,
     };
     match name {
-        "date" => format!("CURRENT_DATE - {}", (30 - order).clamp(0, 60)),
-        "time" | "timetz" => format!("pg_catalog.make_time(12, 0, 0) + pg_catalog.make_interval(secs => {order})"),
-        _ => format!("pg_catalog.now() - pg_catalog.make_interval(secs => {})", 1800 - order),
+        "date" => format!("CURRENT_DATE OPERATOR(pg_catalog.-) {}", (30 - order).clamp(0, 60)),
+        "time" | "timetz" => format!("pg_catalog.make_time(12, 0, 0) OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {order})"),
+        _ => format!("pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => {})", 1800 - order),
     }
 }
 
