@@ -6,9 +6,9 @@
 mod phases;
 
 use crate::api::{
-    Apply, Atomicity, Baseline, Conventions, DatabaseMigration, DriftVerification, ForeignKeyVerification, Format, IndexVerification, Keep,
-    OnMigrationFailure, OtherDatabase, QueryAssertion, ReadBack, Relation, Resolve, RowCounts, RowLevelSecurity, Snapshot, Span,
-    TableVerification, Verify,
+    Apply, Atomicity, Baseline, Conventions, DatabaseMigration, DriftVerification, ForeignKeyVerification, Format, History,
+    IndexVerification, Keep, OnMigrationFailure, OtherDatabase, QueryAssertion, ReadBack, Relation, Resolve, RowCounts, RowLevelSecurity,
+    Snapshot, Span, TableVerification, Verify,
 };
 use crate::policy::preset;
 pub use phases::{CustomPhase, PhaseSource};
@@ -34,6 +34,10 @@ pub struct ValidatedMigration {
     pub phases: Vec<CustomPhase>,
     /// Where to stop.
     pub target: Option<String>,
+    /// What is done where source and history differ.
+    pub history: History,
+    /// The folder may hold no migration.
+    pub allow_empty: bool,
     /// Verdicts on failed rows.
     pub resolve: Vec<Resolve>,
     /// What an existing database already has.
@@ -166,6 +170,8 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             source,
             phases,
             target: spec.migrations.target.clone(),
+            history: spec.migrations.history.clone(),
+            allow_empty: spec.migrations.allow_empty,
             resolve: spec.migrations.resolve.clone(),
             baseline: spec.migrations.baseline.clone(),
             depends_on: spec.before.depends_on.iter().map(|dependency| dependency.name.clone()).collect(),

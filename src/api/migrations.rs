@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Phase;
+use super::{History, Phase};
 
 /// Where the migrations are, and how they are written. Exactly one of `configMaps` and `image`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -43,8 +43,16 @@ pub struct Migrations {
     /// Stop after this migration. Default: the newest in the source. Never skips: everything before it is applied too. Phases are
     /// not stopped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = 1, max = 255))]
     pub target: Option<String>,
+
+    /// What is done where source and history differ: late, edited and missing migrations.
+    #[serde(default)]
+    pub history: History,
+
+    /// The folder may hold no migration at all. Otherwise that is an error, because a wrong path looks the same. Default: false.
+    #[serde(default)]
+    pub allow_empty: bool,
 
     /// What to do with rows that an earlier tool left failed (Prisma's P3009). Each entry is carried out once, before anything else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -80,13 +88,13 @@ pub enum Format {
 #[serde(rename_all = "camelCase")]
 pub struct Baseline {
     /// The newest migration whose effects are there, with those of all before it.
-    #[schemars(length(min = 1, max = 200))]
+    #[schemars(length(min = 1, max = 255))]
     pub up_to: String,
 
     /// For each phase of which something is there: the newest file whose effects are, with those of all before it in that phase, as
     /// `PHASE/FILE`. The files of a phase that is not named here are run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10), inner(length(min = 1, max = 241)))]
+    #[schemars(length(max = 10), inner(length(min = 1, max = 296)))]
     pub phases: Vec<String>,
 }
 
@@ -95,7 +103,7 @@ pub struct Baseline {
 #[serde(rename_all = "camelCase")]
 pub struct Resolve {
     /// The migration whose row failed.
-    #[schemars(length(min = 1, max = 241))]
+    #[schemars(length(min = 1, max = 296))]
     pub name: String,
     /// What became of it.
     #[serde(rename = "as")]

@@ -13,6 +13,7 @@ mod declared;
 mod drift;
 mod duration;
 mod elsewhere;
+mod history;
 mod migration_gate;
 mod migrations;
 mod on_failure;
@@ -36,6 +37,7 @@ pub use declared::{
 pub use drift::DriftVerification;
 pub use duration::{InvalidSpan, Span};
 pub use elsewhere::{OtherDatabase, ReaderSecret};
+pub use history::{AcceptedMigration, EditedMigrations, History, LateMigrations, MissingMigrations};
 pub use migration_gate::{GATE_NAME, MigrationGate, MigrationGateSpec, crd as migration_gate_crd, entry};
 pub use migrations::{Baseline, Format, Migrations, Resolve, ResolveAs};
 pub use on_failure::{OnFailure, OnMigrationFailure};

@@ -8,7 +8,7 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Apply, Format, OnFailure, Snapshot, Verify, database_migration::drop_unsigned_formats};
+use super::{Apply, Format, History, OnFailure, Snapshot, Verify, database_migration::drop_unsigned_formats};
 
 /// A section as it was written.
 pub type Section = Map<String, Value>;
@@ -92,6 +92,10 @@ struct MigrationsDefaults {
     #[schemars(length(min = 1, max = 500))]
     #[x_kube(validation = Rule::new("self.startsWith('/') && !self.contains('..')").message("spec.migrations.path must be absolute and must not contain '..'"))]
     path: Option<String>,
+
+    /// What is done where source and history differ: late, edited and missing migrations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    history: Option<History>,
 }
 
 /// The MigrationPolicy of the same namespace whose fields are defaults for this object's.

@@ -59,6 +59,8 @@ reasons! {
     PlanReady: Success,
     /// The source was compared with the history, and there is nothing to do.
     NothingPending: Success,
+    /// The source lacks exactly the newest applied migrations, and has nothing pending: it is an older release, and what is applied stays.
+    DatabaseAhead: Success,
     /// A ConfigMap, an image or a folder of the source is not there yet.
     SourceNotFound: Transient,
     /// The source breaks a rule of its format: the message names the file.
@@ -77,7 +79,8 @@ reasons! {
     ServerTooOld: NeedsUser,
     /// The migration role lacks a right it needs.
     PrivilegesMissing: NeedsUser,
-    /// An applied migration was edited, is missing from the source, or a pending one is older than an applied one.
+    /// An applied migration was edited or is missing from the source, or a pending one is older than an applied one, and
+    /// `spec.migrations.history` does not let it through.
     HistoryDiverged: NeedsUser,
     /// The ledger has a failed or unfinished row that Sluice did not write.
     HistoryDirty: NeedsUser,
@@ -144,6 +147,13 @@ reasons! {
     StageFailed: Transient,
     /// Sluice itself is wrong: it stopped at a place that the message names. Trying again would stop there again.
     InternalError: NeedsUser,
+}
+
+impl Reason {
+    /// Whether Ready may be True for it.
+    pub const fn is_ready(self) -> bool {
+        matches!(self, Self::Verified | Self::DatabaseAhead)
+    }
 }
 
 #[cfg(test)]

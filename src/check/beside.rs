@@ -62,11 +62,14 @@ pub static BESIDE: &[Beside] = &[
         id: "missing-migration",
         aspect: "history",
         when: When::Always,
-        severity: Severity::Error,
+        severity: Severity::Warning,
         title: "Every applied migration is in the source",
-        condition: "The ledger has a migration that the source does not have.",
+        condition: "The ledger has a migration that the source does not have. Information where exactly the newest ones are missing and \
+                    nothing is pending: then the source is an older release (DatabaseAhead). An error for the file of a phase, where the \
+                    source has none of the applied migrations, and everywhere with `spec.migrations.history.missing: Refuse`.",
         effect: "Nobody can make this schema again from the source, and a comparison with it means nothing.",
-        remedy: "Restore its folder. Applied migrations stay in the source for ever.",
+        remedy: "Restore its folder: applied migrations stay in the source for ever. Or accept it by name, with a reason, in \
+                 `spec.migrations.history.accept`.",
     },
     Beside {
         id: "edited-migration",
@@ -74,19 +77,23 @@ pub static BESIDE: &[Beside] = &[
         when: When::Always,
         severity: Severity::Error,
         title: "Applied migrations are as they were when they were applied",
-        condition: "The checksum of a migration in the source differs from the one in the ledger by more than line endings.",
+        condition: "The checksum of a migration in the source differs from the one in the ledger by more than line endings. A Warning with \
+                    `spec.migrations.history.edited: Warn`.",
         effect: "What the file says is not what was done to this database, and another database would get another schema.",
-        remedy: "Restore the file as it was applied, and put the change into a new migration.",
+        remedy: "Restore the file as it was applied, and put the change into a new migration. Or, where the database is right as it is, \
+                 accept the file by name, with a reason, in `spec.migrations.history.accept`.",
     },
     Beside {
         id: "out-of-order",
         aspect: "history",
         when: When::Always,
-        severity: Severity::Error,
+        severity: Severity::Warning,
         title: "New migrations come after the applied ones",
-        condition: "A migration is pending and its name is earlier than that of an applied one.",
-        effect: "This database would run them in another order than an empty one, and may get another schema.",
-        remedy: "Give it a name later than every applied one.",
+        condition: "A migration is pending and its name is earlier than that of an applied one. An error with \
+                    `spec.migrations.history.late: Refuse`.",
+        effect: "This database runs them in another order than an empty one, and may get another schema.",
+        remedy: "Nothing where the two do not depend on each other. Otherwise give it a name later than every applied one, before it is \
+                 applied anywhere.",
     },
     Beside {
         id: "failed-migration",

@@ -28,6 +28,10 @@ pub(super) struct Args {
     /// The folder of a phase (spec.migrations.phases), which is read, too.
     #[arg(long = "phase", value_name = "NAME=DIR", value_parser = phase::parse)]
     phases: Vec<PhaseArg>,
+
+    /// A folder without a migration is as it should be (spec.migrations.allowEmpty), and no error.
+    #[arg(long)]
+    allow_empty: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -46,14 +50,6 @@ impl FormatName {
             Self::Sql => Format::Sql,
         }
     }
-
-    /// What a folder without migrations may lack.
-    const fn hint(self) -> &'static str {
-        match self {
-            Self::Prisma => ": each is a folder NAME with a file migration.sql; --format Sql reads files NAME.sql",
-            Self::Sql => ": each is a file NAME.sql; --format Prisma reads NAME/migration.sql",
-        }
-    }
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
@@ -68,8 +64,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
         repeatable: false,
     };
     let phases: Vec<PhaseFolder> = args.phases.iter().map(phase).collect();
-    let report = match load_with(args.format.format(), &args.source, &phases) {
-        Ok(source) => Report::of(&source, args.format),
+    let format = args.format.format();
+    let loaded = load_with(format, &args.source, &phases)
+        .and_then(|source| if args.allow_empty { Ok(source) } else { source.must_not_be_empty(format, &args.source).map(|()| source) });
+    let report = match loaded {
+        Ok(source) => Report::of(&source),
         Err(error) => Report { text: format!("error: {error}\n"), errors: 1, warnings: 0 },
     };
     print(&report.text)?;
@@ -85,7 +84,7 @@ struct Report {
 }
 
 impl Report {
-    fn of(source: &SourceTree, format: FormatName) -> Self {
+    fn of(source: &SourceTree) -> Self {
         let mut report = Self::default();
         for migration in &source.migrations {
             report.migration(migration);
@@ -99,7 +98,7 @@ impl Report {
         total.extend((source.migrations.len() > own).then(|| counted(source.migrations.len() - own, "file") + " of phases"));
         let problems = [(report.errors, "error"), (report.warnings, "warning")];
         total.extend(problems.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what)));
-        report.say(&format!("{}{}", total.join(", "), if own == 0 { format.hint() } else { "" }));
+        report.say(&total.join(", "));
         report
     }
 

@@ -1,66 +1,77 @@
 //! Source against ledger: what is applied, what is pending, and what does not fit. PURE.
+//!
+//! A history is a set with an order, and no prefix of the source: a late name may be applied after newer ones, and one that is applied may be
+//! missing from the source. What that means is in `spec.migrations.history`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use super::{
     LedgerRow, Migration, RowState, SourceTree,
     checksum::{self, Match},
-    phase_of,
+    divergence, order, phase_of,
 };
-use crate::api::{Finding, Reason, Severity};
+use crate::api::{Finding, History, Reason, Severity};
 
 /// How source and ledger relate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// Applied migrations in the order in which they were applied, those missing from the source first.
+    /// Applied migrations in the order in which they were applied, those missing from the source included.
     pub applied: Vec<String>,
     /// Indexes into the source: what is to be applied, in order.
     pub pending: Vec<usize>,
+    /// Applied, missing from the source, and exactly the newest ones there are, while nothing is pending: the source is older than the
+    /// database. In the order in which they were applied.
+    pub ahead: Vec<String>,
     /// What does not fit. Errors stop the run.
     pub findings: Vec<Finding>,
     /// The worst of it, and a sentence about it.
     pub objection: Option<(Reason, String)>,
 }
 
-/// Compares. `target` stops early; it never skips, and it does not stop phases: tables without their policies are worse than a phase that
+/// What the manifest says about the comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// Where to stop.
+    pub target: Option<&'a str>,
+    /// What may differ.
+    pub history: &'a History,
+}
+
+/// Compares. The target stops early; it never skips, and it does not stop phases: tables without their policies are worse than a phase that
 /// fails because it was written for a later schema.
-pub fn compare(source: &SourceTree, rows: &[LedgerRow], target: Option<&str>) -> Comparison {
+pub fn compare(source: &SourceTree, rows: &[LedgerRow], rules: &Rules<'_>) -> Comparison {
     let mut comparison = Comparison::default();
     let applied: BTreeMap<&str, &LedgerRow> =
         rows.iter().filter(|row| row.state() == RowState::Applied).map(|row| (row.name.as_str(), row)).collect();
-    let known: BTreeSet<&str> = source.migrations.iter().map(|migration| migration.name.as_str()).collect();
 
-    for name in applied.keys().filter(|name| !known.contains(*name)) {
-        comparison.applied.push((*name).to_owned());
-        comparison.object("missing-migration", name, "is applied but missing from the source", missing(name));
-    }
-    let present = source.migrations.iter().enumerate().filter(|(_, migration)| applied.contains_key(migration.name.as_str()));
-    let newest: BTreeMap<Option<&str>, usize> = present.map(|(at, migration)| (migration.phase(), at)).collect();
-    let end = comparison.end(source, target);
+    let end = comparison.end(source, rules.target);
+    let newest = newest(source, &applied);
     for (at, migration) in source.migrations.iter().enumerate() {
         let row = applied.get(migration.name.as_str());
         if let Some(row) = row.filter(|row| !runs_again(migration, row)) {
-            comparison.check_checksum(&migration.sql, &migration.checksum, row);
+            comparison.findings.extend(divergence::edited(&migration.sql, &migration.checksum, row, rules.history));
         } else if at < end || migration.phase().is_some() {
             comparison.pending.push(at);
             // Each phase has an order of its own.
             if let Some(later) = newest.get(&migration.phase()).filter(|newest| row.is_none() && at < **newest) {
-                let message = format!("is pending but older than {:?}, which is applied", source.migrations[*later].name);
-                comparison.object("out-of-order", &migration.name, &message, "give it a name later than every applied one");
+                comparison.findings.push(divergence::late(&migration.name, &source.migrations[*later].name, rules.history));
             }
         }
     }
-    comparison.applied.extend(in_order_of_application(source, &applied));
+    comparison.applied = in_order_of_application(source, &applied);
+    comparison.check_missing(source, &applied, rules.history);
     comparison.check_failed(rows);
     comparison.conclude();
     comparison
 }
 
-fn missing(name: &str) -> &'static str {
-    match phase_of(name) {
-        None => "restore its folder; applied migrations stay in the source for ever",
-        Some(_) => "restore its file, and its phase in spec.migrations.phases; what is applied stays in the source for ever",
-    }
+/// The newest applied migration of the source, for each phase and for those of no phase.
+fn newest<'a>(source: &'a SourceTree, applied: &BTreeMap<&str, &LedgerRow>) -> BTreeMap<Option<&'a str>, usize> {
+    let present = source.migrations.iter().enumerate().filter(|(_, migration)| applied.contains_key(migration.name.as_str()));
+    present.map(|(at, migration)| (migration.phase(), at)).collect()
 }
 
 /// A file that may run any number of times, and is not the one that ran.
@@ -68,20 +79,36 @@ fn runs_again(migration: &Migration, row: &LedgerRow) -> bool {
     migration.repeatable && checksum::compare(&migration.sql, &migration.checksum, &row.checksum) == Match::Different
 }
 
-/// What is applied, in the order in which that happened. The source has an order for each phase only, the ledger's times say how they
-/// alternate: a release is applied whole before the next one. Equal times are of one release, which keeps the order of the source.
+/// What is applied, in the order in which that happened: the ledger's times say it, also how phases alternate with migrations. Equal times
+/// are of one release, which keeps the order of the source.
 fn in_order_of_application(source: &SourceTree, applied: &BTreeMap<&str, &LedgerRow>) -> Vec<String> {
-    let mut lines: BTreeMap<Option<&str>, VecDeque<(i64, usize)>> = BTreeMap::new();
-    for (at, migration) in source.migrations.iter().enumerate() {
-        if let Some(row) = applied.get(migration.name.as_str()) {
-            lines.entry(migration.phase()).or_default().push_back((row.finished_at, at));
-        }
-    }
-    let mut names = Vec::new();
-    while let Some(line) = lines.values_mut().filter(|line| !line.is_empty()).min_by_key(|line| line[0]) {
-        names.extend(line.pop_front().map(|(_, at)| source.migrations[at].name.clone()));
-    }
-    names
+    let place: BTreeMap<&str, usize> = source.migrations.iter().enumerate().map(|(at, migration)| (migration.name.as_str(), at)).collect();
+    let mut rows: Vec<&LedgerRow> = applied.values().copied().collect();
+    rows.sort_by(|a, b| {
+        let places = match (place.get(a.name.as_str()), place.get(b.name.as_str())) {
+            (Some(a), Some(b)) => a.cmp(b),
+            _ => order::compare(&a.name, &b.name),
+        };
+        a.finished_at.cmp(&b.finished_at).then(places)
+    });
+    rows.into_iter().map(|row| row.name.clone()).collect()
+}
+
+/// Whether all of `missing` come after all that the source has: by the time at which they were applied, or by name, phase by phase.
+fn are_the_newest(missing: &[&LedgerRow], present: &[&LedgerRow]) -> bool {
+    let first = missing.iter().map(|row| row.finished_at).min();
+    let last = present.iter().map(|row| row.finished_at).max();
+    let by_name = missing.iter().all(|missing| {
+        let own = present.iter().filter(|row| phase_of(&row.name) == phase_of(&missing.name));
+        own.clone().all(|row| order::compare(&row.name, &missing.name) == Ordering::Less)
+    });
+    first > last || by_name
+}
+
+/// Nothing is missing but files of phases of which nothing is left: whoever took them out of the manifest left their policies behind.
+fn is_a_phase_without_a_source(missing: &[&LedgerRow], source: &SourceTree) -> bool {
+    let is_known = |row: &&LedgerRow| source.migrations.iter().any(|migration| migration.phase() == phase_of(&row.name));
+    missing.iter().all(|row| phase_of(&row.name).is_some()) && !missing.iter().all(is_known)
 }
 
 impl Comparison {
@@ -96,49 +123,34 @@ impl Comparison {
         0
     }
 
-    fn object(&mut self, check: &str, object: &str, message: &str, remedy: &str) {
-        self.findings.push(Finding {
-            check: check.to_owned(),
-            object: object.to_owned(),
-            severity: Severity::Error,
-            message: format!("{object:?} {message}"),
-            remedy: remedy.to_owned(),
-        });
-    }
-
-    fn check_checksum(&mut self, sql: &str, checksum: &str, row: &LedgerRow) {
-        match checksum::compare(sql, checksum, &row.checksum) {
-            Match::Exact => {}
-            Match::LineEndings => self.findings.push(Finding {
-                check: "line-endings".to_owned(),
-                object: row.name.clone(),
-                severity: Severity::Information,
-                message: format!("{:?} has other line endings than when it was applied", row.name),
-                remedy: "nothing to do; a .gitattributes file with `*.sql text eol=lf` keeps them equal".to_owned(),
-            }),
-            Match::Different => {
-                let message = format!("was edited after it was applied: the ledger has {}, the source {checksum}", row.checksum);
-                self.object(
-                    "edited-migration",
-                    &row.name,
-                    &message,
-                    "restore the file as it was applied and put the change into a new migration",
-                );
-            }
+    /// What is applied and not in the source. A source that has nothing in common with the history is another database's.
+    fn check_missing(&mut self, source: &SourceTree, applied: &BTreeMap<&str, &LedgerRow>, history: &History) {
+        let known: BTreeSet<&str> = source.migrations.iter().map(|migration| migration.name.as_str()).collect();
+        let (present, missing): (Vec<&LedgerRow>, Vec<&LedgerRow>) =
+            applied.values().copied().partition(|row| known.contains(row.name.as_str()));
+        let (accepted, missing): (Vec<&LedgerRow>, Vec<&LedgerRow>) =
+            missing.into_iter().partition(|row| history.accepted(&row.name).is_some());
+        self.findings.extend(accepted.iter().map(|row| divergence::missing_and_accepted(&row.name, history)));
+        if missing.is_empty() {
+            return;
+        }
+        let is_own = |row: &&LedgerRow| phase_of(&row.name).is_none();
+        if missing.iter().any(is_own) && !present.iter().chain(&accepted).any(is_own) {
+            self.findings.push(divergence::nothing_in_common(&self.applied));
+        } else if self.pending.is_empty() && are_the_newest(&missing, &present) && !is_a_phase_without_a_source(&missing, source) {
+            let is_ahead = |name: &&String| missing.iter().any(|row| row.name == **name);
+            self.ahead = self.applied.iter().filter(is_ahead).cloned().collect();
+            self.findings.push(divergence::ahead(&self.ahead));
+        } else {
+            let names: Vec<&str> = missing.iter().map(|row| row.name.as_str()).collect();
+            self.findings.extend(divergence::missing(&names, history));
         }
     }
 
     fn check_failed(&mut self, rows: &[LedgerRow]) {
         let applied: BTreeSet<&str> = self.applied.iter().map(String::as_str).collect();
-        let failed: Vec<_> = rows.iter().filter(|row| row.state() == RowState::Failed && !applied.contains(row.name.as_str())).collect();
-        for row in failed {
-            let message = format!("began {} and did not finish, by another tool than Sluice", row.started_at);
-            let remedy = format!(
-                "find out whether its statements are there, then add to spec.migrations.resolve: {{name: {}, as: Applied}} or {{name: {0}, as: RolledBack}}",
-                row.name
-            );
-            self.object("failed-migration", &row.name, &message, &remedy);
-        }
+        let failed = rows.iter().filter(|row| row.state() == RowState::Failed && !applied.contains(row.name.as_str()));
+        self.findings.extend(failed.map(divergence::failed));
     }
 
     fn conclude(&mut self) {
@@ -160,7 +172,10 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migrations::Migration;
+    use crate::{
+        api::{AcceptedMigration, EditedMigrations, LateMigrations, MissingMigrations},
+        migrations::Migration,
+    };
 
     fn source(names: &[&str]) -> SourceTree {
         let migration = |name: &&str| {
@@ -181,6 +196,24 @@ mod tests {
             resumable: false,
             finished_at: 1,
         }
+    }
+
+    fn with(source: &SourceTree, rows: &[LedgerRow], history: &History) -> Comparison {
+        super::compare(source, rows, &Rules { target: None, history })
+    }
+
+    /// With the defaults of the manifest.
+    fn compare(source: &SourceTree, rows: &[LedgerRow], target: Option<&str>) -> Comparison {
+        super::compare(source, rows, &Rules { target, history: &History::default() })
+    }
+
+    fn severities(comparison: &Comparison) -> Vec<(&str, &str, Severity)> {
+        comparison.findings.iter().map(|finding| (finding.check.as_str(), finding.object.as_str(), finding.severity)).collect()
+    }
+
+    fn accepting(name: &str) -> History {
+        let accept = vec![AcceptedMigration { name: name.to_owned(), reason: "looked at".to_owned() }];
+        History { accept, ..History::default() }
     }
 
     fn reason(comparison: &Comparison) -> Option<Reason> {
@@ -219,17 +252,93 @@ mod tests {
     }
 
     #[test]
-    fn a_migration_missing_from_the_source_is_named() {
-        let comparison = compare(&source(&["2_b"]), &[row("1_a"), row("2_b")], None);
-        assert_eq!(reason(&comparison), Some(Reason::HistoryDiverged));
-        assert_eq!(comparison.findings[0].check, "missing-migration");
+    fn an_edited_migration_is_a_warning_or_information_where_the_manifest_says_so() {
+        let mut edited = row("1_a");
+        edited.checksum = "0".repeat(64);
+        let rows = [edited];
+        let refused = compare(&source(&["1_a"]), &rows, None);
+        assert!(refused.findings[0].remedy.contains("accept: {name: 1_a, reason:"), "the way out is told: {:?}", refused.findings);
+        let warned = with(&source(&["1_a"]), &rows, &History { edited: EditedMigrations::Warn, ..History::default() });
+        assert_eq!((severities(&warned), &warned.objection), (vec![("edited-migration", "1_a", Severity::Warning)], &None));
+        let accepted = with(&source(&["1_a"]), &rows, &accepting("1_a"));
+        assert_eq!((severities(&accepted), &accepted.objection), (vec![("edited-migration", "1_a", Severity::Information)], &None));
+        assert!(accepted.findings[0].message.ends_with("looked at"), "{:?}", accepted.findings);
+        assert_eq!(reason(&with(&source(&["1_a"]), &rows, &accepting("1_b"))), Some(Reason::HistoryDiverged));
     }
 
     #[test]
-    fn a_late_name_is_out_of_order_and_names_both() {
-        let comparison = compare(&source(&["1_a", "2_b"]), &[row("2_b")], None);
-        assert_eq!(comparison.findings[0].check, "out-of-order");
-        assert!(comparison.findings[0].message.contains("2_b"));
+    fn a_migration_missing_in_the_middle_is_told_or_refused_or_accepted() {
+        let (tree, rows) = (source(&["2_b", "3_c"]), [at("1_a", 1), at("2_b", 2)]);
+        let told = compare(&tree, &rows, None);
+        assert_eq!((severities(&told), &told.objection), (vec![("missing-migration", "1_a", Severity::Warning)], &None));
+        assert_eq!((told.pending, told.ahead), (vec![1], Vec::<String>::new()));
+        let refuse = History { missing: MissingMigrations::Refuse, ..History::default() };
+        let refused = with(&tree, &rows, &refuse);
+        assert_eq!(reason(&refused), Some(Reason::HistoryDiverged));
+        assert_eq!(severities(&refused), [("missing-migration", "1_a", Severity::Error)]);
+        let accepted = with(&tree, &rows, &History { accept: accepting("1_a").accept, ..refuse });
+        assert_eq!((severities(&accepted), &accepted.objection), (vec![("missing-migration", "1_a", Severity::Information)], &None));
+    }
+
+    #[test]
+    fn many_that_are_missing_are_one_finding_that_names_the_newest() {
+        let names: Vec<String> = (10..40).map(|n| format!("{n}_x")).collect();
+        let rows: Vec<LedgerRow> = names.iter().map(String::as_str).chain(["50_squashed"]).map(row).collect();
+        let comparison = compare(&source(&["50_squashed"]), &rows, None);
+        assert_eq!(severities(&comparison), [("missing-migration", "39_x", Severity::Warning)]);
+        let message = &comparison.findings[0].message;
+        assert!(message.contains("\"30_x\"") && message.contains("\"39_x\" and 20 more") && !message.contains("29_x"), "{message}");
+    }
+
+    #[test]
+    fn a_source_that_lacks_exactly_the_newest_is_older_than_the_database() {
+        let rows = [at("1_a", 1), at("2_b", 2), at("3_c", 3)];
+        for history in [History::default(), History { missing: MissingMigrations::Refuse, ..History::default() }] {
+            let comparison = with(&source(&["1_a"]), &rows, &history);
+            assert_eq!((comparison.ahead.as_slice(), &comparison.objection), (["2_b".to_owned(), "3_c".to_owned()].as_slice(), &None));
+            assert_eq!(severities(&comparison), [("missing-migration", "3_c", Severity::Information)]);
+            assert_eq!(comparison.applied, ["1_a", "2_b", "3_c"], "what is applied stays applied");
+        }
+    }
+
+    #[test]
+    fn a_release_that_brought_a_late_name_may_be_reverted_too() {
+        let rows = [at("1_a", 1), at("2_late", 3), at("3_c", 2), at("4_d", 3)];
+        assert_eq!(compare(&source(&["1_a", "3_c"]), &rows, None).ahead, ["2_late", "4_d"]);
+        let imported = [at("1_a", 9), at("2_b", 5), at("3_c", 1)];
+        assert_eq!(compare(&source(&["1_a", "2_b"]), &imported, None).ahead, ["3_c"], "by name, where the times say something else");
+    }
+
+    #[test]
+    fn a_source_that_is_older_and_has_something_pending_is_not_ahead() {
+        let (tree, rows) = (source(&["1_a", "2_fix"]), [at("1_a", 1), at("3_c", 3)]);
+        let told = compare(&tree, &rows, None);
+        assert_eq!((told.ahead.len(), told.pending.as_slice(), &told.objection), (0, [1].as_slice(), &None));
+        assert_eq!(severities(&told), [("missing-migration", "3_c", Severity::Warning)]);
+        let refuse = History { missing: MissingMigrations::Refuse, ..History::default() };
+        assert_eq!(reason(&with(&tree, &rows, &refuse)), Some(Reason::HistoryDiverged));
+    }
+
+    #[test]
+    fn a_source_with_nothing_in_common_is_another_databases_and_refused_whatever_the_manifest_says() {
+        let rows = [row("1_a"), row("2_b")];
+        for tree in [source(&["1_other"]), source(&[])] {
+            let comparison = compare(&tree, &rows, None);
+            assert_eq!(reason(&comparison), Some(Reason::HistoryDiverged));
+            assert!(comparison.findings[0].message.contains("none of the 2 applied migrations"), "{:?}", comparison.findings);
+        }
+    }
+
+    #[test]
+    fn a_late_name_is_applied_with_a_warning_that_names_both_or_refused() {
+        let (tree, rows) = (source(&["1_a", "2_b"]), [row("2_b")]);
+        let applied = compare(&tree, &rows, None);
+        assert_eq!((applied.pending.as_slice(), &applied.objection), ([0].as_slice(), &None));
+        assert_eq!(severities(&applied), [("out-of-order", "1_a", Severity::Warning)]);
+        assert!(applied.findings[0].message.contains("2_b"));
+        let refused = with(&tree, &rows, &History { late: LateMigrations::Refuse, ..History::default() });
+        assert_eq!(reason(&refused), Some(Reason::HistoryDiverged));
+        assert!(refused.findings[0].message.contains("2_b"));
     }
 
     #[test]
@@ -258,7 +367,7 @@ mod tests {
         let comparison = compare(&with_phases(), &rows, None);
         assert_eq!((comparison.pending, comparison.objection), (vec![0, 2, 4], None));
         let late = compare(&with_phases(), &[at("1_a", 1), at("security/020", 1)], None);
-        assert_eq!(late.findings[0].check, "out-of-order");
+        assert_eq!(severities(&late), [("out-of-order", "security/010", Severity::Warning)]);
         assert!(late.findings[0].message.contains("security/010") && late.findings[0].message.contains("security/020"));
     }
 
@@ -269,9 +378,23 @@ mod tests {
     }
 
     #[test]
+    fn a_late_name_stands_where_it_was_applied() {
+        let rows = [at("1_a", 1), at("2_b", 3), at("3_c", 2)];
+        assert_eq!(compare(&source(&["1_a", "2_b", "3_c"]), &rows, None).applied, ["1_a", "3_c", "2_b"]);
+    }
+
+    #[test]
     fn a_target_does_not_stop_phases_and_is_none_of_theirs() {
         assert_eq!(compare(&with_phases(), &[], Some("1_a")).pending, [0, 1, 3, 4]);
         assert_eq!(reason(&compare(&with_phases(), &[], Some("security/010"))), Some(Reason::TargetNotFound));
+    }
+
+    #[test]
+    fn a_file_of_a_phase_is_missed_whatever_the_manifest_says_about_missing_migrations() {
+        let rows = [at("1_a", 1), at("security/010", 1), at("2_b", 2), at("security/020", 2)];
+        let missed = compare(&source(&["1_a", "2_b", "security/020"]), &rows, None);
+        assert_eq!(severities(&missed), [("missing-migration", "security/010", Severity::Error)]);
+        assert_eq!(compare(&source(&["1_a", "security/010"]), &rows, None).ahead, ["2_b", "security/020"], "a release was reverted");
     }
 
     #[test]

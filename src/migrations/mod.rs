@@ -3,6 +3,8 @@
 mod checksum;
 mod compare;
 mod directive;
+mod divergence;
+mod empty;
 mod ledger;
 mod order;
 mod phase;
@@ -12,8 +14,10 @@ mod script;
 mod source;
 
 pub use checksum::{Match, checksum, hexadecimal};
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, Rules, compare};
+pub use divergence::listed;
 pub use ledger::{LedgerContract, LedgerRow, RowState};
+pub use order::compare as in_order;
 pub use phase::{PhaseFolder, phase_of};
 pub use reach::{Reach, creates};
 pub use release::{Group, Step, last_transaction, plan_groups};

@@ -1,29 +1,20 @@
-//! The order of migrations: ICU's root collation of their names, as Prisma sorts them.
+//! The order of migrations: ICU's root collation of their names, as Prisma sorts them, also where sorting by bytes would give another one.
+
+use std::cmp::Ordering;
 
 use icu_collator::{Collator, CollatorBorrowed, CollatorPreferences, options::CollatorOptions};
 
-/// Two names whose order depends on who sorts them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ambiguous {
-    /// First by the bytes.
-    pub first_by_bytes: String,
-    /// First by the collation.
-    pub first_by_collation: String,
+/// Sorts by name as Prisma does. Names that the collation holds for equal are sorted by their bytes, so that every machine agrees.
+pub fn sort<T>(items: &mut [T], name: impl Fn(&T) -> &str) {
+    let collator = collator();
+    // The second sort is stable, and mostly finds its work done.
+    items.sort_by(|a, b| name(a).cmp(name(b)));
+    items.sort_by(|a, b| collator.compare(name(a), name(b)));
 }
 
-/// Sorts names as Prisma does; says where sorting by bytes would give another order, because older engines do that.
-pub fn sort<T>(items: &mut [T], name: impl Fn(&T) -> &str) -> Option<Ambiguous> {
-    let by_bytes = items.is_sorted_by(|a, b| name(a) <= name(b)).then_some(());
-    if by_bytes.is_none() {
-        items.sort_by(|a, b| name(a).cmp(name(b)));
-    }
-    let collator = collator();
-    let pair = items.windows(2).find(|pair| collator.compare(name(&pair[0]), name(&pair[1])).is_gt());
-    let ambiguous = pair.map(|pair| Ambiguous { first_by_bytes: name(&pair[0]).to_owned(), first_by_collation: name(&pair[1]).to_owned() });
-    if ambiguous.is_some() {
-        items.sort_by(|a, b| collator.compare(name(a), name(b)));
-    }
-    ambiguous
+/// Which of two names Prisma applies first.
+pub fn compare(a: &str, b: &str) -> Ordering {
+    collator().compare(a, b).then_with(|| a.cmp(b))
 }
 
 fn collator() -> CollatorBorrowed<'static> {
@@ -34,23 +25,30 @@ fn collator() -> CollatorBorrowed<'static> {
 mod tests {
     use super::*;
 
+    fn sorted<const N: usize>(mut names: [&'static str; N]) -> [&'static str; N] {
+        sort(&mut names, |name| name);
+        names
+    }
+
+    /// What `[…].sort((a, b) => a.localeCompare(b))` gives, on which Prisma relies.
     #[test]
-    fn ordinary_names_have_one_order() {
-        let mut names = ["20240217100000_b", "20240215120000_c", "20240216140000_a"];
-        assert_eq!(sort(&mut names, |name| name), None);
-        assert_eq!(names, ["20240215120000_c", "20240216140000_a", "20240217100000_b"]);
+    fn the_order_is_prismas_also_where_bytes_would_give_another_one() {
+        for expected in [
+            ["20240215120000_c", "20240216140000_a", "20240217100000_b"],
+            ["10_x", "20240101000000", "9_x"],
+            ["1_a", "10_b", "2_c"],
+            ["20240101000000_a", "20240101000000_B", "20240102_c"],
+            ["202310122339_x", "20231012233901_y", "20231013_z"],
+        ] {
+            let mut reversed = expected;
+            reversed.reverse();
+            assert_eq!(sorted(reversed), expected);
+        }
+        assert_eq!(compare("20240101000000_a", "20240101000000_B"), Ordering::Less, "by bytes B comes first");
     }
 
     #[test]
-    fn prefixes_of_different_width_are_ambiguous() {
-        let mut names = ["20260115123456_b", "20260115_a"];
-        let ambiguous = sort(&mut names, |name| name).expect("is noticed");
-        assert_eq!(ambiguous.first_by_collation, "20260115_a");
-        assert_eq!(names, ["20260115_a", "20260115123456_b"]);
-    }
-
-    #[test]
-    fn case_is_ambiguous_where_the_time_is_the_same() {
-        assert!(sort(&mut ["20240101000000_a", "20240101000000_B"], |name| name).is_some());
+    fn prefixes_of_different_width_are_sorted_as_prisma_does() {
+        assert_eq!(sorted(["20260115123456_b", "20260115_a"]), ["20260115_a", "20260115123456_b"]);
     }
 }

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use super::{
-    Migration, SourceError, SourceTree,
-    source::{arrange, entries, file},
+    Migration, SourceError, SourceTree, order,
+    source::{entries, file},
 };
 use crate::api::{Finding, PhaseWhen, Severity};
 
@@ -71,7 +71,7 @@ fn read(phase: &PhaseFolder, findings: &mut Vec<Finding>) -> Result<Vec<Migratio
         let message = format!("the phase {:?} has no file NAME.sql in {:?}, so nothing of it is run", phase.name, phase.shown);
         findings.push(stray(&phase.name, message, "add its files, or take it out of spec.migrations.phases".to_owned()));
     }
-    arrange(&mut files)?;
+    order::sort(&mut files, |file| &file.name);
     Ok(files)
 }
 
@@ -155,9 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn an_ambiguous_order_inside_a_phase_is_refused() {
+    fn the_order_inside_a_phase_is_prismas_too() {
         let root = project(&[("migrations/1_init/migration.sql", ""), ("security/a.sql", ""), ("security/B.sql", "")]);
-        let error = load_with(Format::Prisma, &root.path().join("migrations"), &[phase(root.path(), "security", PhaseWhen::After)]);
-        assert!(error.expect_err("is refused").to_string().contains("security/B"), "names the file");
+        let tree = load_with(Format::Prisma, &root.path().join("migrations"), &[phase(root.path(), "security", PhaseWhen::After)]);
+        let names: Vec<String> = tree.expect("loads").migrations.into_iter().map(|migration| migration.name).collect();
+        assert_eq!(names, ["1_init", "security/a", "security/B"]);
     }
 }

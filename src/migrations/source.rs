@@ -12,14 +12,16 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    PhaseFolder, Script, ScriptError, checksum, hexadecimal, order,
+    PhaseFolder, Script, ScriptError, checksum, empty, hexadecimal, order,
     phase::{self, phase_of},
     split,
 };
 use crate::api::{Finding, Format, Reason, Severity};
 
 const LOCK_FILE: &str = "migration_lock.toml";
-const SCRIPT: &str = "migration.sql";
+pub(super) const SCRIPT: &str = "migration.sql";
+/// The column `migration_name` is a `VARCHAR(255)`.
+const LONGEST_NAME: usize = 255;
 
 /// One migration of the source.
 #[derive(Clone, Debug)]
@@ -63,12 +65,22 @@ pub struct SourceTree {
     pub digest: String,
     /// Entries that are no migrations and might have been meant to be.
     pub findings: Vec<Finding>,
+    /// What lies in the folder, should nothing of it be a migration.
+    pub entries: Vec<String>,
 }
 
 impl SourceTree {
     /// The migrations of the format's own: those of no phase.
     pub fn own(&self) -> impl Iterator<Item = &Migration> {
         self.migrations.iter().filter(|migration| migration.phase().is_none())
+    }
+
+    /// A source without a migration of the format's own looks like a wrong path: an error that says what was found there instead.
+    pub fn must_not_be_empty(&self, format: Format, folder: &Path) -> Result<(), SourceError> {
+        if self.own().next().is_some() {
+            return Ok(());
+        }
+        Err(SourceError::Empty { folder: folder.to_owned(), found: empty::found(&self.entries), hint: empty::hint(format, folder) })
     }
 }
 
@@ -107,18 +119,18 @@ pub enum SourceError {
     /// PostgreSQL would stumble over it.
     #[error("{0:?} begins with a byte order mark: save it as UTF-8 without one, PostgreSQL refuses it")]
     ByteOrderMark(String),
-    /// The order depends on who sorts.
-    #[error(
-        "the order of {first_by_bytes:?} and {first_by_collation:?} depends on who sorts them: give all names a prefix of the same width and distinct times"
-    )]
-    AmbiguousOrder {
-        /// First by the bytes.
-        first_by_bytes: String,
-        /// First by Prisma's order.
-        first_by_collation: String,
+    /// There is no migration at all.
+    #[error("{folder:?} holds no migration: {found}{hint}; a source that is meant to be empty says spec.migrations.allowEmpty")]
+    Empty {
+        /// The folder.
+        folder: PathBuf,
+        /// What lies there.
+        found: String,
+        /// What may have been meant.
+        hint: String,
     },
-    /// Two ConfigMaps hold the same name, or a name is longer than the ledger can hold.
-    #[error("the migration name {0:?} has more than 200 bytes: shorten it")]
+    /// The ledger's column holds 255 characters.
+    #[error("the migration name {0:?} has more than 255 bytes, and the history holds no more: shorten it")]
     NameTooLong(String),
 }
 
@@ -159,6 +171,7 @@ fn migrations(format: Format, folder: &Path) -> Result<SourceTree, SourceError> 
     let flat = format == Format::Sql || folder.join("..data").exists();
     let mut tree = SourceTree::default();
     for entry in entries(folder)? {
+        tree.entries.push(if entry.is_dir { format!("{}/", entry.name) } else { entry.name.clone() });
         if flat {
             read_flat(&entry, &mut tree)?;
         } else {
@@ -168,18 +181,8 @@ fn migrations(format: Format, folder: &Path) -> Result<SourceTree, SourceError> 
             check_lock_file(&read(&entry.path, LOCK_FILE)?)?;
         }
     }
-    arrange(&mut tree.migrations)?;
+    order::sort(&mut tree.migrations, |migration| &migration.name);
     Ok(tree)
-}
-
-/// Puts migrations in the order in which they apply.
-pub(super) fn arrange(migrations: &mut [Migration]) -> Result<(), SourceError> {
-    match order::sort(migrations, |migration| &migration.name) {
-        None => Ok(()),
-        Some(order::Ambiguous { first_by_bytes, first_by_collation }) => {
-            Err(SourceError::AmbiguousOrder { first_by_bytes, first_by_collation })
-        }
-    }
 }
 
 pub(super) struct Entry {
@@ -237,7 +240,7 @@ fn has_sql_suffix(name: &str) -> bool {
 
 /// Reads one. `own` is what its author called it; `shown` is where it stands, for messages.
 pub(super) fn file(name: &str, own: &str, shown: &str, path: &Path) -> Result<Migration, SourceError> {
-    if own.len() > 200 {
+    if own.len() > LONGEST_NAME {
         return Err(SourceError::NameTooLong(name.to_owned()));
     }
     let sql = read(path, shown)?;
@@ -309,12 +312,10 @@ mod tests {
 
     #[test]
     fn a_folder_that_breaks_a_rule_is_refused_and_the_file_is_named() {
-        let cases: [(&[(&str, &str)], &str); 5] = [
+        let cases: [(&[(&str, &str)], &str); 3] = [
             (&[("migration_lock.toml", "provider = \"mysql\"")], "mysql"),
             (&[("20240215120000_a/note.txt", "")], "20240215120000_a"),
             (&[("20240215120000_a/migration.sql", "\u{feff}SELECT 1;")], "byte order mark"),
-            (&[("20260115_a/migration.sql", ""), ("20260115123456_b/migration.sql", "")], "depends on who sorts"),
-            (&[("20240215120000_a/migration.sql", "x"), ("20240215120000_B/migration.sql", "y")], "depends on who sorts"),
         ];
         for (files, expected) in cases {
             let error = load(Format::Prisma, folder(files).path()).expect_err("is refused");
@@ -322,6 +323,16 @@ mod tests {
             assert_eq!(error.reason(), Reason::SourceInvalid);
         }
         assert_eq!(load(Format::Prisma, Path::new("/nowhere")).expect_err("is refused").reason(), Reason::SourceNotFound);
+    }
+
+    #[test]
+    fn a_name_may_be_as_long_as_prismas_column() {
+        let longest = format!("20240215120000_{}", "a".repeat(240));
+        let tree = load(Format::Sql, folder(&[(&format!("{}.sql", &longest[..250]), "")]).path()).expect("loads");
+        assert_eq!(tree.migrations[0].name.len(), 250);
+        let named = |name: &str| file(name, name, "x.sql", folder(&[("x.sql", "SELECT 1;")]).path().join("x.sql").as_path()).map(|_| ());
+        assert!(named(&longest).is_ok());
+        assert!(named(&format!("{longest}a")).is_err_and(|error| error.to_string().contains("255 bytes")));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub fn on_transition(facts: &Facts, status: &DatabaseMigrationStatus) -> Option<
     // What is only waited for, a source or a Secret, is in the status; an Event says how something ended.
     let ended = status.run.as_ref().is_some_and(|run| run.finished_at.is_some() && run.reason.as_deref() == Some(reason.name()));
     let final_one = match reason.class() {
-        Class::Success => reason == Reason::Verified,
+        Class::Success => reason.is_ready(),
         Class::NeedsUser => true,
         Class::Transient => ended,
         Class::Progress => false,
@@ -41,12 +41,7 @@ pub fn on_transition(facts: &Facts, status: &DatabaseMigrationStatus) -> Option<
         hash.update(part.as_bytes());
     }
     let digest: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Some(Announcement {
-        name: format!("{}.{digest}", facts.name),
-        reason,
-        message: message.to_owned(),
-        warning: reason != Reason::Verified,
-    })
+    Some(Announcement { name: format!("{}.{digest}", facts.name), reason, message: message.to_owned(), warning: !reason.is_ready() })
 }
 
 fn ready(status: &DatabaseMigrationStatus) -> Option<(Reason, &str)> {

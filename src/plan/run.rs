@@ -14,7 +14,7 @@ use super::{
     verdict::Verdict,
 };
 use crate::{
-    api::{Class, Reason, RunStatus},
+    api::{Class, ConditionType, Reason, RunStatus},
     stage::outcome::Stage,
 };
 
@@ -27,11 +27,7 @@ const ENDING_SECONDS: u64 = 5;
 pub fn is_settled(situation: &Situation) -> Option<Verdict> {
     let (run, reason) = situation.concluded()?;
     if reason == Reason::Verified {
-        let message = match &situation.record.status.current_version {
-            Some(version) => format!("{version} is applied and verified"),
-            None => "the source has no migration; the schema is verified".to_owned(),
-        };
-        return Some(again::on_schedule(situation, Verdict::idle(Reason::Verified, message)));
+        return Some(again::on_schedule(situation, verified(situation)));
     }
     if reason.class() != Class::NeedsUser {
         return None;
@@ -44,6 +40,19 @@ pub fn is_settled(situation: &Situation) -> Option<Verdict> {
         _ => format!("run {}; nothing runs again until {until}", run.job),
     };
     Some(again::on_schedule(situation, Verdict::stalled(reason, format!("{message} ({remedy})"))))
+}
+
+/// Ready, and at which version; or with a source that is older than that.
+fn verified(situation: &Situation) -> Verdict {
+    let planned = situation.record.sections.get(ConditionType::Planned);
+    if planned.reason == Reason::DatabaseAhead {
+        return Verdict::idle(Reason::DatabaseAhead, planned.message.clone());
+    }
+    let message = match &situation.record.status.current_version {
+        Some(version) => format!("{version} is applied and verified"),
+        None => "the source has no migration; the schema is verified".to_owned(),
+    };
+    Verdict::idle(Reason::Verified, message)
 }
 
 /// The run that the facts ask for goes on.

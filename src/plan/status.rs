@@ -38,7 +38,7 @@ pub fn compose(situation: &Situation, verdict: &Verdict) -> DatabaseMigrationSta
 
 /// Ready, and the two that GitOps tools read beside it; these are absent where they do not hold.
 fn summary(verdict: &Verdict) -> Vec<(ConditionType, Option<bool>, Reason, String)> {
-    let ready = verdict.reason == Reason::Verified && verdict.activity == Activity::Idle;
+    let ready = verdict.reason.is_ready() && verdict.activity == Activity::Idle;
     let mut conditions = vec![(ConditionType::Ready, Some(ready), verdict.reason, verdict.message.clone())];
     let also = match verdict.activity {
         Activity::Idle => return conditions,

@@ -20,7 +20,7 @@ pub enum Activity {
 #[must_use]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
-    /// Ready's reason. Ready is True for `Verified` alone.
+    /// Ready's reason. Ready is True for `Verified` and `DatabaseAhead` alone.
     pub reason: Reason,
     /// Ready's message.
     pub message: String,

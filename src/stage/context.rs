@@ -10,7 +10,7 @@ use std::{
 use super::phases;
 use crate::{
     api::Format,
-    migrations::{LedgerContract, PhaseFolder, SourceError, SourceTree, load_with},
+    migrations::{LedgerContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
     postgres::{ConnectError, ConnectionUrl, InvalidUrl, Ledger},
     validate::ValidatedMigration,
 };
@@ -79,7 +79,20 @@ impl Context {
 
     /// The migrations, read once: stages that share a process work on the same text, whatever happens to the folder meanwhile.
     pub(super) fn source(&self) -> Result<&SourceTree, &SourceError> {
-        self.source.get_or_init(|| load_with(self.manifest.format, &self.folder, &self.phases)).as_ref()
+        self.source.get_or_init(|| self.load()).as_ref()
+    }
+
+    fn load(&self) -> Result<SourceTree, SourceError> {
+        let source = load_with(self.manifest.format, &self.folder, &self.phases)?;
+        if !self.manifest.allow_empty {
+            source.must_not_be_empty(self.manifest.format, &self.folder)?;
+        }
+        Ok(source)
+    }
+
+    /// What the manifest says about source and history.
+    pub(super) fn rules(&self) -> Rules<'_> {
+        Rules { target: self.manifest.target.as_deref(), history: &self.manifest.history }
     }
 
     /// With the URLs of other databases, as far as the environment has them.

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     api::{Finding, Reason, Severity},
-    catalog::{self, Remedies},
-    migrations::SourceTree,
+    catalog::{self, Difference, Remedies},
+    migrations::{SourceTree, listed},
 };
 
 /// The id of the check.
@@ -34,10 +34,25 @@ pub(super) async fn findings(
     let Some(drift) = &context.manifest.drift else { return Ok(Vec::new()) };
     let position: BTreeMap<&str, usize> =
         source.migrations.iter().enumerate().map(|(at, migration)| (migration.name.as_str(), at)).collect();
-    let members: Vec<usize> = applied.iter().filter_map(|name| position.get(name.as_str()).copied()).collect();
+    let (known, missing): (Vec<&str>, Vec<&str>) = applied.iter().map(String::as_str).partition(|name| position.contains_key(name));
+    let members: Vec<usize> = known.iter().map(|name| position[name]).collect();
     let schemas = if drift.schemas.is_empty() { &context.manifest.schemas } else { &drift.schemas };
     let question = Question { source, members: &members, schemas, ignore: &drift.ignore };
-    match differences(context, connection, &question).await {
+    let mut compared = differences(context, connection, &question).await;
+    // Copied ledgers have times that are nobody's order; that of the source is the other one that can be meant.
+    let mut sorted = members.clone();
+    sorted.sort_unstable();
+    if matches!(compared, Err(ReplayError::Unproven { .. })) && sorted != members {
+        compared = differences(context, connection, &Question { members: &sorted, ..question }).await;
+    }
+    let findings = judge(compared, question.newest())?;
+    let unequal = findings.iter().any(|finding| finding.severity == Severity::Error);
+    Ok(if unequal && !missing.is_empty() { vec![not_comparable(&missing)] } else { findings })
+}
+
+/// What the comparison says.
+fn judge(compared: Result<Vec<Difference>, ReplayError>, newest: &str) -> Result<Vec<Finding>, (Reason, String)> {
+    match compared {
         Ok(found) => {
             if !found.is_empty() {
                 tracing::warn!(
@@ -46,11 +61,27 @@ pub(super) async fn findings(
                     catalog::text(&found)
                 );
             }
-            Ok(catalog::findings(&found, question.newest(), &REMEDIES))
+            Ok(catalog::findings(&found, newest, &REMEDIES))
         }
         Err(ReplayError::Unproven { object, message, remedy, .. }) => {
             Ok(vec![Finding { check: CHECK.to_owned(), object, severity: Severity::Error, message, remedy }])
         }
         Err(ReplayError::Stopped { reason, message }) => Err((reason, format!("the schema could not be compared: {message}"))),
+    }
+}
+
+/// What a migration that the source lacks has made cannot be told from what somebody made by hand. That it may be missing, the history says.
+fn not_comparable(missing: &[&str]) -> Finding {
+    let message = format!(
+        "the schema is not what the migrations of the source make, which lacks {}: what those made cannot be told from a drift",
+        listed(missing)
+    );
+    Finding {
+        check: CHECK.to_owned(),
+        object: missing.last().copied().unwrap_or_default().to_owned(),
+        severity: Severity::Warning,
+        message,
+        remedy: "nothing to do while an older release is deployed; otherwise restore the missing migrations, and it is compared again"
+            .to_owned(),
     }
 }

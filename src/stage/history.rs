@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Resolve, ResolveAs},
-    migrations::{Comparison, LedgerRow, RowState, Script, SourceTree, compare, phase_of},
+    migrations::{Comparison, LedgerRow, RowState, Rules, Script, SourceTree, compare, in_order, phase_of},
     stage::outcome::HistorySummary,
 };
 
@@ -38,16 +38,16 @@ pub(super) fn resolved(rows: &[LedgerRow], verdicts: &[Resolve], source: &Source
     (rows, count)
 }
 
-/// Compares and summarises. The digest is that of the rows as they are, not as they will be.
+/// Compares and summarises. The digest is that of the rows as they are, not as they will be once the verdicts are carried out.
 pub(super) fn summarise(
     source: &SourceTree,
     rows: &[LedgerRow],
     verdicts: &[Resolve],
-    target: Option<&str>,
+    rules: &Rules<'_>,
     server_major: u32,
 ) -> (Comparison, HistorySummary) {
     let (future, resolving) = resolved(rows, verdicts, source);
-    let comparison = compare(source, &future, target);
+    let comparison = compare(source, &future, rules);
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let summary = HistorySummary {
         current: newest(&comparison.applied),
@@ -64,9 +64,11 @@ pub(super) fn summarise(
     (comparison, summary)
 }
 
-/// The version of a database is that of its newest migration; phases hang on to it, unless there is nothing else. PURE.
+/// The version of a database is that of its newest migration in Prisma's order, whenever it was applied; phases hang on to it, unless there
+/// is nothing else. PURE.
 fn newest(applied: &[String]) -> Option<String> {
-    applied.iter().rfind(|name| phase_of(name).is_none()).or(applied.last()).cloned()
+    let own = applied.iter().filter(|name| phase_of(name).is_none());
+    own.max_by(|a, b| in_order(a, b)).or(applied.last()).cloned()
 }
 
 /// The pending files, split. One that an earlier attempt began step by step goes on so. PURE.
@@ -83,7 +85,19 @@ pub(super) fn scripts(source: &SourceTree, pending: &[usize], rows: &[LedgerRow]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migrations::Migration;
+    use crate::{api::History, migrations::Migration};
+
+    fn pending(source: &SourceTree, rows: &[LedgerRow]) -> Vec<usize> {
+        compare(source, rows, &Rules { target: None, history: &History::default() }).pending
+    }
+
+    #[test]
+    fn the_version_is_the_newest_name_and_not_the_one_that_was_applied_last() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(newest(&names(&["1_a", "3_c", "2_late", "security/010"])).as_deref(), Some("3_c"));
+        assert_eq!(newest(&names(&["security/010"])).as_deref(), Some("security/010"));
+        assert_eq!(newest(&[]), None);
+    }
 
     #[test]
     fn a_verdict_applies_to_failed_rows_only_and_only_once() {
@@ -103,9 +117,9 @@ mod tests {
         let applied = [Resolve { name: "1_a".into(), verdict: ResolveAs::Applied }];
         let (rows, count) = resolved(std::slice::from_ref(&failed), &applied, &source);
         assert_eq!(count, 1);
-        assert_eq!(compare(&source, &rows, None).pending, Vec::<usize>::new());
+        assert_eq!(pending(&source, &rows), Vec::<usize>::new());
         assert_eq!(resolved(&rows, &applied, &source), (rows.clone(), 0), "carried out a second time it changes nothing");
         let undone = [Resolve { name: "1_a".into(), verdict: ResolveAs::RolledBack }];
-        assert_eq!(compare(&source, &resolved(&[failed], &undone, &source).0, None).pending, [0]);
+        assert_eq!(pending(&source, &resolved(&[failed], &undone, &source).0), [0]);
     }
 }

@@ -63,7 +63,7 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
         .await
         .map_err(MigrateError::Query)?
         .map_err(|objection| MigrateError::Stopped { reason: objection.reason, message: objection.message })?;
-    let (comparison, _) = summarise(source, &rows, &[], context.manifest.target.as_deref(), server.major);
+    let (comparison, _) = summarise(source, &rows, &[], &context.rules(), server.major);
     if let Some((reason, message)) = comparison.objection {
         return Err(MigrateError::Stopped { reason, message });
     }
@@ -115,7 +115,7 @@ async fn conclude(context: &Context, session: &mut Session, ledger: &Ledger, sou
         && let Ok(connection) = session.trusted().await
         && let Ok(rows) = ledger.rows(connection).await
     {
-        outcome.history = Some(summarise(source, &rows, &[], context.manifest.target.as_deref(), major).1);
+        outcome.history = Some(summarise(source, &rows, &[], &context.rules(), major).1);
     }
     outcome
 }

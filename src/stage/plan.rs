@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     api::Reason,
-    migrations::{Comparison, Group, LedgerRow, Script, SourceTree, plan_groups},
+    migrations::{Comparison, Group, LedgerRow, Script, SourceTree, listed, plan_groups},
     postgres::{Objection, QueryError, ServerFacts, connect, count_tables, own_schema_objection, preflight},
 };
 
@@ -55,7 +55,7 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     }
     let digest = LedgerRow::digest(&rows);
     let rows = baseline::as_recorded(&rows, source, &recorded);
-    let (comparison, summary) = summarise(source, &rows, &context.manifest.resolve, context.manifest.target.as_deref(), server.major);
+    let (comparison, summary) = summarise(source, &rows, &context.manifest.resolve, &context.rules(), server.major);
     let scripts = scripts(source, &comparison.pending, &rows);
     let journaled = scripts.iter().flatten().any(|script| !script.is_transactional());
     let with_phases = comparison.pending.iter().any(|at| source.migrations[*at].phase().is_some());
@@ -95,6 +95,7 @@ fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary
     } else {
         match &seen.scripts {
             Err(message) => Outcome::failed(Stage::Plan, Reason::SourceInvalid, message.clone()),
+            Ok(_) if !comparison.ahead.is_empty() => is_ahead(&comparison.ahead, &summary),
             Ok(scripts) => passed(context, source, &comparison.pending, scripts, &summary, &seen.server),
         }
     };
@@ -106,6 +107,17 @@ fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary
     outcome.findings = findings;
     outcome.history = Some(summary);
     outcome
+}
+
+/// Nothing is pending, and the source is an older release.
+fn is_ahead(ahead: &[String], summary: &HistorySummary) -> Outcome {
+    let names: Vec<&str> = ahead.iter().map(String::as_str).collect();
+    let current = summary.current.as_deref().unwrap_or("an empty history");
+    let message = format!(
+        "the source is older than the database, which is at {current}: it lacks {}, which stay applied; nothing is pending",
+        listed(&names)
+    );
+    Outcome::passed(Stage::Plan, Reason::DatabaseAhead, message)
 }
 
 fn passed(

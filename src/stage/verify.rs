@@ -31,7 +31,7 @@ async fn verify(context: &Context, server_major: u32, began: Option<Began>) -> R
     let url = context.url().map_err(|error| (error.reason(), error.to_string()))?;
     let mut connection = connect(url, &context.application()).await.map_err(|error| (error.reason(), error.to_string()))?;
     let rows = context.ledger().rows(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
-    let (comparison, summary) = summarise(source, &rows, &[], context.manifest.target.as_deref(), server_major);
+    let (comparison, summary) = summarise(source, &rows, &[], &context.rules(), server_major);
     let mut findings = comparison.findings;
     if let Some((reason, message)) = comparison.objection.filter(|_| findings.iter().all(|finding| finding.severity != Severity::Error)) {
         return Err((reason, message));

@@ -89,18 +89,19 @@ async fn an_edited_a_missing_and_a_late_migration_are_each_named_and_nothing_run
     let story = Story::begin("diverged").await;
     let second = ("20260103000000_second", "CREATE TABLE visits (id int PRIMARY KEY);");
     story.everything(&[FIRST, second], json!({})).await;
+    story.change(json!({"migrations": {"history": {"late": "Refuse", "missing": "Refuse"}}})).await;
     story.ready_at(second.0).await;
 
     story.migrations(&[FIRST, (second.0, "CREATE TABLE visits (id bigint PRIMARY KEY);")]).await;
     let message = story.until("Planned", "False", "HistoryDiverged").await;
     assert!(message.contains(second.0) && message.contains("edited"), "{message}");
 
-    story.migrations(&[FIRST]).await;
+    story.migrations(&[second]).await;
     let message = story.wait("the missing one to be named", || async {
         let object = story.object("records").await;
         find(&object, "Planned").map(|planned| planned.message.clone()).filter(|message| message.contains("missing"))
     });
-    assert!(message.await.contains(second.0));
+    assert!(message.await.contains(FIRST.0));
 
     story.migrations(&[FIRST, ("20260102000000_late", "CREATE TABLE late (id int PRIMARY KEY);"), second]).await;
     let message = story.wait("the late one to be named", || async {
@@ -111,6 +112,9 @@ async fn an_edited_a_missing_and_a_late_migration_are_each_named_and_nothing_run
     assert_eq!(story.number("SELECT count(*) FROM pg_class WHERE relname = 'late'").await, 0);
     story.until("Stalled", "True", "HistoryDiverged").await;
 
+    story.migrations(&[FIRST]).await;
+    let message = story.until("Ready", "True", "DatabaseAhead").await;
+    assert!(message.contains(second.0), "{message}");
     story.migrations(&[FIRST, second]).await;
     story.ready_at(second.0).await;
 }

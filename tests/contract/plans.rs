@@ -5,7 +5,7 @@ use fastrand::Rng;
 use sluice::{
     api::{Class, ConditionType, DatabaseMigrationStatus, Reason, entry},
     plan::{Plan, facts::Facts, facts::StageState, plan, step::Step},
-    stage::outcome::{Stage, Verdict},
+    stage::outcome::{Outcome, Stage, Verdict},
 };
 
 use super::facts;
@@ -210,4 +210,24 @@ fn what_passes_is_told_for_each_stage() {
     ] {
         assert_eq!(condition(&status, kind), Some(("True", reason.name())));
     }
+}
+
+#[test]
+fn a_source_that_is_older_than_the_database_is_ready_and_says_so_by_name_once() {
+    let run = announced(&facts::new());
+    let mut stages = facts::reached(Stage::Verify, &facts::ended(Stage::Verify, Verdict::Passed, Reason::Verified, 5));
+    let message = "the source is older than the database: it lacks \"3_three\"";
+    let outcome = Outcome::passed(Stage::Plan, Reason::DatabaseAhead, message);
+    stages[0] = StageState::Terminated { at: facts::moment(1), outcome: Some(Box::new(outcome)), why: String::new() };
+    let gate = vec!["records@1_one".into(), "records@2_two".into()];
+    let facts = Facts { runs: vec![facts::run(&run.job, &run.digest, 1, stages)], gate, ..facts::new() };
+    let settled = plan(&facts, facts::moment(5));
+    for kind in [ConditionType::Ready, ConditionType::Planned] {
+        assert_eq!(condition(&settled.status, kind), Some(("True", "DatabaseAhead")));
+    }
+    assert_eq!(condition(&settled.status, ConditionType::Stalled), None);
+    assert!(settled.status.conditions[0].message.contains("3_three"));
+    assert!(settled.event.is_some_and(|event| !event.warning && event.reason == Reason::DatabaseAhead));
+    let again = plan(&Facts { published: facts::published(&settled.status), ..facts }, facts::moment(900));
+    assert_eq!((again.status, again.step, again.event), (settled.status, None, None), "and nothing more follows");
 }

@@ -90,14 +90,30 @@ fn a_stray_file_is_a_warning_with_its_remedy() {
 fn a_folder_of_another_format_is_told_from_an_empty_one() {
     let files = [("1_init.sql", "CREATE TABLE t (x int);"), ("2_more.sql", "SELECT 1;")];
     let (code, output) = prisma(&files);
-    assert!(code == 0 && output.contains("0 migrations, 2 warnings: ") && output.contains("--format Sql"), "{output}");
+    assert!(
+        code == 1 && output.contains("\"1_init.sql\", \"2_more.sql\"") && output.contains("format Sql reads files NAME.sql"),
+        "{output}"
+    );
     let (code, output, _) = lint(&files, &["migrations", "--format", "Sql"]);
     assert_eq!(
         (code, output.as_str()),
         (0, "1_init.sql: 1 statement, one transaction\n2_more.sql: 1 statement, one transaction\n2 migrations\n")
     );
     let (code, output, _) = lint(&[CLEAN], &["migrations", "--format", "sql"]);
-    assert!(code == 0 && output.starts_with("0 migrations: each is a file NAME.sql"), "{output}");
+    assert!(code == 1 && output.contains("format Prisma reads NAME/migration.sql"), "{output}");
+}
+
+#[test]
+fn a_folder_without_a_migration_is_an_error_that_names_what_lies_there_unless_it_is_allowed() {
+    let files = [("schema.prisma", ""), ("migrations/1_init/migration.sql", "SELECT 1;")];
+    let (code, output) = prisma(&files);
+    assert_eq!(code, 1, "{output}");
+    assert!(output.starts_with("error: \"migrations\" holds no migration: it has only \"migrations/\", \"schema.prisma\""), "{output}");
+    assert!(output.contains("migrations lie in its folder \"migrations\""), "{output}");
+    let (code, output, _) = lint(&[("schema.prisma", "")], &["migrations", "--allow-empty"]);
+    assert_eq!((code, output.as_str()), (0, "0 migrations\n"));
+    let (code, output, _) = lint(&[CLEAN, ("schema.prisma", "")], &["migrations"]);
+    assert!(code == 0 && output.ends_with("1 migration\n"), "{output}");
 }
 
 #[test]

@@ -387,11 +387,17 @@ async fn both_see_the_same_migration_as_edited_and_neither_minds_line_endings() 
 async fn both_see_the_same_migration_as_missing_from_the_folder() {
     let project = Project::new("interop_missing").await;
     project.deploy(Prisma::Engine7).expect_success();
+    project.write(LANGUAGE, ADD_LANGUAGE);
+    project.deploy(Prisma::Engine7).expect_success();
     project.remove(PREFERRED_NAME);
     let diagnosis = project.diagnose();
     assert!(diagnosis["history"].to_string().contains(PREFERRED_NAME), "{diagnosis:#}");
-    let diverged = project.sluice("").expect_reason("HistoryDiverged");
+    let diverged = project.sluice("    history: {missing: Refuse}").expect_reason("HistoryDiverged");
     assert!(diverged.condition("Ready").1.contains(PREFERRED_NAME), "{:#}", diverged.json);
+    // Prisma goes on, and so does Sluice, but it says so.
+    project.tool(&["deploy"]).expect_success();
+    let told = project.sluice("").expect_ready();
+    assert!(told.json["findings"].to_string().contains(&format!("{PREFERRED_NAME}\\\" is applied but missing")), "{:#}", told.json);
 }
 
 #[tokio::test]

@@ -110,6 +110,7 @@ async fn a_failing_file_takes_the_migrations_of_its_release_with_it_and_is_named
 #[tokio::test]
 async fn a_file_that_was_edited_removed_or_came_late_is_refused_with_its_name() {
     let scene = scene("phases_tampered", &[PATIENTS], &[TYPES, POLICIES]).await;
+    let scene = scene.with("migrations", &PHASES.replacen('{', "{history: {late: Refuse}, ", 1));
     scene.ready().await;
     let refused = async |check: &str, object: &str| {
         let outcome = scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
@@ -125,7 +126,9 @@ async fn a_file_that_was_edited_removed_or_came_late_is_refused_with_its_name() 
     assert!(outcomes[0].findings.iter().any(|finding| finding.check == "line-endings" && finding.object == POLICIES.0));
 
     fs::remove_file(scene.folder.path().join("security/010_policies.sql")).expect("removes it");
+    put(&scene, "security/020_more", "SELECT 1;");
     refused("missing-migration", POLICIES.0).await;
+    fs::remove_file(scene.folder.path().join("security/020_more.sql")).expect("removes it");
     put(&scene, POLICIES.0, POLICIES.1);
     put(&scene, "security/005_early", "SELECT 1;");
     refused("out-of-order", "security/005_early").await;

@@ -4,10 +4,13 @@ use sluice::{
     api::{Format, Reason, Severity},
     migrations::{LedgerContract, RowState},
     postgres::Ledger,
-    stage::{self, outcome::Stage},
+    stage::{
+        self,
+        outcome::{Outcome, Stage},
+    },
 };
 
-use crate::stage_scene::{Scene, run_all};
+use crate::stage_scene::{Scene, finish, run_all, said};
 
 const A: (&str, &str) = ("20240215120000_a", "CREATE TABLE a (x int);\n");
 const B: (&str, &str) = ("20240216120000_b", "CREATE TABLE b (x int);\n");
@@ -41,18 +44,168 @@ async fn an_edited_migration_stops_everything() {
 }
 
 #[tokio::test]
-async fn a_missing_migration_stops_everything() {
-    let scene = applied("missing", &[A, B]).await;
-    scene.remove(A.0);
-    scene.write(C.0, C.1);
-    refused(&scene, Reason::HistoryDiverged, "missing-migration", A.0).await;
+async fn an_edited_migration_is_accepted_by_name_with_a_reason_and_what_is_pending_runs() {
+    let mut scene = applied("edited_accepted", &[A]).await;
+    scene.write(A.0, "CREATE TABLE a (x bigint);\n");
+    scene.write(B.0, B.1);
+    let outcome = scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
+    let remedy = &outcome.findings[0].remedy;
+    assert!(remedy.contains(&format!("accept: {{name: {}, reason:", A.0)), "{remedy}");
+    scene.set("migrations", &format!("{{configMaps: [records], history: {{accept: [{{name: {}, reason: a typing error}}]}}}}", A.0));
+    let outcomes = scene.ready().await;
+    assert_eq!(told(&outcomes[3], "edited-migration"), [(A.0.to_owned(), Severity::Information)]);
+    assert_eq!(scene.ledger().await, ["20240215120000_a applied", "20240216120000_b applied"]);
+    scene.set("migrations", "{configMaps: [records], history: {edited: Warn}}");
+    assert_eq!(told(&scene.ready().await[0], "edited-migration"), [(A.0.to_owned(), Severity::Warning)]);
+}
+
+/// What a check said, and how bad it is.
+fn told(outcome: &Outcome, check: &str) -> Vec<(String, Severity)> {
+    let of_check = outcome.findings.iter().filter(|finding| finding.check == check);
+    of_check.map(|finding| (finding.object.clone(), finding.severity)).collect()
 }
 
 #[tokio::test]
-async fn a_migration_that_arrives_late_stops_everything() {
-    let scene = applied("late", &[A, C]).await;
+async fn a_migration_missing_in_the_middle_is_told_and_what_is_pending_runs_unless_it_is_refused() {
+    let mut scene = applied("missing", &[A, B]).await;
+    scene.remove(A.0);
+    scene.write(C.0, C.1);
+    scene.set("migrations", "{configMaps: [records], history: {missing: Refuse}}");
+    refused(&scene, Reason::HistoryDiverged, "missing-migration", A.0).await;
+    scene.set("migrations", "{configMaps: [records]}");
+    let outcomes = scene.ready().await;
+    for stage in [0, 3] {
+        assert_eq!(told(&outcomes[stage], "missing-migration"), [(A.0.to_owned(), Severity::Warning)]);
+    }
+    assert_eq!(scene.ledger().await, ["20240215120000_a applied", "20240216120000_b applied", "20240217120000_c applied"]);
+}
+
+#[tokio::test]
+async fn a_source_that_is_older_than_the_database_is_ready_changes_nothing_and_names_what_it_lacks() {
+    let mut scene = applied("ahead", &[A, B, C]).await;
+    scene.remove(B.0);
+    scene.remove(C.0);
+    let before = (scene.catalog().await, scene.ledger().await);
+    for missing in ["Warn", "Refuse"] {
+        scene.set("migrations", &format!("{{configMaps: [records], history: {{missing: {missing}}}}}"));
+        let outcomes = scene.ready().await;
+        assert_eq!(outcomes[0].reason, Reason::DatabaseAhead);
+        assert!(outcomes[0].message.contains(B.0) && outcomes[0].message.contains(C.0), "{}", outcomes[0].message);
+        assert_eq!(told(&outcomes[3], "missing-migration"), [(C.0.to_owned(), Severity::Information)]);
+        let history = outcomes[3].history.as_ref().expect("a history");
+        assert_eq!((history.current.as_deref(), history.applied.len()), (Some(C.0), 3), "the gate keeps all of them");
+    }
+    let text = said(&finish(scene.command("run")).await);
+    assert!(text.lines().any(|line| line.starts_with("Ready") && line.contains("DatabaseAhead") && line.contains(C.0)), "{text}");
+    assert_eq!((scene.catalog().await, scene.ledger().await), before);
+    // The same with something pending is another branch, and no older release.
+    scene.write("20240216130000_fix", "CREATE TABLE fix (x int);");
+    scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
+    scene.set("migrations", "{configMaps: [records]}");
+    let outcomes = scene.ready().await;
+    assert_eq!(told(&outcomes[3], "missing-migration"), [(C.0.to_owned(), Severity::Warning)]);
+    // And the next release has them again.
     scene.write(B.0, B.1);
+    scene.write(C.0, C.1);
+    assert_eq!(scene.ready().await[0].reason, Reason::NothingPending);
+}
+
+#[tokio::test]
+async fn the_folder_of_another_database_is_refused_whatever_the_manifest_says() {
+    let scene = applied("nothing_in_common", &[A, B]).await;
+    scene.remove(A.0);
+    scene.remove(B.0);
+    scene.write("20240301000000_other", "CREATE TABLE other (x int);");
+    refused(&scene, Reason::HistoryDiverged, "missing-migration", B.0).await;
+}
+
+#[tokio::test]
+async fn a_migration_that_arrives_late_is_applied_with_a_warning_or_refused() {
+    let mut scene = applied("late", &[A, C]).await;
+    scene.write(B.0, B.1);
+    scene.set("migrations", "{configMaps: [records], history: {late: Refuse}}");
     refused(&scene, Reason::HistoryDiverged, "out-of-order", B.0).await;
+    scene.set("migrations", "{configMaps: [records]}");
+    let outcomes = scene.ready().await;
+    assert_eq!(told(&outcomes[0], "out-of-order"), [(B.0.to_owned(), Severity::Warning)]);
+    assert!(outcomes[0].findings[0].message.contains(C.0), "{:?}", outcomes[0].findings);
+    assert_eq!(scene.ledger().await, ["20240215120000_a applied", "20240217120000_c applied", "20240216120000_b applied"]);
+    let history = outcomes[3].history.as_ref().expect("a history");
+    assert_eq!(history.current.as_deref(), Some(C.0), "the version is the newest name");
+    assert_eq!(history.applied, [B.0, C.0, A.0], "and what was applied last comes first");
+    assert_eq!(told(&scene.ready().await[0], "out-of-order"), [], "once applied it is like any other");
+}
+
+#[tokio::test]
+async fn a_release_with_a_late_name_has_no_drift_although_only_the_order_of_application_makes_this_schema() {
+    let mut scene = applied("late_drift", &[A, ("20240217120000_c", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 3';")]).await;
+    scene.database.execute(&format!("ALTER ROLE {} CREATEDB", scene.role)).await;
+    scene.write(B.0, "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2';");
+    scene.set("verify", "{drift: {}}");
+    scene.ready().await;
+    assert_eq!(scene.value("SELECT f()::text").await, "2");
+}
+
+#[tokio::test]
+async fn what_missing_migrations_made_is_a_warning_of_the_comparison_and_what_is_changed_by_hand_an_error_again() {
+    let mut scene = applied("ahead_drift", &[A, B]).await;
+    scene.database.execute(&format!("ALTER ROLE {} CREATEDB", scene.role)).await;
+    scene.set("verify", "{drift: {}}");
+    scene.remove(B.0);
+    assert_eq!(told(&scene.ready().await[3], "schema-drift"), [(B.0.to_owned(), Severity::Warning)]);
+    scene.write(B.0, B.1);
+    assert_eq!(told(&scene.ready().await[3], "schema-drift"), []);
+    scene.database.execute("ALTER TABLE b ADD COLUMN by_hand int").await;
+    scene.stopped(Stage::Verify, Reason::VerificationFailed).await;
+}
+
+#[tokio::test]
+async fn names_whose_order_bytes_would_change_run_in_prismas_order() {
+    let scene = Scene::new("prismas_order", &[("10_b", "CREATE VIEW u AS SELECT * FROM t;"), ("1_a", "CREATE TABLE t (x int);")]).await;
+    scene.ready().await;
+    scene.write("202310122339_x", "CREATE TABLE v (x int);");
+    scene.write("20231012000000_Z", "CREATE TABLE w (x int);");
+    let outcomes = scene.ready().await;
+    assert_eq!(outcomes[3].findings, []);
+    assert_eq!(scene.ready().await[0].reason, Reason::NothingPending);
+}
+
+#[tokio::test]
+async fn a_name_of_255_bytes_is_applied_as_prisma_would() {
+    let name = format!("20240215120000_{}", "n".repeat(240));
+    let scene = Scene::new("longest_name", &[(&name, "CREATE TABLE t (x int);")]).await;
+    scene.ready().await;
+    assert_eq!(scene.ledger().await, [format!("{name} applied")]);
+}
+
+#[tokio::test]
+async fn a_folder_without_a_migration_is_an_error_unless_the_manifest_allows_it() {
+    let mut scene = Scene::new("empty_source", &[]).await;
+    std::fs::write(scene.source().join("schema.prisma"), "").expect("a file");
+    let outcome = scene.stopped(Stage::Plan, Reason::SourceInvalid).await;
+    assert!(outcome.message.contains("it has only \"schema.prisma\"") && outcome.message.contains("allowEmpty"), "{}", outcome.message);
+    for verb in ["run", "plan"] {
+        let output = finish(scene.command(verb)).await;
+        assert_eq!(output.status.code(), Some(1), "{verb}: {}", said(&output));
+        assert!(said(&output).contains("schema.prisma"), "{verb}: {}", said(&output));
+    }
+    scene.set("migrations", "{configMaps: [records], allowEmpty: true}");
+    scene.ready().await;
+}
+
+#[tokio::test]
+async fn the_words_of_a_run_name_what_is_late_edited_and_missing() {
+    let mut scene = applied("words", &[A, B, C]).await;
+    scene.remove(B.0);
+    scene.write(A.0, "CREATE TABLE a (x bigint);\n");
+    scene.write("20240216130000_late", "CREATE TABLE late (x int);");
+    scene.set("migrations", "{configMaps: [records], history: {edited: Warn}}");
+    let output = finish(scene.command("run")).await;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for (check, name) in [("edited-migration", A.0), ("missing-migration", B.0), ("out-of-order", "20240216130000_late")] {
+        assert!(text.lines().any(|line| line.contains(check) && line.contains(name)), "{check} of {name}: {text}");
+    }
 }
 
 #[tokio::test]

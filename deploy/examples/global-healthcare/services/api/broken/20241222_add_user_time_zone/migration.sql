@@ -1,3 +1,3 @@
--- Sluice must say: SourceInvalid, who sorts them
--- Eight digits beside fourteen: who sorts by bytes runs it last of the day, Prisma first.
+-- Sluice must say: HistoryDiverged, out-of-order on 20241222_add_user_time_zone
+-- Eight digits beside fourteen: Prisma sorts this file before every other one of that day, so it is late.
 ALTER TABLE "User" ADD COLUMN "timeZone" text;
