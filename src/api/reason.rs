@@ -143,6 +143,8 @@ reasons! {
     DeadlineExceeded: Transient,
     /// The run's Pod died without a verdict; the next attempt asks the database.
     RunLost: Transient,
+    /// The Job or the Pod of a run is not the one that Sluice makes: its result does not count.
+    ForeignJob: NeedsUser,
     /// A stage failed for a reason that has no name of its own; its log says more.
     StageFailed: Transient,
     /// Sluice itself is wrong: it stopped at a place that the message names. Trying again would stop there again.

@@ -82,6 +82,10 @@ pub struct RunStatus {
     pub digest: String,
     /// Which attempt at this digest it is, counted from 1.
     pub attempt: u32,
+    /// The SHA-256 of what its Job does: images, commands, environment and volumes. A Job that does anything else is not this one, whatever
+    /// its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// The stage it is in, or ended in: `plan`, `snapshot`, `migrate` or `verify`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,

@@ -7,8 +7,10 @@ mod elsewhere;
 mod gate;
 mod job;
 mod pod;
+mod work;
 
 pub use crds::crd_files;
 pub use gate::{gate, gate_manager};
 pub use job::job;
 pub use pod::Images;
+pub use work::{difference, fingerprint, work, work_of_pod};

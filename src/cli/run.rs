@@ -90,6 +90,8 @@ fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp
         source: SourceFact::Found { revision: "the folder given with --source".to_owned() },
         dependencies: Vec::new(),
         rivals: Vec::new(),
+        // There is no Job, so there is none to be taken for another.
+        fingerprint: Some(String::new()),
         runs: Vec::new(),
         trouble: None,
     };
@@ -111,9 +113,25 @@ fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp
     });
     let pod = Some(RunPod { name: run.job.clone(), unschedulable: None, stages });
     let state = JobState::Complete { at: ended };
-    facts.runs =
-        vec![Run { job: run.job, digest: run.digest, attempt: run.attempt, started, deleting: false, deadline: false, state, pod }];
-    plan(&facts, ended).status
+    facts.runs = vec![Run {
+        job: run.job,
+        digest: run.digest,
+        attempt: run.attempt,
+        started,
+        deleting: false,
+        verify_only: false,
+        fingerprint: String::new(),
+        differs: None,
+        pod_differs: None,
+        deadline: false,
+        state,
+        pod,
+    }];
+    let mut status = plan(&facts, ended).status;
+    if let Some(run) = &mut status.run {
+        run.fingerprint = None;
+    }
+    status
 }
 
 fn summary(status: &DatabaseMigrationStatus) -> String {

@@ -14,6 +14,7 @@ use kube::{
     api::{DynamicObject, ListParams},
     core::ApiResource,
 };
+use serde_json::Value;
 
 use super::{
     Context,
@@ -24,7 +25,11 @@ use super::{
 };
 use crate::{
     api::{ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME, LABEL_MIGRATION, MigrationGate},
-    plan::facts::{Facts, PolicyFact, Run, SourceFact},
+    build::{Images, fingerprint, job, work},
+    plan::{
+        facts::{Facts, PolicyFact, Run, SourceFact},
+        step::JobOrder,
+    },
     validate::{Source, ValidatedMigration, Violation, validate},
 };
 
@@ -71,8 +76,9 @@ impl Reader<'_> {
     async fn readable(&self, object: DatabaseMigration, policy: PolicyFact) -> Result<Observed, ObserveError> {
         // Without the policy nobody can say what is in force, but what is under way is looked at all the same.
         let migration = if matches!(policy, PolicyFact::Missing(_)) { Err(Vec::new()) } else { validate(&object) };
+        let expected = migration.as_ref().ok().map(|migration| work_now(&object, migration, &self.context.images));
         let (runs, shared, source, (dependencies, rivals)) = futures::try_join!(
-            self.runs(object.uid().unwrap_or_default()),
+            self.runs(object.uid().unwrap_or_default(), expected.as_ref()),
             self.shared_gate(),
             self.source(migration.as_ref().ok()),
             neighbours::read(self, &object),
@@ -83,7 +89,8 @@ impl Reader<'_> {
         let gate_version = shared.as_ref().and_then(ResourceExt::resource_version);
         let own = format!("{}@", self.name);
         let gate = shared.into_iter().flat_map(|gate| gate.spec.satisfied).filter(|entry| entry.starts_with(&own)).collect();
-        let facts = Facts { policy, migration, spec, source, dependencies, rivals, runs, gate, ..bare };
+        let fingerprint = expected.as_ref().map(fingerprint);
+        let facts = Facts { policy, migration, spec, source, dependencies, rivals, fingerprint, runs, gate, ..bare };
         Ok(Observed { version: object.resource_version(), object: Some(object), gate_version, facts })
     }
 
@@ -114,17 +121,19 @@ impl Reader<'_> {
             source: SourceFact::Unknown,
             dependencies: Vec::new(),
             rivals: Vec::new(),
+            fingerprint: None,
             runs: Vec::new(),
             gate: Vec::new(),
         }
     }
 
-    async fn runs(&self, uid: String) -> Result<Vec<Run>, ObserveError> {
+    async fn runs(&self, uid: String, expected: Option<&Value>) -> Result<Vec<Run>, ObserveError> {
         let ours = ListParams::default().labels(&format!("{LABEL_MIGRATION}={}", self.name));
-        let jobs: Api<Job> = Api::namespaced(self.context.client.clone(), self.namespace);
-        let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), self.namespace);
+        let (job, pod) = (ApiResource::erase::<Job>(&()), ApiResource::erase::<Pod>(&()));
+        let jobs: Api<DynamicObject> = Api::namespaced_with(self.context.client.clone(), self.namespace, &job);
+        let pods: Api<DynamicObject> = Api::namespaced_with(self.context.client.clone(), self.namespace, &pod);
         let (jobs, pods) = futures::join!(jobs.list(&ours), pods.list(&ours));
-        Ok(runs::runs(&uid, &self.named("the Jobs", jobs)?.items, &self.named("the Pods", pods)?.items))
+        Ok(runs::runs(&uid, &self.named("the Jobs", jobs)?.items, &self.named("the Pods", pods)?.items, expected))
     }
 
     /// The gate of the namespace, if there is one yet.
@@ -168,6 +177,13 @@ impl Reader<'_> {
     pub(super) async fn are_running(&self, names: &[String]) -> Result<Vec<bool>, ObserveError> {
         join_all(names.iter().map(|name| self.is_running(name))).await.into_iter().collect()
     }
+}
+
+/// What a Job does that were created now.
+fn work_now(object: &DatabaseMigration, migration: &ValidatedMigration, images: &Images) -> Value {
+    let order = JobOrder { job: String::new(), digest: String::new(), attempt: 0, verify_only: false };
+    let job = job(object, migration, &order, images);
+    work(&serde_json::to_value(job.spec).expect("a Job made of plain values can be written as JSON"))
 }
 
 /// The spec as far as it decides what a run does: `suspend` only says when.

@@ -8,17 +8,21 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
-use kube::ResourceExt;
+use kube::{ResourceExt, api::DynamicObject};
+use serde_json::Value;
 
 use crate::{
     api::{LABEL_ATTEMPT, LABEL_DIGEST},
+    build::{difference, fingerprint, work, work_of_pod},
     plan::facts::{JobState, Run, RunPod, StageState},
     stage::outcome::{Outcome, Stage},
 };
 
-/// The runs of the object with this uid. Jobs that only look like ours are left out.
-pub fn runs(uid: &str, jobs: &[Job], pods: &[Pod]) -> Vec<Run> {
-    jobs.iter().filter(|job| is_controlled_by(&job.metadata, uid)).filter_map(|job| run(job, pods)).collect()
+/// The runs of the object with this uid. Jobs that only look like ours are left out. `expected` is the work of a Job that were created now.
+///
+/// They come as they are stored and not as a type: a field that the type does not know would be one that nobody compares.
+pub fn runs(uid: &str, jobs: &[DynamicObject], pods: &[DynamicObject], expected: Option<&Value>) -> Vec<Run> {
+    jobs.iter().filter(|job| is_controlled_by(&job.metadata, uid)).filter_map(|job| run(job, pods, expected)).collect()
 }
 
 /// Whether `uid` is the controlling owner.
@@ -31,23 +35,44 @@ pub fn is_active(job: &Job) -> bool {
     state(job) == JobState::Active
 }
 
-fn run(job: &Job, pods: &[Pod]) -> Option<Run> {
+fn run(stored: &DynamicObject, pods: &[DynamicObject], expected: Option<&Value>) -> Option<Run> {
+    let job: Job = stored.clone().try_parse().ok()?;
     let uid = job.uid()?;
     let started = job.creation_timestamp()?.0;
-    let own = pods.iter().filter(|pod| is_controlled_by(&pod.metadata, &uid));
-    let newest = own.max_by_key(|pod| (pod.creation_timestamp().map(|time| time.0), pod.name_any()));
+    let spec = &stored.data["spec"];
+    let found = work(spec);
+    let (pod, pod_differs) = newest_pod(pods, &uid, &found);
     Some(Run {
         job: job.name_any(),
         digest: job.labels().get(LABEL_DIGEST)?.clone(),
         attempt: job.labels().get(LABEL_ATTEMPT)?.parse().ok()?,
         started,
         deleting: job.metadata.deletion_timestamp.is_some(),
-        state: state(job),
-        deadline: conditions(job).any(|condition| {
+        verify_only: only_verifies(spec),
+        fingerprint: fingerprint(&found),
+        differs: expected.and_then(|expected| difference(expected, &found)),
+        pod_differs,
+        state: state(&job),
+        deadline: conditions(&job).any(|condition| {
             matches!(condition.type_.as_str(), "Failed" | "FailureTarget") && condition.reason.as_deref() == Some("DeadlineExceeded")
         }),
-        pod: newest.map(|pod| run_pod(pod, started)),
+        pod: pod.map(|pod| run_pod(&pod, started)),
     })
+}
+
+/// The newest Pod of a Job that does what the Job says. Where there is none, the newest of the others, and where it differs.
+fn newest_pod(pods: &[DynamicObject], job: &str, work: &Value) -> (Option<Pod>, Option<String>) {
+    let own = pods.iter().filter(|pod| is_controlled_by(&pod.metadata, job));
+    let judged = own.map(|pod| (difference(&work["template"]["spec"], &work_of_pod(&pod.data["spec"])), pod));
+    let newest = judged.max_by_key(|(differs, pod)| (differs.is_none(), pod.creation_timestamp().map(|time| time.0), pod.name_any()));
+    let Some((differs, pod)) = newest else { return (None, None) };
+    (pod.clone().try_parse().ok(), differs)
+}
+
+/// As the Job's environment tells its stages.
+fn only_verifies(spec: &Value) -> bool {
+    let variables = spec["template"]["spec"]["containers"][0]["env"].as_array();
+    variables.into_iter().flatten().any(|variable| variable["name"] == "SLUICE_VERIFY_ONLY" && variable["value"] == "true")
 }
 
 /// The conditions that hold.

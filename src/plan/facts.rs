@@ -39,7 +39,9 @@ pub struct Facts {
     pub dependencies: Vec<Dependency>,
     /// Other DatabaseMigrations that run on the same database, or are about to.
     pub rivals: Vec<Rival>,
-    /// The Jobs that belong to this object.
+    /// The fingerprint of what a Job does that were created now; `None` while the manifest is not valid.
+    pub fingerprint: Option<String>,
+    /// The Jobs that say they belong to this object.
     pub runs: Vec<Run>,
     /// The entries of the MigrationGate that belong to this object.
     pub gate: Vec<String>,
@@ -134,6 +136,14 @@ pub struct Run {
     pub started: Timestamp,
     /// It is being deleted; it stays until its Pod is gone.
     pub deleting: bool,
+    /// It copies nothing and changes nothing.
+    pub verify_only: bool,
+    /// The fingerprint of what it does: by this Sluice recognises its own.
+    pub fingerprint: String,
+    /// The first place in which it differs from a Job that were created now.
+    pub differs: Option<String>,
+    /// The first place in which its Pod differs from what the Job says.
+    pub pod_differs: Option<String>,
     /// What the Job controller says.
     pub state: JobState,
     /// `activeDeadlineSeconds` had passed, and the Job controller stops or stopped it.

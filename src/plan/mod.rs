@@ -13,6 +13,7 @@ mod fixture;
 pub mod gate;
 mod judge;
 pub mod order;
+mod own;
 mod policy;
 mod record;
 mod retry;

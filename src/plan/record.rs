@@ -9,6 +9,7 @@ use super::{
     again, digest,
     facts::{Facts, Run, StageState},
     judge::{Ending, Judgement, Progress, judge},
+    own,
     sections::Sections,
 };
 use crate::{
@@ -32,41 +33,34 @@ pub struct InHand<'a> {
     pub run: &'a Run,
     /// How it stands.
     pub judgement: Judgement,
+    /// Its Job is Sluice's own. What any other has left is not read.
+    own: bool,
 }
 
 impl<'a> InHand<'a> {
     /// The newest run that is not concluded, if there is one.
     pub fn of(facts: &'a Facts, wanted: Option<&str>) -> Option<Self> {
-        let published = facts.published.run.as_ref();
-        let named = |run: &Run| published.is_some_and(|status| status.job == run.job);
-        let concluded = |run: &Run| {
-            published.is_some_and(|status| status.job == run.job && status.finished_at.is_some())
-                || facts.published.history.iter().any(|entry| entry.job == run.job)
-        };
-        // Older than one that was concluded is history, even if the status has forgotten it.
-        let newest_concluded = facts.runs.iter().filter(|run| concluded(run)).map(|run| run.started).max();
-        let run = facts
-            .runs
-            .iter()
-            .filter(|run| !concluded(run) && (named(run) || Some(run.started) > newest_concluded))
-            .max_by_key(|run| (run.started, named(run), Some(run.digest.as_str()) == wanted, run.attempt, &run.job))?;
-        Some(Self { run, judgement: judge(run, image(facts)) })
+        let named = |run: &Run| facts.published.run.as_ref().is_some_and(|status| status.job == run.job);
+        let newest_concluded = own::newest_concluded(&facts.published, &facts.runs);
+        let open = facts.runs.iter().filter(|run| !own::is_concluded(&facts.published, run));
+        let (run, own) = open
+            .map(|run| (run, own::is_own(facts, run, wanted)))
+            .filter(|(run, own)| named(run) || (*own && Some(run.started) > newest_concluded))
+            .max_by_key(|(run, own)| (*own, run.started, named(run), Some(run.digest.as_str()) == wanted, run.attempt, &run.job))?;
+        let judgement = if own { judge(run, image(facts)) } else { Judgement::Ended(own::refused(run)) };
+        Some(Self { run, judgement, own })
     }
 
     /// The Outcome of a stage, when it is one to go by.
     pub fn outcome(&self, stage: Stage) -> Option<&'a Outcome> {
-        match self.run.pod.as_ref()?.stage(stage) {
+        match self.run.pod.as_ref().filter(|_| self.own)?.stage(stage) {
             StageState::Terminated { outcome: Some(outcome), .. } if outcome.stage == stage => Some(outcome),
             _ => None,
         }
     }
 
-    fn outcomes(&self) -> impl Iterator<Item = &'a Outcome> + use<'a> {
-        let run = self.run;
-        Stage::ALL.into_iter().filter_map(move |stage| match run.pod.as_ref()?.stage(stage) {
-            StageState::Terminated { outcome: Some(outcome), .. } if outcome.stage == stage => Some(&**outcome),
-            _ => None,
-        })
+    fn outcomes(&self) -> impl Iterator<Item = &'a Outcome> {
+        Stage::ALL.into_iter().filter_map(|stage| self.outcome(stage))
     }
 }
 
@@ -121,7 +115,7 @@ impl Record {
         record.speak_of(&run.digest);
         record.sections.clear();
         if record.status.run.as_ref().is_none_or(|status| status.job != run.job) {
-            record.status.run = Some(begun(&run.job, &run.digest, run.attempt));
+            record.status.run = Some(begun(&run.job, &run.digest, run.attempt, Some(run.fingerprint.clone())));
         }
         match &in_hand.judgement {
             Judgement::Going(progress) if now >= report_at(progress) => record.fold_progress(in_hand, progress),
@@ -157,12 +151,11 @@ impl Record {
             self.sections.fail(ending, outcome);
         }
         let finished_at = Time(ending.at);
-        self.status.run = Some(RunStatus {
-            stage: Some(ending.stage.name().to_owned()),
-            finished_at: Some(finished_at.clone()),
-            reason: Some(ending.reason.name().to_owned()),
-            ..begun(&in_hand.run.job, &in_hand.run.digest, in_hand.run.attempt)
-        });
+        if let Some(run) = &mut self.status.run {
+            run.stage = Some(ending.stage.name().to_owned());
+            run.finished_at = Some(finished_at.clone());
+            run.reason = Some(ending.reason.name().to_owned());
+        }
         let stages = in_hand
             .outcomes()
             .filter(|outcome| outcome.verdict != Verdict::NotReached)
@@ -222,16 +215,17 @@ fn last(facts: &Facts, in_hand: Option<&InHand>) -> Option<RunStatus> {
         stage: None,
         finished_at: Some(before.finished_at.clone()),
         reason: Some(before.reason.clone()),
-        ..begun(&before.job, &published.digest, attempt)
+        ..begun(&before.job, &published.digest, attempt, None)
     })
 }
 
 /// A run of which nothing is known but that it begins.
-pub fn begun(job: &str, digest: &str, attempt: u32) -> RunStatus {
+pub fn begun(job: &str, digest: &str, attempt: u32, fingerprint: Option<String>) -> RunStatus {
     RunStatus {
         job: job.to_owned(),
         digest: digest.to_owned(),
         attempt,
+        fingerprint,
         stage: Some(Stage::Plan.name().to_owned()),
         finished_at: None,
         reason: None,

@@ -7,7 +7,7 @@ use super::{
     digest::job_name,
     judge::{Judgement, Problem},
     record::{begun, report_at},
-    retry,
+    own, retry,
     sections::{Sections, reason_while},
     situation::Situation,
     step::{JobOrder, Step},
@@ -52,7 +52,10 @@ fn verified(situation: &Situation) -> Verdict {
         Some(version) => format!("{version} is applied and verified"),
         None => "the source has no migration; the schema is verified".to_owned(),
     };
-    Verdict::idle(Reason::Verified, message)
+    match own::strangers(situation.facts, &situation.record.status, situation.wanted.as_deref()) {
+        Some(strangers) => Verdict::idle(Reason::Verified, format!("{message}. {strangers}")),
+        None => Verdict::idle(Reason::Verified, message),
+    }
 }
 
 /// The run that the facts ask for goes on.
@@ -127,7 +130,7 @@ pub fn starts(situation: &Situation) -> Verdict {
     };
     let attempt = situation.next_attempt(digest);
     let job = job_name(&situation.facts.name, digest, attempt);
-    let run = begun(&job, digest, attempt);
+    let run = begun(&job, digest, attempt, situation.facts.fingerprint.clone());
     let mut sections = situation.record.clone();
     sections.speak_of(digest);
     let verdict = Verdict { begins: Some(run.clone()), ..at_work(&run, &sections.sections) };

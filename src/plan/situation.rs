@@ -4,8 +4,9 @@ use jiff::Timestamp;
 
 use super::{
     digest,
-    facts::{Facts, JobState},
+    facts::{Facts, JobState, Run},
     judge::Judgement,
+    own,
     record::{InHand, Record},
     sections::reason_named,
 };
@@ -56,7 +57,8 @@ impl<'a> Situation<'a> {
     /// The next attempt at the digest: one more than any that is known of, or the one that was announced and not begun.
     pub fn next_attempt(&self, digest: &str) -> u32 {
         let facts = self.facts;
-        let jobs = facts.runs.iter().map(|run| run.job.as_str());
+        let own = |run: &&Run| own::is_own(facts, run, self.wanted.as_deref());
+        let jobs = facts.runs.iter().filter(own).map(|run| run.job.as_str());
         let known = jobs
             .chain(facts.published.history.iter().map(|entry| entry.job.as_str()))
             .chain(self.record.status.run.iter().map(|run| run.job.as_str()))
@@ -64,6 +66,16 @@ impl<'a> Situation<'a> {
             .max()
             .unwrap_or(0);
         let announced = facts.published.run.iter().filter(|run| run.digest == digest && run.finished_at.is_none()).map(|run| run.attempt);
-        announced.max().unwrap_or(0).max(known + 1)
+        let next = announced.max().unwrap_or(0).max(known.saturating_add(1));
+        // A name that somebody else has taken is left to them.
+        let taken = |attempt: &u32| self.strange(&digest::job_name(&facts.name, digest, *attempt));
+        (next..=u32::MAX).find(|attempt| !taken(attempt)).unwrap_or(next)
+    }
+
+    /// A Job of this name is there that is not Sluice's own and was never announced.
+    fn strange(&self, job: &str) -> bool {
+        let announced = self.facts.published.run.as_ref().is_some_and(|run| run.job == job);
+        let own = |run: &Run| own::is_own(self.facts, run, self.wanted.as_deref()) || own::is_concluded(&self.facts.published, run);
+        !announced && self.facts.runs.iter().any(|run| run.job == job && !own(run))
     }
 }

@@ -192,6 +192,7 @@ impl Cluster {
             return Err(refusal(StatusCode::CONFLICT, "AlreadyExists", &format!("{} {:?} already exists", key.0, key.2)));
         }
         self.writes.push(format!("create {} {}", key.0, key.2));
+        let object = if key.0 == "jobs" { as_stored(object) } else { object };
         self.put(key.clone(), object);
         Ok(ok(&self.objects[key]))
     }
@@ -290,6 +291,33 @@ impl Cluster {
     /// Every object of a kind.
     pub fn all(&self, kind: &str) -> Vec<(Key, Value)> {
         self.objects.iter().filter(|(key, _)| key.0 == kind).map(|(key, object)| (key.clone(), object.clone())).collect()
+    }
+}
+
+/// A Job with what a real API server fills in (taken from one of version 1.36).
+fn as_stored(mut job: Value) -> Value {
+    fill(&mut job["spec"], &json!({"completionMode": "NonIndexed", "completions": 1, "manualSelector": false, "parallelism": 1, "suspend": false,
+        "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "a-uid"}}}));
+    job["spec"]["template"]["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] = json!("a-uid");
+    let pod = &mut job["spec"]["template"]["spec"];
+    fill(pod, &json!({"dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler"}));
+    for container in pod["containers"].as_array_mut().into_iter().flatten() {
+        fill(container, &json!({"terminationMessagePath": "/dev/termination-log"}));
+    }
+    for volume in pod["volumes"].as_array_mut().into_iter().flatten() {
+        if volume["projected"].is_object() {
+            fill(&mut volume["projected"], &json!({"defaultMode": 420}));
+        }
+    }
+    job
+}
+
+/// Each field that is not there yet.
+pub fn fill(object: &mut Value, defaults: &Value) {
+    for (field, value) in defaults.as_object().expect("fields") {
+        if object[field].is_null() {
+            object[field] = value.clone();
+        }
     }
 }
 

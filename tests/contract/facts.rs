@@ -54,6 +54,7 @@ pub fn new() -> Facts {
         source: SourceFact::Found { revision: "records-migrations@7".into() },
         dependencies: Vec::new(),
         rivals: Vec::new(),
+        fingerprint: Some("work".into()),
         runs: Vec::new(),
         gate: Vec::new(),
         trouble: None,
@@ -95,6 +96,10 @@ pub fn run(job: &str, digest: &str, attempt: u32, stages: [StageState; 4]) -> Ru
         attempt,
         started: moment(0),
         deleting: false,
+        verify_only: false,
+        fingerprint: "work".into(),
+        differs: None,
+        pod_differs: None,
         state: JobState::Active,
         deadline: false,
         pod: Some(RunPod { name: format!("{job}-x"), unschedulable: None, stages }),
@@ -146,6 +151,12 @@ fn any_run(rng: &mut Rng, digests: &[String]) -> Run {
     let mut run = run(&format!("records-{digest}-a{attempt}"), &digest, attempt, Stage::ALL.map(|stage| any_stage(rng, stage)));
     run.started = moment(rng.i64(0..40));
     run.deleting = rng.u8(..) < 16;
+    run.verify_only = rng.u8(0..4) == 0;
+    if rng.u8(0..6) == 0 {
+        run.fingerprint = "other work".into();
+        run.differs = Some("spec.template".into());
+    }
+    run.pod_differs = (rng.u8(0..12) == 0).then(|| "spec.containers".into());
     run.deadline = rng.u8(..) < 32;
     run.state = match rng.u8(0..4) {
         0 => JobState::Complete { at: moment(rng.i64(0..60)) },
@@ -188,6 +199,7 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
             job: format!("records-{digest}-a{attempt}"),
             digest: digest.clone(),
             attempt,
+            fingerprint: pick(rng, &[None, Some("work".to_owned()), Some("other work".to_owned())]),
             stage: pick(rng, &[None, Some("plan".to_owned()), Some("migrate".to_owned()), Some("?".to_owned())]),
             reason: ended.is_some().then(|| reason.clone()),
             finished_at: ended,

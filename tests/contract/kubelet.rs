@@ -8,7 +8,7 @@ use sluice::{
     stage::outcome::{HistorySummary, Outcome, Stage, Verdict},
 };
 
-use super::api_server::{Cluster, Key, Server, second};
+use super::api_server::{Cluster, Key, Server, fill, second};
 
 /// What goes wrong with the next run, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +183,12 @@ impl Database {
 
 fn new_pod(job: &Value) -> Value {
     let template = &job["spec"]["template"];
+    let mut spec = template["spec"].clone();
+    // What admission, the scheduler and a LimitRange add.
+    let limits = json!({"limits": {"cpu": "1"}});
+    fill(&mut spec, &json!({"nodeName": "a-node", "serviceAccount": "default", "serviceAccountName": "default", "priority": 0,
+        "preemptionPolicy": "PreemptLowerPriority", "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]}));
+    spec["containers"].as_array_mut().into_iter().flatten().for_each(|container| container["resources"] = limits.clone());
     let statuses: Vec<Value> = Stage::ALL
         .iter()
         .map(
@@ -199,7 +205,7 @@ fn new_pod(job: &Value) -> Value {
                 "apiVersion": "batch/v1", "kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"], "controller": true,
             }],
         },
-        "spec": template["spec"],
+        "spec": spec,
         "status": {"phase": "Running", "containerStatuses": statuses},
     })
 }

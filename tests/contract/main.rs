@@ -10,6 +10,7 @@ mod crash;
 mod crds;
 mod evidence;
 mod facts;
+mod forged;
 mod kubelet;
 mod newest;
 mod plans;

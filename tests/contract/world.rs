@@ -25,15 +25,17 @@ pub struct World {
     pub server: Server,
     pub database: Database,
     context: Context,
+    image: String,
 }
 
 impl World {
     /// One DatabaseMigration, `records`, with two migrations in its ConfigMap.
     pub fn new() -> Self {
         let server = Server::new(Timestamp::from_second(1_780_000_000).expect("a moment"));
-        let context = context(&server);
+        let image = "registry.example/sluice:1".to_owned();
+        let context = context(&server, &image);
         let database = Database { source: vec!["1_one".into(), "2_two".into()], ..Database::default() };
-        let world = Self { server, database, context };
+        let world = Self { server, database, context, image };
         world.put_source("records-migrations");
         world.put("records", &json!({}));
         world
@@ -68,10 +70,16 @@ impl World {
         self.server.cluster().edit(&key("databasemigrations", name), change);
     }
 
+    /// A new version of the controller, with another image.
+    pub fn upgrade(&mut self, image: &str) {
+        image.clone_into(&mut self.image);
+        self.context = context(&self.server, &self.image);
+    }
+
     /// Looks once, as a process that starts again when it has died.
     pub async fn look(&mut self, name: &str) -> Result<Action, ReconcileError> {
         if self.server.is_dead() {
-            self.context = context(&self.server);
+            self.context = context(&self.server, &self.image);
         }
         let result = reconcile(&self.context, NAMESPACE, name).await;
         if let Err(error) = &result {
@@ -182,8 +190,8 @@ pub fn key(kind: &str, name: &str) -> Key {
     (kind.to_owned(), NAMESPACE.to_owned(), name.to_owned())
 }
 
-fn context(server: &Server) -> Context {
-    let images = Images { sluice: "registry.example/sluice:1".into(), snapshot: "registry.example/sluice-stage:1".into() };
+fn context(server: &Server, image: &str) -> Context {
+    let images = Images { sluice: image.to_owned(), snapshot: "registry.example/sluice-stage:1".into() };
     let clock = server.clone();
     Context::new(server.client(), images, "a-test".into(), Arc::new(Metrics::default())).with_clock(move || clock.cluster().now)
 }
