@@ -17,8 +17,8 @@ use crate::{
 
 /// The stages keep to `spec.apply.deadline` themselves; Kubernetes steps in this much later, should one hang.
 const GRACE_SECONDS: i64 = 60;
-/// How long a Job's log stays when no newer Job takes its place: a week.
-const KEPT_SECONDS: i32 = 7 * 24 * 3600;
+/// How long a Job's log stays when no newer Job takes its place: that of a run 30 days, that of a repeated verification a week.
+const DAY_SECONDS: i32 = 24 * 3600;
 
 /// The Job: one Pod that is never restarted and never replaced, because what is repeated is decided from the ledger.
 pub fn job(object: &DatabaseMigration, migration: &ValidatedMigration, order: &JobOrder, images: &Images) -> Job {
@@ -37,7 +37,7 @@ pub fn job(object: &DatabaseMigration, migration: &ValidatedMigration, order: &J
             // Never a second Pod while the first may still hold a session.
             pod_replacement_policy: Some("Failed".to_owned()),
             active_deadline_seconds: Some(deadline + GRACE_SECONDS),
-            ttl_seconds_after_finished: Some(KEPT_SECONDS),
+            ttl_seconds_after_finished: Some(if order.verify_only { 7 * DAY_SECONDS } else { 30 * DAY_SECONDS }),
             template: pod(object, migration, order, images, labels),
             ..JobSpec::default()
         }),

@@ -185,9 +185,15 @@ mod tests {
         for (found, words) in [
             (pod(|pod| pod["containers"][0]["image"] = json!("s3cret")), "containers[plan].image is another one"),
             (pod(|pod| pod["containers"][0]["args"] = json!(["s3cret"])), "containers[plan].args was added"),
-            (pod(|pod| pod["containers"][0]["env"][0]["value"] = json!("s3cret")), "containers[plan].env[SLUICE_SPEC].value is another one"),
+            (
+                pod(|pod| pod["containers"][0]["env"][0]["value"] = json!("s3cret")),
+                "containers[plan].env[SLUICE_SPEC].value is another one",
+            ),
             (pod(|pod| pod["containers"][0]["terminationMessagePath"] = json!("/run/sluice/x")), "terminationMessagePath was added"),
-            (pod(|pod| pod["containers"].as_array_mut().expect("a list").push(json!({"name": "istio-proxy"}))), "containers[istio-proxy] was added"),
+            (
+                pod(|pod| pod["containers"].as_array_mut().expect("a list").push(json!({"name": "istio-proxy"}))),
+                "containers[istio-proxy] was added",
+            ),
             (pod(|pod| pod["containers"] = json!([])), "containers[plan] is missing"),
             (pod(|pod| pod["hostAliases"] = json!([{"ip": "10.0.0.1"}])), "hostAliases was added"),
             (pod(|pod| pod["serviceAccountName"] = json!("other")), "serviceAccountName was added"),

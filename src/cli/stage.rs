@@ -51,6 +51,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
         Name::Migrate => Stage::Migrate,
         Name::Verify => Stage::Verify,
     };
+    // Before anything that may fail: the stages behind this one see by its lock that it has died.
+    let place = chain::take_place(stage, &args.run).map_err(|error| Usage(error.to_string()))?;
     crash::leave_outcomes(stage, &args.run, &args.termination_log);
     let variable = |name: &str| std::env::var(name).map_err(|_| Usage(format!("the environment has no {name}")));
     let text = variable("SLUICE_SPEC")?;
@@ -65,7 +67,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     context.verify_only = std::env::var("SLUICE_VERIFY_ONLY").is_ok_and(|value| value == "true");
     // The first process of a container ignores signals it does not handle, and the Pod would wait for its grace period.
     let outcome = tokio::select! {
-        outcome = chain::take_turn(stage, &args.run, &context) => outcome.map_err(|error| Usage(error.to_string()))?,
+        outcome = chain::take_turn(&place, &args.run, &context) => outcome.map_err(|error| Usage(error.to_string()))?,
         () = terminated() => {
             tracing::warn!(stage = stage.name(), "stopped by a signal; what was not committed is rolled back by the server");
             return Ok(ExitCode::from(143));

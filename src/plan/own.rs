@@ -41,9 +41,7 @@ pub fn newest_concluded(status: &DatabaseMigrationStatus, runs: &[Run]) -> Optio
 /// an older version of Sluice repeated is no news.
 pub fn strangers(facts: &Facts, status: &DatabaseMigrationStatus, wanted: Option<&str>) -> Option<String> {
     let newest = newest_concluded(status, &facts.runs);
-    let strange = |run: &&Run| {
-        !run.verify_only && !is_concluded(status, run) && Some(run.started) > newest && !is_own(facts, run, wanted)
-    };
+    let strange = |run: &&Run| !run.verify_only && !is_concluded(status, run) && Some(run.started) > newest && !is_own(facts, run, wanted);
     let names: Vec<String> = facts.runs.iter().filter(strange).take(3).map(|run| format!("{:?}", run.job)).collect();
     let (jobs, their) = if names.len() == 1 { ("Job", "its result does") } else { ("Jobs", "their results do") };
     (!names.is_empty()).then(|| format!("Sluice did not create the {jobs} {}: {their} not count", names.join(", ")))

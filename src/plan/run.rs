@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{
     again,
     digest::job_name,
+    facts::{JobState, Run, StageState},
     judge::{Judgement, Problem},
+    own,
     record::{begun, report_at},
-    own, retry,
+    retry,
     sections::{Sections, reason_while},
     situation::Situation,
     step::{JobOrder, Step},
@@ -22,6 +26,8 @@ use crate::{
 const LOOK_AGAIN_SECONDS: u64 = 60;
 /// A Job ends a second or two after its containers.
 const ENDING_SECONDS: u64 = 5;
+/// The stages behind one that died end within a second, if they can see it.
+const ENDS_WITHIN: SignedDuration = SignedDuration::from_secs(20);
 
 /// The run that the facts ask for has ended, and another one would change nothing.
 pub fn is_settled(situation: &Situation) -> Option<Verdict> {
@@ -135,8 +141,23 @@ pub fn starts(situation: &Situation) -> Verdict {
     sections.speak_of(digest);
     let verdict = Verdict { begins: Some(run.clone()), ..at_work(&run, &sections.sections) };
     if situation.occupied() {
-        return verdict.again_after(ENDING_SECONDS);
+        return Verdict { step: stuck(situation), ..verdict.again_after(ENDING_SECONDS) };
     }
     let verify_only = again::only_verifies(situation);
     Verdict { step: Some(Step::CreateJob(JobOrder { job, digest: digest.clone(), attempt, verify_only })), ..verdict }
+}
+
+/// A run that ended without a verdict and whose Job goes on: a container died before its process took its place in the chain, so those
+/// behind it cannot see that, and would wait for it until the deadline. None of them has begun its work.
+fn stuck(situation: &Situation) -> Option<Step> {
+    let long_ago = situation.now.saturating_sub(ENDS_WITHIN).unwrap_or(Timestamp::MIN);
+    let waits_for_the_dead = |run: &&Run| {
+        let stages = run.pod.iter().flat_map(|pod| &pod.stages);
+        let ended: Vec<&StageState> = stages.take_while(|state| matches!(state, StageState::Terminated { .. })).collect();
+        let died = matches!(ended.last(), Some(StageState::Terminated { at, outcome: None, .. }) if *at <= long_ago);
+        died && ended.len() < Stage::ALL.len() && !run.deleting && run.state == JobState::Active
+    };
+    let concluded = |run: &&Run| own::is_concluded(&situation.record.status, run);
+    let run = situation.facts.runs.iter().filter(concluded).find(waits_for_the_dead)?;
+    Some(Step::DeleteJob { job: run.job.clone() })
 }

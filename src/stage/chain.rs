@@ -37,11 +37,25 @@ pub enum ChainError {
     },
 }
 
-/// Waits for the stage before, runs this one, and leaves its Outcome for the next.
-pub async fn take_turn(stage: Stage, folder: &Path, context: &Context) -> Result<Outcome, ChainError> {
+/// The place of a stage in the chain. It is taken before anything else is done, so that whatever ends this process is noticed by the next.
+#[derive(Debug)]
+pub struct Place {
+    stage: Stage,
+    /// Held for as long as the process lives.
+    _lock: File,
+}
+
+/// Takes the place of a stage.
+pub fn take_place(stage: Stage, folder: &Path) -> Result<Place, ChainError> {
     let own = lock_path(folder, stage);
     let lock = File::create(&own).map_err(|cause| ChainError::File { action: "create", path: own.clone(), cause })?;
     lock.lock().map_err(|cause| ChainError::File { action: "lock", path: own, cause })?;
+    Ok(Place { stage, _lock: lock })
+}
+
+/// Waits for the stage before, runs this one, and leaves its Outcome for the next.
+pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Result<Outcome, ChainError> {
+    let stage = place.stage;
     let outcome = match before(stage, folder, context.until).await? {
         Ok(outcomes) => run(stage, context, &outcomes).await,
         Err(not_reached) => not_reached,
@@ -149,6 +163,19 @@ mod tests {
         fs::write(lock_path(folder.path(), Stage::Plan), "").expect("writes");
         let ended = before(Stage::Snapshot, folder.path(), Instant::now()).await.expect("waits");
         assert_eq!(ended.expect_err("is not reached").reason, Reason::RunLost);
+    }
+
+    #[tokio::test]
+    async fn a_stage_that_died_before_its_turn_ends_the_later_ones_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = take_place(Stage::Plan, folder.path()).expect("the first of the process's deeds");
+        let path = folder.path().to_owned();
+        let waiting = tokio::spawn(async move { before(Stage::Snapshot, &path, Instant::now() + STRANGE_AFTER).await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "its owner lives");
+        drop(place);
+        let ended = tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("long before the deadline");
+        assert_eq!(ended.expect("joins").expect("waits").expect_err("is not reached").reason, Reason::RunLost);
     }
 
     #[tokio::test]

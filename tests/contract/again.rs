@@ -181,3 +181,18 @@ async fn whichever_write_is_the_last_of_a_process_the_end_is_the_same() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_job_that_applied_something_stays_for_its_log_whatever_is_verified_after_it() {
+    let mut world = settled().await;
+    let applied = world.jobs().pop().expect("the Job that applied everything");
+    for _ in 0..8 {
+        next(&mut world).await;
+    }
+    let jobs = world.jobs();
+    assert!(jobs.contains(&applied), "{jobs:?}");
+    assert_eq!(jobs.len(), 3, "and the last two verifications: {jobs:?}");
+    let ttl = |job: &str| world.server.cluster().objects[&key("jobs", job)]["spec"]["ttlSecondsAfterFinished"].as_i64();
+    let verification = jobs.iter().find(|job| **job != applied).expect("a verification");
+    assert_eq!((ttl(&applied), ttl(verification)), (Some(30 * 24 * 3600), Some(7 * 24 * 3600)));
+}

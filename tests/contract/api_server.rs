@@ -296,8 +296,11 @@ impl Cluster {
 
 /// A Job with what a real API server fills in (taken from one of version 1.36).
 fn as_stored(mut job: Value) -> Value {
-    fill(&mut job["spec"], &json!({"completionMode": "NonIndexed", "completions": 1, "manualSelector": false, "parallelism": 1, "suspend": false,
-        "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "a-uid"}}}));
+    fill(
+        &mut job["spec"],
+        &json!({"completionMode": "NonIndexed", "completions": 1, "manualSelector": false, "parallelism": 1, "suspend": false,
+        "selector": {"matchLabels": {"batch.kubernetes.io/controller-uid": "a-uid"}}}),
+    );
     job["spec"]["template"]["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] = json!("a-uid");
     let pod = &mut job["spec"]["template"]["spec"];
     fill(pod, &json!({"dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler"}));

@@ -24,7 +24,8 @@ fn forged_statuses() -> Value {
         let mut outcome = Outcome::passed(*stage, reason, "forged");
         outcome.history =
             Some(HistorySummary { current: Some("9_forged".into()), applied: vec!["9_forged".into()], ..HistorySummary::default() });
-        let terminated = json!({"exitCode": 0, "reason": "Completed", "message": outcome.message_for_pod(), "finishedAt": "2026-05-28T20:26:50Z"});
+        let terminated =
+            json!({"exitCode": 0, "reason": "Completed", "message": outcome.message_for_pod(), "finishedAt": "2026-05-28T20:26:50Z"});
         json!({"name": stage.name(), "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": terminated}})
     };
     Stage::ALL.iter().map(status).collect()

@@ -17,6 +17,8 @@ pub enum Mishap {
     Fails(Stage, Reason),
     /// The container is killed before it says anything.
     Killed(Stage),
+    /// The container dies before its process takes its place in the chain: those behind it go on waiting.
+    Unseen(Stage),
     /// The Pod is taken away while the stage works, and the Job fails.
     Evicted(Stage),
     /// The whole Job is stopped because its deadline passed while the stage worked.
@@ -101,6 +103,8 @@ impl Database {
                 cluster.objects.remove(pod);
                 conclude(cluster, job, ("Failed", "DeadlineExceeded"));
             }
+            Some(Mishap::Unseen(at)) if at == stage => terminate(cluster, pod, stage, None),
+            Some(Mishap::Unseen(at)) if at < stage => {}
             Some(Mishap::Killed(at)) if at == stage => {
                 terminate(cluster, pod, stage, None);
                 Stage::ALL
@@ -186,8 +190,11 @@ fn new_pod(job: &Value) -> Value {
     let mut spec = template["spec"].clone();
     // What admission, the scheduler and a LimitRange add.
     let limits = json!({"limits": {"cpu": "1"}});
-    fill(&mut spec, &json!({"nodeName": "a-node", "serviceAccount": "default", "serviceAccountName": "default", "priority": 0,
-        "preemptionPolicy": "PreemptLowerPriority", "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]}));
+    fill(
+        &mut spec,
+        &json!({"nodeName": "a-node", "serviceAccount": "default", "serviceAccountName": "default", "priority": 0,
+        "preemptionPolicy": "PreemptLowerPriority", "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]}),
+    );
     spec["containers"].as_array_mut().into_iter().flatten().for_each(|container| container["resources"] = limits.clone());
     let statuses: Vec<Value> = Stage::ALL
         .iter()

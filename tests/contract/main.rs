@@ -6,6 +6,7 @@
 mod again;
 mod api_server;
 mod cel;
+mod chain;
 mod crash;
 mod crds;
 mod evidence;

@@ -211,6 +211,21 @@ async fn a_run_that_is_lost_is_followed_by_one_that_asks_the_database() {
 }
 
 #[tokio::test]
+async fn a_container_that_dies_before_those_behind_it_can_see_it_costs_half_a_minute_and_not_the_deadline() {
+    for stage in Stage::ALL {
+        let mut world = World::new();
+        world.database.mishaps = vec![Mishap::Unseen(stage)];
+        let begun = world.server.cluster().now;
+        world.run(&["records"]).await;
+        let took = world.server.cluster().now.duration_since(begun).as_secs();
+        let status = world.status("records");
+        assert_eq!((world.ready("records"), status.run.expect("a run").attempt), (verified(), 2), "{stage:?}");
+        assert_eq!(status.history[1].reason, "RunLost", "{stage:?}");
+        assert!(took < 60, "{stage:?} took {took} s");
+    }
+}
+
+#[tokio::test]
 async fn a_deadline_that_passed_is_told_and_tried_again() {
     let mut world = World::new();
     world.database.mishaps = vec![Mishap::Late(Stage::Snapshot)];
