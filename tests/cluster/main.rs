@@ -15,6 +15,7 @@ mod drift;
 mod exactly_once;
 mod examples;
 mod failing;
+mod forged;
 mod gate;
 mod happy_path;
 mod late;
