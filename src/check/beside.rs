@@ -78,7 +78,8 @@ pub static BESIDE: &[Beside] = &[
         severity: Severity::Error,
         title: "Applied migrations are as they were when they were applied",
         condition: "The checksum of a migration in the source differs from the one in the ledger by more than line endings. A Warning with \
-                    `spec.migrations.history.edited: Warn`.",
+                    `spec.migrations.history.edited: Warn`. Information where only comments and blanks differ from the text that was \
+                    applied, which Sluice keeps in `sluice.texts`.",
         effect: "What the file says is not what was done to this database, and another database would get another schema.",
         remedy: "Restore the file as it was applied, and put the change into a new migration. Or, where the database is right as it is, \
                  accept the file by name, with a reason, in `spec.migrations.history.accept`.",

@@ -38,6 +38,8 @@ pub struct Rules<'a> {
     pub target: Option<&'a str>,
     /// What may differ.
     pub history: &'a History,
+    /// The texts of applied migrations whose file is another one now, by their checksums, as far as they are known.
+    pub texts: &'a BTreeMap<String, String>,
 }
 
 /// Compares. The target stops early; it never skips, and it does not stop phases: tables without their policies are worse than a phase that
@@ -52,7 +54,7 @@ pub fn compare(source: &SourceTree, rows: &[LedgerRow], rules: &Rules<'_>) -> Co
     for (at, migration) in source.migrations.iter().enumerate() {
         let row = applied.get(migration.name.as_str());
         if let Some(row) = row.filter(|row| !runs_again(migration, row)) {
-            comparison.findings.extend(divergence::edited(&migration.sql, &migration.checksum, row, rules.history));
+            comparison.findings.extend(divergence::edited(migration, row, rules));
         } else if at < end || migration.phase().is_some() {
             comparison.pending.push(at);
             // Each phase has an order of its own.
@@ -199,12 +201,12 @@ mod tests {
     }
 
     fn with(source: &SourceTree, rows: &[LedgerRow], history: &History) -> Comparison {
-        super::compare(source, rows, &Rules { target: None, history })
+        super::compare(source, rows, &Rules { target: None, history, texts: &BTreeMap::new() })
     }
 
     /// With the defaults of the manifest.
     fn compare(source: &SourceTree, rows: &[LedgerRow], target: Option<&str>) -> Comparison {
-        super::compare(source, rows, &Rules { target, history: &History::default() })
+        super::compare(source, rows, &Rules { target, history: &History::default(), texts: &BTreeMap::new() })
     }
 
     fn severities(comparison: &Comparison) -> Vec<(&str, &str, Severity)> {
@@ -264,6 +266,24 @@ mod tests {
         assert_eq!((severities(&accepted), &accepted.objection), (vec![("edited-migration", "1_a", Severity::Information)], &None));
         assert!(accepted.findings[0].message.ends_with("looked at"), "{:?}", accepted.findings);
         assert_eq!(reason(&with(&source(&["1_a"]), &rows, &accepting("1_b"))), Some(Reason::HistoryDiverged));
+    }
+
+    #[test]
+    fn an_edit_of_comments_and_blanks_is_information_where_the_text_of_then_is_known() {
+        let text = "-- first\nSELECT '1_a';";
+        let applied = LedgerRow { checksum: checksum::checksum(text), ..row("1_a") };
+        let texts = BTreeMap::from([(applied.checksum.clone(), text.to_owned())]);
+        let with_texts = |name: &str| {
+            let tree = SourceTree {
+                migrations: vec![Migration::new("1_a".into(), "1_a/migration.sql".into(), format!("SELECT '{name}';\n"))],
+                ..SourceTree::default()
+            };
+            super::compare(&tree, std::slice::from_ref(&applied), &Rules { target: None, history: &History::default(), texts: &texts })
+        };
+        let same = with_texts("1_a");
+        assert_eq!((severities(&same), &same.objection), (vec![("edited-migration", "1_a", Severity::Information)], &None));
+        assert_eq!(reason(&with_texts("1_b")), Some(Reason::HistoryDiverged), "a string is no comment");
+        assert_eq!(reason(&compare(&source(&["1_a"]), &[applied], None)), Some(Reason::HistoryDiverged), "nobody knows the text of then");
     }
 
     #[test]

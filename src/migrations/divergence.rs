@@ -1,9 +1,9 @@
 //! Where source and history do not tell the same story: one finding for each way, as bad as `spec.migrations.history` says. PURE.
 
 use super::{
-    LedgerRow,
+    LedgerRow, Migration, Rules,
     checksum::{self, Match},
-    phase_of,
+    phase_of, words,
 };
 use crate::api::{EditedMigrations, Finding, History, LateMigrations, MissingMigrations, Severity};
 
@@ -20,9 +20,9 @@ fn entry(name: &str) -> String {
 }
 
 /// An applied migration whose file is not, byte for byte, the one that was applied.
-pub(super) fn edited(sql: &str, checksum: &str, row: &LedgerRow, history: &History) -> Option<Finding> {
-    let name = &row.name;
-    match checksum::compare(sql, checksum, &row.checksum) {
+pub(super) fn edited(migration: &Migration, row: &LedgerRow, rules: &Rules<'_>) -> Option<Finding> {
+    let (name, history) = (&row.name, rules.history);
+    match checksum::compare(&migration.sql, &migration.checksum, &row.checksum) {
         Match::Exact => return None,
         Match::LineEndings => {
             return Some(finding(
@@ -35,7 +35,11 @@ pub(super) fn edited(sql: &str, checksum: &str, row: &LedgerRow, history: &Histo
         }
         Match::Different => {}
     }
-    let message = format!("{name:?} was edited after it was applied: the ledger has {}, the source {checksum}", row.checksum);
+    if rules.texts.get(&row.checksum).is_some_and(|text| words::are_the_same(text, &migration.sql)) {
+        let message = format!("{name:?} was edited after it was applied, in comments and blanks only");
+        return Some(finding("edited-migration", name, Severity::Information, message, "nothing to do: it says the same as then"));
+    }
+    let message = format!("{name:?} was edited after it was applied: the ledger has {}, the source {}", row.checksum, migration.checksum);
     if let Some(reason) = history.accepted(name) {
         let message = format!("{message}; spec.migrations.history.accept accepts it: {reason}");
         return Some(finding("edited-migration", name, Severity::Information, message, "nothing to do"));

@@ -12,8 +12,9 @@ mod reach;
 mod release;
 mod script;
 mod source;
+mod words;
 
-pub use checksum::{Match, checksum, hexadecimal};
+pub use checksum::{Match, checksum, compare as compare_text, hexadecimal};
 pub use compare::{Comparison, Rules, compare};
 pub use divergence::listed;
 pub use ledger::{LedgerContract, LedgerRow, RowState};

@@ -13,6 +13,7 @@ mod scratch;
 mod session;
 mod startup;
 mod surroundings;
+mod texts;
 mod watcher;
 
 pub use advisory::{Holder, acquire as acquire_advisory_locks, release as release_advisory_locks};
@@ -27,6 +28,7 @@ pub use said::{said, said_by};
 pub use scratch::{Scratch, cannot_create_databases};
 pub use session::{Session, SqlError, Trouble};
 pub use surroundings::{Given, give, surroundings, unused_extensions};
+pub use texts::{keep_text, keep_text_alone, prepare_texts, read_texts};
 pub use watcher::Watcher;
 
 use crate::api::Reason;

@@ -1,6 +1,6 @@
 //! One attempt at a group of a release: what it needs, how it can end, and what is said about it. Shared by transactions and steps.
 
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use super::{
     Context,
@@ -34,6 +34,8 @@ pub(super) struct Release<'a> {
     pub(super) began: Began,
     /// Constraints that can be deferred may exist.
     pub(super) defers: bool,
+    /// Whether the texts of migrations are kept, once a transaction has been committed in which that was found out.
+    pub(super) keeps_texts: OnceLock<bool>,
 }
 
 /// How one attempt at a group ended.

@@ -91,8 +91,8 @@ impl Context {
     }
 
     /// What the manifest says about source and history.
-    pub(super) fn rules(&self) -> Rules<'_> {
-        Rules { target: self.manifest.target.as_deref(), history: &self.manifest.history }
+    pub(super) fn rules<'a>(&'a self, texts: &'a BTreeMap<String, String>) -> Rules<'a> {
+        Rules { target: self.manifest.target.as_deref(), history: &self.manifest.history, texts }
     }
 
     /// With the URLs of other databases, as far as the environment has them.

@@ -1,8 +1,13 @@
 //! Source and ledger together, as a person's verdicts in the manifest change them. Shared by plan, migrate and verify.
 
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+
 use crate::{
     api::{Resolve, ResolveAs},
-    migrations::{Comparison, LedgerRow, RowState, Rules, Script, SourceTree, compare, in_order, phase_of},
+    migrations::{Comparison, LedgerRow, Match, Migration, RowState, Rules, Script, SourceTree, compare, compare_text, in_order, phase_of},
+    postgres::{QueryError, read_texts},
     stage::outcome::HistorySummary,
 };
 
@@ -36,6 +41,37 @@ pub(super) fn resolved(rows: &[LedgerRow], verdicts: &[Resolve], source: &Source
         }
     }
     (rows, count)
+}
+
+/// The texts of applied migrations whose file is another one now, or gone, by their checksums: as far as Sluice kept them.
+pub(super) async fn texts(
+    connection: &mut PgConnection,
+    source: &SourceTree,
+    rows: &[LedgerRow],
+) -> Result<BTreeMap<String, String>, QueryError> {
+    let known: BTreeMap<&str, &Migration> = source.migrations.iter().map(|migration| (migration.name.as_str(), migration)).collect();
+    let is_other = |row: &&LedgerRow| {
+        let same = |migration: &&Migration| compare_text(&migration.sql, &migration.checksum, &row.checksum) != Match::Different;
+        row.state() == RowState::Applied && known.get(row.name.as_str()).is_none_or(|migration| !same(migration))
+    };
+    let checksums: Vec<&str> = rows.iter().filter(is_other).map(|row| row.checksum.as_str()).collect();
+    read_texts(connection, &checksums).await
+}
+
+/// The source as it was applied: with the texts of then where a file is another one now or gone, as far as they are known. PURE.
+pub(super) fn as_applied(source: &SourceTree, rows: &[LedgerRow], texts: &BTreeMap<String, String>) -> SourceTree {
+    let mut applied = source.clone();
+    for row in rows.iter().filter(|row| row.state() == RowState::Applied) {
+        let Some(text) = texts.get(&row.checksum) else { continue };
+        let place = applied.migrations.iter().position(|migration| migration.name == row.name);
+        let file = place.map_or_else(|| row.name.clone(), |at| applied.migrations[at].file.clone());
+        let then = Migration::new(row.name.clone(), file, text.clone());
+        match place {
+            Some(at) => applied.migrations[at] = then,
+            None => applied.migrations.push(then),
+        }
+    }
+    applied
 }
 
 /// Compares and summarises. The digest is that of the rows as they are, not as they will be once the verdicts are carried out.
@@ -85,10 +121,10 @@ pub(super) fn scripts(source: &SourceTree, pending: &[usize], rows: &[LedgerRow]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::History, migrations::Migration};
+    use crate::api::History;
 
     fn pending(source: &SourceTree, rows: &[LedgerRow]) -> Vec<usize> {
-        compare(source, rows, &Rules { target: None, history: &History::default() }).pending
+        compare(source, rows, &Rules { target: None, history: &History::default(), texts: &BTreeMap::new() }).pending
     }
 
     #[test]
@@ -97,6 +133,27 @@ mod tests {
         assert_eq!(newest(&names(&["1_a", "3_c", "2_late", "security/010"])).as_deref(), Some("3_c"));
         assert_eq!(newest(&names(&["security/010"])).as_deref(), Some("security/010"));
         assert_eq!(newest(&[]), None);
+    }
+
+    #[test]
+    fn what_was_applied_is_replayed_with_the_texts_of_then_as_far_as_they_are_known() {
+        let migration = |name: &str, sql: &str| Migration::new(name.into(), format!("{name}/migration.sql"), sql.into());
+        let row = |name: &str, sql: &str| LedgerRow {
+            id: name.into(),
+            checksum: migration(name, sql).checksum,
+            name: name.into(),
+            started_at: String::new(),
+            finished: true,
+            rolled_back: false,
+            resumable: false,
+            finished_at: 1,
+        };
+        let source = SourceTree { migrations: vec![migration("1_a", "new"), migration("2_b", "new")], ..SourceTree::default() };
+        let rows = [row("1_a", "old"), row("2_b", "unknown"), row("3_gone", "gone")];
+        let texts = [("1_a", "old"), ("3_gone", "gone")].map(|(name, sql)| (migration(name, sql).checksum, sql.to_owned()));
+        let applied = as_applied(&source, &rows, &texts.into());
+        let found: Vec<_> = applied.migrations.iter().map(|migration| (migration.name.as_str(), migration.sql.as_str())).collect();
+        assert_eq!(found, [("1_a", "old"), ("2_b", "new"), ("3_gone", "gone")]);
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! The stage `migrate`: takes the locks, makes sure that nothing changed since the plan, and applies the release.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use super::{
     Context,
     attempt::Release,
     baseline,
     error::{MigrateError, lock_message},
-    history::{scripts, summarise},
+    history::{scripts, summarise, texts},
     outcome::{HistorySummary, Outcome, Stage},
     outcome_of,
     release::{self, Ended},
@@ -63,7 +67,8 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
         .await
         .map_err(MigrateError::Query)?
         .map_err(|objection| MigrateError::Stopped { reason: objection.reason, message: objection.message })?;
-    let (comparison, _) = summarise(source, &rows, &[], &context.rules(), server.major);
+    let texts = texts(session.trusted().await.map_err(MigrateError::Query)?, source, &rows).await.map_err(MigrateError::Query)?;
+    let (comparison, _) = summarise(source, &rows, &[], &context.rules(&texts), server.major);
     if let Some((reason, message)) = comparison.objection {
         return Err(MigrateError::Stopped { reason, message });
     }
@@ -83,6 +88,7 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
         patience,
         defers: defers(&mut session, &scripts).await?,
         scripts: &scripts,
+        keeps_texts: OnceLock::new(),
     };
     let ended = release::apply(&mut session, &watcher, &release).await?;
     let outcome = conclude(context, &mut session, &ledger, source, ended, server.major).await;
@@ -115,7 +121,7 @@ async fn conclude(context: &Context, session: &mut Session, ledger: &Ledger, sou
         && let Ok(connection) = session.trusted().await
         && let Ok(rows) = ledger.rows(connection).await
     {
-        outcome.history = Some(summarise(source, &rows, &[], &context.rules(), major).1);
+        outcome.history = Some(summarise(source, &rows, &[], &context.rules(&BTreeMap::new()), major).1);
     }
     outcome
 }

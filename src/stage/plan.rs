@@ -2,7 +2,7 @@
 
 use super::{
     Context, baseline,
-    history::{scripts, summarise},
+    history::{scripts, summarise, texts},
     outcome::{HistorySummary, Outcome, Stage, Verdict},
 };
 use crate::{
@@ -55,7 +55,8 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     }
     let digest = LedgerRow::digest(&rows);
     let rows = baseline::as_recorded(&rows, source, &recorded);
-    let (comparison, summary) = summarise(source, &rows, &context.manifest.resolve, &context.rules(), server.major);
+    let texts = texts(&mut connection, source, &rows).await.map_err(PlanError::Query)?;
+    let (comparison, summary) = summarise(source, &rows, &context.manifest.resolve, &context.rules(&texts), server.major);
     let scripts = scripts(source, &comparison.pending, &rows);
     let journaled = scripts.iter().flatten().any(|script| !script.is_transactional());
     let with_phases = comparison.pending.iter().any(|at| source.migrations[*at].phase().is_some());

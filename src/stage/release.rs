@@ -11,7 +11,7 @@ use super::{
 use crate::{
     check::Aspect,
     migrations::{Group, Migration, Script, last_transaction, plan_groups},
-    postgres::{QueryError, Session, SqlError, Trouble, Watcher},
+    postgres::{QueryError, Session, SqlError, Trouble, Watcher, keep_text, prepare_texts},
 };
 
 /// How a release ended.
@@ -89,13 +89,20 @@ async fn transaction(
     {
         return give_up_query(session, error).await;
     }
+    let keeps_texts = match release.keeps_texts.get() {
+        Some(keeps) => *keeps,
+        None => match prepare(session).await {
+            Ok(keeps) => keeps,
+            Err(error) => return give_up_query(session, error).await,
+        },
+    };
     let before = match rows_before(session, release).await {
         Ok(before) => before,
         Err(error) => return Ok(give_up(session, watcher, error, release, members[0]).await),
     };
     for at in members {
         let (migration, script) = (release.migration(*at), &release.scripts[*at]);
-        if let Err(error) = file(session, release, migration, script).await {
+        if let Err(error) = file(session, release, migration, script, keeps_texts).await {
             return Ok(give_up(session, watcher, error, release, *at).await);
         }
         tracing::info!(migration = %migration.name, "ran");
@@ -116,9 +123,16 @@ async fn transaction(
         Judgement::Passed => {}
     }
     match session.commit().await {
-        Ok(()) => Ok(Attempt::Committed),
+        Ok(()) => {
+            release.keeps_texts.get_or_init(|| keeps_texts);
+            Ok(Attempt::Committed)
+        }
         Err(error) => Ok(give_up(session, watcher, error, release, last).await),
     }
+}
+
+async fn prepare(session: &mut Session) -> Result<bool, QueryError> {
+    prepare_texts(session.trusted().await?).await
 }
 
 async fn create_ledger(session: &mut Session, release: &Release<'_>, members: &[usize]) -> Result<(), QueryError> {
@@ -126,13 +140,23 @@ async fn create_ledger(session: &mut Session, release: &Release<'_>, members: &[
 }
 
 /// The statements of one file, its deferred constraints, its settings put back, and its row in the ledger.
-async fn file(session: &mut Session, release: &Release<'_>, migration: &Migration, script: &Script) -> Result<(), SqlError> {
+async fn file(
+    session: &mut Session,
+    release: &Release<'_>,
+    migration: &Migration,
+    script: &Script,
+    keeps_text: bool,
+) -> Result<(), SqlError> {
     let (until, started) = (release.context.until, jiff::Timestamp::now());
     if !script.statements.is_empty() {
         session.hand_over().await?;
         session.run(&migration.sql, Some(until)).await?;
     }
-    let ended = session.end_file(release.defers, &release.ledger.applied_row(migration, started), until).await;
+    let mut record = release.ledger.applied_row(migration, started);
+    if let Some(text) = keep_text(migration).filter(|_| keeps_text) {
+        record = format!("{record}; {text}");
+    }
+    let ended = session.end_file(release.defers, &record, until).await;
     ended.map_err(|error| SqlError { completed: script.statements.len() + usize::from(error.completed > 0), ..error })
 }
 

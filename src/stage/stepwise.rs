@@ -14,7 +14,7 @@ use crate::{
     api::Reason,
     check::Aspect,
     migrations::{Migration, RowState, Script, Step, checksum},
-    postgres::{Journal, JournalStep, QueryError, Session, SqlError, Trouble, Watcher},
+    postgres::{Journal, JournalStep, QueryError, Session, SqlError, Trouble, Watcher, keep_text_alone},
 };
 
 /// Runs the steps that are not done yet. `judged` says after which one, before its COMMIT, what is verified.
@@ -52,6 +52,7 @@ pub(super) async fn run(
     }
     in_transaction(session, async |session| {
         release.ledger.finish(session.trusted().await?, &journal.row, migration).await?;
+        keep_text_alone(session.trusted().await?, migration).await?;
         journal.clear(session.trusted().await?).await
     })
     .await?;

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use super::{
     Context, drift,
-    history::summarise,
+    history::{as_applied, summarise, texts},
     outcome::{HistorySummary, Outcome, Stage, outcome_message},
     outcome_of,
 };
@@ -31,7 +31,8 @@ async fn verify(context: &Context, server_major: u32, began: Option<Began>) -> R
     let url = context.url().map_err(|error| (error.reason(), error.to_string()))?;
     let mut connection = connect(url, &context.application()).await.map_err(|error| (error.reason(), error.to_string()))?;
     let rows = context.ledger().rows(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
-    let (comparison, summary) = summarise(source, &rows, &[], &context.rules(), server_major);
+    let texts = texts(&mut connection, source, &rows).await.map_err(|error| (error.reason(), error.to_string()))?;
+    let (comparison, summary) = summarise(source, &rows, &[], &context.rules(&texts), server_major);
     let mut findings = comparison.findings;
     if let Some((reason, message)) = comparison.objection.filter(|_| findings.iter().all(|finding| finding.severity != Severity::Error)) {
         return Err((reason, message));
@@ -40,7 +41,7 @@ async fn verify(context: &Context, server_major: u32, began: Option<Began>) -> R
     findings.sort();
     // The checks come in the order of a report.
     findings.extend(checks(context, source, began, &mut connection).await?);
-    findings.extend(drift::findings(context, &mut connection, source, &comparison.applied).await?);
+    findings.extend(drift::findings(context, &mut connection, &as_applied(source, &rows, &texts), &comparison.applied).await?);
     Ok((findings, summary))
 }
 

@@ -59,6 +59,79 @@ async fn an_edited_migration_is_accepted_by_name_with_a_reason_and_what_is_pendi
     assert_eq!(told(&scene.ready().await[0], "edited-migration"), [(A.0.to_owned(), Severity::Warning)]);
 }
 
+#[tokio::test]
+async fn an_edit_of_comments_and_blanks_is_information_because_the_text_of_then_is_kept() {
+    let index = ("20240216120000_b", "CREATE INDEX CONCURRENTLY i ON a (x);\n");
+    let scene = applied("comments", &[A, index]).await;
+    assert_eq!(scene.column("SELECT text FROM sluice.texts ORDER BY kept_at").await, [A.1, index.1], "one whole, one step by step");
+    for (name, edited) in
+        [(A.0, "-- CreateTable\nCREATE TABLE a (\n  x int\n);\n"), (index.0, "CREATE INDEX CONCURRENTLY i\n  ON a (x); -- for the list\n")]
+    {
+        scene.write(name, edited);
+        let outcomes = scene.ready().await;
+        for stage in [0, 3] {
+            assert!(told(&outcomes[stage], "edited-migration").contains(&(name.to_owned(), Severity::Information)));
+        }
+    }
+    scene.write(C.0, C.1);
+    scene.ready().await;
+    scene.write(A.0, "CREATE TABLE a (x bigint);\n");
+    refused(&scene, Reason::HistoryDiverged, "edited-migration", A.0).await;
+    // A text that is not what its checksum says proves nothing.
+    let forged = "UPDATE sluice.texts SET text = 'CREATE TABLE a (x bigint)' WHERE text LIKE 'CREATE TABLE a%'";
+    scene.database.execute(forged).await;
+    refused(&scene, Reason::HistoryDiverged, "edited-migration", A.0).await;
+}
+
+#[tokio::test]
+async fn a_release_that_is_rolled_back_keeps_no_text_and_leaves_no_schema() {
+    let scene = Scene::new("no_text", &[A, ("20240216120000_b", "SELECT 1 / 0;")]).await;
+    let before = scene.catalog().await;
+    scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
+    assert_eq!(scene.catalog().await, before);
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_create_the_schema_migrates_without_keeping_texts() {
+    let scene = Scene::new("may_not_keep", &[A]).await;
+    let name = &scene.database.name;
+    scene
+        .database
+        .execute(&format!("ALTER DATABASE {name} OWNER TO CURRENT_USER; REVOKE CREATE ON DATABASE {name} FROM PUBLIC, {}", scene.role))
+        .await;
+    scene.ready().await;
+    assert_eq!(scene.value("SELECT to_regnamespace('sluice')::text").await, "");
+    scene.write(A.0, "-- a word\nCREATE TABLE a (x int);\n");
+    let outcome = scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
+    assert!(outcome.message.contains("accept"), "{}", outcome.message);
+    // A table of somebody else's, who could give it triggers, is not written to.
+    scene.write(A.0, A.1);
+    scene.database.execute("CREATE SCHEMA sluice; CREATE TABLE sluice.texts (checksum varchar(64) PRIMARY KEY, text text); GRANT ALL ON SCHEMA sluice TO PUBLIC; GRANT ALL ON sluice.texts TO PUBLIC").await;
+    scene.write(B.0, B.1);
+    scene.ready().await;
+    assert_eq!(scene.value("SELECT count(*)::text FROM sluice.texts").await, "0");
+}
+
+#[tokio::test]
+async fn a_large_file_is_applied_and_its_text_not_kept() {
+    let large = format!("CREATE TABLE a (x int);\n-- {}\n", "x".repeat(300 * 1024));
+    let scene = applied("large_text", &[(A.0, &large), B]).await;
+    assert_eq!(scene.column("SELECT text FROM sluice.texts").await, [B.1]);
+}
+
+#[tokio::test]
+async fn drift_replays_the_text_of_then_of_a_file_that_was_edited_or_lost_since() {
+    let mut scene = applied("drift_of_then", &[A, B]).await;
+    scene.database.execute(&format!("ALTER ROLE {} CREATEDB", scene.role)).await;
+    scene.set("verify", "{drift: {}}");
+    scene.set("migrations", "{configMaps: [records], history: {edited: Warn}}");
+    scene.write(A.0, "CREATE TABLE a (x bigint);\n");
+    scene.remove(B.0);
+    assert_eq!(told(&scene.ready().await[3], "schema-drift"), []);
+    scene.database.execute("ALTER TABLE b ADD COLUMN by_hand int").await;
+    assert_eq!(told(&scene.stopped(Stage::Verify, Reason::VerificationFailed).await, "schema-drift").len(), 1);
+}
+
 /// What a check said, and how bad it is.
 fn told(outcome: &Outcome, check: &str) -> Vec<(String, Severity)> {
     let of_check = outcome.findings.iter().filter(|finding| finding.check == check);
@@ -149,6 +222,8 @@ async fn a_release_with_a_late_name_has_no_drift_although_only_the_order_of_appl
 #[tokio::test]
 async fn what_missing_migrations_made_is_a_warning_of_the_comparison_and_what_is_changed_by_hand_an_error_again() {
     let mut scene = applied("ahead_drift", &[A, B]).await;
+    // As in a database that Prisma made: nobody knows the texts.
+    scene.database.execute("DROP SCHEMA sluice CASCADE").await;
     scene.database.execute(&format!("ALTER ROLE {} CREATEDB", scene.role)).await;
     scene.set("verify", "{drift: {}}");
     scene.remove(B.0);
