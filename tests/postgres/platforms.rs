@@ -345,6 +345,28 @@ fn names_of_migrations_follow_the_rules_of_their_teams() {
     }
 }
 
+/// PostgreSQL keeps the lock of ADD CONSTRAINT, which keeps even readers out, until COMMIT. A release of Sluice's is one transaction, and so
+/// is a file of Prisma's; so the proof has a file and a transaction of its own, and so has an index that is built beside the writers.
+#[test]
+fn no_platform_reads_rows_under_the_lock_of_the_constraint_that_it_adds() {
+    let mut proofs = 0;
+    for platform in PLATFORMS {
+        for name in folders(&platform.path().join("migrations")) {
+            let sql = read(&platform.path().join("migrations").join(&name).join("migration.sql"));
+            let statements: Vec<_> = sql.lines().filter(|line| !line.starts_with("--")).collect();
+            let text = statements.join("\n");
+            if text.contains("VALIDATE CONSTRAINT") {
+                proofs += 1;
+                let alone = text.matches(';').count() == 1 && sql.lines().any(|line| line == "-- sluice: no-transaction");
+                assert!(alone, "{}: {name} validates beside something else", platform.folder);
+            }
+            let concurrent = text.matches("CONCURRENTLY").count();
+            assert!(concurrent == 0 || text.matches(';').count() == 1, "{}: Prisma cannot run {name}", platform.folder);
+        }
+    }
+    assert!(proofs >= 7, "{proofs} files that validate were looked at");
+}
+
 #[test]
 fn the_eight_services_have_the_positions_of_the_documented_order() {
     for (at, service) in SERVICES.iter().enumerate() {

@@ -1,0 +1,4 @@
+-- sluice: no-transaction
+-- The proof, in a file and a transaction of its own: the constraint is committed, so its lock is gone, and everybody reads and
+-- writes while the rows are read.
+ALTER TABLE medication_logs VALIDATE CONSTRAINT medication_logs_is_billed_present;

@@ -1,0 +1,3 @@
+-- The rule that the number had, for the text that takes its place.
+ALTER TABLE residents ADD CONSTRAINT residents_care_level_pflegegrad_known
+    CHECK (care_level_pflegegrad_new IS NOT NULL AND care_level_pflegegrad_new IN ('1', '2', '3', '4', '5')) NOT VALID;
