@@ -31,6 +31,7 @@ mod rls_index;
 mod rls_partition;
 mod rls_per_row;
 mod rls_policies;
+mod rls_privileges;
 mod rls_role;
 mod rls_setting;
 mod rls_truncate;
@@ -141,6 +142,7 @@ pub static CHECKS: &[Check] = &[
     rls_per_row::CHECK,
     rls_index::CHECK,
     rls_truncate::CHECK,
+    rls_privileges::CHECK,
     tenant_isolation::CHECK,
     schema_exists::CHECK,
     index_valid::CHECK,

@@ -9,8 +9,8 @@ const META: Meta = Meta {
     id: "rls-enabled",
     title: "Every tenant table has row-level security enabled",
     condition: "A table has the tenant column, is not in `except`, and has row-level security off. Policies may exist: without ENABLE they \
-                do nothing; so a table with policies is found also without the tenant column, for instance that of the tenants themselves. \
-                Partitions have a check of their own. It also finds something when no table has the tenant column at all.",
+                do nothing; so a table with policies is found also without the tenant column, for instance that of the tenants themselves. A foreign \
+                table with the tenant column, which cannot have it, is found when the application may use it. Partitions have a check of their own. It also finds something when no table has the tenant column at all.",
     effect: "Every role that may read the table reads every tenant's rows.",
     remedy: "`ALTER TABLE … ENABLE ROW LEVEL SECURITY` and `FORCE ROW LEVEL SECURITY` in a migration, or name the table in \
              `spec.verify.rowLevelSecurity.except`.",
@@ -33,6 +33,15 @@ const SQL: &str = tenancy::tenants!(
        AND c.oid NOT IN (SELECT oid FROM excepted) AND c.oid NOT IN (SELECT oid FROM tenant_tables)"
 );
 
+/// Foreign tables with the tenant column that the application may use.
+const FOREIGN: &str = tenancy::tenants!(
+    "SELECT n.nspname::text, c.relname::text FROM app a, pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     JOIN pg_catalog.pg_attribute t ON t.attrelid = c.oid AND t.attname = $2 AND t.attnum > 0 AND NOT t.attisdropped \
+     WHERE c.relkind = 'f' AND n.nspname = ANY($1) AND c.oid NOT IN (SELECT oid FROM excepted) AND ",
+    tenancy::app_reaches!(),
+    " ORDER BY 1, 2"
+);
+
 struct Table {
     schema: String,
     name: String,
@@ -43,10 +52,19 @@ struct Table {
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
     let rows: Vec<(String, String, bool, bool, Vec<String>)> =
-        tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read which tables have row-level security")?;
+        tenancy::rows(SQL, scope, security).fetch_all(&mut *connection).await.asked("read which tables have row-level security")?;
     let nothing = rows.iter().all(|(_, _, tenant, ..)| !tenant).then(|| nothing_to_protect(&security.tenant.column, &scope.schemas));
     let tables: Vec<_> = rows.into_iter().map(|(schema, name, _, enabled, policies)| Table { schema, name, enabled, policies }).collect();
-    Ok(nothing.into_iter().chain(judge(&tables)).collect())
+    let foreign: Vec<(String, String)> =
+        tenancy::rows(FOREIGN, scope, security).fetch_all(connection).await.asked("read which foreign tables have the tenant column")?;
+    let foreign = foreign.iter().map(|(schema, name)| unguarded(schema, name, &security.app_role));
+    Ok(nothing.into_iter().chain(judge(&tables)).chain(foreign).collect())
+}
+
+fn unguarded(schema: &str, name: &str, app: &str) -> Finding {
+    let message = format!("a foreign table can have no row-level security, and {app:?} may use it");
+    let remedy = format!("REVOKE ALL ON {} FROM {}, or name it in except", sql::qualified(schema, name), sql::identifier(app));
+    META.finding(format!("{schema}.{name}"), message, remedy)
 }
 
 fn nothing_to_protect(column: &str, schemas: &[String]) -> Finding {

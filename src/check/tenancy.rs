@@ -6,7 +6,7 @@ use super::Scope;
 use crate::{api::RowLevelSecurity, postgres::query_as};
 
 /// The head of a query: the common table expressions `tenant_tables`, which are ordinary and partitioned tables and partitions that
-/// have the tenant column and are not excepted, and `app`, which is the application's role or no row. An exception of a
+/// have the tenant column and are not excepted (a partition also in another schema than its table), and `app`, which is the application's role or no row. An exception of a
 /// partitioned table holds for its partitions. Parameters: $1 schemas, $2 tenant column, $3 exceptions, $4 application role.
 macro_rules! tenants {
     ($($rest:tt)+) => {
@@ -21,7 +21,10 @@ macro_rules! tenants {
                FROM pg_catalog.pg_class c \
                JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
                JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped \
-               WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY($1) AND c.oid NOT IN (SELECT oid FROM excepted) \
+               WHERE c.relkind IN ('r', 'p') AND c.oid NOT IN (SELECT oid FROM excepted) \
+                 AND (n.nspname = ANY($1) OR (c.relispartition AND EXISTS (SELECT FROM pg_catalog.pg_class w \
+                   JOIN pg_catalog.pg_namespace wn ON wn.oid = w.relnamespace \
+                   WHERE w.oid = pg_catalog.pg_partition_root(c.oid) AND wn.nspname = ANY($1)))) \
                  AND NOT (c.relispartition AND EXISTS ( \
                    SELECT FROM pg_catalog.pg_partition_ancestors(c.oid) p(relid) WHERE p.relid::oid IN (SELECT oid FROM excepted)))) ",
             $($rest)+

@@ -11,12 +11,14 @@ use crate::{
     api::{Finding, Reason, Severity},
     check::{Aspect, BESIDE, Beside, CHECKS, Scope},
     postgres::connect,
-    report::{self, Asked, CheckResult, CheckVerdict, Counts, Report, Schema, Tenancy, Verdict},
+    report::{self, Asked, CheckResult, CheckVerdict, Counts, Isolation, Report, Schema, Tenancy, Verdict},
     validate::{SnapshotPolicy, ValidatedMigration},
 };
 
 /// What is asked before any check.
 const HISTORY: &str = "history-equals-source";
+/// The check that tries as an attacker would.
+const PROBE: &str = "tenant-isolation";
 /// The check of a finding that says why nobody could look.
 const LOST: &str = "verification";
 
@@ -80,11 +82,12 @@ fn assemble(
 ) -> Report {
     let manifest = &context.manifest;
     let looked = matches!(outcome.reason, Reason::Verified | Reason::VerificationFailed);
-    let checks = checks(&outcome, manifest, looked);
+    let mut checks = checks(&outcome, manifest, looked);
     if let Some(schema) = &mut schema {
         let isolation = |id: &str| CHECKS.iter().any(|check| check.meta.id == id && check.meta.aspect == Aspect::Isolation);
         let found: Vec<&Finding> = outcome.findings.iter().filter(|finding| isolation(&finding.check)).collect();
         report::judge_isolation(&mut schema.tables, manifest.row_level_security.as_ref(), looked.then_some(found.as_slice()));
+        doubt(&mut checks, schema);
     }
     let history = outcome.history.unwrap_or_default();
     Report {
@@ -113,6 +116,15 @@ fn assemble(
         schema,
         unread,
         asked: Some(asked(manifest)),
+    }
+}
+
+/// Attempts that all failed are no pass while anything else calls a table exposed: to its owner, through a role, or because no policy is
+/// asked at all. PURE.
+fn doubt(checks: &mut [CheckResult], schema: &Schema) {
+    let exposed = schema.tables.iter().any(|table| table.isolation == Isolation::Exposed);
+    for check in checks.iter_mut().filter(|check| check.id == PROBE && exposed) {
+        check.verdict = CheckVerdict::Failed;
     }
 }
 
@@ -233,6 +245,32 @@ mod tests {
         assert!(found.contains(&("index-valid".to_owned(), CheckVerdict::Warned)), "{found:?}");
         assert!(found.contains(&("stray-entry".to_owned(), CheckVerdict::Warned)), "{found:?}");
         assert!(found.contains(&("schema-exists".to_owned(), CheckVerdict::Passed)), "{found:?}");
+    }
+
+    #[test]
+    fn what_another_line_calls_exposed_is_not_passed() {
+        let mut manifest = manifest();
+        let tenant = crate::api::Tenant { column: "clinic_id".into(), setting: "app.clinic_id".into() };
+        manifest.row_level_security = Some(crate::api::RowLevelSecurity { app_role: "app".into(), tenant, except: Vec::new() });
+        let verdict = |isolation| {
+            let mut checks = checks(&Outcome::passed(Stage::Verify, Reason::Verified, "as meant"), &manifest, true);
+            let table = report::Table {
+                schema: "s".into(),
+                name: "t".into(),
+                kind: report::TableKind::Table,
+                owner: "o".into(),
+                rows: None,
+                enabled: true,
+                forced: true,
+                isolation,
+                columns: Vec::new(),
+                policies: Vec::new(),
+                indexes: Vec::new(),
+            };
+            doubt(&mut checks, &Schema { tables: vec![table], relations: Vec::new() });
+            checks.into_iter().find(|check| check.id == PROBE).expect("is listed").verdict
+        };
+        assert_eq!((verdict(Isolation::Isolated), verdict(Isolation::Exposed)), (CheckVerdict::Passed, CheckVerdict::Failed));
     }
 
     #[test]

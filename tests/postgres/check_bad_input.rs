@@ -57,6 +57,7 @@ async fn each_thing_that_a_manifest_gets_wrong_is_an_error_that_names_it() {
         ("row-count", "missing_e"),
         ("row-count", "missing_f"),
         ("table-required", "missing_c"),
+        ("tenant-isolation", "nobody_of_that_name"),
     ];
     assert_eq!(told, expected, "{found:#?}");
     assert!(found.iter().all(|finding| finding.severity == Severity::Error && !finding.remedy.is_empty()), "{found:#?}");

@@ -106,6 +106,14 @@ controls! {
         "DROP INDEX access_log_tenant"; "CREATE INDEX ON access_log (clinic_id)";
     truncate_is_granted: "rls-truncate", Warning on "public.visits", "TRUNCATE ignores row-level security";
         "GRANT TRUNCATE ON visits TO {app}"; "REVOKE TRUNCATE ON visits FROM {app}";
+    a_schema_in_which_everybody_creates: "rls-privileges", Error on "public", "may create functions and operators in it (through PUBLIC)";
+        "GRANT CREATE ON SCHEMA public TO PUBLIC"; "REVOKE CREATE ON SCHEMA public FROM PUBLIC";
+    triggers_through_a_role: "rls-privileges", Error on "public", "may create triggers on visits (through {app}_staff)";
+        "CREATE ROLE {app}_staff; GRANT {app}_staff TO {app}; GRANT TRIGGER ON visits TO {app}_staff"; "REVOKE TRIGGER ON visits FROM {app}_staff";
+    a_role_that_creates_schemas: "rls-privileges", Warning on "{app}", "may create schemas in the database";
+        "GRANT CREATE ON DATABASE {database} TO {app}"; "REVOKE CREATE ON DATABASE {database} FROM {app}";
+    a_partition_that_is_open: "tenant-isolation", Error on "public.access_log_new", "cross-tenant read";
+        "GRANT SELECT ON access_log_new TO {app}"; "REVOKE SELECT ON access_log_new FROM {app}";
     a_policy_that_is_open_without_a_tenant: "tenant-isolation", Error on "public.visits", "cross-tenant read: without a tenant (app.clinic_id is never set) the application sees 2 rows";
         "CREATE POLICY administrators ON visits FOR SELECT USING (current_setting('app.clinic_id', true) IS NULL)"; "DROP POLICY administrators ON visits";
     a_policy_that_always_holds_in_other_words: "tenant-isolation", Error on "public.visits", "cross-tenant read: with a tenant set, the application sees 1 row that is not";

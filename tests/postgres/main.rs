@@ -16,6 +16,7 @@ mod check_controls;
 mod check_elsewhere;
 mod check_indexes;
 mod check_isolation;
+mod check_isolation_code;
 mod check_questions;
 mod check_rows_kept;
 mod check_structure;

@@ -5,6 +5,7 @@
 
 mod attack;
 mod attempt;
+mod code;
 mod probe;
 mod seed;
 mod target;
@@ -18,7 +19,7 @@ use self::{
     attempt::{Attempts, Guise},
     probe::Probe,
 };
-use super::{Asked, Aspect, Check, CheckError, Meta, Scope, asked, sql};
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, asked, sql, trial};
 use crate::{
     api::{Finding, RowLevelSecurity, Severity},
     postgres::query_as,
@@ -27,13 +28,18 @@ use crate::{
 const META: Meta = Meta {
     id: "tenant-isolation",
     title: "As the application's role, a tenant reads and writes its own rows and nobody else's",
-    condition: "Sluice becomes the application's role, sets one tenant, and tries: to read rows of others; to read without a tenant (the \
+    condition: "On every tenant table and partition that the application may use, whether row-level security is on or not, Sluice becomes the \
+                application's role, sets one tenant, and tries: to read rows of others; to read without a tenant (the \
                 setting never set, and empty); to INSERT a row of another tenant; to give an own row away; to UPDATE and DELETE rows of others. \
                 Whatever gets past the policies is found, also when a constraint stops it afterwards. An error counts as closed. A tenant that \
                 does not see its own rows is found too: then the policies read something else than the manifest says. Tables without rows get \
                 one for the length of the attempt; everything is undone. The same is tried through each view and materialized view of the \
-                schemas that shows the tenant column of such a table and that the application may use, unless `except` names it. What could not be \
-                tried is a warning that begins with `unproven`: of a view also that it shows no row of a tenant that has some.",
+                schemas that shows the tenant column of such a table and that the application may use, unless `except` names it. Roles that the application can only SET ROLE to are tried \
+                like it. What could not be \
+                tried is a warning that begins with `unproven`: of a view also that it shows no row of a tenant that has some. Nothing is \
+                tried on a table that brings along (by a trigger, default, policy, constraint, index, rule, view, type, operator or foreign key) a \
+                function that neither the migration role nor a superuser owns, or a relation or type of the application's: an attempt would run it \
+                in the session of the migration role. That is an error about what belongs to somebody else.",
     effect: "What Sluice could do, the application's next injection or forgotten condition can do: one tenant reads or changes another's data.",
     remedy: "Mend the policies that the finding names: compare the tenant column with \
              `NULLIF(current_setting('app.tenant', true), '')` in USING and in WITH CHECK, and look for a second permissive policy that says more. Of a view, set \
@@ -62,12 +68,48 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
     let roles = roles(connection, security).await?;
     if !roles.app_exists || roles.app_bypasses {
-        return Ok(Vec::new());
+        return Ok(vec![nothing_binds(security, roles.app_exists)]);
     }
+    let mut found = apart(connection, scope, security, roles).await?.unwrap_or_else(|| vec![out_of_reach(security)]);
+    for name in becomes(connection, security).await? {
+        let other = RowLevelSecurity { app_role: name, ..security.clone() };
+        let roles = self::roles(connection, &other).await?;
+        let more = apart(connection, scope, &other, roles).await?.unwrap_or_default();
+        // What is said of the application itself is not said again of a role that it can become.
+        let new: Vec<_> = more.into_iter().filter(|finding| !found.contains(finding)).collect();
+        found.extend(new.into_iter().map(|finding| after_set_role(finding, &other.app_role)));
+    }
+    Ok(found)
+}
+
+/// As one role, and nothing of it is left for the next: no lock, no setting.
+async fn apart(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    security: &RowLevelSecurity,
+    roles: Roles,
+) -> Result<Option<Vec<Finding>>, CheckError> {
+    trial::begin(connection).await?;
+    let found = attacks(connection, scope, security, roles).await?;
+    trial::end(connection).await?;
+    Ok(found)
+}
+
+/// As one role, everything that it reaches; nothing where that is nothing.
+async fn attacks(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    security: &RowLevelSecurity,
+    roles: Roles,
+) -> Result<Option<Vec<Finding>>, CheckError> {
     let mut targets = target::targets(connection, scope, security).await?;
     targets.extend(view::targets(connection, scope, security).await?);
     if targets.is_empty() {
-        return Ok(vec![out_of_reach(security)]);
+        return Ok(None);
+    }
+    let (mut targets, mut found) = code::admit(connection, targets, &security.app_role).await?;
+    if targets.is_empty() {
+        return Ok(Some(found));
     }
     target::compare_tenants(connection, &mut targets, &security.tenant.column).await?;
     let relations = target::relations(connection, &targets, &security.app_role).await?;
@@ -76,11 +118,28 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     let became = attempts.make(Guise { app: true, ..Guise::default() }, "SELECT 'yes'").await?;
     attempts.close();
     if became.is_err() {
-        return Ok(vec![cannot_become(&roles.login, &security.app_role)]);
+        found.push(cannot_become(&roles.login, &security.app_role));
+        return Ok(Some(found));
     }
     let probe = Probe::new(security, roles, relations);
     let observations = probe.run(&mut attempts, targets).await?;
-    Ok(verdict::judge(&observations, &security.tenant.setting))
+    found.extend(verdict::judge(&observations, &security.tenant.setting));
+    Ok(Some(found))
+}
+
+/// Roles that the application can SET ROLE to and whose rights it does not have without. Those that nothing binds are told by `rls-role`.
+async fn becomes(connection: &mut PgConnection, security: &RowLevelSecurity) -> Result<Vec<String>, CheckError> {
+    let rows: Vec<(String,)> = query_as(
+        "SELECT r.rolname::text FROM pg_catalog.pg_roles a, pg_catalog.pg_roles r, \
+           (SELECT CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END AS becomes) v \
+         WHERE a.rolname = $1 AND r.oid <> a.oid AND NOT r.rolsuper AND NOT r.rolbypassrls \
+           AND pg_catalog.pg_has_role(a.oid, r.oid, v.becomes) AND NOT pg_catalog.pg_has_role(a.oid, r.oid, 'USAGE') ORDER BY 1",
+    )
+    .bind(&security.app_role)
+    .fetch_all(connection)
+    .await
+    .asked("read which roles the application can become")?;
+    Ok(rows.into_iter().map(|(name,)| name).collect())
 }
 
 async fn roles(connection: &mut PgConnection, security: &RowLevelSecurity) -> Result<Roles, CheckError> {
@@ -97,6 +156,17 @@ async fn roles(connection: &mut PgConnection, security: &RowLevelSecurity) -> Re
     Ok(Roles { caller, login, app_exists, app_bypasses, never_set })
 }
 
+fn after_set_role(finding: Finding, role: &str) -> Finding {
+    Finding { message: format!("after SET ROLE {}: {}", sql::identifier(role), finding.message), ..finding }
+}
+
+/// `rls-role` says what to do about it; nobody may take the silence here for a pass.
+fn nothing_binds(security: &RowLevelSecurity, exists: bool) -> Finding {
+    let why = if exists { "no policy binds it" } else { "it does not exist" };
+    let message = format!("nothing was tried as {:?}, because {why}", security.app_role);
+    META.finding(&security.app_role, message, "see the finding of rls-role about it")
+}
+
 fn cannot_become(login: &str, app: &str) -> Finding {
     let message = format!("the migration role {login:?} may not SET ROLE to {app:?}, so nothing can be tried as the application");
     META.finding(app, message, format!("GRANT {} TO {}", sql::identifier(app), sql::identifier(login)))
@@ -104,7 +174,7 @@ fn cannot_become(login: &str, app: &str) -> Finding {
 
 fn out_of_reach(security: &RowLevelSecurity) -> Finding {
     let message = format!(
-        "unproven: {:?} may not use any table that has the column {:?} and row-level security, so there was nothing to try",
+        "unproven: {:?} may not use any table that has the column {:?}, so there was nothing to try",
         security.app_role, security.tenant.column
     );
     let remedy = "grant the application what it needs (GRANT USAGE ON SCHEMA, GRANT SELECT … ON TABLE), or correct appRole";

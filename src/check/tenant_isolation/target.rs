@@ -38,6 +38,8 @@ pub(super) struct Target {
     pub(super) delete: bool,
     /// Triggers may change a row before the policies see it.
     pub(super) triggers: bool,
+    /// Row-level security is off: no policy is asked.
+    pub(super) bare: bool,
     /// It is a view.
     pub(super) view: Option<View>,
 }
@@ -71,19 +73,18 @@ const TARGETS: &str = tenancy::tenants!(
                AND u.attgenerated = '' AND u.attidentity = '' AND pg_catalog.has_column_privilege(a.oid, c.oid, u.attnum, 'UPDATE') \
                ORDER BY u.attnotnull, u.attnum LIMIT 1), \
             pg_catalog.has_table_privilege(a.oid, c.oid, 'DELETE'), \
-            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 3 = 3) \
+            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 3 = 3), NOT t.enabled \
      FROM app a CROSS JOIN tenant_tables t \
      JOIN pg_catalog.pg_class c ON c.oid = t.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      JOIN pg_catalog.pg_attribute ta ON ta.attrelid = c.oid AND ta.attnum = t.tenant \
-     WHERE t.enabled AND ",
+     WHERE ",
     tenancy::app_reaches!(),
     " ORDER BY 2, 3"
 );
 
-type TargetRow = (i64, String, String, Option<String>, String, i16, bool, bool, bool, bool, Option<String>, bool, bool);
+type TargetRow = (i64, String, String, Option<String>, String, i16, bool, bool, bool, bool, Option<String>, bool, bool, bool);
 
-/// The tenant tables that have row-level security and that the application may use. Others are the subject of `rls-enabled` and
-/// `rls-partition`, or nobody's way in.
+/// The tenant tables and partitions that the application may use, whether the catalog calls them guarded or not.
 pub(super) async fn targets(connection: &mut PgConnection, scope: &Scope, security: &RowLevelSecurity) -> Result<Vec<Target>, CheckError> {
     let rows: Vec<TargetRow> =
         tenancy::rows(TARGETS, scope, security).fetch_all(connection).await.asked("read what the application may do with tenant tables")?;
@@ -102,6 +103,7 @@ pub(super) async fn targets(connection: &mut PgConnection, scope: &Scope, securi
             update_any,
             delete,
             triggers,
+            bare,
         ) = row;
         Target {
             oid,
@@ -118,6 +120,7 @@ pub(super) async fn targets(connection: &mut PgConnection, scope: &Scope, securi
             update_any,
             delete,
             triggers,
+            bare,
             view: None,
         }
     };

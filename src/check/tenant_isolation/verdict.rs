@@ -44,9 +44,13 @@ pub(super) fn judge(observations: &[Observation], setting: &str) -> Vec<Finding>
     let mut found = Vec::new();
     let mut partitions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for seen in observations {
-        found.extend(
-            [leaks_on_read(seen, setting), leaks_on_write(seen), blind(seen, setting), fragile(seen, setting)].into_iter().flatten(),
-        );
+        let leaks: Vec<_> = [leaks_on_read(seen, setting), leaks_on_write(seen)].into_iter().flatten().collect();
+        if seen.target.bare {
+            // Nothing else matters there: what did not leak today was kept by chance.
+            found.extend(if leaks.is_empty() { vec![bare(seen)] } else { leaks });
+            continue;
+        }
+        found.extend(leaks.into_iter().chain([blind(seen, setting), fragile(seen, setting)].into_iter().flatten()));
         match (&seen.unseeded, &seen.target.root) {
             (Some(_), Some(root)) => partitions.entry(root).or_default().push(&seen.target.name),
             _ => found.extend(unproven(seen)),
@@ -54,6 +58,20 @@ pub(super) fn judge(observations: &[Observation], setting: &str) -> Vec<Finding>
     }
     found.extend(partitions.into_iter().map(|(root, names)| unproven_partitions(root, &names)));
     found
+}
+
+/// No policy is asked, whatever came of the attempts: an empty table, or a constraint, is no guard.
+fn bare(seen: &Observation) -> Finding {
+    let reason = seen.untried.as_ref().or(seen.unseeded.as_ref()).map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let message = format!("row-level security is off, and the application may use the table; no attempt could show more{reason}");
+    META.finding(seen.target.display(), message, enable(&seen.target))
+}
+
+fn enable(target: &Target) -> String {
+    format!(
+        "ALTER TABLE {} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY, with a policy that compares the tenant",
+        target.qualified()
+    )
 }
 
 fn leaks_on_read(seen: &Observation, setting: &str) -> Option<Finding> {
@@ -70,6 +88,7 @@ fn leaks_on_read(seen: &Observation, setting: &str) -> Option<Finding> {
     });
     let remedy = match (&with, &without) {
         (None, None) => return None,
+        _ if seen.target.bare => enable(&seen.target),
         _ if seen.target.view.is_some() => through_a_view(&seen.target),
         (Some(_), _) => "compare the tenant column with the setting in every permissive policy for SELECT; they are joined with OR, so look for one that says more".to_owned(),
         (None, Some(_)) => format!("let the policies be false without a tenant: tenant = NULLIF(current_setting('{setting}', true), '')::type, and no OR … IS NULL"),
@@ -108,7 +127,9 @@ fn leaks_on_write(seen: &Observation) -> Option<Finding> {
         return None;
     }
     let message = format!("cross-tenant write: with a tenant set, the application can {}", ways.join(", "));
-    let remedy = if seen.target.view.is_some() {
+    let remedy = if seen.target.bare {
+        enable(&seen.target)
+    } else if seen.target.view.is_some() {
         through_a_view(&seen.target)
     } else {
         "compare the tenant column with the setting in WITH CHECK of every policy for INSERT and UPDATE, and in USING of every policy for UPDATE and DELETE".to_owned()
@@ -276,6 +297,17 @@ mod tests {
     #[test]
     fn a_closed_table_gives_no_finding() {
         assert_eq!(found(closed()), []);
+    }
+
+    #[test]
+    fn a_table_without_row_level_security_fails_whatever_the_attempts_show() {
+        let bare = |mut seen: Observation| {
+            seen.target.bare = true;
+            seen
+        };
+        only(bare(closed()), Severity::Error, "row-level security is off");
+        only(bare(Observation { unseeded: Some("it has no rows".into()), ..closed() }), Severity::Error, "(it has no rows)");
+        only(bare(Observation { foreign: vec![Sight::Rows(3)], ..closed() }), Severity::Error, "sees 3 rows that are not");
     }
 
     #[test]

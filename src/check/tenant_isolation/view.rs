@@ -19,8 +19,7 @@ pub(super) struct View {
     pub(super) sources: Vec<(i64, i16)>,
 }
 
-/// A view of `spec.database.schemas` that has the tenant column, reads a tenant table with row-level security and is within the
-/// application's reach. Bits 3, 2 and 4 of `pg_relation_is_updatable` say INSERT, UPDATE and DELETE.
+/// A view, in whatever schema, that has the tenant column, reads a tenant table and is within the application's reach. Bits 3, 2 and 4 of `pg_relation_is_updatable` say INSERT, UPDATE and DELETE.
 const VIEWS: &str = tenancy::tenants!(
     ", reads AS (SELECT DISTINCT w.ev_class AS view, d.refobjid AS relation FROM pg_catalog.pg_rewrite w \
        JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = w.oid \
@@ -28,8 +27,7 @@ const VIEWS: &str = tenancy::tenants!(
      shows(view, relation) AS (SELECT view, relation FROM reads UNION SELECT s.view, r.relation FROM shows s JOIN reads r ON r.view = s.relation), \
      views AS (SELECT c.oid, c.relkind = 'm' AS stored, pg_catalog.pg_relation_is_updatable(c.oid, true) AS updatable, \
          ARRAY(SELECT t.oid::int8 FROM tenant_tables t WHERE t.oid IN (SELECT relation FROM shows s WHERE s.view = c.oid) ORDER BY t.schema, t.name) AS sources, \
-         ARRAY(SELECT t.tenant FROM tenant_tables t WHERE t.oid IN (SELECT relation FROM shows s WHERE s.view = c.oid) ORDER BY t.schema, t.name) AS tenants, \
-         EXISTS (SELECT FROM tenant_tables t WHERE t.enabled AND t.oid IN (SELECT relation FROM shows s WHERE s.view = c.oid)) AS guarded \
+         ARRAY(SELECT t.tenant FROM tenant_tables t WHERE t.oid IN (SELECT relation FROM shows s WHERE s.view = c.oid) ORDER BY t.schema, t.name) AS tenants \
        FROM pg_catalog.pg_class c WHERE c.relkind IN ('v', 'm') AND c.oid NOT IN (SELECT oid FROM excepted)) \
      SELECT c.oid::int8, n.nspname::text, c.relname::text, pg_catalog.format_type(ta.atttypid, ta.atttypmod), ta.attnum, \
             pg_catalog.has_any_column_privilege(a.oid, c.oid, 'SELECT'), pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'SELECT'), \
@@ -40,7 +38,7 @@ const VIEWS: &str = tenancy::tenants!(
             v.stored, v.sources, v.tenants \
      FROM app a CROSS JOIN views v JOIN pg_catalog.pg_class c ON c.oid = v.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      JOIN pg_catalog.pg_attribute ta ON ta.attrelid = c.oid AND ta.attname = $2 AND ta.attnum > 0 AND NOT ta.attisdropped \
-     WHERE v.guarded AND n.nspname = ANY($1) AND ",
+     WHERE pg_catalog.cardinality(v.sources) > 0 AND ",
     tenancy::app_reaches!(),
     " ORDER BY 2, 3"
 );

@@ -1,0 +1,328 @@
+//! Whose code the attempts would run, asked before any is made.
+//!
+//! An attempt runs as the application, in a session that the migration role opened: whatever code it runs can say `set_config('role',
+//! 'none')` and is the migration role. So it may only be code of those who are that already: the migration role, superusers, and roles that
+//! can become the migration role. What a table brings along is followed through PostgreSQL's own dependencies; where anything else is met,
+//! nothing is tried.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::{
+    super::{Asked, CheckError, sql, trial},
+    META,
+    target::Target,
+};
+use crate::{
+    api::{Finding, Severity},
+    postgres::query_as,
+};
+
+/// Something in the catalog: the catalog's oid, and its own.
+type Node = (i64, i64);
+
+/// From what is used to what that uses: a relation to its triggers, defaults, constraints, policies, rules, indexes and the types of its
+/// columns; then whatever PostgreSQL wrote down as a dependency. A foreign key leads both ways, because its triggers are on both tables.
+/// What PostgreSQL itself brings has lower numbers and leads nowhere.
+const EDGES: &str = "\
+    WITH k AS (SELECT 'pg_catalog.pg_class'::regclass::oid AS class, 'pg_catalog.pg_type'::regclass::oid AS type, 'pg_catalog.pg_proc'::regclass::oid AS proc, \
+      'pg_catalog.pg_operator'::regclass::oid AS operator, 'pg_catalog.pg_constraint'::regclass::oid AS con, 'pg_catalog.pg_trigger'::regclass::oid AS trig, \
+      'pg_catalog.pg_attrdef'::regclass::oid AS def, 'pg_catalog.pg_policy'::regclass::oid AS pol, 'pg_catalog.pg_rewrite'::regclass::oid AS rule), \
+    edges(a, b, c, d) AS ( \
+      SELECT k.class, t.tgrelid, k.trig, t.oid FROM k, pg_catalog.pg_trigger t WHERE t.tgenabled <> 'D' \
+      UNION ALL SELECT k.class, a.adrelid, k.def, a.oid FROM k, pg_catalog.pg_attrdef a \
+      UNION ALL SELECT k.class, p.polrelid, k.pol, p.oid FROM k, pg_catalog.pg_policy p \
+      UNION ALL SELECT k.class, w.ev_class, k.rule, w.oid FROM k, pg_catalog.pg_rewrite w \
+      UNION ALL SELECT k.class, o.conrelid, k.con, o.oid FROM k, pg_catalog.pg_constraint o WHERE o.conrelid <> 0 \
+      UNION ALL SELECT k.type, o.contypid, k.con, o.oid FROM k, pg_catalog.pg_constraint o WHERE o.contypid <> 0 \
+      UNION ALL SELECT k.class, i.indrelid, k.class, i.indexrelid FROM k, pg_catalog.pg_index i \
+      UNION ALL SELECT k.class, h.inhparent, k.class, h.inhrelid FROM k, pg_catalog.pg_inherits h \
+      UNION ALL SELECT k.class, h.inhrelid, k.class, h.inhparent FROM k, pg_catalog.pg_inherits h \
+      UNION ALL SELECT k.class, t.attrelid, k.type, t.atttypid FROM k, pg_catalog.pg_attribute t WHERE t.attnum > 0 AND NOT t.attisdropped AND t.atttypid >= 16384 \
+      UNION ALL SELECT k.type, t.oid, k.class, t.typrelid FROM k, pg_catalog.pg_type t WHERE t.typrelid <> 0 \
+      UNION ALL SELECT k.type, t.castsource, k.proc, t.castfunc FROM k, pg_catalog.pg_cast t WHERE t.castfunc <> 0 \
+      UNION ALL SELECT k.type, t.casttarget, k.proc, t.castfunc FROM k, pg_catalog.pg_cast t WHERE t.castfunc <> 0 AND t.castsource < 16384 \
+      UNION ALL SELECT d.classid, d.objid, d.refclassid, d.refobjid FROM k, pg_catalog.pg_depend d \
+        WHERE d.classid IN (k.class, k.type, k.proc, k.operator, k.con, k.trig, k.def, k.pol, k.rule) \
+          AND d.refclassid IN (k.class, k.type, k.proc, k.operator, k.con)) \
+    SELECT a::int8, b::int8, c::int8, d::int8 FROM edges WHERE b >= 16384 AND d >= 16384";
+
+/// What there is to know of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    /// A function of somebody else.
+    Function,
+    /// A relation of the application's, which may hang code on it at any time.
+    Relation,
+    /// A type of the application's.
+    Type,
+    /// A table on another server.
+    Foreign,
+    /// Somebody else may make triggers or foreign keys on it: it is locked before its code is read.
+    Open,
+    /// It has triggers, and somebody else may make some: a trigger does not say who made it.
+    Triggers,
+    /// It was to be locked and could not be.
+    Unheld,
+    /// A function that looks names up when it runs: PostgreSQL does not know what it calls.
+    Late,
+    /// Something that is not ours, wherever it is: what is found by name may be this.
+    Anywhere,
+}
+
+/// `other` is everybody who is not the migration role, nor a superuser, nor can become the migration role; `app` are those of them whom the
+/// application is or can become. The owner of a table is the team, unless the application can be it; a function has to be of the
+/// migration role's or a superuser's. $1 is the application's role.
+const FACTS: &str = "\
+    WITH me AS (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname IN (SESSION_USER, CURRENT_USER)), \
+    version AS (SELECT CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END AS becomes), \
+    other AS MATERIALIZED (SELECT r.oid, r.rolname::text AS name FROM version v, pg_catalog.pg_roles r WHERE NOT r.rolsuper \
+      AND NOT EXISTS (SELECT FROM me WHERE me.oid = r.oid OR pg_catalog.pg_has_role(r.oid, me.oid, v.becomes)) UNION ALL SELECT 0, 'PUBLIC'), \
+    app AS MATERIALIZED (SELECT o.oid, o.name FROM other o, pg_catalog.pg_roles a WHERE a.rolname = $1 AND o.oid <> 0 AND pg_catalog.pg_has_role(a.oid, o.oid, 'MEMBER')), \
+    relation AS MATERIALIZED (SELECT c.*, pg_catalog.format('%I.%I', n.nspname, c.relname) AS sql, n.nspname || '.' || c.relname AS name \
+      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+      WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')), \
+    open AS (SELECT c.oid, c.sql, (SELECT pg_catalog.string_agg(DISTINCT o.name, ', ') FROM other o \
+        WHERE EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) x WHERE x.grantee = o.oid AND x.privilege_type IN ('TRIGGER', 'REFERENCES')) \
+           OR EXISTS (SELECT FROM pg_catalog.pg_attribute t, pg_catalog.aclexplode(t.attacl) x \
+             WHERE t.attrelid = c.oid AND x.grantee = o.oid AND x.privilege_type = 'REFERENCES')) AS names \
+      FROM relation c WHERE c.relkind IN ('r', 'p', 'v')), \
+    made AS (SELECT c.oid, c.name, (SELECT pg_catalog.string_agg(DISTINCT o.name, ', ') FROM other o, pg_catalog.aclexplode(c.relacl) x \
+        WHERE x.grantee = o.oid AND x.privilege_type = 'TRIGGER') AS names \
+      FROM relation c WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)), \
+    function AS (SELECT p.oid, pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)) AS name, \
+        p.proowner, l.lanname NOT IN ('internal', 'c') AND p.prosqlbody IS NULL AS late \
+      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
+      WHERE p.oid >= 16384) \
+    SELECT 'pg_catalog.pg_proc'::regclass::oid::int8, f.oid::int8, 'function', f.name, o.name FROM function f JOIN other o ON o.oid = f.proowner \
+    UNION ALL SELECT 'pg_catalog.pg_proc'::regclass::oid::int8, f.oid::int8, 'late', f.name, '' FROM function f WHERE f.late \
+    UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'relation', c.name, o.name FROM relation c JOIN app o ON o.oid = c.relowner \
+    UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'foreign', c.name, '' FROM relation c WHERE c.relkind = 'f' \
+    UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'open', c.sql, c.names FROM open c WHERE c.names IS NOT NULL \
+    UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'triggers', c.name, c.names FROM made c WHERE c.names IS NOT NULL \
+    UNION ALL SELECT 'pg_catalog.pg_type'::regclass::oid::int8, t.oid::int8, 'type', pg_catalog.format_type(t.oid, NULL), o.name \
+      FROM pg_catalog.pg_type t JOIN app o ON o.oid = t.typowner WHERE t.oid >= 16384 AND t.typrelid = 0 AND t.typelem = 0";
+
+/// One thing that is known of a node, with its name and who it belongs to or is open to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Fact {
+    what: What,
+    name: String,
+    who: String,
+}
+
+/// What tables bring along, as it is in the catalog.
+#[derive(Clone, Debug, Default)]
+struct Code {
+    edges: BTreeMap<Node, Vec<Node>>,
+    facts: BTreeMap<Node, Vec<Fact>>,
+    /// The catalog of relations.
+    class: i64,
+}
+
+/// The targets on which something can be tried, and why the others are not among them.
+pub(super) async fn admit(
+    connection: &mut PgConnection,
+    targets: Vec<Target>,
+    app: &str,
+) -> Result<(Vec<Target>, Vec<Finding>), CheckError> {
+    let mut code = read(connection, app).await?;
+    let open = code.open(&targets);
+    if !open.is_empty() {
+        // A new trigger or foreign key waits for this lock, and writers do not. So the code that is read next is the code that runs.
+        let held = hold(connection, &open).await?;
+        code = read(connection, app).await?;
+        if !held {
+            code.mark_unheld(&open);
+        }
+    }
+    Ok(judge(&code, targets))
+}
+
+async fn read(connection: &mut PgConnection, app: &str) -> Result<Code, CheckError> {
+    let edges: Vec<(i64, i64, i64, i64)> = query_as(EDGES).fetch_all(&mut *connection).await.asked("read what tables bring along")?;
+    let facts: Vec<(i64, i64, String, String, String)> =
+        query_as(FACTS).bind(app).fetch_all(&mut *connection).await.asked("read whose code tables bring along")?;
+    let (class,): (i64,) =
+        query_as("SELECT 'pg_catalog.pg_class'::regclass::oid::int8").fetch_one(connection).await.asked("read the number of a catalog")?;
+    let mut code = Code { class, ..Code::default() };
+    for (a, b, c, d) in edges {
+        code.edges.entry((a, b)).or_default().push((c, d));
+    }
+    for (catalog, oid, what, name, who) in facts {
+        let what = match what.as_str() {
+            "function" => What::Function,
+            "late" => What::Late,
+            "relation" => What::Relation,
+            "foreign" => What::Foreign,
+            "open" => What::Open,
+            "triggers" => What::Triggers,
+            _ => What::Type,
+        };
+        code.facts.entry((catalog, oid)).or_default().push(Fact { what, name, who });
+    }
+    Ok(code)
+}
+
+/// Whether all of them are locked, until the check ends.
+async fn hold(connection: &mut PgConnection, open: &BTreeMap<Node, String>) -> Result<bool, CheckError> {
+    trial::begin(connection).await?;
+    let names: Vec<_> = open.values().map(String::as_str).collect();
+    let text =
+        format!("SET LOCAL lock_timeout = '500ms'; LOCK TABLE {} IN ROW EXCLUSIVE MODE; RELEASE SAVEPOINT sluice_trial", names.join(", "));
+    let locked = sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await;
+    let held = trial::answer(locked, "keep others from changing what a table brings along")?.is_ok();
+    if !held {
+        trial::end(connection).await?;
+    }
+    Ok(held)
+}
+
+impl Code {
+    /// Everything that is met on the way from a relation.
+    fn reached(&self, oid: i64) -> BTreeSet<Node> {
+        let mut seen = BTreeSet::from([(self.class, oid)]);
+        let mut next = vec![(self.class, oid)];
+        while let Some(node) = next.pop() {
+            next.extend(self.edges.get(&node).into_iter().flatten().copied().filter(|to| seen.insert(*to)));
+        }
+        seen
+    }
+
+    fn open(&self, targets: &[Target]) -> BTreeMap<Node, String> {
+        let nodes = targets.iter().flat_map(|target| self.reached(target.oid)).collect::<BTreeSet<_>>();
+        let open = |node: Node| {
+            let fact = self.facts.get(&node)?.iter().find(|fact| fact.what == What::Open)?;
+            Some((node, fact.name.clone()))
+        };
+        nodes.into_iter().filter_map(open).collect()
+    }
+
+    fn mark_unheld(&mut self, open: &BTreeMap<Node, String>) {
+        for (node, name) in open {
+            self.facts.entry(*node).or_default().push(Fact { what: What::Unheld, name: name.clone(), who: String::new() });
+        }
+    }
+
+    /// What stands against trying anything on a relation.
+    fn objections(&self, oid: i64) -> BTreeSet<Fact> {
+        let facts: Vec<_> = self.reached(oid).iter().filter_map(|node| self.facts.get(node)).flatten().cloned().collect();
+        let late = facts.iter().any(|fact| fact.what == What::Late);
+        let anywhere =
+            self.facts.values().flatten().find(|fact| matches!(fact.what, What::Function | What::Relation | What::Type)).filter(|_| late);
+        let mut against: BTreeSet<_> = facts.into_iter().filter(|fact| !matches!(fact.what, What::Open | What::Late)).collect();
+        // What is called by name is one reason more only where there is no better one.
+        if let (true, Some(function)) = (against.is_empty(), anywhere) {
+            against.insert(Fact { what: What::Anywhere, ..function.clone() });
+        }
+        against
+    }
+}
+
+/// One finding for each objection, with the tables that it keeps from being tried. PURE.
+fn judge(code: &Code, targets: Vec<Target>) -> (Vec<Target>, Vec<Finding>) {
+    let mut kept: BTreeMap<Fact, Vec<String>> = BTreeMap::new();
+    let mut admitted = Vec::new();
+    for target in targets {
+        let against = code.objections(target.oid);
+        if against.is_empty() {
+            admitted.push(target);
+            continue;
+        }
+        for fact in against {
+            kept.entry(fact).or_default().push(target.display());
+        }
+    }
+    (admitted, kept.iter().map(|(fact, tables)| finding(fact, tables)).collect())
+}
+
+fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
+    let untried = format!("so nothing was tried on {}", sql::few(tables, 4));
+    let (severity, why, remedy) = match what {
+        What::Function => (
+            Severity::Error,
+            format!("{who:?} owns this function, and it would run in the session of the migration role, which it can take over"),
+            format!("read it, then ALTER FUNCTION {name} OWNER TO the migration role, or drop what calls it"),
+        ),
+        What::Relation | What::Type => (
+            Severity::Error,
+            format!("{who:?} owns it, and may hang code on it at any time that runs in the session of the migration role"),
+            "give it to the migration role (ALTER … OWNER TO)".to_owned(),
+        ),
+        What::Foreign => (
+            Severity::Warning,
+            "unproven: what is done to a foreign table is done on another server".to_owned(),
+            "REVOKE ALL ON it FROM the application's role, or name it in spec.verify.rowLevelSecurity.except".to_owned(),
+        ),
+        What::Open | What::Triggers => (
+            Severity::Warning,
+            format!("unproven: it has triggers, and {who} may make some: a trigger does not say who made it"),
+            format!("REVOKE TRIGGER ON {name} FROM {who}, and look at its triggers"),
+        ),
+        What::Unheld => (
+            Severity::Warning,
+            "unproven: others may hang code on it, and it could not be locked within 500 ms".to_owned(),
+            "revoke TRIGGER and REFERENCES; the next verification tries again".to_owned(),
+        ),
+        What::Late | What::Anywhere => (
+            Severity::Warning,
+            format!("unproven: {who:?} owns it, and functions that look names up when they run might come to it"),
+            "give it to the migration role (ALTER … OWNER TO), or drop it".to_owned(),
+        ),
+    };
+    Finding { severity, ..META.finding(name, format!("{why}, {untried}"), remedy) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: Node = (1, 10);
+
+    /// A table that leads to these nodes one after the other, each with what is known of it.
+    fn chain(facts: &[What]) -> Code {
+        let mut code = Code { class: 1, ..Code::default() };
+        let mut from = TABLE;
+        for (at, what) in (20..).zip(facts) {
+            code.edges.insert(from, vec![(2, at)]);
+            from = (2, at);
+            code.facts.insert(from, vec![Fact { what: *what, name: format!("n{at}"), who: "app".into() }]);
+        }
+        // A way back: dependencies go in circles.
+        code.edges.entry(from).or_default().push(TABLE);
+        code
+    }
+
+    fn judged(code: &Code) -> (usize, Vec<(Severity, String)>) {
+        let target = Target { oid: 10, schema: "s".into(), name: "t".into(), ..Target::default() };
+        let (admitted, found) = judge(code, vec![target]);
+        (admitted.len(), found.into_iter().map(|finding| (finding.severity, finding.object)).collect())
+    }
+
+    #[test]
+    fn a_table_that_brings_nothing_of_others_is_tried() {
+        assert_eq!(judged(&chain(&[])), (1, vec![]));
+        assert_eq!(judged(&chain(&[What::Late, What::Open])), (1, vec![]));
+    }
+
+    #[test]
+    fn whatever_somebody_else_owns_on_the_way_keeps_it_from_being_tried() {
+        for what in [What::Function, What::Relation, What::Type] {
+            assert_eq!(judged(&chain(&[What::Late, what])), (0, vec![(Severity::Error, "n21".to_owned())]));
+        }
+        for what in [What::Foreign, What::Triggers, What::Unheld] {
+            assert_eq!(judged(&chain(&[what])), (0, vec![(Severity::Warning, "n20".to_owned())]));
+        }
+    }
+
+    #[test]
+    fn a_function_that_looks_names_up_might_call_any_function_of_others() {
+        let elsewhere = |mut code: Code| {
+            code.facts.insert((2, 99), vec![Fact { what: What::Function, name: "far".into(), who: "app".into() }]);
+            code
+        };
+        assert_eq!(judged(&elsewhere(chain(&[What::Late]))), (0, vec![(Severity::Warning, "far".to_owned())]));
+        assert_eq!(judged(&elsewhere(chain(&[]))), (1, vec![]), "what is bound already cannot call it");
+    }
+}

@@ -1,0 +1,277 @@
+//! The application's code must not run in the session of the migration role. Each attack is shown to work where somebody tries the table as
+//! the probe would without looking first; and then the probe looks, names it, and does not try.
+
+use sluice::api::Severity::{self, Error, Warning};
+
+use crate::{
+    check_clinic::Clinic,
+    server::{connect, execute},
+    stage_scene::value,
+};
+
+const PROBE: &str = "tenant-isolation";
+const INSERT: &str = "INSERT INTO visits (clinic_id, patient_id, status, starts_at, ends_at) SELECT clinic_id, id, 'open', now(), now() + '1h' FROM patients LIMIT 1";
+const UPDATE: &str = "UPDATE visits SET status = 'closed'";
+const SELECT: &str = "SELECT count(*) FROM visits";
+
+/// A schema of the application's with its functions, and a sequence that only the migration role may set. No rollback puts it back.
+const STAGE: &str = "
+    SET ROLE {migrator}; CREATE SEQUENCE stolen; RESET ROLE;
+    CREATE SCHEMA evil AUTHORIZATION {app}; SET ROLE {app};
+    CREATE FUNCTION evil.steal() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+      PERFORM set_config('role', 'none', true); PERFORM setval('public.stolen', 666); RETURN true; END $$;
+    CREATE FUNCTION evil.fires() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.steal(); RETURN COALESCE(NEW, OLD); END $$;
+    CREATE FUNCTION evil.says(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN true; END $$;
+    CREATE FUNCTION evil.same(a uuid, b uuid) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.steal(); RETURN a = b; END $$;
+    RESET ROLE;";
+/// What was harmless while the team looked at it.
+const TURNS: &str = "SET ROLE {app}; CREATE OR REPLACE FUNCTION evil.says(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN evil.steal(); END $$;";
+
+/// How far the sequence was set by somebody.
+async fn stolen(clinic: &Clinic) -> String {
+    value(&mut clinic.superuser_session().await, "SELECT last_value::text FROM stolen").await
+}
+
+/// The attack as it is prepared, the statement that springs it, and what the probe says.
+async fn springs_and_is_named(test: &str, prepared: &str, sprung_by: &str, (severity, object, part): (Severity, &str, &str)) {
+    let clinic = Clinic::with_rows(test).await;
+    clinic.as_superuser(STAGE).await;
+    clinic.as_superuser(prepared).await;
+    clinic.as_superuser("SELECT setval('stolen', 1)").await;
+
+    let found = clinic.findings_of(PROBE).await;
+    let object = clinic.text(object);
+    let named = found.iter().any(|finding| finding.severity == severity && finding.object == object && finding.message.contains(part));
+    assert!(named, "no {severity:?} on {object} with {part:?}: {found:#?}");
+    assert!(
+        found.iter().all(|finding| finding.message.contains("nothing was tried on") || finding.object != "public.visits"),
+        "{found:#?}"
+    );
+    assert_eq!(stolen(&clinic).await, "1", "the attack ran: {found:#?}");
+
+    // The negative control: whoever does not look first is robbed.
+    let mut session = clinic.session().await;
+    let tenant = value(&mut session, "SELECT set_config('app.clinic_id', min(id::text), false) FROM clinics").await;
+    assert!(!tenant.is_empty());
+    execute(&mut session, &clinic.text(&format!("BEGIN; SET LOCAL ROLE {{app}}; {sprung_by}; ROLLBACK"))).await;
+    assert_eq!(stolen(&clinic).await, "666", "the attack does not work at all, so nothing was shown");
+}
+
+macro_rules! attacks {
+    ($($name:ident: $prepared:expr, $sprung_by:expr, $severity:ident on $object:literal, $part:literal;)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            springs_and_is_named(stringify!($name), $prepared, $sprung_by, ($severity, $object, $part)).await;
+        })*
+    };
+}
+
+attacks! {
+    a_trigger_of_the_application: "GRANT TRIGGER ON visits TO {app}; SET ROLE {app}; CREATE TRIGGER t BEFORE UPDATE ON visits FOR EACH ROW EXECUTE FUNCTION evil.fires()",
+        UPDATE, Error on "evil.fires()", "owns this function";
+    a_trigger_without_a_function_of_its_own: "GRANT TRIGGER ON visits TO {app}; DROP FUNCTION evil.steal, evil.fires, evil.says, evil.same; SET ROLE {app};
+         CREATE TRIGGER t BEFORE UPDATE ON visits FOR EACH ROW WHEN (set_config('role', 'none', true) IS NOT NULL AND setval('public.stolen', 666) > 0)
+         EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        UPDATE, Warning on "public.visits", "a trigger does not say who made it";
+    a_table_of_the_application_that_refers_to_one_of_tenants: "GRANT REFERENCES ON visits TO {app}; SET ROLE {app};
+         CREATE TABLE evil.child (clinic_id uuid, visit bigint, FOREIGN KEY (clinic_id, visit) REFERENCES public.visits ON DELETE CASCADE);
+         INSERT INTO evil.child SELECT clinic_id, id FROM (SELECT set_config('app.clinic_id', '', false)) s, public.visits; RESET ROLE;
+         INSERT INTO evil.child SELECT clinic_id, id FROM visits; SET ROLE {app};
+         CREATE TRIGGER t AFTER DELETE ON evil.child FOR EACH ROW EXECUTE FUNCTION evil.fires()",
+        "DELETE FROM visits", Error on "evil.child", "may hang code on it at any time";
+    a_default: "ALTER TABLE visits ADD COLUMN note boolean; ALTER TABLE visits ALTER COLUMN note SET DEFAULT evil.steal()",
+        INSERT, Error on "evil.steal()", "owns this function";
+    a_generated_column: concat!("ALTER TABLE visits ADD COLUMN note boolean GENERATED ALWAYS AS (evil.says(status)) STORED; ",
+         "SET ROLE {app}; CREATE OR REPLACE FUNCTION evil.says(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN evil.steal(); END $$;"),
+        INSERT, Error on "evil.says(text)", "owns this function";
+    a_policy: "CREATE POLICY open ON visits FOR SELECT USING (evil.steal())",
+        SELECT, Error on "evil.steal()", "owns this function";
+    an_operator_in_a_policy: "CREATE OPERATOR evil.=== (FUNCTION = evil.same, LEFTARG = uuid, RIGHTARG = uuid);
+         ALTER POLICY tenant ON visits USING (clinic_id OPERATOR(evil.===) NULLIF(current_setting('app.clinic_id', true), '')::uuid)",
+        SELECT, Error on "evil.same(a uuid, b uuid)", "owns this function";
+    a_check_constraint: "ALTER TABLE visits ADD CHECK (evil.steal()) NOT VALID",
+        INSERT, Error on "evil.steal()", "owns this function";
+    a_rule: "CREATE RULE also AS ON UPDATE TO visits DO ALSO SELECT evil.steal()",
+        UPDATE, Error on "evil.steal()", "owns this function";
+}
+
+#[tokio::test]
+async fn a_check_of_a_domain_and_an_index_of_an_expression() {
+    let domain = "CREATE DOMAIN code AS text CHECK (evil.says(VALUE)); ALTER TABLE visits ADD COLUMN code code; ";
+    let index = "CREATE INDEX ON visits (evil.says(status)); ";
+    for (test, prepared) in [("domain_code", domain), ("index_code", index)] {
+        let prepared = format!("{prepared}{TURNS}");
+        springs_and_is_named(test, &prepared, INSERT, (Error, "evil.says(text)", "owns this function")).await;
+    }
+}
+
+/// The table stays closed and is tried; the view is not.
+#[tokio::test]
+async fn a_view() {
+    let prepared = "CREATE VIEW agenda WITH (security_invoker = true) AS SELECT clinic_id FROM visits WHERE evil.steal(); GRANT SELECT ON agenda TO {app}";
+    springs_and_is_named(
+        "view_code",
+        prepared,
+        "SELECT count(*) FROM agenda",
+        (Error, "evil.steal()", "nothing was tried on public.agenda"),
+    )
+    .await;
+}
+
+/// PostgreSQL looks names in the body of a function up when it runs, along the search path.
+#[tokio::test]
+async fn a_function_that_another_one_finds_by_its_name() {
+    let prepared =
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.status := tidy(NEW.status); RETURN NEW; END $$;
+         ALTER FUNCTION touch() OWNER TO {migrator}; CREATE TRIGGER t BEFORE UPDATE ON visits FOR EACH ROW EXECUTE FUNCTION touch();
+         GRANT CREATE ON SCHEMA public TO {app}; SET ROLE {app};
+         CREATE FUNCTION public.tidy(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.steal(); RETURN $1; END $$";
+    springs_and_is_named(
+        "late_code",
+        prepared,
+        UPDATE,
+        (Warning, "evil.steal()", "might come to it, so nothing was tried on public.patients"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn code_of_the_migration_role_and_of_superusers_is_no_reason_to_leave_a_table_out() {
+    let clinic = Clinic::with_rows("own_code").await;
+    clinic
+        .as_superuser(
+            "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+             CREATE TRIGGER t BEFORE UPDATE ON visits FOR EACH ROW EXECUTE FUNCTION touch(); SET ROLE {migrator};
+             CREATE FUNCTION yes(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+             ALTER TABLE visits ADD CHECK (yes(status));",
+        )
+        .await;
+    clinic.assert_clean().await;
+    clinic.migrate("CREATE POLICY open ON visits FOR SELECT USING (yes(status))").await;
+    clinic.assert_one(PROBE, Error, "public.visits", "cross-tenant read").await;
+}
+
+#[tokio::test]
+async fn a_table_on_another_server_is_not_tried_and_fails() {
+    let clinic = Clinic::with_rows("foreign").await;
+    clinic
+        .as_superuser(
+            "CREATE FOREIGN DATA WRAPPER nowhere; CREATE SERVER far FOREIGN DATA WRAPPER nowhere; DROP TABLE access_log_old;
+             CREATE FOREIGN TABLE access_log_far PARTITION OF access_log FOR VALUES FROM (MINVALUE) TO ('2020-01-01') SERVER far;
+             CREATE FOREIGN TABLE remote (clinic_id uuid) SERVER far; GRANT SELECT ON remote TO {app}",
+        )
+        .await;
+    clinic.assert_one("rls-enabled", Error, "public.remote", "a foreign table can have no row-level security").await;
+    clinic.assert_one(PROBE, Warning, "public.access_log_far", "on another server, so nothing was tried on public.access_log").await;
+    clinic.as_superuser("DROP FOREIGN TABLE remote, access_log_far").await;
+    clinic.assert_clean().await;
+}
+
+/// Only DDL fires it, and the probe makes none; whoever does is robbed, and that is the migration. So it is told.
+#[tokio::test]
+async fn an_event_trigger_of_the_application_is_not_fired_by_the_probe_and_told() {
+    let mut clinic = Clinic::with_rows("event_trigger").await;
+    clinic.scope.indexes.require.clear();
+    clinic.as_superuser(STAGE).await;
+    clinic
+        .as_superuser(
+            "CREATE FUNCTION evil.event() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM evil.steal(); END $$;
+             ALTER FUNCTION evil.event() OWNER TO {app}; SELECT setval('stolen', 1); CREATE EVENT TRIGGER e ON ddl_command_start EXECUTE FUNCTION evil.event()",
+        )
+        .await;
+    clinic.assert_one("rls-privileges", Error, "e", "runs a function of \"{app}\" with the rights of whoever changes the schema").await;
+    assert_eq!(stolen(&clinic).await, "1");
+    clinic.migrate("CREATE TABLE other (id int)").await;
+    assert_eq!(stolen(&clinic).await, "666");
+}
+
+/// Between looking and trying, nobody can hang anything on the table: what would be new waits for a lock, or is waited for.
+#[tokio::test]
+async fn a_trigger_that_is_just_being_made_is_waited_for_and_then_not_tried() {
+    let clinic = Clinic::with_rows("race").await;
+    clinic.as_superuser(&format!("{STAGE} GRANT TRIGGER ON visits TO {{app}}; GRANT USAGE, CREATE ON SCHEMA evil TO {{app}};")).await;
+    let mut app = connect(clinic.url()).await;
+    let create = "BEGIN; SET LOCAL ROLE {app}; CREATE TRIGGER t BEFORE UPDATE ON visits FOR EACH ROW EXECUTE FUNCTION evil.fires()";
+    execute(&mut app, &clinic.text(create)).await;
+    clinic.as_superuser("SELECT setval('stolen', 1)").await;
+    let found = clinic.findings_of(PROBE).await;
+    assert!(
+        found.iter().any(|finding| finding.severity == Warning && finding.message.contains("could not be locked within 500 ms")),
+        "{found:#?}"
+    );
+    execute(&mut app, "COMMIT").await;
+    let found = clinic.findings_of(PROBE).await;
+    assert!(found.iter().any(|finding| finding.severity == Error && finding.object == "evil.fires()"), "{found:#?}");
+    assert_eq!(stolen(&clinic).await, "1");
+}
+
+#[tokio::test]
+async fn a_table_without_row_level_security_is_attacked_and_fails_whatever_it_holds() {
+    let clinic = Clinic::with_rows("bare").await;
+    clinic.migrate("ALTER TABLE visits DISABLE ROW LEVEL SECURITY; REVOKE INSERT, UPDATE, DELETE ON visits FROM {app}").await;
+    clinic.assert_one(PROBE, Error, "public.visits", "cross-tenant read: with a tenant set, the application sees 1 row that is not").await;
+    clinic
+        .migrate("ALTER TABLE visits ENABLE ROW LEVEL SECURITY; CREATE TABLE notes (clinic_id uuid); GRANT INSERT ON notes TO {app}")
+        .await;
+    clinic.assert_one(PROBE, Error, "public.notes", "cross-tenant write: with a tenant set, the application can INSERT").await;
+    clinic.migrate("REVOKE INSERT ON notes FROM {app}").await;
+    assert!(clinic.findings_of(PROBE).await.is_empty(), "nobody reaches it");
+    clinic.migrate("GRANT SELECT ON notes TO PUBLIC; ALTER TABLE notes ADD CHECK (clinic_id IS NULL)").await;
+    clinic.assert_one(PROBE, Error, "public.notes", "row-level security is off").await;
+    clinic.migrate("REVOKE ALL ON notes FROM PUBLIC; CREATE VIEW seen WITH (security_invoker = false) AS SELECT * FROM notes; GRANT SELECT ON seen TO {app}; ALTER TABLE notes DROP CONSTRAINT notes_clinic_id_check; INSERT INTO notes SELECT id FROM clinics").await;
+    clinic.assert_one(PROBE, Error, "public.seen", "cross-tenant read").await;
+}
+
+#[tokio::test]
+async fn a_partition_in_another_schema_is_attacked_where_it_is_reached() {
+    let clinic = Clinic::with_rows("far_partition").await;
+    clinic.migrate("CREATE SCHEMA archive; ALTER TABLE access_log_new SET SCHEMA archive; GRANT USAGE ON SCHEMA archive TO {app}").await;
+    clinic.assert_clean().await;
+    clinic.migrate("GRANT SELECT ON archive.access_log_new TO {app}").await;
+    clinic.assert_one(PROBE, Error, "archive.access_log_new", "sees 1 row that is not").await;
+}
+
+/// The rights of a role that is not inherited are one SET ROLE away.
+#[tokio::test]
+async fn what_the_application_reaches_only_after_set_role_is_attacked_too() {
+    let clinic = Clinic::with_rows("set_role").await;
+    clinic
+        .as_superuser("CREATE ROLE {app}_more NOINHERIT; GRANT {app}_more TO {migrator}; GRANT USAGE ON SCHEMA public TO {app}_more")
+        .await;
+    let major = value(&mut clinic.superuser_session().await, "SELECT current_setting('server_version_num')").await;
+    let grant = if major.as_str() >= "160000" {
+        "GRANT {app}_more TO {app} WITH INHERIT FALSE"
+    } else {
+        "ALTER ROLE {app} NOINHERIT; GRANT {app}_more TO {app}"
+    };
+    clinic.as_superuser(grant).await;
+    clinic.assert_clean().await;
+    clinic
+        .migrate("CREATE TABLE notes (clinic_id uuid); INSERT INTO notes SELECT id FROM clinics; GRANT SELECT ON notes TO {app}_more")
+        .await;
+    clinic.assert_one(PROBE, Error, "public.notes", "after SET ROLE \"{app}_more\": cross-tenant read").await;
+}
+
+#[tokio::test]
+async fn what_grant_all_includes_is_told_for_each_schema() {
+    let clinic = Clinic::with_rows("grant_all").await;
+    clinic.migrate("GRANT ALL ON visits, patients TO {app}").await;
+    let found = clinic.findings_of("rls-privileges").await;
+    let told: Vec<_> =
+        found.iter().map(|finding| (finding.severity, finding.message.split(" on ").next().unwrap_or_default().to_owned())).collect();
+    let app = &clinic.app;
+    assert_eq!(
+        told,
+        [
+            (Error, format!("{app:?} may create triggers")),
+            (Warning, format!("{app:?} may create foreign keys to patients and visits: they are checked past row-level security"))
+        ],
+        "{found:#?}"
+    );
+    assert!(clinic.findings_of(PROBE).await.is_empty(), "there is no code, so it is tried");
+    for finding in &found {
+        clinic.as_superuser(&finding.remedy).await;
+    }
+    clinic.migrate("REVOKE TRUNCATE ON visits, patients FROM {app}").await;
+    clinic.assert_clean().await;
+}
