@@ -58,3 +58,5 @@ mod stage_scene;
 mod stage_session;
 mod stage_steps;
 mod stage_verification;
+mod trust_operators;
+mod trust_traps;

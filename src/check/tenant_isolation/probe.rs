@@ -16,7 +16,7 @@ use super::{
     target::{Relation, Target},
     value,
 };
-use crate::api::RowLevelSecurity;
+use crate::{api::RowLevelSecurity, postgres::SEARCH_PATH};
 
 /// The migrate stage may hold locks while this runs: after so long, the remaining tables are unproven.
 const BUDGET: Duration = Duration::from_secs(30);
@@ -110,7 +110,9 @@ impl<'a> Probe<'a> {
         let mut random = Rng::with_seed(self.seed);
         let Some((first, second)) = column.and_then(|column| value::strangers(column, &mut random)) else { return Ok(None) };
         let casts = [&first, &second].map(|text| format!("{}::{}::pg_catalog.text", sql::literal(text), target.tenant_type));
-        let taken = attempts.make(Guise::default(), &format!("SELECT {}", casts.join(", "))).await?;
+        // The type's name was printed under Sluice's search path, and is read under it.
+        let statement = format!("SET LOCAL search_path = {SEARCH_PATH}; SELECT {}", casts.join(", "));
+        let taken = attempts.make(Guise::default(), &statement).await?;
         Ok(taken.is_ok().then_some((first, second)))
     }
 
