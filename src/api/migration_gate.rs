@@ -26,6 +26,24 @@ pub struct MigrationGateSpec {
     #[serde(default)]
     #[schemars(length(max = 5000), inner(length(max = 460)), extend("x-kubernetes-list-type" = "set"))]
     pub satisfied: Vec<String>,
+
+    /// The database that the entries of each DatabaseMigration are about. A run that verified another one opens nothing: reason
+    /// DatabaseChanged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub databases: Vec<GatedDatabase>,
+}
+
+/// The database behind the entries of one DatabaseMigration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatedDatabase {
+    /// The DatabaseMigration.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// PostgreSQL's system identifier and the oid of the database, as `SYSTEM/OID`.
+    #[schemars(length(min = 1, max = 64))]
+    pub identity: String,
 }
 
 /// How a gate names one version of one DatabaseMigration.

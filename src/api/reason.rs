@@ -139,6 +139,9 @@ reasons! {
     /// The schema breaks a check; the findings say which.
     VerificationFailed: NeedsUser,
 
+    /// The database is not the one that this object's entries of the gate are about, so nothing is added to them.
+    DatabaseChanged: NeedsUser,
+
     /// The run did not end within `spec.apply.deadline`.
     DeadlineExceeded: Transient,
     /// The run's Pod died without a verdict; the next attempt asks the database.

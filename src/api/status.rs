@@ -22,6 +22,11 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<u32>,
 
+    /// Which database was verified last: PostgreSQL's system identifier and the oid of the database, as `SYSTEM/OID`. Absent where the role
+    /// may not read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+
     /// The newest applied migrations, newest first, at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub applied: Vec<AppliedMigration>,

@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 use crate::api::{GATE_NAME, GROUP, VERSION};
 
-/// The apply configuration that owns exactly these entries.
-pub fn gate(namespace: &str, entries: &[String]) -> Value {
+/// The apply configuration of a DatabaseMigration that owns exactly these entries, and the database that they are about.
+pub fn gate(namespace: &str, migration: &str, entries: &[String], database: Option<&str>) -> Value {
+    let databases: Vec<Value> = database.iter().map(|identity| json!({"name": migration, "identity": identity})).collect();
     json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "MigrationGate",
         "metadata": {"name": GATE_NAME, "namespace": namespace},
-        "spec": {"satisfied": entries},
+        "spec": {"satisfied": entries, "databases": databases},
     })
 }
 

@@ -74,9 +74,10 @@ async fn stages(context: &Context, output: Output) -> Vec<(Timestamp, Outcome)> 
 fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp, Outcome)]) -> DatabaseMigrationStatus {
     let name = object.metadata.name.clone().unwrap_or_default();
     let verified =
-        outcomes.iter().filter(|(_, outcome)| outcome.stage == Stage::Verify).filter_map(|(_, outcome)| outcome.history.as_ref());
+        || outcomes.iter().filter(|(_, outcome)| outcome.stage == Stage::Verify).filter_map(|(_, outcome)| outcome.history.as_ref());
     let mut facts = Facts {
-        gate: verified.flat_map(|history| &history.applied).map(|version| entry(&name, version)).collect(),
+        gate: verified().flat_map(|history| &history.applied).map(|version| entry(&name, version)).collect(),
+        gate_database: verified().find_map(|history| history.database.clone()),
         namespace: object.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
         name,
         uid: String::new(),

@@ -31,7 +31,7 @@ pub enum Effect {
 pub async fn act(context: &Context, observed: &Observed, step: &Step) -> Result<Effect, ActError> {
     match step {
         Step::CreateJob(order) => create_job(context, observed, order).await,
-        Step::PublishGate { entries } => publish_gate(context, observed, entries).await,
+        Step::PublishGate { entries, database } => publish_gate(context, observed, entries, database.as_deref()).await,
         Step::DeleteJob { job } => delete_job(context, &observed.facts, job).await,
     }
 }
@@ -61,11 +61,11 @@ async fn create_job(context: &Context, observed: &Observed, order: &JobOrder) ->
 
 /// Forced, because nobody else has a say in the entries of this DatabaseMigration; and upon the gate that was observed, or a process that
 /// was stopped for a while would take back what another one published meanwhile.
-async fn publish_gate(context: &Context, observed: &Observed, entries: &[String]) -> Result<Effect, ActError> {
+async fn publish_gate(context: &Context, observed: &Observed, entries: &[String], database: Option<&str>) -> Result<Effect, ActError> {
     let facts = &observed.facts;
     let api: Api<MigrationGate> = Api::namespaced(context.client.clone(), &facts.namespace);
     let parameters = PatchParams::apply(&gate_manager(&facts.name)).force();
-    let mut patch = gate(&facts.namespace, entries);
+    let mut patch = gate(&facts.namespace, &facts.name, entries, database);
     if let Some(version) = &observed.gate_version {
         patch["metadata"]["resourceVersion"] = json!(version);
     }

@@ -88,9 +88,11 @@ impl Reader<'_> {
         let bare = self.bare(&object.metadata, published);
         let gate_version = shared.as_ref().and_then(ResourceExt::resource_version);
         let own = format!("{}@", self.name);
-        let gate = shared.into_iter().flat_map(|gate| gate.spec.satisfied).filter(|entry| entry.starts_with(&own)).collect();
+        let shared = shared.map(|gate| gate.spec).unwrap_or_default();
+        let gate_database = shared.databases.into_iter().find(|database| database.name == self.name).map(|database| database.identity);
+        let gate = shared.satisfied.into_iter().filter(|entry| entry.starts_with(&own)).collect();
         let fingerprint = expected.as_ref().map(fingerprint);
-        let facts = Facts { policy, migration, spec, source, dependencies, rivals, fingerprint, runs, gate, ..bare };
+        let facts = Facts { policy, migration, spec, source, dependencies, rivals, fingerprint, runs, gate, gate_database, ..bare };
         Ok(Observed { version: object.resource_version(), object: Some(object), gate_version, facts })
     }
 
@@ -124,6 +126,7 @@ impl Reader<'_> {
             fingerprint: None,
             runs: Vec::new(),
             gate: Vec::new(),
+            gate_database: None,
         }
     }
 

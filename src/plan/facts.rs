@@ -45,6 +45,8 @@ pub struct Facts {
     pub runs: Vec<Run>,
     /// The entries of the MigrationGate that belong to this object.
     pub gate: Vec<String>,
+    /// The database that they are about, as the gate says.
+    pub gate_database: Option<String>,
     /// The step that the API server refused last, and its words.
     pub trouble: Option<Trouble>,
 }

@@ -33,6 +33,7 @@ pub fn facts() -> Facts {
         fingerprint: Some("work".into()),
         runs: Vec::new(),
         gate: Vec::new(),
+        gate_database: None,
         trouble: None,
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{judge::Judgement, sections::reason_named, situation::Situation, step::Step};
+use super::{facts::Facts, judge::Judgement, sections::reason_named, situation::Situation, step::Step};
 use crate::{
     api::{ANNOTATION_REQUIRES, Reason, entry},
     stage::outcome::Stage,
@@ -16,38 +16,49 @@ const LIMIT: usize = 200;
 
 /// Publishes what a run has just verified, before the status says Ready; and puts back what somebody took out of the gate.
 pub fn publish(situation: &Situation) -> Option<Step> {
-    let verified = just_verified(situation).or_else(|| settled(situation))?;
+    let (verified, database) = just_verified(situation).or_else(|| settled(situation))?;
     let facts = situation.facts;
+    if is_another(facts, database) {
+        return None;
+    }
     // A set has no order; Prisma's names begin with the time.
     let former: BTreeSet<&String> = facts.gate.iter().collect();
     let mut entries: Vec<String> = verified.into_iter().map(|version| entry(&facts.name, version)).collect();
-    if entries.iter().all(|entry| former.contains(entry)) {
+    if entries.iter().all(|entry| former.contains(entry)) && facts.gate_database.as_ref() == database {
         return None;
     }
     entries.extend(former.into_iter().rev().cloned());
     let mut seen = BTreeSet::new();
     entries.retain(|entry| seen.insert(entry.clone()));
     entries.truncate(LIMIT);
-    Some(Step::PublishGate { entries })
+    Some(Step::PublishGate { entries, database: database.cloned() })
 }
 
-/// The versions that the run in hand verified, newest first. It need not be the run that the facts ask for now.
-fn just_verified<'a>(situation: &'a Situation) -> Option<Vec<&'a String>> {
+/// Whether a database is another one than that of which the gate speaks. One that does not say which it is may be any.
+pub fn is_another(facts: &Facts, database: Option<&String>) -> bool {
+    facts.gate_database.is_some() && facts.gate_database.as_ref() != database
+}
+
+/// Versions, newest first, and the database that they are about.
+type Verified<'a> = (Vec<&'a String>, Option<&'a String>);
+
+/// What the run in hand verified. It need not be the run that the facts ask for now.
+fn just_verified<'a>(situation: &'a Situation) -> Option<Verified<'a>> {
     let in_hand = situation.in_hand.as_ref()?;
     match &in_hand.judgement {
         Judgement::Ended(ending) if ending.reason == Reason::Verified => {}
         _ => return None,
     }
     let history = in_hand.outcome(Stage::Verify)?.history.as_ref()?;
-    Some(history.current.iter().chain(&history.applied).collect())
+    Some((history.current.iter().chain(&history.applied).collect(), history.database.as_ref()))
 }
 
-/// The versions that the last run verified, as the status remembers them.
-fn settled<'a>(situation: &'a Situation) -> Option<Vec<&'a String>> {
+/// What the last run verified, as the status remembers it.
+fn settled<'a>(situation: &'a Situation) -> Option<Verified<'a>> {
     let published = &situation.facts.published;
     let run = published.run.as_ref()?;
     let verified = run.finished_at.is_some() && run.reason.as_deref().map(reason_named) == Some(Reason::Verified);
-    verified.then(|| published.applied.iter().map(|applied| &applied.name).collect())
+    verified.then(|| (published.applied.iter().map(|applied| &applied.name).collect(), published.database.as_ref()))
 }
 
 /// What a Pod template requires: entries as the gate writes them.

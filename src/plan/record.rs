@@ -8,12 +8,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     again, digest,
     facts::{Facts, Run, StageState},
+    gate,
     judge::{Ending, Judgement, Progress, judge},
     own,
     sections::Sections,
 };
 use crate::{
-    api::{AppliedMigration, DatabaseMigrationStatus, Finding, HistoryEntry, Reason, RunStatus, StageTiming},
+    api::{ANNOTATION_RETRY, AppliedMigration, DatabaseMigrationStatus, Finding, HistoryEntry, Reason, RunStatus, StageTiming},
     stage::outcome::{Outcome, Stage, Verdict},
     validate::Source,
 };
@@ -48,7 +49,22 @@ impl<'a> InHand<'a> {
             .filter(|(run, own)| named(run) || (*own && Some(run.started) > newest_concluded))
             .max_by_key(|(run, own)| (*own, run.started, named(run), Some(run.digest.as_str()) == wanted, run.attempt, &run.job))?;
         let judgement = if own { judge(run, image(facts)) } else { Judgement::Ended(own::refused(run)) };
-        Some(Self { run, judgement, own })
+        let mut in_hand = Self { run, judgement, own };
+        in_hand.of_the_same_database(facts);
+        Some(in_hand)
+    }
+
+    /// What was verified in another database than the one that the gate knows opens nothing, and is no pass.
+    fn of_the_same_database(&mut self, facts: &Facts) {
+        let verified = self.outcome(Stage::Verify).and_then(|outcome| outcome.history.as_ref());
+        let found = verified.and_then(|history| history.database.as_ref());
+        if let Judgement::Ended(ending) = &mut self.judgement
+            && ending.reason == Reason::Verified
+            && gate::is_another(facts, found)
+        {
+            ending.reason = Reason::DatabaseChanged;
+            ending.message = changed(facts, found);
+        }
     }
 
     /// The Outcome of a stage, when it is one to go by.
@@ -62,6 +78,17 @@ impl<'a> InHand<'a> {
     fn outcomes(&self) -> impl Iterator<Item = &'a Outcome> {
         Stage::ALL.into_iter().filter_map(|stage| self.outcome(stage))
     }
+}
+
+/// Why nothing is opened, and what a person has to say before it is.
+fn changed(facts: &Facts, found: Option<&String>) -> String {
+    let (known, name) = (facts.gate_database.as_deref().unwrap_or_default(), &facts.name);
+    let found = found.map_or("does not say which one it is".to_owned(), |found| format!("is {found}"));
+    format!(
+        "the database {found}, and the entries of {name:?} in the MigrationGate are about {known}: none was taken away and none added. If the \
+         new database is meant, somebody with the verb bypass removes {name:?} from spec.databases of the MigrationGate \"gates\", and from \
+         spec.satisfied what the new one does not have; then change the annotation {ANNOTATION_RETRY}"
+    )
 }
 
 fn image(facts: &Facts) -> Option<&str> {
@@ -184,6 +211,7 @@ impl Record {
                 self.status.snapshot = Some(snapshot.clone());
             }
             if let Some(history) = &outcome.history {
+                self.status.database = history.database.clone().or_else(|| self.status.database.take());
                 self.status.current_version.clone_from(&history.current);
                 self.status.pending = Some(history.pending_count);
                 self.status.applied = history.applied.iter().take(APPLIED).map(|name| AppliedMigration { name: name.clone() }).collect();

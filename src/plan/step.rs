@@ -11,6 +11,8 @@ pub enum Step {
     PublishGate {
         /// Every entry of this object, those that are there already included.
         entries: Vec<String>,
+        /// The database that they are about, where that is known.
+        database: Option<String>,
     },
     /// Throw away a Job, and its Pod with it.
     DeleteJob {

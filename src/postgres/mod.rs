@@ -3,6 +3,7 @@
 
 mod advisory;
 mod connect;
+mod identity;
 mod index_build;
 mod journal;
 mod ledger;
@@ -18,6 +19,7 @@ mod watcher;
 
 pub use advisory::{Holder, acquire as acquire_advisory_locks, release as release_advisory_locks};
 pub use connect::{ConnectError, ConnectionUrl, InvalidUrl, connect};
+pub use identity::database_identity;
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use journal::{Journal, JournalStep};
 pub use ledger::Ledger;

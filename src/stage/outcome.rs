@@ -138,6 +138,9 @@ pub struct HistorySummary {
     /// How many failed rows of earlier tools the manifest resolves; there is work even when nothing is pending.
     #[serde(default)]
     pub resolving: u32,
+    /// Which database it is: the system identifier and the oid, from the verify stage. None where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
     /// How many migrations are recorded without running them, because the schema has them already.
     #[serde(default)]
     pub baselining: u32,

@@ -12,7 +12,7 @@ use crate::{
     api::{Finding, Reason, Severity},
     check::{self, Aspect, Began, Scope},
     migrations::SourceTree,
-    postgres::connect,
+    postgres::{connect, database_identity},
 };
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
@@ -42,7 +42,8 @@ async fn verify(context: &Context, server_major: u32, began: Option<Began>) -> R
     // The checks come in the order of a report.
     findings.extend(checks(context, source, began, &mut connection).await?);
     findings.extend(drift::findings(context, &mut connection, &as_applied(source, &rows, &texts), &comparison.applied).await?);
-    Ok((findings, summary))
+    let database = database_identity(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
+    Ok((findings, HistorySummary { database, ..summary }))
 }
 
 fn not_applied(name: &str) -> Finding {

@@ -249,7 +249,14 @@ impl Cluster {
                 self.is_upon_the_newest(key, patch)?;
                 let entries = patch["spec"]["satisfied"].as_array().expect("entries");
                 let entries = entries.iter().map(|entry| entry.as_str().expect("text").to_owned()).collect();
+                let database = patch["spec"]["databases"][0].clone();
                 self.publish(key, manager, entries);
+                self.edit(key, |object| {
+                    let mut databases: Vec<Value> = object["spec"]["databases"].as_array().cloned().unwrap_or_default();
+                    databases.retain(|known| known["name"] != database["name"]);
+                    databases.extend((!database.is_null()).then_some(database));
+                    object["spec"]["databases"] = json!(databases);
+                });
             }
             other => panic!("the controller has no business with a patch of {other:?}"),
         }
@@ -266,7 +273,7 @@ impl Cluster {
             let bare = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "MigrationGate", "metadata": {"name": key.2}});
             self.put(key.clone(), bare);
         }
-        self.edit(key, |object| object["spec"] = json!({"satisfied": all}));
+        self.edit(key, |object| object["spec"]["satisfied"] = json!(all));
     }
 
     /// A patch that says upon which resourceVersion it was made is refused when the object has another one.

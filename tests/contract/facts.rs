@@ -57,6 +57,7 @@ pub fn new() -> Facts {
         fingerprint: Some("work".into()),
         runs: Vec::new(),
         gate: Vec::new(),
+        gate_database: None,
         trouble: None,
     }
 }

@@ -36,6 +36,8 @@ pub struct Database {
     pub source: Vec<String>,
     /// What goes wrong with the next runs, in order; a run without one passes.
     pub mishaps: Vec<Mishap>,
+    /// Which database it is.
+    pub identity: Option<String>,
     /// The run that is being played.
     pub current: Option<(String, Option<Mishap>)>,
 }
@@ -175,6 +177,7 @@ impl Database {
             applied: self.applied.iter().rev().cloned().collect(),
             pending_count: u32::try_from(pending.len()).expect("few"),
             pending,
+            database: self.identity.clone(),
             ..HistorySummary::default()
         }
     }

@@ -34,7 +34,7 @@ impl World {
         let server = Server::new(Timestamp::from_second(1_780_000_000).expect("a moment"));
         let image = "registry.example/sluice:1".to_owned();
         let context = context(&server, &image);
-        let database = Database { source: vec!["1_one".into(), "2_two".into()], ..Database::default() };
+        let database = Database { source: vec!["1_one".into(), "2_two".into()], identity: Some("7/1".into()), ..Database::default() };
         let world = Self { server, database, context, image };
         world.put_source("records-migrations");
         world.put("records", &json!({}));
@@ -159,6 +159,12 @@ impl World {
     pub fn gate(&self) -> Vec<String> {
         let gate = self.server.cluster().objects.get(&key("migrationgates", "gates")).cloned().unwrap_or_default();
         serde_json::from_value(gate["spec"]["satisfied"].clone()).unwrap_or_default()
+    }
+
+    /// The databases that the entries of the gate are about.
+    pub fn databases(&self) -> Vec<Value> {
+        let gate = self.server.cluster().objects.get(&key("migrationgates", "gates")).cloned().unwrap_or_default();
+        gate["spec"]["databases"].as_array().cloned().unwrap_or_default()
     }
 
     pub fn jobs(&self) -> Vec<String> {
