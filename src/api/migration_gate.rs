@@ -22,7 +22,8 @@ pub const GATE_NAME: &str = "gates";
 #[kube(validation = Rule::new("self.metadata.name == 'gates'").message("a namespace has one MigrationGate, named gates"))]
 #[serde(rename_all = "camelCase")]
 pub struct MigrationGateSpec {
-    /// `NAME@VERSION` for each applied and verified version of each DatabaseMigration, the newest 200 of each.
+    /// `NAME@VERSION` for each applied and verified version of each DatabaseMigration, the newest 500 of each, with those that gated
+    /// workloads wait for.
     #[serde(default)]
     #[schemars(length(max = 5000), inner(length(max = 460)), extend("x-kubernetes-list-type" = "set"))]
     pub satisfied: Vec<String>,

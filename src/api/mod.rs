@@ -46,7 +46,8 @@ pub use policy::{MigrationPolicy, MigrationPolicySpec, PolicyRef, SECTIONS as PO
 pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
-    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, Finding, HistoryEntry, RunStatus, Severity, SnapshotRecord, StageTiming,
+    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, Finding, HistoryEntry, RequiredVersions, RunStatus, Severity,
+    SnapshotRecord, StageTiming,
 };
 pub use verify::{ForeignKeyIndexes, IndexVerification, KeyChoice, Level, RequiredIndex, RowLevelSecurity, Tenant, Verify};
 

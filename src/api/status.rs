@@ -31,6 +31,10 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub applied: Vec<AppliedMigration>,
 
+    /// What gated workloads require and the database did not have when it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required: Option<RequiredVersions>,
+
     /// The newest snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotRecord>,
@@ -59,6 +63,20 @@ pub struct DatabaseMigrationStatus {
 pub struct AppliedMigration {
     /// Its name, which is the version that workloads require.
     pub name: String,
+}
+
+/// Versions that gated workloads wait for and the database does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequiredVersions {
+    /// Those that were not applied when the database was asked, at most 50. A name that no migration has is most likely a typing error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// When it was asked last.
+    pub asked_at: Time,
+    /// How many answers in a row opened nothing. After each, Sluice waits twice as long before it asks for other names, at most an hour.
+    #[serde(default)]
+    pub in_vain: u32,
 }
 
 /// A snapshot that was taken and proven.

@@ -95,7 +95,13 @@ mod tests {
             },
         }))
         .expect("a manifest");
-        let order = JobOrder { job: "records-0123abcd-a2".into(), digest: "0123abcd".into(), attempt: 2, verify_only: false };
+        let order = JobOrder {
+            job: "records-0123abcd-a2".into(),
+            digest: "0123abcd".into(),
+            attempt: 2,
+            verify_only: false,
+            required: vec!["1_$(HOME)".into()],
+        };
         let images = Images { sluice: "sluice:1".into(), snapshot: "sluice-stage:1".into() };
         job(&object, &validate(&object).expect("valid"), &order, &images)
     }

@@ -126,6 +126,9 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
         plain("SLUICE_SPEC", spec.to_string().replace('$', "$$")),
         plain("SLUICE_ATTEMPT", format!("{}-a{}", order.digest, order.attempt)),
     ];
+    if !order.required.is_empty() {
+        environment.push(plain("SLUICE_REQUIRED", json!(order.required).to_string().replace('$', "$$")));
+    }
     environment.extend(order.verify_only.then(|| plain("SLUICE_VERIFY_ONLY", "true".to_owned())));
     environment
 }

@@ -30,7 +30,7 @@ const TERMS: [&str; 5] = ["activeDeadlineSeconds", "scheduling", "selector", "su
 /// How a container is pulled and resized.
 const SUPPLY: [&str; 3] = ["imagePullPolicy", "resizePolicy", "resources"];
 /// What differs from one attempt to the next.
-const OF_THE_ATTEMPT: [&str; 2] = ["SLUICE_ATTEMPT", "SLUICE_VERIFY_ONLY"];
+const OF_THE_ATTEMPT: [&str; 3] = ["SLUICE_ATTEMPT", "SLUICE_REQUIRED", "SLUICE_VERIFY_ONLY"];
 
 /// What the spec of a Job does.
 pub fn work(spec: &Value) -> Value {

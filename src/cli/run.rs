@@ -77,6 +77,7 @@ fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp
         || outcomes.iter().filter(|(_, outcome)| outcome.stage == Stage::Verify).filter_map(|(_, outcome)| outcome.history.as_ref());
     let mut facts = Facts {
         gate: verified().flat_map(|history| &history.applied).map(|version| entry(&name, version)).collect(),
+        required: Vec::new(),
         gate_database: verified().find_map(|history| history.database.clone()),
         namespace: object.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
         name,

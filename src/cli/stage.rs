@@ -64,6 +64,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let context = Context::new(validated, &variable("DATABASE_URL")?, args.source, args.snapshots).with_phases_below(&args.phases);
     let mut context = context.with_elsewhere(|name| std::env::var(name).ok());
     context.attempt = std::env::var("SLUICE_ATTEMPT").unwrap_or_default();
+    if let Ok(required) = std::env::var("SLUICE_REQUIRED") {
+        context.required =
+            serde_json::from_str(&required).map_err(|error| Usage(format!("SLUICE_REQUIRED is no list of names: {error}")))?;
+    }
     context.verify_only = std::env::var("SLUICE_VERIFY_ONLY").is_ok_and(|value| value == "true");
     // The first process of a container ignores signals it does not handle, and the Pod would wait for its grace period.
     let outcome = tokio::select! {

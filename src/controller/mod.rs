@@ -11,6 +11,7 @@ pub mod neighbours;
 mod observe;
 mod policies;
 mod report;
+mod required;
 mod rollout;
 mod runs;
 mod watch;

@@ -21,7 +21,7 @@ use super::{
     error::ObserveError,
     neighbours,
     policies::{self, InForce},
-    runs,
+    required, runs,
 };
 use crate::{
     api::{ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME, LABEL_MIGRATION, MigrationGate},
@@ -77,10 +77,11 @@ impl Reader<'_> {
         // Without the policy nobody can say what is in force, but what is under way is looked at all the same.
         let migration = if matches!(policy, PolicyFact::Missing(_)) { Err(Vec::new()) } else { validate(&object) };
         let expected = migration.as_ref().ok().map(|migration| work_now(&object, migration, &self.context.images));
-        let (runs, shared, source, (dependencies, rivals)) = futures::try_join!(
+        let (runs, shared, source, required, (dependencies, rivals)) = futures::try_join!(
             self.runs(object.uid().unwrap_or_default(), expected.as_ref()),
             self.shared_gate(),
             self.source(migration.as_ref().ok()),
+            required::read(self),
             neighbours::read(self, &object),
         )?;
         let spec = canonical(&object);
@@ -92,7 +93,8 @@ impl Reader<'_> {
         let gate_database = shared.databases.into_iter().find(|database| database.name == self.name).map(|database| database.identity);
         let gate = shared.satisfied.into_iter().filter(|entry| entry.starts_with(&own)).collect();
         let fingerprint = expected.as_ref().map(fingerprint);
-        let facts = Facts { policy, migration, spec, source, dependencies, rivals, fingerprint, runs, gate, gate_database, ..bare };
+        let facts =
+            Facts { policy, migration, spec, source, dependencies, rivals, fingerprint, runs, gate, gate_database, required, ..bare };
         Ok(Observed { version: object.resource_version(), object: Some(object), gate_version, facts })
     }
 
@@ -127,6 +129,7 @@ impl Reader<'_> {
             runs: Vec::new(),
             gate: Vec::new(),
             gate_database: None,
+            required: Vec::new(),
         }
     }
 
@@ -184,7 +187,7 @@ impl Reader<'_> {
 
 /// What a Job does that were created now.
 fn work_now(object: &DatabaseMigration, migration: &ValidatedMigration, images: &Images) -> Value {
-    let order = JobOrder { job: String::new(), digest: String::new(), attempt: 0, verify_only: false };
+    let order = JobOrder { job: String::new(), digest: String::new(), attempt: 0, verify_only: false, required: Vec::new() };
     let job = job(object, migration, &order, images);
     work(&serde_json::to_value(job.spec).expect("a Job made of plain values can be written as JSON"))
 }

@@ -33,7 +33,7 @@ use super::{
     error::{ErrorClass, ReconcileError, chain},
     leader::Stop,
     neighbours::{Guarded, Index, affected_by, misses, reads, whoever},
-    policies, reconcile, retry,
+    policies, reconcile, required, retry,
 };
 use crate::{
     api::{Class, ConditionType, DatabaseMigration, LABEL_MIGRATION, MANAGED_BY, MigrationGate, MigrationPolicy},
@@ -86,10 +86,11 @@ fn queue(context: &Arc<Context>, store: Store<Guarded>, writer: Writer<Guarded>,
     let maps = watched(api::<PartialObjectMeta<ConfigMap>>(client, scope), watcher::Config::default());
     let policies = watched(api::<PartialObjectMeta<MigrationPolicy>>(client, scope), watcher::Config::default());
     let (woken, migrations) = migrations(context, store.clone(), writer, scope);
-    let gates_of = store.clone();
+    let (gates_of, wait) = (store.clone(), required::woken(client, scope, store.clone()));
     stream::select_all([
         migrations,
         woken,
+        wait,
         trigger_with(jobs.touched_objects(), |job| by_label(&job)).boxed(),
         trigger_with(pods.touched_objects(), |pod| by_label(&pod)).boxed(),
         by_name(maps, store.clone(), reads),

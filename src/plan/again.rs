@@ -1,6 +1,6 @@
 //! `spec.verify.every`: what is settled is verified again when its time has come. PURE.
 //!
-//! Such a run is quiet: it is not announced, and while it goes on the status stays as it is. Ready turns off when the run has failed
+//! Such a run, like one that is asked what workloads require, is quiet: it is not announced, and while it goes on the status stays as it is. Ready turns off when the run has failed
 //! and on again when a later one has passed; the gate keeps its entries, because what is applied stays applied.
 
 use std::time::Duration;
@@ -11,6 +11,7 @@ use super::{
     before,
     digest::job_name,
     facts::{Facts, Run},
+    required,
     sections::reason_named,
     situation::Situation,
     step::{JobOrder, Step},
@@ -42,8 +43,7 @@ pub fn has_a_verdict(run: &RunStatus) -> bool {
 /// Whether a run repeats the verification that the status tells of.
 pub fn repeats(facts: &Facts, run: &Run, wanted: Option<&str>) -> bool {
     let published = facts.published.run.as_ref().filter(|published| has_a_verdict(published));
-    interval(facts).is_some()
-        && Some(run.digest.as_str()) == wanted
+    Some(run.digest.as_str()) == wanted
         && published.is_some_and(|published| published.digest == run.digest && published.attempt < run.attempt)
 }
 
@@ -62,8 +62,13 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
         return Verdict { requeue, ..verdict };
     }
     let attempt = situation.next_attempt(&run.digest);
-    let order =
-        JobOrder { job: job_name(&situation.facts.name, &run.digest, attempt), digest: run.digest.clone(), attempt, verify_only: true };
+    let order = JobOrder {
+        job: job_name(&situation.facts.name, &run.digest, attempt),
+        digest: run.digest.clone(),
+        attempt,
+        verify_only: true,
+        required: required::asked(situation),
+    };
     Verdict { step: Some(Step::CreateJob(order)), requeue, ..verdict }
 }
 

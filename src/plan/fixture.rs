@@ -34,6 +34,7 @@ pub fn facts() -> Facts {
         runs: Vec::new(),
         gate: Vec::new(),
         gate_database: None,
+        required: Vec::new(),
         trouble: None,
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How many versions of one DatabaseMigration a gate holds.
-const LIMIT: usize = 200;
+const LIMIT: usize = 500;
 
 /// Publishes what a run has just verified, before the status says Ready; and puts back what somebody took out of the gate.
 pub fn publish(situation: &Situation) -> Option<Step> {
@@ -49,8 +49,11 @@ fn just_verified<'a>(situation: &'a Situation) -> Option<Verified<'a>> {
         Judgement::Ended(ending) if ending.reason == Reason::Verified => {}
         _ => return None,
     }
-    let history = in_hand.outcome(Stage::Verify)?.history.as_ref()?;
-    Some((history.current.iter().chain(&history.applied).collect(), history.database.as_ref()))
+    let outcome = in_hand.outcome(Stage::Verify)?;
+    let history = outcome.history.as_ref()?;
+    // What workloads wait for comes first: it is never what a full gate loses.
+    let required = outcome.required.iter().filter(|required| required.applied).map(|required| &required.version);
+    Some((required.chain(&history.current).chain(&history.applied).collect(), history.database.as_ref()))
 }
 
 /// What the last run verified, as the status remembers it.

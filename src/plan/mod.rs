@@ -16,6 +16,7 @@ pub mod order;
 mod own;
 mod policy;
 mod record;
+mod required;
 mod retry;
 mod run;
 mod sections;

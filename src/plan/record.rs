@@ -10,7 +10,7 @@ use super::{
     facts::{Facts, Run, StageState},
     gate,
     judge::{Ending, Judgement, Progress, judge},
-    own,
+    own, required,
     sections::Sections,
 };
 use crate::{
@@ -147,7 +147,7 @@ impl Record {
         match &in_hand.judgement {
             Judgement::Going(progress) if now >= report_at(progress) => record.fold_progress(in_hand, progress),
             Judgement::Going(_) => {}
-            Judgement::Ended(ending) => record.fold_ending(in_hand, ending, repeats),
+            Judgement::Ended(ending) => record.fold_ending(facts, in_hand, ending, repeats),
         }
         record
     }
@@ -171,7 +171,7 @@ impl Record {
         }
     }
 
-    fn fold_ending(&mut self, in_hand: &InHand, ending: &Ending, repeats: bool) {
+    fn fold_ending(&mut self, facts: &Facts, in_hand: &InHand, ending: &Ending, repeats: bool) {
         self.fold_passed(in_hand, repeats);
         let outcome = in_hand.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
         if ending.reason != Reason::Verified {
@@ -197,6 +197,8 @@ impl Record {
         self.status.history.insert(0, entry);
         self.status.history.truncate(HISTORY);
         self.status.findings = findings(in_hand);
+        let answers = in_hand.outcome(Stage::Verify).map_or(&[][..], |outcome| &outcome.required);
+        required::remember(facts, &mut self.status, answers, ending.at);
     }
 
     /// What the stages that have ended found out about the database.

@@ -11,7 +11,7 @@ use super::{
     judge::{Judgement, Problem},
     own,
     record::{begun, report_at},
-    retry,
+    required, retry,
     sections::{Sections, reason_while},
     situation::Situation,
     step::{JobOrder, Step},
@@ -33,7 +33,7 @@ const ENDS_WITHIN: SignedDuration = SignedDuration::from_secs(20);
 pub fn is_settled(situation: &Situation) -> Option<Verdict> {
     let (run, reason) = situation.concluded()?;
     if reason == Reason::Verified {
-        return Some(again::on_schedule(situation, verified(situation)));
+        return Some(required::on_demand(situation, again::on_schedule(situation, verified(situation))));
     }
     if reason.class() != Class::NeedsUser {
         return None;
@@ -144,7 +144,10 @@ pub fn starts(situation: &Situation) -> Verdict {
         return Verdict { step: stuck(situation), ..verdict.again_after(ENDING_SECONDS) };
     }
     let verify_only = again::only_verifies(situation);
-    Verdict { step: Some(Step::CreateJob(JobOrder { job, digest: digest.clone(), attempt, verify_only })), ..verdict }
+    Verdict {
+        step: Some(Step::CreateJob(JobOrder { job, digest: digest.clone(), attempt, verify_only, required: required::asked(situation) })),
+        ..verdict
+    }
 }
 
 /// A run that ended without a verdict and whose Job goes on: a container died before its process took its place in the chain, so those

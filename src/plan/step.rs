@@ -43,4 +43,6 @@ pub struct JobOrder {
     pub attempt: u32,
     /// Copies nothing and changes nothing: what is there is verified again.
     pub verify_only: bool,
+    /// The versions of which the verification says whether they are applied: what gated workloads wait for.
+    pub required: Vec<String>,
 }

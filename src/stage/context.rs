@@ -36,6 +36,8 @@ pub struct Context {
     pub patience: Duration,
     /// Snapshot and migrate do nothing: what is there is verified again.
     pub verify_only: bool,
+    /// The versions of which the verification says whether they are applied.
+    pub required: Vec<String>,
     /// Which attempt at what this is: `DIGEST-aNUMBER`, of the Job that it belongs to. Empty where there is none.
     pub attempt: String,
 }
@@ -60,6 +62,7 @@ impl Context {
             until,
             patience: PATIENCE,
             verify_only: false,
+            required: Vec::new(),
             attempt: String::new(),
         }
     }

@@ -102,9 +102,22 @@ pub struct Outcome {
     /// Who holds the lock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blockers: Vec<Blocker>,
+    /// Whether the versions are applied that the run was asked for; from the verify stage, and never dropped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required: Vec<Required>,
     /// What a plan or a verification objects to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+}
+
+/// A version that gated workloads wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Required {
+    /// Its name.
+    pub version: String,
+    /// The history has it, applied and not rolled back.
+    pub applied: bool,
 }
 
 /// Source and ledger, in short.
@@ -161,6 +174,7 @@ impl Outcome {
             snapshot: None,
             failure: None,
             blockers: Vec::new(),
+            required: Vec::new(),
             findings: Vec::new(),
         }
     }

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::{
     Context, drift,
     history::{as_applied, summarise, texts},
-    outcome::{HistorySummary, Outcome, Stage, outcome_message},
+    outcome::{HistorySummary, Outcome, Required, Stage, outcome_message},
     outcome_of,
 };
 use crate::{
@@ -19,14 +19,18 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
     let server_major = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref()).map_or(0, |history| history.server_major);
     let began = outcome_of(before, Stage::Migrate).and_then(|migrate| migrate.began).map(Began);
     match verify(context, server_major, began).await {
-        Ok((findings, summary)) => judge(findings, summary),
+        Ok((findings, summary, required)) => Outcome { required, ..judge(findings, summary) },
         Err((reason, message)) => Outcome::failed(Stage::Verify, reason, message),
     }
 }
 
 type Failed = (Reason, String);
 
-async fn verify(context: &Context, server_major: u32, began: Option<Began>) -> Result<(Vec<Finding>, HistorySummary), Failed> {
+async fn verify(
+    context: &Context,
+    server_major: u32,
+    began: Option<Began>,
+) -> Result<(Vec<Finding>, HistorySummary, Vec<Required>), Failed> {
     let source = context.source().map_err(|error| (error.reason(), error.to_string()))?;
     let url = context.url().map_err(|error| (error.reason(), error.to_string()))?;
     let mut connection = connect(url, &context.application()).await.map_err(|error| (error.reason(), error.to_string()))?;
@@ -43,7 +47,8 @@ async fn verify(context: &Context, server_major: u32, began: Option<Began>) -> R
     findings.extend(checks(context, source, began, &mut connection).await?);
     findings.extend(drift::findings(context, &mut connection, &as_applied(source, &rows, &texts), &comparison.applied).await?);
     let database = database_identity(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
-    Ok((findings, HistorySummary { database, ..summary }))
+    let is_applied = |version: &String| Required { version: version.clone(), applied: comparison.applied.contains(version) };
+    Ok((findings, HistorySummary { database, ..summary }, context.required.iter().map(is_applied).collect()))
 }
 
 fn not_applied(name: &str) -> Finding {

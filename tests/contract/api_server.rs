@@ -39,7 +39,7 @@ pub struct Cluster {
     /// Each write that took effect: verb, kind and name.
     pub writes: Vec<String>,
     /// Writes that were asked for.
-    asked: usize,
+    pub asked: usize,
     /// At which write, counted from 1, and what.
     pub fault: Option<(usize, Fault)>,
     /// What somebody else does right before the write of this number, counted from 1.

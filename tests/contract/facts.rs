@@ -58,6 +58,7 @@ pub fn new() -> Facts {
         runs: Vec::new(),
         gate: Vec::new(),
         gate_database: None,
+        required: Vec::new(),
         trouble: None,
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice::{
     api::{AppliedMigration, Failure, ReadBack, Reason, SnapshotRecord},
-    stage::outcome::{HistorySummary, Outcome, Stage, Verdict},
+    stage::outcome::{HistorySummary, Outcome, Required, Stage, Verdict},
 };
 
 use super::api_server::{Cluster, Key, Server, fill, second};
@@ -122,7 +122,10 @@ impl Database {
                     .for_each(|later| terminate(cluster, pod, *later, Some(&not_reached(*later))));
             }
             _ => {
-                let outcome = self.success(stage, cluster.now);
+                let mut outcome = self.success(stage, cluster.now);
+                if stage == Stage::Verify {
+                    outcome.required = self.answers(&cluster.objects[job]);
+                }
                 terminate(cluster, pod, stage, Some(&outcome));
             }
         }
@@ -153,6 +156,15 @@ impl Database {
             verified: ReadBack::Read,
         });
         outcome
+    }
+
+    /// To what the Job's environment asks.
+    fn answers(&self, job: &Value) -> Vec<Required> {
+        let variables = job["spec"]["template"]["spec"]["containers"][3]["env"].as_array();
+        let asked = variables.into_iter().flatten().find(|variable| variable["name"] == "SLUICE_REQUIRED");
+        let names: Vec<String> =
+            asked.map_or(Vec::new(), |asked| serde_json::from_str(asked["value"].as_str().expect("text")).expect("a list"));
+        names.into_iter().map(|version| Required { applied: self.applied.contains(&version), version }).collect()
     }
 
     fn failure(&self, stage: Stage, reason: Reason) -> Outcome {

@@ -12,6 +12,7 @@ mod crds;
 mod evidence;
 mod facts;
 mod forged;
+mod gates;
 mod kubelet;
 mod newest;
 mod plans;

@@ -401,3 +401,32 @@ async fn a_row_that_another_process_begins_or_finishes_right_now_is_never_taken_
     }
     assert!(half_way > 10, "{looks} looks met a row half way {half_way} times");
 }
+
+#[tokio::test]
+async fn a_verification_says_which_database_it_saw_whatever_that_is_called() {
+    let scene = applied("identity", &[A]).await;
+    let seen = async |scene: &Scene| scene.ready().await[3].history.clone().and_then(|history| history.database);
+    let identity = seen(&scene).await.expect("says which");
+    let expected = "SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())";
+    assert_eq!(identity, scene.value(expected).await);
+    let other = applied("identity_other", &[A]).await;
+    let another = seen(&other).await.expect("says which");
+    assert!(identity != another && identity.split('/').next() == another.split('/').next(), "{identity} and {another}");
+}
+
+#[tokio::test]
+async fn a_verification_answers_for_exactly_the_versions_that_it_is_asked_for() {
+    let scene = applied("required", &[A, B]).await;
+    scene.database.execute("UPDATE _prisma_migrations SET rolled_back_at = now() WHERE migration_name = '20240216120000_b'").await;
+    scene.remove(B.0);
+    let mut context = scene.context();
+    context.verify_only = true;
+    // The second sorts before the first and is nobody's name, the third was rolled back.
+    context.required = [A.0, "20240215120000", B.0, "'; DROP TABLE a; --"].map(ToOwned::to_owned).to_vec();
+    let outcomes = run_all(&context).await;
+    let verify = outcomes.last().expect("verifies");
+    assert_eq!((verify.stage, verify.reason), (Stage::Verify, Reason::Verified), "{}", verify.message);
+    let read = Outcome::from_message(&verify.message_for_pod()).expect("reads back");
+    let answers: Vec<(&str, bool)> = read.required.iter().map(|required| (required.version.as_str(), required.applied)).collect();
+    assert_eq!(answers, [(A.0, true), ("20240215120000", false), (B.0, false), ("'; DROP TABLE a; --", false)]);
+}

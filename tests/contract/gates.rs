@@ -1,0 +1,179 @@
+//! The gate beyond the newest versions: which database its entries are about, and older versions that workloads require by name.
+
+use serde_json::json;
+use sluice::{api::ConditionType, build::gate_manager};
+
+use super::{
+    api_server::Fault,
+    kubelet::Database,
+    world::{World, key},
+};
+
+#[tokio::test]
+async fn another_database_behind_the_same_name_closes_nothing_and_opens_nothing_until_a_person_says_so() {
+    let mut world = World::new();
+    world.run(&["records"]).await;
+    let gate = world.gate();
+    assert_eq!(world.databases(), [json!({"name": "records", "identity": "7/1"})]);
+    assert_eq!(world.status("records").database.as_deref(), Some("7/1"));
+
+    // An empty database of somebody's own: everything of the source, and more, runs there.
+    for identity in [Some("7/2".to_owned()), None] {
+        world.database =
+            Database { source: vec!["1_one".into(), "2_two".into(), "3_three".into()], identity: identity.clone(), ..Database::default() };
+        let word = format!("{identity:?}");
+        world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!(word));
+        world.run(&["records"]).await;
+        assert_eq!(world.ready("records"), ("False".into(), "DatabaseChanged".into()));
+        let (_, _, message) = world.condition("records", ConditionType::Stalled).expect("a person has to act");
+        assert!(message.contains("7/1") && message.contains("bypass"), "{message}");
+        assert_eq!((world.gate(), world.databases().len()), (gate.clone(), 1), "nothing is taken away, nothing added");
+        let writes = world.writes().len();
+        world.run_for(&["records"], 30).await;
+        assert_eq!(world.writes().len(), writes, "and nothing goes on");
+    }
+
+    // The same object made anew is no way around it.
+    world.server.cluster().objects.remove(&key("databasemigrations", "records"));
+    world.put("records", &json!({}));
+    world.database.identity = Some("7/2".into());
+    world.run(&["records"]).await;
+    assert_eq!((world.ready("records").1.as_str(), world.gate()), ("DatabaseChanged", gate.clone()));
+
+    // Somebody who may takes the old identity out of the gate, and lets it run again.
+    world.server.cluster().edit(&key("migrationgates", "gates"), |gate| gate["spec"]["databases"] = json!([]));
+    world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!("the new one is meant"));
+    world.run(&["records"]).await;
+    assert_eq!(world.ready("records").0, "True");
+    assert_eq!(world.databases(), [json!({"name": "records", "identity": "7/2"})]);
+    assert!(world.gate().contains(&"records@3_three".to_owned()));
+}
+
+/// A history that is far too long for a termination message, adopted: everything was applied before.
+fn adopted() -> World {
+    let mut world = World::new();
+    let names: Vec<String> = (0..120).map(|n| format!("20240101{n:06}_a_migration_with_an_ordinary_name")).collect();
+    world.database.source.clone_from(&names);
+    world.database.applied = names;
+    world
+}
+
+const OLD: &str = "20240101000003_a_migration_with_an_ordinary_name";
+
+/// A Pod that waits at the gate for a version of `records`.
+fn put_pod(world: &World, name: &str, version: &str) {
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {
+        "name": name, "labels": {"sluice.dev/gated": "true"}, "annotations": {"requires.sluice.dev/records": version}},
+        "spec": {"containers": [], "schedulingGates": [{"name": "sluice.dev/migrated"}]}, "status": {"phase": "Pending"}});
+    world.server.cluster().put(key("pods", name), pod);
+}
+
+fn put_deployment(world: &World, name: &str, version: &str) {
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {
+        "name": name, "labels": {"sluice.dev/gated": "true"}, "annotations": {"sluice.dev/held": "true"}},
+        "spec": {"paused": true, "selector": {}, "template": {"metadata": {"annotations": {"requires.sluice.dev/records": version}}, "spec": {"containers": []}}}});
+    world.server.cluster().put(key("deployments", name), deployment);
+}
+
+fn jobs_created(world: &World) -> usize {
+    world.writes().iter().filter(|write| write.starts_with("create jobs")).count()
+}
+
+#[tokio::test]
+async fn an_older_version_of_a_long_adopted_history_is_satisfied_once_a_workload_requires_it() {
+    for put in [put_pod, put_deployment] {
+        let mut world = adopted();
+        world.run(&["records"]).await;
+        let entry = format!("records@{OLD}");
+        assert!(!world.gate().is_empty() && !world.gate().contains(&entry), "the newest names fill the message: {}", world.gate().len());
+        let before = (world.gate(), jobs_created(&world));
+        put(&world, "app", OLD);
+        world.run(&["records"]).await;
+        assert!(world.gate().contains(&entry) && before.0.iter().all(|entry| world.gate().contains(entry)), "{:?}", world.gate());
+        assert_eq!(jobs_created(&world), before.1 + 1, "one question");
+        assert_eq!(world.ready("records"), ("True".into(), "Verified".into()));
+        assert!(!world.server.cluster().writes.iter().any(|write| write.contains("stage")));
+    }
+}
+
+#[tokio::test]
+async fn ready_stays_true_while_the_database_is_asked() {
+    let mut world = adopted();
+    world.run(&["records"]).await;
+    put_pod(&world, "app", OLD);
+    for _ in 0..40 {
+        world.run_for(&["records"], 1).await;
+        assert_eq!(world.ready("records").0, "True");
+    }
+    assert!(world.gate().contains(&format!("records@{OLD}")));
+}
+
+#[tokio::test]
+async fn a_version_that_is_not_applied_is_asked_for_once_and_never_opened_also_where_it_sorts_before_one_that_is() {
+    let mut world = adopted();
+    world.run(&["records"]).await;
+    let before = jobs_created(&world);
+    let typo = "20240101000003_a_migration_with_an_ordinary_nam";
+    put_pod(&world, "app", typo);
+    put_pod(&world, "empty", "");
+    world.run(&["records"]).await;
+    assert_eq!(world.status("records").required.map(|required| required.missing), Some(vec![typo.to_owned()]), "and the status says so");
+    world.run_for(&["records"], 90).await;
+    assert_eq!(jobs_created(&world), before + 1, "the answer is remembered");
+    assert!(!world.gate().iter().any(|entry| entry.ends_with(typo) || entry.ends_with('@')));
+
+    // It is applied after all, by a release: that run answers for it, however full its message is.
+    world.database.source.push(typo.to_owned());
+    world.server.cluster().edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"new": "file"}));
+    world.run(&["records"]).await;
+    assert!(world.gate().contains(&format!("records@{typo}")));
+    assert_eq!(world.status("records").required.map(|required| required.missing), Some(Vec::new()));
+}
+
+#[tokio::test]
+async fn invented_requirements_make_few_jobs_however_many_there_are() {
+    let mut world = adopted();
+    world.run(&["records"]).await;
+    let before = jobs_created(&world);
+    for n in 0..100 {
+        put_pod(&world, &format!("pod-{n}"), &format!("invented_{n}"));
+    }
+    world.run_for(&["records"], 200).await;
+    assert!((1..=3).contains(&(jobs_created(&world) - before)), "{} Jobs", jobs_created(&world) - before);
+    let missing = world.status("records").required.expect("answers").missing;
+    assert!(missing.len() <= 50, "{}", missing.len());
+    assert_eq!(world.ready("records").0, "True");
+}
+
+#[tokio::test]
+async fn whichever_write_is_the_last_of_a_process_the_older_version_is_satisfied_in_the_end() {
+    for fault in [Fault::DiesBefore, Fault::DiesAfter, Fault::AnswerLost] {
+        for at in 1..=3 {
+            let mut world = adopted();
+            world.run(&["records"]).await;
+            put_pod(&world, "app", OLD);
+            {
+                let mut cluster = world.server.cluster();
+                cluster.fault = Some((cluster.asked + at, fault));
+            }
+            world.run(&["records"]).await;
+            assert!(world.gate().contains(&format!("records@{OLD}")), "{fault:?} at write {at}");
+            assert_eq!(world.ready("records").0, "True", "{fault:?} at write {at}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_workload_waits_for_is_not_what_a_full_gate_loses() {
+    let mut world = adopted();
+    world.run(&["records"]).await;
+    let full: Vec<String> = (0..600).map(|n| format!("records@99990101{n:06}_newer")).collect();
+    let gate = key("migrationgates", "gates");
+    world.server.cluster().publish(&gate, gate_manager("records"), full.into_iter().collect());
+    put_pod(&world, "app", OLD);
+    world.run(&["records"]).await;
+    assert!(world.gate().contains(&format!("records@{OLD}")));
+    let newest = world.database.applied.last().cloned().unwrap_or_default();
+    assert!(world.gate().contains(&format!("records@{newest}")), "nor what was verified last");
+    assert_eq!(world.gate().len(), 500);
+}
