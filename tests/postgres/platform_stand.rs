@@ -28,6 +28,8 @@ pub struct Platform {
     pub prefix: &'static str,
     /// Tables without partitions, indexes without primary keys, foreign keys, enums, all without the ledger.
     pub counts: [u32; 4],
+    /// The other database that its manifest reads, and its name there.
+    pub reads: Option<(&'static str, &'static Platform)>,
 }
 
 /// A copy of a platform's files, and a database with its roles.
@@ -37,6 +39,8 @@ pub struct Stand {
     /// Of the role that migrates.
     pub url: String,
     files: tempfile::TempDir,
+    /// The other database that its manifest reads, by its name there.
+    pub neighbour: Option<(&'static str, Box<Stand>)>,
 }
 
 /// A migration that must be refused, and what its first line promises.
@@ -107,7 +111,15 @@ impl Stand {
         let database = Server::get().database(&format!("{}_{test}", platform.prefix)).await;
         let files = tempfile::tempdir().expect("a temporary folder");
         let migrator = if platform.prefix.is_empty() { "postgres".to_owned() } else { format!("{}_migrator", database.name) };
-        let stand = Self { platform, url: database.url_as(&migrator), database, files };
+        let neighbour = match platform.reads {
+            Some((name, other)) => {
+                let other = Box::pin(Self::new(other, &format!("{test}_{name}"))).await;
+                other.ready(None).await;
+                Some((name, Box::new(other)))
+            }
+            None => None,
+        };
+        let stand = Self { platform, url: database.url_as(&migrator), database, files, neighbour };
         stand.copy(&platform.path(), stand.files.path());
         if let Some(policy) = platform.policy() {
             fs::write(stand.file(POLICY), read(&policy)).expect("writes");
@@ -127,7 +139,7 @@ impl Stand {
         if self.platform.prefix.is_empty() {
             return text.to_owned();
         }
-        ["app", "migrator", "backup"].iter().fold(text.to_owned(), |text, role| {
+        ["app", "migrator", "backup", "reader"].iter().fold(text.to_owned(), |text, role| {
             text.replace(&format!("{}_{role}", self.platform.prefix), &format!("{}_{role}", self.database.name))
         })
     }
@@ -161,7 +173,15 @@ impl Stand {
         if let Some(target) = target {
             manifest.target = Some(target.to_owned());
         }
-        Context::new(manifest, &self.url, self.file("migrations"), self.file("snapshots"))
+        let context = Context::new(manifest, &self.url, self.file("migrations"), self.file("snapshots"));
+        context.with_elsewhere(|variable| self.url_elsewhere().filter(|(known, _)| known == variable).map(|(_, url)| url))
+    }
+
+    /// The variable of the environment that has the URL of the other database, and the URL.
+    fn url_elsewhere(&self) -> Option<(String, String)> {
+        let (name, other) = self.neighbour.as_ref()?;
+        let reader = other.database.url_as(&format!("{}_reader", other.database.name));
+        Some((format!("DATABASE_URL_{}", name.to_ascii_uppercase()), reader))
     }
 
     /// Every stage up to a migration, or as far as the manifest says; everything must pass, without an error among the findings.
@@ -192,6 +212,7 @@ impl Stand {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command.args([verb, "-f"]).arg(self.file(manifest)).arg("--source").arg(self.file("migrations"));
         command.arg("--snapshot-dir").arg(self.file("snapshots")).env("DATABASE_URL", &self.url);
+        command.envs(self.url_elsewhere());
         if self.platform.policy().is_some() {
             command.arg("--policy").arg(self.file(POLICY));
         }

@@ -8,23 +8,29 @@ use serde_json::{Value, json};
 use crate::{
     platform_stand::{Broken, Platform, Stand, examples, folders, read},
     server::{Server, connect, execute},
-    stage_scene::value,
+    stage_scene::{run_all, value},
 };
 
-pub const NEONPRO: Platform = Platform { folder: "neonpro", prefix: "neonpro", counts: [9, 14, 16, 0] };
-pub const MEDICAL_RECORDS: Platform = Platform { folder: "medical-records", prefix: "", counts: [9, 16, 8, 5] };
-pub const SMARTMED: Platform = Platform { folder: "smartmed", prefix: "smartmed", counts: [8, 15, 13, 1] };
-pub const ELDERLY_CARE: Platform = Platform { folder: "elderly-care", prefix: "elderly_care", counts: [19, 22, 19, 0] };
+pub const NEONPRO: Platform = Platform { folder: "neonpro", prefix: "neonpro", counts: [9, 14, 16, 0], reads: None };
+pub const MEDICAL_RECORDS: Platform = Platform { folder: "medical-records", prefix: "", counts: [9, 16, 8, 5], reads: None };
+pub const SMARTMED: Platform = Platform { folder: "smartmed", prefix: "smartmed", counts: [8, 15, 13, 1], reads: None };
+pub const ELDERLY_CARE: Platform = Platform { folder: "elderly-care", prefix: "elderly_care", counts: [19, 22, 19, 0], reads: None };
+const API: Platform = Platform { folder: "global-healthcare/services/api", prefix: "healthcare_api", counts: [35, 52, 43, 5], reads: None };
 /// In the documented order.
 pub const SERVICES: [Platform; 8] = [
-    Platform { folder: "global-healthcare/services/auth", prefix: "healthcare_auth", counts: [4, 7, 3, 1] },
-    Platform { folder: "global-healthcare/services/api", prefix: "healthcare_api", counts: [35, 52, 43, 5] },
-    Platform { folder: "global-healthcare/services/telehealth", prefix: "healthcare_telehealth", counts: [5, 9, 2, 3] },
-    Platform { folder: "global-healthcare/services/mental-health", prefix: "healthcare_mental_health", counts: [4, 6, 2, 2] },
-    Platform { folder: "global-healthcare/services/chronic-care", prefix: "healthcare_chronic_care", counts: [4, 7, 2, 2] },
-    Platform { folder: "global-healthcare/services/pharmacy", prefix: "healthcare_pharmacy", counts: [4, 7, 3, 1] },
-    Platform { folder: "global-healthcare/services/laboratory", prefix: "healthcare_laboratory", counts: [4, 7, 3, 2] },
-    Platform { folder: "global-healthcare/services/imaging", prefix: "healthcare_imaging", counts: [4, 8, 3, 2] },
+    Platform { folder: "global-healthcare/services/auth", prefix: "healthcare_auth", counts: [4, 7, 3, 1], reads: None },
+    API,
+    Platform {
+        folder: "global-healthcare/services/telehealth",
+        prefix: "healthcare_telehealth",
+        counts: [5, 9, 2, 3],
+        reads: Some(("api", &API)),
+    },
+    Platform { folder: "global-healthcare/services/mental-health", prefix: "healthcare_mental_health", counts: [4, 6, 2, 2], reads: None },
+    Platform { folder: "global-healthcare/services/chronic-care", prefix: "healthcare_chronic_care", counts: [4, 7, 2, 2], reads: None },
+    Platform { folder: "global-healthcare/services/pharmacy", prefix: "healthcare_pharmacy", counts: [4, 7, 3, 1], reads: None },
+    Platform { folder: "global-healthcare/services/laboratory", prefix: "healthcare_laboratory", counts: [4, 7, 3, 2], reads: None },
+    Platform { folder: "global-healthcare/services/imaging", prefix: "healthcare_imaging", counts: [4, 8, 3, 2], reads: None },
 ];
 static PLATFORMS: [&Platform; 12] = [
     &NEONPRO,
@@ -272,6 +278,54 @@ async fn the_ledger_of_elderly_care_keeps_its_chain_through_the_partitions() {
         .execute("ALTER TABLE audit_log_ledger DISABLE TRIGGER USER; UPDATE audit_log_ledger SET action = 'x' WHERE id = 7")
         .await;
     assert_eq!(stand.value(broken).await, "1 of 1041", "the check does notice");
+}
+
+#[tokio::test]
+async fn a_visit_of_a_patient_whom_the_api_does_not_have_is_found_until_it_has() {
+    let stand = Stand::new(&SERVICES[2], "orphan").await;
+    stand.ready(None).await;
+    let (_, api) = stand.neighbour.as_ref().expect("the API's database");
+    let patient = "7d0c4f4e-0000-4000-8000-000000000001";
+    let visit = format!(
+        "WITH a AS (INSERT INTO \"Appointment\" (\"patientId\", \"providerId\", \"scheduledAt\", \"updatedAt\") VALUES ('{patient}', gen_random_uuid(), now(), now()) RETURNING id) \
+         INSERT INTO \"Visit\" (\"appointmentId\", \"patientId\", \"providerId\", \"roomId\", \"updatedAt\") SELECT id, '{patient}', gen_random_uuid(), 'room', now() FROM a"
+    );
+    stand.database.execute(&visit).await;
+    let found = |outcomes: Vec<sluice::stage::outcome::Outcome>| -> Vec<String> {
+        outcomes
+            .into_iter()
+            .flat_map(|outcome| outcome.findings)
+            .filter(|finding| finding.check == "orphans-elsewhere")
+            .map(|finding| finding.message)
+            .collect()
+    };
+    let orphans = found(run_all(&stand.context(None)).await);
+    assert!(orphans.len() == 1 && orphans[0].contains("Patient"), "{orphans:?}");
+    let person = format!(
+        "WITH u AS (INSERT INTO \"User\" (\"email\", \"firstName\", \"lastName\", \"updatedAt\") VALUES ('p@health.example', 'P', 'P', now()) RETURNING id) \
+         INSERT INTO \"Patient\" (\"id\", \"userId\", \"medicalRecordNumber\", \"dateOfBirth\", \"updatedAt\") SELECT '{patient}', id, 'm', '1980-01-01', now() FROM u"
+    );
+    api.database.execute(&person).await;
+    stand.ready(None).await;
+}
+
+/// What the examples are meant to show stands in their manifests, and in their READMEs.
+#[test]
+fn each_kind_of_verification_is_asked_for_by_a_platform_whose_readme_says_so() {
+    for (folder, manifest, asked, said) in [
+        ("medical-records", "migration.yaml", "    drift: {}", "`drift`"),
+        ("medical-records", "migration.yaml", "    every: 6h", "`every: 6h`"),
+        ("smartmed", "migration.yaml", "compare: NotLessThanBefore", "`compare`"),
+        ("elderly-care", "migration.yaml", "compare: NotLessThanBefore", "`compare`"),
+        ("elderly-care", "migration.yaml", "    every: 6h", "`every`"),
+        ("global-healthcare", "policy.yaml", "    every: 6h", "`verify.every`"),
+        ("global-healthcare", "services/telehealth/migration.yaml", "database: {name: api", "`verify.orphans`"),
+        ("neonpro", "migration.yaml", "    rowLevelSecurity:", "row-level security"),
+    ] {
+        let folder = examples().join(folder);
+        assert!(read(&folder.join(manifest)).contains(asked), "{} lacks {asked}", folder.join(manifest).display());
+        assert!(read(&folder.join("README.md")).contains(said), "{} does not say {said}", folder.join("README.md").display());
+    }
 }
 
 #[tokio::test]

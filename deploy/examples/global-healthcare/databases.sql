@@ -15,6 +15,9 @@ CREATE ROLE healthcare_api_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE;
 CREATE DATABASE healthcare_api OWNER healthcare_api_migrator;
 REVOKE ALL ON DATABASE healthcare_api FROM PUBLIC;
 GRANT CONNECT ON DATABASE healthcare_api TO healthcare_api_app;
+-- For verifications of other services: which patients there are. A migration of the API grants it one column.
+CREATE ROLE healthcare_api_reader LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE;
+GRANT CONNECT ON DATABASE healthcare_api TO healthcare_api_reader;
 
 CREATE ROLE healthcare_telehealth_migrator LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE;
 CREATE ROLE healthcare_telehealth_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE;

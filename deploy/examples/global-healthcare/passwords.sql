@@ -3,6 +3,7 @@ ALTER ROLE healthcare_auth_migrator PASSWORD 'for-the-example-only';
 ALTER ROLE healthcare_auth_app PASSWORD 'for-the-example-only';
 ALTER ROLE healthcare_api_migrator PASSWORD 'for-the-example-only';
 ALTER ROLE healthcare_api_app PASSWORD 'for-the-example-only';
+ALTER ROLE healthcare_api_reader PASSWORD 'for-the-example-only';
 ALTER ROLE healthcare_telehealth_migrator PASSWORD 'for-the-example-only';
 ALTER ROLE healthcare_telehealth_app PASSWORD 'for-the-example-only';
 ALTER ROLE healthcare_mental_health_migrator PASSWORD 'for-the-example-only';
