@@ -35,8 +35,6 @@ pub struct Statement {
     pub kind: StatementKind,
     /// How many entries of the server's lock table it may need until the transaction ends.
     pub locks: u32,
-    /// It changes a setting of the session, which the statements after it may rely on.
-    pub sets: bool,
 }
 
 /// What a statement asks of a transaction.
@@ -123,7 +121,7 @@ pub fn split(sql: &str) -> Result<Script, ScriptError> {
         refuse(&stmt, line)?;
         let kind = if directives.no_transaction { kind_apart(&stmt) } else { kind(&stmt) };
         let sql = sql[range].trim_end().to_owned();
-        statements.push(Statement { locks: locks(&stmt, &sql), sets: sets(&stmt, &sql), sql, start, line, kind });
+        statements.push(Statement { locks: locks(&stmt, &sql), sql, start, line, kind });
     }
     let unsplit = parse.errors().first().map(|error| {
         let line = lines.at(error.range().start().into());
@@ -133,7 +131,7 @@ pub fn split(sql: &str) -> Result<Script, ScriptError> {
         if let Some((start, statement)) = transaction_control_in_tokens(tree.syntax()) {
             return Err(ScriptError::TransactionControl { line: lines.at(start), statement });
         }
-        statements = vec![Statement { sql: sql.to_owned(), start: 0, line: 1, kind: StatementKind::Transactional, locks: 20, sets: true }];
+        statements = vec![Statement { sql: sql.to_owned(), start: 0, line: 1, kind: StatementKind::Transactional, locks: 20 }];
     }
     Ok(Script { statements, unsplit, apart: directives.no_transaction, resumed: false })
 }
@@ -271,15 +269,6 @@ fn alone(stmt: &Stmt) -> bool {
 
 fn has_token(node: &squawk_syntax::SyntaxNode, kind: SyntaxKind) -> bool {
     node.descendants_with_tokens().any(|element| element.kind() == kind)
-}
-
-/// Whether it changes a setting of the session for the statements after it. SET LOCAL counts too: it holds until the file ends.
-fn sets(stmt: &Stmt, sql: &str) -> bool {
-    match stmt {
-        Stmt::Set(_) | Stmt::SetRole(_) | Stmt::SetSessionAuth(_) | Stmt::Reset(_) | Stmt::ResetRole(_) | Stmt::ResetSessionAuth(_) => true,
-        Stmt::Select(_) => sql.contains("set_config"),
-        _ => false,
-    }
 }
 
 /// A cautious estimate: a table locks itself, its TOAST table and index and one index per key; everything else one or two relations.

@@ -51,7 +51,7 @@ pub async fn build_index(session: &mut Session, build: Build<'_>) -> Result<(), 
         }
     }
     let built = session.run(build.sql, Some(build.until)).await;
-    if built.as_ref().is_err_and(|error| error.trouble == Trouble::Connection || error.trouble == Trouble::Deadline) {
+    if built.as_ref().is_err_and(|error| matches!(error.trouble, Trouble::Connection | Trouble::Deadline | Trouble::Overrun)) {
         return built;
     }
     match left_over(session, Build { begun: true, ..build }).await.map_err(unanswered)? {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError, query, query_as, query_scalar};
+use super::{Asked, QueryError, Values, query, query_as, query_scalar};
 
 /// The journal of one ledger row.
 #[derive(Clone, Debug)]
@@ -23,15 +23,20 @@ pub struct JournalStep {
     pub digest: String,
     /// It ended well.
     pub done: bool,
+    /// What the file had set by then.
+    pub settings: Values,
 }
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS sluice.journal (row_id varchar(36) NOT NULL, step integer NOT NULL, \
-     digest varchar(64) NOT NULL, started_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz, PRIMARY KEY (row_id, step))";
+     digest varchar(64) NOT NULL, started_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz, settings text, PRIMARY KEY (row_id, step))";
+/// A journal that an earlier version made.
+const ADD_SETTINGS: &str = "ALTER TABLE sluice.journal ADD COLUMN IF NOT EXISTS settings text";
 
 impl Journal {
     /// Creates the table where it is missing.
     pub async fn create(connection: &mut PgConnection) -> Result<(), QueryError> {
         if Self::exists(connection).await? {
+            sqlx::raw_sql(ADD_SETTINGS).execute(connection).await.asked("bring the journal up to date")?;
             return Ok(());
         }
         sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS sluice")
@@ -62,13 +67,15 @@ impl Journal {
 
     /// The steps that were begun, in order.
     pub async fn steps(&self, connection: &mut PgConnection) -> Result<Vec<JournalStep>, QueryError> {
-        let rows: Vec<(i32, String, bool)> =
-            query_as("SELECT step, digest::text, finished_at IS NOT NULL FROM sluice.journal WHERE row_id = $1 ORDER BY step")
-                .bind(&self.row)
-                .fetch_all(connection)
-                .await
-                .asked("read the journal")?;
-        Ok(rows.into_iter().map(|(step, digest, done)| JournalStep { step, digest, done }).collect())
+        let text = "SELECT step, digest::text, finished_at IS NOT NULL, settings FROM sluice.journal WHERE row_id = $1 ORDER BY step";
+        let rows: Vec<(i32, String, bool, Option<String>)> =
+            query_as(text).bind(&self.row).fetch_all(connection).await.asked("read the journal")?;
+        let steps = rows.into_iter().map(|(step, digest, done, settings)| {
+            let settings = settings.map_or(Ok(Values::new()), |settings| serde_json::from_str(&settings));
+            let settings = settings.map_err(|error| sqlx::Error::Decode(Box::new(error))).asked("read the settings in the journal")?;
+            Ok(JournalStep { step, digest, done, settings })
+        });
+        steps.collect()
     }
 
     /// Writes that a step begins, before it does.
@@ -86,15 +93,17 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes that a step is done.
-    pub async fn record(&self, connection: &mut PgConnection, step: i32, digest: &str) -> Result<(), QueryError> {
+    /// Writes that a step is done, and what the file has set by then.
+    pub async fn record(&self, connection: &mut PgConnection, step: i32, digest: &str, settings: &Values) -> Result<(), QueryError> {
         query(
-            "INSERT INTO sluice.journal (row_id, step, digest, finished_at) VALUES ($1, $2, $3, now()) \
-             ON CONFLICT (row_id, step) DO UPDATE SET digest = excluded.digest, finished_at = excluded.finished_at",
+            "INSERT INTO sluice.journal (row_id, step, digest, settings, finished_at) VALUES ($1, $2, $3, $4, now()) \
+             ON CONFLICT (row_id, step) DO UPDATE \
+             SET digest = excluded.digest, settings = excluded.settings, finished_at = excluded.finished_at",
         )
         .bind(&self.row)
         .bind(step)
         .bind(digest)
+        .bind(serde_json::to_string(settings).unwrap_or_default())
         .execute(connection)
         .await
         .asked("journal the end of a step")?;

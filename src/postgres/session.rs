@@ -12,7 +12,7 @@ use sqlx::{
 };
 
 use super::{
-    Asked, Holder, QueryError, SEARCH_PATH, acquire_advisory_locks, query, query_scalar, release_advisory_locks,
+    Asked, Holder, QueryError, SEARCH_PATH, Settings, acquire_advisory_locks, query, query_scalar, release_advisory_locks,
     said::{log_whole, said_of},
     search_path,
 };
@@ -157,6 +157,16 @@ impl Session {
         self.run("SET search_path TO DEFAULT", None).await
     }
 
+    /// Sets again what the earlier steps of a file have set, and begins to watch; after [`hand_over`](Self::hand_over).
+    pub async fn restore(&mut self, settings: &mut Settings, in_transaction: bool) -> Result<(), SqlError> {
+        Ok(settings.restore(&mut self.connection, in_transaction).await?)
+    }
+
+    /// Notes what a step has set, before it is put back.
+    pub async fn note(&mut self, settings: &mut Settings) -> Result<(), SqlError> {
+        Ok(settings.note(&mut self.connection).await?)
+    }
+
     /// The relation that the file means by a name. Nothing in the query is defined better by another schema: a function by its full
     /// name, and casts that no search path changes.
     pub(super) async fn resolve(&mut self, relation: &str) -> Result<Option<i64>, QueryError> {
@@ -285,6 +295,13 @@ impl Session {
     /// Says good-bye, so that the server need not find out.
     pub async fn close(self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.connection.close()).await;
+    }
+}
+
+impl From<QueryError> for SqlError {
+    /// A query of Sluice's own, between those of a file.
+    fn from(error: QueryError) -> Self {
+        Self::other(Trouble::of(&error.cause), error.to_string())
     }
 }
 

@@ -11,7 +11,8 @@ use crate::{
     catalog::{self, Difference, Key, Kind},
     migrations::{Group, Migration, Reach, Script, SourceTree, Step, creates, hexadecimal, plan_groups},
     postgres::{
-        Given, QueryError, Scratch, Session, SqlError, Trouble, cannot_create_databases, connect, give, surroundings, unused_extensions,
+        Given, QueryError, Scratch, Session, Settings, SqlError, Trouble, cannot_create_databases, connect, give, surroundings,
+        unused_extensions,
     },
 };
 
@@ -178,7 +179,7 @@ async fn compare_made(
     give(&mut connection, given).await;
     let mut session = Session::new(connection, LOCK_TIMEOUT, context.manifest.statement_timeout).await.map_err(ReplayError::query)?;
     for (migration, script) in question.migrations().zip(scripts) {
-        replay(context, &mut session, script).await.map_err(|error| failed(migration, &error))?;
+        replay(context, &mut session, migration, script).await.map_err(|error| failed(migration, &error))?;
     }
     tracing::info!(migrations = scripts.len(), milliseconds = begun.elapsed().as_millis(), "replayed the migrations in a scratch database");
     let begun = Instant::now();
@@ -212,33 +213,39 @@ fn failed(migration: &Migration, error: &SqlError) -> ReplayError {
 }
 
 /// One file, as the migrate stage runs it, without a ledger.
-async fn replay(context: &Context, session: &mut Session, script: &Script) -> Result<(), SqlError> {
+async fn replay(context: &Context, session: &mut Session, migration: &Migration, script: &Script) -> Result<(), SqlError> {
+    let mut settings = Settings::of_file(&migration.sql);
     for group in plan_groups(std::slice::from_ref(script), Atomicity::Migration, u32::MAX) {
-        session.hand_over().await?;
-        match group {
-            Group::Transaction(_) => together(context, session, script, 0..script.statements.len()).await?,
-            Group::Stepwise { steps, .. } => {
-                for step in steps {
-                    match step {
-                        Step::Together(range) => together(context, session, script, range).await?,
-                        Step::Alone(at) => {
-                            // Nobody queues behind it here, and a short limit would only cut it off.
-                            session.limit_alone(true).await?;
-                            session.run(&script.statements[at].sql, Some(context.until)).await?;
-                        }
-                    }
-                }
+        let steps = match group {
+            Group::Transaction(_) => vec![Step::Together(0..script.statements.len())],
+            Group::Stepwise { steps, .. } => steps,
+        };
+        let carries = steps.len() > 1;
+        for step in steps {
+            let (range, in_transaction) = match step {
+                Step::Together(range) => (range, true),
+                Step::Alone(at) => (at..at + 1, false),
+            };
+            let text = script.statements[range].iter().map(|statement| statement.sql.as_str()).collect::<Vec<_>>().join(";\n");
+            // Nobody queues behind it here, and a short limit would only cut it off.
+            if in_transaction {
+                session.begin().await?;
+            } else {
+                session.limit_alone(true).await?;
             }
+            session.hand_over().await?;
+            if carries {
+                session.restore(&mut settings, in_transaction).await?;
+            }
+            session.run(&text, Some(context.until)).await?;
+            if carries {
+                session.note(&mut settings).await?;
+            }
+            if in_transaction {
+                session.commit().await?;
+            }
+            session.reset().await?;
         }
-        // What the steps of a file set holds until its end.
-        session.reset().await?;
     }
     Ok(())
-}
-
-async fn together(context: &Context, session: &mut Session, script: &Script, range: std::ops::Range<usize>) -> Result<(), SqlError> {
-    let text = script.statements[range].iter().map(|statement| statement.sql.as_str()).collect::<Vec<_>>().join(";\n");
-    session.begin().await?;
-    session.run(&text, Some(context.until)).await?;
-    session.commit().await
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     check::{Aspect, RowsBefore},
     migrations::{Migration, Script, Statement, StatementKind},
-    postgres::{Build, Journal, QueryError, Session, SqlError, Trouble, Watcher, build_index, drop_reindex_left_overs, index_is_there},
+    postgres::{Build, Journal, Session, Settings, SqlError, Trouble, Watcher, build_index, drop_reindex_left_overs, index_is_there},
 };
 
 /// What ended a migration before its last step.
@@ -46,17 +46,17 @@ impl Work<'_> {
     fn number(&self) -> i32 {
         i32::try_from(self.number).unwrap_or(i32::MAX)
     }
-
-    /// The settings that the statements before this one made, as one text.
-    fn settings(&self, before: usize) -> String {
-        let earlier = self.script.statements[..before].iter().filter(|statement| statement.sets);
-        earlier.map(|statement| statement.sql.trim_end_matches(';')).collect::<Vec<_>>().join(";\n")
-    }
 }
 
 /// Statements of one step in one transaction, with the journal's entry.
-pub(super) async fn together(session: &mut Session, watcher: &Watcher, work: &Work<'_>, range: Range<usize>) -> Ended {
-    let before = match statements(session, work, range).await {
+pub(super) async fn together(
+    session: &mut Session,
+    watcher: &Watcher,
+    work: &Work<'_>,
+    settings: &mut Settings,
+    range: Range<usize>,
+) -> Ended {
+    let before = match statements(session, work, settings, range).await {
         Ok(before) => before,
         Err(error) => {
             let error = end_at_deadline(session, watcher, error).await;
@@ -65,7 +65,7 @@ pub(super) async fn together(session: &mut Session, watcher: &Watcher, work: &Wo
         }
     };
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
-    work.journal.record(connection, work.number(), work.digest).await.map_err(MigrateError::Query)?;
+    work.journal.record(connection, work.number(), work.digest, settings.carried()).await.map_err(MigrateError::Query)?;
     if let Err(stop) = judge(session, work, before).await? {
         session.rollback().await;
         return Ok(Err(stop));
@@ -74,16 +74,19 @@ pub(super) async fn together(session: &mut Session, watcher: &Watcher, work: &Wo
 }
 
 /// Answers what was counted before the first of them.
-async fn statements(session: &mut Session, work: &Work<'_>, range: Range<usize>) -> Result<Option<RowsBefore>, SqlError> {
+async fn statements(
+    session: &mut Session,
+    work: &Work<'_>,
+    settings: &mut Settings,
+    range: Range<usize>,
+) -> Result<Option<RowsBefore>, SqlError> {
     let statements = &work.script.statements;
     let (first, last) = (&statements[range.start], &statements[range.end - 1]);
-    let settings = work.settings(range.start);
+    let at_the_start = |error: SqlError| SqlError { completed: range.start, offset: None, ..error };
     session.begin().await?;
-    let before = rows_before(session, work.release).await.map_err(|error| SqlError { completed: range.start, ..error })?;
+    let before = rows_before(session, work.release).await.map_err(at_the_start)?;
     session.hand_over().await?;
-    if !settings.is_empty() {
-        session.run(&settings, Some(work.until())).await.map_err(|error| SqlError { completed: range.start, offset: None, ..error })?;
-    }
+    session.restore(settings, true).await.map_err(at_the_start)?;
     // The very text of the file, so that PostgreSQL's position is one of the file.
     let text = &work.migration.sql[first.start..last.start + last.sql.len()];
     session.run(text, Some(work.until())).await.map_err(|error| SqlError {
@@ -91,13 +94,14 @@ async fn statements(session: &mut Session, work: &Work<'_>, range: Range<usize>)
         offset: error.offset.map(|offset| first.start + offset),
         ..error
     })?;
+    session.note(settings).await.map_err(at_the_start)?;
     let ended = session.end_file(work.release.defers, "", work.until()).await;
     ended.map_err(|error| SqlError { completed: statements.len(), ..error })?;
     Ok(before)
 }
 
 /// One statement outside a transaction: written down, run, written off.
-pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<'_>, at: usize) -> Ended {
+pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<'_>, settings: &mut Settings, at: usize) -> Ended {
     let statement = &work.script.statements[at];
     let concurrently = matches!(statement.kind, StatementKind::BuildIndex { .. } | StatementKind::Alone { concurrently: true });
     // Sluice's own lock stays. Whoever waits for the other tools' lock holds a snapshot that CONCURRENTLY waits for: both would wait
@@ -110,7 +114,7 @@ pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<
     if concurrently {
         session.unlock(others).await.map_err(MigrateError::Query)?;
     }
-    let ran = statement_alone(session, work, at, concurrently).await;
+    let ran = statement_alone(session, work, settings, at, concurrently).await;
     let ran = match ran {
         Err(error) => Err(end_at_deadline(session, watcher, error).await),
         Ok(()) => Ok(()),
@@ -127,7 +131,7 @@ pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<
         return Ok(Err(Stop::Sql(error)));
     }
     work.journal
-        .record(session.trusted().await.map_err(MigrateError::Query)?, work.number(), work.digest)
+        .record(session.trusted().await.map_err(MigrateError::Query)?, work.number(), work.digest, settings.carried())
         .await
         .map_err(MigrateError::Query)?;
     if let Err(error) = session.check_locks().await {
@@ -142,38 +146,35 @@ pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<
     Ok(Ok(()))
 }
 
-async fn statement_alone(session: &mut Session, work: &Work<'_>, at: usize, concurrently: bool) -> Result<(), SqlError> {
+async fn statement_alone(
+    session: &mut Session,
+    work: &Work<'_>,
+    settings: &mut Settings,
+    at: usize,
+    concurrently: bool,
+) -> Result<(), SqlError> {
     let statement = &work.script.statements[at];
-    settle(session, work, at, concurrently).await?;
-    let StatementKind::BuildIndex { index, table } = &statement.kind else { return other(session, work, statement).await };
+    settle(session, settings, concurrently).await?;
+    let StatementKind::BuildIndex { index, table } = &statement.kind else {
+        other(session, work, statement).await?;
+        return session.note(settings).await;
+    };
     let build = Build { sql: &statement.sql, index: index.as_deref(), table, begun: work.begun, until: work.until() };
     if !work.begun && index_is_there(session, build).await? {
         // Somebody else's: should this process die now, the next attempt must not take it for its own.
         session.reset().await?;
-        let unanswered = |error: QueryError| SqlError::other(Trouble::of(&error.cause), error.to_string());
-        work.journal.forget(session.trusted().await.map_err(unanswered)?, work.number()).await.map_err(unanswered)?;
-        settle(session, work, at, concurrently).await?;
+        work.journal.forget(session.trusted().await?, work.number()).await?;
+        settle(session, settings, concurrently).await?;
     }
     build_index(session, build).await
 }
 
-/// The limits, and the settings that the file made before this statement.
-async fn settle(session: &mut Session, work: &Work<'_>, at: usize, concurrently: bool) -> Result<(), SqlError> {
+/// The limits, and what the steps before have set. What was to hold until the file ends (SET LOCAL) is set for the session: outside a
+/// transaction it would have no effect, and it is put back when the statement has run.
+async fn settle(session: &mut Session, settings: &mut Settings, concurrently: bool) -> Result<(), SqlError> {
     session.limit_alone(concurrently).await?;
     session.hand_over().await?;
-    // Outside a transaction SET LOCAL has no effect; that of the file was to hold until its end, and so does this one.
-    let settings = work.settings(at).lines().map(without_local).collect::<Vec<_>>().join("\n");
-    if settings.is_empty() { Ok(()) } else { session.run(&settings, Some(work.until())).await }
-}
-
-fn without_local(line: &str) -> String {
-    let mut words = line.splitn(3, char::is_whitespace);
-    match (words.next(), words.next(), words.next()) {
-        (Some(set), Some(local), Some(rest)) if set.eq_ignore_ascii_case("set") && local.eq_ignore_ascii_case("local") => {
-            format!("SET {rest}")
-        }
-        _ => line.to_owned(),
-    }
+    session.restore(settings, false).await
 }
 
 /// Anything but an index build.
@@ -222,16 +223,4 @@ async fn judge(session: &mut Session, work: &Work<'_>, before: Option<RowsBefore
         Judgement::Locked(error) => Err(Stop::Sql(error)),
         Judgement::Failed(outcome) => Err(Stop::Verification(outcome)),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_local_setting_becomes_one_of_the_session() {
-        assert_eq!(without_local("SET LOCAL search_path = a"), "SET search_path = a");
-        assert_eq!(without_local("set local\trole x"), "SET role x");
-        assert_eq!(without_local("SET locale_like = a"), "SET locale_like = a");
-    }
 }

@@ -14,7 +14,7 @@ use crate::{
     api::Reason,
     check::Aspect,
     migrations::{Migration, RowState, Script, Step, checksum},
-    postgres::{Journal, JournalStep, QueryError, Session, SqlError, Trouble, Watcher, keep_text_alone},
+    postgres::{Journal, JournalStep, QueryError, Session, Settings, SqlError, Trouble, Watcher, keep_text_alone},
 };
 
 /// Runs the steps that are not done yet. `judged` says after which one, before its COMMIT, what is verified.
@@ -33,17 +33,19 @@ pub(super) async fn run(
     if let Some(number) = edited(&known, &digests) {
         return Ok(Attempt::Failed(Box::new(changed(migration, number))));
     }
+    let mut settings = Settings::of_file(&migration.sql);
     for (number, step) in steps.iter().enumerate() {
         let earlier = known.iter().find(|known| usize::try_from(known.step).is_ok_and(|step| step == number));
-        if earlier.is_some_and(|earlier| earlier.done) {
+        if let Some(earlier) = earlier.filter(|earlier| earlier.done) {
+            settings.go_on_from(earlier.settings.clone());
             continue;
         }
         let begun = earlier.is_some_and(|earlier| earlier.digest == digests[number]);
         let aspects = judged.filter(|(judged, _)| *judged == number).map_or([].as_slice(), |(_, aspects)| aspects);
         let work = Work { release, journal: &journal, migration, script, number, digest: &digests[number], begun, aspects };
         let ended = match step {
-            Step::Together(range) => step::together(session, watcher, &work, range.clone()).await?,
-            Step::Alone(statement) => step::alone(session, watcher, &work, *statement).await?,
+            Step::Together(range) => step::together(session, watcher, &work, &mut settings, range.clone()).await?,
+            Step::Alone(statement) => step::alone(session, watcher, &work, &mut settings, *statement).await?,
         };
         if let Err(stop) = ended {
             return clean_up(session, &work, stop).await;
@@ -61,11 +63,11 @@ pub(super) async fn run(
 
 /// The row to go on with, or a new one.
 async fn begin(session: &mut Session, release: &Release<'_>, migration: &Migration) -> Result<Journal, MigrateError> {
+    Journal::create(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
     let rows = release.ledger.rows(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
     if let Some(row) = rows.into_iter().find(|row| row.name == migration.name && row.state() == RowState::Resumable) {
         return Ok(Journal { row: row.id });
     }
-    Journal::create(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
     release
         .ledger
         .create(session.trusted().await.map_err(MigrateError::Query)?, std::iter::once(migration))

@@ -56,6 +56,7 @@ mod stage_locks;
 mod stage_release;
 mod stage_scene;
 mod stage_session;
+mod stage_settings;
 mod stage_steps;
 mod stage_verification;
 mod trust_operators;

@@ -122,11 +122,21 @@ async fn a_commit_does_not_slip_through_where_the_role_reads_strings_by_the_old_
 #[tokio::test]
 async fn a_commit_does_not_slip_through_after_a_file_that_changed_the_rules() {
     let off = "SELECT set_config('standard_conforming_strings', 'off', false);";
-    let files = [("1_off", off.to_owned()), ("2_t", format!("CREATE TABLE t ();\n{HIDDEN_COMMIT}"))];
-    let files: Vec<_> = files.iter().map(|(name, sql)| (*name, sql.as_str())).collect();
-    let scene = Scene::new("strings_before", &files).await;
-    scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-    assert_eq!(scene.value("SELECT to_regclass('t')::text").await, "");
+    for (at, files) in [
+        [("1_off", off.to_owned()), ("2_t", format!("CREATE TABLE t ();\n{HIDDEN_COMMIT}"))],
+        [
+            ("1_v", "CREATE TABLE v (x int);".to_owned()),
+            ("2_t", format!("{off} CREATE INDEX CONCURRENTLY ON v (x); CREATE TABLE t ();\n{HIDDEN_COMMIT}")),
+        ],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let files: Vec<_> = files.iter().map(|(name, sql)| (*name, sql.as_str())).collect();
+        let scene = Scene::new(&format!("strings_{at}"), &files).await;
+        scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
+        assert_eq!(scene.value("SELECT to_regclass('t')::text").await, "", "{files:?}");
+    }
 }
 
 /// The migrate stage with this much time.
