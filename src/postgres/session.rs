@@ -132,15 +132,31 @@ impl Session {
         if each.is_empty() { String::new() } else { format!("SELECT pg_catalog.concat_ws(' ', {});", each.join(", ")) }
     }
 
-    /// Gives every lock up and takes it again. A migration can call `pg_advisory_unlock_all`: then the first half says false.
+    /// Gives every lock up and takes it again, in a transaction that holds it as well, so that nobody gets it in between. A migration can
+    /// call `pg_advisory_unlock_all`: then the first half says false.
     fn renew_locks(&self) -> String {
         self.of_locks(|key| format!("pg_catalog.pg_advisory_unlock({key}), pg_catalog.pg_try_advisory_lock({key})"))
     }
 
-    /// After what ran outside a transaction: whether the locks were held all the time. They are held again if nobody took them.
+    /// One SELECT that says whether the session still holds every lock. It only looks: whoever gives a lock up to take it again hands it
+    /// to the next one who waits.
+    fn look_for_locks(&self) -> String {
+        let keys: Vec<String> = self.locks.iter().map(ToString::to_string).collect();
+        format!(
+            "SELECT (pg_catalog.count(DISTINCT (l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32) OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8) \
+               OPERATOR(pg_catalog.=) {})::pg_catalog.text FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted \
+               AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.objsubid OPERATOR(pg_catalog.=) 1::pg_catalog.int2 \
+               AND (l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32) OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8 \
+                 OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.int8[])",
+            keys.len(),
+            keys.join(", ")
+        )
+    }
+
+    /// After what ran outside a transaction: whether the locks were held all the time.
     pub async fn check_locks(&mut self) -> Result<(), SqlError> {
-        let answers = self.run_and_read(&self.renew_locks(), Some(Instant::now() + GIVE_UP)).await?;
-        self.fenced &= !answers.iter().any(|answer| answer.contains('f'));
+        let answers = self.run_and_read(&self.look_for_locks(), Some(Instant::now() + GIVE_UP)).await?;
+        self.fenced &= answers == ["true"];
         Ok(())
     }
 
@@ -245,9 +261,9 @@ impl Session {
     /// Rolls back; a broken connection has done so already. One that does not answer is given up: the server ends it when the
     /// client is gone.
     pub async fn rollback(&mut self) {
-        let text = format!("ROLLBACK; {}", self.renew_locks());
+        let text = format!("ROLLBACK; {}", self.look_for_locks());
         match self.run_and_read(&text, Some(Instant::now() + GIVE_UP)).await {
-            Ok(answers) => self.fenced &= !answers.iter().any(|answer| answer.contains('f')),
+            Ok(answers) => self.fenced &= answers == ["true"],
             Err(error) => {
                 tracing::debug!(message = %error.message, "the connection is gone, and its transaction with it");
                 self.usable = false;
