@@ -14,6 +14,7 @@ mod report;
 mod required;
 mod rollout;
 mod runs;
+pub mod waiting;
 mod watch;
 
 use std::{sync::Arc, time::Duration};

@@ -9,6 +9,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use tracing::warn;
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, FieldManager, GROUP, VERSION},
-    plan::{events::Announcement, facts::Facts},
+    plan::{events::Announcement, facts::Facts, waiting::Notice},
 };
 
 /// An Event's note may have this many bytes.
@@ -44,42 +45,80 @@ pub async fn report(context: &Context, observed: &Observed, status: &DatabaseMig
     }
 }
 
-/// Creates an Event. Its name says what happened, so that it is created once; an Event that is refused holds nothing up.
+/// Creates the Event about a DatabaseMigration. One that is refused holds nothing up.
 pub async fn announce(context: &Context, facts: &Facts, announcement: &Announcement) {
-    let api: Api<Event> = Api::namespaced(context.client.clone(), &facts.namespace);
-    let event = event(context, facts, announcement);
-    match api.create(&PostParams::default(), &event).await {
-        Err(kube::Error::Api(answer)) if answer.is_already_exists() => {}
-        Err(error) if is_moot(&error) => {}
-        Err(error) => warn!(error = chain(&error), "cannot create an Event"),
-        Ok(_) => {}
+    let regarding = ObjectReference {
+        api_version: Some(DatabaseMigration::api_version(&()).into_owned()),
+        kind: Some("DatabaseMigration".to_owned()),
+        name: Some(facts.name.clone()),
+        namespace: Some(facts.namespace.clone()),
+        uid: Some(facts.uid.clone()),
+        ..ObjectReference::default()
+    };
+    let said = Said {
+        name: &announcement.name,
+        action: "Migrate",
+        reason: announcement.reason.name(),
+        note: &announcement.message,
+        warning: announcement.warning,
+    };
+    if let Err(error) = say(context, regarding, &said).await {
+        warn!(error = chain(&error), "cannot create an Event");
     }
 }
 
-fn event(context: &Context, facts: &Facts, announcement: &Announcement) -> Event {
-    let mut note = announcement.message.clone();
+/// Creates the Event about a workload that waits.
+pub async fn tell_waiting(context: &Context, name: &str, workload: ObjectReference, notice: &Notice) -> kube::Result<()> {
+    let said = Said { name, action: "Wait", reason: "WaitingForMigration", note: &notice.message, warning: notice.warning };
+    say(context, workload, &said).await
+}
+
+/// What an Event says.
+struct Said<'a> {
+    name: &'a str,
+    action: &'a str,
+    reason: &'a str,
+    note: &'a str,
+    warning: bool,
+}
+
+/// The name of an Event is a function of what happened, so that saying it twice is saying it once.
+async fn say(context: &Context, regarding: ObjectReference, said: &Said<'_>) -> kube::Result<()> {
+    let api: Api<Event> = Api::namespaced(context.client.clone(), regarding.namespace.as_deref().unwrap_or_default());
+    match api.create(&PostParams::default(), &event(context, regarding, said)).await {
+        Err(kube::Error::Api(answer)) if answer.is_already_exists() => Ok(()),
+        Err(error) if is_moot(&error) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// Eight bytes of a hash over parts, in hexadecimal.
+pub fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn event(context: &Context, regarding: ObjectReference, said: &Said<'_>) -> Event {
+    let mut note = said.note.to_owned();
     if note.len() > NOTE {
         let end = (0..=NOTE - 4).rev().find(|end| note.is_char_boundary(*end)).unwrap_or_default();
         note.truncate(end);
         note.push('…');
     }
     Event {
-        metadata: ObjectMeta { name: Some(announcement.name.clone()), namespace: Some(facts.namespace.clone()), ..ObjectMeta::default() },
-        action: Some("Migrate".to_owned()),
+        metadata: ObjectMeta { name: Some(said.name.to_owned()), namespace: regarding.namespace.clone(), ..ObjectMeta::default() },
+        action: Some(said.action.to_owned()),
         event_time: Some(MicroTime(context.now())),
         note: Some(note),
-        reason: Some(announcement.reason.name().to_owned()),
-        regarding: Some(ObjectReference {
-            api_version: Some(DatabaseMigration::api_version(&()).into_owned()),
-            kind: Some("DatabaseMigration".to_owned()),
-            name: Some(facts.name.clone()),
-            namespace: Some(facts.namespace.clone()),
-            uid: Some(facts.uid.clone()),
-            ..ObjectReference::default()
-        }),
+        reason: Some(said.reason.to_owned()),
+        regarding: Some(regarding),
         reporting_controller: Some("sluice.dev/controller".to_owned()),
         reporting_instance: Some(context.instance.clone()),
-        type_: Some(if announcement.warning { "Warning" } else { "Normal" }.to_owned()),
+        type_: Some(if said.warning { "Warning" } else { "Normal" }.to_owned()),
         ..Event::default()
     }
 }

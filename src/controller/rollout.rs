@@ -117,17 +117,27 @@ async fn let_go(gate: Arc<MigrationGate>, rollout: Arc<Rollout>) -> Result<Actio
     Ok(if again { Action::requeue(AGAIN) } else { Action::await_change() })
 }
 
+/// The hold policy paused it.
+pub fn is_paused_by_us(deployment: &Deployment) -> bool {
+    deployment.annotations().contains_key(ANNOTATION_HELD)
+}
+
+/// Where our scheduling gate stands in a Pod.
+pub fn scheduling_gate(pod: &Pod) -> Option<usize> {
+    let gates = pod.spec.as_ref()?.scheduling_gates.as_ref()?;
+    gates.iter().position(|gate| gate.name == SCHEDULING_GATE)
+}
+
 /// The hold policy paused it, and it need not be any more.
 fn is_held(deployment: &Deployment, satisfied: &BTreeSet<String>) -> bool {
     let template = deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
     let requires = template.and_then(|template| template.annotations.as_ref());
-    deployment.annotations().contains_key(ANNOTATION_HELD) && requires.is_some_and(|requires| is_satisfied(requires, satisfied))
+    is_paused_by_us(deployment) && requires.is_some_and(|requires| is_satisfied(requires, satisfied))
 }
 
 /// Where our scheduling gate stands in a Pod that need not wait any more.
 fn gate_at(pod: &Pod, satisfied: &BTreeSet<String>) -> Option<usize> {
-    let gates = pod.spec.as_ref()?.scheduling_gates.as_ref()?;
-    let at = gates.iter().position(|gate| gate.name == SCHEDULING_GATE)?;
+    let at = scheduling_gate(pod)?;
     is_satisfied(pod.annotations(), satisfied).then_some(at)
 }
 

@@ -33,7 +33,7 @@ use super::{
     error::{ErrorClass, ReconcileError, chain},
     leader::Stop,
     neighbours::{Guarded, Index, affected_by, misses, reads, whoever},
-    policies, reconcile, required, retry,
+    policies, reconcile, required, retry, waiting,
 };
 use crate::{
     api::{Class, ConditionType, DatabaseMigration, LABEL_MIGRATION, MANAGED_BY, MigrationGate, MigrationPolicy},
@@ -65,6 +65,7 @@ pub async fn run(context: Context, scopes: &[Scope], concurrency: u16, stop: Sto
     let index = Index::new(caches.iter().map(|(store, _)| store.clone()).collect());
     context.metrics.leads(Some(census(index.clone())));
     let context = Arc::new(context.with_index(index));
+    let tells = waiting::run(&context, scopes, stop.clone());
     let controllers = caches.into_iter().zip(scopes).map(|((store, writer), scope)| {
         let queue = queue(&context, store.clone(), writer, scope).take_until(stop.clone());
         let look = |object, context| timed(object, context).boxed();
@@ -74,7 +75,7 @@ pub async fn run(context: Context, scopes: &[Scope], concurrency: u16, stop: Sto
             std::future::ready(())
         })
     });
-    join_all(controllers).await;
+    futures::join!(join_all(controllers), tells);
 }
 
 fn queue(context: &Arc<Context>, store: Store<Guarded>, writer: Writer<Guarded>, scope: &Scope) -> Queue<Guarded> {

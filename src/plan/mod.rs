@@ -27,6 +27,7 @@ mod status;
 pub mod step;
 mod tidy;
 mod verdict;
+pub mod waiting;
 
 use std::time::Duration;
 

@@ -22,4 +22,5 @@ mod reports;
 mod several;
 mod stories;
 mod tidy;
+mod waiting;
 mod world;

@@ -66,6 +66,11 @@ impl World {
         self.server.cluster().put(key("databasemigrations", name), object);
     }
 
+    /// What the controller knows, for what it does beside its looks.
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+
     pub fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
         self.server.cluster().edit(&key("databasemigrations", name), change);
     }
