@@ -11,7 +11,7 @@ use super::{
     before,
     digest::job_name,
     facts::{Facts, Run},
-    required,
+    own, required,
     sections::reason_named,
     situation::Situation,
     step::{JobOrder, Step},
@@ -56,9 +56,11 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
         return Verdict { requeue, ..verdict };
     }
     let requeue = Some(LOOK_AGAIN);
+    // Set back, the clock would give the next Job an older date than the last one has, and its result would be taken for history.
+    let set_back = own::newest_concluded(&situation.facts.published, &situation.facts.runs).is_some_and(|newest| situation.now <= newest);
     // Whoever goes first does so because of what this one changes, and a verification changes nothing.
     let waits = [before::is_not_suspended, before::database_is_free];
-    if situation.occupied() || waits.iter().any(|section| section(situation).is_some()) {
+    if set_back || situation.occupied() || waits.iter().any(|section| section(situation).is_some()) {
         return Verdict { requeue, ..verdict };
     }
     let attempt = situation.next_attempt(&run.digest);
@@ -72,8 +74,11 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
     Verdict { step: Some(Step::CreateJob(order)), requeue, ..verdict }
 }
 
-/// What is left of the time for which a verification holds; `None` when it is over.
+/// What is left of the time for which a verification holds; `None` when it is over, and when the clock was set back behind it.
 fn left(finished_at: Timestamp, every: Span, now: Timestamp) -> Option<Duration> {
+    if now < finished_at {
+        return None;
+    }
     let every = SignedDuration::try_from(every.duration()).ok()?;
     let due = finished_at.saturating_add(every).ok()?;
     Duration::try_from(due.duration_since(now)).ok().filter(|left| !left.is_zero())
@@ -148,5 +153,6 @@ mod tests {
         assert_eq!(left(moment(0), every, moment(10)), Some(Duration::from_secs(50)));
         assert_eq!(left(moment(0), every, moment(60)), None);
         assert_eq!(left(moment(0), every, moment(10_000)), None);
+        assert_eq!(left(moment(3600), every, moment(0)), None, "the clock was set back");
     }
 }

@@ -98,9 +98,18 @@ fn image(facts: &Facts) -> Option<&str> {
     }
 }
 
-/// The moment from which the current stage is reported.
-pub fn report_at(progress: &Progress) -> Timestamp {
-    progress.since.saturating_add(REPORT_AFTER).unwrap_or(Timestamp::MAX)
+/// The moment from which the current stage is reported. One that would begin later than in a moment was timed by another clock.
+pub fn report_at(progress: &Progress, now: Timestamp) -> Timestamp {
+    let at = progress.since.saturating_add(REPORT_AFTER).unwrap_or(Timestamp::MAX);
+    if at.duration_since(now) > REPORT_AFTER * 2 { now } else { at }
+}
+
+/// When a run ended, by clocks that agree: the node's, as far as that is after the Job was created and not in the future. Pauses are
+/// counted from it, and a node whose clock is wrong would make them endless, or none.
+fn ended_at(run: &Run, ending: &Ending, now: Timestamp) -> Timestamp {
+    let at = ending.at.max(run.started).min(now);
+    // Kubernetes writes whole seconds.
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 /// What is remembered, and about which digest.
@@ -145,9 +154,12 @@ impl Record {
             record.status.run = Some(begun(&run.job, &run.digest, run.attempt, Some(run.fingerprint.clone())));
         }
         match &in_hand.judgement {
-            Judgement::Going(progress) if now >= report_at(progress) => record.fold_progress(in_hand, progress),
+            Judgement::Going(progress) if now >= report_at(progress, now) => record.fold_progress(in_hand, progress),
             Judgement::Going(_) => {}
-            Judgement::Ended(ending) => record.fold_ending(facts, in_hand, ending, repeats),
+            Judgement::Ended(ending) => {
+                let ending = Ending { at: ended_at(run, ending, now), ..ending.clone() };
+                record.fold_ending(facts, in_hand, &ending, repeats);
+            }
         }
         record
     }

@@ -17,8 +17,12 @@ pub fn pause(attempt: u32, uid: &str) -> SignedDuration {
     base + SignedDuration::from_millis(i64::try_from(jitter).unwrap_or(0))
 }
 
-/// What is left of the pause; `None` when it is over.
+/// What is left of the pause; `None` when it is over. A moment before the end itself means that the clock was set back: what is left of a
+/// pause nobody knows then, and it is over.
 pub fn left(ended: Timestamp, attempt: u32, uid: &str, now: Timestamp) -> Option<std::time::Duration> {
+    if now < ended {
+        return None;
+    }
     let until = ended.saturating_add(pause(attempt, uid)).ok()?;
     std::time::Duration::try_from(until.duration_since(now)).ok().filter(|left| !left.is_zero())
 }

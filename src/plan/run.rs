@@ -71,7 +71,7 @@ pub fn is_under_way(situation: &Situation) -> Option<Verdict> {
         return None;
     };
     let run = situation.record.status.run.as_ref()?;
-    let due = report_at(progress).duration_since(situation.now);
+    let due = report_at(progress, situation.now).duration_since(situation.now);
     let verdict = match &progress.problem {
         Some(problem) if !due.is_positive() => waits_for_the_kubelet(run, problem),
         _ => at_work(run, &situation.record.sections),

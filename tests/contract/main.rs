@@ -7,6 +7,7 @@ mod again;
 mod api_server;
 mod cel;
 mod chain;
+mod clock;
 mod crash;
 mod crds;
 mod evidence;

@@ -81,7 +81,10 @@ async fn who_does_not_wait_is_told_nothing() {
     held(&world, "app", &json!({"requires.sluice.dev/records": "2_two"}));
     world.server.cluster().edit(&key("deployments", "app"), |object| object["metadata"]["annotations"] = json!({}));
     gated(&world, "import", &json!({"requires.sluice.dev/records": "2_two"}));
-    world.server.cluster().edit(&key("pods", "import"), |object| object["spec"]["schedulingGates"] = json!([{"name": "example.org/quota"}]));
+    world
+        .server
+        .cluster()
+        .edit(&key("pods", "import"), |object| object["spec"]["schedulingGates"] = json!([{"name": "example.org/quota"}]));
     tell(world.context(), NAMESPACE, &mut Told::default()).await.expect("tells");
     assert_eq!(events(&world), []);
 }
