@@ -1,7 +1,5 @@
 //! Whatever dies, each migration is applied exactly once.
 
-use std::fs;
-
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
@@ -9,42 +7,22 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::story::{SYSTEM, Story};
+use crate::{
+    processes::{backend, signal_stage},
+    story::{SYSTEM, Story},
+};
 
 const FIRST: (&str, &str) = ("20260101000000_first", "CREATE TABLE counter (n int); INSERT INTO counter VALUES (0);");
 /// Not idempotent, and long enough to be killed in the middle.
 const COUNTS: (&str, &str) =
     ("20260102000000_counts", "UPDATE counter SET n = n + 1;\nSELECT pg_sleep(6);\nUPDATE counter SET n = n + 10;");
 
-async fn backend(story: &Story, pattern: &str) {
-    let query = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%{pattern}%'"
-    );
-    story.wait(&format!("a session that runs {pattern}"), || async { (story.number(&query).await > 0).then_some(()) }).await;
-}
-
-/// Ends the process of a stage as the kernel would: the story's namespace stands in its environment.
-fn kill(story: &Story, stage: &str) {
-    let mut killed = 0;
-    for entry in fs::read_dir("/proc").expect("/proc").flatten() {
-        let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
-        let arguments = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
-        let environment = String::from_utf8_lossy(&read("environ")).into_owned();
-        if arguments.contains(&format!("stage {stage}")) && environment.contains(&format!("\"{}\"", story.namespace)) {
-            let pid = entry.file_name().to_string_lossy().into_owned();
-            assert!(std::process::Command::new("kill").args(["-9", &pid]).status().expect("kill runs").success());
-            killed += 1;
-        }
-    }
-    assert_eq!(killed, 1, "the process of {stage} was found");
-}
-
 #[tokio::test]
 async fn a_pod_killed_while_a_migration_runs_applies_it_exactly_once_in_the_end() {
     let story = Story::begin("killed").await;
     story.everything(&[FIRST, COUNTS], json!({})).await;
     backend(&story, "pg_sleep").await;
-    kill(&story, "migrate");
+    signal_stage(&story, "migrate", "KILL");
     story.ready_at(COUNTS.0).await;
     assert_eq!(story.number("SELECT n::bigint FROM counter").await, 11);
     assert_eq!(story.number("SELECT count(*) FROM _prisma_migrations").await, 2);
@@ -118,7 +96,7 @@ async fn an_index_build_that_was_interrupted_is_repaired_and_recorded_once() {
     sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM counter").execute(&mut other).await.expect("a snapshot");
     story.migrations(&[FIRST, ("20260102000000_index", "CREATE INDEX CONCURRENTLY counter_n ON counter (n);")]).await;
     backend(&story, "CREATE INDEX CONCURRENTLY").await;
-    kill(&story, "migrate");
+    signal_stage(&story, "migrate", "KILL");
     sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("ends");
     story.ready_at("20260102000000_index").await;
     assert_eq!(story.number("SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid = 'counter_n'::regclass").await, 1);

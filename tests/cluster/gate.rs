@@ -1,6 +1,6 @@
 //! The gate: a version starts when it is applied and verified, and nothing else ever waits.
 
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, events::v1::Event};
 use kube::{
     ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams},
@@ -136,4 +136,44 @@ async fn a_pod_with_the_scheduling_gate_starts_when_its_version_is_applied() {
     object["metadata"]["name"] = "later".into();
     story.apply::<Pod>(object).await;
     assert_eq!(gates(story.api().get("later").await.expect("the Pod")), 0, "born without the gate");
+}
+
+/// What Events say about an object.
+async fn told(story: &Story, name: &str) -> Vec<String> {
+    let events = story.api::<Event>().list(&ListParams::default()).await.expect("lists");
+    let about = |event: &Event| event.regarding.as_ref().and_then(|object| object.name.clone());
+    let waiting = events.into_iter().filter(|event| event.reason.as_deref() == Some("WaitingForMigration"));
+    waiting.filter(|event| about(event).as_deref() == Some(name)).filter_map(|event| event.note).collect()
+}
+
+async fn is_told(story: &Story, name: &str, words: &str) {
+    story
+        .wait(&format!("{name} to be told: {words}"), || async {
+            told(story, name).await.iter().any(|note| note.contains(words)).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_a_held_deployment_and_a_gated_pod_wait_for_is_told_on_them() {
+    let story = Story::begin("told").await;
+    let mut pod = application(1, SECOND.0)["spec"]["template"].clone();
+    pod["apiVersion"] = "v1".into();
+    pod["kind"] = "Pod".into();
+    pod["metadata"]["name"] = "import".into();
+    story.apply::<Deployment>(application(2, SECOND.0)).await;
+    story.apply::<Pod>(pod).await;
+    for name in ["app", "import"] {
+        is_told(&story, name, &format!("waits for records@{}: no DatabaseMigration has the name \"records\"", SECOND.0)).await;
+    }
+    story.everything(&[FIRST, BROKEN], json!({})).await;
+    is_told(&story, "app", "\"records\" is not Ready (MigrationFailed)").await;
+    story.migrations(&[FIRST]).await;
+    is_told(&story, "import", &format!("\"records\" is Ready at {}, and what it has applied does not contain it", FIRST.0)).await;
+    let notes = told(&story, "app").await;
+    assert!(notes.len() <= 10, "told endlessly: {notes:#?}");
+    story.migrations(&[FIRST, SECOND]).await;
+    story.ready_at(SECOND.0).await;
+    // The Pods of the Deployment, and the one that nothing made: born gated without any label or gate in their templates.
+    runs(&story, SECOND.0, 3).await;
 }

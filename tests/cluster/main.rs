@@ -5,6 +5,7 @@
 
 #![allow(clippy::panic, reason = "a test ends by panicking")]
 
+mod processes;
 #[path = "../postgres/server.rs"]
 #[allow(dead_code, reason = "the tests of PostgreSQL use all of it")]
 mod server;
@@ -15,6 +16,7 @@ mod drift;
 mod exactly_once;
 mod examples;
 mod failing;
+mod faults;
 mod forged;
 mod gate;
 mod happy_path;

@@ -4,9 +4,31 @@
 
 spawn() {
   local name=$1; shift
-  setsid nohup nsenter --net="/run/netns/$netns" "$@" >"$run/log/$name.log" 2>&1 </dev/null 9>&- &
+  (let_go; exec setsid nohup nsenter --net="/run/netns/$netns" "$@") >>"$run/log/$name.log" 2>&1 </dev/null &
   echo $! >"$run/pid/$name"
 }
+
+# let_go: closes what the caller had open. A lock that a daemon keeps open is never free again.
+let_go() {
+  local open
+  for open in "/proc/$BASHPID/fd/"*; do
+    open=${open##*/}
+    if [ "$open" -gt 2 ]; then eval "exec $open>&-"; fi
+  done
+}
+
+# restart NAME: kills a component and starts it again with the same arguments, as a crash would.
+restart() {
+  local name=$1 pid words
+  pid=$(cat "$run/pid/$name" 2>/dev/null) && alive "$run/pid/$name" || die "no component $name runs"
+  mapfile -d '' -t words <"/proc/$pid/cmdline"
+  kill -9 "$pid"
+  await 10 "$name to end" gone "$pid"
+  KUBECONFIG=$run/admin.kubeconfig spawn "$name" "${words[@]}"
+  await 60 "the cluster to answer" answers
+}
+# A process that nobody waited for is gone, too.
+gone() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
 
 start() {
   mkdir -p "$run"/{log,pid,pki} "$data"/{etcd,registry,kubelet}
