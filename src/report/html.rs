@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::{
     CheckResult, CheckVerdict, Counts, Isolation, Report, Schema, Table, TableKind, Verdict,
     count::count,
+    model::UNREAD,
     picture::{picture, svg},
 };
 use crate::{
@@ -107,8 +108,10 @@ fn header(report: &Report) -> Markup {
                 dd { code { (visible(&report.database)) } @if let Some(server) = &report.server { ", PostgreSQL " (visible(server)) } }
                 dt { "Version" }
                 dd {
-                    @if let Some(version) = &report.version { code { (visible(version)) } } @else { "nothing is applied" }
-                    ", " (report.applied) " applied, " (report.pending.len()) " pending"
+                    @if let Some(applied) = report.applied {
+                        @if let Some(version) = &report.version { code { (visible(version)) } } @else { "nothing is applied" }
+                        ", " (applied) " applied, " (report.pending.len()) " pending"
+                    } @else { (UNREAD) }
                 }
                 @if let Some(tenancy) = &report.tenancy {
                     dt { "Tenants" }

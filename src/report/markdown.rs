@@ -77,10 +77,9 @@ fn counted(counts: Counts) -> String {
 pub(super) fn report(report: &Report) -> String {
     let name = format!("{}/{}", plain(&report.namespace), plain(&report.name));
     let mut text = format!("# {name}: {}\n\n{}.\n\n", mark(report.verdict), plain(&report.message));
-    let version = report.version.as_deref().map_or_else(|| "nothing is applied".to_owned(), code);
     let server = report.server.as_ref().map(|server| format!(", PostgreSQL {}", plain(server))).unwrap_or_default();
     text.push_str(&format!("- Database: {}{server}\n", code(&report.database)));
-    text.push_str(&format!("- Version: {version}, {} applied, {} pending\n", report.applied, report.pending.len()));
+    text.push_str(&format!("- Version: {}\n", report.progress(code)));
     text.push_str(&format!("- Looked at: {}, by Sluice {}\n", report.at, plain(&report.sluice)));
     if let Some(tenancy) = &report.tenancy {
         let (column, setting, role) = (code(&tenancy.column), code(&tenancy.setting), code(&tenancy.app_role));

@@ -38,8 +38,9 @@ pub struct Report {
     /// The newest applied migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// How many migrations are applied.
-    pub applied: u32,
+    /// How many migrations are applied; absent where the history could not be read, so that nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<u32>,
     /// The migrations that are not, oldest first.
     pub pending: Vec<String>,
     /// How many findings of each severity.
@@ -397,4 +398,15 @@ pub struct Relation {
     pub on_update: String,
     /// Every row was looked at.
     pub validated: bool,
+}
+/// What is said of a history that nobody has read.
+pub const UNREAD: &str = "not known: the history could not be read";
+
+impl Report {
+    /// How far the history is, with the version written as `code` does. Nothing is said about one that could not be read.
+    pub fn progress(&self, code: impl Fn(&str) -> String) -> String {
+        let Some(applied) = self.applied else { return UNREAD.to_owned() };
+        let version = self.version.as_deref().map_or_else(|| "nothing is applied".to_owned(), code);
+        format!("{version}, {applied} applied, {} pending", self.pending.len())
+    }
 }

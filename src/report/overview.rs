@@ -59,7 +59,7 @@ fn services(several: &Consistency) -> maud::Markup {
                         td { (verdict_badge(service.verdict)) }
                         @let counts = service.counts;
                         @for number in [counts.errors, counts.warnings, counts.information, service.pending] { td class="number" { (number) } }
-                        td { @if let Some(version) = &service.version { code { (visible(version)) } } @else { "nothing is applied" } }
+                        td { @if let Some(version) = &service.version { code { (visible(version)) } } @else { "no version is known" } }
                         td { code { (visible(&service.database)) } }
                     }
                 }

@@ -136,10 +136,9 @@ fn show(page: &mut Page, finding: &Finding) {
 /// What the head of a report says, as pairs.
 fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let server = report.server.as_ref().map(|server| format!(", PostgreSQL {}", visible(server))).unwrap_or_default();
-    let version = report.version.as_deref().map_or_else(|| "nothing is applied".to_owned(), visible);
     let mut facts = vec![
         ("database", format!("{}{server}", visible(&report.database))),
-        ("version", format!("{version}, {} applied, {} pending", report.applied, report.pending.len())),
+        ("version", report.progress(visible)),
         ("looked at", format!("{}, by Sluice {}", report.at, visible(&report.sluice))),
     ];
     if let Some(tenancy) = &report.tenancy {

@@ -89,6 +89,8 @@ fn assemble(
         report::judge_isolation(&mut schema.tables, manifest.row_level_security.as_ref(), looked.then_some(found.as_slice()));
         doubt(&mut checks, schema);
     }
+    // What could not be read is not known, and not nothing.
+    let applied = outcome.history.as_ref().map(|history| history.applied_count);
     let history = outcome.history.unwrap_or_default();
     Report {
         kind: report::KIND.to_owned(),
@@ -103,7 +105,7 @@ fn assemble(
         reason: outcome.reason.name().to_owned(),
         message: outcome.message,
         version: history.current,
-        applied: history.applied_count,
+        applied,
         pending: history.pending,
         counts: Counts::of(&outcome.findings),
         findings: outcome.findings,

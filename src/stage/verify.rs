@@ -18,9 +18,10 @@ use crate::{
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
     let server_major = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref()).map_or(0, |history| history.server_major);
     let began = outcome_of(before, Stage::Migrate).and_then(|migrate| migrate.began).map(Began);
-    match verify(context, server_major, began).await {
+    let mut history = None;
+    match verify(context, server_major, began, &mut history).await {
         Ok((findings, summary, required)) => Outcome { required, ..judge(findings, summary) },
-        Err((reason, message)) => Outcome::failed(Stage::Verify, reason, message),
+        Err((reason, message)) => Outcome { history, ..Outcome::failed(Stage::Verify, reason, message) },
     }
 }
 
@@ -30,6 +31,7 @@ async fn verify(
     context: &Context,
     server_major: u32,
     began: Option<Began>,
+    seen: &mut Option<HistorySummary>,
 ) -> Result<(Vec<Finding>, HistorySummary, Vec<Required>), Failed> {
     let source = context.source().map_err(|error| (error.reason(), error.to_string()))?;
     let url = context.url().map_err(|error| (error.reason(), error.to_string()))?;
@@ -37,6 +39,8 @@ async fn verify(
     let rows = context.ledger().rows(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
     let texts = texts(&mut connection, source, &rows).await.map_err(|error| (error.reason(), error.to_string()))?;
     let (comparison, summary) = summarise(source, &rows, &[], &context.rules(&texts), server_major);
+    // Whatever cannot be checked later, what is applied is known now.
+    *seen = Some(summary.clone());
     let mut findings = comparison.findings;
     if let Some((reason, message)) = comparison.objection.filter(|_| findings.iter().all(|finding| finding.severity != Severity::Error)) {
         return Err((reason, message));

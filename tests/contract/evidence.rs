@@ -66,7 +66,7 @@ fn proven() -> Subject {
         reason: "Verified".into(),
         message: "as meant".into(),
         version: Some("20250918_a".into()),
-        applied: 3,
+        applied: Some(3),
         pending: Vec::new(),
         counts: Counts::default(),
         findings: Vec::new(),

@@ -93,7 +93,7 @@ fn failed() -> Report {
         reason: "VerificationFailed".into(),
         message: "row-level security of <patients> & others is not forced".into(),
         version: Some("20250918_a".into()),
-        applied: 3,
+        applied: Some(3),
         pending: vec!["20250919_b".into()],
         counts: Counts::of(&findings),
         findings,

@@ -430,3 +430,27 @@ async fn a_verification_answers_for_exactly_the_versions_that_it_is_asked_for() 
     let answers: Vec<(&str, bool)> = read.required.iter().map(|required| (required.version.as_str(), required.applied)).collect();
     assert_eq!(answers, [(A.0, true), ("20240215120000", false), (B.0, false), ("'; DROP TABLE a; --", false)]);
 }
+
+#[tokio::test]
+async fn a_report_says_nothing_about_a_history_that_it_could_not_read() {
+    let scene = applied("unread", &[A]).await;
+    let text = said(&finish(scene.command("verify")).await);
+    assert!(text.contains(A.0) && text.contains("1 applied, 0 pending"), "{text}");
+    scene.remove(A.0);
+    let text = said(&finish(scene.command("verify")).await);
+    assert!(text.contains("not known: the history could not be read") && !text.contains("0 applied"), "{text}");
+    let mut command = scene.command("verify");
+    command.args(["-o", "json"]);
+    let output = finish(command).await;
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
+    assert_eq!((&report["applied"], &report["version"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+}
+
+#[tokio::test]
+async fn a_verification_that_fails_after_the_history_was_read_says_what_is_applied() {
+    let mut scene = applied("read_and_failed", &[A, B]).await;
+    scene.set("verify", "{queries: [{name: nonsense, sql: SELECT nowhere, expect: NoRows}]}");
+    let outcome = scene.run().await.pop().expect("ends");
+    assert_eq!(outcome.stage, Stage::Verify, "{}", outcome.message);
+    assert_eq!(outcome.history.map(|history| history.applied_count), Some(2));
+}

@@ -30,7 +30,7 @@ pub(super) fn print(evidence: &Evidence) -> String {
 
 fn print_part(part: &Part) -> String {
     let mut text = format!("\n## {} for {}\n\n{}.\n\n", plain(part.regime), plain(&part.name), counted(part.counts));
-    let version = part.version.as_deref().map_or_else(|| "nothing is applied".to_owned(), code);
+    let version = part.version.as_deref().map_or_else(|| "no version is known".to_owned(), code);
     text.push_str(&format!("- Rules: {}\n- Database: {}\n- Version: {version}\n", plain(part.law), code(&part.database)));
     text.push_str(&format!("- Looked at: {}\n\n", part.at));
     text.push_str(&head(&["Duty", "Rule", "Verdict"]));

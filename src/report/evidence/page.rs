@@ -79,7 +79,7 @@ fn section(number: usize, part: &Part) -> Markup {
             p class="legend" { (part.law) }
             p class="legend" {
                 code { (visible(&part.database)) } ", "
-                @if let Some(version) = &part.version { code { (visible(version)) } } @else { "nothing is applied" }
+                @if let Some(version) = &part.version { code { (visible(version)) } } @else { "no version is known" }
                 ", looked at " (part.at.to_string())
             }
             @for duty in &part.duties { (article(duty)) }

@@ -38,7 +38,7 @@ pub(super) fn print(evidence: &Evidence, coloured: bool) -> String {
 fn print_part(page: &mut Page, part: &Part) {
     page.heading(&format!("{} for {}: {}", part.regime, visible(&part.name), counted(part.counts)));
     page.line(Style::Dim, &format!("  {}", part.law));
-    let version = part.version.as_deref().map_or_else(|| "nothing is applied".to_owned(), visible);
+    let version = part.version.as_deref().map_or_else(|| "no version is known".to_owned(), visible);
     page.line(Style::Dim, &format!("  {}, {version}, looked at {}", visible(&part.database), part.at));
     for duty in &part.duties {
         let (line, mark) = style(duty.verdict);
