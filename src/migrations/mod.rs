@@ -5,6 +5,7 @@ mod compare;
 mod directive;
 mod divergence;
 mod empty;
+mod folder;
 mod ledger;
 mod order;
 mod phase;

@@ -1,12 +1,9 @@
 //! Phases: folders of plain SQL beside the format's own migrations. Their files become migrations called `PHASE/FILE`, so that nothing
 //! of one can be taken for another's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{
-    Migration, SourceError, SourceTree, order,
-    source::{entries, file},
-};
+use super::{Migration, SourceError, SourceTree, folder::Folder, order, source::file};
 use crate::api::{Finding, PhaseWhen, Severity};
 
 /// Where a phase is.
@@ -47,15 +44,16 @@ pub(super) fn add(tree: &mut SourceTree, phases: &[PhaseFolder]) -> Result<(), S
 }
 
 fn read(phase: &PhaseFolder, findings: &mut Vec<Finding>) -> Result<Vec<Migration>, SourceError> {
-    if !phase.folder.is_dir() {
+    let Some(folder) = Folder::open(&phase.folder)? else {
         return Err(SourceError::NoPhase { phase: phase.name.clone(), folder: phase.folder.clone() });
-    }
+    };
+    let entries = folder.entries()?;
     let mut files = Vec::new();
-    for entry in entries(&phase.folder)? {
+    for entry in &entries {
         let shown = format!("{}/{}", phase.shown, entry.name);
         match entry.name.strip_suffix(".sql") {
             Some(name) if !entry.is_dir => {
-                let mut migration = file(&format!("{}{BETWEEN}{name}", phase.name), name, &shown, &entry.path)?;
+                let mut migration = file(&folder, &format!("{}{BETWEEN}{name}", phase.name), name, &shown, Path::new(&entry.name))?;
                 migration.repeatable = phase.repeatable;
                 files.push(migration);
             }
@@ -67,6 +65,7 @@ fn read(phase: &PhaseFolder, findings: &mut Vec<Finding>) -> Result<Vec<Migratio
             _ => {}
         }
     }
+    folder.must_still_have(&entries)?;
     if files.is_empty() {
         let message = format!("the phase {:?} has no file NAME.sql in {:?}, so nothing of it is run", phase.name, phase.shown);
         findings.push(stray(&phase.name, message, "add its files, or take it out of spec.migrations.phases".to_owned()));
@@ -81,7 +80,7 @@ fn stray(object: &str, message: String, remedy: String) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::fs;
 
     use super::*;
     use crate::{

@@ -4,7 +4,7 @@
 //! the `..data` link that the kubelet makes; links are followed, names that begin with `..` are skipped.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -12,7 +12,9 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    PhaseFolder, Script, ScriptError, checksum, empty, hexadecimal, order,
+    PhaseFolder, Script, ScriptError, checksum, empty,
+    folder::{Entry, Folder},
+    hexadecimal, order,
     phase::{self, phase_of},
     split,
 };
@@ -113,6 +115,28 @@ pub enum SourceError {
     /// The folder of a migration has no script.
     #[error("the folder {0:?} has no {SCRIPT}: delete the folder, or restore the file")]
     NoScript(String),
+    /// A link leads out of the folder.
+    #[error("{0:?} leads out of the folder of migrations: put the file itself there, Sluice follows links only within the folder")]
+    Outside(String),
+    /// Something else than a file.
+    #[error("{file:?} is {kind}: a migration is a regular file")]
+    NoFile {
+        /// Which.
+        file: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Larger than any migration.
+    #[error("{what:?} has more than {most}, which Sluice does not read: take out what is no migration, or load data by other means")]
+    TooLarge {
+        /// The file, or the folder.
+        what: String,
+        /// The bound.
+        most: String,
+    },
+    /// Somebody writes into it.
+    #[error("{0:?} changed while it was read: publish a source as a whole, in an image or a ConfigMap; Sluice reads it again")]
+    Changed(String),
     /// Not UTF-8.
     #[error("{0:?} is not valid UTF-8: save it as UTF-8, since a checksum over replaced characters proves nothing")]
     NotUtf8(String),
@@ -138,7 +162,7 @@ impl SourceError {
     /// The reason of the condition it becomes.
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::NoFolder(_) | Self::NoPhase { .. } => Reason::SourceNotFound,
+            Self::NoFolder(_) | Self::NoPhase { .. } | Self::Changed(_) => Reason::SourceNotFound,
             _ => Reason::SourceInvalid,
         }
     }
@@ -149,8 +173,15 @@ pub fn load(format: Format, folder: &Path) -> Result<SourceTree, SourceError> {
     load_with(format, folder, &[])
 }
 
-/// Reads a source with its phases.
+/// Reads a source with its phases. One that is replaced meanwhile is read once more.
 pub fn load_with(format: Format, folder: &Path, phases: &[PhaseFolder]) -> Result<SourceTree, SourceError> {
+    match load_once(format, folder, phases) {
+        Err(SourceError::Changed(_)) => load_once(format, folder, phases),
+        loaded => loaded,
+    }
+}
+
+fn load_once(format: Format, folder: &Path, phases: &[PhaseFolder]) -> Result<SourceTree, SourceError> {
     let mut tree = migrations(format, folder)?;
     phase::add(&mut tree, phases)?;
     let mut hash = Sha256::new();
@@ -165,61 +196,40 @@ pub fn load_with(format: Format, folder: &Path, phases: &[PhaseFolder]) -> Resul
 }
 
 fn migrations(format: Format, folder: &Path) -> Result<SourceTree, SourceError> {
-    if !folder.is_dir() {
-        return Err(SourceError::NoFolder(folder.to_owned()));
-    }
-    let flat = format == Format::Sql || folder.join("..data").exists();
+    let Some(folder) = Folder::open(folder)? else { return Err(SourceError::NoFolder(folder.to_owned())) };
+    let flat = format == Format::Sql || folder.mounted;
     let mut tree = SourceTree::default();
-    for entry in entries(folder)? {
+    let entries = folder.entries()?;
+    for entry in &entries {
         tree.entries.push(if entry.is_dir { format!("{}/", entry.name) } else { entry.name.clone() });
         if flat {
-            read_flat(&entry, &mut tree)?;
+            read_flat(&folder, entry, &mut tree)?;
         } else {
-            read_folder(&entry, &mut tree)?;
+            read_folder(&folder, entry, &mut tree)?;
         }
         if format == Format::Prisma && entry.name == LOCK_FILE {
-            check_lock_file(&read(&entry.path, LOCK_FILE)?)?;
+            check_lock_file(&folder.read(Path::new(LOCK_FILE), LOCK_FILE)?)?;
         }
     }
+    folder.must_still_have(&entries)?;
     order::sort(&mut tree.migrations, |migration| &migration.name);
     Ok(tree)
 }
 
-pub(super) struct Entry {
-    pub(super) name: String,
-    pub(super) path: PathBuf,
-    pub(super) is_dir: bool,
-}
-
-pub(super) fn entries(folder: &Path) -> Result<Vec<Entry>, SourceError> {
-    let failed = |cause| SourceError::Read { file: folder.display().to_string(), cause };
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with("..") {
-            let path = entry.path();
-            let kind = entry.file_type().map_err(failed)?;
-            entries.push(Entry { is_dir: kind.is_dir() || kind.is_symlink() && path.is_dir(), path, name });
-        }
-    }
-    Ok(entries)
-}
-
 /// `NAME.sql` is the migration NAME.
-fn read_flat(entry: &Entry, tree: &mut SourceTree) -> Result<(), SourceError> {
+fn read_flat(folder: &Folder, entry: &Entry, tree: &mut SourceTree) -> Result<(), SourceError> {
     match entry.name.strip_suffix(".sql") {
-        Some(name) if !entry.is_dir => tree.migrations.push(file(name, name, &entry.name, &entry.path)?),
+        Some(name) if !entry.is_dir => tree.migrations.push(file(folder, name, name, &entry.name, Path::new(&entry.name))?),
         _ => {}
     }
     Ok(())
 }
 
 /// `NAME/migration.sql` is the migration NAME.
-fn read_folder(entry: &Entry, tree: &mut SourceTree) -> Result<(), SourceError> {
-    let script = entry.path.join(SCRIPT);
-    if entry.is_dir && script.is_file() {
-        tree.migrations.push(file(&entry.name, &entry.name, &format!("{}/{SCRIPT}", entry.name), &script)?);
+fn read_folder(folder: &Folder, entry: &Entry, tree: &mut SourceTree) -> Result<(), SourceError> {
+    let script = Path::new(&entry.name).join(SCRIPT);
+    if entry.is_dir && folder.has(&script) {
+        tree.migrations.push(file(folder, &entry.name, &entry.name, &format!("{}/{SCRIPT}", entry.name), &script)?);
     } else if entry.is_dir && entry.name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(SourceError::NoScript(entry.name.clone()));
     } else if entry.is_dir || has_sql_suffix(&entry.name) {
@@ -239,20 +249,15 @@ fn has_sql_suffix(name: &str) -> bool {
 }
 
 /// Reads one. `own` is what its author called it; `shown` is where it stands, for messages.
-pub(super) fn file(name: &str, own: &str, shown: &str, path: &Path) -> Result<Migration, SourceError> {
+pub(super) fn file(folder: &Folder, name: &str, own: &str, shown: &str, path: &Path) -> Result<Migration, SourceError> {
     if own.len() > LONGEST_NAME {
         return Err(SourceError::NameTooLong(name.to_owned()));
     }
-    let sql = read(path, shown)?;
+    let sql = folder.read(path, shown)?;
     if sql.starts_with('\u{feff}') {
         return Err(SourceError::ByteOrderMark(shown.to_owned()));
     }
     Ok(Migration::new(name.to_owned(), shown.to_owned(), sql))
-}
-
-fn read(path: &Path, file: &str) -> Result<String, SourceError> {
-    let bytes = fs::read(path).map_err(|cause| SourceError::Read { file: file.to_owned(), cause })?;
-    String::from_utf8(bytes).map_err(|_| SourceError::NotUtf8(file.to_owned()))
 }
 
 /// Prisma reads the first line that begins with `provider`; so do we, but forgive blanks.
@@ -267,6 +272,8 @@ fn check_lock_file(text: &str) -> Result<(), SourceError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -330,7 +337,9 @@ mod tests {
         let longest = format!("20240215120000_{}", "a".repeat(240));
         let tree = load(Format::Sql, folder(&[(&format!("{}.sql", &longest[..250]), "")]).path()).expect("loads");
         assert_eq!(tree.migrations[0].name.len(), 250);
-        let named = |name: &str| file(name, name, "x.sql", folder(&[("x.sql", "SELECT 1;")]).path().join("x.sql").as_path()).map(|_| ());
+        let folder = folder(&[("x.sql", "SELECT 1;")]);
+        let open = Folder::open(folder.path()).expect("opens").expect("a folder");
+        let named = |name: &str| file(&open, name, name, "x.sql", Path::new("x.sql")).map(|_| ());
         assert!(named(&longest).is_ok());
         assert!(named(&format!("{longest}a")).is_err_and(|error| error.to_string().contains("255 bytes")));
     }
