@@ -4,9 +4,9 @@
 //! files do. Whatever a killed attempt leaves has a hidden name and goes with the next sweep.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, File, Permissions},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Component, Path, PathBuf},
 };
 
@@ -36,7 +36,7 @@ impl<'a> Store<'a> {
     /// Opens the folder; makes it when it is not there.
     pub(super) fn open(folder: &'a Path, claim: &'a str) -> Result<Self, SnapshotError> {
         let store = Self { folder, claim };
-        fs::create_dir_all(folder).map_err(store.failed("create", folder))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(store.failed("create", folder))?;
         // The namespace's folder and the volume's root too: either may be new.
         for made in folder.ancestors().take(3).filter(|path| !path.as_os_str().is_empty()) {
             sync(made).map_err(store.failed("write", made))?;
@@ -104,12 +104,27 @@ impl Partial<'_> {
     pub(super) fn publish(self) -> Result<String, SnapshotError> {
         let Self { store, path, name } = self;
         let published = store.folder.join(&name);
+        // pg_dump makes files that everybody may read, should somebody open the folder later.
+        private(&path).map_err(store.failed("restrict", &path))?;
         // The order matters: first everything that is in it, then its name, then the folder that holds the name.
         sync(&path).map_err(store.failed("write", &path))?;
         fs::rename(&path, &published).map_err(store.failed("name", &published))?;
         sync(store.folder).map_err(store.failed("write", store.folder))?;
         Ok(name)
     }
+}
+
+/// Nobody but the owner reads the files in a folder, and those in the folders in it.
+fn private(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_dir = entry.file_type()?.is_dir();
+        fs::set_permissions(entry.path(), Permissions::from_mode(if is_dir { 0o700 } else { 0o600 }))?;
+        if is_dir {
+            private(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Waits until a folder's entries are on the disk. Some network volumes cannot be asked; they are left to their own care.
@@ -146,6 +161,20 @@ mod tests {
         assert_eq!(store.names().expect("lists"), Vec::<String>::new());
         assert_eq!(store.begin(Timestamp::UNIX_EPOCH).expect("begins").publish().expect("publishes"), "19700101T000000.000Z");
         assert_eq!(store.names().expect("lists"), ["19700101T000000.000Z"]);
+    }
+
+    #[test]
+    fn only_the_owner_reads_a_snapshot() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let folder = root.path().join("medical/records");
+        let partial = Store::open(&folder, "claim").expect("opens").begin(Timestamp::UNIX_EPOCH).expect("begins");
+        fs::create_dir(partial.path().join("dump")).expect("makes a folder");
+        fs::write(partial.path().join("dump/toc.dat"), "x").expect("writes");
+        fs::set_permissions(partial.path().join("dump/toc.dat"), Permissions::from_mode(0o644)).expect("as pg_dump does");
+        let published = folder.join(partial.publish().expect("publishes"));
+        let mode = |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+        let (dump, file) = (published.join("dump"), published.join("dump/toc.dat"));
+        assert_eq!([mode(&folder), mode(&published), mode(&dump), mode(&file)], [0o700, 0o700, 0o700, 0o600]);
     }
 
     #[test]
