@@ -65,10 +65,9 @@ generate: prerequisites ## write crds/, the chart's copy of it and deploy/instal
 	deploy/generate
 
 .PHONY: audit
-audit: ## licences, sources and banned crates of the dependencies; known advisories as a warning
+audit: ## licences, sources, banned crates and known advisories of the dependencies (fetches RustSec's database from GitHub)
 	@cargo deny --version 2>/dev/null | grep -q -F ' $(cargo-deny)' || cargo install --locked cargo-deny@$(cargo-deny)
-	cargo deny $(locked) check bans licenses sources
-	cargo deny $(locked) check advisories || echo 'warning: see the advisories above' >&2
+	cargo deny $(locked) check advisories bans licenses sources
 
 .PHONY: binary
 binary: prerequisites ## the static binary, target/x86_64-unknown-linux-musl/release/sluice
