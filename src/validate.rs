@@ -3,7 +3,11 @@
 //! Whoever holds a [`ValidatedMigration`] need not look at the raw spec again: every choice in it is made, every default
 //! filled in. All violations are reported at once.
 
+mod bounds;
 mod phases;
+mod rules;
+
+use std::borrow::Cow;
 
 use crate::api::{
     Apply, Atomicity, Baseline, Conventions, DatabaseMigration, DriftVerification, ForeignKeyVerification, Format, History,
@@ -11,6 +15,7 @@ use crate::api::{
     Snapshot, Span, TableVerification, Verify,
 };
 use crate::policy::preset;
+pub use bounds::violations as bound_violations;
 pub use phases::{CustomPhase, PhaseSource};
 
 /// A manifest as meant.
@@ -139,7 +144,7 @@ pub enum SnapshotPolicy {
 #[error("{field}: {problem}")]
 pub struct Violation {
     /// The field's path.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// What is wrong, and what to write instead.
     pub problem: String,
 }
@@ -158,6 +163,9 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
     check_interval(spec.verify.every, &mut violations);
     check_dependencies(object, &mut violations);
     check_size(object, &mut violations);
+    check_names(object, &mut violations);
+    violations.extend(bounds::violations(spec));
+    violations.extend(rules::violations(spec));
     let phases = phases::phases(&spec.migrations, &mut violations);
     match (source, snapshot) {
         (Some(source), Some(snapshot)) if violations.is_empty() => Ok(ValidatedMigration {
@@ -203,7 +211,7 @@ fn source(object: &DatabaseMigration, violations: &mut Vec<Violation>) -> Option
         }),
         _ => {
             let problem = "needs exactly one source: either image or configMaps".to_owned();
-            violations.push(Violation { field: "spec.migrations", problem });
+            violations.push(Violation { field: "spec.migrations".into(), problem });
             None
         }
     }
@@ -221,7 +229,7 @@ fn snapshot(snapshot: Option<&Snapshot>, violations: &mut Vec<Violation>) -> Opt
         (_, None, Some(waiver)) => Some(SnapshotPolicy::Waived(waiver.reason.clone())),
         _ => {
             let problem = "say where the snapshot goes (dump.volumeClaim), or that there is none and why (none.reason)".to_owned();
-            violations.push(Violation { field: "spec.snapshot", problem });
+            violations.push(Violation { field: "spec.snapshot".into(), problem });
             None
         }
     }
@@ -231,7 +239,7 @@ fn snapshot(snapshot: Option<&Snapshot>, violations: &mut Vec<Violation>) -> Opt
 fn check_policy(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
     if let Some(policy) = &object.spec.policy_ref {
         let problem = format!("the MigrationPolicy {:?} was not given, so nobody can say what is in force: give it too", policy.name);
-        violations.push(Violation { field: "spec.policyRef", problem });
+        violations.push(Violation { field: "spec.policyRef".into(), problem });
     }
 }
 
@@ -241,18 +249,18 @@ fn check_tenancy(security: Option<&RowLevelSecurity>, violations: &mut Vec<Viola
     let missing: Vec<&str> = texts.into_iter().filter(|(_, text)| text.is_empty()).map(|(name, _)| name).collect();
     if !missing.is_empty() {
         let problem = format!("needs {} too", missing.join(" and "));
-        violations.push(Violation { field: "spec.verify.rowLevelSecurity", problem });
+        violations.push(Violation { field: "spec.verify.rowLevelSecurity".into(), problem });
     }
 }
 
 fn check_apply(apply: &Apply, violations: &mut Vec<Violation>) {
     if apply.deadline.duration().as_secs() < 10 {
         let problem = format!("{} is too short for a snapshot and a migration: at least 10s", apply.deadline);
-        violations.push(Violation { field: "spec.apply.deadline", problem });
+        violations.push(Violation { field: "spec.apply.deadline".into(), problem });
     }
     if apply.lock_timeout.duration().is_zero() {
         let problem = "must not be 0: PostgreSQL reads it as \"wait for ever\", and every reader would wait too".to_owned();
-        violations.push(Violation { field: "spec.apply.lockTimeout", problem });
+        violations.push(Violation { field: "spec.apply.lockTimeout".into(), problem });
     }
 }
 
@@ -261,7 +269,7 @@ fn check_queries(verify: &Verify, violations: &mut Vec<Violation>) {
         let millis = query.timeout.duration().as_millis();
         if !(1..=600_000).contains(&millis) {
             let problem = format!("the timeout of {:?} is {}: it must be more than 0 and at most 10m", query.name, query.timeout);
-            violations.push(Violation { field: "spec.verify.queries", problem });
+            violations.push(Violation { field: "spec.verify.queries".into(), problem });
         }
     }
 }
@@ -272,14 +280,14 @@ fn check_elsewhere(verify: &Verify, violations: &mut Vec<Violation>) {
     let differs = |one: &&OtherDatabase| others().any(|other| other.variable() == one.variable() && other.secret_ref != one.secret_ref);
     if let Some(other) = others().find(differs) {
         let problem = format!("the database {:?} has two different secretRefs: give each database a name of its own", other.name);
-        violations.push(Violation { field: "spec.verify.orphans", problem });
+        violations.push(Violation { field: "spec.verify.orphans".into(), problem });
     }
 }
 
 fn check_interval(every: Option<Span>, violations: &mut Vec<Violation>) {
     if let Some(every) = every.filter(|every| every.duration().as_secs() < 10) {
         let problem = format!("{every} is too short: each time is a Pod, so at least 10s, and rather hours");
-        violations.push(Violation { field: "spec.verify.every", problem });
+        violations.push(Violation { field: "spec.verify.every".into(), problem });
     }
 }
 
@@ -290,7 +298,26 @@ fn check_size(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
     let size = serde_json::to_string(&object.spec).map_or(0, |text| text.len());
     if size > LARGEST {
         let problem = format!("has {size} bytes as JSON, and {LARGEST} is the most that a stage can be given: make its lists shorter");
-        violations.push(Violation { field: "spec", problem });
+        violations.push(Violation { field: "spec".into(), problem });
+    }
+}
+
+/// As the API server has names; in a file they could be anything, and a snapshot's folder is called after them.
+fn check_names(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_label = |label: &str| !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-');
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    if name.len() > 45 {
+        let problem = "may have at most 45 characters: Jobs and annotations are named after it".to_owned();
+        violations.push(Violation { field: "metadata.name".into(), problem });
+    }
+    if !name.split('.').all(is_label) {
+        let problem = format!("{name:?} is no name: lower-case letters, digits, inner dashes and dots");
+        violations.push(Violation { field: "metadata.name".into(), problem });
+    }
+    if let Some(namespace) = object.metadata.namespace.as_deref().filter(|name| name.len() > 63 || !is_label(name)) {
+        let problem = format!("{namespace:?} is no name of a namespace: at most 63 lower-case letters, digits and inner dashes");
+        violations.push(Violation { field: "metadata.namespace".into(), problem });
     }
 }
 
@@ -298,7 +325,7 @@ fn check_dependencies(object: &DatabaseMigration, violations: &mut Vec<Violation
     let own = object.metadata.name.as_deref().unwrap_or_default();
     if object.spec.before.depends_on.iter().any(|dependency| dependency.name == own) {
         let problem = format!("{own:?} cannot depend on itself");
-        violations.push(Violation { field: "spec.before.dependsOn", problem });
+        violations.push(Violation { field: "spec.before.dependsOn".into(), problem });
     }
 }
 
@@ -351,7 +378,10 @@ mod tests {
                 spec["verify"] = json!({"orphans": [relation("one"), relation("two")]});
             }),
             ("spec.before.dependsOn", "depend on itself", |spec| spec["before"] = json!({"dependsOn": [{"name": "records"}]})),
-            ("spec", "is the most", |spec| spec["database"]["schemas"] = json!(vec!["s".repeat(60); 2000])),
+            ("spec", "is the most", |spec| {
+                let query = |n: usize| json!({"name": format!("q{n}"), "sql": "s".repeat(9000)});
+                spec["verify"] = json!({"queries": (0..15).map(query).collect::<Vec<_>>()});
+            }),
         ];
         for (field, part, change) in cases {
             let violations = validate(&manifest(change)).expect_err(part);

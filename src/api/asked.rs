@@ -17,7 +17,7 @@ pub struct QueryAssertion {
     pub name: String,
 
     /// One SELECT, WITH, VALUES or TABLE. Of the rows that it finds, the first column of the first three stands in the finding, and so
-    /// in the status: let that be an id and no name.
+    /// in the status, where it is a number of at most eight digits, true, false or a UUID. Other values are left out.
     #[schemars(length(min = 1, max = 10000))]
     pub sql: String,
 

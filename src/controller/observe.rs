@@ -102,7 +102,7 @@ impl Reader<'_> {
     fn unreadable(&self, object: &DynamicObject, policy: PolicyFact, problem: &str) -> Observed {
         let status = object.data.get("status").cloned().unwrap_or_default();
         let problem = format!("this version of Sluice cannot read it: {problem}");
-        let migration = Err(vec![Violation { field: "spec", problem }]);
+        let migration = Err(vec![Violation { field: "spec".into(), problem }]);
         let bare = self.bare(&object.metadata, serde_json::from_value(status).unwrap_or_default());
         Observed { object: None, version: object.resource_version(), gate_version: None, facts: Facts { policy, migration, ..bare } }
     }

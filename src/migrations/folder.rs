@@ -195,6 +195,9 @@ mod tests {
         assert!(made.success());
     }
 
+    /// Makes something that is no migration.
+    type Make<'a> = &'a dyn Fn(&Path);
+
     #[test]
     fn what_is_no_regular_file_below_the_folder_is_refused_by_its_name_and_nothing_hangs() {
         let secret = tempfile::NamedTempFile::new().expect("a file");
@@ -202,7 +205,6 @@ mod tests {
             fs::create_dir(folder.path().join("2_bad")).expect("a folder");
             folder.path().join("2_bad/migration.sql")
         };
-        type Make<'a> = &'a dyn Fn(&Path);
         let (absolute, climbing) = (secret.path().to_owned(), Path::new("../../../../../../../../etc/hostname"));
         let makes: [(&str, Make<'_>); 6] = [
             ("leads out of", &|path| symlink(&absolute, path).expect("a link")),

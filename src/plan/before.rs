@@ -134,7 +134,7 @@ mod tests {
             "spec": {
                 "database": {"secretRef": {"name": "db"}},
                 "migrations": {"configMaps": ["migrations"]},
-                "snapshot": {"none": {"reason": "a test"}},
+                "snapshot": {"none": {"reason": "a database of a test"}},
                 "before": before,
             },
             "status": {"applied": applied, "conditions": conditions.iter().map(condition).collect::<Vec<_>>()},

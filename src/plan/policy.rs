@@ -69,7 +69,7 @@ mod tests {
     fn what_is_wrong_with_a_merged_manifest_names_the_policy() {
         let mut facts = facts();
         facts.policy = PolicyFact::Found("house".into());
-        facts.migration = Err(vec![crate::validate::Violation { field: "spec.apply.deadline", problem: "is too short".into() }]);
+        facts.migration = Err(vec![crate::validate::Violation { field: "spec.apply.deadline".into(), problem: "is too short".into() }]);
         let message = plan(&facts, moment(0)).status.conditions[0].message.clone();
         assert!(message.contains("spec.apply.deadline: is too short") && message.contains("MigrationPolicy \"house\""), "{message}");
     }

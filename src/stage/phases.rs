@@ -50,7 +50,7 @@ mod tests {
         let object: DatabaseMigration = serde_json::from_value(serde_json::json!({
             "apiVersion": "sluice.dev/v1alpha1", "kind": "DatabaseMigration", "metadata": {"name": "records"},
             "spec": {
-                "database": {"secretRef": {"name": "records-db"}}, "snapshot": {"none": {"reason": "a test"}},
+                "database": {"secretRef": {"name": "records-db"}}, "snapshot": {"none": {"reason": "a database of a test"}},
                 "migrations": {"image": "records:1", "path": "/app/prisma/migrations", "phases": [
                     {"name": "security", "path": "/app/sql/security"}, {"name": "grants", "configMaps": ["grants"]},
                 ]},

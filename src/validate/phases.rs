@@ -41,7 +41,7 @@ impl ValidatedMigration {
 }
 
 pub(super) fn phases(migrations: &Migrations, violations: &mut Vec<Violation>) -> Vec<CustomPhase> {
-    let mut complain = |problem: String| violations.push(Violation { field: "spec.migrations.phases", problem });
+    let mut complain = |problem: String| violations.push(Violation { field: "spec.migrations.phases".into(), problem });
     let mut names = BTreeSet::new();
     let mut folders = BTreeSet::from([folder(migrations.path.as_deref().unwrap_or("/"))]);
     let mut phases = Vec::new();

@@ -115,3 +115,20 @@ fn what_passes_is_a_valid_manifest_too() {
         }
     }
 }
+
+/// What the rules keep out of a cluster, a file is refused for as well: what a rule says of one object, not of its update.
+#[test]
+fn what_is_rejected_is_no_valid_manifest_either() {
+    let mut accepted = Vec::new();
+    for example in examples("reject") {
+        let [document] = example.documents.as_slice() else { continue };
+        if document["kind"] != "DatabaseMigration" || !document["spec"]["policyRef"].is_null() {
+            continue;
+        }
+        let object = serde_json::from_value::<DatabaseMigration>(document.clone()).expect("readable");
+        if sluice::validate::validate(&object).is_ok() {
+            accepted.push(format!("{}: {}", example.name, example.first_line));
+        }
+    }
+    assert!(accepted.is_empty(), "a file with this is accepted:\n{}", accepted.join("\n"));
+}

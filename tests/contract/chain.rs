@@ -33,7 +33,7 @@ fn a_stage_whose_environment_is_unreadable_ends_those_behind_it_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let spec = json!({
         "apiVersion": "sluice.dev/v1alpha1", "kind": "DatabaseMigration", "metadata": {"name": "records", "namespace": "medical"},
-        "spec": {"database": {"secretRef": {"name": "db"}}, "migrations": {"configMaps": ["m"]}, "snapshot": {"none": {"reason": "a test"}},
+        "spec": {"database": {"secretRef": {"name": "db"}}, "migrations": {"configMaps": ["m"]}, "snapshot": {"none": {"reason": "a database of a test"}},
             "apply": {"deadline": "1h"}},
     });
     let mut snapshot = stage("snapshot", folder.path(), Some(&spec.to_string()));

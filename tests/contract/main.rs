@@ -5,6 +5,7 @@
 
 mod again;
 mod api_server;
+mod bounds;
 mod cel;
 mod chain;
 mod clock;

@@ -85,7 +85,7 @@ fn the_two_halves_of_the_example_are_one_valid_manifest_and_each_alone_is_not() 
     let (mut short, house) = (example("short-with-a-policy.yaml"), example("house-policy.yaml"));
     let alone: DatabaseMigration = serde_json::from_value(short.clone()).expect("readable");
     let told: Vec<String> =
-        validate(&alone).expect_err("it is half of a manifest").iter().map(|violation| violation.field.to_owned()).collect();
+        validate(&alone).expect_err("it is half of a manifest").iter().map(|violation| violation.field.to_string()).collect();
     assert_eq!(told, ["spec.policyRef", "spec.snapshot", "spec.verify.rowLevelSecurity"]);
     short["spec"] = policy::in_force(&short["spec"], Some(&house["spec"]));
     let whole: DatabaseMigration = serde_json::from_value(short).expect("readable");

@@ -214,7 +214,7 @@ fn object(name: &str, before: &Value) -> DatabaseMigration {
         "spec": {
             "database": {"secretRef": {"name": format!("{name}-db")}},
             "migrations": {"configMaps": ["migrations"]},
-            "snapshot": {"none": {"reason": "a test"}},
+            "snapshot": {"none": {"reason": "a database of a test"}},
             "before": before,
         },
     }))
