@@ -18,6 +18,7 @@ mod migration_gate;
 mod migrations;
 mod on_failure;
 mod phase;
+mod pods;
 mod policy;
 mod reason;
 mod snapshot;
@@ -42,6 +43,7 @@ pub use migration_gate::{GATE_NAME, GatedDatabase, MigrationGate, MigrationGateS
 pub use migrations::{Baseline, Format, Migrations, Resolve, ResolveAs};
 pub use on_failure::{OnFailure, OnMigrationFailure};
 pub use phase::{Phase, PhaseWhen};
+pub use pods::{Pods, PullSecret, Resources, StageResources};
 pub use policy::{MigrationPolicy, MigrationPolicySpec, PolicyRef, SECTIONS as POLICY_SECTIONS, Section, crd as migration_policy_crd};
 pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};

@@ -8,7 +8,7 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Apply, Format, History, OnFailure, Snapshot, Verify, database_migration::drop_unsigned_formats};
+use super::{Apply, Format, History, OnFailure, Pods, Snapshot, Verify, database_migration::drop_unsigned_formats};
 
 /// A section as it was written.
 pub type Section = Map<String, Value>;
@@ -62,6 +62,12 @@ pub struct MigrationPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<OnFailure>")]
     pub on_failure: Option<Section>,
+
+    /// How the Pods of runs are placed, and how much they may use. A DatabaseMigration has no such section: where things run is the platform
+    /// team's to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Pods>")]
+    pub pods: Option<Section>,
 }
 
 /// Which schemas.

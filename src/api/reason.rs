@@ -144,6 +144,8 @@ reasons! {
 
     /// The run did not end within `spec.apply.deadline`.
     DeadlineExceeded: Transient,
+    /// The container of a stage needed more memory than its limit; the message names the setting to raise.
+    OutOfMemory: Transient,
     /// The run's Pod died without a verdict; the next attempt asks the database.
     RunLost: Transient,
     /// The Job or the Pod of a run is not the one that Sluice makes: its result does not count.

@@ -10,7 +10,7 @@ use kube::Resource;
 
 use super::pod::{Images, pod};
 use crate::{
-    api::{DatabaseMigration, LABEL_ATTEMPT, LABEL_DIGEST, LABEL_MIGRATION, MANAGED_BY},
+    api::{DatabaseMigration, LABEL_ATTEMPT, LABEL_DIGEST, LABEL_MIGRATION, MANAGED_BY, Pods},
     plan::step::JobOrder,
     validate::ValidatedMigration,
 };
@@ -21,7 +21,7 @@ const GRACE_SECONDS: i64 = 60;
 const DAY_SECONDS: i32 = 24 * 3600;
 
 /// The Job: one Pod that is never restarted and never replaced, because what is repeated is decided from the ledger.
-pub fn job(object: &DatabaseMigration, migration: &ValidatedMigration, order: &JobOrder, images: &Images) -> Job {
+pub fn job(object: &DatabaseMigration, migration: &ValidatedMigration, order: &JobOrder, images: &Images, pods: &Pods) -> Job {
     let labels = labels(&migration.name, order);
     let deadline = i64::try_from(migration.deadline.duration().as_secs()).unwrap_or(i64::MAX - GRACE_SECONDS);
     Job {
@@ -38,7 +38,7 @@ pub fn job(object: &DatabaseMigration, migration: &ValidatedMigration, order: &J
             pod_replacement_policy: Some("Failed".to_owned()),
             active_deadline_seconds: Some(deadline + GRACE_SECONDS),
             ttl_seconds_after_finished: Some(if order.verify_only { 7 * DAY_SECONDS } else { 30 * DAY_SECONDS }),
-            template: pod(object, migration, order, images, labels),
+            template: pod(object, migration, order, (images, pods), labels),
             ..JobSpec::default()
         }),
         status: None,
@@ -103,7 +103,7 @@ mod tests {
             required: vec!["1_$(HOME)".into()],
         };
         let images = Images { sluice: "sluice:1".into(), snapshot: "sluice-stage:1".into() };
-        job(&object, &validate(&object).expect("valid"), &order, &images)
+        job(&object, &validate(&object).expect("valid"), &order, &images, &Pods::default())
     }
 
     fn dumped() -> Job {

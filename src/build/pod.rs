@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapProjection, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ImageVolumeSource,
+        Capabilities, ConfigMapProjection, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ImageVolumeSource, LocalObjectReference,
         PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements,
         SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount, VolumeProjection,
     },
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::elsewhere;
 use crate::{
-    api::{DatabaseMigration, GROUP, VERSION},
+    api::{DatabaseMigration, GROUP, Pods, VERSION},
     plan::step::JobOrder,
     stage::outcome::Stage,
     validate::{PhaseSource, SnapshotPolicy, Source, ValidatedMigration},
@@ -49,15 +49,17 @@ pub fn pod(
     object: &DatabaseMigration,
     migration: &ValidatedMigration,
     order: &JobOrder,
-    images: &Images,
+    (images, pods): (&Images, &Pods),
     labels: BTreeMap<String, String>,
 ) -> PodTemplateSpec {
+    let secrets = pods.image_pull_secrets.iter().flatten().map(|secret| LocalObjectReference { name: secret.name.clone() });
+    // A cluster autoscaler that moves the Pod would only make the attempt begin again.
+    let annotations = BTreeMap::from([("cluster-autoscaler.kubernetes.io/safe-to-evict".to_owned(), "false".to_owned())]);
     let environment = environment(object, migration, order);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
-            labels: Some(labels),
-            // A cluster autoscaler that moves the Pod would only make the attempt begin again.
-            annotations: Some([("cluster-autoscaler.kubernetes.io/safe-to-evict".to_owned(), "false".to_owned())].into()),
+            labels: Some(beside(pods.labels.as_ref(), labels)),
+            annotations: Some(beside(pods.annotations.as_ref(), annotations)),
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
@@ -75,14 +77,25 @@ pub fn pod(
                 seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
                 ..PodSecurityContext::default()
             }),
-            containers: Stage::ALL.iter().map(|stage| container(*stage, migration, images, &environment)).collect(),
+            containers: Stage::ALL.iter().map(|stage| container(*stage, migration, (images, pods), &environment)).collect(),
             volumes: Some(volumes(migration)),
+            node_selector: pods.node_selector.clone(),
+            tolerations: pods.tolerations.clone(),
+            affinity: pods.affinity.clone(),
+            priority_class_name: pods.priority_class_name.clone(),
+            runtime_class_name: pods.runtime_class_name.clone(),
+            image_pull_secrets: pods.image_pull_secrets.as_ref().map(|_| secrets.collect()),
             ..PodSpec::default()
         }),
     }
 }
 
-fn container(stage: Stage, migration: &ValidatedMigration, images: &Images, environment: &[EnvVar]) -> Container {
+/// Somebody else's labels or annotations, and Sluice's own, which win.
+fn beside(theirs: Option<&BTreeMap<String, String>>, own: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    theirs.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).chain(own).collect()
+}
+
+fn container(stage: Stage, migration: &ValidatedMigration, (images, pods): (&Images, &Pods), environment: &[EnvVar]) -> Container {
     let snapshot = stage == Stage::Snapshot;
     Container {
         name: stage.name().to_owned(),
@@ -93,12 +106,7 @@ fn container(stage: Stage, migration: &ValidatedMigration, images: &Images, envi
         env: Some([environment, &elsewhere::variables(stage, migration)].concat()),
         // Only what a stage writes itself is an Outcome: the last lines of a log must not look like one.
         termination_message_policy: Some("File".to_owned()),
-        resources: Some(ResourceRequirements {
-            requests: Some(quantities(&[("cpu", "10m"), ("memory", "32Mi")])),
-            // pg_dump takes what the schema needs.
-            limits: (!snapshot).then(|| quantities(&[("memory", "256Mi")])),
-            ..ResourceRequirements::default()
-        }),
+        resources: Some(resources(stage, pods)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             read_only_root_filesystem: Some(true),
@@ -133,8 +141,31 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
     environment
 }
 
-fn quantities(pairs: &[(&str, &str)]) -> BTreeMap<String, Quantity> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), Quantity((*value).to_owned()))).collect()
+/// What a stage reserves and may use: Sluice's defaults, with what the settings say.
+fn resources(stage: Stage, pods: &Pods) -> ResourceRequirements {
+    let stages = pods.resources.clone().unwrap_or_default();
+    let own = match stage {
+        Stage::Plan => stages.plan,
+        Stage::Snapshot => stages.snapshot,
+        Stage::Migrate => stages.migrate,
+        Stage::Verify => stages.verify,
+    };
+    let own = own.unwrap_or_default();
+    // pg_dump takes what the schema needs.
+    let limits: &[(&str, &str)] = if stage == Stage::Snapshot { &[] } else { &[("memory", "256Mi")] };
+    ResourceRequirements {
+        requests: quantities(&[("cpu", "10m"), ("memory", "32Mi")], &own.requests),
+        limits: quantities(limits, &own.limits),
+        ..ResourceRequirements::default()
+    }
+}
+
+/// `"0"` takes a default away.
+fn quantities(defaults: &[(&str, &str)], own: &BTreeMap<String, String>) -> Option<BTreeMap<String, Quantity>> {
+    let mut all: BTreeMap<String, String> = defaults.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    all.extend(own.clone());
+    all.retain(|_, value| value != "0");
+    (!all.is_empty()).then(|| all.into_iter().map(|(name, value)| (name, Quantity(value))).collect())
 }
 
 fn volumes(migration: &ValidatedMigration) -> Vec<Volume> {

@@ -11,6 +11,7 @@ use tokio::{
 use tracing::{error, info};
 
 use crate::{
+    api::Pods,
     build::Images,
     controller::{Controllers, Identity, error::chain},
     serve::{self, Health},
@@ -27,6 +28,10 @@ pub struct Args {
     /// The image of the stage snapshot, which has the PostgreSQL client tools.
     #[arg(long, value_name = "REF")]
     stage_image: String,
+
+    /// How the Pods of runs are placed and how much they may use, as JSON: what `spec.pods` of a MigrationPolicy may say.
+    #[arg(long, value_name = "JSON", default_value = "{}", value_parser = pods)]
+    pods: Box<Pods>,
 
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
@@ -47,6 +52,10 @@ pub struct Args {
     /// This Pod's namespace, where the lease is. Without it there is no lease.
     #[arg(long, env = "POD_NAMESPACE", hide = true)]
     pod_namespace: Option<String>,
+}
+
+fn pods(text: &str) -> Result<Box<Pods>, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 /// Runs until it is told to stop: the first signal lets what has begun end, the second does not.
@@ -96,5 +105,5 @@ fn controllers(args: Args, client: Client, metrics: Arc<Metrics>, health: Arc<He
     let identity = args.pod_name.zip(args.pod_namespace).map(|(pod, namespace)| Identity { pod, namespace });
     let scopes = if args.namespace.is_empty() { vec![None] } else { args.namespace.into_iter().map(Some).collect() };
     let images = Images { sluice: args.image, snapshot: args.stage_image };
-    Controllers { client, images, scopes, concurrency: args.max_concurrent, identity, metrics, health }
+    Controllers { client, images, pods: *args.pods, scopes, concurrency: args.max_concurrent, identity, metrics, health }
 }

@@ -42,7 +42,7 @@ async fn create_job(context: &Context, observed: &Observed, order: &JobOrder) ->
     let api: Api<Job> = Api::namespaced(context.client.clone(), &observed.facts.namespace);
     let parameters = PostParams { field_manager: Some(FieldManager::Jobs.name().to_owned()), ..PostParams::default() };
     let failed = |source| ActError::CreateJob { job: order.job.clone(), source };
-    match api.create(&parameters, &job(object, migration, order, &context.images)).await {
+    match api.create(&parameters, &job(object, migration, order, &context.images, &observed.pods)).await {
         Ok(_) => {
             info!(job = order.job, attempt = order.attempt, "created a Job");
             Ok(Effect::Done)

@@ -15,7 +15,7 @@ use super::{
     watch::{self, Scope, api},
 };
 use crate::{
-    api::{DatabaseMigration, MigrationGate},
+    api::{DatabaseMigration, MigrationGate, Pods},
     build::Images,
     serve::Health,
     telemetry::Metrics,
@@ -45,6 +45,8 @@ pub struct Controllers {
     pub client: Client,
     /// What the stages run from.
     pub images: Images,
+    /// What the chart says about the Pods of runs.
+    pub pods: Pods,
     /// Where to look; one entry that is `None` for everywhere.
     pub scopes: Vec<Scope>,
     /// How many objects are looked at in parallel.
@@ -140,7 +142,8 @@ impl Controllers {
 
     async fn reconcile(&self, stop: Stop) {
         let instance = self.identity.as_ref().map_or("sluice", |identity| &identity.pod).to_owned();
-        let context = Context::new(self.client.clone(), self.images.clone(), instance, Arc::clone(&self.metrics));
+        let context =
+            Context::new(self.client.clone(), self.images.clone(), instance, Arc::clone(&self.metrics)).with_pods(self.pods.clone());
         watch::run(context, &self.scopes, self.concurrency, stop).await;
     }
 }

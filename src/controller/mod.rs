@@ -24,6 +24,7 @@ use kube::{Client, runtime::controller::Action};
 use tracing::{Span, debug, field::Empty, instrument};
 
 use crate::{
+    api::Pods,
     build::Images,
     plan::{Plan, facts::Facts, plan},
     telemetry::Metrics,
@@ -49,6 +50,8 @@ const GOING_AWAY: Duration = Duration::from_secs(10);
 pub struct Context {
     client: Client,
     images: Images,
+    /// What the chart says about the Pods of runs.
+    pods: Pods,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     instance: String,
     index: Index,
@@ -60,7 +63,13 @@ impl Context {
     /// For one process. `instance` names it in Events.
     pub fn new(client: Client, images: Images, instance: String, metrics: Arc<Metrics>) -> Self {
         let clock = Box::new(Timestamp::now);
-        Self { client, images, clock, instance, index: Index::default(), failures: Failures::default(), metrics }
+        Self { client, images, pods: Pods::default(), clock, instance, index: Index::default(), failures: Failures::default(), metrics }
+    }
+
+    /// With other Pods than Sluice's defaults make.
+    #[must_use]
+    pub fn with_pods(self, pods: Pods) -> Self {
+        Self { pods, ..self }
     }
 
     /// With another clock: a test plays minutes in a moment.

@@ -24,7 +24,10 @@ use super::{
     required, runs,
 };
 use crate::{
-    api::{ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME, LABEL_MIGRATION, MigrationGate},
+    api::{
+        ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME, LABEL_MIGRATION, MigrationGate,
+        Pods,
+    },
     build::{Images, fingerprint, job, work},
     plan::{
         facts::{Facts, PolicyFact, Run, SourceFact},
@@ -42,6 +45,8 @@ pub struct Observed {
     pub version: Option<String>,
     /// The resourceVersion of the MigrationGate; `None` when there is none.
     pub gate_version: Option<String>,
+    /// How the Pods of its runs are placed, and how much they may use.
+    pub pods: Pods,
     /// What there is to know about it.
     pub facts: Facts,
 }
@@ -53,9 +58,9 @@ pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<O
     let kind = ApiResource::erase::<DatabaseMigration>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &kind);
     let Some(written) = reader.named("the spec", api.get_opt(name).await)? else { return Ok(None) };
-    let InForce { object, policy } = policies::read(&reader, &written).await?;
+    let InForce { object, policy, pods } = policies::read(&reader, &written).await?;
     match object {
-        Ok(object) => reader.readable(object, policy).await.map(Some),
+        Ok(object) => reader.readable(object, policy).await.map(|observed| Some(Observed { pods, ..observed })),
         Err(problem) => Ok(Some(reader.unreadable(&written, policy, &problem))),
     }
 }
@@ -95,7 +100,7 @@ impl Reader<'_> {
         let fingerprint = expected.as_ref().map(fingerprint);
         let facts =
             Facts { policy, migration, spec, source, dependencies, rivals, fingerprint, runs, gate, gate_database, required, ..bare };
-        Ok(Observed { version: object.resource_version(), object: Some(object), gate_version, facts })
+        Ok(Observed { version: object.resource_version(), object: Some(object), gate_version, pods: Pods::default(), facts })
     }
 
     /// A spec of a newer version of Sluice: shown as invalid, and nothing else is done with it.
@@ -104,7 +109,13 @@ impl Reader<'_> {
         let problem = format!("this version of Sluice cannot read it: {problem}");
         let migration = Err(vec![Violation { field: "spec".into(), problem }]);
         let bare = self.bare(&object.metadata, serde_json::from_value(status).unwrap_or_default());
-        Observed { object: None, version: object.resource_version(), gate_version: None, facts: Facts { policy, migration, ..bare } }
+        Observed {
+            object: None,
+            version: object.resource_version(),
+            gate_version: None,
+            pods: Pods::default(),
+            facts: Facts { policy, migration, ..bare },
+        }
     }
 
     /// What metadata and status say; the rest is not looked at yet.
@@ -188,7 +199,7 @@ impl Reader<'_> {
 /// What a Job does that were created now.
 fn work_now(object: &DatabaseMigration, migration: &ValidatedMigration, images: &Images) -> Value {
     let order = JobOrder { job: String::new(), digest: String::new(), attempt: 0, verify_only: false, required: Vec::new() };
-    let job = job(object, migration, &order, images);
+    let job = job(object, migration, &order, images, &Pods::default());
     work(&serde_json::to_value(job.spec).expect("a Job made of plain values can be written as JSON"))
 }
 

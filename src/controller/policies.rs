@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{error::ObserveError, observe::Reader};
 use crate::{
-    api::{DatabaseMigration, MigrationPolicy},
+    api::{DatabaseMigration, MigrationPolicy, Pods},
     plan::facts::PolicyFact,
     policy,
 };
@@ -16,22 +16,29 @@ pub(super) struct InForce {
     pub(super) object: Result<DatabaseMigration, String>,
     /// Whether the policy is there.
     pub(super) policy: PolicyFact,
+    /// How the Pods of its runs are placed.
+    pub(super) pods: Pods,
 }
 
 /// Reads the policy, where the object as written names one.
 pub(super) async fn read(reader: &Reader<'_>, written: &DynamicObject) -> Result<InForce, ObserveError> {
-    let spec = &written.data["spec"];
+    let (spec, chart) = (&written.data["spec"], &reader.context.pods);
     let Some(name) = policy::named(spec) else {
-        return Ok(InForce { object: object(written, policy::in_force(spec, None)), policy: PolicyFact::NotNamed });
+        return Ok(InForce { object: object(written, policy::in_force(spec, None)), policy: PolicyFact::NotNamed, pods: chart.clone() });
     };
     let api: Api<MigrationPolicy> = Api::namespaced(reader.context.client.clone(), reader.namespace);
     let found = reader.named("the MigrationPolicy", api.get_opt(name).await)?;
     let name = name.to_owned();
     let Some(found) = found else {
-        return Ok(InForce { object: object(written, spec.clone()), policy: PolicyFact::Missing(name) });
+        return Ok(InForce { object: object(written, spec.clone()), policy: PolicyFact::Missing(name), pods: chart.clone() });
     };
-    let merged = policy::in_force(spec, Some(&policy::sections(&found.spec)));
-    Ok(InForce { object: object(written, merged), policy: PolicyFact::Found(name) })
+    let sections = policy::sections(&found.spec);
+    let merged = policy::in_force(spec, Some(&sections));
+    let (object, pods) = match (object(written, merged), policy::pods(chart, Some(&sections))) {
+        (Ok(object), Ok(pods)) => (Ok(object), pods),
+        (Err(problem), _) | (_, Err(problem)) => (Err(problem), chart.clone()),
+    };
+    Ok(InForce { object, policy: PolicyFact::Found(name), pods })
 }
 
 /// What a spec says once it is read as the type.

@@ -139,6 +139,14 @@ fn lost(run: &Run, stage: Stage, at: Timestamp, why: &str) -> Ending {
         );
         return Ending { reason: Reason::DeadlineExceeded, stage, message, at };
     }
+    if why.starts_with("OOMKilled") {
+        let message = format!(
+            "the container of the stage {name} of the Job {job:?} needed more memory than its limit and was killed; raise \
+             spec.pods.resources.{name}.limits.memory of the MigrationPolicy, or pods.resources.{name}.limits.memory of the chart. The next \
+             attempt asks the database"
+        );
+        return Ending { reason: Reason::OutOfMemory, stage, message, at };
+    }
     let why = if why.is_empty() { "no reason given" } else { why };
     let message =
         format!("the Pod of the Job {job:?} ended in the stage {name} without a verdict ({why}); the next attempt asks the database");
@@ -230,7 +238,7 @@ mod tests {
     #[test]
     fn a_stage_that_left_nothing_is_lost_and_so_is_one_that_contradicts_itself() {
         for state in [
-            StageState::Terminated { at: moment(9), outcome: None, why: "OOMKilled".into() },
+            StageState::Terminated { at: moment(9), outcome: None, why: "Error, exit code 137".into() },
             ended(Stage::Migrate, Verdict::Passed, Reason::Unknown),
             ended(Stage::Migrate, Verdict::Passed, Reason::MigrationFailed),
             ended(Stage::Verify, Verdict::Passed, Reason::Verified),
@@ -239,6 +247,15 @@ mod tests {
             stages[2] = state.clone();
             assert_eq!(ending(judged(stages, JobState::Active)), (Reason::RunLost, Stage::Migrate), "{state:?}");
         }
+    }
+
+    #[test]
+    fn a_stage_that_needed_too_much_memory_is_told_with_the_setting_to_raise() {
+        let mut stages = passes();
+        stages[2] = StageState::Terminated { at: moment(9), outcome: None, why: "OOMKilled, exit code 137".into() };
+        let Judgement::Ended(ending) = judged(stages, JobState::Active) else { panic!("it goes on") };
+        assert_eq!((ending.reason, ending.stage), (Reason::OutOfMemory, Stage::Migrate));
+        assert!(ending.message.contains("spec.pods.resources.migrate.limits.memory"), "{}", ending.message);
     }
 
     #[test]

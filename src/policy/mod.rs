@@ -9,7 +9,7 @@ pub mod preset;
 
 use serde_json::Value;
 
-use crate::api::MigrationPolicySpec;
+use crate::api::{MigrationPolicySpec, Pods};
 pub use origin::{Field, Origin, fields};
 
 /// The name of the policy that a manifest's spec asks for.
@@ -37,7 +37,19 @@ pub fn in_force(spec: &Value, policy: Option<&Value>) -> Value {
 
 /// The spec with what only the policy says.
 fn merged(spec: &Value, policy: Option<&Value>) -> Value {
-    policy.map_or_else(|| spec.clone(), |policy| merge::specs(policy, spec))
+    let mut policy = policy.cloned();
+    // The Pods of runs are no part of any manifest.
+    if let Some(sections) = policy.as_mut().and_then(Value::as_object_mut) {
+        sections.remove("pods");
+    }
+    policy.map_or_else(|| spec.clone(), |policy| merge::specs(&policy, spec))
+}
+
+/// The Pods of runs as they are in force: what the policy says over what the chart says. The error is the field's own.
+pub fn pods(chart: &Pods, policy: Option<&Value>) -> Result<Pods, String> {
+    let Some(said) = policy.map(|policy| &policy["pods"]).filter(|pods| !pods.is_null()) else { return Ok(chart.clone()) };
+    let chart = serde_json::to_value(chart).expect("settings that were read from JSON can be written as JSON");
+    serde_json::from_value(merge::over(&chart, said)).map_err(|error| format!("spec.pods of its MigrationPolicy: {error}"))
 }
 
 #[cfg(test)]
@@ -78,5 +90,28 @@ mod tests {
         let spec = json!({"policyRef": {"name": "house"}, "verify": {"conventions": {"preset": "SnakePlural", "columns": "camelCase"}}});
         let conventions = &in_force(&spec, Some(&policy))["verify"]["conventions"];
         assert_eq!(conventions, &json!({"tables": "snake_case", "columns": "camelCase", "indexes": ["ix_{columns}"]}));
+    }
+
+    #[test]
+    fn the_pods_of_runs_are_what_the_policy_says_over_what_the_chart_says_and_in_no_manifest() {
+        let chart: Pods = serde_json::from_value(json!({
+            "resources": {"migrate": {"limits": {"memory": "1Gi", "cpu": "1"}}, "plan": {"limits": {"memory": "64Mi"}}},
+            "nodeSelector": {"zone": "a"}, "tolerations": [{"key": "x"}], "labels": {"cost": "platform"},
+        }))
+        .expect("settings");
+        let policy = json!({"apply": {"deadline": "5m"}, "pods": {
+            "resources": {"migrate": {"limits": {"memory": "2Gi"}}}, "tolerations": [], "labels": {"team": "records"}, "priorityClassName": "high",
+        }});
+        let pods = serde_json::to_value(super::pods(&chart, Some(&policy)).expect("settings")).expect("JSON");
+        let expected = json!({
+            "resources": {"migrate": {"limits": {"memory": "2Gi", "cpu": "1"}}, "plan": {"limits": {"memory": "64Mi"}}},
+            "nodeSelector": {"zone": "a"}, "tolerations": [], "labels": {"cost": "platform", "team": "records"}, "priorityClassName": "high",
+        });
+        assert_eq!(pods, expected);
+        assert_eq!(super::pods(&chart, None), Ok(chart.clone()));
+        let wrong = super::pods(&chart, Some(&json!({"pods": {"affinity": {"nodeAffinity": 7}}})));
+        assert!(wrong.expect_err("is no affinity").starts_with("spec.pods of its MigrationPolicy: "));
+        let spec = json!({"policyRef": {"name": "house"}});
+        assert_eq!(in_force(&spec, Some(&policy)), json!({"apply": {"deadline": "5m"}}));
     }
 }

@@ -17,6 +17,8 @@ pub enum Mishap {
     Fails(Stage, Reason),
     /// The container is killed before it says anything.
     Killed(Stage),
+    /// The kernel kills the container for its memory.
+    OutOfMemory(Stage),
     /// The container dies before its process takes its place in the chain: those behind it go on waiting.
     Unseen(Stage),
     /// The Pod is taken away while the stage works, and the Job fails.
@@ -109,8 +111,14 @@ impl Database {
             }
             Some(Mishap::Unseen(at)) if at == stage => terminate(cluster, pod, stage, None, self.skew),
             Some(Mishap::Unseen(at)) if at < stage => {}
-            Some(Mishap::Killed(at)) if at == stage => {
+            Some(Mishap::Killed(at) | Mishap::OutOfMemory(at)) if at == stage => {
                 terminate(cluster, pod, stage, None, self.skew);
+                if mishap == Some(Mishap::OutOfMemory(at)) {
+                    let status = |pod: &mut Value| {
+                        pod["status"]["containerStatuses"][stage as usize]["state"]["terminated"]["reason"] = json!("OOMKilled");
+                    };
+                    cluster.edit(pod, status);
+                }
                 Stage::ALL
                     .iter()
                     .filter(|later| **later > stage)

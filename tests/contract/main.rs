@@ -18,6 +18,7 @@ mod gates;
 mod kubelet;
 mod newest;
 mod plans;
+mod pods;
 mod policy;
 mod policy_show;
 mod reports;
