@@ -125,11 +125,11 @@ async fn pod(scene: &Scene) -> Vec<(String, String)> {
     left
 }
 
-/// Everything in the tables of the history and of the journal.
+/// Everything in the tables of the history and of the journal. `sluice.texts` is left out: it keeps the files that were applied, as they
+/// are, for those who may read the schema `sluice`.
 async fn tables(scene: &Scene) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let names =
-        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'sluice' OR tablename = '_prisma_migrations'";
+    let names = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'sluice' AND tablename <> 'texts' OR tablename = '_prisma_migrations'";
     for table in scene.column(names).await {
         let text = scene.value(&format!("SELECT coalesce(string_agg(t::text, E'\\n'), '') FROM {table} t")).await;
         found.push((table, text));
