@@ -27,6 +27,8 @@ pub struct ValidatedMigration {
     pub namespace: String,
     /// The Secret and its key.
     pub secret: (String, String),
+    /// The ConfigMap and the key of the authority that the server's certificate has to be of.
+    pub authority: Option<(String, String)>,
     /// The schemas every check looks at.
     pub schemas: Vec<String>,
     /// The schema of the ledger, where the manifest says.
@@ -172,6 +174,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             name: object.metadata.name.clone().unwrap_or_default(),
             namespace: object.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
             secret: (spec.database.secret_ref.name.clone(), spec.database.secret_ref.key.clone()),
+            authority: spec.database.tls.as_ref().map(|tls| (tls.ca_from.config_map.clone(), tls.ca_from.key.clone())),
             schemas: spec.database.schemas.clone(),
             history_schema: spec.database.history_schema.clone(),
             format: spec.migrations.format,

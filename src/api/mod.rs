@@ -30,7 +30,7 @@ pub use asked::{Compare, Expectation, PlannedQuery, QueryAssertion, Relation, Ro
 pub use before::{Before, Dependency, DependencyCondition, Group};
 pub use condition::{ConditionType, condition};
 pub use conventions::{ConventionPreset, ConventionSeverity, Conventions, MigrationNamePreset, MigrationNames, Style};
-pub use database::{Database, SecretKeyRef};
+pub use database::{CaFrom, Database, DatabaseTls, SecretKeyRef};
 pub use database_migration::{DatabaseMigration, DatabaseMigrationSpec, crd as database_migration_crd};
 pub use declared::{
     ExpectedCounts, ForeignKeyVerification, KeyAction, RequiredColumn, RequiredEnum, RequiredForeignKey, RequiredTable, TableVerification,

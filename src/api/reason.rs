@@ -71,6 +71,9 @@ reasons! {
     ConnectionInvalid: NeedsUser,
     /// The server cannot be reached, or refuses the login.
     ConnectionFailed: Transient,
+    /// The server does not speak TLS, its certificate is not one that the URL or `spec.database.tls` accepts, or it asks for the password
+    /// in clear where others could read it.
+    TlsFailed: NeedsUser,
     /// The server has no database of this name. Sluice never creates one.
     DatabaseNotFound: NeedsUser,
     /// The URL leads through a pooler, where locks and sessions do not hold.

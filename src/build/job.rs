@@ -82,17 +82,21 @@ mod tests {
     }
 
     fn verifying(migrations: &Value, snapshot: &Value, verify: &Value) -> Job {
+        of_spec(&json!({
+            "database": {"secretRef": {"name": "records-db", "key": "address"}},
+            "migrations": migrations,
+            "snapshot": snapshot,
+            "verify": verify,
+            "apply": {"deadline": "10m"},
+        }))
+    }
+
+    fn of_spec(spec: &Value) -> Job {
         let object: DatabaseMigration = serde_json::from_value(json!({
             "apiVersion": "sluice.dev/v1alpha1",
             "kind": "DatabaseMigration",
             "metadata": {"name": "records", "namespace": "medical", "uid": "0d1f"},
-            "spec": {
-                "database": {"secretRef": {"name": "records-db", "key": "address"}},
-                "migrations": migrations,
-                "snapshot": snapshot,
-                "verify": verify,
-                "apply": {"deadline": "10m"},
-            },
+            "spec": spec,
         }))
         .expect("a manifest");
         let order = JobOrder {
@@ -171,6 +175,26 @@ mod tests {
                 assert_eq!((secret.name.as_str(), secret.key.as_str(), variable.value.as_ref()), ("reader", "address", None));
             }
         }
+    }
+
+    #[test]
+    fn the_authority_of_the_server_is_there_for_every_stage_and_its_absence_starts_the_pod_all_the_same() {
+        let job = of_spec(&json!({
+            "database": {"secretRef": {"name": "records-db"}, "tls": {"caFrom": {"configMap": "records-ca", "key": "root.pem"}}},
+            "migrations": {"configMaps": ["one"]},
+            "snapshot": {"none": {"reason": "rebuilt each night"}},
+        }));
+        let volume = pod(&job).volumes.iter().flatten().find_map(|volume| volume.config_map.as_ref()).expect("a ConfigMap");
+        assert_eq!((volume.name.as_str(), volume.optional), ("records-ca", Some(true)));
+        for stage in Stage::ALL {
+            let container = container(&job, stage);
+            let said = container.env.iter().flatten().find(|variable| variable.name == "SLUICE_DATABASE_CA").expect("where it is");
+            assert_eq!(said.value.as_deref(), Some("/run/sluice-authority/root.pem"));
+            let mount =
+                container.volume_mounts.iter().flatten().find(|mount| mount.mount_path == "/run/sluice-authority").expect("mounted");
+            assert_eq!(mount.read_only, Some(true));
+        }
+        assert!(pod(&dumped()).volumes.iter().flatten().all(|volume| volume.config_map.is_none()));
     }
 
     #[test]

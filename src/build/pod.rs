@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapProjection, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ImageVolumeSource, LocalObjectReference,
-        PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements,
-        SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount, VolumeProjection,
+        Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ImageVolumeSource,
+        LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
+        ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount, VolumeProjection,
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
@@ -38,6 +38,7 @@ const RUN: &str = "run";
 const SCRATCH: &str = "tmp";
 const SOURCE: &str = "source";
 const SNAPSHOTS: &str = "snapshots";
+const AUTHORITY: &str = "authority";
 
 /// The volume of a phase that comes from ConfigMaps of its own.
 fn phase_volume(name: &str) -> String {
@@ -137,6 +138,7 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
     if !order.required.is_empty() {
         environment.push(plain("SLUICE_REQUIRED", json!(order.required).to_string().replace('$', "$$")));
     }
+    environment.extend(migration.authority.iter().map(|(_, key)| plain("SLUICE_DATABASE_CA", format!("/run/sluice-authority/{key}"))));
     environment.extend(order.verify_only.then(|| plain("SLUICE_VERIFY_ONLY", "true".to_owned())));
     environment
 }
@@ -174,6 +176,12 @@ fn volumes(migration: &ValidatedMigration) -> Vec<Volume> {
     volumes.extend(migration.phases.iter().filter_map(|phase| match &phase.source {
         PhaseSource::ConfigMaps(names) => Some(config_maps(phase_volume(&phase.name), names)),
         PhaseSource::Folder(_) => None,
+    }));
+    // Optional: that the ConfigMap is missing is for the stage to say, in words.
+    volumes.extend(migration.authority.iter().map(|(name, _)| Volume {
+        name: AUTHORITY.to_owned(),
+        config_map: Some(ConfigMapVolumeSource { name: name.clone(), optional: Some(true), ..ConfigMapVolumeSource::default() }),
+        ..Volume::default()
     }));
     if let SnapshotPolicy::Dump { claim, .. } = &migration.snapshot {
         let claim = PersistentVolumeClaimVolumeSource { claim_name: claim.clone(), read_only: None };
@@ -215,6 +223,7 @@ fn mounts(stage: Stage, migration: &ValidatedMigration) -> Vec<VolumeMount> {
         let volume = if let PhaseSource::ConfigMaps(_) = phase.source { phase_volume(&phase.name) } else { SOURCE.to_owned() };
         VolumeMount { read_only: Some(true), ..mount(&volume, &format!("/phases/{}", phase.name)) }
     }));
+    mounts.extend(migration.authority.iter().map(|_| VolumeMount { read_only: Some(true), ..mount(AUTHORITY, "/run/sluice-authority") }));
     if stage == Stage::Snapshot && matches!(migration.snapshot, SnapshotPolicy::Dump { .. }) {
         mounts.push(mount(SNAPSHOTS, "/snapshots"));
     }

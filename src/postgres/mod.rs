@@ -3,6 +3,7 @@
 
 mod advisory;
 mod connect;
+mod frame;
 mod identity;
 mod index_build;
 mod journal;
@@ -16,10 +17,13 @@ mod settings;
 mod startup;
 mod surroundings;
 mod texts;
+mod tls;
+mod url;
 mod watcher;
+mod wire;
 
 pub use advisory::{Holder, acquire as acquire_advisory_locks, release as release_advisory_locks};
-pub use connect::{ConnectError, ConnectionUrl, InvalidUrl, connect};
+pub use connect::{ConnectError, connect};
 pub use identity::database_identity;
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use journal::{Journal, JournalStep};
@@ -33,7 +37,9 @@ pub use session::{Session, SqlError, Trouble};
 pub use settings::{Settings, Values};
 pub use surroundings::{Given, give, surroundings, unused_extensions};
 pub use texts::{keep_text, keep_text_alone, prepare_texts, read_texts};
+pub use url::{ConnectionUrl, InvalidUrl};
 pub use watcher::Watcher;
+pub use wire::LIBPQ_KEEPALIVES;
 
 use crate::api::Reason;
 

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use sqlx::PgConnection;
 
 use super::{Request, SnapshotError, process, server};
+use crate::postgres::LIBPQ_KEEPALIVES;
 
 /// The cheapest gzip. Level 1 takes a third of the time of pg_dump's default and a seventh more space; without compression there
 /// would be no checksum of each table for the proof to check.
@@ -43,6 +44,8 @@ pub(super) async fn write(request: &Request<'_>, connection: &mut PgConnection, 
     let mut file = std::ffi::OsString::from("--file=");
     file.push(dump);
     arguments.push(file);
+    // The rest of where to connect is in the environment.
+    arguments.push(format!("--dbname={LIBPQ_KEEPALIVES}").into());
     let finished = process::run(&request.tools.pg_dump, &arguments, Some(request.url)).await?;
     if finished.status.success() {
         return Ok(());

@@ -49,7 +49,8 @@ impl Context {
     /// A context whose deadline begins now.
     pub fn new(manifest: ValidatedMigration, url: &str, source: PathBuf, snapshots: PathBuf) -> Self {
         let until = Instant::now() + manifest.deadline.duration();
-        let url = ConnectionUrl::parse(url).map(|url| if manifest.format == Format::Prisma { url.or_schema("public") } else { url });
+        let url = ConnectionUrl::parse(url).and_then(|url| verified(url, &manifest));
+        let url = url.map(|url| if manifest.format == Format::Prisma { url.or_schema("public") } else { url });
         let phases = phases::beside(&manifest, &source);
         Self {
             manifest,
@@ -131,4 +132,18 @@ impl Context {
     pub(super) fn remaining(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
     }
+}
+
+/// Where the file is that `spec.database.tls.caFrom` names: in a Pod it is mounted, elsewhere somebody has to say.
+const AUTHORITY: &str = "SLUICE_DATABASE_CA";
+
+/// With the authority that the manifest asks for, or not at all.
+fn verified(url: ConnectionUrl, manifest: &ValidatedMigration) -> Result<ConnectionUrl, InvalidUrl> {
+    if manifest.authority.is_none() {
+        return Ok(url);
+    }
+    let file = std::env::var_os(AUTHORITY).ok_or(InvalidUrl::Tls(
+        "spec.database.tls.caFrom of the manifest asks for the certificate of an authority: set SLUICE_DATABASE_CA to the path of that file",
+    ))?;
+    url.verified_by(file.into())
 }

@@ -65,7 +65,11 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     let objection = asked.map_err(PlanError::Query)?;
     let summary = HistorySummary { ledger_digest: digest, baselining: u32::try_from(recorded.len()).unwrap_or(u32::MAX), ..summary };
     let seen = Seen { server, strangers, scripts, objection };
-    Ok(judge(context, source, comparison, summary, &seen))
+    let mut outcome = judge(context, source, comparison, summary, &seen);
+    if outcome.verdict == Verdict::Passed {
+        outcome.message = format!("{}; connected with {}", outcome.message, url.encryption());
+    }
+    Ok(outcome)
 }
 
 /// What the database said, and what it means for the source.

@@ -29,7 +29,7 @@ async fn prepare(story: &Story, service: &str, sql: &str) {
     let (server, name) = (Server::get(), database(story, service));
     let mut administrator = connect(&server.url("postgres", "postgres")).await;
     execute(&mut administrator, &format!("CREATE DATABASE {name} TEMPLATE template0 OWNER {}", story.database)).await;
-    let url = format!("postgres://{}:{PASSWORD}@{FROM_PODS}:{}/{name}", story.database, server.port);
+    let url = format!("postgres://{}:{PASSWORD}@{FROM_PODS}:{}/{name}?sslmode=disable", story.database, server.port);
     let metadata = |name: String| ObjectMeta { name: Some(name), ..ObjectMeta::default() };
     let data = BTreeMap::from([("url".to_owned(), url)]);
     story.create(Secret { metadata: metadata(format!("{service}-db")), string_data: Some(data), ..Secret::default() }).await;

@@ -97,7 +97,7 @@ impl Story {
 
     /// The URL that Pods use.
     pub fn url(&self) -> String {
-        format!("postgres://{0}:{PASSWORD}@{FROM_PODS}:{1}/{0}", self.database, Server::get().port)
+        format!("postgres://{0}:{PASSWORD}@{FROM_PODS}:{1}/{0}?sslmode=disable", self.database, Server::get().port)
     }
 
     /// A session of the superuser in the story's database.

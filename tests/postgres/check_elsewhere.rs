@@ -106,7 +106,7 @@ async fn what_cannot_be_compared_is_an_error_that_says_why_and_never_a_pass() {
     let missing = services.run("verify", None).await.messages();
     assert!(missing.len() == 1 && missing[0].contains("the environment has no DATABASE_URL_API"), "{missing:?}");
 
-    let secret = format!("postgres://nobody:s3cretword@127.0.0.1:{}/nowhere", Server::get().port);
+    let secret = format!("postgres://nobody:s3cretword@127.0.0.1:{}/nowhere?sslmode=disable", Server::get().port);
     for (url, part) in [
         ("nonsense", "the connection URL is not a URL"),
         ("postgres://x:s3cretword@127.0.0.1:1/api", "cannot connect to 127.0.0.1:1/api"),

@@ -173,7 +173,7 @@ async fn plain_sql_files_and_another_schema_are_found_where_their_ledger_is() {
 
     let mut schema = Scene::new("wait_schema", &[FIRST]).await.with("database", "{secretRef: {name: records-db}, schemas: [Clinical]}");
     let plain = schema.url.clone();
-    schema.url.push_str("?schema=Clinical");
+    schema.url.push_str("&schema=Clinical");
     schema.ready().await;
     for (url, arguments) in [(&schema.url, [].as_slice()), (&plain, &["--history-schema", "Clinical"])] {
         let arguments = [&["--require", "1_first", "--timeout", "0s"], arguments].concat();

@@ -1,4 +1,4 @@
-//! A panic leaves a verdict and no core file. The panic is a real one, where there is one: in the driver, by a server that answers garbage.
+//! A panic leaves a verdict and no core file. The panic is a real one, in the snapshot stage, by a server that answers something else.
 
 use std::{
     fs,
@@ -11,22 +11,31 @@ use std::{
 
 use sluice::{
     api::{DatabaseMigration, Reason},
-    stage::outcome::{Outcome, Stage, Verdict},
+    stage::outcome::{HistorySummary, Outcome, Stage, Verdict},
 };
 
 use crate::stage_scene::{Scene, finish};
 
-/// Lets everybody in, and then sends a message that is too short for what it says it is, with a name in it.
-fn server_that_sends_garbage() -> u16 {
+/// Lets everybody in, and answers every question with one number, whatever was asked.
+fn server_that_answers_something_else() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
+    let message = |kind: u8, body: &[u8]| [&[kind, 0, 0, 0, u8::try_from(body.len() + 4).expect("short")], body].concat();
+    let column = b"\0\x01c\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\x01";
+    let ready = message(b'Z', b"I");
+    let known = [message(b'R', &[0; 4]), message(b'K', &[7; 8]), ready.clone()].concat();
+    let prepared = [message(b'1', b""), message(b't', b"\0\0"), message(b'T', column), ready.clone()].concat();
+    let row = [message(b'2', b""), message(b'D', b"\0\x01\0\0\0\x04\0\0\0\x07"), message(b'C', b"SELECT 1\0"), ready].concat();
+    let answer = [prepared, row].concat();
+    let set = [message(b'C', b"SET\0"), message(b'Z', b"I")].concat();
     thread::spawn(move || {
         while let Ok((mut stream, _)) = listener.accept() {
-            let mut startup = [0; 1024];
-            let _ = stream.read(&mut startup);
-            // AuthenticationOk, then BackendKeyData without its eight bytes.
-            let _ = stream.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 0, b'K', 0, 0, 0, 4, b'Z', 0, 0, 0, 5, b'I']);
-            let _ = stream.read(&mut startup);
+            let mut said = [0; 4096];
+            // The first question after the log-in is a setting, and has no rows.
+            let mut answers = [&known, &set].into_iter().chain(std::iter::repeat(&answer));
+            while stream.read(&mut said).is_ok_and(|read| read > 0) && answers.next().is_some_and(|answer| stream.write_all(answer).is_ok())
+            {
+            }
         }
     });
     port
@@ -34,20 +43,31 @@ fn server_that_sends_garbage() -> u16 {
 
 #[tokio::test]
 async fn a_panic_leaves_an_outcome_for_the_controller_and_for_the_next_stage() {
-    let scene = Scene::new("panics", &[("1_first", "SELECT 1;")]).await;
+    let scene = Scene::new("panics", &[("1_first", "SELECT 1;")]).await.with("snapshot", "{dump: {volumeClaim: records}}");
     let object: DatabaseMigration = serde_saphyr::from_str(&scene.manifest()).expect("the manifest reads");
     let mut spec = serde_json::to_value(&object).expect("is JSON");
     spec["apiVersion"] = "sluice.dev/v1alpha1".into();
     spec["kind"] = "DatabaseMigration".into();
     let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("postgres://app:hunter-of-s3crets@127.0.0.1:{}/records?sslmode=disable", server_that_sends_garbage());
+    let url = format!("postgres://app:hunter-of-s3crets@127.0.0.1:{}/records?sslmode=disable", server_that_answers_something_else());
+    let history = HistorySummary { pending_count: 1, server_major: 15, ..HistorySummary::default() };
+    let plan = Outcome { history: Some(history), ..Outcome::passed(Stage::Plan, Reason::PlanReady, "one is pending") };
+    fs::write(folder.path().join("plan.json"), serde_json::to_vec(&plan).expect("is JSON")).expect("the plan's outcome");
     let mut told = Vec::new();
-    for stage in [Stage::Plan, Stage::Snapshot] {
+    for stage in [Stage::Snapshot, Stage::Migrate] {
         let message = folder.path().join("message");
         let mut command = Command::new("sh");
         // As on a machine that writes core files into the working directory.
         command.args(["-c", "ulimit -c unlimited 2>/dev/null; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_sluice"), "stage", stage.name()]);
-        command.arg("--run").arg(folder.path()).arg("--source").arg(scene.source()).arg("--termination-log").arg(&message);
+        command
+            .arg("--snapshots")
+            .arg(folder.path().join("snapshots"))
+            .arg("--run")
+            .arg(folder.path())
+            .arg("--source")
+            .arg(scene.source())
+            .arg("--termination-log")
+            .arg(&message);
         command.current_dir(folder.path()).env("SLUICE_SPEC", spec.to_string()).env("DATABASE_URL", &url);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = finish(command).await;
@@ -58,7 +78,8 @@ async fn a_panic_leaves_an_outcome_for_the_controller_and_for_the_next_stage() {
         told.push(Outcome::from_message(&message).unwrap_or_else(|| panic!("{message:?}, {said}")));
     }
     let short: Vec<_> = told.iter().map(|outcome| (outcome.stage, outcome.verdict, outcome.reason)).collect();
-    let expected = [(Stage::Plan, Verdict::Failed, Reason::InternalError), (Stage::Snapshot, Verdict::NotReached, Reason::InternalError)];
+    let expected =
+        [(Stage::Snapshot, Verdict::Failed, Reason::InternalError), (Stage::Migrate, Verdict::NotReached, Reason::InternalError)];
     assert_eq!(short, expected, "{}", told[0].message);
     assert!(told[0].message.contains("please report it") && told[0].message.contains(".rs:"), "{}", told[0].message);
     let core = fs::read_dir(folder.path()).expect("lists").filter_map(|entry| entry.ok()?.file_name().into_string().ok());

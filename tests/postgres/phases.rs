@@ -54,7 +54,7 @@ async fn phases_run_around_the_migrations_and_each_is_in_its_own_ledger() {
     assert_eq!(of_phases(&scene).await, ["types/1 applied", "security/010_policies applied", "performance/010_clinic applied"]);
     assert_eq!(
         outcomes[0].message,
-        "4 pending: types/1 … security/010_policies in one transaction, then performance/010_clinic in 1 step(s), outside a transaction where PostgreSQL demands it"
+        "4 pending: types/1 … security/010_policies in one transaction, then performance/010_clinic in 1 step(s), outside a transaction where PostgreSQL demands it; connected with sslmode=disable"
     );
     let history = history(&outcomes);
     assert_eq!(history.current.as_deref(), Some("1_patients"), "the version of the database is Prisma's");

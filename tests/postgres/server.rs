@@ -22,7 +22,8 @@ use std::{
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, postgres::PgConnectOptions};
 
 /// Starts a server in a folder of its own, says where, and stops it at the end of the input.
-/// `$1` is the folder of the binaries, `$2` the port, `$3` the addresses. Pods of the local cluster need a password.
+/// `$1` is the folder of the binaries, `$2` the port, `$3` the addresses. Pods of the local cluster need a password. `$4`, if it is not
+/// empty, is a folder with more `settings`, other rules (`hba`), and a certificate with its key.
 const KEEPER: &str = r#"
 set -eu
 home=$(mktemp -d -t sluice-postgres.XXXXXX)
@@ -41,6 +42,10 @@ END
 if "$1/initdb" -D "$home/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N >"$home/log" 2>&1 &&
   cat "$home/settings" >>"$home/data/postgresql.conf" &&
   echo "host all all 10.0.0.0/8 scram-sha-256" >>"$home/data/pg_hba.conf" &&
+  { [ -z "$4" ] || {
+    cp "$4/server.crt" "$4/server.key" "$home/data" && chmod 600 "$home/data/server.key" &&
+      cat "$4/settings" >>"$home/data/postgresql.conf" && cp "$4/hba" "$home/data/pg_hba.conf"
+  }; } &&
   "$1/pg_ctl" -D "$home/data" -l "$home/log" -t 60 -w -s start >/dev/null 2>&1
 then
   echo "$home"
@@ -80,7 +85,7 @@ impl Server {
         SERVER.get_or_init(|| {
             let bin = binaries();
             // Between finding a free port and taking it another process may have taken it.
-            (0..5).find_map(|_| Self::start(&bin)).expect("PostgreSQL starts; its log stands above")
+            (0..5).find_map(|_| Self::start(&bin, "")).expect("PostgreSQL starts; its log stands above")
         })
     }
 
@@ -95,15 +100,22 @@ impl Server {
         Database { url: self.url("postgres", &name), name }
     }
 
-    /// The URL of a database for a role.
+    /// The URL of a database for a role. The server has no certificate.
     pub fn url(&self, role: &str, database: &str) -> String {
-        format!("postgres://{role}@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://{role}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
-    fn start(bin: &Path) -> Option<Self> {
+    /// Another one, of these binaries or those of this process, with what is in a folder: see the keeper's `$4`.
+    pub fn another(bin: Option<&Path>, extra: Option<&Path>) -> Self {
+        let bin = bin.map_or_else(binaries, Path::to_owned);
+        let extra = extra.map_or("", |extra| extra.to_str().expect("a path in UTF-8"));
+        (0..5).find_map(|_| Self::start(&bin, extra)).expect("PostgreSQL starts; its log stands above")
+    }
+
+    fn start(bin: &Path, extra: &str) -> Option<Self> {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
         let mut command = unprivileged();
-        command.args(["sh", "-c", KEEPER, "keeper"]).arg(bin).arg(port.to_string()).arg(addresses());
+        command.args(["sh", "-c", KEEPER, "keeper"]).arg(bin).arg(port.to_string()).arg(addresses()).arg(extra);
         // A process group of its own: Ctrl-C in the terminal must reach the test, not the keeper.
         let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn().expect("the keeper starts");
         let mut home = String::new();

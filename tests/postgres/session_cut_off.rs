@@ -6,11 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice::postgres::{ConnectionUrl, connect};
+use sluice::{
+    api::Reason,
+    postgres::{ConnectionUrl, connect},
+};
 
 use crate::{
     server::{self, Server, execute},
-    stage_scene::value,
+    stage_scene::{Scene, value},
 };
 
 /// What the server promises: keepalives after 5 s, two of them, 5 s apart; and time for a busy machine.
@@ -80,4 +83,53 @@ async fn idle_sessions_are_cut_off() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     eprintln!("the server ended the session after {:.1?}", begun.elapsed());
+}
+
+#[test]
+fn a_run_whose_server_vanishes_ends_and_so_does_its_dump() {
+    in_a_namespace("a_run_and_a_dump_are_cut_off");
+}
+
+#[tokio::test]
+#[ignore = "runs in a namespace of its own"]
+async fn a_run_and_a_dump_are_cut_off() {
+    let server = Server::get();
+    let scene = Scene::new("vanishes", &[("1_slow", "SELECT pg_sleep(600);")]).await;
+    let eye = format!("postgres://postgres@localhost/{}?host={}&port={}", scene.database.name, server.socket.display(), server.port);
+    let (mut eye, mut holder) = (server::connect(&eye).await, server::connect(&eye).await);
+    execute(&mut holder, "CREATE SCHEMA held; CREATE TABLE held.t ()").await;
+    execute(&mut holder, "BEGIN; LOCK TABLE held.t").await;
+    // The first two end, the others show that they would not without what is tested.
+    let dump = |arguments: &[&str]| {
+        let url = ConnectionUrl::parse(&scene.database.url).expect("a URL");
+        let mut command = Command::new(server.bin.join("pg_dump"));
+        command.args(["--no-password", "--file=/dev/null", "--schema=held"]).args(arguments).env_clear().envs(url.libpq_environment());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("pg_dump starts")
+    };
+    let mut ours = dump(&[&format!("--dbname={}", sluice::postgres::LIBPQ_KEEPALIVES)]);
+    let mut plain_dump = dump(&[]);
+    let mut plain = server::connect(&scene.database.url).await;
+    let plain = tokio::spawn(async move { sqlx::raw_sql("SELECT pg_sleep(600)").execute(&mut plain).await.is_ok() });
+
+    let (outcomes, begun) = tokio::join!(scene.run(), async {
+        let busy = "SELECT count(*)::text FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active' OR wait_event_type = 'Lock'";
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while value(&mut eye, busy).await != "4" {
+            assert!(Instant::now() < deadline, "two statements and two dumps wait");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        cut(server.port.into());
+        Instant::now()
+    });
+    let last = outcomes.last().expect("an outcome");
+    assert_eq!(last.reason, Reason::ConnectionFailed, "{}", last.message);
+    assert!(begun.elapsed() < ENDED_WITHIN, "the run noticed after {:?}", begun.elapsed());
+    while ours.try_wait().expect("asks").is_none() {
+        assert!(begun.elapsed() < ENDED_WITHIN, "pg_dump still waits after {:?}", begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    eprintln!("run and dump ended after {:.1?}", begun.elapsed());
+    assert!(!plain.is_finished() && plain_dump.try_wait().expect("asks").is_none(), "what has no keepalives waits on");
+    plain_dump.kill().expect("is ended");
+    plain_dump.wait().expect("has ended");
 }

@@ -88,7 +88,7 @@ async fn a_tool_blocked_in_prismas_lock_does_not_deadlock_a_concurrent_build() {
     // own look for deadlocks found none.
     scene.write("2_mixed", "SELECT pg_advisory_lock(4711);\nCREATE INDEX CONCURRENTLY i ON t (x);\nCREATE TABLE after_it ();");
     let mut gate = session(&scene.database.url, "gate", "SELECT pg_advisory_lock(4711)").await;
-    let tool = crate::server::connect(&format!("{}?application_name=prisma", scene.database.url)).await;
+    let tool = crate::server::connect(&format!("{}&application_name=prisma", scene.database.url)).await;
     let blocked = |more: &str| {
         format!(
             "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name = 'prisma' AND wait_event = 'advisory' {more}",

@@ -111,7 +111,7 @@ async fn plain_sql_files_keep_a_ledger_of_their_own() {
 async fn the_schema_of_the_url_takes_the_ledger_and_every_unqualified_name_as_with_prisma() {
     let mut scene =
         Scene::new("url_schema", &[PATIENTS, VISITS]).await.with("database", "{secretRef: {name: records-db}, schemas: [Clinical]}");
-    scene.url.push_str("?schema=Clinical");
+    scene.url.push_str("&schema=Clinical");
     scene.ready().await;
     assert_eq!(scene.value("SELECT to_regclass('\"Clinical\".visits')::text").await, "\"Clinical\".visits");
     assert_eq!(scene.ledger_in("\"Clinical\"._prisma_migrations").await.len(), 2);

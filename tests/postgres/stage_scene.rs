@@ -219,7 +219,7 @@ pub async fn value(connection: &mut PgConnection, sql: &str) -> String {
 
 /// A session that has run a script, for instance `BEGIN; LOCK …`, and stays as it is until it is dropped.
 pub async fn session(url: &str, application: &str, script: &str) -> PgConnection {
-    let mut connection = connect(&format!("{url}?application_name={application}")).await;
+    let mut connection = connect(&format!("{url}&application_name={application}")).await;
     execute(&mut connection, script).await;
     connection
 }
