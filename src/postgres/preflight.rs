@@ -1,6 +1,8 @@
 //! What must be true of the server, the role and the connection before anything is planned.
 
-use sqlx::{PgConnection, Row};
+use std::collections::BTreeSet;
+
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::{Asked, QueryError, query_as, query_scalar, startup::CHECK_INTERVAL};
 use crate::{api::Reason, migrations::LedgerContract};
@@ -31,13 +33,15 @@ pub async fn preflight(
     schemas: &[String],
     ledger: &LedgerContract,
 ) -> Result<Result<ServerFacts, Objection>, QueryError> {
-    let (pid, version, role, lock_budget, recovering, interval): (i32, i32, String, i64, bool, String) = query_as(
-        "SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('server_version_num')::int, current_user::text, \
+    if is_shared(connection).await? {
+        let message = "the session is not the one that was asked for, so the URL leads through a pooler: give the URL of the server itself";
+        return Ok(Err(Objection { reason: Reason::DirectConnectionRequired, message: message.to_owned() }));
+    }
+    let (version, role, lock_budget, recovering): (i32, String, i64, bool) = query_as(
+        "SELECT pg_catalog.current_setting('server_version_num')::int, current_user::text, \
                 pg_catalog.current_setting('max_locks_per_transaction')::bigint * (pg_catalog.current_setting('max_connections')::bigint \
-                  + pg_catalog.current_setting('max_prepared_transactions')::bigint) / 2, pg_catalog.pg_is_in_recovery(), \
-                pg_catalog.current_setting($1)",
+                  + pg_catalog.current_setting('max_prepared_transactions')::bigint) / 2, pg_catalog.pg_is_in_recovery()",
     )
-    .bind(CHECK_INTERVAL.0)
     .fetch_one(&mut *connection)
     .await
     .asked("read the server's version")?;
@@ -51,10 +55,6 @@ pub async fn preflight(
     }
     if recovering {
         return object(Reason::DirectConnectionRequired, "the server is a read-only standby: give the URL of the primary".to_owned());
-    }
-    if interval != CHECK_INTERVAL.1 || changes_back_end(connection, pid).await? {
-        let message = "the session is not the one that was asked for, so the URL leads through a pooler: give the URL of the server itself";
-        return object(Reason::DirectConnectionRequired, message.to_owned());
     }
     if let Some(message) = missing_right(connection, schemas, ledger, &role).await? {
         return object(Reason::PrivilegesMissing, message);
@@ -90,16 +90,20 @@ pub async fn has_deferrable_constraints(connection: &mut PgConnection) -> Result
     query_scalar(question).fetch_one(connection).await.asked("look for deferrable constraints")
 }
 
-/// A session whose statements land on different back ends is no session. The simple protocol: a question is one message and one answer.
-async fn changes_back_end(connection: &mut PgConnection, first: i32) -> Result<bool, QueryError> {
-    for _ in 0..2 {
-        let answer = sqlx::raw_sql("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut *connection).await.asked("read the process id")?;
-        let pid: String = answer.try_get_unchecked(0).asked("read the process id")?;
-        if pid != first.to_string() {
+/// Whether the session is none: it lacks what it began with, or its statements land on different back ends. By the simple protocol: a
+/// question is one message and one answer, where a pooler would send the two of a prepared one to two servers.
+async fn is_shared(connection: &mut PgConnection) -> Result<bool, QueryError> {
+    let mut back_ends = BTreeSet::new();
+    for _ in 0..3 {
+        let question = format!("SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('{}')", CHECK_INTERVAL.0);
+        let answer = sqlx::raw_sql(AssertSqlSafe(question)).fetch_one(&mut *connection).await.asked("look for a pooler")?;
+        let read = |at: usize| answer.try_get_unchecked::<String, _>(at).asked("look for a pooler");
+        back_ends.insert(read(0)?);
+        if read(1)? != CHECK_INTERVAL.1 {
             return Ok(true);
         }
     }
-    Ok(false)
+    Ok(back_ends.len() > 1)
 }
 
 async fn missing_right(
