@@ -56,6 +56,7 @@ mod stage_fence;
 mod stage_history;
 mod stage_index;
 mod stage_locks;
+mod stage_meanwhile;
 mod stage_release;
 mod stage_scene;
 mod stage_session;

@@ -1,0 +1,72 @@
+//! What somebody does to the database between two stages of a run: the stage that meets it says so, and nothing is changed.
+
+use sluice::{
+    api::Reason,
+    stage::{
+        self,
+        outcome::{Outcome, Stage, Verdict},
+    },
+};
+
+use crate::{
+    server::{Server, connect, execute},
+    stage_scene::Scene,
+};
+
+const FILES: [(&str, &str); 2] = [("1_init", "CREATE TABLE visits (id int);"), ("2_note", "ALTER TABLE visits ADD COLUMN note text;")];
+
+/// A database with the first migration, whose second one was planned.
+async fn planned(test: &str) -> (Scene, Outcome) {
+    let scene = Scene::new(test, &FILES[..1]).await;
+    scene.ready().await;
+    scene.write(FILES[1].0, FILES[1].1);
+    let plan = stage::run(Stage::Plan, &scene.context(), &[]).await;
+    assert_eq!((plan.reason, plan.verdict), (Reason::PlanReady, Verdict::Passed), "{}", plan.message);
+    (scene, plan)
+}
+
+/// The stage `migrate`, in a process of its own, after this plan.
+async fn migrated(scene: &Scene, plan: &Outcome) -> Outcome {
+    stage::run(Stage::Migrate, &scene.context(), std::slice::from_ref(plan)).await
+}
+
+#[tokio::test]
+async fn a_database_that_is_renamed_between_plan_and_migrate_is_not_found_and_nothing_runs() {
+    let (scene, plan) = planned("renamed").await;
+    let (name, other) = (&scene.database.name, format!("{}_moved", scene.database.name));
+    let mut administrator = connect(&Server::get().url("postgres", "postgres")).await;
+    execute(&mut administrator, &format!("ALTER DATABASE {name} RENAME TO {other}")).await;
+    let outcome = migrated(&scene, &plan).await;
+    assert_eq!((outcome.reason, outcome.verdict), (Reason::DatabaseNotFound, Verdict::Failed), "{}", outcome.message);
+    assert!(outcome.message.contains(name.as_str()), "{}", outcome.message);
+    execute(&mut administrator, &format!("ALTER DATABASE {other} RENAME TO {name}")).await;
+    assert_eq!(scene.ledger().await, ["1_init applied"]);
+    scene.ready().await;
+    assert_eq!(scene.ledger().await, ["1_init applied", "2_note applied"]);
+}
+
+#[tokio::test]
+async fn a_role_that_loses_its_rights_between_plan_and_migrate_is_told_what_it_may_not_do() {
+    for (test, takes, gives) in [
+        ("loses_table", "ALTER TABLE visits OWNER TO postgres", "ALTER TABLE visits OWNER TO ROLE_"),
+        ("loses_history", "ALTER TABLE _prisma_migrations OWNER TO postgres", "ALTER TABLE _prisma_migrations OWNER TO ROLE_"),
+        (
+            "loses_schema",
+            "ALTER SCHEMA public OWNER TO postgres; REVOKE ALL ON SCHEMA public FROM public",
+            "ALTER SCHEMA public OWNER TO ROLE_",
+        ),
+    ] {
+        let (scene, plan) = planned(test).await;
+        let before = scene.catalog().await.len();
+        scene.database.execute(&takes.replace("ROLE_", &scene.role)).await;
+        let outcome = migrated(&scene, &plan).await;
+        assert_eq!(outcome.verdict, Verdict::Failed, "{test}: {}", outcome.message);
+        let told = format!("{} {}", outcome.message, outcome.failure.as_ref().map_or("", |failure| failure.message.as_str()));
+        assert!(told.contains("permission denied") || told.contains("must be owner"), "{test}: {:?} {told}", outcome.reason);
+        assert_eq!(outcome.reason.class(), sluice::api::Class::NeedsUser, "{test}: {:?} {told}", outcome.reason);
+        assert_eq!(scene.catalog().await.len(), before, "{test}");
+        assert_eq!(scene.ledger().await, ["1_init applied"], "{test}");
+        scene.database.execute(&gives.replace("ROLE_", &scene.role)).await;
+        scene.ready().await;
+    }
+}
