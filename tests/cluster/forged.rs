@@ -156,7 +156,7 @@ impl Drop for Unbound {
 }
 
 #[tokio::test]
-async fn without_the_policies_a_forged_job_runs_says_that_all_passed_and_is_named_and_not_believed() {
+async fn without_the_policies_a_forged_job_is_named_and_not_believed() {
     let story = Story::alone("forged_unguarded").await;
     story.everything(&[FIRST], json!({})).await;
     story.ready_at(FIRST.0).await;
@@ -165,12 +165,6 @@ async fn without_the_policies_a_forged_job_runs_says_that_all_passed_and_is_name
     let jobs: Api<Job> = Api::namespaced(client, &story.namespace);
     let (forged, name) = (forged_job(&real, &next_name(&real)), next_name(&real));
     story.wait("the policies to be out of force", || async { jobs.create(&PostParams::default(), &forged).await.ok() }).await;
-    story
-        .wait("the forged Pod to say that all passed", || async {
-            let job = story.api::<Job>().get(&name).await.ok()?;
-            (job.status?.succeeded? == 1).then_some(())
-        })
-        .await;
     story
         .wait("the forged Job to be named", || async {
             let object = story.object("records").await;
