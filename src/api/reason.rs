@@ -87,6 +87,8 @@ reasons! {
     HistoryDiverged: NeedsUser,
     /// The ledger has a failed or unfinished row that Sluice did not write.
     HistoryDirty: NeedsUser,
+    /// Somebody else could forge the history, or make the migration role run code when it is written.
+    HistoryUntrusted: NeedsUser,
     /// The database has tables but no history, so the first migrations would collide with what is there.
     NonEmptyDatabase: NeedsUser,
     /// `spec.migrations.baseline` was asked for, and the schema is not what the migrations make; the findings say where.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::{Asked, QueryError, query_as, query_scalar, startup::CHECK_INTERVAL};
+use super::{Asked, QueryError, custody_objection, query_as, query_scalar, startup::CHECK_INTERVAL};
 use crate::{api::Reason, migrations::LedgerContract};
 
 /// What was learned about the server.
@@ -58,6 +58,9 @@ pub async fn preflight(
     }
     if let Some(message) = missing_right(connection, schemas, ledger, &role).await? {
         return object(Reason::PrivilegesMissing, message);
+    }
+    if let Some(objection) = custody_objection(connection, ledger).await? {
+        return Ok(Err(objection));
     }
     let lock_budget = u32::try_from(lock_budget).unwrap_or(3200);
     Ok(Ok(ServerFacts { major: u32::try_from(major).unwrap_or_default(), lock_budget }))

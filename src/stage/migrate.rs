@@ -20,7 +20,7 @@ use crate::{
     api::Reason,
     check::release_begins,
     migrations::{LedgerRow, Script, SourceTree},
-    postgres::{Ledger, Session, Watcher, connect, has_deferrable_constraints, preflight},
+    postgres::{Ledger, Session, Watcher, connect, custody_objection, has_deferrable_constraints, preflight},
 };
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
@@ -52,6 +52,7 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
         Session::new(connection, context.manifest.lock_timeout, context.manifest.statement_timeout).await.map_err(MigrateError::Query)?;
     let ledger = context.ledger();
     lock(context, &mut session, &ledger, Instant::now() + patience.min(context.remaining())).await?;
+    trust(&mut session, &ledger).await?;
     let rows = ledger.rows(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
     if LedgerRow::digest(&rows) != plan.ledger_digest || source.digest != plan.source_digest {
         let changed = if source.digest == plan.source_digest { "somebody migrated this database" } else { "the source changed" };
@@ -129,6 +130,15 @@ async fn conclude(context: &Context, session: &mut Session, ledger: &Ledger, sou
 async fn lock(context: &Context, session: &mut Session, ledger: &Ledger, until: Instant) -> Result<(), MigrateError> {
     let taken = session.lock(&context.application(), &ledger.contract.locks, until).await.map_err(MigrateError::Query)?;
     taken.map_err(lock_message)
+}
+
+/// The history is what it seems, as the plan found it: nothing is written to it before.
+async fn trust(session: &mut Session, ledger: &Ledger) -> Result<(), MigrateError> {
+    let connection = session.trusted().await.map_err(MigrateError::Query)?;
+    match custody_objection(connection, &ledger.contract).await.map_err(MigrateError::Query)? {
+        Some(objection) => Err(MigrateError::Stopped { reason: objection.reason, message: objection.message }),
+        None => Ok(()),
+    }
 }
 
 /// Carries out the manifest's verdicts on failed rows.

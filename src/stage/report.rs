@@ -65,7 +65,7 @@ fn lost(context: &Context, outcome: &Outcome) -> Finding {
 }
 
 const fn is_history(reason: Reason) -> bool {
-    matches!(reason, Reason::HistoryDiverged | Reason::HistoryDirty)
+    matches!(reason, Reason::HistoryDiverged | Reason::HistoryDirty | Reason::HistoryUntrusted)
 }
 
 fn place(context: &Context) -> String {

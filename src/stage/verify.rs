@@ -12,7 +12,7 @@ use crate::{
     api::{Finding, Reason, Severity},
     check::{self, Aspect, Began, Scope},
     migrations::SourceTree,
-    postgres::{connect, database_identity},
+    postgres::{connect, custody_objection, database_identity},
 };
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
@@ -36,6 +36,10 @@ async fn verify(
     let source = context.source().map_err(|error| (error.reason(), error.to_string()))?;
     let url = context.url().map_err(|error| (error.reason(), error.to_string()))?;
     let mut connection = connect(url, &context.application()).await.map_err(|error| (error.reason(), error.to_string()))?;
+    let custody = custody_objection(&mut connection, &context.ledger().contract).await;
+    if let Some(objection) = custody.map_err(|error| (error.reason(), error.to_string()))? {
+        return Err((objection.reason, objection.message));
+    }
     let rows = context.ledger().rows(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
     let texts = texts(&mut connection, source, &rows).await.map_err(|error| (error.reason(), error.to_string()))?;
     let (comparison, summary) = summarise(source, &rows, &[], &context.rules(&texts), server_major);

@@ -63,5 +63,6 @@ mod stage_session;
 mod stage_settings;
 mod stage_steps;
 mod stage_verification;
+mod trust_history;
 mod trust_operators;
 mod trust_traps;
