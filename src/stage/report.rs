@@ -75,18 +75,22 @@ fn place(context: &Context) -> String {
 fn assemble(
     context: &Context,
     at: Timestamp,
-    outcome: Outcome,
+    mut outcome: Outcome,
     server: Option<String>,
     mut schema: Option<Schema>,
     unread: Option<String>,
 ) -> Report {
     let manifest = &context.manifest;
     let looked = matches!(outcome.reason, Reason::Verified | Reason::VerificationFailed);
-    let mut checks = checks(&outcome, manifest, looked);
     if let Some(schema) = &mut schema {
         let isolation = |id: &str| CHECKS.iter().any(|check| check.meta.id == id && check.meta.aspect == Aspect::Isolation);
         let found: Vec<&Finding> = outcome.findings.iter().filter(|finding| isolation(&finding.check)).collect();
         report::judge_isolation(&mut schema.tables, manifest.row_level_security.as_ref(), looked.then_some(found.as_slice()));
+        let contradictions = contradictions(schema, &found);
+        contradict(&mut outcome, contradictions);
+    }
+    let mut checks = checks(&outcome, manifest, looked);
+    if let Some(schema) = &schema {
         doubt(&mut checks, schema);
     }
     // What could not be read is not known, and not nothing.
@@ -119,6 +123,38 @@ fn assemble(
         unread,
         asked: Some(asked(manifest)),
     }
+}
+
+/// What the schema shows to be exposed and no check has found: one of the two was deceived, or the schema changed in between. PURE.
+fn contradictions(schema: &Schema, found: &[&Finding]) -> Vec<Finding> {
+    let errors: Vec<_> = found.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let of_a_table = |finding: &Finding| schema.tables.iter().any(|table| table.object() == finding.object);
+    if errors.iter().any(|finding| !of_a_table(finding)) {
+        // About the application's role, for instance: it concerns every table.
+        return Vec::new();
+    }
+    let exposed = schema.tables.iter().filter(|table| table.isolation == Isolation::Exposed).map(report::Table::object);
+    let unsaid = exposed.filter(|object| errors.iter().all(|finding| finding.object != *object));
+    let contradiction = |object: String| Finding {
+        check: LOST.to_owned(),
+        object,
+        severity: Severity::Error,
+        message: "row-level security is off here, and the checks of row-level security passed: they and the schema contradict each other"
+            .to_owned(),
+        remedy: "verify again; if it stays, somebody deceives the checks, and nothing they say about this database is true".to_owned(),
+    };
+    unsaid.map(contradiction).collect()
+}
+
+/// A verification that contradicts itself has failed.
+fn contradict(outcome: &mut Outcome, contradictions: Vec<Finding>) {
+    let Some(first) = contradictions.first() else { return };
+    if outcome.verdict == super::outcome::Verdict::Passed {
+        outcome.verdict = super::outcome::Verdict::Failed;
+        outcome.reason = Reason::VerificationFailed;
+        outcome.message = format!("{}: {}", first.object, first.message);
+    }
+    outcome.findings.splice(0..0, contradictions);
 }
 
 /// Attempts that all failed are no pass while anything else calls a table exposed: to its owner, through a role, or because no policy is
@@ -227,6 +263,38 @@ mod tests {
 
     fn verdicts(outcome: &Outcome, looked: bool) -> Vec<(String, CheckVerdict)> {
         checks(outcome, &manifest(), looked).into_iter().map(|check| (check.id, check.verdict)).collect()
+    }
+
+    #[test]
+    fn a_table_that_is_exposed_and_that_no_check_has_found_fails_the_verification() {
+        let (kind, isolation) = (report::TableKind::Table, Isolation::Exposed);
+        let table = report::Table {
+            schema: "public".into(),
+            name: "visits".into(),
+            kind,
+            owner: "owner".into(),
+            rows: None,
+            enabled: false,
+            forced: false,
+            isolation,
+            columns: Vec::new(),
+            policies: Vec::new(),
+            indexes: Vec::new(),
+        };
+        let schema = Schema { tables: vec![table], relations: Vec::new() };
+        let error = |object: &str| Finding {
+            check: "rls-enabled".into(),
+            object: object.into(),
+            severity: Severity::Error,
+            message: "m".into(),
+            remedy: "r".into(),
+        };
+        assert_eq!(contradictions(&schema, &[&error("public.visits")]), [], "a check said so");
+        assert_eq!(contradictions(&schema, &[&error("records_app")]), [], "the role is what exposes every table");
+        let mut outcome = Outcome::passed(Stage::Verify, Reason::Verified, "as meant");
+        contradict(&mut outcome, contradictions(&schema, &[]));
+        assert_eq!((outcome.verdict, outcome.reason), (super::super::outcome::Verdict::Failed, Reason::VerificationFailed));
+        assert!(outcome.message.starts_with("public.visits: row-level security is off here"), "{}", outcome.message);
     }
 
     #[test]
