@@ -14,6 +14,7 @@ pub mod redact;
 pub mod report;
 pub mod serve;
 pub mod snapshot;
+pub mod sql;
 pub mod stage;
 pub mod telemetry;
 pub mod validate;

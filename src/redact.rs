@@ -1,11 +1,11 @@
 //! What must never be repeated, and the one place that decides it: literals of statements and connection strings. PURE.
 //!
-//! What a literal is, the lexer of the SQL parser says. A word is never taken out because it is somebody's password: with the
+//! What a literal is, `sql` says. A word is never taken out because it is somebody's password: with the
 //! password `public` every message about a schema would lose its sense, and would tell the password.
 
 use std::borrow::Cow;
 
-use squawk_lexer::{LiteralKind, Token, TokenKind, tokenize};
+use crate::sql::{Token, TokenKind, Tokens};
 
 /// What stands in place of a connection string.
 const URL: &str = "(connection URL)";
@@ -87,7 +87,9 @@ impl Shown {
 /// A file as gaps, literals and the rest. The rows that follow `COPY … FROM STDIN;` are one literal.
 struct Pieces<'a> {
     file: &'a str,
-    tokens: Box<dyn Iterator<Item = Token> + 'a>,
+    tokens: Tokens<'a>,
+    /// What was read and comes after the gap before it.
+    ahead: Option<Token>,
     at: usize,
     words: [bool; 2],
     rows_follow: bool,
@@ -95,7 +97,7 @@ struct Pieces<'a> {
 
 impl<'a> Pieces<'a> {
     fn of(file: &'a str) -> Self {
-        Self { file, tokens: Box::new(tokenize(file)), at: 0, words: [false; 2], rows_follow: false }
+        Self { file, tokens: Tokens::of(file), ahead: None, at: 0, words: [false; 2], rows_follow: false }
     }
 
     /// Up to the line `\.`, or to the end.
@@ -104,24 +106,24 @@ impl<'a> Pieces<'a> {
         let rest = &self.file[start..];
         let end = rest.find("\n\\.").map_or(self.file.len(), |at| start + at + 3);
         (self.at, self.rows_follow, self.words) = (end, false, [false; 2]);
-        self.tokens = Box::new(tokenize(&self.file[end..]));
+        self.tokens = Tokens::from(self.file, end);
         Piece { start, end, kind: Kind::Literal }
     }
 
     /// Notices `FROM STDIN` and the semicolon after it.
     fn note(&mut self, text: &str, kind: TokenKind) -> bool {
         match kind {
-            TokenKind::Ident => {
+            TokenKind::Word => {
                 let stdin = self.words[0] && text.eq_ignore_ascii_case("STDIN");
                 self.words = [text.eq_ignore_ascii_case("FROM"), self.words[1] || stdin];
                 false
             }
-            TokenKind::Semi => {
+            TokenKind::Symbol(b';') => {
                 let rows = self.words[1];
                 self.words = [false; 2];
                 rows
             }
-            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => false,
+            TokenKind::LineComment | TokenKind::BlockComment => false,
             _ => {
                 self.words[0] = false;
                 false
@@ -137,13 +139,21 @@ impl Iterator for Pieces<'_> {
         if self.rows_follow && self.at < self.file.len() {
             return Some(self.rows());
         }
-        let token = self.tokens.next().filter(|token| token.kind != TokenKind::Eof)?;
         let start = self.at;
-        self.at += token.len as usize;
+        let Some(token) = self.ahead.take().or_else(|| self.tokens.next()) else {
+            self.at = self.file.len();
+            return (start < self.at).then_some(Piece { start, end: self.at, kind: Kind::Gap });
+        };
+        if start < token.start {
+            (self.ahead, self.at) = (Some(token), token.start);
+            return Some(Piece { start, end: token.start, kind: Kind::Gap });
+        }
+        self.at = token.end;
         self.rows_follow = self.note(&self.file[start..self.at], token.kind);
         let kind = match token.kind {
-            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => Kind::Gap,
-            TokenKind::Literal { .. } | TokenKind::Unknown | TokenKind::QuotedIdent { terminated: false, .. } => Kind::Literal,
+            TokenKind::LineComment | TokenKind::BlockComment => Kind::Gap,
+            TokenKind::Text | TokenKind::Number => Kind::Literal,
+            TokenKind::Quoted if !token.closed => Kind::Literal,
             _ => Kind::Other,
         };
         Some(Piece { start, end: self.at, kind })
@@ -152,28 +162,27 @@ impl Iterator for Pieces<'_> {
 
 /// The format of the RAISE in this text that made this message: what its author wrote, without the values put into it.
 pub fn raise_format(sql: &str, message: &str) -> Option<String> {
-    let (mut at, mut raised) = (0, 0);
-    for token in tokenize(sql) {
-        let text = &sql[at..at + token.len as usize];
-        at += text.len();
+    let mut raised = 0;
+    for token in Tokens::of(sql) {
+        let text = &sql[token.start..token.end];
         match token.kind {
-            TokenKind::Ident if text.eq_ignore_ascii_case("RAISE") => raised = 2,
+            TokenKind::Word if text.eq_ignore_ascii_case("RAISE") => raised = 2,
             // One word, the level, may stand between.
-            TokenKind::Ident => raised = i32::from(raised == 2),
-            TokenKind::Literal { kind: LiteralKind::Str { terminated: true } } if raised > 0 => {
+            TokenKind::Word => raised = i32::from(raised == 2),
+            TokenKind::Text if raised > 0 && token.closed && text.starts_with('\'') => {
                 let format = text[1..text.len() - 1].replace("''", "'");
                 if makes(&format, message) {
                     return Some(format);
                 }
                 raised = 0;
             }
-            TokenKind::Literal { kind: LiteralKind::DollarQuotedString { .. } } => {
+            TokenKind::Text if text.starts_with('$') => {
                 if let Some(found) = body(text).and_then(|body| raise_format(body, message)) {
                     return Some(found);
                 }
                 raised = 0;
             }
-            TokenKind::Whitespace | TokenKind::LineComment | TokenKind::BlockComment { .. } => {}
+            TokenKind::LineComment | TokenKind::BlockComment => {}
             _ => raised = 0,
         }
     }

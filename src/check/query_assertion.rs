@@ -100,11 +100,11 @@ fn single(sql: &str) -> Result<String, String> {
         return Err(format!("only a query can be asked (SELECT, WITH, VALUES or TABLE), and it begins with {word:?}"));
     }
     let whole = match split(sql) {
-        Ok(script) if script.unsplit.is_none() => match script.statements.as_slice() {
-            [only] => only.sql.clone(),
+        Ok(script) => match script.statements.as_slice() {
+            [only] => only.sql().to_owned(),
             several => return Err(format!("it has {} statements, and only one is allowed", several.len())),
         },
-        Ok(_) | Err(_) => sql.to_owned(),
+        Err(_) => sql.to_owned(),
     };
     Ok(whole.trim().trim_end_matches(';').to_owned())
 }
@@ -214,6 +214,6 @@ mod tests {
         for sql in ["", "COMMIT", "-- SELECT", "INSERT INTO t VALUES (1)", "selection", "/* SELECT 1", "SELECT 1; SELECT 2"] {
             assert!(single(sql).is_err(), "{sql}");
         }
-        assert_eq!(single("SELECT ';' ; -- the end").as_deref(), Ok("SELECT ';' "));
+        assert_eq!(single("SELECT ';' ; -- the end").as_deref(), Ok("SELECT ';'"));
     }
 }

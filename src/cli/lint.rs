@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     api::{Format, PhaseWhen},
-    migrations::{Migration, PhaseFolder, Script, SourceTree, Statement, StatementKind, load_with},
+    migrations::{Migration, PhaseFolder, SourceTree, Statement, StatementKind, load_with},
     redact,
     visible::visible,
 };
@@ -114,13 +114,6 @@ impl Report {
                 self.errors += 1;
                 self.say(&format!("{}: error: {error}", migration.file));
             }
-            Ok(Script { unsplit: Some(why), .. }) => {
-                self.warnings += 1;
-                self.say(&format!(
-                    "{}: warning: cannot be parsed ({why}): the file runs as one text in one transaction, and PostgreSQL judges it",
-                    migration.file
-                ));
-            }
             Ok(script) => {
                 let mode = if script.is_transactional() { "one transaction" } else { "step by step" };
                 self.say(&format!("{}: {}, {mode}", migration.file, counted(script.statements.len(), "statement")));
@@ -137,9 +130,9 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 fn describe(statement: &Statement) -> String {
-    let beginning = redact::statement(&statement.sql, 80);
+    let beginning = redact::statement(statement.sql(), 80);
     match &statement.kind {
-        StatementKind::AddEnumValue { .. } => format!("adds an enum value, which can be used after COMMIT: {beginning}"),
+        StatementKind::AddEnumValue => format!("adds an enum value, which can be used after COMMIT: {beginning}"),
         _ => format!("cannot run in a transaction, so it runs alone: {beginning}"),
     }
 }

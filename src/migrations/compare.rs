@@ -428,7 +428,7 @@ mod tests {
     fn an_edited_file_runs_again_only_where_its_phase_is_repeatable() {
         let mut tree = with_phases();
         let rows = ["types/1", "1_a", "2_b", "security/010", "security/020"].map(row);
-        tree.migrations[3] = Migration::new("security/010".into(), "security/010.sql".into(), "SELECT 'edited';".into());
+        tree.migrations[3] = Migration::new("security/010".into(), "security/010.sql".into(), "SELECT 'edited';");
         assert_eq!(compare(&tree, &rows, None).findings[0].check, "edited-migration");
         tree.migrations[3].repeatable = true;
         let comparison = compare(&tree, &rows, None);

@@ -274,7 +274,7 @@ mod tests {
             for _ in 0..200 {
                 match load(Format::Sql, folder.path()) {
                     Ok(tree) => {
-                        let texts: std::collections::BTreeSet<&str> = tree.migrations.iter().map(|one| one.sql.as_str()).collect();
+                        let texts: std::collections::BTreeSet<&str> = tree.migrations.iter().map(|one| one.sql.as_ref()).collect();
                         assert_eq!((texts.len(), tree.migrations.len()), (1, 40), "one state: {texts:?}");
                         whole += 1;
                     }

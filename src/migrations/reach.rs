@@ -25,8 +25,6 @@ const IN_BLOCKS: [&str; 9] = [
     "REASSIGN OWNED",
     "DROP OWNED",
 ];
-/// In a file that could not be split, every such statement.
-const IN_FILES: [&str; 4] = ["CREATE ROLE", "CREATE USER", "CREATE DATABASE", "CREATE SUBSCRIPTION"];
 
 impl Reach {
     /// Of one statement.
@@ -47,15 +45,6 @@ impl Reach {
             ("SECURITY", "LABEL", _) if has("ROLE") || has("DATABASE") => Self::Beyond,
             ("DO" | "REASSIGN", ..) | ("DROP", "OWNED", _) => Self::hidden(&words, &IN_BLOCKS),
             _ => Self::Inside,
-        }
-    }
-
-    /// Of a whole file that could not be split.
-    pub fn of_file(text: &str) -> Self {
-        let words = words(text);
-        match Self::hidden(&words, &IN_BLOCKS) {
-            Self::Inside => Self::hidden(&words, &IN_FILES),
-            found => found,
         }
     }
 
@@ -108,8 +97,6 @@ mod tests {
         ] {
             assert_eq!(Reach::of(sql), reach, "{sql}");
         }
-        assert_eq!(Reach::of_file("SELECT 1; CREATE ROLE x; ???"), Reach::Hidden("CREATE ROLE"));
-        assert_eq!(Reach::of_file("-- CREATE ROLE x\nSELECT 1"), Reach::Inside);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is pending becomes groups: as few transactions as PostgreSQL allows. PURE.
 //!
-//! A release is one transaction. It is cut only around files with statements that run alone, after a new enum value, and
-//! before the server's lock table would overflow.
+//! A release is one transaction. It is cut only around files with statements that run alone or that ask for an isolation level, after a
+//! new enum value, and before the server's lock table would overflow.
 
 use std::ops::Range;
 
@@ -43,14 +43,15 @@ pub fn plan_groups(scripts: &[Script], atomicity: Atomicity, lock_budget: u32) -
             locks = 0;
             continue;
         }
+        let isolated = script.isolation().is_some();
         let needs: u32 = script.statements.iter().map(|statement| statement.locks).sum();
-        if !open.is_empty() && locks + needs > lock_budget {
+        if !open.is_empty() && (isolated || locks + needs > lock_budget) {
             close(&mut groups, &mut open);
             locks = 0;
         }
         open.push(at);
         locks += needs;
-        if atomicity == Atomicity::Migration || script.adds_enum_value() {
+        if atomicity == Atomicity::Migration || script.adds_enum_value() || isolated {
             close(&mut groups, &mut open);
             locks = 0;
         }
@@ -101,7 +102,7 @@ mod tests {
     use crate::migrations::split;
 
     fn groups(files: &[&str], atomicity: Atomicity, budget: u32) -> Vec<Group> {
-        let scripts: Vec<_> = files.iter().map(|sql| split(sql).expect("splits")).collect();
+        let scripts: Vec<_> = files.iter().map(|sql| split(*sql).expect("splits")).collect();
         plan_groups(&scripts, atomicity, budget)
     }
 
@@ -144,6 +145,13 @@ mod tests {
     fn a_new_enum_value_is_committed_before_anything_can_use_it() {
         let groups = groups(&["ALTER TYPE m ADD VALUE 'x';", "SELECT 'x'::m;"], Atomicity::Release, 1000);
         assert_eq!(groups, [Group::Transaction(vec![0]), Group::Transaction(vec![1])]);
+    }
+
+    #[test]
+    fn a_file_that_asks_for_an_isolation_level_is_a_transaction_of_its_own() {
+        let isolated = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1;";
+        let groups = groups(&["SELECT 1;", isolated, "SELECT 2;"], Atomicity::Release, 1000);
+        assert_eq!(groups, [Group::Transaction(vec![0]), Group::Transaction(vec![1]), Group::Transaction(vec![2])]);
     }
 
     #[test]

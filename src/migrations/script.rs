@@ -1,40 +1,52 @@
-//! One file becomes statements, each with its line and with what it asks of a transaction.
-//!
-//! The rules about transactions are PostgreSQL's: each statement listed in [`alone`] was seen to fail inside one.
+//! A file, split into statements: which of them share a transaction, and what may not stand in a migration.
 
-use squawk_syntax::{
-    SourceFile, SyntaxElement, SyntaxKind, SyntaxNode,
-    ast::{self, AlterTypeAction, AstNode, ReindexTarget, Stmt},
-};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
-use super::directive;
+use crate::sql::{IndexBuild, Isolation, local_setting};
 
 /// A file, split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// In the order of the file. One statement that is the whole file where it could not be split.
+    /// In the order of the file.
     pub statements: Vec<Statement>,
-    /// Why the file was not split: the parser's first complaint. It then runs as one transactional string, and PostgreSQL judges it.
-    pub unsplit: Option<String>,
+    /// What was left out: `BEGIN`, `COMMIT` and the like, in bytes.
+    pub marks: Vec<Range<usize>>,
     /// `-- sluice: no-transaction`: each statement is a step of its own.
     pub apart: bool,
     /// An earlier attempt ran some of its steps, so it goes on step by step, whatever it says by now.
     pub resumed: bool,
+    pub(super) file: Arc<str>,
 }
 
 /// One statement of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// The text, without leading comments and without the semicolon's trailing blanks.
-    pub sql: String,
+    pub(super) file: Arc<str>,
     /// Where in the file it begins, in bytes.
     pub start: usize,
+    /// Where in the file it ends, in bytes, without its semicolon.
+    pub end: usize,
     /// The line of the file it begins on, counted from 1.
     pub line: u32,
     /// What it asks of a transaction.
     pub kind: StatementKind,
     /// How many entries of the server's lock table it may need until the transaction ends.
     pub locks: u32,
+    /// It may make a constraint that can be deferred.
+    pub defers: bool,
+    /// The transaction has to be committed before the next statement.
+    pub commits: bool,
+    /// The file commits here and goes on. Where nothing depends on it the transaction stays open, and what is deferred is checked.
+    pub ends: bool,
+    /// The file says of which isolation level the transaction is that begins here.
+    pub isolation: Option<Isolation>,
+}
+
+impl Statement {
+    /// Its text, without comments around it and without its semicolon.
+    pub fn sql(&self) -> &str {
+        &self.file[self.start..self.end]
+    }
 }
 
 /// What a statement asks of a transaction.
@@ -43,18 +55,10 @@ pub enum StatementKind {
     /// Nothing special.
     Transactional,
     /// `ALTER TYPE … ADD VALUE`: the value cannot be used before the transaction has committed.
-    AddEnumValue {
-        /// The new value as it stands in the file, with its quotes.
-        label: String,
-    },
+    AddEnumValue,
     /// `CREATE INDEX CONCURRENTLY`: outside a transaction, and its left-over is repaired.
-    BuildIndex {
-        /// The index's name as written, possibly qualified; none when PostgreSQL is to choose.
-        index: Option<String>,
-        /// The table as written.
-        table: String,
-    },
-    /// Cannot run inside a transaction.
+    BuildIndex(Box<IndexBuild>),
+    /// Runs outside a transaction.
     Alone {
         /// It says CONCURRENTLY: it may wait for long without making anybody queue, so no limits apply.
         concurrently: bool,
@@ -64,7 +68,7 @@ pub enum StatementKind {
 impl StatementKind {
     /// Whether the statement runs outside a transaction.
     pub const fn runs_alone(&self) -> bool {
-        matches!(self, Self::BuildIndex { .. } | Self::Alone { .. })
+        matches!(self, Self::BuildIndex(_) | Self::Alone { .. })
     }
 }
 
@@ -73,7 +77,7 @@ impl StatementKind {
 pub enum ScriptError {
     /// It would end the transaction that carries the ledger row.
     #[error(
-        "line {line}: {statement} is not allowed in a migration: the transaction, its ledger row and its verification belong together; remove it"
+        "line {line}: {statement} is not allowed in a migration: it would take back, or leave undecided, what the ledger says is done; remove it"
     )]
     TransactionControl {
         /// Where.
@@ -105,217 +109,108 @@ pub enum ScriptError {
         /// What it says.
         directive: String,
     },
-}
-
-/// Splits a file.
-pub fn split(sql: &str) -> Result<Script, ScriptError> {
-    let directives = directive::read(sql)?;
-    let parse = SourceFile::parse(sql);
-    let tree = parse.tree();
-    let lines = Lines::of(sql);
-    let mut statements = Vec::new();
-    for stmt in tree.stmts().filter(|stmt| !matches!(stmt, Stmt::EmptyStmt(_))) {
-        let range = stmt.syntax().text_range();
-        let start = usize::from(range.start());
-        let line = lines.at(start);
-        refuse(&stmt, line)?;
-        let kind = if directives.no_transaction { kind_apart(&stmt) } else { kind(&stmt) };
-        let sql = sql[range].trim_end().to_owned();
-        statements.push(Statement { locks: locks(&stmt, &sql), sql, start, line, kind });
-    }
-    let unsplit = parse.errors().first().map(|error| {
-        let line = lines.at(error.range().start().into());
-        format!("line {line}: {}", error.message())
-    });
-    if unsplit.is_some() {
-        if let Some((start, statement)) = transaction_control_in_tokens(tree.syntax()) {
-            return Err(ScriptError::TransactionControl { line: lines.at(start), statement });
-        }
-        statements = vec![Statement { sql: sql.to_owned(), start: 0, line: 1, kind: StatementKind::Transactional, locks: 20 }];
-    }
-    Ok(Script { statements, unsplit, apart: directives.no_transaction, resumed: false })
+    /// Only psql understands it.
+    #[error("line {line}: {command:?} is a command of psql, which PostgreSQL does not know: write it in SQL, or remove it")]
+    PsqlCommand {
+        /// Where.
+        line: u32,
+        /// Its first word.
+        command: String,
+    },
+    /// PostgreSQL cannot hold a text with it.
+    #[error("line {line}: the file contains a NUL byte, which PostgreSQL takes in no text: remove it")]
+    Nul {
+        /// Where.
+        line: u32,
+    },
+    /// No server can read it.
+    #[error("line {line}: the {what} that begins here is not closed, so PostgreSQL cannot read the file: close it")]
+    Unclosed {
+        /// Where it begins.
+        line: u32,
+        /// A string, a comment, a parenthesis.
+        what: &'static str,
+    },
 }
 
 impl Script {
     /// Whether every statement can share one transaction with other files.
     pub fn is_transactional(&self) -> bool {
         let alone = self.statements.iter().any(|statement| statement.kind.runs_alone());
-        !alone && !self.apart && !self.resumed && !self.uses_its_own_enum_value()
-    }
-
-    /// Whether a value is added to an enum and mentioned again further down, which PostgreSQL refuses in one transaction.
-    pub fn uses_its_own_enum_value(&self) -> bool {
-        (0..self.statements.len()).any(|at| self.value_is_used_after(at))
+        let cut = self.statements.iter().rev().skip(1).any(|statement| statement.commits);
+        !alone && !cut && !self.apart && !self.resumed
     }
 
     /// Whether the statements after this one need its effect to be committed, or the file says that each is to be.
     pub fn must_commit_after(&self, at: usize) -> bool {
-        self.apart || self.value_is_used_after(at)
+        self.statements[at].commits
     }
 
-    fn value_is_used_after(&self, at: usize) -> bool {
-        match &self.statements[at].kind {
-            StatementKind::AddEnumValue { label } => self.statements[at + 1..].iter().any(|later| later.sql.contains(label)),
-            _ => false,
-        }
+    /// These statements, apart where the file commits.
+    pub fn parts(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let mut start = range.start;
+        let ends = range.clone().filter(move |at| self.statements[*at].ends && at + 1 < range.end).chain([range.end.wrapping_sub(1)]);
+        ends.map(move |end| std::mem::replace(&mut start, end + 1)..end + 1)
+    }
+
+    /// What these statements set with SET LOCAL, where the file commits behind them.
+    pub fn local_settings(&self, range: Range<usize>) -> Vec<String> {
+        let statements = &self.statements[range];
+        let ends = statements.last().is_some_and(|last| last.ends);
+        statements.iter().filter(|_| ends).filter_map(|statement| local_setting(statement.sql())).collect()
     }
 
     /// Whether the file adds a value to an enum.
     pub fn adds_enum_value(&self) -> bool {
-        self.statements.iter().any(|statement| matches!(statement.kind, StatementKind::AddEnumValue { .. }))
+        self.statements.iter().any(|statement| statement.kind == StatementKind::AddEnumValue)
     }
-}
 
-/// What no migration may contain.
-fn refuse(stmt: &Stmt, line: u32) -> Result<(), ScriptError> {
-    let has = |kind| has_token(stmt.syntax(), kind);
-    match stmt {
-        Stmt::Begin(_) | Stmt::Commit(_) | Stmt::PrepareTransaction(_) => {
-            Err(ScriptError::TransactionControl { line, statement: first_word(stmt) })
-        }
-        // ROLLBACK TO SAVEPOINT stays inside the transaction.
-        Stmt::Rollback(_) if !has(SyntaxKind::TO_KW) => Err(ScriptError::TransactionControl { line, statement: first_word(stmt) }),
-        Stmt::Copy(_) if has(SyntaxKind::STDIN_KW) || has(SyntaxKind::STDOUT_KW) => Err(ScriptError::CopyOverTheConnection { line }),
-        Stmt::Discard(_) if has(SyntaxKind::ALL_KW) => Err(ScriptError::DiscardsTheSession { line }),
-        _ => Ok(()),
+    /// The isolation level that its first transaction asks for.
+    pub fn isolation(&self) -> Option<Isolation> {
+        self.statements.first().and_then(|statement| statement.isolation)
     }
-}
 
-fn first_word(stmt: &Stmt) -> String {
-    stmt.syntax().first_token().map(|token| token.text().to_uppercase()).unwrap_or_default()
-}
-
-/// A COMMIT must not slip through where the parser gave up: then the tokens decide, by what stands first in each statement.
-fn transaction_control_in_tokens(file: &SyntaxNode) -> Option<(usize, String)> {
-    let tokens: Vec<_> = file.descendants_with_tokens().filter_map(SyntaxElement::into_token).collect();
-    let words: Vec<_> = tokens.iter().filter(|token| !matches!(token.kind(), SyntaxKind::WHITESPACE | SyntaxKind::COMMENT)).collect();
-    // The body of a function may be written as BEGIN ATOMIC …; END.
-    let has_body = words.iter().any(|word| word.kind() == SyntaxKind::ATOMIC_KW);
-    words.iter().enumerate().find_map(|(at, word)| {
-        let begins = at == 0 || words[at - 1].kind() == SyntaxKind::SEMICOLON;
-        let controls = match word.kind() {
-            SyntaxKind::BEGIN_KW | SyntaxKind::START_KW | SyntaxKind::COMMIT_KW | SyntaxKind::ABORT_KW => true,
-            SyntaxKind::END_KW => !has_body,
-            SyntaxKind::ROLLBACK_KW => !words[at..].iter().take(4).any(|next| next.kind() == SyntaxKind::TO_KW),
-            _ => false,
+    /// The very text of these statements and of what stands between them, with blanks for what is left out, so that a place in it is one
+    /// of the file; and where in the file it begins.
+    pub fn text(&self, range: Range<usize>) -> (usize, Cow<'_, str>) {
+        let Some((first, last)) = self.statements.get(range).and_then(|part| part.first().zip(part.last())) else {
+            return (0, Cow::Borrowed(""));
         };
-        (begins && controls).then(|| (usize::from(word.text_range().start()), word.text().to_uppercase()))
-    })
-}
-
-fn kind(stmt: &Stmt) -> StatementKind {
-    match stmt {
-        Stmt::CreateIndex(create) if create.concurrently_token().is_some() => build_index(create),
-        Stmt::AlterType(alter) => match alter.action() {
-            Some(AlterTypeAction::AddValue(add)) => {
-                StatementKind::AddEnumValue { label: add.literal().map(|literal| literal.syntax().text().to_string()).unwrap_or_default() }
-            }
-            _ => StatementKind::Transactional,
-        },
-        other if alone(other) => StatementKind::Alone { concurrently: has_token(other.syntax(), SyntaxKind::CONCURRENTLY_KW) },
-        _ => StatementKind::Transactional,
-    }
-}
-
-/// The kind under `-- sluice: no-transaction`: only what may commit by itself really runs without a transaction of ours. All else
-/// shares one with its journal entry, so that not even a crash repeats it.
-fn kind_apart(stmt: &Stmt) -> StatementKind {
-    match stmt {
-        Stmt::Call(_) | Stmt::Do(_) => StatementKind::Alone { concurrently: false },
-        _ => kind(stmt),
-    }
-}
-
-fn build_index(create: &ast::CreateIndex) -> StatementKind {
-    let text = |node: &squawk_syntax::SyntaxNode| node.text().to_string().trim().to_owned();
-    StatementKind::BuildIndex {
-        index: create.index().map(|index| text(index.syntax())).filter(|name| !name.is_empty()),
-        table: create
-            .table_relation_name()
-            .map(|table| text(table.syntax()))
-            .map(|table| table.strip_prefix("ONLY ").unwrap_or(&table).trim().to_owned())
-            .unwrap_or_default(),
-    }
-}
-
-/// The statements that PostgreSQL refuses inside a transaction block.
-fn alone(stmt: &Stmt) -> bool {
-    let concurrently = || has_token(stmt.syntax(), SyntaxKind::CONCURRENTLY_KW);
-    match stmt {
-        Stmt::DropIndex(_) | Stmt::AlterTable(_) => concurrently(),
-        Stmt::Reindex(reindex) => {
-            concurrently()
-                || matches!(
-                    reindex.reindex_target(),
-                    Some(
-                        ReindexTarget::ReindexTargetDatabase(_)
-                            | ReindexTarget::ReindexTargetSchema(_)
-                            | ReindexTarget::ReindexTargetSystem(_)
-                    )
-                )
+        let (start, text) = (first.start, &self.file[first.start..last.end]);
+        let after = |place: usize| self.marks.partition_point(|mark| mark.start < place);
+        let marks = &self.marks[after(first.start)..after(last.end)];
+        if marks.is_empty() {
+            return (start, Cow::Borrowed(text));
         }
-        Stmt::Vacuum(_)
-        | Stmt::AlterSystem(_)
-        | Stmt::CreateDatabase(_)
-        | Stmt::DropDatabase(_)
-        | Stmt::CreateTablespace(_)
-        | Stmt::DropTablespace(_)
-        | Stmt::CreateSubscription(_) => true,
-        Stmt::Cluster(cluster) => cluster.table_name_ref().is_none(),
-        Stmt::AlterDatabase(alter) => has_token(alter.syntax(), SyntaxKind::TABLESPACE_KW),
-        _ => false,
-    }
-}
-
-fn has_token(node: &squawk_syntax::SyntaxNode, kind: SyntaxKind) -> bool {
-    node.descendants_with_tokens().any(|element| element.kind() == kind)
-}
-
-/// A cautious estimate: a table locks itself, its TOAST table and index and one index per key; everything else one or two relations.
-fn locks(stmt: &Stmt, sql: &str) -> u32 {
-    match stmt {
-        Stmt::CreateTable(_) | Stmt::CreateTableAs(_) => {
-            let upper = sql.to_uppercase();
-            let keys = upper.matches("PRIMARY KEY").count() + upper.matches("UNIQUE").count() + upper.matches("REFERENCES").count();
-            3 + u32::try_from(keys).unwrap_or(u32::MAX / 2)
+        let (mut blanked, mut at) = (String::with_capacity(text.len()), 0);
+        for mark in marks {
+            let (begins, ends) = (mark.start - start, mark.end - start);
+            blanked.push_str(&text[at..begins]);
+            blanked.extend(text[begins..ends].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
+            at = ends;
         }
-        Stmt::CreateIndex(_) | Stmt::AlterTable(_) => 2,
-        _ => 1,
-    }
-}
-
-/// Where the lines of a text begin.
-struct Lines(Vec<usize>);
-
-impl Lines {
-    fn of(text: &str) -> Self {
-        Self(std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect())
-    }
-
-    fn at(&self, offset: usize) -> u32 {
-        u32::try_from(self.0.partition_point(|start| *start <= offset)).unwrap_or(u32::MAX)
+        blanked.push_str(&text[at..]);
+        (start, Cow::Owned(blanked))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::split, *};
 
     fn kinds(sql: &str) -> Vec<StatementKind> {
         split(sql).expect("splits").statements.into_iter().map(|statement| statement.kind).collect()
     }
 
+    fn sqls(sql: &str) -> Vec<String> {
+        split(sql).expect("splits").statements.iter().map(|statement| statement.sql().to_owned()).collect()
+    }
+
     #[test]
-    fn bodies_quotes_and_comments_do_not_split_a_statement() {
-        let script = split(concat!(
-            "-- a; comment\nCREATE TABLE t (v text DEFAULT E'\\'; --');\n",
-            "DO $$ BEGIN PERFORM 1; END $$;\n/* a /* nested; */ ; */ SELECT $x$;$x$;\n",
-            "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;\n",
-        ))
-        .expect("splits");
-        assert_eq!(script.unsplit, None);
-        let lines: Vec<_> = script.statements.iter().map(|statement| statement.line).collect();
-        assert_eq!(lines, [2, 3, 4, 5]);
+    fn every_statement_has_its_line_and_its_text_without_comments_around_it() {
+        let script = split("-- a; comment\nSELECT 1 ;\n/* b */ DO $$ BEGIN PERFORM 1; END $$;\n\n;SELECT 2 -- c").expect("splits");
+        let lines: Vec<_> = script.statements.iter().map(|statement| (statement.line, statement.sql())).collect();
+        assert_eq!(lines, [(2, "SELECT 1"), (3, "DO $$ BEGIN PERFORM 1; END $$"), (5, "SELECT 2")]);
     }
 
     #[test]
@@ -345,8 +240,6 @@ mod tests {
         for sql in [
             "CREATE INDEX i ON t (a)",
             "REFRESH MATERIALIZED VIEW CONCURRENTLY m",
-            "REINDEX INDEX i",
-            "CLUSTER t USING i",
             "ALTER TABLE t DETACH PARTITION p",
             "ALTER TABLE t ADD COLUMN concurrently_built boolean",
             "SAVEPOINT a",
@@ -358,18 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn a_concurrent_build_names_its_index_and_its_table() {
-        let expected = StatementKind::BuildIndex { index: Some("\"i\"".into()), table: "clinical.\"patients\"".into() };
-        assert_eq!(kinds("CREATE INDEX CONCURRENTLY \"i\" ON clinical.\"patients\" (a)"), [expected]);
-        let unnamed = StatementKind::BuildIndex { index: None, table: "t".into() };
-        assert_eq!(kinds("CREATE INDEX CONCURRENTLY ON ONLY t (a)"), [unnamed]);
-    }
-
-    #[test]
     fn an_enum_value_that_is_used_further_down_must_be_committed_first() {
         let used = split("ALTER TYPE mood ADD VALUE 'calm';\nUPDATE t SET m = 'calm';").expect("splits");
         assert!(!used.is_transactional() && used.must_commit_after(0));
-        let unused = split("ALTER TYPE mood ADD VALUE 'calm';\nSELECT 1;").expect("splits");
+        let unused = split("ALTER TYPE mood ADD VALUE 'calm';\nALTER TABLE t ADD COLUMN a int;").expect("splits");
         assert!(unused.is_transactional() && unused.adds_enum_value());
     }
 
@@ -380,33 +265,87 @@ mod tests {
         for sql in ["\nCOPY t FROM STDIN;", "\nCOPY t (a) FROM stdin;\n1\n\\.\n", "\nCOPY (SELECT 1) TO STDOUT;"] {
             assert_eq!(split(sql), Err(ScriptError::CopyOverTheConnection { line: 2 }), "{sql}");
         }
-        assert!(split("COPY t FROM '/tmp/rows';").is_ok());
-    }
-
-    #[test]
-    fn transaction_control_is_refused_where_the_parser_gives_up_too() {
-        for sql in ["SELEKT 1 (;\nCOMMIT;", "SELECT 1 +;\n/* ; */ END", "CREATE TABEL t (a int);\nROLLBACK;"] {
-            assert!(matches!(split(sql), Err(ScriptError::TransactionControl { line: 2, .. })), "{sql}: {:?}", split(sql));
-        }
-        for sql in ["CREATE TABEL t (a int);\nROLLBACK TO SAVEPOINT a;", "CREATE TABEL t (a int);\nDO $$ BEGIN COMMIT; END $$;"] {
-            assert!(split(sql).is_ok_and(|script| script.unsplit.is_some()), "{sql}");
+        for sql in [
+            "COPY t FROM '/tmp/rows'",
+            "copy stdin to '/tmp/x'",
+            "COPY s.stdout (stdin) FROM PROGRAM 'stdin'",
+            "COPY (SELECT stdin) TO 'x'",
+        ] {
+            assert!(split(sql).is_ok(), "{sql}");
         }
     }
 
     #[test]
-    fn transaction_control_is_refused_with_its_line() {
-        for (sql, word) in
-            [("SELECT 1;\nCOMMIT;", "COMMIT"), ("\nBEGIN;", "BEGIN"), ("\nSTART TRANSACTION;", "START"), ("\nROLLBACK;", "ROLLBACK")]
-        {
+    fn brackets_are_left_out_and_every_place_stays_where_it_is() {
+        let sql = "BEGIN;\nCREATE TYPE a AS ENUM ('x');\nCOMMIT; -- done\nSTART TRANSACTION;\nDROP TYPE é;\nEND WORK;\n";
+        let script = split(sql).expect("splits");
+        assert_eq!(sqls(sql), ["CREATE TYPE a AS ENUM ('x')", "DROP TYPE é"]);
+        assert!(script.is_transactional() && !script.must_commit_after(0));
+        let (start, text) = script.text(0..2);
+        assert_eq!((start, &*text), (7, "CREATE TYPE a AS ENUM ('x');\n      ; -- done\n                 ;\nDROP TYPE é"));
+        assert_eq!(sqls("COMMIT;"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_commit_in_the_middle_cuts_where_something_depends_on_it() {
+        let cuts = |sql: &str| {
+            let script = split(sql).expect("splits");
+            (0..script.statements.len()).filter(|at| script.must_commit_after(*at)).collect::<Vec<_>>()
+        };
+        assert_eq!(cuts("BEGIN; CREATE TABLE t (a int); COMMIT; SELECT 1;"), [0; 0]);
+        assert_eq!(cuts("BEGIN; SET LOCAL search_path = a; SELECT 1; COMMIT; SELECT 2; SELECT 3;"), [1]);
+        assert_eq!(cuts("SET LOCAL search_path = a; SELECT 1; COMMIT;"), [0; 0], "nothing comes after it");
+        assert_eq!(cuts("ALTER TYPE m ADD VALUE 'b'; COMMIT; ALTER TABLE t ADD COLUMN a int;"), [0]);
+        assert_eq!(cuts("BEGIN; CREATE TEMP TABLE t (a int) ON COMMIT DROP; COMMIT AND CHAIN; SELECT 1; COMMIT;"), [0]);
+    }
+
+    #[test]
+    fn a_transaction_begins_with_the_isolation_level_that_the_file_asks_for() {
+        let levels = |sql: &str| {
+            let script = split(sql).expect("splits");
+            script.statements.iter().map(|statement| (statement.isolation, statement.commits)).collect::<Vec<_>>()
+        };
+        let serializable = Some(Isolation::Serializable);
+        assert_eq!(levels("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1; SELECT 2"), [(serializable, false), (None, false)]);
+        assert_eq!(levels("SET a.b = 1; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1"), [(serializable, false), (None, false)]);
+        let chained = "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 1; COMMIT AND CHAIN; SELECT 2; COMMIT; SELECT 3";
+        assert_eq!(levels(chained), [(serializable, true), (serializable, true), (None, false)]);
+        assert_eq!(levels("SELECT 1; COMMIT; BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 2"), [(None, true), (serializable, false)]);
+        assert_eq!(levels("SET TRANSACTION READ ONLY; SELECT 1"), [(None, false)], "the row of the ledger is written in it, too");
+        assert_eq!(sqls("SELECT 1; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE").len(), 2, "PostgreSQL says what is wrong with it");
+    }
+
+    #[test]
+    fn what_takes_back_or_leaves_undecided_is_refused_with_its_line() {
+        for (sql, word) in [
+            ("\nROLLBACK;", "ROLLBACK"),
+            ("SELEKT 1;\nABORT;", "ABORT"),
+            ("BEGIN;\nPREPARE TRANSACTION 'a';", "PREPARE"),
+            ("\nCOMMIT PREPARED 'a';", "COMMIT"),
+            ("\nBEGIN WORKS;", "BEGIN"),
+        ] {
             assert_eq!(split(sql), Err(ScriptError::TransactionControl { line: 2, statement: word.into() }), "{sql}");
         }
+        assert_eq!(sqls("SAVEPOINT a; ROLLBACK TO a; DO $$ BEGIN COMMIT; END $$").len(), 3);
     }
 
     #[test]
-    fn a_file_that_cannot_be_parsed_is_one_transactional_string() {
-        let script = split("SELECT 1;\nCREATE TABEL t (a int);").expect("is not refused");
-        assert!(script.unsplit.is_some_and(|why| why.starts_with("line 2")));
-        assert_eq!(script.statements.len(), 1);
+    fn what_no_server_can_read_is_refused_with_its_line() {
+        for (sql, expected) in [
+            ("SELECT 1;\n\\d t", ScriptError::PsqlCommand { line: 2, command: "\\d".into() }),
+            ("SELECT\n'a", ScriptError::Unclosed { line: 2, what: "string" }),
+            ("SELECT 1;\n\0", ScriptError::Nul { line: 2 }),
+            ("\nSELECT (1;\nROLLBACK;", ScriptError::Unclosed { line: 2, what: "parenthesis" }),
+        ] {
+            assert_eq!(split(sql), Err(expected), "{sql}");
+        }
+    }
+
+    #[test]
+    fn one_statement_that_postgresql_will_refuse_costs_only_itself() {
+        let script = split("SELECT 1;\nCREATE TABEL t (a int);\nVACUUM t").expect("is not refused");
+        let lines: Vec<_> = script.statements.iter().map(|statement| (statement.line, statement.kind.runs_alone())).collect();
+        assert_eq!(lines, [(1, false), (2, false), (3, true)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use sha2::{Digest, Sha256};
@@ -33,7 +33,7 @@ pub struct Migration {
     /// Where it stands in the source, for messages.
     pub file: String,
     /// Its text.
-    pub sql: String,
+    pub sql: Arc<str>,
     /// The checksum of its text.
     pub checksum: String,
     /// It runs again when its text has changed.
@@ -43,7 +43,8 @@ pub struct Migration {
 
 impl Migration {
     /// A migration with this text.
-    pub fn new(name: String, file: String, sql: String) -> Self {
+    pub fn new(name: String, file: String, sql: impl Into<Arc<str>>) -> Self {
+        let sql = sql.into();
         Self { checksum: checksum(&sql), name, file, sql, repeatable: false, script: OnceLock::new() }
     }
 
@@ -54,7 +55,7 @@ impl Migration {
 
     /// Its text, split: the first time that anybody asks, because what is applied already is never asked for.
     pub fn script(&self) -> Result<&Script, &ScriptError> {
-        self.script.get_or_init(|| split(&self.sql)).as_ref()
+        self.script.get_or_init(|| split(self.sql.clone())).as_ref()
     }
 }
 

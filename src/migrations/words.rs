@@ -1,6 +1,6 @@
 //! Whether two files say the same but for comments and blanks. PURE.
 
-use squawk_lexer::{LiteralKind, TokenKind, tokenize};
+use crate::sql::{TokenKind, Tokens};
 
 /// What stands between two words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,22 +27,27 @@ pub(super) fn are_the_same(one: &str, other: &str) -> bool {
 fn words(sql: &str) -> Option<Vec<Word<'_>>> {
     let mut words: Vec<Word<'_>> = Vec::new();
     let (mut at, mut gap, mut before) = (0, Gap::Line, None);
-    for token in tokenize(sql) {
-        let text = sql.get(at..at + usize::try_from(token.len).ok()?)?;
-        at += text.len();
+    for token in Tokens::of(sql) {
+        let text = &sql[token.start..token.end];
+        gap = gap.max(match &sql[at..token.start] {
+            "" => Gap::None,
+            blanks if blanks.contains(['\n', '\r']) => Gap::Line,
+            _ => Gap::Blank,
+        });
+        at = token.end;
         match token.kind {
-            TokenKind::Whitespace => gap = gap.max(if text.contains(['\n', '\r']) { Gap::Line } else { Gap::Blank }),
+            _ if !token.closed => return None,
             TokenKind::LineComment => gap = Gap::Line,
-            TokenKind::BlockComment { terminated: true } => gap = gap.max(Gap::Blank),
-            TokenKind::Unknown | TokenKind::BlockComment { terminated: false } => return None,
+            TokenKind::BlockComment => gap = gap.max(Gap::Blank),
             kind => {
-                let joined = match (before, kind) {
-                    (Some(before), kind) if is_operator(before) && is_operator(kind) => gap == Gap::None,
-                    (Some(before), kind) if is_string(before) && is_string(kind) => gap == Gap::Line,
+                let is_string = kind == TokenKind::Text && !text.starts_with('$');
+                let joined = match before {
+                    Some((before, _)) if is_operator(before) && is_operator(kind) => gap == Gap::None,
+                    Some((_, true)) if is_string => gap == Gap::Line,
                     _ => false,
                 };
                 words.push(Word { text, joined });
-                (gap, before) = (Gap::None, Some(kind));
+                (gap, before) = (Gap::None, Some((kind, is_string)));
             }
         }
     }
@@ -51,42 +56,7 @@ fn words(sql: &str) -> Option<Vec<Word<'_>>> {
 
 /// Of what an operator can be made, and the colon of a cast.
 const fn is_operator(kind: TokenKind) -> bool {
-    matches!(
-        kind,
-        TokenKind::Slash
-            | TokenKind::Minus
-            | TokenKind::Colon
-            | TokenKind::Eq
-            | TokenKind::Gt
-            | TokenKind::And
-            | TokenKind::Lt
-            | TokenKind::Bang
-            | TokenKind::Plus
-            | TokenKind::Tilde
-            | TokenKind::Pound
-            | TokenKind::Question
-            | TokenKind::Or
-            | TokenKind::Percent
-            | TokenKind::Caret
-            | TokenKind::Star
-            | TokenKind::Backtick
-            | TokenKind::At
-            | TokenKind::Dot
-            | TokenKind::DotDot
-    )
-}
-
-const fn is_string(kind: TokenKind) -> bool {
-    matches!(
-        kind,
-        TokenKind::Literal {
-            kind: LiteralKind::Str { .. }
-                | LiteralKind::EscStr { .. }
-                | LiteralKind::UnicodeEscStr { .. }
-                | LiteralKind::BitStr { .. }
-                | LiteralKind::ByteStr { .. }
-        }
-    )
+    matches!(kind, TokenKind::Symbol(symbol) if !matches!(symbol, b'(' | b')' | b'[' | b']' | b',' | b';'))
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ use super::{Asked, QueryError, Session, SqlError, Trouble, query_as, query_scala
 pub struct Build<'a> {
     /// The statement.
     pub sql: &'a str,
-    /// The index as written, possibly quoted; none when PostgreSQL chooses the name.
+    /// The index's name as PostgreSQL stores it, but for its length; none when PostgreSQL chooses the name.
     pub index: Option<&'a str>,
-    /// The table as written.
+    /// The table, every part in quotes.
     pub table: &'a str,
     /// An earlier attempt wrote down that it would build this: a valid index of the name is its work.
     pub begun: bool,
@@ -115,7 +115,7 @@ async fn named_left_over(connection: &mut PgConnection, table: i64, index: &str)
          JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE t.oid = $1::pg_catalog.oid \
-           AND c.relname = (pg_catalog.parse_ident($2))[pg_catalog.array_upper(pg_catalog.parse_ident($2), 1)]",
+           AND c.relname = $2::pg_catalog.name",
     )
     .bind(table)
     .bind(index)

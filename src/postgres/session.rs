@@ -16,7 +16,7 @@ use super::{
     said::{log_whole, said_of},
     search_path,
 };
-use crate::api::Span;
+use crate::{api::Span, sql::Isolation};
 
 /// A session with limits on how long it may wait and work.
 pub struct Session {
@@ -215,8 +215,14 @@ impl Session {
     /// Begins a transaction with the limits of the manifest, and with the locks once more: what a transaction holds, no statement in it
     /// can give up.
     pub async fn begin(&mut self) -> Result<(), SqlError> {
+        self.begin_at(None).await
+    }
+
+    /// Begins one of this isolation level. Only a transaction that did nothing yet takes it.
+    pub async fn begin_at(&mut self, isolation: Option<Isolation>) -> Result<(), SqlError> {
+        let level = isolation.map(|isolation| format!(" ISOLATION LEVEL {}", isolation.sql())).unwrap_or_default();
         let locks = self.of_locks(|key| format!("pg_catalog.pg_try_advisory_xact_lock({key})"));
-        let text = format!("BEGIN; {}; {locks}", self.limits("SET LOCAL"));
+        let text = format!("BEGIN{level}; {}; {locks}", self.limits("SET LOCAL"));
         let answers = self.run_and_read(&text, None).await?;
         if answers.iter().any(|answer| answer.contains('f')) {
             self.fenced = false;
@@ -232,6 +238,11 @@ impl Session {
         let deferred = if defers { CHECK_DEFERRED } else { "SELECT" };
         let text = format!("{deferred}; {RESET}; {}; {record}", self.limits("SET LOCAL"));
         self.run(&text, Some(until)).await.map_err(|error| SqlError { offset: None, ..error })
+    }
+
+    /// Checks what is deferred, as COMMIT would, and leaves it deferred.
+    pub async fn check_deferred(&mut self, until: Instant) -> Result<(), SqlError> {
+        self.run(CHECK_DEFERRED, Some(until)).await.map_err(|error| SqlError { offset: None, ..error })
     }
 
     /// The limits of statements outside a transaction. CONCURRENTLY makes nobody queue, waits for long and must not be cut short:

@@ -99,6 +99,13 @@ impl Settings {
         Ok(())
     }
 
+    /// Takes back what was set until the transaction ended, where the file itself ended it.
+    pub fn end_local(&mut self, earlier: Values, names: &[String]) {
+        let is_local = |name: &str| names.iter().any(|local| local.eq_ignore_ascii_case(name));
+        self.carried.retain(|name, _| !is_local(name));
+        self.carried.extend(earlier.into_iter().filter(|(name, _)| is_local(name)));
+    }
+
     async fn read(&self, connection: &mut PgConnection, known: &[String]) -> Result<Values, QueryError> {
         let rows: Vec<(String, String)> =
             query_as(READ).bind(known).bind(&self.own).fetch_all(connection).await.asked("read what the file has set")?;

@@ -145,9 +145,29 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
         message: error.message.clone(),
     };
     let code = if failure.sqlstate.is_empty() { String::new() } else { format!(" (SQLSTATE {})", failure.sqlstate) };
-    let message = format!("{}:{line}: {}{code} in: {}; {left}", failure.file, failure.message, bounded(&statement, 120));
+    let message = format!(
+        "{}:{line}: {}{code} in: {}; {left}{}",
+        failure.file,
+        failure.message,
+        bounded(&statement, 120),
+        remedy(&error.sqlstate, script)
+    );
     let outcome = Outcome::failed(Stage::Migrate, reason, message);
     Outcome { failure: Some(failure), ..outcome }
+}
+
+/// What to do where PostgreSQL refuses the transaction and not the statement.
+fn remedy(sqlstate: &str, script: &Script) -> &'static str {
+    match sqlstate {
+        _ if script.apart => "",
+        "25001" | "2D000" => {
+            "; it has to run outside of a transaction: put the line `-- sluice: no-transaction` at the beginning of the file, and each of its statements runs by itself"
+        }
+        "55P04" => {
+            "; the new value has to be committed first: put the line `-- sluice: no-transaction` at the beginning of the file, and each of its statements is committed by itself"
+        }
+        _ => "",
+    }
 }
 
 /// The line and the statement that an error is about, without its literals.
@@ -155,13 +175,9 @@ fn place(error: &SqlError, migration: &Migration, script: &Script) -> (u32, Stri
     // An error may be about another text than the file, for instance about settings that were made again before a statement.
     let before = error.offset.and_then(|offset| migration.sql.get(..offset));
     let line = before.map(|before| u32::try_from(before.matches('\n').count() + 1).unwrap_or(u32::MAX));
-    if let (Some(before), Some(_)) = (before, &script.unsplit) {
-        let begins = before.rfind('\n').map_or(0, |at| at + 1);
-        return (line.unwrap_or(1), redact::statement_at(&migration.sql, begins, SHOWN));
-    }
     let by_offset = before.and_then(|before| script.statements.iter().rev().find(|statement| statement.start <= before.len()));
     if let Some(statement) = by_offset.or_else(|| script.statements.get(error.completed)) {
-        return (line.unwrap_or(statement.line), redact::statement(&statement.sql, SHOWN));
+        return (line.unwrap_or(statement.line), redact::statement(statement.sql(), SHOWN));
     }
     let what = if error.completed > script.statements.len() { "the row of the ledger" } else { "a deferred constraint" };
     (script.statements.last().map_or(1, |statement| statement.line), format!("{what}, at the end of the file"))

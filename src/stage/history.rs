@@ -113,8 +113,9 @@ pub(super) fn scripts(source: &SourceTree, pending: &[usize], rows: &[LedgerRow]
     let script = |at: &usize| {
         let migration = &source.migrations[*at];
         let resumed = rows.iter().any(|row| row.name == migration.name && row.state() == RowState::Resumable);
-        let script = migration.script().map_err(|error| format!("{}: {error}", migration.file))?;
-        Ok(Script { resumed, ..script.clone() })
+        let mut script = migration.script().map_err(|error| format!("{}: {error}", migration.file))?.clone();
+        script.resumed = resumed;
+        Ok(script)
     };
     pending.iter().map(script).collect()
 }
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_was_applied_is_replayed_with_the_texts_of_then_as_far_as_they_are_known() {
-        let migration = |name: &str, sql: &str| Migration::new(name.into(), format!("{name}/migration.sql"), sql.into());
+        let migration = |name: &str, sql: &str| Migration::new(name.into(), format!("{name}/migration.sql"), sql);
         let row = |name: &str, sql: &str| LedgerRow {
             id: name.into(),
             checksum: migration(name, sql).checksum,
@@ -153,7 +154,7 @@ mod tests {
         let rows = [row("1_a", "old"), row("2_b", "unknown"), row("3_gone", "gone")];
         let texts = [("1_a", "old"), ("3_gone", "gone")].map(|(name, sql)| (migration(name, sql).checksum, sql.to_owned()));
         let applied = as_applied(&source, &rows, &texts.into());
-        let found: Vec<_> = applied.migrations.iter().map(|migration| (migration.name.as_str(), migration.sql.as_str())).collect();
+        let found: Vec<_> = applied.migrations.iter().map(|migration| (migration.name.as_str(), &*migration.sql)).collect();
         assert_eq!(found, [("1_a", "old"), ("2_b", "new"), ("3_gone", "gone")]);
     }
 

@@ -100,7 +100,7 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
 /// Whether constraints that can be deferred exist, or a pending file makes one.
 async fn defers(session: &mut Session, scripts: &[Script]) -> Result<bool, MigrateError> {
     let mut statements = scripts.iter().flat_map(|script| &script.statements);
-    if statements.any(|statement| statement.sql.to_ascii_uppercase().contains("DEFERRABLE")) {
+    if statements.any(|statement| statement.defers) {
         return Ok(true);
     }
     has_deferrable_constraints(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)

@@ -18,6 +18,7 @@ mod release;
 mod replay;
 mod report;
 mod snapshot;
+mod statements;
 mod step;
 mod stepwise;
 mod survey;

@@ -155,9 +155,6 @@ fn passed(
             }
         });
     }
-    let unsplit = scripts.iter().zip(pending).filter_map(|(script, at)| {
-        script.unsplit.as_ref().map(|why| format!("; {} could not be parsed ({why}) and runs as one string", source.migrations[*at].file))
-    });
-    let message = format!("{} pending: {}{}", pending.len(), parts.join(", then "), unsplit.collect::<String>());
+    let message = format!("{} pending: {}", pending.len(), parts.join(", then "));
     Outcome::passed(Stage::Plan, Reason::PlanReady, message)
 }

@@ -6,7 +6,7 @@ use super::{
     attempt::{Attempt, Judgement, Release, end_at_deadline, failure, rows_before, verification},
     error::{MigrateError, describe, unfenced},
     outcome::Outcome,
-    stepwise,
+    statements, stepwise,
 };
 use crate::{
     check::Aspect,
@@ -81,7 +81,7 @@ async fn transaction(
     members: &[usize],
     aspects: &[Aspect],
 ) -> Result<Attempt, MigrateError> {
-    if let Err(error) = session.begin().await {
+    if let Err(error) = session.begin_at(release.scripts[members[0]].isolation()).await {
         return Ok(give_up(session, watcher, error, release, members[0]).await);
     }
     if !release.is_recorded_before(members)
@@ -150,7 +150,7 @@ async fn file(
     let (until, started) = (release.context.until, jiff::Timestamp::now());
     if !script.statements.is_empty() {
         session.hand_over().await?;
-        session.run(&migration.sql, Some(until)).await?;
+        statements::run(session, script, 0..script.statements.len(), release.defers, until).await?;
     }
     let mut record = release.ledger.applied_row(migration, started);
     if let Some(text) = keep_text(migration).filter(|_| keeps_text) {

@@ -9,11 +9,12 @@ use super::Context;
 use crate::{
     api::{Atomicity, Reason, Span},
     catalog::{self, Difference, Key, Kind},
-    migrations::{Group, Migration, Reach, Script, SourceTree, Step, creates, hexadecimal, plan_groups},
+    migrations::{Group, Migration, Reach, Script, SourceTree, Statement, Step, creates, hexadecimal, plan_groups},
     postgres::{
         Given, QueryError, Scratch, Session, Settings, SqlError, Trouble, cannot_create_databases, connect, give, surroundings,
         unused_extensions,
     },
+    sql,
 };
 
 /// Nobody else is in a scratch database but the server's own housekeeping.
@@ -132,8 +133,9 @@ fn wanted(given: Vec<Given>, question: &Question<'_>) -> Vec<Given> {
     given.into_iter().filter(|given| !made(given)).collect()
 }
 
-/// The files, split, without what would change the server.
-fn scripts(question: &Question<'_>) -> Result<Vec<Script>, ReplayError> {
+/// The files, split, without what would change the server. None for one that no migration may be today: it was applied by another tool, and
+/// is replayed as Prisma sends it, as one string.
+fn scripts(question: &Question<'_>) -> Result<Vec<Option<Script>>, ReplayError> {
     let hidden = |migration: &Migration, words: &str| {
         ReplayError::Unproven {
         reason: Reason::BaselineDiffers,
@@ -144,22 +146,24 @@ fn scripts(question: &Question<'_>) -> Result<Vec<Script>, ReplayError> {
     };
     let mut scripts = Vec::new();
     for migration in question.migrations() {
-        let mut script = migration
-            .script()
-            .cloned()
-            .map_err(|error| ReplayError::Stopped { reason: Reason::SourceInvalid, message: format!("{}: {error}", migration.file) })?;
-        if let (true, Reach::Hidden(words)) = (script.unsplit.is_some(), Reach::of_file(&migration.sql)) {
-            return Err(hidden(migration, words));
-        }
-        if script.unsplit.is_none() {
-            for statement in &script.statements {
-                if let Reach::Hidden(words) = Reach::of(&statement.sql) {
-                    return Err(hidden(migration, words));
+        let Ok(mut script) = migration.script().cloned() else {
+            for range in sql::split(&migration.sql).statements {
+                match Reach::of(&migration.sql[range]) {
+                    Reach::Inside => {}
+                    Reach::Beyond => return Err(hidden(migration, "a role, a database or a setting of the server")),
+                    Reach::Hidden(words) => return Err(hidden(migration, words)),
                 }
             }
-            script.statements.retain(|statement| Reach::of(&statement.sql) == Reach::Inside);
+            scripts.push(None);
+            continue;
+        };
+        for statement in &script.statements {
+            if let Reach::Hidden(words) = Reach::of(statement.sql()) {
+                return Err(hidden(migration, words));
+            }
         }
-        scripts.push(script);
+        script.statements.retain(|statement| Reach::of(statement.sql()) == Reach::Inside);
+        scripts.push(Some(script));
     }
     Ok(scripts)
 }
@@ -170,7 +174,7 @@ async fn compare_made(
     scratch: &Scratch,
     real: &mut PgConnection,
     question: &Question<'_>,
-    scripts: &[Script],
+    scripts: &[Option<Script>],
     given: &[Given],
 ) -> Result<Vec<Difference>, ReplayError> {
     let begun = Instant::now();
@@ -179,7 +183,11 @@ async fn compare_made(
     give(&mut connection, given).await;
     let mut session = Session::new(connection, LOCK_TIMEOUT, context.manifest.statement_timeout).await.map_err(ReplayError::query)?;
     for (migration, script) in question.migrations().zip(scripts) {
-        replay(context, &mut session, migration, script).await.map_err(|error| failed(migration, &error))?;
+        let replayed = match script {
+            Some(script) => replay(context, &mut session, migration, script).await,
+            None => replay_whole(context, &mut session, migration).await,
+        };
+        replayed.map_err(|error| failed(migration, &error))?;
     }
     tracing::info!(migrations = scripts.len(), milliseconds = begun.elapsed().as_millis(), "replayed the migrations in a scratch database");
     let begun = Instant::now();
@@ -226,7 +234,7 @@ async fn replay(context: &Context, session: &mut Session, migration: &Migration,
                 Step::Together(range) => (range, true),
                 Step::Alone(at) => (at..at + 1, false),
             };
-            let text = script.statements[range].iter().map(|statement| statement.sql.as_str()).collect::<Vec<_>>().join(";\n");
+            let text = script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n");
             // Nobody queues behind it here, and a short limit would only cut it off.
             if in_transaction {
                 session.begin().await?;
@@ -239,7 +247,9 @@ async fn replay(context: &Context, session: &mut Session, migration: &Migration,
             }
             session.run(&text, Some(context.until)).await?;
             if carries {
+                let carried = settings.carried().clone();
                 session.note(&mut settings).await?;
+                settings.end_local(carried, &script.local_settings(range));
             }
             if in_transaction {
                 session.commit().await?;
@@ -248,4 +258,16 @@ async fn replay(context: &Context, session: &mut Session, migration: &Migration,
         }
     }
     Ok(())
+}
+
+/// One file as Prisma sends it. What it leaves open is taken back, as it is when Prisma goes.
+async fn replay_whole(context: &Context, session: &mut Session, migration: &Migration) -> Result<(), SqlError> {
+    if migration.sql.contains('\0') {
+        return Err(SqlError::other(Trouble::Statement, "it contains a NUL byte, which no server takes".to_owned()));
+    }
+    session.hand_over().await?;
+    session.limit_alone(true).await?;
+    session.run(&migration.sql, Some(context.until)).await?;
+    session.rollback().await;
+    session.reset().await
 }

@@ -6,6 +6,7 @@ use super::{
     attempt::{Judgement, Release, end_at_deadline, rows_before, verification},
     error::{MigrateError, lock_message, unfenced},
     outcome::Outcome,
+    statements,
 };
 use crate::{
     check::{Aspect, RowsBefore},
@@ -81,20 +82,15 @@ async fn statements(
     range: Range<usize>,
 ) -> Result<Option<RowsBefore>, SqlError> {
     let statements = &work.script.statements;
-    let (first, last) = (&statements[range.start], &statements[range.end - 1]);
     let at_the_start = |error: SqlError| SqlError { completed: range.start, offset: None, ..error };
-    session.begin().await?;
+    session.begin_at(statements[range.start].isolation).await?;
     let before = rows_before(session, work.release).await.map_err(at_the_start)?;
     session.hand_over().await?;
     session.restore(settings, true).await.map_err(at_the_start)?;
-    // The very text of the file, so that PostgreSQL's position is one of the file.
-    let text = &work.migration.sql[first.start..last.start + last.sql.len()];
-    session.run(text, Some(work.until())).await.map_err(|error| SqlError {
-        completed: range.start + error.completed,
-        offset: error.offset.map(|offset| first.start + offset),
-        ..error
-    })?;
+    statements::run(session, work.script, range.clone(), work.release.defers, work.until()).await?;
+    let carried = settings.carried().clone();
     session.note(settings).await.map_err(at_the_start)?;
+    settings.end_local(carried, &work.script.local_settings(range.clone()));
     let ended = session.end_file(work.release.defers, "", work.until()).await;
     ended.map_err(|error| SqlError { completed: statements.len(), ..error })?;
     Ok(before)
@@ -103,7 +99,7 @@ async fn statements(
 /// One statement outside a transaction: written down, run, written off.
 pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<'_>, settings: &mut Settings, at: usize) -> Ended {
     let statement = &work.script.statements[at];
-    let concurrently = matches!(statement.kind, StatementKind::BuildIndex { .. } | StatementKind::Alone { concurrently: true });
+    let concurrently = matches!(statement.kind, StatementKind::BuildIndex(_) | StatementKind::Alone { concurrently: true });
     // Sluice's own lock stays. Whoever waits for the other tools' lock holds a snapshot that CONCURRENTLY waits for: both would wait
     // for each other. While it is given up, the unfinished row keeps those tools away.
     let others = &work.release.ledger.contract.locks[1..];
@@ -155,11 +151,11 @@ async fn statement_alone(
 ) -> Result<(), SqlError> {
     let statement = &work.script.statements[at];
     settle(session, settings, concurrently).await?;
-    let StatementKind::BuildIndex { index, table } = &statement.kind else {
+    let StatementKind::BuildIndex(index) = &statement.kind else {
         other(session, work, statement).await?;
         return session.note(settings).await;
     };
-    let build = Build { sql: &statement.sql, index: index.as_deref(), table, begun: work.begun, until: work.until() };
+    let build = Build { sql: statement.sql(), index: index.index.as_deref(), table: &index.table, begun: work.begun, until: work.until() };
     if !work.begun && index_is_there(session, build).await? {
         // Somebody else's: should this process die now, the next attempt must not take it for its own.
         session.reset().await?;
@@ -179,19 +175,19 @@ async fn settle(session: &mut Session, settings: &mut Settings, concurrently: bo
 
 /// Anything but an index build.
 async fn other(session: &mut Session, work: &Work<'_>, statement: &Statement) -> Result<(), SqlError> {
-    let begins = |word: &str| statement.sql.get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word));
+    let begins = |word: &str| statement.sql().get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word));
     if work.begun && begins("REINDEX") {
         drop_reindex_left_overs(session, &work.release.context.manifest.schemas, work.until()).await?;
     }
-    match session.run(&statement.sql, Some(work.until())).await {
-        Err(error) if work.begun && done_before(&statement.sql, &error) => {
+    match session.run(statement.sql(), Some(work.until())).await {
+        Err(error) if work.begun && done_before(statement.sql(), &error) => {
             tracing::info!(migration = %work.migration.name, message = %error.message, "an attempt that was interrupted had done this");
             Ok(())
         }
         // DETACH PARTITION CONCURRENTLY was interrupted between its two transactions.
         Err(error) if work.begun && error.sqlstate == "55000" && begins("ALTER TABLE") => {
-            let at = statement.sql.to_ascii_uppercase().rfind("CONCURRENTLY").unwrap_or(statement.sql.len());
-            session.run(&format!("{}FINALIZE", &statement.sql[..at]), Some(work.until())).await
+            let at = statement.sql().to_ascii_uppercase().rfind("CONCURRENTLY").unwrap_or(statement.sql().len());
+            session.run(&format!("{}FINALIZE", &statement.sql()[..at]), Some(work.until())).await
         }
         ended => ended,
     }

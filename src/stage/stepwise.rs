@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api::Reason,
     check::Aspect,
-    migrations::{Migration, RowState, Script, Step, checksum},
+    migrations::{Migration, RowState, Script, Statement, Step, checksum},
     postgres::{Journal, JournalStep, QueryError, Session, Settings, SqlError, Trouble, Watcher, keep_text_alone},
 };
 
@@ -152,9 +152,7 @@ fn changed(migration: &Migration, number: i32) -> Outcome {
 
 fn text(script: &Script, step: &Step) -> String {
     match step {
-        Step::Together(range) => {
-            script.statements[range.clone()].iter().map(|statement| statement.sql.as_str()).collect::<Vec<_>>().join(";\n")
-        }
-        Step::Alone(at) => script.statements[*at].sql.clone(),
+        Step::Together(range) => script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n"),
+        Step::Alone(at) => script.statements[*at].sql().to_owned(),
     }
 }

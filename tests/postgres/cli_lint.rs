@@ -39,9 +39,9 @@ fn a_statement_that_cannot_run_in_a_transaction_is_named_with_its_line() {
     let index = "SELECT 1;\n-- writers go on meanwhile\nCREATE INDEX CONCURRENTLY i\n  ON t (x);\n";
     let value = "ALTER TYPE mood ADD VALUE 'calm';\nUPDATE t SET m = 'calm';\n";
     let expected = "1_index/migration.sql: 2 statements, step by step\n\
-        \x20 line 3: cannot run in a transaction, so it runs alone: CREATE INDEX CONCURRENTLY i ON t (x);\n\
+        \x20 line 3: cannot run in a transaction, so it runs alone: CREATE INDEX CONCURRENTLY i ON t (x)\n\
         2_value/migration.sql: 2 statements, step by step\n\
-        \x20 line 1: adds an enum value, which can be used after COMMIT: ALTER TYPE mood ADD VALUE $1;\n2 migrations\n";
+        \x20 line 1: adds an enum value, which can be used after COMMIT: ALTER TYPE mood ADD VALUE $1\n2 migrations\n";
     assert_eq!(prisma(&[("1_index/migration.sql", index), ("2_value/migration.sql", value)]), (0, expected.to_owned()));
 }
 
@@ -54,29 +54,27 @@ fn a_long_statement_is_cut_with_a_mark() {
 
 #[test]
 fn a_statement_that_is_refused_fails_and_the_other_files_are_still_looked_at() {
-    let files = [CLEAN, ("2_commit/migration.sql", "SELECT 1;\nCOMMIT;\n"), ("3_copy/migration.sql", "COPY t FROM STDIN;\n1\n\\.\n")];
+    let files = [CLEAN, ("2_undo/migration.sql", "SELECT 1;\nROLLBACK;\n"), ("3_copy/migration.sql", "COPY t FROM STDIN;\n1\n\\.\n")];
     let (code, output) = prisma(&files);
     assert_eq!(code, 1, "{output}");
     let lines: Vec<&str> = output.lines().collect();
     assert!(lines[0].starts_with("1_init/migration.sql: 2 statements"), "{output}");
-    assert!(lines[1].starts_with("2_commit/migration.sql: error: line 2: COMMIT is not allowed in a migration: "), "{output}");
+    assert!(lines[1].starts_with("2_undo/migration.sql: error: line 2: ROLLBACK is not allowed in a migration: "), "{output}");
     assert!(lines[2].starts_with("3_copy/migration.sql: error: line 1: COPY from STDIN"), "{output}");
     assert_eq!(lines[3..], ["3 migrations, 2 errors"]);
 }
 
 #[test]
-fn a_file_that_cannot_be_parsed_is_a_warning_because_postgresql_judges_it() {
-    let (code, output) = prisma(&[CLEAN, ("2_odd/migration.sql", "SELECT 1;\nCREATE TABEL u (x int);\n")]);
-    assert_eq!(code, 0, "{output}");
-    let line = output.lines().nth(1).unwrap_or_default();
-    assert!(line.starts_with("2_odd/migration.sql: warning: cannot be parsed (line 2: "), "{output}");
-    assert!(line.contains("PostgreSQL judges it") && output.ends_with("2 migrations, 1 warning\n"), "{output}");
-}
-
-#[test]
-fn what_hides_from_the_parser_may_still_not_end_the_transaction() {
-    let (code, output) = prisma(&[("1_odd/migration.sql", "CREATE TABEL u (x int);\nCOMMIT;\n")]);
-    assert!(code == 1 && output.contains("line 2: COMMIT is not allowed"), "{output}");
+fn what_only_psql_understands_and_what_nobody_can_read_is_an_error_with_its_line() {
+    for (sql, expected) in [
+        ("SELECT 1;\n\\i more.sql\n", "line 2: \"\\\\i\" is a command of psql"),
+        ("SELECT 1;\nSELECT 'a;\n", "line 2: the string that begins here is not closed"),
+        ("SELECT\n\0", "line 2: the file contains a NUL byte"),
+        ("CREATE TABEL u (x int);\nABORT;\n", "line 2: ABORT is not allowed"),
+    ] {
+        let (code, output) = prisma(&[("1_odd/migration.sql", sql)]);
+        assert!(code == 1 && output.contains(expected), "{output}");
+    }
 }
 
 #[test]

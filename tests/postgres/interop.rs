@@ -312,6 +312,53 @@ async fn both_write_the_same_rows_into_the_same_table() {
     assert_eq!(described[2], described[1]);
 }
 
+/// A table's columns, rows and schema, whatever the tables are.
+const STATE: &str = "
+select coalesce(string_agg(line, E'\\n' order by line), '') from (
+    select concat_ws(' ', c.oid::regclass, a.attname, a.atttypid::regtype, a.attnotnull, query_to_xml('select * from ' || c.oid::regclass, true, true, ''))
+      from pg_class c join pg_namespace n on n.oid = relnamespace join pg_attribute a on attrelid = c.oid and attnum > 0 and not attisdropped
+      where relkind = 'r' and nspname !~ '^pg_' and nspname <> 'information_schema' and relname <> '_prisma_migrations' and nspname <> 'sluice'
+    union all select concat_ws(' ', enumtypid::regtype, enumlabel) from pg_enum
+) as state (line)";
+
+#[tokio::test]
+async fn files_in_brackets_leave_what_they_leave_with_prisma() {
+    let sets = "CREATE SCHEMA side;\nBEGIN;\nSET LOCAL search_path = side;\nCREATE TABLE inside (a int);\nCOMMIT;\nCREATE TABLE outside (a int);\n";
+    let defers = "CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE c (p int PRIMARY KEY REFERENCES p DEFERRABLE INITIALLY DEFERRED);\n\
+        BEGIN;\nINSERT INTO c VALUES (1);\nINSERT INTO p VALUES (1);\nCOMMIT;\nALTER TABLE c ADD COLUMN b int;\n";
+    let removes = "CREATE TYPE mood AS ENUM ('calm', 'odd');\nCREATE TABLE m (a mood DEFAULT 'calm');\n\
+        BEGIN;\nCREATE TYPE mood_new AS ENUM ('calm');\nALTER TABLE m ALTER COLUMN a DROP DEFAULT;\n\
+        ALTER TABLE m ALTER COLUMN a TYPE mood_new USING (a::text::mood_new);\nALTER TYPE mood RENAME TO mood_old;\n\
+        ALTER TYPE mood_new RENAME TO mood;\nDROP TYPE mood_old;\nCOMMIT;\nINSERT INTO m VALUES ('calm');\n";
+    let files = [
+        removes,
+        sets,
+        defers,
+        "CREATE TABLE a (b text);\nCOMMIT;\nINSERT INTO a VALUES (current_setting('transaction_isolation'));\nEND;\n",
+        "CREATE TYPE mood AS ENUM ('calm');\nCREATE TABLE m (a mood);\nCOMMIT;\nALTER TYPE mood ADD VALUE 'odd';\nCOMMIT;\nINSERT INTO m VALUES ('odd');\n",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nCREATE TABLE a AS SELECT current_setting('transaction_isolation') AS b;\n",
+        "START TRANSACTION ISOLATION LEVEL REPEATABLE READ;\nCREATE TABLE a AS SELECT current_setting('transaction_isolation') AS b;\n\
+            COMMIT AND CHAIN;\nINSERT INTO a VALUES (current_setting('transaction_isolation'));\nCOMMIT;\n\
+            INSERT INTO a VALUES (current_setting('transaction_isolation'));\n",
+    ];
+    for sql in files {
+        let (sluice, prisma) = (Project::new("brackets_sluice").await, Project::new("brackets_prisma").await);
+        for project in [&sluice, &prisma] {
+            project.write("20240401000000_brackets", sql);
+        }
+        prisma.deploy(Prisma::Engine7).expect_success();
+        sluice.sluice("").expect_ready();
+        let mut states = Vec::new();
+        for project in [&sluice, &prisma] {
+            let row = sqlx::query(STATE).fetch_one(&mut project.database.connect().await).await.expect("reads the state");
+            states.push(row.get::<String, _>(0));
+        }
+        assert_eq!(states[0], states[1], "{sql}");
+        assert_eq!(sluice.ledger().await, prisma.ledger().await, "{sql}");
+        sluice.prisma_agrees();
+    }
+}
+
 #[tokio::test]
 async fn a_failed_row_of_prisma_is_named_and_rolled_back_by_the_manifest() {
     for prisma in [Prisma::Tool6, Prisma::Engine7] {

@@ -73,6 +73,7 @@ async fn a_build_whose_process_was_killed_is_repaired_and_recorded_once() {
         "CREATE INDEX CONCURRENTLY i ON t (x);",
         "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t (x);",
         "CREATE UNIQUE INDEX CONCURRENTLY \"i\" ON public.t (x);",
+        "create index concurrently\tif not exists U&\"\\0069\" on\tonly ( t )(x);",
     ] {
         let scene = scene("killed", sql).await;
         killed_while_it_builds(&scene, "i").await;
@@ -197,7 +198,7 @@ async fn a_drop_that_was_done_but_not_written_down_is_not_an_error_the_next_time
     scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
     let again = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
     assert_eq!(again.failure.map(|failure| failure.sqlstate).as_deref(), Some("42704"), "a failure is not a success the next time");
-    let digest = "INSERT INTO sluice.journal (row_id, step, digest) SELECT DISTINCT row_id, 1, encode(sha256('DROP INDEX CONCURRENTLY i;'), 'hex') FROM sluice.journal";
+    let digest = "INSERT INTO sluice.journal (row_id, step, digest) SELECT DISTINCT row_id, 1, encode(sha256('DROP INDEX CONCURRENTLY i'), 'hex') FROM sluice.journal";
     scene.database.execute(digest).await;
     scene.ready().await;
     assert_eq!(scene.ledger().await, ["1_init applied", "2_index applied"]);

@@ -1,0 +1,199 @@
+//! One file is read into statements, each with its line and with what it asks of a transaction; what may not stand in a migration is refused.
+
+use std::{ops::Range, sync::Arc};
+
+use super::{
+    directive::Directives,
+    script::{Script, ScriptError, Statement, StatementKind},
+};
+use crate::sql::{self, Control, Cursor, Fault, Isolation, Needs};
+
+/// Splits a file.
+pub fn split(file: impl Into<Arc<str>>) -> Result<Script, ScriptError> {
+    let file = file.into();
+    let pieces = sql::split(&file);
+    let mut directives = Directives::default();
+    for remark in pieces.remarks {
+        directives.read(&file[remark.clone()], || Lines::of(&file).at(remark.start))?;
+    }
+    let mut lines = Lines::of(&file);
+    let mut reading = Reading { only: pieces.statements.len() == 1, apart: directives.no_transaction, ..Reading::default() };
+    for range in pieces.statements {
+        if let Some(fault) = pieces.fault.filter(|fault| fault.at() <= range.start) {
+            return Err(unreadable(&file, fault));
+        }
+        let line = lines.at(range.start);
+        reading.statement(&file, range, line)?;
+    }
+    match pieces.fault {
+        Some(fault) => Err(unreadable(&file, fault)),
+        None => Ok(Script { statements: reading.statements, marks: reading.marks, apart: reading.apart, resumed: false, file }),
+    }
+}
+
+fn unreadable(file: &str, fault: Fault) -> ScriptError {
+    let line = Lines::of(file).at(fault.at());
+    match fault {
+        Fault::Unclosed(_, what) => ScriptError::Unclosed { line, what },
+        Fault::Nul(_) => ScriptError::Nul { line },
+        Fault::Backslash(at) => {
+            let command = file[at..].split_whitespace().next().unwrap_or_default().chars().take(20).collect();
+            ScriptError::PsqlCommand { line, command }
+        }
+    }
+}
+
+/// A file while its statements are read.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[derive(Default)]
+struct Reading {
+    statements: Vec<Statement>,
+    marks: Vec<Range<usize>>,
+    apart: bool,
+    /// The file has no other statement, so that Prisma sends it outside of any transaction.
+    only: bool,
+    /// Where the statements begin that the file keeps in one transaction.
+    begins: usize,
+    isolation: Option<Isolation>,
+    /// Only settings were changed in this transaction so far.
+    untouched: bool,
+    /// Something that ends with the transaction was done in it.
+    ends: bool,
+    /// A value was added to an enum, and not committed yet.
+    adds_value: bool,
+    /// What comes next needs what came before to be committed.
+    cut: bool,
+}
+
+impl Reading {
+    fn statement(&mut self, file: &Arc<str>, range: Range<usize>, line: u32) -> Result<(), ScriptError> {
+        let sql = &file[range.clone()];
+        refuse(sql, line)?;
+        let untouched = self.untouched || self.begins == self.statements.len();
+        match sql::control(sql) {
+            Some(Control::Forbidden) => return Err(ScriptError::TransactionControl { line, statement: first_word(sql) }),
+            Some(Control::Commit { chain }) => self.commit(chain),
+            Some(Control::Begin(isolation)) => self.isolate(isolation),
+            Some(Control::Set(isolation)) if untouched || isolation.is_none() => self.isolate(isolation),
+            Some(Control::Set(_)) | None => {
+                self.add(file, range, line);
+                return Ok(());
+            }
+        }
+        self.marks.push(range);
+        Ok(())
+    }
+
+    /// The statements before it are committed where something depends on that. Otherwise the release stays one transaction.
+    fn commit(&mut self, chain: bool) {
+        self.cut |= self.ends || self.adds_value || self.isolation.is_some();
+        self.statements.iter_mut().last().map(|last| last.ends = true).unwrap_or_default();
+        self.begins = self.statements.len();
+        (self.untouched, self.ends) = (false, false);
+        if !chain {
+            self.isolation = None;
+        }
+    }
+
+    fn isolate(&mut self, isolation: Option<Isolation>) {
+        let Some(isolation) = isolation else { return };
+        self.isolation = Some(isolation);
+        let (before, of_this) = self.statements.split_at_mut(self.begins);
+        match of_this.first_mut() {
+            // Only settings stand before it.
+            Some(first) => {
+                first.isolation = Some(isolation);
+                before.iter_mut().last().map(|last| last.commits = true).unwrap_or_default();
+            }
+            None => self.cut = true,
+        }
+    }
+
+    fn add(&mut self, file: &Arc<str>, range: Range<usize>, line: u32) {
+        let sql = &file[range.clone()];
+        let read = sql::Statement::read(sql);
+        if self.adds_value && sql::may_use_enum_value(sql) {
+            self.cut = true;
+        }
+        if std::mem::take(&mut self.cut)
+            && let Some(last) = self.statements.last_mut()
+        {
+            last.commits = true;
+            self.adds_value = false;
+        }
+        let first = self.begins == self.statements.len();
+        self.untouched = read.sets && (first || self.untouched);
+        self.ends |= read.ends;
+        let kind = self.kind(read.needs);
+        self.adds_value |= kind == StatementKind::AddEnumValue;
+        self.statements.push(Statement {
+            file: file.clone(),
+            start: range.start,
+            end: range.end,
+            line,
+            kind,
+            locks: read.locks,
+            defers: read.defers,
+            commits: self.apart,
+            ends: false,
+            isolation: self.isolation.filter(|_| first),
+        });
+    }
+
+    /// Under `-- sluice: no-transaction` everything runs outside a transaction that PostgreSQL may refuse inside one. All else shares one
+    /// with its journal entry, so that not even a crash repeats it.
+    fn kind(&self, needs: Needs) -> StatementKind {
+        match needs {
+            Needs::Commit => StatementKind::AddEnumValue,
+            Needs::BuildIndex(build) => StatementKind::BuildIndex(build),
+            Needs::Outside { concurrently } => StatementKind::Alone { concurrently },
+            Needs::Undecided if self.apart || self.only => StatementKind::Alone { concurrently: false },
+            Needs::Opaque if self.apart => StatementKind::Alone { concurrently: false },
+            Needs::Nothing | Needs::Undecided | Needs::Opaque => StatementKind::Transactional,
+        }
+    }
+}
+
+/// What no migration may contain, besides what ends transactions.
+fn refuse(sql: &str, line: u32) -> Result<(), ScriptError> {
+    let mut cursor = Cursor::of(sql);
+    match cursor.eat_any(&["COPY", "DISCARD"]) {
+        Some("COPY") if copies_over_the_connection(&mut cursor) => Err(ScriptError::CopyOverTheConnection { line }),
+        Some("DISCARD") if cursor.at("ALL") => Err(ScriptError::DiscardsTheSession { line }),
+        _ => Ok(()),
+    }
+}
+
+fn copies_over_the_connection(cursor: &mut Cursor<'_>) -> bool {
+    cursor.eat(&["BINARY"]);
+    if cursor.parenthesised().is_none() {
+        cursor.name();
+        cursor.parenthesised();
+    }
+    cursor.eat_any(&["FROM", "TO"]).is_some() && cursor.at_any(&["STDIN", "STDOUT"])
+}
+
+fn first_word(sql: &str) -> String {
+    sql.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_uppercase()
+}
+
+/// Counts the lines of a text as one goes on in it.
+struct Lines<'a> {
+    text: &'a str,
+    at: usize,
+    line: u32,
+}
+
+impl<'a> Lines<'a> {
+    const fn of(text: &'a str) -> Self {
+        Self { text, at: 0, line: 1 }
+    }
+
+    /// The line of a place that is not before the one that was asked for last.
+    fn at(&mut self, offset: usize) -> u32 {
+        let passed = self.text[self.at..offset].bytes().filter(|byte| *byte == b'\n').count();
+        self.line = self.line.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX));
+        self.at = offset;
+        self.line
+    }
+}

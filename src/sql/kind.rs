@@ -1,0 +1,297 @@
+//! What one statement asks of a transaction, read from its keywords. `tests/postgres/sql_kinds.rs` compares this with what a server says.
+
+use super::cursor::{Cursor, Name};
+
+/// What is known about one statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// What it asks of a transaction.
+    pub needs: Needs,
+    /// How many entries of the server's lock table it may need until the transaction ends. A cautious estimate.
+    pub locks: u32,
+    /// It changes a setting of the session, which the statements after it may rely on.
+    pub sets: bool,
+    /// It may make a constraint that can be deferred.
+    pub defers: bool,
+    /// What it did ends with the transaction: SET LOCAL, SET CONSTRAINTS, cursors, tables that are dropped ON COMMIT.
+    pub ends: bool,
+}
+
+/// What a statement asks of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing special: PostgreSQL takes it inside a transaction.
+    Nothing,
+    /// `ALTER TYPE … ADD VALUE`: the value cannot be used before the transaction has committed.
+    Commit,
+    /// `CREATE INDEX CONCURRENTLY`: outside a transaction, and its left-over is repaired.
+    BuildIndex(Box<IndexBuild>),
+    /// PostgreSQL never takes it inside a transaction.
+    Outside {
+        /// It says CONCURRENTLY: it may wait for long without making anybody queue, so no limits apply.
+        concurrently: bool,
+    },
+    /// PostgreSQL decides when it runs, by what it finds: REINDEX of a partitioned table, DROP SUBSCRIPTION with a slot.
+    Undecided,
+    /// PostgreSQL alone knows: `CALL` and `DO` run code that may commit, and some words may not be known here.
+    Opaque,
+}
+
+/// An index that is built CONCURRENTLY.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexBuild {
+    /// The index's name as PostgreSQL stores it, shortened by nothing; none when PostgreSQL is to choose.
+    pub index: Option<String>,
+    /// The table, every part in quotes.
+    pub table: String,
+}
+
+const OUTSIDE: Needs = Needs::Outside { concurrently: false };
+
+#[rustfmt::skip]
+/// What PostgreSQL takes inside a transaction, by its first word.
+const INSIDE: [&str; 38] = [
+    "SELECT", "VALUES", "TABLE", "WITH", "MERGE", "COMMENT", "GRANT", "REVOKE", "SECURITY", "SHOW", "COPY", "TRUNCATE", "LOCK", "ANALYZE",
+    "ANALYSE", "EXPLAIN", "REFRESH", "DECLARE", "FETCH", "MOVE", "CLOSE", "SAVEPOINT", "RELEASE", "ROLLBACK", "LISTEN", "NOTIFY",
+    "UNLISTEN", "CHECKPOINT", "LOAD", "DISCARD", "PREPARE", "EXECUTE", "DEALLOCATE", "REASSIGN", "IMPORT", "INSERT", "UPDATE", "DELETE",
+];
+
+impl Statement {
+    /// Reads one statement.
+    pub fn read(sql: &str) -> Self {
+        let plain = Self { needs: Needs::Nothing, locks: 1, sets: false, defers: false, ends: false };
+        let mut cursor = Cursor::of(sql);
+        // Most of the statements of a large file are these, and nothing in them matters.
+        if cursor.at_any(&["INSERT", "UPDATE", "DELETE"]) {
+            return plain;
+        }
+        let ends = |cursor: &Cursor<'_>| cursor.mentions("set_config");
+        match cursor.eat_any(&["CREATE", "ALTER", "DROP", "REINDEX", "CLUSTER", "VACUUM", "CALL", "DO", "SET", "RESET"]) {
+            Some("CREATE") => Self { defers: contains(sql, "deferrable"), ..create(&mut cursor, plain) },
+            Some("ALTER") => {
+                let locks = if cursor.at("TABLE") { 2 } else { 1 };
+                Self { needs: alter(&mut cursor), locks, defers: contains(sql, "deferrable"), ..plain }
+            }
+            Some("DROP") => Self { needs: drop(&mut cursor), ..plain },
+            Some("REINDEX") => Self { needs: reindex(&mut cursor), ..plain },
+            Some("CLUSTER") => Self { needs: cluster(&mut cursor), ..plain },
+            Some("VACUUM") => Self { needs: OUTSIDE, ..plain },
+            Some("CALL" | "DO") => {
+                let ends = cursor.body().is_some_and(|body| body_sets(Cursor::of(body)));
+                Self { needs: Needs::Opaque, defers: contains(sql, "deferrable"), ends, ..plain }
+            }
+            Some("SET") => Self { sets: true, ends: cursor.at_any(&["LOCAL", "CONSTRAINTS", "TRANSACTION"]), ..plain },
+            Some("RESET") => Self { sets: true, ..plain },
+            None if cursor.at_any(&["SELECT", "WITH"]) => Self { sets: ends(&cursor), ends: ends(&cursor), ..plain },
+            None if cursor.at_any(&["DECLARE", "SAVEPOINT"]) => Self { ends: true, ..plain },
+            None if cursor.at_any(&INSIDE) || cursor.at_symbol(b'(') => plain,
+            _ => Self { needs: Needs::Opaque, ..plain },
+        }
+    }
+}
+
+fn create(cursor: &mut Cursor<'_>, plain: Statement) -> Statement {
+    if cursor.eat(&["INDEX"]) || cursor.eat(&["UNIQUE", "INDEX"]) {
+        let needs = if cursor.eat(&["CONCURRENTLY"]) { build_index(cursor) } else { Needs::Nothing };
+        return Statement { needs, locks: 2, ..plain };
+    }
+    if cursor.eat_any(&["DATABASE", "TABLESPACE"]).is_some() {
+        return Statement { needs: OUTSIDE, ..plain };
+    }
+    if cursor.eat(&["SUBSCRIPTION"]) {
+        let without_slot = is_off(cursor, "connect") || is_off(cursor, "create_slot");
+        return Statement { needs: if without_slot { Needs::Nothing } else { OUTSIDE }, ..plain };
+    }
+    cursor.eat_any(&["GLOBAL", "LOCAL"]);
+    let temporary = cursor.eat_any(&["TEMPORARY", "TEMP"]).is_some();
+    cursor.eat(&["UNLOGGED"]);
+    if !cursor.eat(&["TABLE"]) {
+        return plain;
+    }
+    let mut keys = 0;
+    for token in cursor.clone().rest() {
+        keys += u32::from(["PRIMARY", "UNIQUE", "REFERENCES"].iter().any(|word| cursor.text(token).eq_ignore_ascii_case(word)));
+    }
+    // A table locks itself, its TOAST table and index, and one index or table for each key.
+    Statement { locks: 3 + keys, ends: temporary && cursor.mentions("COMMIT"), ..plain }
+}
+
+fn build_index(cursor: &mut Cursor<'_>) -> Needs {
+    cursor.eat(&["IF", "NOT", "EXISTS"]);
+    let index = if cursor.at("ON") { None } else { cursor.name() };
+    cursor.eat(&["ON"]);
+    match table(cursor) {
+        Some(table) => Needs::BuildIndex(Box::new(IndexBuild { index: index.map(|name| name.own().to_owned()), table: table.quoted() })),
+        // No server understands it either, and says so.
+        None => Needs::Outside { concurrently: true },
+    }
+}
+
+/// A table, as `t`, `t *`, `ONLY t` or `ONLY (t)`.
+fn table(cursor: &mut Cursor<'_>) -> Option<Name> {
+    let enclosed = cursor.eat(&["ONLY"]) && cursor.eat_symbol(b'(');
+    let name = cursor.name();
+    if enclosed {
+        cursor.eat_symbol(b')');
+    } else {
+        cursor.eat_symbol(b'*');
+    }
+    name
+}
+
+fn alter(cursor: &mut Cursor<'_>) -> Needs {
+    match cursor.eat_any(&["SYSTEM", "DATABASE", "TABLE", "TYPE", "SUBSCRIPTION"]) {
+        Some("SYSTEM") => OUTSIDE,
+        Some("DATABASE") if cursor.name().is_some() && cursor.eat(&["SET", "TABLESPACE"]) => OUTSIDE,
+        Some("TYPE") if cursor.name().is_some() && cursor.eat(&["ADD", "VALUE"]) => Needs::Commit,
+        Some("TABLE") => alter_table(cursor),
+        Some("SUBSCRIPTION") if cursor.name().is_some() => alter_subscription(cursor),
+        _ => Needs::Nothing,
+    }
+}
+
+fn alter_table(cursor: &mut Cursor<'_>) -> Needs {
+    cursor.eat(&["IF", "EXISTS"]);
+    let named = table(cursor).is_some();
+    if named && cursor.eat(&["DETACH", "PARTITION"]) && cursor.name().is_some() && cursor.eat(&["CONCURRENTLY"]) {
+        Needs::Outside { concurrently: true }
+    } else {
+        Needs::Nothing
+    }
+}
+
+/// The slots of a subscription are of another server: no rollback reaches them.
+fn alter_subscription(cursor: &mut Cursor<'_>) -> Needs {
+    if cursor.eat(&["REFRESH"]) {
+        return OUTSIDE;
+    }
+    let publications = ["SET", "ADD", "DROP"].iter().any(|word| cursor.eat(&[word, "PUBLICATION"]));
+    if publications {
+        return if is_off(cursor, "refresh") { Needs::Nothing } else { OUTSIDE };
+    }
+    let of_the_slot = cursor.mentions("failover") || cursor.mentions("two_phase");
+    if of_the_slot { Needs::Undecided } else { Needs::Nothing }
+}
+
+/// Whether `option = false` stands anywhere further on.
+fn is_off(cursor: &Cursor<'_>, option: &str) -> bool {
+    let words: Vec<&str> = cursor.clone().rest().map(|token| cursor.text(token)).collect();
+    let is_false = |value: &str| ["false", "off", "0"].iter().any(|off| value.trim_matches('\'').eq_ignore_ascii_case(off));
+    words.windows(3).any(|three| three[0].eq_ignore_ascii_case(option) && three[1] == "=" && is_false(three[2]))
+}
+
+fn drop(cursor: &mut Cursor<'_>) -> Needs {
+    match cursor.eat_any(&["INDEX", "DATABASE", "TABLESPACE", "SUBSCRIPTION"]) {
+        Some("INDEX") if cursor.at("CONCURRENTLY") => Needs::Outside { concurrently: true },
+        Some("DATABASE" | "TABLESPACE") => OUTSIDE,
+        Some("SUBSCRIPTION") => Needs::Undecided,
+        _ => Needs::Nothing,
+    }
+}
+
+fn reindex(cursor: &mut Cursor<'_>) -> Needs {
+    let options = cursor.parenthesised().map(Cursor::of);
+    let mut concurrently = options.is_some_and(says_concurrently);
+    let object = cursor.eat_any(&["INDEX", "TABLE", "SCHEMA", "SYSTEM", "DATABASE"]);
+    concurrently |= cursor.eat(&["CONCURRENTLY"]);
+    match object {
+        _ if concurrently => Needs::Outside { concurrently },
+        Some("SCHEMA" | "SYSTEM" | "DATABASE") => OUTSIDE,
+        _ => Needs::Undecided,
+    }
+}
+
+fn says_concurrently(mut options: Cursor<'_>) -> bool {
+    while options.peek().is_some() {
+        if options.eat(&["CONCURRENTLY"]) {
+            let value = options.peek().map_or("", |token| options.text(token)).trim_matches('\'');
+            return !["false", "off", "0"].iter().any(|off| value.eq_ignore_ascii_case(off));
+        }
+        options.advance();
+    }
+    false
+}
+
+fn cluster(cursor: &mut Cursor<'_>) -> Needs {
+    if !cursor.eat(&["VERBOSE"]) {
+        cursor.parenthesised();
+    }
+    if cursor.peek().is_none() { OUTSIDE } else { Needs::Undecided }
+}
+
+/// Whether the code of a block changes a setting that ends with the transaction.
+fn body_sets(mut body: Cursor<'_>) -> bool {
+    while body.peek().is_some() {
+        let sets = body.eat(&["SET"]);
+        if sets && body.at_any(&["LOCAL", "CONSTRAINTS"]) || body.at("set_config") {
+            return true;
+        }
+        if !sets {
+            body.advance();
+        }
+    }
+    false
+}
+
+/// Whether a word stands anywhere in a text, in whatever case.
+fn contains(text: &str, word: &str) -> bool {
+    text.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needs(sql: &str) -> Needs {
+        Statement::read(sql).needs
+    }
+
+    #[test]
+    fn a_concurrent_build_names_its_index_and_its_table_however_it_is_written() {
+        let build = |index: Option<&str>, table: &str| {
+            Needs::BuildIndex(Box::new(IndexBuild { index: index.map(str::to_owned), table: table.to_owned() }))
+        };
+        for (sql, expected) in [
+            ("CREATE INDEX CONCURRENTLY \"I\" ON clinical.\"Patients\" (a)", build(Some("I"), "\"clinical\".\"Patients\"")),
+            ("create index concurrently on only t (a)", build(None, "\"t\"")),
+            ("CREATE INDEX CONCURRENTLY\ton\tONLY\tT(a)", build(None, "\"t\"")),
+            ("create unique index concurrently if not exists I on t * (a)", build(Some("i"), "\"t\"")),
+            (r#"CREATE INDEX CONCURRENTLY U&"d\0061ta" ON U&"t\0061b" (a)"#, build(Some("data"), "\"tab\"")),
+            ("CREATE INDEX CONCURRENTLY i ON ONLY ( s.T )(a)", build(Some("i"), "\"s\".\"t\"")),
+            ("CREATE INDEX CONCURRENTLY i -- why\n ON /* ONLY */ t USING gin (a)", build(Some("i"), "\"t\"")),
+        ] {
+            assert_eq!(needs(sql), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_large_expression_costs_time_in_proportion_and_no_stack() {
+        let deep = format!("SELECT {}1{}", "f(".repeat(1_000_000), ")".repeat(1_000_000));
+        let long = format!("SELECT 1{}", "+1".repeat(1_000_000));
+        let casts = format!("SELECT 1{}", "::int".repeat(1_000_000));
+        let begun = std::time::Instant::now();
+        for sql in [deep, long, casts] {
+            assert_eq!(needs(&sql), Needs::Nothing);
+            assert_eq!(super::super::split(&sql).statements.len(), 1);
+        }
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn what_ends_with_the_transaction_is_told() {
+        for sql in [
+            "SET LOCAL search_path = a",
+            "set\nlocal a = 1",
+            "SET CONSTRAINTS ALL DEFERRED",
+            "SELECT set_config('a.b', '1', true)",
+            "DO $$ BEGIN PERFORM set_config('a.b', '1', true); END $$",
+            "CREATE TEMP TABLE t (a int) ON COMMIT DROP",
+            "DECLARE c CURSOR FOR SELECT 1",
+        ] {
+            assert!(Statement::read(sql).ends, "{sql}");
+        }
+        for sql in ["SET search_path = a", "CREATE TABLE t (a int)", "CREATE TEMP TABLE t (a int)", "SELECT 1"] {
+            assert!(!Statement::read(sql).ends, "{sql}");
+        }
+    }
+}
