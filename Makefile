@@ -48,6 +48,10 @@ test-postgres-newest: ## the same against PostgreSQL 18, whose server comes from
 	$(with-newest) $(cargo) test $(locked) --test postgres
 	$(with-newest) bash -c 'PATH=$${PATH#*:}; $(cargo) test $(locked) --test postgres -- --ignored --exact stage_release::a_server_newer_than_pg_dump_stops_the_run_before_anything_changes'
 
+.PHONY: fuzz
+fuzz: prerequisites ## random inputs for whatever reads what others wrote (FUZZ=10000000 of them for each target)
+	FUZZ=$${FUZZ:-200000} $(cargo) test $(locked) --profile fuzz --test fuzz -- --nocapture
+
 .PHONY: test-cluster
 test-cluster: ## each story on a real one-node Kubernetes, which is built and started when it is missing
 	$(with-cluster) bash -euc 'tests/local-cluster/cgroups-test; tests/local-cluster/install; charts/sluice/tests/policies; $(cargo) test $(locked) --test cluster'

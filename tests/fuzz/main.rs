@@ -1,0 +1,89 @@
+//! Random inputs, for whatever reads what others wrote: no panic, no hang, and what is promised holds. `make fuzz`; one file per target.
+//!
+//! `FUZZ=n` inputs for each target, `FUZZ_SEED=s` for another sequence. The same seed makes the same inputs.
+
+#![allow(clippy::panic, reason = "a test ends by panicking")]
+
+mod mutate;
+mod redaction;
+mod script;
+mod splitter;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use mutate::Inputs;
+
+/// Something that reads what others wrote.
+struct Target {
+    name: &'static str,
+    /// What real inputs look like.
+    seeds: &'static [&'static str],
+    /// Pieces that are put into them.
+    words: &'static [&'static str],
+    /// Reads one; panics where what is promised does not hold.
+    read: fn(&str),
+}
+
+const TARGETS: [Target; 3] = [splitter::TARGET, script::TARGET, redaction::TARGET];
+
+/// How long one input may take; one that takes far longer is a hang.
+const SLOW: Duration = Duration::from_secs(2);
+const HANG: Duration = Duration::from_secs(30);
+
+#[test]
+fn whatever_is_read_nothing_panics_and_nothing_hangs() {
+    let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (count, seed) = (number("FUZZ", 20_000), number("FUZZ_SEED", 1));
+    for target in &TARGETS {
+        let begun = Instant::now();
+        let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+        std::thread::scope(|scope| {
+            for thread in 0..threads {
+                scope.spawn(move || work(target, seed * 1000 + thread, count / threads + 1));
+            }
+        });
+        println!("{}: {count} inputs in {:.1?}", target.name, begun.elapsed());
+    }
+}
+
+/// What is being read, and since when.
+type Current = Mutex<Option<(Instant, String)>>;
+
+fn work(target: &Target, seed: u64, count: u64) {
+    let (current, ended) = (Current::default(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| watch(target, seed, &current, &ended));
+        let mut inputs = Inputs::of(seed, target.seeds, target.words);
+        for number in 0..count {
+            let input = inputs.next();
+            *current.lock().expect("the watcher does not panic") = Some((Instant::now(), input.clone()));
+            let begun = Instant::now();
+            let read = catch_unwind(AssertUnwindSafe(|| (target.read)(&input)));
+            let took = begun.elapsed();
+            if read.is_err() || took > SLOW {
+                ended.store(true, Ordering::Relaxed);
+                panic!("{}, seed {seed}, input {number}, after {took:?}: {input:?}", target.name);
+            }
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Nothing in this process can end a thread that hangs.
+fn watch(target: &Target, seed: u64, current: &Current, ended: &AtomicBool) {
+    while !ended.load(Ordering::Relaxed) {
+        std::thread::park_timeout(Duration::from_millis(100));
+        let hangs = current.lock().map(|current| current.clone().filter(|(since, _)| since.elapsed() > HANG));
+        if let Ok(Some((_, input))) = hangs {
+            eprintln!("{}, seed {seed}: hangs on {input:?}", target.name);
+            std::process::abort();
+        }
+    }
+}
