@@ -1,4 +1,5 @@
--- Sluice must say: SourceInvalid, COMMIT
--- The transaction, the row of the history and the verification belong together; a COMMIT in the middle would part them.
+-- Sluice must say: SourceInvalid, ROLLBACK
+-- Tried out by hand and saved as it was: it would take back what it did, and be recorded as applied.
+BEGIN;
 ALTER TABLE users ADD COLUMN title varchar(20);
-COMMIT;
+ROLLBACK;

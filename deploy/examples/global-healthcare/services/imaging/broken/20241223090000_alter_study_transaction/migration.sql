@@ -1,4 +1,5 @@
--- Sluice must say: SourceInvalid, BEGIN
--- A transaction of its own inside the one that carries the row of the history.
+-- Sluice must say: SourceInvalid, PREPARE
+-- Half of a commit in two phases: nobody would ever do the other half, and the table would stay locked.
 BEGIN;
 ALTER TABLE "ImagingStudy" ADD COLUMN "description" text;
+PREPARE TRANSACTION 'study';
