@@ -190,7 +190,8 @@ async fn a_million_keys_take_no_more_memory_than_a_thousand() {
         peaks.push(peak);
     }
     println!("at most {} KiB for a thousand keys and {} KiB for a million", peaks[0], peaks[1]);
-    assert!(peaks[1] < peaks[0] + 4096, "{peaks:?} KiB");
+    // The keys alone would be 16 MB. What is read ahead is bounded by the buffers of the two connections and of the sockets below them.
+    assert!(peaks[1] < peaks[0] + 8192, "{peaks:?} KiB");
 }
 
 /// The most memory that a command held, in KiB, and what its report finds.

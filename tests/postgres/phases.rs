@@ -257,7 +257,7 @@ async fn lint_reads_the_folders_of_phases() {
         .current_dir(scene.folder.path());
     let output = finish(command).await;
     let expected = "1_patients/migration.sql: 1 statement, one transaction\nsecurity/010_policies.sql: 2 statements, one transaction\n\
-         performance/010_clinic.sql: 1 statement, step by step\n  line 1: cannot run in a transaction, so it runs alone: CREATE INDEX CONCURRENTLY patients_clinic ON patients (clinic);\n\
+         performance/010_clinic.sql: 1 statement, step by step\n  line 1: cannot run in a transaction, so it runs alone: CREATE INDEX CONCURRENTLY patients_clinic ON patients (clinic)\n\
          1 migration, 2 files of phases\n";
     assert_eq!((output.status.code(), said(&output)), (Some(0), expected.to_owned()));
 }
