@@ -25,6 +25,7 @@ mod check_views;
 mod cli_lint;
 mod cli_output;
 mod cli_wait;
+mod corpus;
 mod cross_check;
 mod cross_psql;
 mod cross_rules;

@@ -1,0 +1,3 @@
+ALTER TYPE "State" ADD VALUE 'MOVED';
+COMMIT;
+INSERT INTO "Visit" ("state") VALUES ('MOVED');

@@ -1,0 +1,2 @@
+ALTER TABLE a ADD COLUMN note text;
+ALTER TABLE b ADD COLUMN note text;

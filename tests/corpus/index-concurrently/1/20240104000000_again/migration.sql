@@ -1,0 +1,1 @@
+create unique index	concurrently if not exists "Visit_state_key" on only "Visit" ( "state" )

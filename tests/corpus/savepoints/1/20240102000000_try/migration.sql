@@ -1,0 +1,7 @@
+BEGIN;
+SAVEPOINT one;
+INSERT INTO "Visit" ("state") VALUES ('gone');
+ROLLBACK TO SAVEPOINT one;
+RELEASE SAVEPOINT one;
+INSERT INTO "Visit" ("state") VALUES ('kept');
+COMMIT;
