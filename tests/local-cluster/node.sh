@@ -27,8 +27,13 @@ restart() {
   KUBECONFIG=$run/admin.kubeconfig spawn "$name" "${words[@]}"
   await 60 "the cluster to answer" answers
 }
-# A process that nobody waited for is gone, too.
-gone() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
+# A process that nobody waited for is gone, too, once its last thread is: until then its sockets are open.
+gone() {
+  local threads
+  kill -0 "$1" 2>/dev/null && grep -q '^State:.[^Z]' "/proc/$1/status" && return 1
+  threads=("/proc/$1/task/"*)
+  [ ${#threads[@]} -le 1 ]
+}
 
 start() {
   mkdir -p "$run"/{log,pid,pki} "$data"/{etcd,registry,kubelet}
