@@ -201,7 +201,7 @@ fn makes(format: &str, message: &str) -> bool {
     let Some(mut rest) = pieces.next().and_then(|first| message.strip_prefix(first)) else { return false };
     let pieces: Vec<&str> = pieces.collect();
     for (number, piece) in pieces.iter().enumerate() {
-        let found = if number + 1 == pieces.len() { rest.ends_with(piece).then_some(rest.len() - piece.len()) } else { rest.find(piece) };
+        let found = if number + 1 == pieces.len() { rest.strip_suffix(piece).map(str::len) } else { rest.find(piece) };
         let Some(at) = found else { return false };
         rest = &rest[at + piece.len()..];
     }
@@ -312,6 +312,7 @@ mod tests {
         );
         assert_eq!(raise_format(sql, "visit 1 of Jane isn't there").as_deref(), Some("visit % of % isn't there"));
         assert_eq!(raise_format(sql, "patient Jane"), None);
+        assert_eq!(raise_format("RAISE 'a % and a long end'", "a b"), None);
         assert_eq!(raise_format("DO $$ BEGIN RAISE 'Jane'; END $$", "Jane Doe"), None);
         assert_eq!(raise_format("SELECT 'Jane Doe'", "Jane Doe"), None);
     }

@@ -4,10 +4,13 @@
 
 #![allow(clippy::panic, reason = "a test ends by panicking")]
 
+mod manifest;
 mod mutate;
+mod outcome;
 mod redaction;
 mod script;
 mod splitter;
+mod url;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -31,7 +34,7 @@ struct Target {
     read: fn(&str),
 }
 
-const TARGETS: [Target; 3] = [splitter::TARGET, script::TARGET, redaction::TARGET];
+const TARGETS: [Target; 6] = [splitter::TARGET, script::TARGET, redaction::TARGET, outcome::TARGET, manifest::TARGET, url::TARGET];
 
 /// How long one input may take; one that takes far longer is a hang.
 const SLOW: Duration = Duration::from_secs(2);
