@@ -169,7 +169,7 @@ if (given[0] === '--history') {
     let folder = resolve(path), name = basename(dirname(folder))
     if (repository) {
       rmSync(join(scratch, 'tree'), { recursive: true, force: true }); mkdirSync(join(scratch, 'tree'))
-      execFileSync('bash', ['-o', 'pipefail', '-c', 'git -C "$1" archive HEAD -- "$2" | tar -x -C "$3"', 'sh', repository, path, join(scratch, 'tree')])
+      execFileSync('bash', ['-o', 'pipefail', '-c', 'git -C "$1" archive HEAD -- "$2" 2>/dev/null | tar -x -C "$3"', 'sh', repository, path, join(scratch, 'tree')])
       folder = join(scratch, 'tree', path); name = basename(dirname(resolve(repository))).replace('+', '/') + (path.includes('run-ops') ? '-run-ops' : '')
     }
     const result = fresh(folder, name)
