@@ -45,6 +45,7 @@ mod table_required;
 mod tenancy;
 mod tenant_isolation;
 mod trial;
+mod volatile;
 
 use std::collections::BTreeMap;
 

@@ -5,8 +5,9 @@ use std::{io, time::Duration};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{
-    Aspect, Check, CheckError, Meta, Scope,
+    Asked, Aspect, Check, CheckError, Meta, Scope, sql,
     trial::{self, Refusal},
+    volatile,
 };
 use crate::{
     api::{Expectation, Finding, QueryAssertion, Severity},
@@ -20,7 +21,9 @@ const META: Meta = Meta {
     title: "Every question of the manifest has the answer that it expects",
     condition: "A query of `spec.verify.queries` finds rows where none are expected, none where some are, or another value than the expected one; \
                 or it cannot be answered: it is not one single SELECT, WITH, VALUES or TABLE, it writes, it names what does not exist, it \
-                does not end within its timeout, or it would see only the rows that a policy lets through. Queries are asked by the role of \
+                does not end within its timeout, it calls a function that is VOLATILE, or it would see only the rows that a policy lets through. Of \
+                VOLATILE functions those of PostgreSQL that only answer may be called (times, chance, sizes, `pg_sleep` and the like); views and domains are \
+                looked through, functions are taken for what they are declared to be. Queries are asked by the role of \
                 the connection URL (the migration role), after everything is committed, in a read-only transaction that is rolled back, \
                 with `row_security = off` and the schemas of `spec.database.schemas` as search path.",
     effect: "What you said must be true of the rows is not, or nobody knows whether it is.",
@@ -71,23 +74,50 @@ async fn ask(
     sql: &str,
     schemas: &[String],
 ) -> Result<Result<Rows, Refusal>, CheckError> {
-    let granted = asserted.timeout.duration();
-    trial::begin_reading(connection, granted).await?;
-    trial::look_in(connection, schemas).await?;
-    let rows = query_as(AssertSqlSafe(wrap(sql))).fetch_all(&mut *connection);
-    let rows = tokio::time::timeout(granted + GRACE, rows).await.unwrap_or_else(|_| Err(ignores_its_timeout(&asserted.name)));
-    let rows = rows.map(|rows: Vec<(Vec<Option<String>>,)>| rows.into_iter().map(|(values,)| values).collect());
-    let answer = trial::answer(rows, "ask a query of spec.verify.queries")?;
+    trial::begin(connection).await?;
+    let answer = answer(connection, asserted, sql, schemas).await?;
     trial::end(connection).await?;
     Ok(answer)
 }
 
-/// As a subquery, so that nothing but a query is possible, not even COMMIT; prepared, so that it is one statement. The newline ends a
-/// comment at the end.
+/// Reads the view of the query, whose functions are known by then.
+async fn answer(
+    connection: &mut PgConnection,
+    asserted: &QueryAssertion,
+    sql: &str,
+    schemas: &[String],
+) -> Result<Result<Rows, Refusal>, CheckError> {
+    let granted = asserted.timeout.duration();
+    let limit = format!("SET LOCAL statement_timeout = {}", granted.as_millis().max(1));
+    sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut *connection).await.asked("limit a query of spec.verify.queries")?;
+    match volatile::define(connection, &wrap(sql), schemas).await? {
+        Err(refusal) => return Ok(Err(refusal)),
+        Ok(called) if !called.is_empty() => return Ok(Err(may_do_more(&called))),
+        Ok(_) => {}
+    }
+    trial::only_read(connection, granted).await?;
+    trial::look_in(connection, schemas).await?;
+    let rows = query_as(AssertSqlSafe(format!("TABLE {}", volatile::VIEW))).fetch_all(&mut *connection);
+    let rows = tokio::time::timeout(granted + GRACE, rows).await.unwrap_or_else(|_| Err(ignores_its_timeout(&asserted.name)));
+    let rows = rows.map(|rows: Vec<(Vec<Option<String>>,)>| rows.into_iter().map(|(values,)| values).collect());
+    trial::answer(rows, "ask a query of spec.verify.queries")
+}
+
+/// In place of an SQLSTATE: Sluice refuses, before PostgreSQL is asked.
+const VOLATILE: &str = "volatile";
+
+/// A transaction that only reads forbids no function to end a session, to give up a lock, or to reach another server.
+fn may_do_more(called: &[String]) -> Refusal {
+    let message = format!("it calls {}: what is VOLATILE may do more than read, and no rollback undoes that", sql::few(called, 3));
+    Refusal { code: VOLATILE.to_owned(), message }
+}
+
+/// As a subquery, so that nothing but a query is possible, not even COMMIT. The newline ends a comment at the end.
 fn wrap(sql: &str) -> String {
     format!(
         "SELECT ARRAY(SELECT pg_catalog.left(sluice_value.value, 1001) \
-         FROM pg_catalog.json_each_text(pg_catalog.row_to_json(sluice_row)) AS sluice_value) FROM (\n{sql}\n) AS sluice_row LIMIT {MOST}"
+         FROM pg_catalog.json_each_text(pg_catalog.row_to_json(sluice_row)) AS sluice_value) AS sluice_values \
+         FROM (\n{sql}\n) AS sluice_row LIMIT {MOST}"
     )
 }
 
@@ -146,8 +176,11 @@ fn judge(asserted: &QueryAssertion, answer: &Result<Rows, Refusal>) -> Option<Fi
 
 fn remedy(refusal: &Refusal) -> &'static str {
     match refusal.code.as_str() {
+        VOLATILE => "leave the function out; if it is your own and only reads, say so in a migration: ALTER FUNCTION … STABLE",
         "57014" => "make the query faster, for instance by an index, or raise its timeout in spec.verify.queries",
-        "42501" => "grant the migration role what it lacks; where row-level security binds it, ALTER ROLE … BYPASSRLS",
+        "42501" => {
+            "grant the migration role what it lacks, GRANT TEMPORARY ON DATABASE too; where row-level security binds it, ALTER ROLE … BYPASSRLS"
+        }
         "55P03" => "let Sluice verify again when the lock is released",
         _ => "correct spec.verify.queries: one statement that only reads",
     }

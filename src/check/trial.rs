@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{Asked, CheckError, sql};
-use crate::postgres::{log_whole, said};
+use crate::postgres::{SEARCH_PATH, log_whole, said};
 
 /// Why PostgreSQL refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Refusal {
             "57014" => format!("it did not end within {} s and was cancelled", granted.as_secs_f64()),
             "55P03" => format!("somebody holds a lock that it needs: {}", self.message),
             "25006" => format!("it writes, and only reading is allowed: {}", self.message),
-            "08P01" => "it has parameters, and there are no values for them".to_owned(),
+            "08P01" | "42P02" => "it has parameters, and there are no values for them".to_owned(),
             _ => self.message.clone(),
         }
     }
@@ -42,6 +42,11 @@ pub(super) async fn begin(connection: &mut PgConnection) -> Result<(), CheckErro
 /// about them pass, so PostgreSQL is told to refuse instead.
 pub(super) async fn begin_reading(connection: &mut PgConnection, granted: Duration) -> Result<(), CheckError> {
     begin(connection).await?;
+    only_read(connection, granted).await
+}
+
+/// The same for the rest of a try that has begun.
+pub(super) async fn only_read(connection: &mut PgConnection, granted: Duration) -> Result<(), CheckError> {
     let settings =
         format!("SET TRANSACTION READ ONLY; SET LOCAL row_security = off; SET LOCAL statement_timeout = {}", granted.as_millis().max(1));
     sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.asked("prepare a question that only reads")?;
@@ -54,6 +59,13 @@ pub(super) async fn look_in(connection: &mut PgConnection, schemas: &[String]) -
     let path: Vec<_> = schemas.iter().map(|schema| sql::identifier(schema)).chain(["pg_temp".to_owned()]).collect();
     let setting = format!("SET LOCAL search_path = {}", path.join(", "));
     sqlx::raw_sql(AssertSqlSafe(setting)).execute(connection).await.asked("set the search path of the manifest")?;
+    Ok(())
+}
+
+/// After [`look_in`], for statements of Sluice's own within the same try.
+pub(super) async fn look_in_catalog(connection: &mut PgConnection) -> Result<(), CheckError> {
+    let setting = format!("SET LOCAL search_path = {SEARCH_PATH}");
+    sqlx::raw_sql(AssertSqlSafe(setting)).execute(connection).await.asked("set the search path")?;
     Ok(())
 }
 

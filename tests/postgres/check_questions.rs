@@ -15,7 +15,9 @@ use crate::{
 
 const FUNCTIONS: &str = "
     CREATE FUNCTION adds() RETURNS int LANGUAGE plpgsql AS 'BEGIN INSERT INTO clinics (name) VALUES (''east''); RETURN 1; END';
-    CREATE SEQUENCE counter;";
+    CREATE FUNCTION adds_and_says_stable() RETURNS int STABLE LANGUAGE plpgsql AS 'BEGIN INSERT INTO clinics (name) VALUES (''east''); RETURN 1; END';
+    CREATE SEQUENCE counter;
+    CREATE FUNCTION draws_and_says_immutable() RETURNS bigint IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN nextval(''counter''); END';";
 
 async fn clinic(test: &str) -> Clinic {
     let clinic = tidy_clinic(test).await;
@@ -42,8 +44,10 @@ async fn a_question_that_writes_or_is_no_question_is_an_error_that_names_it_and_
         ("commit", "COMMIT", "it begins with \"COMMIT\""),
         ("nothing", " ; ", "only a query can be asked"),
         ("cte", "WITH x AS (DELETE FROM visits RETURNING id) SELECT * FROM x", "data-modifying"),
-        ("function", "SELECT adds()", "it writes, and only reading is allowed: cannot execute INSERT"),
-        ("sequence", "SELECT nextval('counter')", "it writes, and only reading is allowed: cannot execute nextval()"),
+        ("function", "SELECT adds()", "it calls public.adds(): what is VOLATILE may do more than read"),
+        ("stable", "SELECT adds_and_says_stable()", "INSERT is not allowed in a non-volatile function"),
+        ("immutable", "SELECT draws_and_says_immutable()", "it writes, and only reading is allowed: cannot execute nextval()"),
+        ("sequence", "SELECT nextval('counter')", "it calls nextval(regclass): what is VOLATILE"),
         ("lock", "SELECT id FROM visits FOR UPDATE", "it writes, and only reading is allowed"),
         ("two", "SELECT 1; DELETE FROM visits", "it has 2 statements, and only one is allowed"),
         ("escape", "SELECT 1) AS q; COMMIT; DELETE FROM visits; SELECT * FROM (SELECT 1", "cannot insert multiple commands"),
@@ -87,7 +91,7 @@ async fn a_question_that_catches_its_own_cancellation_is_given_up_with_its_sessi
     let mut clinic = clinic("deaf").await;
     clinic
         .migrate(
-            "CREATE FUNCTION deaf() RETURNS int LANGUAGE plpgsql AS
+            "CREATE FUNCTION deaf() RETURNS int STABLE LANGUAGE plpgsql AS
                'BEGIN LOOP BEGIN PERFORM pg_sleep(3600); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END'",
         )
         .await;
@@ -99,7 +103,7 @@ async fn a_question_that_catches_its_own_cancellation_is_given_up_with_its_sessi
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     assert!(error.is_unfinished() && error.to_string().contains("the query \"deaf\" went on after it was cancelled"), "{error}");
     drop(session);
-    let back_end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%deaf%' AND pid <> pg_backend_pid()";
+    let back_end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%sluice_query' AND pid <> pg_backend_pid()";
     assert_eq!(number(&clinic, back_end).await, 1, "without the setting of Sluice's own sessions it would sleep for ever");
 }
 

@@ -22,6 +22,7 @@ mod check_rows_kept;
 mod check_structure;
 mod check_traces;
 mod check_views;
+mod check_volatile;
 mod cli_lint;
 mod cli_output;
 mod cli_wait;
