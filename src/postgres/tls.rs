@@ -114,18 +114,19 @@ impl Tls {
     }
 
     /// The same for a client tool.
-    pub(super) fn libpq_environment(&self) -> [(&'static str, String); 6] {
+    pub(super) fn libpq_environment(&self) -> Vec<(&'static str, String)> {
         let text = |path: Option<PathBuf>| path.unwrap_or_else(|| NO_FILE.into()).to_string_lossy().into_owned();
         let (certificate, key) = self.identity.clone().unzip();
-        [
+        let mut environment = vec![
             ("PGSSLMODE", self.mode.name().to_owned()),
             ("PGSSLROOTCERT", text(self.roots().filter(|_| self.verifies()))),
             ("PGSSLCERT", text(certificate)),
             ("PGSSLKEY", text(key)),
             ("PGGSSENCMODE", "disable".to_owned()),
-            // Of libpq 16 and newer: a password in clear goes over TLS only.
-            ("PGREQUIREAUTH", if self.mode == TlsMode::Disable { "!password" } else { "" }.to_owned()),
-        ]
+        ];
+        // Of libpq 16 and newer: a password in clear goes over TLS only. Where it is set and empty, no method is good enough.
+        environment.extend((self.mode == TlsMode::Disable).then(|| ("PGREQUIREAUTH", "!password".to_owned())));
+        environment
     }
 
     /// The same for a session, or why its files cannot be used.
@@ -331,10 +332,13 @@ mod tests {
     fn a_client_tool_gets_what_a_session_gets_and_nothing_of_the_home_folder() {
         let tls = of("").and_then(|tls| tls.verified_by("/ca.pem".into())).expect("resolves");
         assert_eq!(tls.mode(), TlsMode::VerifyFull);
-        let environment = BTreeMap::from(tls.libpq_environment());
+        let environment_of = |tls: Tls| tls.libpq_environment().into_iter().collect::<BTreeMap<_, _>>();
+        let environment = environment_of(tls);
         assert_eq!((environment["PGSSLMODE"].as_str(), environment["PGSSLROOTCERT"].as_str()), ("verify-full", "/ca.pem"));
         assert_eq!(environment["PGSSLCERT"], NO_FILE);
-        assert_eq!(BTreeMap::from(of("").expect("resolves").libpq_environment())["PGSSLROOTCERT"], NO_FILE);
+        let usual = environment_of(of("").expect("resolves"));
+        assert_eq!((usual["PGSSLROOTCERT"].as_str(), usual.get("PGREQUIREAUTH")), (NO_FILE, None));
+        assert_eq!(environment_of(of("sslmode=disable").expect("resolves"))["PGREQUIREAUTH"], "!password");
         assert!(of("sslmode=disable").and_then(|tls| tls.verified_by("/ca.pem".into())).is_err());
     }
 }

@@ -120,9 +120,13 @@ async fn a_password_is_given_in_clear_over_tls_only() {
     let mut administrator = encrypted.administrator().await;
     execute(&mut administrator, "CREATE ROLE clear LOGIN SUPERUSER PASSWORD 's3cret-word'").await;
     let at = format!("postgres://clear:s3cret-word@127.0.0.1:{}/postgres", encrypted.server.port);
-    assert_eq!(session(&url(&at)).await, Ok(true));
+    assert_eq!((session(&url(&at)).await, dumps(&url(&at))), (Ok(true), true));
     let error = connect(&url(&format!("{at}?sslmode=disable")), "sluice test").await.expect_err("in clear");
     assert_eq!(error.reason(), Reason::TlsFailed, "{error}");
+    // Older client tools cannot be told.
+    if Server::get().major >= 16 {
+        assert!(!dumps(&url(&format!("{at}?sslmode=disable"))));
+    }
     let text = error.to_string();
     assert!(text.contains("in clear") && text.contains("scram-sha-256") && !text.contains("s3cret-word"), "{text}");
 }
