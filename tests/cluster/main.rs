@@ -20,6 +20,7 @@ mod faults;
 mod forged;
 mod gate;
 mod happy_path;
+mod identity;
 mod late;
 mod policy;
 mod rights;
