@@ -30,14 +30,14 @@ struct Example {
 }
 
 /// Runs a program; answers what it printed.
-fn run(program: &str, arguments: &[&str]) -> String {
+pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(output.status.success(), "{program} {arguments:?}\n{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
 }
 
 /// An image that `make test-cluster` pushed.
-fn image(variable: &str) -> String {
+pub fn image(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable}: run this with `make test-cluster`"))
 }
 
@@ -91,6 +91,17 @@ impl Example {
         let namespace = self.names.namespace;
         let psql = ["psql", "-h", "/var/run/postgresql", "-U", "postgres", "-XAtc", query, self.names.database];
         run("kubectl", &[&["-n", namespace, "exec", &postgres, "--"], psql.as_slice()].concat())
+    }
+
+    /// Runs a file of the example, as its README says, as this role.
+    fn feed(&self, file: &str, role: &str) {
+        let file = fs::File::open(self.path(file)).expect("a file of the example");
+        let postgres = format!("deployment/{}", self.names.postgres);
+        let psql = ["psql", "-h", "/var/run/postgresql", "-XqU", role, "-v", "ON_ERROR_STOP=1", self.names.database];
+        let mut command = Command::new("kubectl");
+        command.args(["-n", self.names.namespace, "exec", "-i", &postgres, "--"]).args(psql).stdin(file);
+        let output = command.output().expect("kubectl runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     async fn app(&self) -> Deployment {
@@ -203,5 +214,101 @@ async fn in_medical_records_the_application_starts_after_its_migration_and_a_bro
 
     example.apply(&[], &[]);
     story.ready_at(last).await;
+    example.rolled_out(last).await;
+}
+
+#[tokio::test]
+async fn in_smartmed_a_table_without_a_policy_is_named_before_it_exists_and_its_release_held() {
+    let example = Example::begin(Names {
+        folder: "smartmed",
+        namespace: "smartmed",
+        object: "smartmed",
+        app: "smartmed-api",
+        postgres: "smartmed-postgres",
+        database: "smartmed",
+    })
+    .await;
+    let (story, last) = (&example.story, "20260202080000_change_missing_full_names");
+    example.apply(&[], &[]);
+    story.ready_of("smartmed", last).await;
+    example.rolled_out(last).await;
+    assert_eq!(example.sql("SELECT count(*) FROM _prisma_migrations"), "22", "the target holds the last three back");
+
+    example.apply(&[], &["broken"]);
+    let message = story.until_of("smartmed", "Verified", "False", "VerificationFailed").await;
+    assert!(message.contains("invoices"), "{message}");
+    let findings = story.object("smartmed").await.status.expect("a status").findings;
+    assert!(findings.iter().any(|finding| finding.check == "rls-enabled" && finding.object == "public.invoices"), "{findings:?}");
+    assert_eq!(example.sql("SELECT count(*) FROM pg_class WHERE relname = 'invoices'"), "0", "not even the table is there");
+    example.assert_held_at(last).await;
+
+    example.apply(&[], &[]);
+    story.ready_of("smartmed", last).await;
+    example.rolled_out(last).await;
+}
+
+#[tokio::test]
+async fn in_elderly_care_the_ledger_refuses_to_be_rewritten_and_the_release_that_tries_is_held() {
+    let example = Example::begin(Names {
+        folder: "elderly-care",
+        namespace: "elderly-care",
+        object: "elderly-care",
+        app: "elderly-care-api",
+        postgres: "elderly-care-postgres",
+        database: "elderly_care",
+    })
+    .await;
+    let (story, last) = (&example.story, "20260207090000_change_audit_log_to_partitions");
+    example.apply(&[], &[]);
+    story.ready_of("elderly-care", last).await;
+    example.rolled_out(last).await;
+    example.feed("rows.sql", "elderly_care_migrator");
+
+    example.apply(&[], &["broken"]);
+    let message = story.until_of("elderly-care", "Applied", "False", "MigrationFailed").await;
+    assert!(message.contains("P0001") && message.contains("20260211090000_change_ledger_roles"), "{message}");
+    assert_eq!(example.sql("SELECT count(*) > 0, count(*) FILTER (WHERE user_role = 'caregiver') FROM audit_log_ledger"), "t|0");
+    assert_eq!(example.sql("SELECT count(*) FROM verify_audit_chain() WHERE is_valid IS NOT TRUE"), "0", "the chain is unbroken");
+    example.assert_held_at(last).await;
+
+    example.apply(&[], &[]);
+    story.ready_of("elderly-care", last).await;
+    example.rolled_out(last).await;
+}
+
+#[tokio::test]
+async fn in_global_healthcare_a_service_that_breaks_holds_the_portal_and_no_other_service() {
+    const SERVICES: [&str; 8] = ["auth", "api", "telehealth", "mental-health", "chronic-care", "pharmacy", "laboratory", "imaging"];
+    let example = Example::begin(Names {
+        folder: "global-healthcare",
+        namespace: "ghs",
+        object: "telehealth",
+        app: "ghs-portal",
+        postgres: "ghs-postgres",
+        database: "healthcare_telehealth",
+    })
+    .await;
+    let (story, last) = (&example.story, "20241222120000_initial_schema");
+    let ready = async |names: &[&str]| {
+        for name in names {
+            story.until_of(name, "Ready", "True", "Verified").await;
+        }
+    };
+    example.apply(&[], &[]);
+    ready(&SERVICES).await;
+    example.rolled_out(last).await;
+
+    example.apply(&[], &["services/telehealth/broken"]);
+    let message = story.until_of("telehealth", "Verified", "False", "VerificationFailed").await;
+    assert!(message.contains("VisitNote"), "{message}");
+    let findings = story.object("telehealth").await.status.expect("a status").findings;
+    assert!(findings.iter().any(|finding| finding.check == "foreign-key-indexed" && finding.object == "public.VisitNote"), "{findings:?}");
+    assert_eq!(example.sql("SELECT count(*) FROM pg_class WHERE relname = 'VisitNote'"), "0", "not even the table is there");
+    example.assert_held_at(last).await;
+    ready(&SERVICES[..2]).await;
+    ready(&SERVICES[3..]).await;
+
+    example.apply(&[], &[]);
+    ready(&SERVICES).await;
     example.rolled_out(last).await;
 }
