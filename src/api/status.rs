@@ -31,7 +31,7 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub applied: Vec<AppliedMigration>,
 
-    /// What gated workloads require and the database did not have when it was asked.
+    /// What gated workloads, or other DatabaseMigrations by `dependsOn.minVersion`, require and the database did not have when it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required: Option<RequiredVersions>,
 
@@ -65,7 +65,7 @@ pub struct AppliedMigration {
     pub name: String,
 }
 
-/// Versions that gated workloads wait for and the database does not have.
+/// Versions that gated workloads or other DatabaseMigrations wait for and the database does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequiredVersions {

@@ -19,11 +19,22 @@ use crate::{
 /// A DatabaseMigration that is there, readable or not.
 pub type Guarded = DeserializeGuard<DatabaseMigration>;
 
+/// What the others mean for one object.
+#[derive(Debug, Default)]
+pub(super) struct Neighbours {
+    /// Whom it waits for, and how they stand.
+    pub(super) dependencies: Vec<Dependency>,
+    /// Who runs on its database.
+    pub(super) rivals: Vec<Rival>,
+    /// Its versions that others name in `dependsOn.minVersion`, whether or not the gate has them.
+    pub(super) required: Vec<String>,
+}
+
 /// Reads what concerns one object. Most have no neighbours, and then nothing is read.
-pub(super) async fn read(reader: &Reader<'_>, object: &DatabaseMigration) -> Result<(Vec<Dependency>, Vec<Rival>), ObserveError> {
+pub(super) async fn read(reader: &Reader<'_>, object: &DatabaseMigration) -> Result<Neighbours, ObserveError> {
     let before = &object.spec.before;
-    if *before == Before::default() && !reader.context.index.may_have_rivals(object) {
-        return Ok((Vec::new(), Vec::new()));
+    if *before == Before::default() && !reader.context.index.may_have_neighbours(object) {
+        return Ok(Neighbours::default());
     }
     let api: Api<Guarded> = Api::namespaced(reader.context.client.clone(), reader.namespace);
     let listed = reader.named("the neighbours", api.list(&ListParams::default()).await)?;
@@ -31,7 +42,11 @@ pub(super) async fn read(reader: &Reader<'_>, object: &DatabaseMigration) -> Res
     let versions = before.depends_on.iter().any(|dependency| dependency.min_version.is_some());
     let satisfied = if versions { reader.satisfied().await? } else { Vec::new() };
     let members: Vec<Member> = all.iter().map(|other| Member::of(other, &satisfied)).collect();
-    Ok((order::dependencies(&Member::of(object, &satisfied), &members), rivals(reader, object, &all).await?))
+    Ok(Neighbours {
+        dependencies: order::dependencies(&Member::of(object, &satisfied), &members),
+        rivals: rivals(reader, object, &all).await?,
+        required: order::required_of(reader.name, &members),
+    })
 }
 
 async fn rivals(reader: &Reader<'_>, object: &DatabaseMigration, all: &[DatabaseMigration]) -> Result<Vec<Rival>, ObserveError> {
@@ -64,8 +79,9 @@ impl Index {
         Self(stores)
     }
 
-    fn may_have_rivals(&self, object: &DatabaseMigration) -> bool {
-        self.0.is_empty() || self.all().iter().filter_map(|other| other.0.as_ref().ok()).any(|other| shares_database(other, object))
+    fn may_have_neighbours(&self, object: &DatabaseMigration) -> bool {
+        let concerns = |other: &DatabaseMigration| shares_database(other, object) || asks_for_a_version_of(other, object);
+        self.0.is_empty() || self.all().iter().filter_map(|other| other.0.as_ref().ok()).any(concerns)
     }
 
     /// Everything that was seen.
@@ -85,7 +101,15 @@ pub fn whoever(store: &Store<Guarded>, namespace: Option<&str>, concerned: impl 
         .collect()
 }
 
-/// Whoever waits for this object, or runs on the same database. A circle may be cut by an edit of anyone.
+/// It waits for a version of `object`, so the run of `object` has to answer for that version.
+fn asks_for_a_version_of(other: &DatabaseMigration, object: &DatabaseMigration) -> bool {
+    let name = object.metadata.name.as_deref();
+    let mut wishes = other.spec.before.depends_on.iter();
+    other.metadata.namespace == object.metadata.namespace
+        && wishes.any(|wish| wish.min_version.is_some() && Some(wish.name.as_str()) == name)
+}
+
+/// Whoever waits for this object, is asked by it for a version, or runs on the same database. A circle may be cut by an edit of anyone.
 pub fn affected_by(object: &DatabaseMigration, other: &DatabaseMigration) -> bool {
     let name = object.name_any();
     let named = || other.spec.before.depends_on.iter().any(|dependency| dependency.name == name);
@@ -93,7 +117,7 @@ pub fn affected_by(object: &DatabaseMigration, other: &DatabaseMigration) -> boo
         (Some(group), Some(others)) => group.name == others.name && group.position < others.position,
         _ => false,
     };
-    named() || follows() || is_in_a_circle(other) || shares_database(other, object)
+    named() || follows() || asks_for_a_version_of(object, other) || is_in_a_circle(other) || shares_database(other, object)
 }
 
 fn is_in_a_circle(object: &DatabaseMigration) -> bool {

@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::{
     Context,
     error::ObserveError,
-    neighbours,
+    neighbours::{self, Neighbours},
     policies::{self, InForce},
     required, runs,
 };
@@ -82,7 +82,7 @@ impl Reader<'_> {
         // Without the policy nobody can say what is in force, but what is under way is looked at all the same.
         let migration = if matches!(policy, PolicyFact::Missing(_)) { Err(Vec::new()) } else { validate(&object) };
         let expected = migration.as_ref().ok().map(|migration| work_now(&object, migration, &self.context.images));
-        let (runs, shared, source, required, (dependencies, rivals)) = futures::try_join!(
+        let (runs, shared, source, required, neighbours) = futures::try_join!(
             self.runs(object.uid().unwrap_or_default(), expected.as_ref()),
             self.shared_gate(),
             self.source(migration.as_ref().ok()),
@@ -98,6 +98,8 @@ impl Reader<'_> {
         let gate_database = shared.databases.into_iter().find(|database| database.name == self.name).map(|database| database.identity);
         let gate = shared.satisfied.into_iter().filter(|entry| entry.starts_with(&own)).collect();
         let fingerprint = expected.as_ref().map(fingerprint);
+        let Neighbours { dependencies, rivals, required: by_others } = neighbours;
+        let required = required.into_iter().chain(by_others).collect();
         let facts =
             Facts { policy, migration, spec, source, dependencies, rivals, fingerprint, runs, gate, gate_database, required, ..bare };
         Ok(Observed { version: object.resource_version(), object: Some(object), gate_version, pods: Pods::default(), facts })

@@ -47,7 +47,7 @@ pub struct Facts {
     pub gate: Vec<String>,
     /// The database that they are about, as the gate says.
     pub gate_database: Option<String>,
-    /// The versions of this object that gated workloads wait for.
+    /// The versions of this object that gated workloads and other DatabaseMigrations wait for.
     pub required: Vec<String>,
     /// The step that the API server refused last, and its words.
     pub trouble: Option<Trouble>,

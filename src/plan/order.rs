@@ -85,6 +85,13 @@ pub fn dependencies(own: &Member, all: &[Member]) -> Vec<Dependency> {
     found
 }
 
+/// The versions of `own` that others wait for by `dependsOn.minVersion`. Whoever is being deleted waits for nothing any more.
+pub fn required_of(own: &str, all: &[Member]) -> Vec<String> {
+    let waiting = all.iter().filter(|other| other.name != own && !other.deleting);
+    let wishes = waiting.flat_map(|other| &other.before.depends_on).filter(|wish| wish.name == own);
+    wishes.filter_map(|wish| wish.min_version.clone()).collect()
+}
+
 /// Whether it is as far as somebody asks, and if not, why.
 fn standing(member: &Member, condition: DependencyCondition, version: Option<&str>) -> DependencyState {
     let reason = member.reason.clone();

@@ -1,8 +1,8 @@
-//! Versions that gated workloads require and the gate does not have. An Outcome names only the newest versions of a long history, so the run is
-//! asked for these by name, and answers for exactly these. PURE.
+//! Versions that gated workloads, or other DatabaseMigrations by `dependsOn.minVersion`, require and the gate does not have. An Outcome names only
+//! the newest versions of a long history, so the run is asked for these by name, and answers for exactly these. PURE.
 //!
-//! A settled object that was not asked yet gets a run that only verifies. Who may create workloads may invent requirements, so the number of
-//! names is bounded, and each answer that opens nothing doubles the pause before the next question.
+//! A settled object that was not asked yet gets a run that only verifies. Whoever may create workloads or DatabaseMigrations may invent
+//! requirements, so the number of names is bounded, and each answer that opens nothing doubles the pause before the next question.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -33,7 +33,7 @@ const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 /// Whatever is in the way wakes this object; this is for a change that was missed.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
-/// What workloads require and the gate lacks, in the order of their names. A longer name is no migration's.
+/// What is required and the gate lacks, in the order of their names. A longer name is no migration's.
 fn lacking(facts: &Facts) -> BTreeSet<&String> {
     let in_gate = |version: &String| facts.gate.contains(&entry(&facts.name, version));
     facts.required.iter().filter(|version| !version.is_empty() && version.len() <= 300 && !in_gate(version)).collect()

@@ -1,4 +1,5 @@
-//! The gate beyond the newest versions: which database its entries are about, and older versions that workloads require by name.
+//! The gate beyond the newest versions: which database its entries are about, and older versions that workloads and other
+//! DatabaseMigrations require by name.
 
 use serde_json::json;
 use sluice::{api::ConditionType, build::gate_manager};
@@ -161,6 +162,95 @@ async fn whichever_write_is_the_last_of_a_process_the_older_version_is_satisfied
             assert_eq!(world.ready("records").0, "True", "{fault:?} at write {at}");
         }
     }
+}
+
+/// A DatabaseMigration of another database that waits until `records` has applied this version.
+fn put_dependent(world: &World, name: &str, condition: &str, version: &str) {
+    let before = json!({"dependsOn": [{"name": "records", "condition": condition, "minVersion": version}]});
+    world.put(name, &json!({"before": before, "database": {"secretRef": {"name": format!("{name}-db")}}}));
+}
+
+fn jobs_of(world: &World, name: &str) -> usize {
+    world.writes().iter().filter(|write| write.starts_with(&format!("create jobs {name}-"))).count()
+}
+
+#[tokio::test]
+async fn an_older_version_that_another_database_depends_on_is_asked_for_once_and_lets_it_begin() {
+    for condition in ["Ready", "Applied"] {
+        let mut world = adopted();
+        world.run(&["records"]).await;
+        let before = jobs_of(&world, "records");
+        assert!(before > 0 && !world.gate().contains(&format!("records@{OLD}")), "{:?}", world.writes());
+        put_dependent(&world, "late", condition, OLD);
+        world.run_for(&["late"], 5).await;
+        assert!(world.condition("late", ConditionType::Ready).expect("Ready").2.contains(OLD), "alone it waits, and names the version");
+        for _ in 0..60 {
+            world.run_for(&["records", "late"], 1).await;
+            assert_eq!(world.ready("records").0, "True", "Ready stays as it is while the database is asked");
+        }
+        assert_eq!(world.ready("late").0, "True", "{condition}: {:?}", world.condition("late", ConditionType::Ready));
+        assert_eq!(jobs_of(&world, "records"), before + 1, "{condition}: one question");
+        assert!(world.gate().contains(&format!("records@{OLD}")));
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_the_gate_has_costs_no_job_and_neither_does_one_of_somebody_else() {
+    let mut world = adopted();
+    world.run(&["records"]).await;
+    let before = jobs_of(&world, "records");
+    let newest = world.database.applied.last().cloned().expect("a version");
+    put_dependent(&world, "late", "Ready", &newest);
+    let elsewhere = json!({"dependsOn": [{"name": "nobody", "minVersion": OLD}, {"name": "records"}]});
+    world.put("other", &json!({"before": elsewhere, "database": {"secretRef": {"name": "other-db"}}}));
+    world.run_for(&["records", "late", "other"], 60).await;
+    assert_eq!((world.ready("late").0.as_str(), world.ready("other").0.as_str()), ("True", "False"));
+    assert_eq!(jobs_of(&world, "records"), before);
+}
+
+#[tokio::test]
+async fn invented_versions_of_dependents_make_few_jobs_and_let_nobody_begin() {
+    let mut world = adopted();
+    world.run(&["records"]).await;
+    let before = jobs_of(&world, "records");
+    let names: Vec<String> = (0..52).map(|n| format!("late-{n}")).collect();
+    for name in &names {
+        put_dependent(&world, name, "Applied", &format!("20230101000000_invented_by_{name}"));
+    }
+    world.run_for(&["records"], 130).await;
+    assert!((1..=3).contains(&(jobs_of(&world, "records") - before)), "{} Jobs", jobs_of(&world, "records") - before);
+    assert!(world.status("records").required.expect("answers").missing.len() <= 50);
+    world.run_for(&names.iter().map(String::as_str).collect::<Vec<_>>(), 2).await;
+    for name in &names {
+        assert_eq!((world.ready(name).1.as_str(), jobs_of(&world, name)), ("DependencyNotReady", 0), "{name}");
+    }
+    assert!(!world.gate().iter().any(|entry| entry.contains("invented")));
+    assert_eq!(world.ready("records").0, "True");
+}
+
+#[tokio::test]
+async fn whichever_write_is_the_last_of_a_process_the_dependent_begins_in_the_end() {
+    let undisturbed = dependent_begins(None).await;
+    assert!((4..=14).contains(&undisturbed), "{undisturbed} writes");
+    for fault in [Fault::DiesBefore, Fault::DiesAfter, Fault::AnswerLost] {
+        for at in 1..=undisturbed {
+            dependent_begins(Some((at, fault))).await;
+        }
+    }
+}
+
+/// How many writes it took from the first look at a dependent of an older version until all is at rest, with this fault at this write of them.
+async fn dependent_begins(fault: Option<(usize, Fault)>) -> usize {
+    let mut world = adopted();
+    world.run(&["records"]).await;
+    let (jobs, asked) = (jobs_of(&world, "records"), world.server.cluster().asked);
+    put_dependent(&world, "late", "Applied", OLD);
+    world.server.cluster().fault = fault.map(|(at, fault)| (asked + at, fault));
+    world.run(&["records", "late"]).await;
+    assert_eq!((world.ready("late").0.as_str(), jobs_of(&world, "late")), ("True", 1), "{fault:?}");
+    assert_eq!((world.ready("records").0.as_str(), jobs_of(&world, "records")), ("True", jobs + 1), "{fault:?}");
+    assert!(world.gate().contains(&format!("records@{OLD}")), "{fault:?}");
+    world.server.cluster().asked - asked
 }
 
 #[tokio::test]

@@ -228,6 +228,9 @@ fn whoever_waits_is_woken_by_those_it_waits_for() {
     assert!(!affected_by(&api, &auth), "an earlier one");
     let named = object("late", &json!({"dependsOn": [{"name": "api"}]}));
     assert!(affected_by(&api, &named) && !affected_by(&auth, &named));
+    let versioned = object("versioned", &json!({"dependsOn": [{"name": "api", "minVersion": "1_one"}]}));
+    assert!(affected_by(&versioned, &api), "whose run has to answer for that version");
+    assert!(!affected_by(&named, &api) && !affected_by(&versioned, &auth));
     let mut circular = object("circular", &json!({}));
     assert!(!affected_by(&auth, &circular));
     let condition = json!({"type": "Ready", "status": "False", "reason": "DependencyCycle", "message": "m", "lastTransitionTime": "2026-01-01T00:00:00Z"});
