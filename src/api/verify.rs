@@ -57,7 +57,7 @@ pub struct Verify {
 }
 
 /// Tenants must never see each other's rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RowLevelSecurity {
     /// The role the application connects as. The migration role must be able to `SET ROLE` to it. Required, here or in the policy.
@@ -73,6 +73,14 @@ pub struct RowLevelSecurity {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200), inner(length(min = 1, max = 127)))]
     pub except: Vec<String>,
+
+    /// Roles whose functions the isolation probe may run although neither the migration role nor a superuser owns them: those by which a
+    /// hosting platform installs its own, such as `supabase_admin`, `rds_superuser`, `cloudsqlsuperuser`. Each could take over the session of
+    /// the migration role while Sluice probes. A role that the application is or can become is never trusted; a name that no role has
+    /// counts for nothing. Default: none, and a table that would run such a function is not tried, which is an error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 63)))]
+    pub trusted_owners: Vec<String>,
 }
 
 /// How a row says whose it is, and how a session says who it is.

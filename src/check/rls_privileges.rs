@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn found(privilege: &str, schema: Option<&str>, who: &[&str]) -> Finding {
-        let security = RowLevelSecurity { app_role: "app".into(), tenant: crate::api::Tenant::default(), except: Vec::new() };
+        let security = RowLevelSecurity { app_role: "app".into(), ..RowLevelSecurity::default() };
         let row = (privilege.into(), schema.map(Into::into), vec!["visits".into()], who.iter().map(ToString::to_string).collect());
         judge(row, &security)
     }

@@ -67,7 +67,7 @@ mod tests {
 
     fn words(found: Option<&[&Finding]>) -> [Isolation; 4] {
         let tenant = Tenant { column: "clinic_id".into(), setting: "app.clinic_id".into() };
-        let security = RowLevelSecurity { app_role: "app".into(), tenant, except: vec!["free".into()] };
+        let security = RowLevelSecurity { app_role: "app".into(), tenant, except: vec!["free".into()], ..RowLevelSecurity::default() };
         let mut tables = [table("a", true), table("b", true), table("c", false), table("free", true)];
         judge(&mut tables, Some(&security), found);
         tables.map(|table| table.isolation)
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_table_without_row_level_security_is_not_isolated_even_without_a_finding() {
         let tenant = Tenant { column: "clinic_id".into(), setting: "app.clinic_id".into() };
-        let security = RowLevelSecurity { app_role: "app".into(), tenant, except: Vec::new() };
+        let security = RowLevelSecurity { app_role: "app".into(), tenant, ..RowLevelSecurity::default() };
         let mut tables = [Table { enabled: false, ..table("a", true) }];
         judge(&mut tables, Some(&security), Some(&[]));
         assert_eq!(tables[0].isolation, Isolation::Exposed);

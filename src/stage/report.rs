@@ -321,7 +321,7 @@ mod tests {
     fn what_another_line_calls_exposed_is_not_passed() {
         let mut manifest = manifest();
         let tenant = crate::api::Tenant { column: "clinic_id".into(), setting: "app.clinic_id".into() };
-        manifest.row_level_security = Some(crate::api::RowLevelSecurity { app_role: "app".into(), tenant, except: Vec::new() });
+        manifest.row_level_security = Some(crate::api::RowLevelSecurity { app_role: "app".into(), tenant, ..Default::default() });
         let verdict = |isolation| {
             let mut checks = checks(&Outcome::passed(Stage::Verify, Reason::Verified, "as meant"), &manifest, true);
             let table = report::Table {

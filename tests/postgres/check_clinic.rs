@@ -151,7 +151,7 @@ fn scope(app: &str) -> Scope {
     let tenant = Tenant { column: "clinic_id".into(), setting: "app.clinic_id".into() };
     Scope {
         schemas: vec!["public".into()],
-        row_level_security: Some(RowLevelSecurity { app_role: app.into(), tenant, except: Vec::new() }),
+        row_level_security: Some(RowLevelSecurity { app_role: app.into(), tenant, ..RowLevelSecurity::default() }),
         indexes: IndexVerification {
             foreign_keys: ForeignKeyIndexes { level: Level::Error, ..ForeignKeyIndexes::default() },
             require: vec![required("visits", &["clinic_id", "starts_at DESC"], Some("status = 'open'"))],

@@ -275,3 +275,41 @@ async fn what_grant_all_includes_is_told_for_each_schema() {
     clinic.migrate("REVOKE TRUNCATE ON visits, patients FROM {app}").await;
     clinic.assert_clean().await;
 }
+
+/// A hosting platform's schema, whose role gives no function away: `auth` of `supabase_admin`, for instance.
+#[tokio::test]
+async fn whom_the_manifest_trusts_may_own_functions_unless_the_application_can_become_it() {
+    let mut clinic = Clinic::with_rows("trusted_owner").await;
+    clinic
+        .as_superuser(
+            "CREATE ROLE {app}_platform; CREATE SCHEMA auth AUTHORIZATION {app}_platform; GRANT USAGE ON SCHEMA auth TO PUBLIC; SET ROLE {app}_platform;
+             CREATE FUNCTION auth.known() RETURNS boolean STABLE LANGUAGE plpgsql AS 'BEGIN RETURN true; END'; RESET ROLE;
+             ALTER POLICY tenant ON visits USING ((SELECT auth.known()) AND clinic_id = (SELECT NULLIF(current_setting('app.clinic_id', true), '')::uuid))",
+        )
+        .await;
+    let platform = format!("{}_platform", clinic.app);
+    let refused = async |clinic: &Clinic, by_manifest: bool| {
+        let found = clinic.findings_of(PROBE).await;
+        let told = found.iter().find(|finding| finding.object == "auth.known()" && finding.severity == Error);
+        let told = told.unwrap_or_else(|| panic!("not refused: {found:#?}"));
+        assert!(told.message.contains(&format!("{platform:?} owns this function")), "{told:#?}");
+        assert_eq!(told.remedy.contains("name it in spec.verify.rowLevelSecurity.trustedOwners"), by_manifest, "{told:#?}");
+    };
+    let trust = |clinic: &mut Clinic, names: &[&str]| {
+        let security = clinic.scope.row_level_security.as_mut().expect("the clinic has tenants");
+        security.trusted_owners = names.iter().map(|name| (*name).to_owned()).collect();
+    };
+    refused(&clinic, true).await;
+    trust(&mut clinic, &["rds_superuser", "PUBLIC"]);
+    refused(&clinic, true).await;
+
+    trust(&mut clinic, &["rds_superuser", &platform]);
+    clinic.assert_clean().await;
+    // It is tried, and not passed over.
+    clinic.migrate("CREATE POLICY open ON visits FOR SELECT USING ((SELECT auth.known()))").await;
+    clinic.assert_one(PROBE, Error, "public.visits", "cross-tenant read").await;
+    clinic.migrate("DROP POLICY open ON visits").await;
+
+    clinic.as_superuser("GRANT {app}_platform TO {app}").await;
+    refused(&clinic, false).await;
+}

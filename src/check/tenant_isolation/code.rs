@@ -2,7 +2,7 @@
 //!
 //! An attempt runs as the application, in a session that the migration role opened: whatever code it runs can say `set_config('role',
 //! 'none')` and is the migration role. So it may only be code of those who are that already: the migration role, superusers, and roles that
-//! can become the migration role. What a table brings along is followed through PostgreSQL's own dependencies; where anything else is met,
+//! can become the migration role, and of those whom the manifest trusts (`trustedOwners`). What a table brings along is followed through PostgreSQL's own dependencies; where anything else is met,
 //! nothing is tried.
 
 use std::{
@@ -19,7 +19,7 @@ use super::{
     target::Target,
 };
 use crate::{
-    api::{Finding, Severity},
+    api::{Finding, RowLevelSecurity, Severity},
     postgres::query_as,
 };
 
@@ -55,8 +55,10 @@ const EDGES: &str = "\
 /// What there is to know of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
-    /// A function of somebody else.
+    /// A function of the application's.
     Function,
+    /// A function of somebody else, whom the manifest may trust.
+    OfThird,
     /// A relation of the application's, which may hang code on it at any time.
     Relation,
     /// A type of the application's.
@@ -75,15 +77,16 @@ enum What {
     Anywhere,
 }
 
-/// `other` is everybody who is not the migration role, nor a superuser, nor can become the migration role; `app` are those of them whom the
-/// application is or can become. The owner of a table is the team, unless the application can be it; a function has to be of the
-/// migration role's or a superuser's. $1 is the application's role.
+/// `app` is whoever the application is or can become and is not the migration role, nor a superuser, nor can become the migration role; `other` is
+/// everybody like that whom the manifest does not trust, and `app` in any case. The owner of a table is the team, unless the application can be it; a function has to be of the
+/// migration role's, a superuser's or a trusted role's. $1 is the application's role, $2 are the trusted ones.
 const FACTS: &str = "\
     WITH me AS (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname IN (SESSION_USER, CURRENT_USER)), \
     version AS (SELECT CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END AS becomes), \
-    other AS MATERIALIZED (SELECT r.oid, r.rolname::text AS name FROM version v, pg_catalog.pg_roles r WHERE NOT r.rolsuper \
-      AND NOT EXISTS (SELECT FROM me WHERE me.oid = r.oid OR pg_catalog.pg_has_role(r.oid, me.oid, v.becomes)) UNION ALL SELECT 0, 'PUBLIC'), \
-    app AS MATERIALIZED (SELECT o.oid, o.name FROM other o, pg_catalog.pg_roles a WHERE a.rolname = $1 AND o.oid <> 0 AND pg_catalog.pg_has_role(a.oid, o.oid, 'MEMBER')), \
+    stranger AS MATERIALIZED (SELECT r.oid, r.rolname::text AS name FROM version v, pg_catalog.pg_roles r WHERE NOT r.rolsuper \
+      AND NOT EXISTS (SELECT FROM me WHERE me.oid = r.oid OR pg_catalog.pg_has_role(r.oid, me.oid, v.becomes))), \
+    app AS MATERIALIZED (SELECT o.oid, o.name FROM stranger o, pg_catalog.pg_roles a WHERE a.rolname = $1 AND pg_catalog.pg_has_role(a.oid, o.oid, 'MEMBER')), \
+    other AS MATERIALIZED (SELECT s.oid, s.name FROM stranger s WHERE s.name <> ALL ($2::text[]) OR s.oid IN (SELECT oid FROM app) UNION ALL SELECT 0, 'PUBLIC'), \
     relation AS MATERIALIZED (SELECT c.*, pg_catalog.format('%I.%I', n.nspname, c.relname) AS sql, n.nspname || '.' || c.relname AS name \
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
       WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')), \
@@ -99,7 +102,8 @@ const FACTS: &str = "\
         p.proowner, l.lanname NOT IN ('internal', 'c') AND p.prosqlbody IS NULL AS late \
       FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
       WHERE p.oid >= 16384) \
-    SELECT 'pg_catalog.pg_proc'::regclass::oid::int8, f.oid::int8, 'function', f.name, o.name FROM function f JOIN other o ON o.oid = f.proowner \
+    SELECT 'pg_catalog.pg_proc'::regclass::oid::int8, f.oid::int8, CASE WHEN o.oid IN (SELECT oid FROM app) THEN 'function' ELSE 'third' END, f.name, o.name \
+      FROM function f JOIN other o ON o.oid = f.proowner \
     UNION ALL SELECT 'pg_catalog.pg_proc'::regclass::oid::int8, f.oid::int8, 'late', f.name, '' FROM function f WHERE f.late \
     UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'relation', c.name, o.name FROM relation c JOIN app o ON o.oid = c.relowner \
     UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'foreign', c.name, '' FROM relation c WHERE c.relkind = 'f' \
@@ -129,14 +133,14 @@ struct Code {
 pub(super) async fn admit(
     connection: &mut PgConnection,
     targets: Vec<Target>,
-    app: &str,
+    security: &RowLevelSecurity,
 ) -> Result<(Vec<Target>, Vec<Finding>), CheckError> {
-    let mut code = read(connection, app).await?;
+    let mut code = read(connection, security).await?;
     let open = code.open(&targets);
     if !open.is_empty() {
         // A new trigger or foreign key waits for this lock, and writers do not. So the code that is read next is the code that runs.
         let held = hold(connection, &open).await?;
-        code = read(connection, app).await?;
+        code = read(connection, security).await?;
         if !held {
             code.mark_unheld(&open);
         }
@@ -144,10 +148,10 @@ pub(super) async fn admit(
     Ok(judge(&code, targets))
 }
 
-async fn read(connection: &mut PgConnection, app: &str) -> Result<Code, CheckError> {
+async fn read(connection: &mut PgConnection, security: &RowLevelSecurity) -> Result<Code, CheckError> {
     let edges: Vec<(i64, i64, i64, i64)> = query_as(EDGES).fetch_all(&mut *connection).await.asked("read what tables bring along")?;
-    let facts: Vec<(i64, i64, String, String, String)> =
-        query_as(FACTS).bind(app).fetch_all(&mut *connection).await.asked("read whose code tables bring along")?;
+    let facts = query_as(FACTS).bind(&security.app_role).bind(&security.trusted_owners).fetch_all(&mut *connection).await;
+    let facts: Vec<(i64, i64, String, String, String)> = facts.asked("read whose code tables bring along")?;
     let (class,): (i64,) =
         query_as("SELECT 'pg_catalog.pg_class'::regclass::oid::int8").fetch_one(connection).await.asked("read the number of a catalog")?;
     let mut code = Code { class, ..Code::default() };
@@ -157,6 +161,7 @@ async fn read(connection: &mut PgConnection, app: &str) -> Result<Code, CheckErr
     for (catalog, oid, what, name, who) in facts {
         let what = match what.as_str() {
             "function" => What::Function,
+            "third" => What::OfThird,
             "late" => What::Late,
             "relation" => What::Relation,
             "foreign" => What::Foreign,
@@ -219,7 +224,7 @@ impl Code {
         let mut against: BTreeSet<Fact> =
             met.iter().filter(|fact| !matches!(fact.what, What::Open | What::Late)).map(|fact| (*fact).clone()).collect();
         let late = met.iter().any(|fact| fact.what == What::Late);
-        let others = |fact: &&Fact| matches!(fact.what, What::Function | What::Relation | What::Type);
+        let others = |fact: &&Fact| matches!(fact.what, What::Function | What::OfThird | What::Relation | What::Type);
         // What is called by name is one reason more only where there is no better one.
         if let (true, Some(other)) = (late && against.is_empty(), self.facts.values().flatten().find(others)) {
             against.insert(Fact { what: What::Anywhere, ..other.clone() });
@@ -249,10 +254,10 @@ fn judge(code: &Code, targets: Vec<Target>) -> (Vec<Target>, Vec<Finding>) {
 fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
     let untried = format!("so nothing was tried on {}", sql::few(tables, 4));
     let (severity, why, remedy) = match what {
-        What::Function => (
+        What::Function | What::OfThird => (
             Severity::Error,
             format!("{who:?} owns this function, and it would run in the session of the migration role, which it can take over"),
-            format!("read it, then ALTER FUNCTION {name} OWNER TO the migration role, or drop what calls it"),
+            format!("read it, then ALTER FUNCTION {name} OWNER TO the migration role, or drop what calls it{}", trust(*what, who)),
         ),
         What::Relation | What::Type => (
             Severity::Error,
@@ -277,10 +282,20 @@ fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
         What::Late | What::Anywhere => (
             Severity::Warning,
             format!("unproven: {who:?} owns it, and functions that look names up when they run might come to it"),
-            "give it to the migration role (ALTER … OWNER TO), or drop it".to_owned(),
+            "give it to the migration role (ALTER … OWNER TO), drop it, or name a third owner in spec.verify.rowLevelSecurity.trustedOwners".to_owned(),
         ),
     };
     Finding { severity, ..META.finding(name, format!("{why}, {untried}"), remedy) }
+}
+
+/// How the manifest trusts somebody: a hosting platform's role that gives no function away.
+fn trust(what: What, who: &str) -> String {
+    let third = what == What::OfThird;
+    if third {
+        format!("; if {who:?} may do what the migration role may, name it in spec.verify.rowLevelSecurity.trustedOwners")
+    } else {
+        String::new()
+    }
 }
 
 #[cfg(test)]
@@ -317,7 +332,7 @@ mod tests {
 
     #[test]
     fn whatever_somebody_else_owns_on_the_way_keeps_it_from_being_tried() {
-        for what in [What::Function, What::Relation, What::Type] {
+        for what in [What::Function, What::OfThird, What::Relation, What::Type] {
             assert_eq!(judged(&chain(&[What::Late, what])), (0, vec![(Severity::Error, "n21".to_owned())]));
         }
         for what in [What::Foreign, What::Triggers, What::Unheld] {

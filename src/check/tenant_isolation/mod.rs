@@ -38,7 +38,7 @@ const META: Meta = Meta {
                 like it. What could not be \
                 tried is a warning that begins with `unproven`: of a view also that it shows no row of a tenant that has some. Nothing is \
                 tried on a table that brings along (by a trigger, default, policy, constraint, index, rule, view, type, operator or foreign key) a \
-                function that neither the migration role nor a superuser owns, or a relation or type of the application's: an attempt would run it \
+                function that neither the migration role nor a superuser nor a role of `trustedOwners` owns, or a relation or type of the application's: an attempt would run it \
                 in the session of the migration role. That is an error about what belongs to somebody else.",
     effect: "What Sluice could do, the application's next injection or forgotten condition can do: one tenant reads or changes another's data.",
     remedy: "Mend the policies that the finding names: compare the tenant column with \
@@ -107,7 +107,7 @@ async fn attacks(
     if targets.is_empty() {
         return Ok(None);
     }
-    let (mut targets, mut found) = code::admit(connection, targets, &security.app_role).await?;
+    let (mut targets, mut found) = code::admit(connection, targets, security).await?;
     if targets.is_empty() {
         return Ok(Some(found));
     }
