@@ -22,6 +22,7 @@ mod gate;
 mod happy_path;
 mod identity;
 mod late;
+mod pods;
 mod policy;
 mod rights;
 mod several;
