@@ -117,12 +117,12 @@ pub(super) async fn connect_with(url: &ConnectionUrl, application: &str, setting
 fn not_reached(url: &ConnectionUrl, error: WireError) -> ConnectError {
     match error {
         WireError::Network(error) => ConnectError::Unreachable { place: url.place(), cause: error.to_string() },
-        WireError::Tls(cause) => tls(url, cause),
+        WireError::Tls(cause) => tls(url, &cause),
     }
 }
 
-fn tls(url: &ConnectionUrl, cause: String) -> ConnectError {
-    ConnectError::Tls { place: url.place(), mode: url.tls().mode().name(), cause }
+fn tls(url: &ConnectionUrl, cause: &str) -> ConnectError {
+    ConnectError::Tls { place: url.place(), mode: url.tls().mode().name(), cause: format!("{cause}{}", url.tls().hint()) }
 }
 
 /// The server answered, and would not.
@@ -135,7 +135,7 @@ fn refused(url: &ConnectionUrl, error: &sqlx::Error) -> ConnectError {
         "3D000" => ConnectError::NoDatabase(url.database.clone()),
         // PostgreSQL 13 and older.
         "42704" => ConnectError::TooOld { place: url.place(), cause },
-        "08P01" if message == IN_CLEAR => tls(url, IN_CLEAR.to_owned()),
+        "08P01" if message == IN_CLEAR => tls(url, IN_CLEAR),
         _ if message.contains("unsupported startup parameter") => ConnectError::Pooled("it refuses the settings of a session"),
         _ => ConnectError::Unreachable { place: url.place(), cause },
     }

@@ -23,6 +23,8 @@ pub struct Tls {
     roots: Option<PathBuf>,
     /// The client's certificate and its key, for servers that ask for one.
     identity: Option<(PathBuf, PathBuf)>,
+    /// `channel_binding=require` was asked for.
+    bound: bool,
 }
 
 /// What is asked of the server.
@@ -54,6 +56,9 @@ impl TlsMode {
 const SYSTEM_ROOTS: [&str; 3] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 /// A file that no system has. libpq looks for files in the home folder where it is told nothing.
 const NO_FILE: &str = "/nonexistent/sluice";
+/// What binding is for, nobody in between, a certificate that is verified in full does, too.
+const BOUND: &str = "channel_binding=require needs a server that proves who it is: remove it, or what stands beside it (sslmode=disable or \
+                     no-verify, sslaccept=accept_invalid_certs, a unix socket)";
 
 impl Tls {
     /// What the parameters of a URL ask for, libpq's or Prisma's. One that would be dropped is refused: nobody should believe to be
@@ -71,7 +76,13 @@ impl Tls {
             (None, None) => {}
             _ => return Err(InvalidUrl::Tls("sslkey and sslcert belong together: a certificate of the client, and its key")),
         }
+        let is = |name: &str, value: &str| parameters.get(name).is_some_and(|known| known == value);
+        let bound = is("channel_binding", "require");
+        if bound && (is("sslmode", "disable") || is("sslmode", "no-verify") || is("sslaccept", "accept_invalid_certs")) {
+            return Err(InvalidUrl::Tls(BOUND));
+        }
         let mode = match parameters.get("sslmode").map(String::as_str) {
+            _ if bound => TlsMode::VerifyFull,
             Some("disable") => TlsMode::Disable,
             Some("verify-ca") => TlsMode::VerifyCa,
             Some("verify-full") => TlsMode::VerifyFull,
@@ -83,7 +94,12 @@ impl Tls {
         if mode == TlsMode::Disable && (roots.is_some() || identity.is_some()) {
             return Err(InvalidUrl::Tls("sslmode=disable contradicts the certificates beside it: remove one or the other"));
         }
-        Ok(Self { mode, roots: roots.filter(|path| path.as_os_str() != "system"), identity })
+        Ok(Self { mode, roots: roots.filter(|path| path.as_os_str() != "system"), identity, bound })
+    }
+
+    /// For a server that is reached through a socket of this machine.
+    pub(super) fn on_a_socket(self) -> Result<Self, InvalidUrl> {
+        if self.bound { Err(InvalidUrl::Tls(BOUND)) } else { Ok(self) }
     }
 
     /// With the authorities of this file, asked for in full.
@@ -97,6 +113,16 @@ impl Tls {
     /// What is asked of the server.
     pub fn mode(&self) -> TlsMode {
         self.mode
+    }
+
+    /// What to do beside, when the connection is not encrypted as it must be: nobody wrote the mode that fails.
+    pub(super) fn hint(&self) -> &'static str {
+        if self.bound {
+            "; channel_binding=require stands for verify-full: the certificate must be for this host and of an authority that is known (sslrootcert, \
+             spec.database.tls.caFrom), or remove it"
+        } else {
+            ""
+        }
     }
 
     fn verifies(&self) -> bool {
@@ -169,7 +195,8 @@ fn check(name: &str, value: &str) -> Result<(), InvalidUrl> {
         ("sslmode", "disable" | "allow" | "prefer" | "require" | "no-verify" | "verify-ca" | "verify-full")
         | ("ssl", "true" | "1" | "on")
         | ("sslaccept", "strict" | "accept_invalid_certs")
-        | ("gssencmode" | "channel_binding", "disable" | "prefer")
+        | ("gssencmode", "disable" | "prefer")
+        | ("channel_binding", "disable" | "prefer" | "require")
         | ("sslcompression", "0")
         | ("sslsni", "1")
         | ("sslnegotiation", "postgres")
@@ -177,9 +204,6 @@ fn check(name: &str, value: &str) -> Result<(), InvalidUrl> {
         ("sslrootcert" | "sslcert" | "sslkey", path) => !path.is_empty(),
         ("sslidentity" | "sslpassword", _) => {
             return Err(InvalidUrl::Tls("sslidentity is a PKCS#12 file, which Sluice does not read: give sslcert and sslkey, in PEM"));
-        }
-        ("channel_binding", "require") => {
-            return Err(InvalidUrl::Tls("channel_binding=require is not supported: sslmode=verify-full proves as well whose server it is"));
         }
         ("ssl", _) => return Err(InvalidUrl::Tls("ssl=true means sslmode=require; to do without TLS, write sslmode=disable")),
         _ => !OURS.iter().any(|prefix| name.to_ascii_lowercase().starts_with(prefix)),
@@ -301,6 +325,10 @@ mod tests {
             ("sslmode=require&sslrootcert=/ca.pem", TlsMode::VerifyCa),
             ("sslcert=/ca.pem&sslaccept=strict", TlsMode::VerifyFull),
             ("sslcert=/client.pem&sslkey=/client.key", TlsMode::Require),
+            ("sslmode=require&channel_binding=prefer", TlsMode::Require),
+            ("sslmode=require&channel_binding=require", TlsMode::VerifyFull),
+            ("channel_binding=require&sslrootcert=/ca.pem", TlsMode::VerifyFull),
+            ("sslmode=verify-ca&channel_binding=require", TlsMode::VerifyFull),
         ] {
             assert_eq!(of(query).map(|tls| tls.mode()), Ok(mode), "{query}");
         }
@@ -317,7 +345,10 @@ mod tests {
             "sslpassword=x",
             "sslaccept=yes",
             "gssencmode=require",
-            "channel_binding=require",
+            "channel_binding=required",
+            "sslmode=disable&channel_binding=require",
+            "sslmode=no-verify&channel_binding=require",
+            "sslaccept=accept_invalid_certs&channel_binding=require",
             "sslcrl=/x",
             "sslkey=/x",
             "require_auth=scram-sha-256",

@@ -90,6 +90,7 @@ impl ConnectionUrl {
             return Err(InvalidUrl::NoUser);
         }
         let (tls, password) = (Tls::of_parameters(&query)?, url.password().map(decode));
+        let tls = if host.starts_with('/') { tls.on_a_socket()? } else { tls };
         Ok(Self { host, port, user, password, database, tls, schema: query.get("schema").cloned(), pooled })
     }
 

@@ -108,10 +108,29 @@ async fn a_server_is_believed_as_far_as_it_was_asked_to_prove_itself() {
         // An authority that only this test knows is none of the system's.
         ("localhost", "sslmode=verify-full".to_owned(), refused),
         ("localhost", "sslmode=disable".to_owned(), (Ok(false), true)),
+        // Binding the channel is for the same: it proves whose server it is.
+        ("localhost", "sslmode=require&channel_binding=prefer".to_owned(), known),
+        ("localhost", format!("sslmode=require&channel_binding=require&sslrootcert={ca}"), known),
+        ("127.0.0.1", format!("sslmode=require&channel_binding=require&sslrootcert={ca}"), refused),
+        ("localhost", format!("sslmode=require&channel_binding=require&sslrootcert={other}"), refused),
+        ("localhost", "sslmode=require&channel_binding=require".to_owned(), refused),
     ] {
         let url = url(&format!("postgres://postgres@{host}:{port}/postgres?{query}"));
         assert_eq!((session(&url).await, dumps(&url)), expected, "{host} {query}");
     }
+}
+
+/// What hosts such as Neon write into their addresses is a mode that nobody wrote, so its failure says where it comes from.
+#[tokio::test]
+async fn where_channel_binding_asks_for_a_certificate_that_is_not_known_it_is_said() {
+    let encrypted = Encrypted::get();
+    let at = format!("postgres://postgres@localhost:{}/postgres?sslmode=require&channel_binding=require", encrypted.server.port);
+    let told = connect(&url(&at), "sluice test").await.expect_err("nobody knows its authority").to_string();
+    assert!(told.contains("sslmode=verify-full") && told.contains("channel_binding=require stands for verify-full"), "{told}");
+    let told = connect(&url(&at.replace("&channel_binding=require", "")), "sluice test").await;
+    assert!(told.is_ok(), "it is the binding that asks: {told:?}");
+    let socket = format!("postgres://postgres@/postgres?host={}&channel_binding=require", encrypted.server.socket.display());
+    assert!(ConnectionUrl::parse(&socket).is_err_and(|error| error.to_string().contains("a unix socket")));
 }
 
 #[tokio::test]
