@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod check;
 pub mod cli;
 pub mod controller;
+pub mod lint;
 pub mod migrations;
 pub mod plan;
 pub mod policy;

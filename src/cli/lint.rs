@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     api::{Format, PhaseWhen},
+    lint,
     migrations::{Migration, PhaseFolder, SourceTree, Statement, StatementKind, load_with},
     redact,
     visible::visible,
@@ -68,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
     let loaded = load_with(format, &args.source, &phases)
         .and_then(|source| if args.allow_empty { Ok(source) } else { source.must_not_be_empty(format, &args.source).map(|()| source) });
     let report = match loaded {
-        Ok(source) => Report::of(&source),
+        Ok(source) => Report::of(&source, format),
         Err(error) => Report { text: format!("error: {error}\n"), errors: 1, warnings: 0 },
     };
     print(&report.text)?;
@@ -84,14 +85,14 @@ struct Report {
 }
 
 impl Report {
-    fn of(source: &SourceTree) -> Self {
+    fn of(source: &SourceTree, format: Format) -> Self {
         let mut report = Self::default();
         for migration in &source.migrations {
             report.migration(migration);
         }
-        for finding in &source.findings {
+        for finding in source.findings.iter().chain(&lint::findings(source, format)) {
             report.warnings += 1;
-            report.say(&format!("warning: {}: {}", finding.message, finding.remedy));
+            report.say(&format!("warning: {}: {}: {}", finding.check, finding.message, finding.remedy));
         }
         let own = source.own().count();
         let mut total = vec![counted(own, "migration")];

@@ -36,13 +36,29 @@ fn a_clean_folder_is_listed_in_order_and_passes() {
 
 #[test]
 fn a_statement_that_cannot_run_in_a_transaction_is_named_with_its_line() {
-    let index = "SELECT 1;\n-- writers go on meanwhile\nCREATE INDEX CONCURRENTLY i\n  ON t (x);\n";
-    let value = "ALTER TYPE mood ADD VALUE 'calm';\nUPDATE t SET m = 'calm';\n";
-    let expected = "1_index/migration.sql: 2 statements, step by step\n\
+    let index = "\n-- writers go on meanwhile\nCREATE INDEX CONCURRENTLY i\n  ON t (x);\n";
+    let value = "ALTER TYPE mood ADD VALUE 'calm';\nUPDATE t SET m = 'odd';\n";
+    let expected = "1_index/migration.sql: 1 statement, step by step\n\
         \x20 line 3: cannot run in a transaction, so it runs alone: CREATE INDEX CONCURRENTLY i ON t (x)\n\
         2_value/migration.sql: 2 statements, step by step\n\
         \x20 line 1: adds an enum value, which can be used after COMMIT: ALTER TYPE mood ADD VALUE $1\n2 migrations\n";
     assert_eq!(prisma(&[("1_index/migration.sql", index), ("2_value/migration.sql", value)]), (0, expected.to_owned()));
+}
+
+#[test]
+fn what_does_not_go_back_to_prisma_is_a_warning_with_its_place_and_says_nothing_of_constants() {
+    let value = "ALTER TYPE mood ADD VALUE 'calm';\nUPDATE t SET m = 'calm';\n";
+    let two = "SELECT 1;\nCREATE INDEX CONCURRENTLY i ON t (x) WHERE y = 'Jane Doe';\n";
+    let files = [CLEAN, ("2_value/migration.sql", value), ("3_two/migration.sql", two)];
+    let (code, output) = prisma(&files);
+    let warnings: Vec<&str> = output.lines().filter(|line| line.starts_with("warning: not-portable-to-prisma: ")).collect();
+    assert!(code == 0 && warnings.len() == 2 && output.ends_with("3 migrations, 2 warnings\n"), "{output}");
+    assert!(warnings[0].contains(": 2_value/migration.sql:2: ") && warnings[0].contains("55P04"), "{output}");
+    assert!(warnings[1].contains(": 3_two/migration.sql:2: ") && warnings[1].contains("25001"), "{output}");
+    assert!(!output.contains("calm") && !output.contains("Jane"), "{output}");
+    let flat = [("1_two.sql", two)];
+    let (code, output, _) = lint(&flat, &["migrations", "--format", "Sql"]);
+    assert!(code == 0 && output.ends_with("1 migration\n"), "{output}");
 }
 
 #[test]
@@ -80,7 +96,7 @@ fn what_only_psql_understands_and_what_nobody_can_read_is_an_error_with_its_line
 #[test]
 fn a_stray_file_is_a_warning_with_its_remedy() {
     let (code, output) = prisma(&[CLEAN, ("loose.sql", "SELECT 1;")]);
-    let expected = "warning: \"loose.sql\" is no migration and is never run: put its SQL into NAME/migration.sql";
+    let expected = "warning: stray-entry: \"loose.sql\" is no migration and is never run: put its SQL into NAME/migration.sql";
     assert!(code == 0 && output.contains(expected) && output.ends_with("1 migration, 1 warning\n"), "{output}");
 }
 

@@ -14,25 +14,26 @@ use std::{
 
 use crate::server::{Database, Server};
 
-fn corpus() -> PathBuf {
+/// The small folders.
+pub fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")
 }
 
 /// Both databases of one folder.
-struct Pair {
-    sluice: Database,
-    prisma: Database,
-    scratch: tempfile::TempDir,
+pub struct Pair {
+    pub sluice: Database,
+    pub prisma: Database,
+    pub scratch: tempfile::TempDir,
 }
 
 impl Pair {
-    async fn new(name: &str) -> Self {
+    pub async fn new(name: &str) -> Self {
         let database = async |of| Server::get().database(&format!("{of}_{}", name.replace('-', "_"))).await;
         Self { sluice: database("s").await, prisma: database("p").await, scratch: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    /// `sluice run` on a database with the smallest manifest.
-    fn run(&self, database: &Database, folder: &Path, accept: &[String], verify: &str) -> Result<(), String> {
+    /// `sluice run` on a database with the smallest manifest, and more sections of it.
+    pub fn run(&self, database: &Database, folder: &Path, accept: &[String], more: &str) -> Result<(), String> {
         let history = if accept.is_empty() {
             String::new()
         } else {
@@ -43,7 +44,7 @@ impl Pair {
         let text = format!(
             "apiVersion: sluice.dev/v1alpha1\nkind: DatabaseMigration\nmetadata: {{name: corpus, namespace: corpus}}\nspec:\n  \
              database: {{secretRef: {{name: corpus}}}}\n  migrations:\n    configMaps: [corpus]\n{history}  \
-             snapshot: {{none: {{reason: the database is made for a test}}}}\n{verify}"
+             snapshot: {{none: {{reason: the database is made for a test}}}}\n{more}"
         );
         fs::write(&manifest, text).expect("writes the manifest");
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
@@ -51,13 +52,14 @@ impl Pair {
         answer(&command.output().expect("sluice runs"))
     }
 
-    fn deploy(&self, folder: &Path) -> Result<(), String> {
+    /// Prisma's engine, on its own database.
+    pub fn deploy(&self, folder: &Path) -> Result<(), String> {
         let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/prisma"));
         answer(&command.args(["engine", &self.prisma.url]).arg(folder).arg("apply").output().expect("tests/interop/prisma runs"))
     }
 
     /// What differs between the two databases.
-    fn differences(&self) -> Vec<String> {
+    pub fn differences(&self) -> Vec<String> {
         let (ours, theirs) = (described(&self.sluice), described(&self.prisma));
         let (ours, theirs): (BTreeSet<&str>, BTreeSet<&str>) = (ours.lines().collect(), theirs.lines().collect());
         let only = |these: &BTreeSet<&str>, those: &BTreeSet<&str>, sign: char| -> Vec<String> {

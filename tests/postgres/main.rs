@@ -40,6 +40,7 @@ mod phases_schema;
 mod platform_stand;
 mod platforms;
 mod policy;
+mod portable;
 mod process_kill;
 mod process_stages;
 mod report_browser;
