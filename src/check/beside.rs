@@ -27,7 +27,7 @@ pub struct Beside {
 /// When a check beside the others is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Always, by every plan and every verification.
+    /// Always, by every verification; what the source and the ledger say by every plan, too.
     Always,
     /// When the manifest has `spec.verify.drift`.
     Drift,
@@ -125,6 +125,19 @@ pub static BESIDE: &[Beside] = &[
         condition: "The folder has an SQL file or a folder that the format does not know as a migration.",
         effect: "It is never run, although somebody may believe that it was.",
         remedy: "Put its SQL into `NAME/migration.sql`, or move it out of the folder of migrations.",
+    },
+    Beside {
+        id: super::history_privileges::ID,
+        aspect: "history",
+        when: When::Always,
+        severity: Severity::Warning,
+        title: "Nobody but its owner writes the history",
+        condition: "A role that neither owns the table of the history, or a table of the schema `sluice`, nor is the migration role, the owner of the \
+                    database or a superuser, was granted INSERT, UPDATE, DELETE or TRUNCATE on it or on columns of it, by name or through PUBLIC; or it is a \
+                    member of the owner, of the migration role or of `pg_write_all_data`.",
+        effect: "Whoever connects as such a role can record a migration that never ran, and the gate opens for it; or take one away, and it runs again.",
+        remedy: "The statement that the finding names: `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON _prisma_migrations FROM …`. Where the application has \
+                 everything in its schema, say it after `GRANT … ON ALL TABLES`, which grants it again.",
     },
     Beside {
         id: "baseline",

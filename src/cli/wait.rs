@@ -1,4 +1,5 @@
-//! `sluice wait`: an init container's gate. Reads the ledger in the database, so it needs no operator and no right in the cluster.
+//! `sluice wait`: an init container's gate. Reads the ledger in the database, so it needs no operator and no right in the cluster. A ledger that
+//! somebody else could have planted is not believed.
 
 use std::{
     process::ExitCode,
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     api::{Format, Span},
     migrations::LedgerContract,
-    postgres::{ConnectionUrl, Ledger, connect},
+    postgres::{ConnectionUrl, Ledger, believed, connect},
     visible::visible,
 };
 
@@ -36,6 +37,11 @@ pub(super) struct Args {
     #[arg(long)]
     history_schema: Option<String>,
 
+    /// The role that migrates, if it is neither a superuser nor the owner of the database, and the role of the URL is not a member of it. A
+    /// history that belongs to anybody else is not believed.
+    #[arg(long, value_name = "ROLE")]
+    history_owner: Option<String>,
+
     /// Give up then, with exit code 1. Default: wait for as long as it takes.
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
@@ -54,11 +60,20 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let schema = args.history_schema.as_deref().or(url.schema()).unwrap_or("public");
     let format = if args.format == "Sql" { Format::Sql } else { Format::Prisma };
     let ledger = Ledger { contract: LedgerContract::of(format, schema) };
+    let awaited = Awaited { ledger, owner: args.history_owner.as_deref(), version };
     tokio::select! {
-        code = wait(&url, &ledger, version, args.timeout) => Ok(code),
+        code = wait(&url, &awaited, args.timeout) => Ok(code),
         // An init container's first process ignores signals it does not handle, and the Pod would wait for its grace period.
         () = terminated() => Ok(ExitCode::from(143)),
     }
+}
+
+/// What is waited for, and where it is recorded.
+struct Awaited<'a> {
+    ledger: Ledger,
+    /// A role that may own the ledger, besides those that could forge it anyway.
+    owner: Option<&'a str>,
+    version: &'a str,
 }
 
 /// What is behind the @, or the whole text.
@@ -70,7 +85,8 @@ fn version(require: &str) -> Result<&str, Usage> {
     Ok(version)
 }
 
-async fn wait(url: &ConnectionUrl, ledger: &Ledger, version: &str, timeout: Option<Span>) -> ExitCode {
+async fn wait(url: &ConnectionUrl, awaited: &Awaited<'_>, timeout: Option<Span>) -> ExitCode {
+    let version = awaited.version;
     // That nobody reads what is said is no reason to stop waiting.
     let say = |text: String| drop(print(&(visible(&text) + "\n")));
     let until = timeout.map(|timeout| Instant::now() + timeout.duration());
@@ -78,7 +94,7 @@ async fn wait(url: &ConnectionUrl, ledger: &Ledger, version: &str, timeout: Opti
     let mut said = String::new();
     loop {
         let left = until.map_or(LOOK_FOR, |until| until.saturating_duration_since(Instant::now()).clamp(LOOK_EVERY, LOOK_FOR));
-        let looked = tokio::time::timeout(left, look(url, ledger, version)).await;
+        let looked = tokio::time::timeout(left, look(url, awaited)).await;
         let Some(state) = looked.unwrap_or_else(|_| Some("the database does not answer".to_owned())) else {
             say(format!("{version} is applied in {place}"));
             return ExitCode::SUCCESS;
@@ -97,15 +113,16 @@ async fn wait(url: &ConnectionUrl, ledger: &Ledger, version: &str, timeout: Opti
 }
 
 /// None when the version is applied; otherwise why not.
-async fn look(url: &ConnectionUrl, ledger: &Ledger, version: &str) -> Option<String> {
+async fn look(url: &ConnectionUrl, awaited: &Awaited<'_>) -> Option<String> {
     let mut connection = match connect(url, "sluice wait").await {
         Ok(connection) => connection,
         Err(error) => return Some(error.to_string()),
     };
-    match ledger.applied(&mut connection, version).await {
+    match believed(&mut connection, &awaited.ledger, awaited.owner, awaited.version).await {
         Err(error) => Some(error.to_string()),
-        Ok((_, true)) => None,
-        Ok((newest, false)) => {
+        Ok(Err(objection)) => Some(objection.message),
+        Ok(Ok((_, true))) => None,
+        Ok(Ok((newest, false))) => {
             Some(newest.map_or_else(|| "nothing is applied yet".to_owned(), |newest| format!("the newest applied is {newest}")))
         }
     }

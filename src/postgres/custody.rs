@@ -3,7 +3,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, Objection, QueryError, query_as};
+use super::{Asked, Ledger, Objection, QueryError, query_as};
 use crate::{api::Reason, migrations::LedgerContract};
 
 /// Roles that could do anyway what their objects could make this one do: itself, those it is a member of, superusers, and whoever owns the
@@ -38,6 +38,49 @@ pub async fn custody_objection(connection: &mut PgConnection, ledger: &LedgerCon
     Ok(found.map(|(what, object, who)| Objection { reason: Reason::HistoryUntrusted, message: message(&what, &object, &who) }))
 }
 
+/// The same for whoever only reads the history: what is in a row of a table that somebody else owns, or in a view, was not written by Sluice. Nothing of
+/// the table runs for a reader. $1 and $2 schema and table of the history, $3 the table of the phases, $4 a role that is trusted besides.
+const OF_A_READER: &str = "\
+    WITH trusted AS (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolsuper OR r.rolname = $4 OR r.rolname = 'pg_database_owner' \
+        OR pg_catalog.pg_has_role(r.oid, 'MEMBER') \
+        OR r.oid = (SELECT d.datdba FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())), \
+    kept AS (SELECT c.*, n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+      WHERE ((n.nspname = $1 AND c.relname = $2) OR (n.nspname = 'sluice' AND c.relname = $3)) AND c.relkind NOT IN ('i', 'I', 'S', 'c')) \
+    SELECT what, object, who FROM ( \
+      SELECT 1, 'reader', pg_catalog.format('%I.%I', k.nspname, k.relname), pg_catalog.pg_get_userbyid(k.relowner)::text FROM kept k \
+      WHERE k.relowner NOT IN (SELECT oid FROM trusted) \
+      UNION ALL SELECT 2, 'kind', pg_catalog.format('%I.%I', k.nspname, k.relname), k.relkind::text FROM kept k WHERE k.relkind <> 'r' \
+      UNION ALL SELECT 3, 'child', pg_catalog.format('%I.%I', k.nspname, k.relname), i.inhrelid::pg_catalog.regclass::text FROM kept k \
+      JOIN pg_catalog.pg_inherits i ON i.inhparent = k.oid \
+    ) AS found(rank, what, object, who) ORDER BY rank, object, who LIMIT 1";
+
+/// The newest applied migration and whether this one is applied, for a reader who may be connected as any role: it believes superusers, the owner of
+/// the database, the roles that it is a member of, and `owner`.
+pub async fn believed(
+    connection: &mut PgConnection,
+    ledger: &Ledger,
+    owner: Option<&str>,
+    name: &str,
+) -> Result<Result<(Option<String>, bool), Objection>, QueryError> {
+    // Before anything of it is read, because reading a view runs its code; and after a yes, because it may have been planted in between.
+    if let Some(objection) = reader_objection(&mut *connection, &ledger.contract, owner).await? {
+        return Ok(Err(objection));
+    }
+    let found = ledger.applied(&mut *connection, name).await?;
+    let objection = if found.1 { reader_objection(connection, &ledger.contract, owner).await? } else { None };
+    Ok(objection.map_or(Ok(found), Err))
+}
+
+async fn reader_objection(
+    connection: &mut PgConnection,
+    ledger: &LedgerContract,
+    owner: Option<&str>,
+) -> Result<Option<Objection>, QueryError> {
+    let question = query_as(OF_A_READER).bind(&ledger.schema).bind(ledger.table).bind(&ledger.phases).bind(owner);
+    let found: Option<(String, String, String)> = question.fetch_optional(connection).await.asked("see who could forge the history")?;
+    Ok(found.map(|(what, object, who)| Objection { reason: Reason::HistoryUntrusted, message: message(&what, &object, &who) }))
+}
+
 /// What is wrong, and what to do. PURE.
 fn message(what: &str, object: &str, who: &str) -> String {
     let owner = "the migration role, a role that it is a member of, the owner of the database or a superuser";
@@ -47,6 +90,10 @@ fn message(what: &str, object: &str, who: &str) -> String {
         ),
         "owner" => format!(
             "{object} belongs to {who:?}, who could change what it says and run code in every session that writes to it; it must belong to {owner}: ALTER TABLE {object} OWNER TO …, after a look at its rows and triggers"
+        ),
+        "reader" => format!(
+            "{object} belongs to {who:?}, whom this session has no reason to trust: neither a superuser, nor the owner of the database, nor a role that the \
+             connected one is a member of. If {who:?} is the role that migrates, say so with --history-owner {who}; otherwise somebody planted it"
         ),
         "kind" => format!(
             "{object} is no ordinary table (its relkind is {who:?}), so what it says is not what Sluice wrote: put the table of the history back"
@@ -71,6 +118,7 @@ mod tests {
         for (what, remedy) in [
             ("schema", "ALTER SCHEMA sluice OWNER TO"),
             ("owner", "ALTER TABLE sluice OWNER TO"),
+            ("reader", "--history-owner eve"),
             ("kind", "put the table of the history back"),
             ("rule", "DROP RULE \"eve\" ON sluice"),
             ("trigger", "DROP TRIGGER \"eve\" ON sluice"),

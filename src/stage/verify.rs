@@ -51,6 +51,8 @@ async fn verify(
     }
     findings.extend(comparison.pending.iter().map(|at| not_applied(&source.migrations[*at].name)));
     findings.sort();
+    let writers = check::history_privileges(&mut connection, &context.ledger().contract).await;
+    findings.extend(writers.map_err(|error| unchecked(&error))?);
     // The checks come in the order of a report.
     findings.extend(checks(context, source, began, &mut connection).await?);
     findings.extend(drift::findings(context, &mut connection, &as_applied(source, &rows, &texts), &comparison.applied).await?);
@@ -75,15 +77,18 @@ async fn checks(
     began: Option<Began>,
     connection: &mut PgConnection,
 ) -> Result<Vec<Finding>, Failed> {
-    let failed = |error: &dyn std::fmt::Display| (Reason::StageFailed, format!("a check could not be carried out: {error}"));
-    sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(|error| failed(&error))?;
+    sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(|error| unchecked(&error))?;
     let names = source.own().map(|migration| &migration.name);
     let scope = Scope { elsewhere: context.elsewhere.clone(), began, ..Scope::of(&context.manifest).with_migrations(names) };
     let found = check::run(&mut *connection, &scope, &[Aspect::Isolation, Aspect::Index, Aspect::Structure, Aspect::Data]).await;
     // After an error the session is closed, which ends its transaction too; it may still be busy and never answer.
-    let findings = found.map_err(|error| failed(&error))?;
-    sqlx::raw_sql("ROLLBACK").execute(connection).await.map_err(|error| failed(&error))?;
+    let findings = found.map_err(|error| unchecked(&error))?;
+    sqlx::raw_sql("ROLLBACK").execute(connection).await.map_err(|error| unchecked(&error))?;
     Ok(findings)
+}
+
+fn unchecked(error: &dyn std::fmt::Display) -> Failed {
+    (Reason::StageFailed, format!("a check could not be carried out: {error}"))
 }
 
 /// From what was found to an Outcome. PURE.

@@ -1,14 +1,15 @@
-//! Nobody forges the history: Sluice refuses a table of it that others own, rewrite, hide rows of or hang triggers on, and changes nothing.
+//! Nobody forges the history: Sluice refuses a table of it that others own, rewrite, hide rows of or hang triggers on, and changes nothing;
+//! `sluice wait` believes none that somebody planted; and who may write its rows is told.
 
 use sluice::{
-    api::Reason,
+    api::{Finding, Reason, Severity},
     stage::{
         self,
         outcome::{Stage, Verdict},
     },
 };
 
-use crate::stage_scene::Scene;
+use crate::stage_scene::{Scene, finish, said};
 
 const FIRST: (&str, &str) = ("1_first", "CREATE TABLE t (x int);");
 const SECOND: (&str, &str) = ("2_second", "CREATE TABLE u (x int);");
@@ -125,4 +126,132 @@ async fn neither_is_a_schema_sluice_of_somebody_else_nor_a_trigger_on_what_is_in
          CREATE TRIGGER eve BEFORE INSERT ON sluice.texts FOR EACH ROW EXECUTE FUNCTION public.code()"
     );
     refused(&scene, &attack, "sluice.texts has the trigger \"eve\"").await;
+}
+
+/// What `sluice wait` says about 2_second when it is connected as this role, and whether it said yes.
+async fn waited(scene: &Scene, role: &str, arguments: &[&str]) -> (bool, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluice"));
+    command.args(["wait", "--require", "2_second", "--timeout", "200ms"]).args(arguments);
+    command.env("DATABASE_URL", scene.url.replacen(&scene.role, role, 1));
+    let output = finish(command).await;
+    (output.status.success(), said(&output))
+}
+
+const PLANTED: &str = "SET ROLE {intruder}; CREATE TABLE public._prisma_migrations (id varchar(36) PRIMARY KEY, checksum varchar(64) NOT NULL, finished_at timestamptz, \
+    migration_name varchar(255) NOT NULL, logs text, rolled_back_at timestamptz, started_at timestamptz NOT NULL DEFAULT now(), applied_steps_count int NOT NULL DEFAULT 0); \
+    INSERT INTO public._prisma_migrations (id, checksum, finished_at, migration_name) VALUES ('x', 'x', now(), '2_second'); \
+    GRANT SELECT ON public._prisma_migrations TO PUBLIC";
+
+#[tokio::test]
+async fn a_history_that_somebody_planted_does_not_make_wait_say_yes() {
+    let scene = Scene::new("trust_wait", &[FIRST]).await;
+    let (intruder, app) = (intruder(&scene), format!("{}_app", scene.database.name));
+    scene
+        .database
+        .execute(&format!("CREATE ROLE {intruder}; CREATE ROLE {app} LOGIN; GRANT CREATE, USAGE ON SCHEMA public TO {intruder}"))
+        .await;
+    scene.database.execute(&PLANTED.replace("{intruder}", &intruder)).await;
+    for role in [&scene.role, &app] {
+        let (yes, said) = waited(&scene, role, &[]).await;
+        assert!(!yes && said.contains(&format!("belongs to {intruder:?}")) && said.contains("--history-owner"), "{role}: {said}");
+    }
+    // The control: without the look at its owner it would be believed, and whoever names the owner says that he knows him.
+    let (yes, said) = waited(&scene, &app, &["--history-owner", &intruder]).await;
+    assert!(yes, "{said}");
+
+    // A view of the owner's own name is none either, and its code does not run.
+    let view = "DROP TABLE _prisma_migrations; SET ROLE {role}; CREATE FUNCTION ran() RETURNS timestamptz LANGUAGE plpgsql AS \
+                'BEGIN RAISE EXCEPTION ''it ran''; END'; CREATE VIEW _prisma_migrations AS SELECT '2_second' AS migration_name, '1' AS id, ran() AS finished_at, \
+                NULL::timestamptz AS rolled_back_at, now() AS started_at; GRANT SELECT ON _prisma_migrations TO PUBLIC";
+    scene.database.execute(&view.replace("{role}", &scene.role)).await;
+    let (yes, said) = waited(&scene, &app, &[]).await;
+    assert!(!yes && said.contains("is no ordinary table") && !said.contains("it ran"), "{said}");
+}
+
+#[tokio::test]
+async fn an_application_that_may_only_read_waits_for_a_history_of_the_owner_of_the_database_or_of_a_role_that_it_names() {
+    let scene = Scene::new("trust_reader", &[FIRST, SECOND]).await;
+    scene.ready().await;
+    let app = format!("{}_app", scene.database.name);
+    scene.database.execute(&format!("CREATE ROLE {app} LOGIN; GRANT SELECT ON _prisma_migrations TO {app}")).await;
+    let (yes, said) = waited(&scene, &app, &[]).await;
+    assert!(yes, "{said}");
+    scene.database.execute(&format!("ALTER DATABASE {} OWNER TO postgres", scene.database.name)).await;
+    let (yes, said) = waited(&scene, &app, &[]).await;
+    assert!(!yes && said.contains(&format!("--history-owner {}", scene.role)), "{said}");
+    let (yes, said) = waited(&scene, &app, &["--history-owner", &scene.role]).await;
+    assert!(yes, "{said}");
+    let (yes, said) = waited(&scene, &scene.role, &[]).await;
+    assert!(yes, "its own: {said}");
+}
+
+/// Who may write the history, as a verification that passes tells it: object, message and remedy.
+async fn writers(scene: &Scene) -> Vec<(String, String, String)> {
+    let outcomes = scene.ready().await;
+    let of_it = |finding: &&Finding| finding.check == "history-privileges";
+    let found: Vec<&Finding> = outcomes.last().expect("verified").findings.iter().filter(of_it).collect();
+    assert!(found.iter().all(|finding| finding.severity == Severity::Warning), "{found:#?}");
+    found.into_iter().map(|finding| (finding.object.clone(), finding.message.clone(), finding.remedy.clone())).collect()
+}
+
+#[tokio::test]
+async fn whoever_may_write_rows_of_the_history_without_owning_it_is_told_with_the_statement_that_ends_it() {
+    let scene = Scene::new("trust_writers", &[FIRST, ("2_index", "CREATE INDEX CONCURRENTLY i ON t (x);")]).await;
+    let (role, app) = (scene.role.clone(), format!("{}_app", scene.database.name));
+    let group = format!("{}_group", scene.database.name);
+    scene.database.execute(&format!("CREATE ROLE {app} LOGIN; CREATE ROLE {group}; GRANT {group} TO {app}")).await;
+    assert_eq!(writers(&scene).await, [], "nobody but the owner and superusers");
+    scene.database.execute(&format!("GRANT SELECT, REFERENCES ON _prisma_migrations TO {app}, PUBLIC; GRANT UPDATE ON t TO PUBLIC")).await;
+    assert_eq!(writers(&scene).await, [], "who reads it forges nothing, and other tables are not the history");
+    assert_eq!(
+        scene.value("SELECT (to_regclass('sluice.steps') IS NOT NULL OR to_regclass('sluice.texts') IS NOT NULL)::text").await,
+        "true"
+    );
+
+    let history = "\"public\".\"_prisma_migrations\"";
+    for (grant, object, named, remedy) in [
+        (
+            format!("GRANT ALL ON _prisma_migrations TO {app}"),
+            "public._prisma_migrations",
+            &app,
+            format!("REVOKE DELETE, INSERT, TRUNCATE, UPDATE ON {history} FROM \"{app}\""),
+        ),
+        (
+            format!("GRANT DELETE ON _prisma_migrations TO {group}"),
+            "public._prisma_migrations",
+            &group,
+            format!("REVOKE DELETE ON {history} FROM \"{group}\""),
+        ),
+        (
+            format!("GRANT UPDATE (finished_at) ON _prisma_migrations TO {app}"),
+            "public._prisma_migrations",
+            &app,
+            format!("REVOKE UPDATE ON {history} FROM \"{app}\""),
+        ),
+        (
+            "GRANT INSERT ON _prisma_migrations TO PUBLIC".to_owned(),
+            "public._prisma_migrations",
+            &"PUBLIC".to_owned(),
+            format!("REVOKE INSERT ON {history} FROM PUBLIC"),
+        ),
+        (
+            format!("GRANT INSERT ON sluice.texts TO {app}"),
+            "sluice.texts",
+            &app,
+            format!("REVOKE INSERT ON \"sluice\".\"texts\" FROM \"{app}\""),
+        ),
+        (format!("GRANT {role} TO {app}"), role.as_str(), &app, format!("REVOKE \"{role}\" FROM \"{app}\"")),
+        (format!("GRANT pg_write_all_data TO {app}"), "pg_write_all_data", &app, format!("REVOKE \"pg_write_all_data\" FROM \"{app}\"")),
+    ] {
+        scene.database.execute(&grant).await;
+        let found = writers(&scene).await;
+        assert_eq!(found.iter().map(|(object, _, remedy)| (object.as_str(), remedy)).collect::<Vec<_>>(), [(object, &remedy)], "{grant}");
+        assert!(found[0].1.contains(named.as_str()), "{grant}: {}", found[0].1);
+        scene.database.execute(&remedy).await;
+        assert_eq!(writers(&scene).await, [], "{remedy} ends it");
+    }
+
+    // A superuser may do everything, and nobody is told of it.
+    scene.database.execute(&format!("ALTER ROLE {app} SUPERUSER; GRANT ALL ON _prisma_migrations TO {app}")).await;
+    assert_eq!(writers(&scene).await, []);
 }
