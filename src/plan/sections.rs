@@ -124,7 +124,8 @@ impl Sections {
         let holds = outcome.map(|_| false);
         let mut kind = decided_by(ending.stage);
         if ending.reason == Reason::VerificationFailed && ending.stage == Stage::Migrate {
-            self.set(ConditionType::Applied, Some(false), ending.reason, "rolled back, because the verification before COMMIT failed");
+            // It says that it was rolled back, and the first finding: Ready repeats the first section that failed.
+            self.set(ConditionType::Applied, Some(false), ending.reason, ending.message.clone());
             kind = ConditionType::Verified;
         }
         self.set(kind, holds, ending.reason, ending.message.clone());

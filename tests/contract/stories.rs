@@ -175,8 +175,14 @@ async fn a_verification_that_fails_before_commit_says_that_nothing_was_applied()
     world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::VerificationFailed)];
     world.run(&["records"]).await;
     assert_eq!(world.ready("records"), not_ready("VerificationFailed"));
-    assert_eq!(world.condition("records", ConditionType::Applied).expect("Applied").0, "False");
-    assert_eq!(world.condition("records", ConditionType::Verified).expect("Verified").0, "False");
+    for kind in [ConditionType::Ready, ConditionType::Applied, ConditionType::Verified] {
+        let (status, _, message) = world.condition("records", kind).expect("is there");
+        assert_eq!(status, "False", "{kind:?}");
+        assert!(
+            message.starts_with("the stage migrate failed"),
+            "{kind:?} has the stage's own sentence, with the first finding: {message}"
+        );
+    }
     assert!(world.gate().is_empty());
 }
 
