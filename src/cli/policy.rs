@@ -11,7 +11,7 @@ use super::{
     print::{Kind, print_as},
 };
 use crate::{
-    api::DatabaseMigration,
+    api::{DatabaseMigration, Pods},
     policy::{self, Field, Origin},
     validate::validate,
 };
@@ -82,7 +82,8 @@ fn shown(documents: &Documents, document: &Document) -> Result<Shown, Usage> {
     let policy = documents.policy_of(document)?;
     let object = document.in_force(policy.as_ref())?;
     let spec = &document.value["spec"];
-    let problems = validate(&object).err().into_iter().flatten().map(|violation| violation.to_string()).collect();
+    let problems = validate(&object).err().into_iter().flatten().map(|violation| violation.to_string());
+    let problems = problems.chain(policy::pods(&Pods::default(), policy.as_ref()).err()).collect();
     Ok(Shown {
         policy: policy::named(spec).map(str::to_owned),
         manifest: manifest(&object),

@@ -34,7 +34,7 @@ pub struct Field {
 /// The sections in the manifest's order.
 const ORDER: [&str; 9] = ["policyRef", "database", "migrations", "before", "snapshot", "apply", "verify", "onFailure", "suspend"];
 
-/// Every field that is in force, in the manifest's order; a list is one field. `meant` is the spec in force, read: it has the defaults.
+/// Every field that is in force, in the manifest's order, and how the policy places the Pods of runs; a list is one field. `meant` is the spec in force, read: it has the defaults.
 pub fn fields(spec: &Value, policy: Option<&Value>, meant: &DatabaseMigrationSpec) -> Vec<Field> {
     let defaults = serde_json::to_value(meant).expect("a spec that was read from JSON can be written as JSON");
     let written = merge::over(&in_force(spec, policy), &merged(spec, policy));
@@ -58,8 +58,20 @@ pub fn fields(spec: &Value, policy: Option<&Value>, meant: &DatabaseMigrationSpe
             found.push((at, Field { field: format!("spec.{}", path.join(".")), value: value.clone(), from }));
         }
     }
+    found.extend(pods(policy).into_iter().map(|field| (ORDER.len(), field)));
     found.sort_by_key(|(at, _)| *at);
     found.into_iter().map(|(_, field)| field).collect()
+}
+
+/// How the policy places the Pods of runs. No manifest says anything about them, and what the chart says is not known here. An affinity is one
+/// field: it is Kubernetes' own, and its paths are longer than a line.
+fn pods(policy: Option<&Value>) -> Vec<Field> {
+    let said = policy.and_then(|policy| policy["pods"].as_object()).into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let below = said.flat_map(|(name, value)| {
+        let inner = if name == "affinity" { vec![(Vec::new(), value)] } else { leaves(value) };
+        inner.into_iter().map(move |(path, value)| ([vec!["spec.pods", name.as_str()], path].concat().join("."), value))
+    });
+    below.map(|(field, value)| Field { field, value: value.clone(), from: Origin::Policy }).collect()
 }
 
 /// Everything that is no object with fields, with its path.

@@ -61,6 +61,25 @@ fn the_columns_are_aligned_and_each_field_has_an_origin() {
 }
 
 #[test]
+fn how_the_policy_places_the_pods_of_runs_is_shown_and_what_is_wrong_with_it_keeps_it_from_being_used() {
+    let [short, house] = halves();
+    let shown = text(&show(&[&short, &house], &[]).stdout);
+    let row = |field: &str| shown.lines().find(|line| line.split_whitespace().next() == Some(field)).map(str::to_owned).unwrap_or_default();
+    assert!(row("spec.pods.nodeSelector.pool").ends_with("policy    jobs"), "{shown}");
+    assert!(row("spec.pods.resources.migrate.limits.memory").ends_with("policy    1Gi"), "{shown}");
+    let json: Value = serde_json::from_slice(&show(&[&short, &house], &["-o", "json"]).stdout).expect("JSON");
+    assert!(json["manifest"]["spec"].get("pods").is_none(), "it is no part of any manifest");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let wrong = folder.path().join("wrong.yaml");
+    let written = fs::read_to_string(&house).expect("the example").replace("nodeSelector: {pool: jobs}", "nodeSelector: [jobs]");
+    fs::write(&wrong, written).expect("writes");
+    let output = show(&[&short, &wrong], &[]);
+    let told = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.code() != Some(0) && told.contains("pods"), "{:?}: {told}", output.status);
+}
+
+#[test]
 fn what_yaml_and_json_print_as_the_manifest_is_in_force_as_it_stands() {
     let [short, house] = halves();
     let json: Value = serde_json::from_slice(&show(&[&short, &house], &["-o", "json"]).stdout).expect("JSON");
