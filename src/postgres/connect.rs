@@ -44,7 +44,18 @@ pub enum ConnectError {
         /// What it said.
         cause: String,
     },
-    /// The server cannot be reached, or refuses the login.
+    /// The role may not connect, whatever its password is.
+    #[error("cannot connect to {place}: {cause}; {remedy}")]
+    Forbidden {
+        /// `host:port/database`.
+        place: String,
+        /// What the server said.
+        cause: String,
+        /// The statement that mends it.
+        remedy: String,
+    },
+    /// The server cannot be reached, has no room, or does not know the role or its password: the Secret may be corrected at any time, and only
+    /// another attempt can see that.
     #[error("cannot connect to {place}: {cause}")]
     Unreachable {
         /// `host:port/database`.
@@ -63,6 +74,7 @@ impl ConnectError {
             Self::NoDatabase(_) => Reason::DatabaseNotFound,
             Self::Tls { .. } => Reason::TlsFailed,
             Self::TooOld { .. } => Reason::ServerTooOld,
+            Self::Forbidden { .. } => Reason::PrivilegesMissing,
             Self::Unreachable { .. } => Reason::ConnectionFailed,
         }
     }
@@ -131,7 +143,14 @@ fn refused(url: &ConnectionUrl, error: &sqlx::Error) -> ConnectError {
     let database = error.as_database_error();
     let code = database.and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
     let message = database.map_or("", sqlx::error::DatabaseError::message);
+    let forbidden = |remedy| ConnectError::Forbidden { place: url.place(), cause: cause.clone(), remedy };
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     match code.as_ref() {
+        // The same code says that pg_hba.conf has no line for the client, or that the role does not exist.
+        "28000" if message.contains("is not permitted to log in") => forbidden(format!("ALTER ROLE {} LOGIN", quoted(&url.user))),
+        "42501" if message.contains("permission denied for database") => {
+            forbidden(format!("GRANT CONNECT ON DATABASE {} TO {}", quoted(&url.database), quoted(&url.user)))
+        }
         "3D000" => ConnectError::NoDatabase(url.database.clone()),
         // PostgreSQL 13 and older.
         "42704" => ConnectError::TooOld { place: url.place(), cause },

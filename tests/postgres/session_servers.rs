@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{
+    api::{Class, Reason},
+    stage::outcome::Stage,
+};
 
 use crate::{
     server::{self, Server},
@@ -81,6 +84,36 @@ async fn a_database_that_is_not_there_is_named_and_not_created() {
     let outcome = scene.stopped(Stage::Plan, Reason::DatabaseNotFound).await;
     assert!(outcome.message.contains("\"recrods\"") && outcome.message.contains("never creates one"), "{}", outcome.message);
     assert_eq!(scene.value("SELECT count(*)::text FROM pg_database WHERE datname = 'recrods'").await, "0");
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_connect_is_told_with_the_statement_that_lets_it_and_whatever_ends_by_itself_is_retried() {
+    let scene = Scene::new("no_login", &[("1_t", "CREATE TABLE t ();")]).await;
+    let (role, database) = (&scene.role, &scene.database.name);
+    let login = format!("ALTER ROLE \"{role}\" LOGIN");
+    let connect = format!("GRANT CONNECT ON DATABASE \"{database}\" TO \"{role}\"");
+    let room = format!("ALTER ROLE {role} CONNECTION LIMIT -1");
+    let rename = format!("ALTER ROLE {role}_away RENAME TO {role}");
+    for (takes, gives, reason, class, words) in [
+        (format!("ALTER ROLE {role} NOLOGIN"), &login, Reason::PrivilegesMissing, Class::NeedsUser, login.as_str()),
+        (
+            format!("REVOKE CONNECT ON DATABASE {database} FROM PUBLIC, {role}"),
+            &connect,
+            Reason::PrivilegesMissing,
+            Class::NeedsUser,
+            &connect,
+        ),
+        // 53300, and 28000 for another cause: both may be over at the next attempt, and a Secret can be corrected.
+        (format!("ALTER ROLE {role} CONNECTION LIMIT 0"), &room, Reason::ConnectionFailed, Class::Transient, "too many connections"),
+        (format!("ALTER ROLE {role} RENAME TO {role}_away"), &rename, Reason::ConnectionFailed, Class::Transient, "does not exist"),
+    ] {
+        scene.database.execute(&takes).await;
+        let outcome = scene.stopped(Stage::Plan, reason).await;
+        assert_eq!(reason.class(), class);
+        assert!(outcome.message.contains(words) && outcome.message.contains(role.as_str()), "{takes}: {}", outcome.message);
+        scene.database.execute(gives).await;
+    }
+    scene.ready().await;
 }
 
 #[tokio::test]
