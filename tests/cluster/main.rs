@@ -27,3 +27,4 @@ mod policy;
 mod rights;
 mod several;
 mod snapshot;
+mod tls;
