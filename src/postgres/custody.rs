@@ -3,17 +3,23 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, Ledger, Objection, QueryError, query_as};
+use super::{Asked, Ledger, Objection, QueryError, query_as, query_scalar};
 use crate::{api::Reason, migrations::LedgerContract};
 
 /// Roles that could do anyway what their objects could make this one do: itself, those it is a member of, superusers, and whoever owns the
 /// database. The relations are the history and whatever is in the schema `sluice`; below each its kind, and what about it runs code or hides rows.
-const SQL: &str = "\
-    WITH trusted AS (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolsuper OR r.rolname = 'pg_database_owner' OR pg_catalog.pg_has_role(r.oid, 'MEMBER') \
+macro_rules! kept {
+    () => {
+        "WITH trusted AS (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolsuper OR r.rolname = 'pg_database_owner' OR pg_catalog.pg_has_role(r.oid, 'MEMBER') \
         OR r.oid = (SELECT d.datdba FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())), \
     kept AS (SELECT c.*, n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-      WHERE (n.nspname = $1 AND c.relname = $2 AND c.relkind NOT IN ('i', 'I', 'S', 'c')) OR (n.nspname = 'sluice' AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))) \
-    SELECT what, object, who FROM ( \
+      WHERE (n.nspname = $1 AND c.relname = $2 AND c.relkind NOT IN ('i', 'I', 'S', 'c')) OR (n.nspname = 'sluice' AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))) "
+    };
+}
+
+const SQL: &str = concat!(
+    kept!(),
+    "SELECT what, object, who FROM ( \
       SELECT 1, 'schema', pg_catalog.format('%I', n.nspname), pg_catalog.pg_get_userbyid(n.nspowner)::text FROM pg_catalog.pg_namespace n \
       WHERE n.nspname = 'sluice' AND n.nspowner NOT IN (SELECT oid FROM trusted) \
       UNION ALL SELECT 2, 'owner', pg_catalog.format('%I.%I', k.nspname, k.relname), pg_catalog.pg_get_userbyid(k.relowner)::text FROM kept k \
@@ -29,7 +35,15 @@ const SQL: &str = "\
       WHERE k.relkind = 'r' AND k.relrowsecurity AND pg_catalog.row_security_active(k.oid) \
       UNION ALL SELECT 7, 'child', pg_catalog.format('%I.%I', k.nspname, k.relname), i.inhrelid::pg_catalog.regclass::text FROM kept k \
       JOIN pg_catalog.pg_inherits i ON i.inhparent = k.oid \
-    ) AS found(rank, what, object, who) ORDER BY rank, object, who LIMIT 1";
+    ) AS found(rank, what, object, who) ORDER BY rank, object, who LIMIT 1"
+);
+
+/// The ordinary tables among them on which others may create triggers.
+const EXPOSED: &str = concat!(
+    kept!(),
+    "SELECT pg_catalog.format('%I.%I', k.nspname, k.relname) FROM kept k WHERE k.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.aclexplode(k.relacl) a \
+      WHERE a.privilege_type = 'TRIGGER' AND a.grantee NOT IN (SELECT oid FROM trusted)) ORDER BY 1"
+);
 
 /// The first thing about the history or the schema `sluice` that could forge what it says, or make this role do what others want.
 pub async fn custody_objection(connection: &mut PgConnection, ledger: &LedgerContract) -> Result<Option<Objection>, QueryError> {
@@ -79,6 +93,17 @@ async fn reader_objection(
     let question = query_as(OF_A_READER).bind(&ledger.schema).bind(ledger.table).bind(&ledger.phases).bind(owner);
     let found: Option<(String, String, String)> = question.fetch_optional(connection).await.asked("see who could forge the history")?;
     Ok(found.map(|(what, object, who)| Objection { reason: Reason::HistoryUntrusted, message: message(&what, &object, &who) }))
+}
+
+/// The tables of the history and of the schema `sluice` on which others may create triggers, as they are written. Whoever writes to them locks them
+/// first and looks then: a trigger that is made in between waits.
+pub async fn exposed_tables(connection: &mut PgConnection, ledger: &LedgerContract) -> Result<Vec<String>, QueryError> {
+    query_scalar(EXPOSED)
+        .bind(&ledger.schema)
+        .bind(ledger.table)
+        .fetch_all(connection)
+        .await
+        .asked("see who may create triggers on the history")
 }
 
 /// What is wrong, and what to do. PURE.

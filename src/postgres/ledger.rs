@@ -97,19 +97,9 @@ impl Ledger {
         )
     }
 
-    /// Records migrations whose effects are there, as `prisma migrate resolve --applied` would, all of them or none. Each row is a
-    /// millisecond later than the one before, so that their order can be read back. False when the ledger has rows: then nothing is written.
+    /// Records migrations whose effects are there, as `prisma migrate resolve --applied` would, within a transaction. Each row is a
+    /// millisecond later than the one before, so that their order can be read back. False when the ledger has rows: then the transaction is to be rolled back.
     pub async fn baseline(&self, connection: &mut PgConnection, migrations: &[&Migration]) -> Result<bool, QueryError> {
-        sqlx::raw_sql("BEGIN").execute(&mut *connection).await.asked("begin to record the baseline")?;
-        let written = self.write_baseline(&mut *connection, migrations).await;
-        let end = if matches!(written, Ok(true)) { "COMMIT" } else { "ROLLBACK" };
-        let ended = sqlx::raw_sql(end).execute(connection).await.asked("record the baseline");
-        let written = written?;
-        ended?;
-        Ok(written)
-    }
-
-    async fn write_baseline(&self, connection: &mut PgConnection, migrations: &[&Migration]) -> Result<bool, QueryError> {
         self.create(&mut *connection, migrations.iter().copied()).await?;
         for table in self.tables(&mut *connection).await? {
             let text = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
@@ -174,14 +164,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Carries out a person's verdict on a failed row, as `prisma migrate resolve` would. Answers whether there was one. Rows with a
+    /// Carries out a person's verdict on a failed row, as `prisma migrate resolve` would, within a transaction. Answers whether there was one. Rows with a
     /// journal are Sluice's own and not failed: an entry of the manifest that stays there must not throw finished steps away.
     pub async fn resolve(&self, connection: &mut PgConnection, resolve: &Resolve, checksum: Option<&str>) -> Result<bool, QueryError> {
         if resolve.verdict == ResolveAs::Applied && checksum.is_none() {
             return Ok(false);
         }
         let journaled: Vec<String> = Journal::row_ids(connection).await?.into_iter().collect();
-        sqlx::raw_sql("BEGIN").execute(&mut *connection).await.asked("begin to resolve the failed migration")?;
         let text = format!(
             "UPDATE {} SET rolled_back_at = pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()) \
              WHERE migration_name = $1 AND finished_at IS NULL AND rolled_back_at IS NULL AND id <> ALL($2)",
@@ -198,7 +187,6 @@ impl Ledger {
             let row = query(AssertSqlSafe(text)).bind(uuid::Uuid::new_v4().to_string()).bind(checksum).bind(&resolve.name);
             row.execute(&mut *connection).await.asked("record the migration as applied")?;
         }
-        sqlx::raw_sql("COMMIT").execute(connection).await.asked("commit what became of the failed migration")?;
         Ok(failed)
     }
 }

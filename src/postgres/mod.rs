@@ -25,7 +25,7 @@ mod wire;
 
 pub use advisory::{Holder, acquire as acquire_advisory_locks, release as release_advisory_locks};
 pub use connect::{ConnectError, connect};
-pub use custody::{believed, custody_objection};
+pub use custody::{believed, custody_objection, exposed_tables};
 pub use identity::database_identity;
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use journal::{Journal, JournalStep};

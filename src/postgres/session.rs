@@ -215,14 +215,17 @@ impl Session {
     /// Begins a transaction with the limits of the manifest, and with the locks once more: what a transaction holds, no statement in it
     /// can give up.
     pub async fn begin(&mut self) -> Result<(), SqlError> {
-        self.begin_at(None).await
+        self.begin_at(None, &[]).await
     }
 
-    /// Begins one of this isolation level. Only a transaction that did nothing yet takes it.
-    pub async fn begin_at(&mut self, isolation: Option<Isolation>) -> Result<(), SqlError> {
+    /// Begins one of this isolation level. Only a transaction that did nothing yet takes it. On these tables nobody creates a trigger until
+    /// it ends; they are locked before the transaction sees anything, so it sees every trigger that there is.
+    pub async fn begin_at(&mut self, isolation: Option<Isolation>, tables: &[String]) -> Result<(), SqlError> {
         let level = isolation.map(|isolation| format!(" ISOLATION LEVEL {}", isolation.sql())).unwrap_or_default();
         let locks = self.of_locks(|key| format!("pg_catalog.pg_try_advisory_xact_lock({key})"));
-        let text = format!("BEGIN{level}; {}; {locks}", self.limits("SET LOCAL"));
+        let tables =
+            if tables.is_empty() { String::new() } else { format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE;", tables.join(", ONLY ")) };
+        let text = format!("BEGIN{level}; {}; {tables} {locks}", self.limits("SET LOCAL"));
         let answers = self.run_and_read(&text, None).await?;
         if answers.iter().any(|answer| answer.contains('f')) {
             self.fenced = false;

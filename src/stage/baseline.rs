@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 
 use super::{
-    Context,
+    Context, custody,
     error::MigrateError,
     outcome::{Outcome, Stage, outcome_message},
     replay::{Question, ReplayError, differences},
@@ -15,7 +15,7 @@ use crate::{
     api::{Finding, Reason, Severity},
     catalog::{self, Remedies},
     migrations::{LedgerRow, Migration, SourceTree},
-    postgres::{Ledger, Session},
+    postgres::{Ledger, Session, SqlError},
 };
 
 const REMEDIES: Remedies = Remedies {
@@ -109,7 +109,16 @@ pub(super) async fn record(context: &Context, session: &mut Session, ledger: &Le
         return Err(MigrateError::Refused(Box::new(outcome)));
     }
     let migrations: Vec<&Migration> = members.iter().map(|at| &source.migrations[*at]).collect();
-    if !ledger.baseline(session.trusted().await.map_err(MigrateError::Query)?, &migrations).await.map_err(MigrateError::Query)? {
+    let broken = |error: SqlError| MigrateError::Stopped {
+        reason: Reason::ConnectionFailed,
+        message: format!("cannot record the baseline: {}", error.message),
+    };
+    custody::begin(session, ledger, None).await?.map_err(broken)?;
+    let written = ledger.baseline(session.trusted().await.map_err(MigrateError::Query)?, &migrations).await.map_err(MigrateError::Query)?;
+    if written {
+        session.commit().await.map_err(broken)?;
+    } else {
+        session.rollback().await;
         return Err(MigrateError::stopped(Reason::HistoryChanged, &"somebody wrote the ledger meanwhile; the plan is made again"));
     }
     tracing::info!(migrations = migrations.len(), "recorded what the database already had");

@@ -10,6 +10,7 @@ use super::{
     Context,
     attempt::Release,
     baseline,
+    custody::{in_transaction, trust},
     error::{MigrateError, lock_message},
     history::{scripts, summarise, texts},
     outcome::{HistorySummary, Outcome, Stage},
@@ -20,7 +21,7 @@ use crate::{
     api::Reason,
     check::release_begins,
     migrations::{LedgerRow, Script, SourceTree},
-    postgres::{Ledger, Session, Watcher, connect, custody_objection, has_deferrable_constraints, preflight},
+    postgres::{Ledger, Session, Watcher, connect, has_deferrable_constraints, preflight},
 };
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
@@ -132,15 +133,6 @@ async fn lock(context: &Context, session: &mut Session, ledger: &Ledger, until: 
     taken.map_err(lock_message)
 }
 
-/// The history is what it seems, as the plan found it: nothing is written to it before.
-async fn trust(session: &mut Session, ledger: &Ledger) -> Result<(), MigrateError> {
-    let connection = session.trusted().await.map_err(MigrateError::Query)?;
-    match custody_objection(connection, &ledger.contract).await.map_err(MigrateError::Query)? {
-        Some(objection) => Err(MigrateError::Stopped { reason: objection.reason, message: objection.message }),
-        None => Ok(()),
-    }
-}
-
 /// Carries out the manifest's verdicts on failed rows.
 async fn resolve(context: &Context, session: &mut Session, ledger: &Ledger, source: &SourceTree) -> Result<(), MigrateError> {
     for verdict in &context.manifest.resolve {
@@ -150,7 +142,7 @@ async fn resolve(context: &Context, session: &mut Session, ledger: &Ledger, sour
         let checksum =
             source.migrations.iter().find(|migration| migration.name == verdict.name).map(|migration| migration.checksum.as_str());
         let done =
-            ledger.resolve(session.trusted().await.map_err(MigrateError::Query)?, verdict, checksum).await.map_err(MigrateError::Query)?;
+            in_transaction(session, ledger, async |session| ledger.resolve(session.trusted().await?, verdict, checksum).await).await?;
         if done {
             tracing::info!(migration = %verdict.name, verdict = ?verdict.verdict, "resolved a failed migration");
         }

@@ -7,6 +7,7 @@ mod attempt;
 mod baseline;
 pub mod chain;
 mod context;
+mod custody;
 mod drift;
 mod error;
 mod history;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     attempt::{Attempt, Judgement, Release, end_at_deadline, failure, rows_before, verification},
+    custody,
     error::{MigrateError, describe, unfenced},
     outcome::Outcome,
     statements, stepwise,
@@ -81,7 +82,7 @@ async fn transaction(
     members: &[usize],
     aspects: &[Aspect],
 ) -> Result<Attempt, MigrateError> {
-    if let Err(error) = session.begin_at(release.scripts[members[0]].isolation()).await {
+    if let Err(error) = custody::begin(session, release.ledger, release.scripts[members[0]].isolation()).await? {
         return Ok(give_up(session, watcher, error, release, members[0]).await);
     }
     if !release.is_recorded_before(members)

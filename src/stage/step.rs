@@ -4,6 +4,7 @@ use std::{ops::Range, time::Instant};
 
 use super::{
     attempt::{Judgement, Release, end_at_deadline, rows_before, verification},
+    custody::{begin, in_transaction},
     error::{MigrateError, lock_message, unfenced},
     outcome::Outcome,
     statements,
@@ -57,7 +58,13 @@ pub(super) async fn together(
     settings: &mut Settings,
     range: Range<usize>,
 ) -> Ended {
-    let before = match statements(session, work, settings, range).await {
+    let begun = begin(session, work.release.ledger, work.script.statements[range.start].isolation).await?;
+    let begun = begun.map_err(|error| SqlError { completed: range.start, offset: None, ..error });
+    let ran = match begun {
+        Ok(()) => statements(session, work, settings, range).await,
+        Err(error) => Err(error),
+    };
+    let before = match ran {
         Ok(before) => before,
         Err(error) => {
             let error = end_at_deadline(session, watcher, error).await;
@@ -83,7 +90,6 @@ async fn statements(
 ) -> Result<Option<RowsBefore>, SqlError> {
     let statements = &work.script.statements;
     let at_the_start = |error: SqlError| SqlError { completed: range.start, offset: None, ..error };
-    session.begin_at(statements[range.start].isolation).await?;
     let before = rows_before(session, work.release).await.map_err(at_the_start)?;
     session.hand_over().await?;
     session.restore(settings, true).await.map_err(at_the_start)?;
@@ -103,10 +109,8 @@ pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<
     // Sluice's own lock stays. Whoever waits for the other tools' lock holds a snapshot that CONCURRENTLY waits for: both would wait
     // for each other. While it is given up, the unfinished row keeps those tools away.
     let others = &work.release.ledger.contract.locks[1..];
-    work.journal
-        .begin(session.trusted().await.map_err(MigrateError::Query)?, work.number(), work.digest)
-        .await
-        .map_err(MigrateError::Query)?;
+    let ledger = work.release.ledger;
+    in_transaction(session, ledger, async |session| work.journal.begin(session.trusted().await?, work.number(), work.digest).await).await?;
     if concurrently {
         session.unlock(others).await.map_err(MigrateError::Query)?;
     }
@@ -126,6 +130,7 @@ pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<
     if let Err(error) = reset {
         return Ok(Err(Stop::Sql(error)));
     }
+    // Not in a transaction of Sluice's own, which renews the locks: whether the statement gave them up is asked next.
     work.journal
         .record(session.trusted().await.map_err(MigrateError::Query)?, work.number(), work.digest, settings.carried())
         .await
@@ -159,7 +164,10 @@ async fn statement_alone(
     if !work.begun && index_is_there(session, build).await? {
         // Somebody else's: should this process die now, the next attempt must not take it for its own.
         session.reset().await?;
-        work.journal.forget(session.trusted().await?, work.number()).await?;
+        let forgotten = in_transaction(session, work.release.ledger, async |session| {
+            work.journal.forget(session.trusted().await?, work.number()).await
+        });
+        forgotten.await.map_err(|error| SqlError::other(Trouble::Statement, error.to_string()))?;
         settle(session, settings, concurrently).await?;
     }
     build_index(session, build).await

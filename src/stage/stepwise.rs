@@ -6,6 +6,7 @@
 
 use super::{
     attempt::{Attempt, Release, failure},
+    custody::in_transaction,
     error::MigrateError,
     outcome::{Outcome, Stage},
     step::{self, Stop, Work},
@@ -14,7 +15,7 @@ use crate::{
     api::Reason,
     check::Aspect,
     migrations::{Migration, RowState, Script, Statement, Step, checksum},
-    postgres::{Journal, JournalStep, QueryError, Session, Settings, SqlError, Trouble, Watcher, keep_text_alone},
+    postgres::{Journal, JournalStep, Session, Settings, Trouble, Watcher, keep_text_alone},
 };
 
 /// Runs the steps that are not done yet. `judged` says after which one, before its COMMIT, what is verified.
@@ -52,7 +53,7 @@ pub(super) async fn run(
         }
         tracing::info!(migration = %migration.name, step = number + 1, of = steps.len(), "step done");
     }
-    in_transaction(session, async |session| {
+    in_transaction(session, release.ledger, async |session| {
         release.ledger.finish(session.trusted().await?, &journal.row, migration).await?;
         keep_text_alone(session.trusted().await?, migration).await?;
         journal.clear(session.trusted().await?).await
@@ -74,27 +75,13 @@ async fn begin(session: &mut Session, release: &Release<'_>, migration: &Migrati
         .await
         .map_err(MigrateError::Query)?;
     // One transaction: a row without its journal would look like another tool's failure.
-    in_transaction(session, async |session| {
+    in_transaction(session, release.ledger, async |session| {
         let row = release.ledger.insert_started(session.trusted().await?, migration, jiff::Timestamp::now()).await?;
         let journal = Journal { row };
         journal.begin(session.trusted().await?, -1, &migration.checksum).await?;
         Ok(journal)
     })
     .await
-}
-
-async fn in_transaction<T>(
-    session: &mut Session,
-    work: impl AsyncFnOnce(&mut Session) -> Result<T, QueryError>,
-) -> Result<T, MigrateError> {
-    let broken = |error: SqlError| MigrateError::Stopped {
-        reason: Reason::ConnectionFailed,
-        message: format!("cannot write the ledger: {}", error.message),
-    };
-    session.begin().await.map_err(broken)?;
-    let done = work(session).await.map_err(MigrateError::Query)?;
-    session.commit().await.map_err(broken)?;
-    Ok(done)
 }
 
 /// The first finished step whose statements are no longer those that ran.
@@ -111,10 +98,10 @@ async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<
     }
     // What is there by the name of a failed step's object is not this step's work.
     let number = i32::try_from(work.number).unwrap_or(i32::MAX);
-    work.journal.forget(session.trusted().await.map_err(MigrateError::Query)?, number).await.map_err(MigrateError::Query)?;
+    in_transaction(session, work.release.ledger, async |session| work.journal.forget(session.trusted().await?, number).await).await?;
     let known = work.journal.steps(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
     let left = if known.iter().all(|step| !step.done) {
-        in_transaction(session, async |session| {
+        in_transaction(session, work.release.ledger, async |session| {
             work.release.ledger.remove(session.trusted().await?, &work.journal.row, work.migration).await?;
             work.journal.clear(session.trusted().await?).await
         })
@@ -122,12 +109,10 @@ async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<
         "nothing of it is left"
     } else {
         if let Stop::Sql(error) = &stop {
-            let noted = work
-                .release
-                .ledger
-                .note_failure(session.trusted().await.map_err(MigrateError::Query)?, &work.journal.row, work.migration, &error.message)
-                .await;
-            noted.map_err(MigrateError::Query)?;
+            in_transaction(session, work.release.ledger, async |session| {
+                work.release.ledger.note_failure(session.trusted().await?, &work.journal.row, work.migration, &error.message).await
+            })
+            .await?;
         }
         "the steps before it are done and stay; correct the rest of the file, and the next attempt goes on here"
     };

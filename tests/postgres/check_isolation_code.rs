@@ -313,3 +313,17 @@ async fn whom_the_manifest_trusts_may_own_functions_unless_the_application_can_b
     clinic.as_superuser("GRANT {app}_platform TO {app}").await;
     refused(&clinic, false).await;
 }
+
+/// A lock is worth nothing to a transaction that sees the catalog as it was before.
+#[tokio::test]
+async fn a_transaction_that_does_not_see_what_is_new_tries_nothing_where_others_may_hang_code() {
+    let clinic = Clinic::with_rows("old_sight").await;
+    clinic.migrate("GRANT REFERENCES ON visits TO {app}").await;
+    for (level, is_tried) in [("READ COMMITTED", true), ("REPEATABLE READ", false)] {
+        let mut session = clinic.session().await;
+        execute(&mut session, &format!("BEGIN ISOLATION LEVEL {level}")).await;
+        let found = clinic.findings_in(&mut session).await;
+        let untried = found.iter().any(|finding| finding.check == PROBE && finding.message.contains("that is READ COMMITTED"));
+        assert_eq!(untried, !is_tried, "{level}: {found:#?}");
+    }
+}

@@ -71,4 +71,5 @@ mod stage_steps;
 mod stage_verification;
 mod trust_history;
 mod trust_operators;
+mod trust_race;
 mod trust_traps;

@@ -12,13 +12,13 @@ use sluice::{
 use crate::stage_scene::{Scene, finish, said};
 
 const FIRST: (&str, &str) = ("1_first", "CREATE TABLE t (x int);");
-const SECOND: (&str, &str) = ("2_second", "CREATE TABLE u (x int);");
+pub const SECOND: (&str, &str) = ("2_second", "CREATE TABLE u (x int);");
 /// What an intruder's function does with the rights of whoever calls it.
-const CODE: &str =
+pub const CODE: &str =
     "CREATE FUNCTION public.code() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN EXECUTE ''CREATE TABLE public.booty ()''; RETURN NEW; END'";
 
 /// A database with one applied migration, a pending one, and a role that has nothing to do with the one that migrates.
-async fn scene(test: &str) -> Scene {
+pub async fn scene(test: &str) -> Scene {
     let scene = Scene::new(test, &[FIRST]).await;
     scene.ready().await;
     let intruder = intruder(&scene);
@@ -27,7 +27,7 @@ async fn scene(test: &str) -> Scene {
     scene
 }
 
-fn intruder(scene: &Scene) -> String {
+pub fn intruder(scene: &Scene) -> String {
     format!("{}_intruder", scene.database.name)
 }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     api::{Finding, RowLevelSecurity, Severity},
-    postgres::query_as,
+    postgres::{query_as, query_scalar},
 };
 
 /// Something in the catalog: the catalog's oid, and its own.
@@ -139,7 +139,7 @@ pub(super) async fn admit(
     let open = code.open(&targets);
     if !open.is_empty() {
         // A new trigger or foreign key waits for this lock, and writers do not. So the code that is read next is the code that runs.
-        let held = hold(connection, &open).await?;
+        let held = sees_the_newest(connection).await? && hold(connection, &open).await?;
         code = read(connection, security).await?;
         if !held {
             code.mark_unheld(&open);
@@ -173,6 +173,12 @@ async fn read(connection: &mut PgConnection, security: &RowLevelSecurity) -> Res
         code.facts.entry((catalog, oid)).or_default().push(Fact { what, name, who });
     }
     Ok(code)
+}
+
+/// Whether a question sees what was committed since the transaction began. A migration may have chosen otherwise, and a lock would not help.
+async fn sees_the_newest(connection: &mut PgConnection) -> Result<bool, CheckError> {
+    let text = "SELECT pg_catalog.current_setting('transaction_isolation') = 'read committed'";
+    query_scalar(text).fetch_one(connection).await.asked("read the isolation of the transaction")
 }
 
 /// Whether all of them are locked, until the check ends.
@@ -276,7 +282,7 @@ fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
         ),
         What::Unheld => (
             Severity::Warning,
-            "unproven: others may hang code on it, and it could not be locked within 500 ms".to_owned(),
+            "unproven: others may hang code on it, and it could not be locked within 500 ms by a transaction that is READ COMMITTED".to_owned(),
             "revoke TRIGGER and REFERENCES; the next verification tries again".to_owned(),
         ),
         What::Late | What::Anywhere => (

@@ -1,0 +1,54 @@
+//! Nothing is written to the history while somebody else's code would run: before the first word of a release, and in every transaction that writes.
+//!
+//! Where others may create triggers on the history, a look is worth nothing once it is over. So such a transaction locks the tables before it looks:
+//! CREATE TRIGGER waits for its end, writers do not.
+
+use super::error::MigrateError;
+use crate::{
+    api::Reason,
+    postgres::{Ledger, QueryError, Session, SqlError, custody_objection, exposed_tables},
+    sql::Isolation,
+};
+
+/// The history is what it seems, as the plan found it: nothing is written to it before.
+pub(super) async fn trust(session: &mut Session, ledger: &Ledger) -> Result<(), MigrateError> {
+    let connection = session.trusted().await.map_err(MigrateError::Query)?;
+    match custody_objection(connection, &ledger.contract).await.map_err(MigrateError::Query)? {
+        Some(objection) => Err(MigrateError::Stopped { reason: objection.reason, message: objection.message }),
+        None => Ok(()),
+    }
+}
+
+/// Begins a transaction that writes to the history. Which tables are exposed is read each time: Sluice makes some of them on the way, and default
+/// privileges may give TRIGGER on those.
+pub(super) async fn begin(
+    session: &mut Session,
+    ledger: &Ledger,
+    isolation: Option<Isolation>,
+) -> Result<Result<(), SqlError>, MigrateError> {
+    let connection = session.trusted().await.map_err(MigrateError::Query)?;
+    let exposed = exposed_tables(connection, &ledger.contract).await.map_err(MigrateError::Query)?;
+    if let Err(error) = session.begin_at(isolation, &exposed).await {
+        return Ok(Err(error));
+    }
+    if !exposed.is_empty() {
+        trust(session, ledger).await?;
+    }
+    Ok(Ok(()))
+}
+
+/// A transaction of Sluice's own.
+pub(super) async fn in_transaction<T>(
+    session: &mut Session,
+    ledger: &Ledger,
+    work: impl AsyncFnOnce(&mut Session) -> Result<T, QueryError>,
+) -> Result<T, MigrateError> {
+    let broken = |error: SqlError| MigrateError::Stopped {
+        reason: Reason::ConnectionFailed,
+        message: format!("cannot write the ledger: {}", error.message),
+    };
+    begin(session, ledger, None).await?.map_err(broken)?;
+    let done = work(session).await.map_err(MigrateError::Query)?;
+    session.commit().await.map_err(broken)?;
+    Ok(done)
+}
