@@ -138,7 +138,7 @@ async fn a_server_is_believed_only_with_a_certificate_of_the_authority_that_the_
     assert_eq!(taken.reason, "SnapshotTaken", "pg_dump got in, too: {}", taken.message);
     let sessions = let_in(&story);
     assert!(sessions.iter().all(|line| line.contains("SSL enabled")), "{sessions:#?}");
-    for program in ["application_name=sluice", "application_name=pg_dump"] {
+    for program in ["application_name=sluice ", "application_name=sluice-snapshot "] {
         assert!(sessions.iter().any(|line| line.contains(program)), "{program}: {sessions:#?}");
     }
 
