@@ -13,6 +13,7 @@ mod declared;
 mod drift;
 mod duration;
 mod elsewhere;
+mod finding_counts;
 mod history;
 mod migration_gate;
 mod migrations;
@@ -38,6 +39,7 @@ pub use declared::{
 pub use drift::DriftVerification;
 pub use duration::{InvalidSpan, Span};
 pub use elsewhere::{OtherDatabase, ReaderSecret};
+pub use finding_counts::{CheckCount, FindingCounts, keep, spread};
 pub use history::{AcceptedMigration, EditedMigrations, History, LateMigrations, MissingMigrations};
 pub use migration_gate::{GATE_NAME, GatedDatabase, MigrationGate, MigrationGateSpec, crd as migration_gate_crd, entry};
 pub use migrations::{Baseline, Format, Migrations, Resolve, ResolveAs};

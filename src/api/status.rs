@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ReadBack;
+use super::{FindingCounts, ReadBack};
 
 /// What is known about the database, and what was done.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,9 +43,14 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
 
-    /// What the last plan or verification objects to, at most 20.
+    /// What the last plan or verification objects to, at most 20: errors first, then something of each check. `findingCounts` says how many
+    /// there are; `sluice verify` prints all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+
+    /// How many findings the last plan or verification has, those that are not in `findings` included. Absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding_counts: Option<FindingCounts>,
 
     /// The last ten runs, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

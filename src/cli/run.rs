@@ -10,10 +10,10 @@ use super::{
     print::{print, print_json},
 };
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, Finding, Reason, entry},
+    api::{DatabaseMigration, DatabaseMigrationStatus, Finding, FindingCounts, Reason, Severity, entry, keep},
     plan::{
         facts::{Facts, JobState, PolicyFact, Run, RunPod, SourceFact, StageState},
-        plan,
+        findings, plan,
     },
     stage::{
         self, Context,
@@ -22,6 +22,9 @@ use crate::{
     validate::validate,
     visible::visible,
 };
+
+/// So many findings are printed, and every error.
+const LISTED: usize = 20;
 
 /// Arguments of `sluice run`.
 #[derive(Debug, clap::Args)]
@@ -133,6 +136,8 @@ fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp
     if let Some(run) = &mut status.run {
         run.fingerprint = None;
     }
+    // No termination message and no object of the API server bounds them here.
+    status.findings = findings(&outcomes.iter().map(|(_, outcome)| outcome).collect::<Vec<_>>());
     status
 }
 
@@ -142,12 +147,52 @@ fn summary(status: &DatabaseMigrationStatus) -> String {
         let message = visible(&condition.message);
         text += &format!("{:<13} {:<7} {:<20} {message}\n", condition.type_, condition.status, condition.reason);
     }
-    for finding in &status.findings {
-        text += &(describe(finding) + "\n");
+    text + &listed(&status.findings)
+}
+
+/// Every error, and of the rest so many that the last page of a terminal is enough; what is left out is counted.
+fn listed(findings: &[Finding]) -> String {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    let shown = keep(findings.to_vec(), LISTED.max(errors));
+    let mut text: String = shown.iter().map(|finding| describe(finding) + "\n").collect();
+    let left_out = FindingCounts::of(findings.iter().filter(|finding| !shown.contains(finding)));
+    if left_out.all() > 0 {
+        let checks: Vec<String> = left_out.checks.iter().map(|counted| format!("{} {}", counted.check, counted.count)).collect();
+        text += &visible(&format!("and {} more: {}; `sluice verify` prints all", left_out.all(), checks.join(", ")));
+        text.push('\n');
     }
     text
 }
 
 fn describe(finding: &Finding) -> String {
     visible(&format!("{:?} {} {}: {}; {}", finding.severity, finding.check, finding.object, finding.message, finding.remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(check: &str, severity: Severity, count: usize) -> Vec<Finding> {
+        let text = |n: usize| format!("public.table_{n:03}");
+        let finding = |n| Finding { check: check.into(), object: text(n), severity, message: "m".into(), remedy: "r".into() };
+        (0..count).map(finding).collect()
+    }
+
+    #[test]
+    fn of_many_findings_each_check_is_shown_and_what_is_left_out_is_counted() {
+        let warnings = [of("foreign-key-indexed", Severity::Warning, 60), of("index-redundant", Severity::Warning, 73)].concat();
+        let text = listed(&warnings);
+        let shown = |check: &str| text.lines().filter(|line| line.starts_with(&format!("Warning {check} "))).count();
+        assert_eq!((shown("foreign-key-indexed"), shown("index-redundant"), text.lines().count()), (10, 10, 21), "{text}");
+        let last = text.lines().last();
+        assert_eq!(last, Some("and 113 more: index-redundant 63, foreign-key-indexed 50; `sluice verify` prints all"));
+    }
+
+    #[test]
+    fn every_error_is_shown_and_a_short_list_says_nothing_of_others() {
+        let text = listed(&[of("rls-enabled", Severity::Error, 30), of("index-redundant", Severity::Warning, 1)].concat());
+        assert_eq!(text.lines().count(), 31, "{text}");
+        assert!(text.ends_with("and 1 more: index-redundant 1; `sluice verify` prints all\n"), "{text}");
+        assert_eq!(listed(&of("index-redundant", Severity::Warning, 2)).lines().count(), 2);
+    }
 }

@@ -35,6 +35,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::api::DatabaseMigrationStatus;
+pub use record::findings;
 pub use sections::reason_named;
 
 use events::Announcement;

@@ -14,7 +14,10 @@ use super::{
     sections::Sections,
 };
 use crate::{
-    api::{ANNOTATION_RETRY, AppliedMigration, DatabaseMigrationStatus, Finding, HistoryEntry, Reason, RunStatus, StageTiming},
+    api::{
+        ANNOTATION_RETRY, AppliedMigration, DatabaseMigrationStatus, Finding, FindingCounts, HistoryEntry, Reason, RunStatus, StageTiming,
+        keep,
+    },
     stage::outcome::{Outcome, Stage, Verdict},
     validate::Source,
 };
@@ -208,7 +211,9 @@ impl Record {
         }
         self.status.history.insert(0, entry);
         self.status.history.truncate(HISTORY);
-        self.status.findings = findings(in_hand);
+        let outcomes: Vec<&Outcome> = in_hand.outcomes().collect();
+        self.status.findings = keep(findings(&outcomes), FINDINGS);
+        self.status.finding_counts = count_findings(&outcomes);
         let answers = in_hand.outcome(Stage::Verify).map_or(&[][..], |outcome| &outcome.required);
         required::remember(facts, &mut self.status, answers, ending.at);
     }
@@ -274,11 +279,18 @@ pub fn begun(job: &str, digest: &str, attempt: u32, fingerprint: Option<String>)
     }
 }
 
-/// Worst first, each once.
-fn findings(in_hand: &InHand) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = in_hand.outcomes().flat_map(|outcome| outcome.findings.iter().cloned()).collect();
+/// What these stages have found, worst first, each once.
+pub fn findings(outcomes: &[&Outcome]) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = outcomes.iter().flat_map(|outcome| outcome.findings.iter().cloned()).collect();
     findings.sort_by(|a, b| (a.severity, a).cmp(&(b.severity, b)));
     findings.dedup();
-    findings.truncate(FINDINGS);
     findings
+}
+
+fn count_findings(outcomes: &[&Outcome]) -> Option<FindingCounts> {
+    let counts = outcomes.iter().map(|outcome| outcome.counted()).reduce(|mut all, counts| {
+        all.merge(&counts);
+        all
+    });
+    counts.filter(|counts| counts.all() > 0)
 }

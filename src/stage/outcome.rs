@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{Blocker, Failure, Finding, Reason, SnapshotRecord},
+    api::{Blocker, Failure, Finding, FindingCounts, Reason, SnapshotRecord, spread},
     redact::{bounded, connection_strings},
     visible::visible,
 };
@@ -15,6 +15,8 @@ use crate::{
 pub const MESSAGE_LIMIT: usize = 2560;
 /// So many names fit at most, with their quotes and commas.
 const MOST: usize = MESSAGE_LIMIT / 6;
+/// So many checks are counted each by itself.
+const MOST_COUNTED: usize = 20;
 /// The most characters of one text.
 const LONGEST: usize = 4000;
 /// The version this binary writes.
@@ -108,6 +110,9 @@ pub struct Outcome {
     /// What a plan or a verification objects to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// How many findings there were, where a termination message has no room for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding_counts: Option<FindingCounts>,
 }
 
 /// A version that gated workloads wait for.
@@ -176,6 +181,7 @@ impl Outcome {
             blockers: Vec::new(),
             required: Vec::new(),
             findings: Vec::new(),
+            finding_counts: None,
         }
     }
 
@@ -210,9 +216,25 @@ impl Outcome {
         }
     }
 
+    /// How many findings there are, those that a termination message left out included.
+    pub fn counted(&self) -> FindingCounts {
+        self.finding_counts.clone().unwrap_or_else(|| FindingCounts::of(&self.findings))
+    }
+
     /// As a termination message of at most [`MESSAGE_LIMIT`] bytes.
     pub fn message_for_pod(&self) -> String {
         let mut short = self.clone();
+        let text = serde_json::to_string(&short).unwrap_or_default();
+        if text.len() <= MESSAGE_LIMIT {
+            return text;
+        }
+        if !short.findings.is_empty() {
+            let mut counts = self.counted();
+            counts.checks.truncate(MOST_COUNTED);
+            short.finding_counts = Some(counts);
+            // What is cut off behind is of a check that was heard.
+            short.findings = spread(short.findings);
+        }
         // More than this never fits, and each name or finding that goes costs a look at all that is left.
         short.findings.truncate(MOST);
         if let Some(history) = &mut short.history {
@@ -249,6 +271,11 @@ impl Outcome {
             self.blockers.pop();
             return true;
         }
+        // The sums stay.
+        if let Some(counts) = self.finding_counts.as_mut().filter(|counts| counts.checks.len() > 5) {
+            counts.checks.pop();
+            return true;
+        }
         if let Some(failure) = &mut self.failure
             && (halve(&mut failure.statement) || halve(&mut failure.message))
         {
@@ -261,6 +288,11 @@ impl Outcome {
         }
         if let Some(history) = &mut self.history
             && (history.pending.pop().is_some() || history.applied.pop().is_some())
+        {
+            return true;
+        }
+        if let Some(counts) = &mut self.finding_counts
+            && counts.checks.pop().is_some()
         {
             return true;
         }
@@ -329,6 +361,25 @@ mod tests {
         let read = Outcome::from_message(&text).expect("it reads back");
         assert_eq!((read.stage, read.verdict, read.reason), (Stage::Migrate, Verdict::Failed, Reason::MigrationFailed));
         assert_eq!(read.failure.map(|failure| failure.sqlstate), Some("42P01".to_owned()));
+    }
+
+    #[test]
+    fn a_termination_message_counts_the_findings_that_it_has_no_room_for_and_lets_each_check_speak() {
+        let mut outcome = Outcome::passed(Stage::Verify, Reason::Verified, "as meant");
+        let warning = |check: &str, n: usize| Finding {
+            check: check.into(),
+            object: format!("public.table_{n}"),
+            severity: Severity::Warning,
+            message: "m".repeat(100),
+            remedy: "r".repeat(100),
+        };
+        outcome.findings = (0..60).map(|n| warning("foreign-key-indexed", n)).chain((0..73).map(|n| warning("index-redundant", n))).collect();
+        let text = outcome.message_for_pod();
+        assert!(text.len() <= MESSAGE_LIMIT, "{} bytes", text.len());
+        let read = Outcome::from_message(&text).expect("it reads back");
+        assert_eq!(read.counted(), FindingCounts::of(&outcome.findings));
+        let checks: Vec<&str> = read.findings.iter().take(2).map(|finding| finding.check.as_str()).collect();
+        assert_eq!(checks, ["foreign-key-indexed", "index-redundant"], "{:?}", read.findings);
     }
 
     #[test]
