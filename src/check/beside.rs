@@ -54,9 +54,9 @@ pub static BESIDE: &[Beside] = &[
         when: When::Always,
         severity: Severity::Error,
         title: "Every migration of the source is applied",
-        condition: "A migration of the source, up to `spec.migrations.target` where there is one, is not in the ledger after a run.",
+        condition: "A migration of the source, up to `spec.migrations.target` where there is one, is not in the ledger. One finding counts all of them and names the first.",
         effect: "The schema is not the one that the source describes, and the next version of the application may need what is missing.",
-        remedy: "Let Sluice run again. If it stays, somebody changes the ledger by hand.",
+        remedy: "Let Sluice run: it applies what is pending. Where a run has just ended and it stays, another session changes the history by hand.",
     },
     Beside {
         id: "missing-migration",
@@ -102,9 +102,11 @@ pub static BESIDE: &[Beside] = &[
         when: When::Always,
         severity: Severity::Error,
         title: "No migration is recorded as begun and not finished",
-        condition: "The ledger has a row that was begun, by another tool than Sluice, and neither finished nor rolled back.",
+        condition: "The ledger has a row that was begun and neither finished nor rolled back: another tool failed in it, or Sluice stopped between two \
+                    steps of a migration that cannot be one transaction.",
         effect: "Some of its statements may be there and others not. Nothing is applied on top of that.",
-        remedy: "Find out whether its statements are there, then say so in `spec.migrations.resolve`.",
+        remedy: "Let Sluice run where it is Sluice's own: it goes on at the first step that is not done. Where it is another tool's, find out whether its \
+                 statements are there, then say so in `spec.migrations.resolve`.",
     },
     Beside {
         id: "line-endings",

@@ -75,7 +75,8 @@ fn close(groups: &mut Vec<Group>, open: &mut Vec<usize>) {
     }
 }
 
-fn steps(script: &Script) -> Vec<Step> {
+/// The steps of a file that cannot be one transaction.
+pub fn steps(script: &Script) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut start = 0;
     for (at, Statement { kind, .. }) in script.statements.iter().enumerate() {

@@ -67,7 +67,9 @@ impl Journal {
 
     /// The steps that were begun, in order.
     pub async fn steps(&self, connection: &mut PgConnection) -> Result<Vec<JournalStep>, QueryError> {
-        let text = "SELECT step, digest::text, finished_at IS NOT NULL, settings FROM sluice.journal WHERE row_id = $1 ORDER BY step";
+        // Whoever only looks brings no journal of an earlier version up to date, which had no settings.
+        let text = "SELECT step, digest::text, finished_at IS NOT NULL, pg_catalog.to_jsonb(journal) ->> 'settings' \
+                    FROM sluice.journal AS journal WHERE row_id = $1 ORDER BY step";
         let rows: Vec<(i32, String, bool, Option<String>)> =
             query_as(text).bind(&self.row).fetch_all(connection).await.asked("read the journal")?;
         let steps = rows.into_iter().map(|(step, digest, done, settings)| {

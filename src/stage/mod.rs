@@ -18,6 +18,7 @@ mod plan;
 mod release;
 mod replay;
 mod report;
+mod resume;
 mod snapshot;
 mod statements;
 mod step;

@@ -4,6 +4,7 @@ use super::{
     Context, baseline,
     history::{scripts, summarise, texts},
     outcome::{HistorySummary, Outcome, Stage, Verdict},
+    resume::{self, Journaled},
 };
 use crate::{
     api::Reason,
@@ -63,8 +64,9 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     let why = if journaled { "its journal of steps goes there" } else { "the history of its phases goes there" };
     let asked = if journaled || with_phases { own_schema_objection(&mut connection, why).await } else { Ok(None) };
     let objection = asked.map_err(PlanError::Query)?;
+    let journaled = resume::read(&mut connection, &rows).await.map_err(PlanError::Query)?;
     let summary = HistorySummary { ledger_digest: digest, baselining: u32::try_from(recorded.len()).unwrap_or(u32::MAX), ..summary };
-    let seen = Seen { server, strangers, scripts, objection };
+    let seen = Seen { server, strangers, scripts, objection, journaled };
     let mut outcome = judge(context, source, comparison, summary, &seen);
     if outcome.verdict == Verdict::Passed {
         outcome.message = format!("{}; connected with {}", outcome.message, url.encryption());
@@ -80,6 +82,8 @@ struct Seen {
     scripts: Result<Vec<Script>, String>,
     /// Why a migration that runs step by step, or one of a phase, could not.
     objection: Option<Objection>,
+    /// How far the migrations came that an earlier attempt began step by step.
+    journaled: Journaled,
 }
 
 /// From what was read to an Outcome. PURE.
@@ -101,7 +105,7 @@ fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary
         match &seen.scripts {
             Err(message) => Outcome::failed(Stage::Plan, Reason::SourceInvalid, message.clone()),
             Ok(_) if !comparison.ahead.is_empty() => is_ahead(&comparison.ahead, &summary),
-            Ok(scripts) => passed(context, source, &comparison.pending, scripts, &summary, &seen.server),
+            Ok(scripts) => passed(context, source, &comparison.pending, scripts, &summary, seen),
         }
     };
     if let (Verdict::Passed, Some(baseline), 1..) = (outcome.verdict, &context.manifest.baseline, summary.baselining) {
@@ -131,7 +135,7 @@ fn passed(
     pending: &[usize],
     scripts: &[Script],
     summary: &HistorySummary,
-    server: &ServerFacts,
+    seen: &Seen,
 ) -> Outcome {
     if pending.is_empty() {
         let mut message = match &summary.current {
@@ -143,7 +147,7 @@ fn passed(
         }
         return Outcome::passed(Stage::Plan, Reason::NothingPending, message);
     }
-    let groups = plan_groups(scripts, context.manifest.atomicity, server.lock_budget);
+    let groups = plan_groups(scripts, context.manifest.atomicity, seen.server.lock_budget);
     let name = |at: usize| source.migrations[pending[at]].name.as_str();
     let mut parts = Vec::new();
     for group in &groups {
@@ -151,7 +155,14 @@ fn passed(
             Group::Transaction(members) if members.len() == 1 => format!("{} in a transaction", name(members[0])),
             Group::Transaction(members) => format!("{} … {} in one transaction", name(members[0]), name(members[members.len() - 1])),
             Group::Stepwise { migration, steps } => {
-                format!("{} in {} step(s), outside a transaction where PostgreSQL demands it", name(*migration), steps.len())
+                let (name, script) = (name(*migration), &scripts[*migration]);
+                match seen.journaled.get(name) {
+                    None => format!("{name} in {} step(s), outside a transaction where PostgreSQL demands it", steps.len()),
+                    Some(known) => match resume::edited(known, &resume::digests(script, steps)) {
+                        Some(step) => return Outcome::failed(Stage::Plan, Reason::HistoryDirty, resume::changed(name, step)),
+                        None => format!("{name}, which {}", resume::goes_on(known, steps.len())),
+                    },
+                }
             }
         });
     }

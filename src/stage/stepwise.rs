@@ -9,13 +9,14 @@ use super::{
     custody::in_transaction,
     error::MigrateError,
     outcome::{Outcome, Stage},
+    resume,
     step::{self, Stop, Work},
 };
 use crate::{
     api::Reason,
     check::Aspect,
-    migrations::{Migration, RowState, Script, Statement, Step, checksum},
-    postgres::{Journal, JournalStep, Session, Settings, Trouble, Watcher, keep_text_alone},
+    migrations::{Migration, RowState, Step},
+    postgres::{Journal, Session, Settings, Trouble, Watcher, keep_text_alone},
 };
 
 /// Runs the steps that are not done yet. `judged` says after which one, before its COMMIT, what is verified.
@@ -30,9 +31,10 @@ pub(super) async fn run(
     let (migration, script) = (release.migration(at), &release.scripts[at]);
     let journal = begin(session, release, migration).await?;
     let known = journal.steps(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
-    let digests: Vec<String> = steps.iter().map(|step| checksum(&text(script, step))).collect();
-    if let Some(number) = edited(&known, &digests) {
-        return Ok(Attempt::Failed(Box::new(changed(migration, number))));
+    let digests = resume::digests(script, steps);
+    if let Some(step) = resume::edited(&known, &digests) {
+        let message = resume::changed(&migration.name, step);
+        return Ok(Attempt::Failed(Box::new(Outcome::failed(Stage::Migrate, Reason::HistoryDirty, message))));
     }
     let mut settings = Settings::of_file(&migration.sql);
     for (number, step) in steps.iter().enumerate() {
@@ -84,12 +86,6 @@ async fn begin(session: &mut Session, release: &Release<'_>, migration: &Migrati
     .await
 }
 
-/// The first finished step whose statements are no longer those that ran.
-fn edited(known: &[JournalStep], digests: &[String]) -> Option<i32> {
-    let same = |step: &JournalStep| usize::try_from(step.step).ok().and_then(|number| digests.get(number)) == Some(&step.digest);
-    known.iter().find(|step| step.done && !same(step)).map(|step| step.step)
-}
-
 /// Leaves the ledger so that it says what is true: nothing of it happened, or some steps did and the rest can follow.
 async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<Attempt, MigrateError> {
     let trouble = if let Stop::Sql(error) = &stop { Some(error.trouble) } else { None };
@@ -124,20 +120,4 @@ fn told(work: &Work<'_>, stop: Stop, left: &str) -> Attempt {
         Stop::Sql(error) => Box::new(failure(&error, work.migration, work.script, left)),
         Stop::Verification(outcome) => outcome,
     })
-}
-
-fn changed(migration: &Migration, number: i32) -> Outcome {
-    let message = format!(
-        "{:?} was edited in its step {}, which is already done: restore the statements that ran, and change only what follows",
-        migration.name,
-        number + 1
-    );
-    Outcome::failed(Stage::Migrate, Reason::HistoryDirty, message)
-}
-
-fn text(script: &Script, step: &Step) -> String {
-    match step {
-        Step::Together(range) => script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n"),
-        Step::Alone(at) => script.statements[*at].sql().to_owned(),
-    }
 }

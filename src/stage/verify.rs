@@ -6,7 +6,7 @@ use super::{
     Context, drift,
     history::{as_applied, summarise, texts},
     outcome::{HistorySummary, Outcome, Required, Stage, outcome_message},
-    outcome_of,
+    outcome_of, resume,
 };
 use crate::{
     api::{Finding, Reason, Severity},
@@ -19,7 +19,9 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
     let server_major = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref()).map_or(0, |history| history.server_major);
     let began = outcome_of(before, Stage::Migrate).and_then(|migrate| migrate.began).map(Began);
     let mut history = None;
-    match verify(context, server_major, began, &mut history).await {
+    // Behind a run nothing may be pending. By itself, a verification looks at what there is.
+    let after_a_run = outcome_of(before, Stage::Migrate).is_some();
+    match verify(context, server_major, began, after_a_run, &mut history).await {
         Ok((findings, summary, required)) => Outcome { required, ..judge(findings, summary) },
         Err((reason, message)) => Outcome { history, ..Outcome::failed(Stage::Verify, reason, message) },
     }
@@ -31,6 +33,7 @@ async fn verify(
     context: &Context,
     server_major: u32,
     began: Option<Began>,
+    after_a_run: bool,
     seen: &mut Option<HistorySummary>,
 ) -> Result<(Vec<Finding>, HistorySummary, Vec<Required>), Failed> {
     let source = context.source().map_err(|error| (error.reason(), error.to_string()))?;
@@ -49,26 +52,44 @@ async fn verify(
     if let Some((reason, message)) = comparison.objection.filter(|_| findings.iter().all(|finding| finding.severity != Severity::Error)) {
         return Err((reason, message));
     }
-    findings.extend(comparison.pending.iter().map(|at| not_applied(&source.migrations[*at].name)));
+    let mut journaled = resume::read(&mut connection, &rows).await.map_err(|error| (error.reason(), error.to_string()))?;
+    let mut pending: Vec<&str> = comparison.pending.iter().map(|at| source.migrations[*at].name.as_str()).collect();
+    journaled.retain(|name, _| pending.contains(&name.as_str()) || !comparison.applied.contains(name));
+    findings.extend(resume::findings(source, &journaled));
+    // One that is half done has an error of its own.
+    pending.retain(|name| !journaled.contains_key(*name));
+    findings.extend(not_applied(&pending, after_a_run));
     findings.sort();
     let writers = check::history_privileges(&mut connection, &context.ledger().contract).await;
     findings.extend(writers.map_err(|error| unchecked(&error))?);
     // The checks come in the order of a report.
     findings.extend(checks(context, source, began, &mut connection).await?);
     findings.extend(drift::findings(context, &mut connection, &as_applied(source, &rows, &texts), &comparison.applied).await?);
+    findings.sort_by_key(|finding| finding.severity);
     let database = database_identity(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
     let is_applied = |version: &String| Required { version: version.clone(), applied: comparison.applied.contains(version) };
     Ok((findings, HistorySummary { database, ..summary }, context.required.iter().map(is_applied).collect()))
 }
 
-fn not_applied(name: &str) -> Finding {
-    Finding {
+/// One finding for all that is pending. PURE.
+fn not_applied(pending: &[&str], after_a_run: bool) -> Option<Finding> {
+    let first = pending.first()?;
+    let message = match pending.len() {
+        1 => format!("1 migration of the source is pending: {first:?}"),
+        many => format!("{many} migrations of the source are pending; the first is {first:?}"),
+    };
+    let remedy = if after_a_run {
+        "let Sluice run again: the run before this verification left it out; if it stays, another session changes the history by hand"
+    } else {
+        "let Sluice run: it applies what is pending"
+    };
+    Some(Finding {
         check: "history-equals-source".to_owned(),
-        object: name.to_owned(),
+        object: (*first).to_owned(),
         severity: Severity::Error,
-        message: format!("{name:?} is in the source but not applied"),
-        remedy: "let Sluice run again; if it stays, somebody changes the ledger by hand".to_owned(),
-    }
+        message,
+        remedy: remedy.to_owned(),
+    })
 }
 
 async fn checks(
@@ -103,4 +124,20 @@ fn judge(findings: Vec<Finding>, summary: HistorySummary) -> Outcome {
     outcome.findings = findings;
     outcome.history = Some(summary);
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pending_is_one_finding_and_no_suspicion_before_a_run() {
+        assert_eq!(not_applied(&[], true), None);
+        let before = not_applied(&["1_a", "2_b"], false).expect("is told");
+        assert_eq!((before.message.as_str(), before.object.as_str()), ("2 migrations of the source are pending; the first is \"1_a\"", "1_a"));
+        assert!(!before.remedy.contains("by hand"), "{}", before.remedy);
+        let after = not_applied(&["2_b"], true).expect("is told");
+        assert_eq!(after.message, "1 migration of the source is pending: \"2_b\"");
+        assert!(after.remedy.contains("by hand"), "{}", after.remedy);
+    }
 }
