@@ -8,6 +8,7 @@ use super::{
     count::count,
     model::UNREAD,
     picture::{picture, svg},
+    remedy,
 };
 use crate::{
     api::{Finding, Severity},
@@ -202,7 +203,9 @@ pub(super) fn finding_article(finding: &Finding, report: Option<&Report>) -> Mar
                 span class="check" { @if let Some(check) = check { a href={ "#check-" (check) } { (check_text) } } @else { (check_text) } }
             }
             p { (visible(&finding.message)) }
-            pre { code { (visible(&finding.remedy)) } }
+            @let (sql, words) = remedy::parts(&finding.remedy);
+            @if let Some(sql) = sql { pre { code { (visible(sql)) } } }
+            @if let Some(words) = words { p class="remedy" { (prose(words)) } }
         }
     }
 }

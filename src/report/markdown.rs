@@ -1,6 +1,6 @@
 //! The form for pull requests and wikis. PURE. Every name and every sentence is escaped: none can begin a table, a link or an element.
 
-use super::{CheckVerdict, Consistency, Counts, Isolation, Report, Verdict, count::count};
+use super::{CheckVerdict, Consistency, Counts, Isolation, Report, Verdict, count::count, remedy};
 use crate::{api::Finding, visible::visible};
 
 /// A text in which nothing means anything to Markdown. A backslash before a punctuation mark makes it a mark.
@@ -104,7 +104,9 @@ fn findings(findings: &[Finding]) -> String {
     for finding in findings {
         let severity = format!("{:?}", finding.severity).to_lowercase();
         text.push_str(&format!("\n- **{severity}** {} on {}\n\n", code(&finding.check), code(&finding.object)));
-        text.push_str(&format!("  {}\n\n  {}\n", plain(&finding.message), block(&finding.remedy)));
+        text.push_str(&format!("  {}\n", plain(&finding.message)));
+        let (sql, words) = remedy::parts(&finding.remedy);
+        text.extend([sql.map(block), words.map(plain)].into_iter().flatten().map(|part| format!("\n  {part}\n")));
     }
     text
 }

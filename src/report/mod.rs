@@ -13,6 +13,7 @@ mod markdown;
 mod model;
 mod overview;
 mod picture;
+mod remedy;
 mod text;
 
 pub use consistency::{AspectRow, Consistency, Service};
