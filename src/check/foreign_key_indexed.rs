@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql};
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, index_migration, sql};
 use crate::{
     api::{Finding, ForeignKeyIndexes, KeyChoice, Level, Severity},
     postgres::{query_as, query_scalar},
@@ -118,11 +118,8 @@ fn judge(key: &ForeignKey, asked: &ForeignKeyIndexes) -> Option<Finding> {
         message = format!("{message}; {} {do_not} count: {they} partial or not valid", sql::few(unusable, 3));
     }
     let columns: Vec<_> = columns.iter().map(|column| sql::identifier(column)).collect();
-    let remedy = format!(
-        "CREATE INDEX CONCURRENTLY ON {} ({}); alone in a migration file that begins with -- sluice: no-transaction, so that Prisma runs it too",
-        sql::qualified(schema, table),
-        columns.join(", ")
-    );
+    let create = format!("CREATE INDEX CONCURRENTLY ON {} ({})", sql::qualified(schema, table), columns.join(", "));
+    let remedy = index_migration::build(&create);
     let severity = if asked.level == Level::Error { Severity::Error } else { Severity::Warning };
     Some(Finding { severity, ..META.finding(object, message, remedy) })
 }

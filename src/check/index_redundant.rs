@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
-use super::{Asked, Aspect, Check, CheckError, Meta, Scope, sql};
+use super::{Asked, Aspect, Check, CheckError, Meta, Scope, index_migration, sql};
 use crate::{
     api::{Finding, Severity},
     postgres::query_as,
@@ -121,7 +121,7 @@ fn judge(indexes: &[Index]) -> Vec<Finding> {
         let unique = if stays.unique { "the unique index " } else { "" };
         let Index { schema, table_name, name, .. } = index;
         let message = format!("this index of {schema}.{table_name} {how} {unique}{}, which can do all that it does", stays.name);
-        Some(META.finding(format!("{schema}.{name}"), message, format!("DROP INDEX CONCURRENTLY {}", sql::qualified(schema, name))))
+        Some(META.finding(format!("{schema}.{name}"), message, index_migration::drop(&sql::qualified(schema, name))))
     };
     indexes.iter().filter_map(finding).collect()
 }

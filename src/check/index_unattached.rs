@@ -85,7 +85,7 @@ fn judge(parent: &Parent) -> Option<Finding> {
         ),
         (lacking, []) => (
             format!("this index of the partitioned table {schema}.{table} has no part on {}", sql::few(lacking, 5)),
-            format!("CREATE INDEX CONCURRENTLY on each of them, then ALTER INDEX {quoted} ATTACH PARTITION"),
+            format!("on each of them CREATE INDEX CONCURRENTLY, then ALTER INDEX {quoted} ATTACH PARTITION"),
         ),
         (lacking, ready) => (
             format!(
@@ -115,7 +115,7 @@ mod tests {
         let found = judge(&parent(&["s.t_1"], &["t_1_a_idx"])).expect("a finding");
         assert!(found.message.ends_with("has no part on s.t_1; t_1_a_idx would fit and is not attached"), "{}", found.message);
         assert_eq!(found.remedy, "ALTER INDEX \"s\".\"i\" ATTACH PARTITION, once for each part");
-        assert!(judge(&parent(&["s.t_1"], &[])).expect("a finding").remedy.starts_with("CREATE INDEX CONCURRENTLY"));
+        assert!(judge(&parent(&["s.t_1"], &[])).expect("a finding").remedy.starts_with("on each of them CREATE INDEX CONCURRENTLY"));
     }
 
     #[test]

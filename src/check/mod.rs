@@ -14,6 +14,7 @@ mod foreign_key_required;
 mod foreign_key_set_null;
 mod foreign_key_validated;
 mod history_privileges;
+mod index_migration;
 mod index_redundant;
 mod index_required;
 mod index_unattached;

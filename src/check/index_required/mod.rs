@@ -9,7 +9,7 @@ use self::{
     catalog::{Index, Normal, Table},
     term::Term,
 };
-use super::{Aspect, Check, CheckError, Meta, Scope, sql};
+use super::{Aspect, Check, CheckError, Meta, Scope, index_migration, sql};
 use crate::api::{Finding, RequiredIndex, Severity};
 
 const META: Meta = Meta {
@@ -86,7 +86,7 @@ fn judge(asked: &RequiredIndex, table: &Table, terms: &[Term], normal: &Normal) 
         near => format!("instead {}", sql::few(&near.iter().map(|index| describe(index)).collect::<Vec<_>>(), 3)),
     };
     let message = format!("no valid index {wanted}: there is {instead}");
-    Some(META.finding(table.display(), message, create(asked, table, terms)))
+    Some(META.finding(table.display(), message, index_migration::build(&create(asked, table, terms))))
 }
 
 fn matches(asked: &RequiredIndex, terms: &[Term], normal: &Normal, index: &Index) -> bool {

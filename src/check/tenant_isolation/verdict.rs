@@ -241,7 +241,7 @@ fn unproven_partitions(root: &str, names: &[&str]) -> Finding {
         sql::few(names, 3),
         if names.len() == 1 { "is" } else { "are" }
     );
-    let remedy = "REVOKE ALL ON the partitions FROM the application's role: privileges on the partitioned table are enough";
+    let remedy = "revoke what the application's role may do on the partitions: privileges on the partitioned table are enough";
     Finding { severity: Severity::Warning, ..META.finding(root, message, remedy) }
 }
 
