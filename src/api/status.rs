@@ -88,7 +88,7 @@ pub struct RequiredVersions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotRecord {
-    /// Where it is: `CLAIM:PATH`.
+    /// Where it is: `CLAIM:PATH`; its path where `sluice run` took it outside a cluster.
     pub reference: String,
     /// When it was taken; it holds everything committed before.
     pub taken_at: Time,

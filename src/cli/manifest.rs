@@ -85,6 +85,7 @@ impl Place {
             return Err(Usage(format!("--source {} is no folder", self.source.display())));
         }
         let mut context = Context::new(manifest, &self.database_url, self.source, self.snapshot_dir);
+        context.by_hand = true;
         for PhaseArg { name, folder } in self.phases {
             if !context.set_phase(&name, folder) {
                 return Err(Usage(format!("--phase {name}=…: {} has no phase {name:?} in spec.migrations.phases", self.file.display())));
@@ -120,15 +121,29 @@ fn read(file: &PathBuf, policy: Option<&PathBuf>) -> Result<DatabaseMigration, U
 pub(super) fn parse(document: Value) -> Result<DatabaseMigration, String> {
     of_this_version(&document)?;
     let mut unknown = None;
-    let object = serde_ignored::deserialize(document, |path| {
+    let mut note = |path: Field<'_>| {
         let path = dotted(&path);
         if path.starts_with("spec.") {
             unknown.get_or_insert(path);
         }
-    });
+    };
+    let object = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(document, &mut note));
     match unknown {
         Some(field) => Err(format!("there is no field {field}; `kubectl explain dbm.spec --recursive` lists them")),
-        None => object.map_err(|error| error.to_string()),
+        None => object.map_err(|error| misread(&error)),
+    }
+}
+
+/// The field, and what it holds in place of what; in words of the manifest, not of the program.
+fn misread(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+    let told = error.inner().to_string();
+    let told = match told.split_once(", expected struct ") {
+        Some((found, _)) => format!("{found}, expected an object with fields of its own"),
+        None => told,
+    };
+    match error.path().to_string().as_str() {
+        "." => told,
+        path => format!("{path}: {told}; `kubectl explain dbm.{path}` documents it"),
     }
 }
 
@@ -177,6 +192,18 @@ mod tests {
         let mut typo = document();
         typo["spec"]["database"]["secretRef"]["nmae"] = "x".into();
         assert!(parse(typo).expect_err("is refused").contains("spec.database.secretRef.nmae"));
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_an_error_with_the_path_of_its_field() {
+        let mut waived = document();
+        waived["spec"]["snapshot"] = "none".into();
+        let told = parse(waived).expect_err("is refused");
+        assert!(told.starts_with("spec.snapshot: invalid type: string \"none\", expected an object"), "{told}");
+        let mut listed = document();
+        listed["spec"]["migrations"]["configMaps"] = serde_json::json!(["records", 5]);
+        let told = parse(listed).expect_err("is refused");
+        assert!(told.starts_with("spec.migrations.configMaps[1]: invalid type: integer `5`, expected a string"), "{told}");
     }
 
     #[test]

@@ -99,6 +99,7 @@ fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp
         fingerprint: Some(String::new()),
         runs: Vec::new(),
         trouble: None,
+        by_hand: true,
     };
     // What a cluster decides about other objects was decided by whoever started this.
     if let Ok(migration) = &mut facts.migration {

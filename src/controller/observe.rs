@@ -127,6 +127,7 @@ impl Reader<'_> {
             name: self.name.to_owned(),
             namespace: self.namespace.to_owned(),
             trouble: self.context.failures.trouble(&uid),
+            by_hand: false,
             uid,
             generation: metadata.generation.unwrap_or_default(),
             deleting: metadata.deletion_timestamp.is_some(),

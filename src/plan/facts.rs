@@ -51,6 +51,8 @@ pub struct Facts {
     pub required: Vec<String>,
     /// The step that the API server refused last, and its words.
     pub trouble: Option<Trouble>,
+    /// A person runs it outside a cluster: nobody follows with another attempt.
+    pub by_hand: bool,
 }
 
 /// The MigrationPolicy that a manifest names.

@@ -36,6 +36,7 @@ pub fn facts() -> Facts {
         gate_database: None,
         required: Vec::new(),
         trouble: None,
+        by_hand: false,
     }
 }
 

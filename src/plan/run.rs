@@ -39,6 +39,9 @@ pub fn is_settled(situation: &Situation) -> Option<Verdict> {
         return None;
     }
     let message = situation.record.sections.failure().map_or("", |section| &section.message);
+    if situation.facts.by_hand {
+        return Some(Verdict::stalled(reason, format!("{message} (correct it, then run it again)")));
+    }
     let until = "the source, the spec or the annotation sluice.dev/retry changes";
     let remedy = match again::interval(situation.facts) {
         Some(every) if again::has_a_verdict(run) => format!("it is verified again every {every}, and nothing else runs until {until}"),
@@ -124,6 +127,9 @@ pub fn pause_is_over(situation: &Situation) -> Option<Verdict> {
     let ended = run.finished_at.as_ref()?.0;
     let left = retry::left(ended, run.attempt, &situation.facts.uid, situation.now)?;
     let message = situation.record.sections.failure().map_or("", |section| &section.message);
+    if situation.facts.by_hand {
+        return Some(Verdict::reconciling(reason, format!("{message} (run it again: Sluice goes on from what the database says then)")));
+    }
     let pause = retry::pause(run.attempt, &situation.facts.uid).as_secs();
     let message = format!("{message} (attempt {} failed; the next one follows after {pause} s)", run.attempt);
     Some(Verdict { requeue: Some(left), ..Verdict::reconciling(reason, message) })

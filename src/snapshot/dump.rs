@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use sqlx::PgConnection;
 
-use super::{Request, SnapshotError, process, server};
+use super::{Request, SnapshotError, error::volume, process, server};
 use crate::postgres::LIBPQ_KEEPALIVES;
 
 /// The cheapest gzip. Level 1 takes a third of the time of pg_dump's default and a seventh more space; without compression there
@@ -94,7 +94,7 @@ fn understand(stderr: &str) -> Cause {
 fn explain(request: &Request<'_>, cause: Cause, detail: String) -> SnapshotError {
     let database = request.url.database().to_owned();
     match cause {
-        Cause::NoSpace => SnapshotError::NoSpace { claim: request.claim.to_owned(), detail },
+        Cause::NoSpace => SnapshotError::NoSpace { volume: volume(request.claim), detail },
         Cause::RowsHidden(tables) => SnapshotError::Incomplete { database, role: role(request), tables },
         Cause::Denied => SnapshotError::Denied { database, role: role(request), detail },
         Cause::Locked | Cause::Other => failed(request, detail),

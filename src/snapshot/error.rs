@@ -75,12 +75,10 @@ pub enum SnapshotError {
         holders: String,
     },
     /// The volume is full.
-    #[error(
-        "the volume of PersistentVolumeClaim {claim:?} is full ({detail}): enlarge the claim, or let fewer snapshots stay with spec.snapshot.keep"
-    )]
+    #[error("{volume} is full ({detail}): make it larger, or let fewer snapshots stay with spec.snapshot.keep")]
     NoSpace {
-        /// The claim.
-        claim: String,
+        /// The volume, in the words of [`volume`].
+        volume: String,
         /// What was being written.
         detail: String,
     },
@@ -103,10 +101,10 @@ pub enum SnapshotError {
         detail: String,
     },
     /// The volume refuses something.
-    #[error("cannot {action} {path:?} on the volume of PersistentVolumeClaim {claim:?}: {cause}")]
+    #[error("cannot {action} {path:?} on {volume}: {cause}")]
     Volume {
-        /// The claim.
-        claim: String,
+        /// The volume, in the words of [`volume`].
+        volume: String,
         /// What was tried.
         action: &'static str,
         /// On what.
@@ -122,6 +120,11 @@ pub enum SnapshotError {
         /// The deadline.
         deadline: Duration,
     },
+}
+
+/// Where snapshots are, for a sentence: the volume of a claim, or a folder of the person who runs Sluice.
+pub(super) fn volume(claim: Option<&str>) -> String {
+    claim.map_or_else(|| "the file system of --snapshot-dir".to_owned(), |claim| format!("the volume of PersistentVolumeClaim {claim:?}"))
 }
 
 impl SnapshotError {
@@ -141,13 +144,13 @@ impl SnapshotError {
     }
 
     /// A refusal of the file system; a full one has a name of its own.
-    pub(super) fn volume(claim: &str, action: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
-        let (claim, path) = (claim.to_owned(), path.into());
+    pub(super) fn volume(claim: Option<&str>, action: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
+        let (volume, path) = (volume(claim), path.into());
         match cause.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::NoSpace { claim, detail: format!("could not {action} {}: {cause}", path.display()) }
+                Self::NoSpace { volume, detail: format!("could not {action} {}: {cause}", path.display()) }
             }
-            _ => Self::Volume { claim, action, path, cause },
+            _ => Self::Volume { volume, action, path, cause },
         }
     }
 }
@@ -158,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_full_volume_is_told_from_a_broken_one() {
-        let full = |kind: io::ErrorKind| SnapshotError::volume("records-snapshots", "write", "/snapshots/x", kind.into()).reason();
+        let full = |kind: io::ErrorKind| SnapshotError::volume(Some("records-snapshots"), "write", "/snapshots/x", kind.into()).reason();
         assert_eq!(full(io::ErrorKind::StorageFull), Reason::NoSpace);
         assert_eq!(full(io::ErrorKind::QuotaExceeded), Reason::NoSpace);
         assert_eq!(full(io::ErrorKind::PermissionDenied), Reason::SnapshotFailed);
@@ -166,8 +169,8 @@ mod tests {
 
     #[test]
     fn a_message_names_the_object_and_the_remedy() {
-        let error = SnapshotError::volume("records-snapshots", "write", "/snapshots/x", io::ErrorKind::StorageFull.into());
+        let error = SnapshotError::volume(Some("records-snapshots"), "write", "/snapshots/x", io::ErrorKind::StorageFull.into());
         let text = error.to_string();
-        assert!(text.contains("\"records-snapshots\"") && text.contains("enlarge the claim"), "{text}");
+        assert!(text.contains("\"records-snapshots\"") && text.contains("make it larger"), "{text}");
     }
 }

@@ -69,7 +69,7 @@ impl Manifest {
     }
 
     /// Writes the manifest and the digests into a snapshot's folder, and waits until they are on the disk.
-    pub(super) fn write(&self, folder: &Path, contents: &Contents, claim: &str) -> Result<(), SnapshotError> {
+    pub(super) fn write(&self, folder: &Path, contents: &Contents, claim: Option<&str>) -> Result<(), SnapshotError> {
         let json = serde_json::to_string_pretty(self).expect("a manifest of strings and numbers is always JSON");
         for (name, text) in [(SUMS, contents.sums.as_str()), (MANIFEST, &format!("{json}\n"))] {
             let path = folder.join(name);

@@ -36,8 +36,8 @@ pub struct Request<'a> {
     pub url: &'a ConnectionUrl,
     /// The folder of this DatabaseMigration: `NAMESPACE/NAME` under the mounted volume. It is created when it is missing.
     pub folder: &'a Path,
-    /// The PersistentVolumeClaim that is mounted there, for the record and for messages.
-    pub claim: &'a str,
+    /// The PersistentVolumeClaim that is mounted there, for the record and for messages; none where a person runs Sluice outside a cluster.
+    pub claim: Option<&'a str>,
     /// Tables at once. 1 makes a single file, more make a folder.
     pub jobs: u32,
     /// How it is proven.

@@ -21,7 +21,7 @@ const HIDDEN: &str = ".partial-";
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Store<'a> {
     folder: &'a Path,
-    claim: &'a str,
+    claim: Option<&'a str>,
 }
 
 /// A snapshot that grows.
@@ -34,7 +34,7 @@ pub(super) struct Partial<'a> {
 
 impl<'a> Store<'a> {
     /// Opens the folder; makes it when it is not there.
-    pub(super) fn open(folder: &'a Path, claim: &'a str) -> Result<Self, SnapshotError> {
+    pub(super) fn open(folder: &'a Path, claim: Option<&'a str>) -> Result<Self, SnapshotError> {
         let store = Self { folder, claim };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(store.failed("create", folder))?;
         // The namespace's folder and the volume's root too: either may be new.
@@ -73,12 +73,13 @@ impl<'a> Store<'a> {
         fs::rename(&path, &hidden).and_then(|()| fs::remove_dir_all(&hidden)).map_err(self.failed("delete", &path))
     }
 
-    /// How a status names a snapshot: `CLAIM:NAMESPACE/NAME/SNAPSHOT`.
+    /// How a status names a snapshot: `CLAIM:NAMESPACE/NAME/SNAPSHOT`, or its path where there is no claim.
     pub(super) fn reference(&self, name: &str) -> String {
+        let Some(claim) = self.claim else { return self.folder.join(name).display().to_string() };
         let normal = |part| matches!(part, Component::Normal(_));
         let parts: Vec<_> = self.folder.components().filter(|part| normal(*part)).map(|part| part.as_os_str().to_string_lossy()).collect();
         let under_the_mount = parts.iter().skip(parts.len().saturating_sub(2)).map(AsRef::as_ref).chain([name]);
-        format!("{}:{}", self.claim, under_the_mount.collect::<Vec<_>>().join("/"))
+        format!("{claim}:{}", under_the_mount.collect::<Vec<_>>().join("/"))
     }
 
     fn names(&self) -> Result<Vec<String>, SnapshotError> {
@@ -89,8 +90,8 @@ impl<'a> Store<'a> {
     }
 
     fn failed(&self, action: &'static str, path: &Path) -> impl Fn(io::Error) -> SnapshotError + use<> {
-        let (claim, path) = (self.claim.to_owned(), path.to_owned());
-        move |cause| SnapshotError::volume(&claim, action, &path, cause)
+        let (claim, path) = (self.claim.map(str::to_owned), path.to_owned());
+        move |cause| SnapshotError::volume(claim.as_deref(), action, &path, cause)
     }
 }
 
@@ -142,8 +143,10 @@ mod tests {
     #[test]
     fn a_reference_names_the_claim_and_the_path_below_the_mount() {
         for folder in ["/snapshots/medical/records", "/var/lib/copies/medical/records", "medical/records"] {
-            let store = Store { folder: Path::new(folder), claim: "records-snapshots" };
+            let store = Store { folder: Path::new(folder), claim: Some("records-snapshots") };
             assert_eq!(store.reference("20261121T000000.000Z"), "records-snapshots:medical/records/20261121T000000.000Z", "{folder}");
+            let own = Store { claim: None, ..store };
+            assert_eq!(own.reference("20261121T000000.000Z"), format!("{folder}/20261121T000000.000Z"), "where there is no claim");
         }
     }
 
@@ -151,7 +154,7 @@ mod tests {
     fn a_snapshot_appears_whole_or_not_at_all_and_leftovers_go() {
         let root = tempfile::tempdir().expect("a temporary folder");
         let folder = root.path().join("medical/records");
-        let store = Store::open(&folder, "claim").expect("opens");
+        let store = Store::open(&folder, Some("claim")).expect("opens");
         let killed = store.begin(Timestamp::UNIX_EPOCH).expect("begins");
         fs::write(killed.path().join("dump"), "half").expect("writes");
         drop(killed);
@@ -167,7 +170,7 @@ mod tests {
     fn only_the_owner_reads_a_snapshot() {
         let root = tempfile::tempdir().expect("a temporary folder");
         let folder = root.path().join("medical/records");
-        let partial = Store::open(&folder, "claim").expect("opens").begin(Timestamp::UNIX_EPOCH).expect("begins");
+        let partial = Store::open(&folder, Some("claim")).expect("opens").begin(Timestamp::UNIX_EPOCH).expect("begins");
         fs::create_dir(partial.path().join("dump")).expect("makes a folder");
         fs::write(partial.path().join("dump/toc.dat"), "x").expect("writes");
         fs::set_permissions(partial.path().join("dump/toc.dat"), Permissions::from_mode(0o644)).expect("as pg_dump does");
@@ -180,7 +183,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_no_snapshot_is_left_alone() {
         let root = tempfile::tempdir().expect("a temporary folder");
-        let store = Store::open(root.path(), "claim").expect("opens");
+        let store = Store::open(root.path(), Some("claim")).expect("opens");
         fs::create_dir(root.path().join("by-hand")).expect("makes a folder");
         store.sweep().expect("sweeps");
         assert!(store.existing().is_empty());

@@ -38,6 +38,8 @@ pub struct Context {
     pub verify_only: bool,
     /// The versions of which the verification says whether they are applied.
     pub required: Vec<String>,
+    /// A person runs it outside a cluster: what is said names folders, not volumes.
+    pub by_hand: bool,
     /// Which attempt at what this is: `DIGEST-aNUMBER`, of the Job that it belongs to. Empty where there is none.
     pub attempt: String,
 }
@@ -63,6 +65,7 @@ impl Context {
             until,
             patience: PATIENCE,
             verify_only: false,
+            by_hand: false,
             required: Vec::new(),
             attempt: String::new(),
         }

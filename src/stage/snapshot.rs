@@ -32,7 +32,7 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
     let request = Request {
         url,
         folder: &folder,
-        claim,
+        claim: (!context.by_hand).then_some(claim.as_str()),
         jobs,
         read_back,
         keep,

@@ -60,6 +60,7 @@ pub fn new() -> Facts {
         gate_database: None,
         required: Vec::new(),
         trouble: None,
+        by_hand: false,
     }
 }
 

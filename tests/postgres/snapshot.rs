@@ -75,7 +75,7 @@ impl Scene {
         take(Request {
             url: &self.url,
             folder,
-            claim: "records-snapshots",
+            claim: Some("records-snapshots"),
             jobs: self.jobs,
             read_back: self.read_back,
             keep: self.keep.as_ref(),
