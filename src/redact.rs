@@ -30,6 +30,27 @@ pub fn statement_at(file: &str, from: usize, most: usize) -> String {
     bounded(shown.text.trim(), most)
 }
 
+/// A statement of the user's own file in one line, for the user who has it, where its literals are names of the schema: with them, and at most so many characters. One that can
+/// hold a password is shown as [`statement`] shows it.
+pub fn own_statement(sql: &str, most: usize) -> String {
+    let holds_a_password = Tokens::of(sql).filter(|token| token.kind == TokenKind::Word).any(|token| {
+        let word = &sql[token.start..token.end];
+        ["PASSWORD", "OPTIONS", "CONNECTION", "SUBSCRIPTION"].iter().any(|secret| word.eq_ignore_ascii_case(secret))
+    });
+    if holds_a_password || connection_strings(sql) != sql {
+        return statement(sql, most);
+    }
+    let mut text = String::new();
+    for piece in Pieces::of(sql) {
+        match piece.kind {
+            Kind::Gap if text.is_empty() || text.ends_with(' ') => {}
+            Kind::Gap => text.push(' '),
+            Kind::Literal | Kind::Other => text.push_str(&sql[piece.start..piece.end]),
+        }
+    }
+    bounded(text.trim(), most)
+}
+
 /// A value of a row, in quotes, where it can hardly be about a person: a number of at most eight digits, true or false, a UUID. Of any
 /// other nothing is repeated: a name, a date of birth or the number of a passport would be one.
 pub fn value(value: &str) -> String {
@@ -277,6 +298,19 @@ mod tests {
             assert_eq!(statement(sql, 200), expected);
         }
         assert_eq!(statement(&format!("SELECT {}", "a, ".repeat(1000)), 20).chars().count(), 21);
+    }
+
+    #[test]
+    fn the_users_own_statement_is_shown_whole_unless_it_can_hold_a_password() {
+        let table = [
+            ("ALTER TYPE mood\n  ADD VALUE 'calm' -- new", "ALTER TYPE mood ADD VALUE 'calm'"),
+            ("ALTER ROLE app PASSWORD 's3cret'", "ALTER ROLE app PASSWORD $1"),
+            ("CREATE SUBSCRIPTION s CONNECTION 'host=db' PUBLICATION p", "CREATE SUBSCRIPTION s CONNECTION $1 PUBLICATION p"),
+            ("SELECT dblink('postgres://app:s3cret@db/records')", "SELECT dblink($1)"),
+        ];
+        for (sql, expected) in table {
+            assert_eq!(own_statement(sql, 200), expected);
+        }
     }
 
     #[test]

@@ -5,7 +5,9 @@ const ALONE: &str = "alone in a migration file that begins with -- sluice: no-tr
 
 /// A new index, by the statement that creates it.
 pub(super) fn build(create: &str) -> String {
-    format!("{create}; {ALONE}. In a Prisma project, add @@index to the model in schema.prisma, too: else the next `prisma migrate dev` drops it")
+    format!(
+        "{create}; {ALONE}. In a Prisma project, add @@index to the model in schema.prisma, too: else the next `prisma migrate dev` drops it"
+    )
 }
 
 /// An index that goes, by its quoted name.

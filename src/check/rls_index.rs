@@ -34,7 +34,11 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
 
 fn missing(schema: &str, name: &str, column: &str) -> Finding {
     let create = format!("CREATE INDEX CONCURRENTLY ON {} ({})", sql::qualified(schema, name), sql::identifier(column));
-    META.finding(format!("{schema}.{name}"), format!("no index begins with {column:?}, which every policy compares"), index_migration::build(&create))
+    META.finding(
+        format!("{schema}.{name}"),
+        format!("no index begins with {column:?}, which every policy compares"),
+        index_migration::build(&create),
+    )
 }
 
 #[cfg(test)]

@@ -123,7 +123,16 @@ async fn look(url: &ConnectionUrl, awaited: &Awaited<'_>) -> Option<String> {
         Ok(Err(objection)) => Some(objection.message),
         Ok(Ok((_, true))) => None,
         Ok(Ok((newest, false))) => {
-            Some(newest.map_or_else(|| "nothing is applied yet".to_owned(), |newest| format!("the newest applied is {newest}")))
+            let newest = newest.map_or_else(|| "nothing is applied yet".to_owned(), |newest| format!("the newest applied is {newest}"));
+            // A hint decides nothing: without it, the wait goes on as well.
+            let (ledger, version) = (&awaited.ledger, awaited.version);
+            let meant = ledger.beginning_with(&mut connection, version).await.unwrap_or_default();
+            Some(match meant.as_slice() {
+                [whole] => {
+                    format!("{newest}; {version} is the beginning of {whole}, which is applied: a version is the whole name of a migration")
+                }
+                _ => newest,
+            })
         }
     }
 }

@@ -53,6 +53,19 @@ impl Ledger {
         query_as(AssertSqlSafe(text)).bind(name).fetch_one(connection).await.asked("read the ledger")
     }
 
+    /// Applied migrations whose names begin so, two at most. Needs nothing but the right to read the ledger.
+    pub async fn beginning_with(&self, connection: &mut PgConnection, name: &str) -> Result<Vec<String>, QueryError> {
+        if !self.exists_for(connection, name).await? {
+            return Ok(Vec::new());
+        }
+        let text = format!(
+            "SELECT DISTINCT migration_name::text FROM {} WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL \
+             AND pg_catalog.starts_with(migration_name::text, $1) ORDER BY 1 LIMIT 2",
+            self.contract.table_of(name)
+        );
+        query_scalar(AssertSqlSafe(text)).bind(name).fetch_all(connection).await.asked("read the ledger")
+    }
+
     /// Every row, in the order in which they were begun, those of phases last.
     pub async fn rows(&self, connection: &mut PgConnection) -> Result<Vec<LedgerRow>, QueryError> {
         let tables = self.tables(connection).await?;

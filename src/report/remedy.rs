@@ -45,7 +45,11 @@ mod tests {
     fn a_statement_is_code_and_the_words_behind_it_are_not() {
         for (remedy, sql, words) in [
             ("DROP INDEX CONCURRENTLY \"s\".\"i\"", Some("DROP INDEX CONCURRENTLY \"s\".\"i\""), None),
-            ("CREATE INDEX CONCURRENTLY ON \"t\" (\"a\", \"b\"); alone", Some("CREATE INDEX CONCURRENTLY ON \"t\" (\"a\", \"b\")"), Some("alone")),
+            (
+                "CREATE INDEX CONCURRENTLY ON \"t\" (\"a\", \"b\"); alone",
+                Some("CREATE INDEX CONCURRENTLY ON \"t\" (\"a\", \"b\")"),
+                Some("alone"),
+            ),
             ("ALTER TABLE \"a, b\" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", None, None),
             ("REVOKE ALL ON \"x\" FROM \"y\", or name it in except", Some("REVOKE ALL ON \"x\" FROM \"y\""), Some("or name it in except")),
             ("ALTER POLICY \"p\" ON \"t\": compare", Some("ALTER POLICY \"p\" ON \"t\""), Some("compare")),
@@ -58,7 +62,13 @@ mod tests {
 
     #[test]
     fn a_sentence_is_no_code() {
-        for remedy in ["let Sluice run: it applies what is pending", "FORCE ROW LEVEL SECURITY on them", "create it (CREATE ROLE app)", "ALTER it", ""] {
+        for remedy in [
+            "let Sluice run: it applies what is pending",
+            "FORCE ROW LEVEL SECURITY on them",
+            "create it (CREATE ROLE app)",
+            "ALTER it",
+            "",
+        ] {
             assert_eq!(parts(remedy), (None, Some(remedy)));
         }
     }

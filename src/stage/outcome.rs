@@ -300,11 +300,12 @@ impl Outcome {
     }
 }
 
-/// What failed findings say in one sentence: the first one whole, with its object, the others counted.
+/// What failed findings say in one sentence: the first one whole, with its object unless its message names it, the others counted.
 pub fn outcome_message(errors: &[&Finding]) -> String {
     let Some((Finding { object, message, remedy, .. }, rest)) = errors.split_first() else { return String::new() };
     let more = if rest.is_empty() { String::new() } else { format!(" ({} more in the findings)", rest.len()) };
-    format!("{object}: {message}: {remedy}{more}")
+    let object = if message.contains(&format!("{object:?}")) { String::new() } else { format!("{object}: ") };
+    format!("{object}{message}: {remedy}{more}")
 }
 
 /// Cuts a text of more than 80 bytes in half, at a character; false when it is short already.
@@ -373,13 +374,27 @@ mod tests {
             message: "m".repeat(100),
             remedy: "r".repeat(100),
         };
-        outcome.findings = (0..60).map(|n| warning("foreign-key-indexed", n)).chain((0..73).map(|n| warning("index-redundant", n))).collect();
+        outcome.findings =
+            (0..60).map(|n| warning("foreign-key-indexed", n)).chain((0..73).map(|n| warning("index-redundant", n))).collect();
         let text = outcome.message_for_pod();
         assert!(text.len() <= MESSAGE_LIMIT, "{} bytes", text.len());
         let read = Outcome::from_message(&text).expect("it reads back");
         assert_eq!(read.counted(), FindingCounts::of(&outcome.findings));
         let checks: Vec<&str> = read.findings.iter().take(2).map(|finding| finding.check.as_str()).collect();
         assert_eq!(checks, ["foreign-key-indexed", "index-redundant"], "{:?}", read.findings);
+    }
+
+    #[test]
+    fn an_object_is_named_once() {
+        let finding = |object: &str, message: &str| Finding {
+            check: "c".into(),
+            object: object.into(),
+            severity: Severity::Error,
+            message: message.into(),
+            remedy: "r".into(),
+        };
+        assert_eq!(outcome_message(&[&finding("app", "the role \"app\" may not connect")]), "the role \"app\" may not connect: r");
+        assert_eq!(outcome_message(&[&finding("s.t", "row-level security is off")]), "s.t: row-level security is off: r");
     }
 
     #[test]

@@ -95,7 +95,8 @@ fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary
         Outcome::failed(Stage::Plan, reason, message)
     } else if seen.strangers > 0 && !comparison.pending.is_empty() {
         let message = format!(
-            "the database has {} tables but no history: baseline it (record what is already there) before Sluice can tell what is pending",
+            "the database has {} tables but no history: name in spec.migrations.baseline.upTo the migration up to which they are there, and Sluice \
+             compares the schema and records that; before, nobody can tell what is pending",
             seen.strangers
         );
         Outcome::failed(Stage::Plan, Reason::NonEmptyDatabase, message)
@@ -123,20 +124,14 @@ fn is_ahead(ahead: &[String], summary: &HistorySummary) -> Outcome {
     let names: Vec<&str> = ahead.iter().map(String::as_str).collect();
     let current = summary.current.as_deref().unwrap_or("an empty history");
     let message = format!(
-        "the source is older than the database, which is at {current}: it lacks {}, which stay applied; nothing is pending",
-        listed(&names)
+        "the source is older than the database, which is at {current}: it lacks {}, which {} applied; nothing is pending",
+        listed(&names),
+        if names.len() == 1 { "stays" } else { "stay" }
     );
     Outcome::passed(Stage::Plan, Reason::DatabaseAhead, message)
 }
 
-fn passed(
-    context: &Context,
-    source: &SourceTree,
-    pending: &[usize],
-    scripts: &[Script],
-    summary: &HistorySummary,
-    seen: &Seen,
-) -> Outcome {
+fn passed(context: &Context, source: &SourceTree, pending: &[usize], scripts: &[Script], summary: &HistorySummary, seen: &Seen) -> Outcome {
     if pending.is_empty() {
         let mut message = match &summary.current {
             Some(current) => format!("nothing is pending; the database is at {current}"),

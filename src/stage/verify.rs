@@ -134,7 +134,10 @@ mod tests {
     fn what_is_pending_is_one_finding_and_no_suspicion_before_a_run() {
         assert_eq!(not_applied(&[], true), None);
         let before = not_applied(&["1_a", "2_b"], false).expect("is told");
-        assert_eq!((before.message.as_str(), before.object.as_str()), ("2 migrations of the source are pending; the first is \"1_a\"", "1_a"));
+        assert_eq!(
+            (before.message.as_str(), before.object.as_str()),
+            ("2 migrations of the source are pending; the first is \"1_a\"", "1_a")
+        );
         assert!(!before.remedy.contains("by hand"), "{}", before.remedy);
         let after = not_applied(&["2_b"], true).expect("is told");
         assert_eq!(after.message, "1 migration of the source is pending: \"2_b\"");

@@ -41,7 +41,7 @@ fn a_statement_that_cannot_run_in_a_transaction_is_named_with_its_line() {
     let expected = "1_index/migration.sql: 1 statement, step by step\n\
         \x20 line 3: cannot run in a transaction, so it runs alone: CREATE INDEX CONCURRENTLY i ON t (x)\n\
         2_value/migration.sql: 2 statements, step by step\n\
-        \x20 line 1: adds an enum value, which can be used after COMMIT: ALTER TYPE mood ADD VALUE $1\n2 migrations\n";
+        \x20 line 1: adds an enum value, which can be used after COMMIT: ALTER TYPE mood ADD VALUE 'calm'\n2 migrations\n";
     assert_eq!(prisma(&[("1_index/migration.sql", index), ("2_value/migration.sql", value)]), (0, expected.to_owned()));
 }
 

@@ -90,6 +90,16 @@ async fn a_version_that_is_applied_lets_it_end_at_once_also_when_newer_ones_are(
 }
 
 #[tokio::test]
+async fn a_name_that_is_cut_short_is_waited_for_with_a_hint_at_the_whole_one() {
+    let scene = Scene::new("cut_short", &[FIRST, SECOND]).await;
+    scene.ready().await;
+    for (version, hint) in [("2_sec", true), ("3_", false), ("_", false)] {
+        let (status, said) = Waiting::on(&scene.url, &["--require", version, "--timeout", "200ms"]).end().await;
+        assert!(status.code() == Some(1) && said.contains("is the beginning of 2_second, which is applied") == hint, "{status}: {said}");
+    }
+}
+
+#[tokio::test]
 async fn a_migration_that_is_unfinished_or_rolled_back_is_not_applied() {
     let scene = Scene::new("unfinished", &[FIRST]).await;
     scene.ready().await;

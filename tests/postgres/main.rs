@@ -26,6 +26,7 @@ mod check_volatile;
 mod cli_lint;
 mod cli_output;
 mod cli_wait;
+mod cli_words;
 mod corpus;
 mod cross_check;
 mod cross_psql;

@@ -53,7 +53,7 @@ async fn steps_that_did_not_run_yet_can_be_corrected_and_finished_ones_cannot() 
         "INSERT INTO log VALUES ('first');\nINSERT INTO log VALUES ('second');".to_owned(),
     ] {
         scene.write("2_mixed", &edited);
-        let outcome = scene.stopped(Stage::Migrate, Reason::HistoryDirty).await;
+        let outcome = scene.stopped(Stage::Plan, Reason::HistoryDirty).await;
         assert!(outcome.message.contains("2_mixed") && outcome.message.contains("already done"), "{}", outcome.message);
         assert_eq!(log(&scene).await, "first", "{edited}");
     }
