@@ -42,10 +42,13 @@ pub struct GatedDatabase {
     /// The DatabaseMigration.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// PostgreSQL's system identifier and the oid of the database, as `SYSTEM/OID`.
+    /// PostgreSQL's system identifier and the oid of the database, as `SYSTEM/OID`; or `any`, which a person writes, for whichever is verified next.
     #[schemars(length(min = 1, max = 64))]
     pub identity: String,
 }
+
+/// The identity that a person writes for a database that is not known: the one that is verified next, also where it does not say which it is.
+pub const ANY_DATABASE: &str = "any";
 
 /// How a gate names one version of one DatabaseMigration.
 pub fn entry(migration: &str, version: &str) -> String {

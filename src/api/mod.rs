@@ -41,7 +41,7 @@ pub use duration::{InvalidSpan, Span};
 pub use elsewhere::{OtherDatabase, ReaderSecret};
 pub use finding_counts::{CheckCount, FindingCounts, keep, spread};
 pub use history::{AcceptedMigration, EditedMigrations, History, LateMigrations, MissingMigrations};
-pub use migration_gate::{GATE_NAME, GatedDatabase, MigrationGate, MigrationGateSpec, crd as migration_gate_crd, entry};
+pub use migration_gate::{ANY_DATABASE, GATE_NAME, GatedDatabase, MigrationGate, MigrationGateSpec, crd as migration_gate_crd, entry};
 pub use migrations::{Baseline, Format, Migrations, Resolve, ResolveAs};
 pub use on_failure::{OnFailure, OnMigrationFailure};
 pub use phase::{Phase, PhaseWhen};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{facts::Facts, judge::Judgement, sections::reason_named, situation::Situation, step::Step};
 use crate::{
-    api::{ANNOTATION_REQUIRES, Reason, entry},
+    api::{ANNOTATION_REQUIRES, ANY_DATABASE, Reason, entry},
     stage::outcome::Stage,
 };
 
@@ -24,7 +24,7 @@ pub fn publish(situation: &Situation) -> Option<Step> {
     // A set has no order; Prisma's names begin with the time.
     let former: BTreeSet<&String> = facts.gate.iter().collect();
     let mut entries: Vec<String> = verified.into_iter().map(|version| entry(&facts.name, version)).collect();
-    if entries.iter().all(|entry| former.contains(entry)) && facts.gate_database.as_ref() == database {
+    if entries.iter().all(|entry| former.contains(entry)) && (database.is_none() || facts.gate_database.as_ref() == database) {
         return None;
     }
     entries.extend(former.into_iter().rev().cloned());
@@ -34,9 +34,14 @@ pub fn publish(situation: &Situation) -> Option<Step> {
     Some(Step::PublishGate { entries, database: database.cloned() })
 }
 
-/// Whether a database is another one than that of which the gate speaks. One that does not say which it is may be any.
+/// The database that was verified so far, where that is known: as the gate says, or as the status remembers it, should the gate be gone.
+pub fn known(facts: &Facts) -> Option<&String> {
+    facts.gate_database.as_ref().or(facts.published.database.as_ref()).filter(|known| *known != ANY_DATABASE)
+}
+
+/// Whether a database is another one than that. One that does not say which it is may be any.
 pub fn is_another(facts: &Facts, database: Option<&String>) -> bool {
-    facts.gate_database.is_some() && facts.gate_database.as_ref() != database
+    known(facts).is_some_and(|known| Some(known) != database)
 }
 
 /// Versions, newest first, and the database that they are about.

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     api::{
-        ANNOTATION_RETRY, AppliedMigration, DatabaseMigrationStatus, Finding, FindingCounts, HistoryEntry, Reason, RunStatus, StageTiming,
-        keep,
+        ANNOTATION_RETRY, ANY_DATABASE, AppliedMigration, DatabaseMigrationStatus, Finding, FindingCounts, HistoryEntry, Reason, RunStatus,
+        StageTiming, keep,
     },
     stage::outcome::{Outcome, Stage, Verdict},
     validate::Source,
@@ -85,12 +85,13 @@ impl<'a> InHand<'a> {
 
 /// Why nothing is opened, and what a person has to say before it is.
 fn changed(facts: &Facts, found: Option<&String>) -> String {
-    let (known, name) = (facts.gate_database.as_deref().unwrap_or_default(), &facts.name);
+    let (known, name) = (gate::known(facts).map_or("", String::as_str), &facts.name);
+    let identity = found.map_or(ANY_DATABASE, String::as_str);
     let found = found.map_or("does not say which one it is".to_owned(), |found| format!("is {found}"));
     format!(
         "the database {found}, and the entries of {name:?} in the MigrationGate are about {known}: none was taken away and none added. If the \
-         new database is meant, somebody with the verb bypass removes {name:?} from spec.databases of the MigrationGate \"gates\", and from \
-         spec.satisfied what the new one does not have; then change the annotation {ANNOTATION_RETRY}"
+         new database is meant, somebody with the verb bypass writes {{name: {name}, identity: {identity}}} into spec.databases of the \
+         MigrationGate \"gates\", and removes from spec.satisfied what the new one does not have; then change the annotation {ANNOTATION_RETRY}"
     )
 }
 
@@ -189,7 +190,10 @@ impl Record {
     fn fold_ending(&mut self, facts: &Facts, in_hand: &InHand, ending: &Ending, repeats: bool) {
         self.fold_passed(in_hand, repeats);
         let outcome = in_hand.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
-        if ending.reason != Reason::Verified {
+        if ending.reason == Reason::Verified {
+            let history = outcome.and_then(|outcome| outcome.history.as_ref());
+            self.status.database = history.and_then(|history| history.database.clone());
+        } else {
             self.sections.fail(ending, outcome);
         }
         let finished_at = Time(ending.at);
@@ -230,7 +234,6 @@ impl Record {
                 self.status.snapshot = Some(snapshot.clone());
             }
             if let Some(history) = &outcome.history {
-                self.status.database = history.database.clone().or_else(|| self.status.database.take());
                 self.status.current_version.clone_from(&history.current);
                 self.status.pending = Some(history.pending_count);
                 self.status.applied = history.applied.iter().take(APPLIED).map(|name| AppliedMigration { name: name.clone() }).collect();

@@ -41,13 +41,69 @@ async fn another_database_behind_the_same_name_closes_nothing_and_opens_nothing_
     world.run(&["records"]).await;
     assert_eq!((world.ready("records").1.as_str(), world.gate()), ("DatabaseChanged", gate.clone()));
 
-    // Somebody who may takes the old identity out of the gate, and lets it run again.
-    world.server.cluster().edit(&key("migrationgates", "gates"), |gate| gate["spec"]["databases"] = json!([]));
+    // Somebody who may writes the new identity into the gate, as the message says, and lets it run again.
+    let (_, _, message) = world.condition("records", ConditionType::Stalled).expect("a person has to act");
+    assert!(message.contains("{name: records, identity: 7/2}"), "{message}");
+    let meant = json!([{"name": "records", "identity": "7/2"}]);
+    world.server.cluster().edit(&key("migrationgates", "gates"), |gate| gate["spec"]["databases"] = meant);
     world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!("the new one is meant"));
     world.run(&["records"]).await;
     assert_eq!(world.ready("records").0, "True");
     assert_eq!(world.databases(), [json!({"name": "records", "identity": "7/2"})]);
     assert!(world.gate().contains(&"records@3_three".to_owned()));
+}
+
+/// Where nothing keeps people from deleting the gate, they delete its memory of the database with it.
+#[tokio::test]
+async fn a_gate_that_was_deleted_or_that_lost_the_database_forgets_nothing_of_it() {
+    let lost: [fn(&World); 2] = [
+        |world| drop(world.server.cluster().objects.remove(&key("migrationgates", "gates"))),
+        |world| world.server.cluster().edit(&key("migrationgates", "gates"), |gate| gate["spec"]["databases"] = json!([])),
+    ];
+    for lose in lost {
+        let mut world = World::new();
+        world.run(&["records"]).await;
+        let retry =
+            |world: &World, word: &str| world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!(word));
+        // The other database is seen once before the gate goes, so that what was seen last is no way around it either.
+        let third = vec!["1_one".into(), "2_two".into(), "3_three".into()];
+        world.database = Database { source: third, identity: Some("7/2".into()), ..Database::default() };
+        for word in ["before", "after", "and again"] {
+            retry(&world, word);
+            world.run(&["records"]).await;
+            assert_eq!(world.ready("records").1, "DatabaseChanged", "{word}");
+            assert!(!world.gate().contains(&"records@3_three".to_owned()), "{word}");
+            let (_, _, message) = world.condition("records", ConditionType::Stalled).expect("a person has to act");
+            assert!(message.contains("are about 7/1"), "{message}");
+            lose(&world);
+        }
+        // Back in the old one the gate is as it was.
+        world.database = Database { source: vec!["1_one".into(), "2_two".into()], identity: Some("7/1".into()), ..Database::default() };
+        retry(&world, "the old one");
+        world.run(&["records"]).await;
+        assert_eq!((world.ready("records").0.as_str(), world.databases()), ("True", vec![json!({"name": "records", "identity": "7/1"})]));
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_say_which_one_it_is_passes_where_a_person_says_any() {
+    let mut world = World::new();
+    world.run(&["records"]).await;
+    world.database.identity = None;
+    world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!("1"));
+    world.run(&["records"]).await;
+    let (_, reason, message) = world.condition("records", ConditionType::Stalled).expect("a person has to act");
+    assert!(reason == "DatabaseChanged" && message.contains("{name: records, identity: any}"), "{message}");
+    let any = json!([{"name": "records", "identity": "any"}]);
+    world.server.cluster().edit(&key("migrationgates", "gates"), |gate| gate["spec"]["databases"] = any.clone());
+    world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!("2"));
+    world.run(&["records"]).await;
+    assert_eq!((world.ready("records").0.as_str(), json!(world.databases())), ("True", any));
+    // One that does say it is known from then on.
+    world.database.identity = Some("7/3".into());
+    world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!("3"));
+    world.run(&["records"]).await;
+    assert_eq!((world.ready("records").0, world.databases()), ("True".into(), vec![json!({"name": "records", "identity": "7/3"})]));
 }
 
 /// A history that is far too long for a termination message, adopted: everything was applied before.
