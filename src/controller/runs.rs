@@ -18,6 +18,9 @@ use crate::{
     stage::outcome::{Outcome, Stage},
 };
 
+/// So much of a longer name is kept by Kubernetes before it appends five characters.
+const GENERATED_FROM: usize = 58;
+
 /// The runs of the object with this uid. Jobs that only look like ours are left out. `expected` is the work of a Job that were created now.
 ///
 /// They come as they are stored and not as a type: a field that the type does not know would be one that nobody compares.
@@ -41,7 +44,7 @@ fn run(stored: &DynamicObject, pods: &[DynamicObject], expected: Option<&Value>)
     let started = job.creation_timestamp()?.0;
     let spec = &stored.data["spec"];
     let found = work(spec);
-    let (pod, pod_differs) = newest_pod(pods, &uid, &found);
+    let (pod, pod_differs) = newest_pod(pods, (uid.as_str(), job.name_any().as_str()), &found);
     Some(Run {
         job: job.name_any(),
         digest: job.labels().get(LABEL_DIGEST)?.clone(),
@@ -61,12 +64,22 @@ fn run(stored: &DynamicObject, pods: &[DynamicObject], expected: Option<&Value>)
 }
 
 /// The newest Pod of a Job that does what the Job says. Where there is none, the newest of the others, and where it differs.
-fn newest_pod(pods: &[DynamicObject], job: &str, work: &Value) -> (Option<Pod>, Option<String>) {
+fn newest_pod(pods: &[DynamicObject], (job, name): (&str, &str), work: &Value) -> (Option<Pod>, Option<String>) {
     let own = pods.iter().filter(|pod| is_controlled_by(&pod.metadata, job));
-    let judged = own.map(|pod| (difference(&work["template"]["spec"], &work_of_pod(&pod.data["spec"])), pod));
+    let differs = |pod: &DynamicObject| {
+        let renamed = || (!is_named_after(pod, name)).then(|| "metadata.name is not one that the Job controller gives".to_owned());
+        difference(&work["template"]["spec"], &work_of_pod(&pod.data["spec"])).or_else(renamed)
+    };
+    let judged = own.map(|pod| (differs(pod), pod));
     let newest = judged.max_by_key(|(differs, pod)| (differs.is_none(), pod.creation_timestamp().map(|time| time.0), pod.name_any()));
     let Some((differs, pod)) = newest else { return (None, None) };
     (pod.clone().try_parse().ok(), differs)
+}
+
+/// Named as the Job controller names the Pods of a Job. By such names the API server keeps people from running commands in them.
+fn is_named_after(pod: &DynamicObject, job: &str) -> bool {
+    let base: String = format!("{job}-").chars().take(GENERATED_FROM).collect();
+    pod.name_any().starts_with(&base)
 }
 
 /// As the Job's environment tells its stages.

@@ -156,17 +156,20 @@ pub fn starts(situation: &Situation) -> Verdict {
     }
 }
 
-/// A run that ended without a verdict and whose Job goes on: a container died before its process took its place in the chain, so those
-/// behind it cannot see that, and would wait for it until the deadline. None of them has begun its work.
+/// A run that ended without a verdict and whose Job goes on. Either a container died before its process took its place in the chain, so those
+/// behind it cannot see that, and would wait for it until the deadline; none of them has begun its work. Or a Pod of somebody else's took the
+/// place of the Job's own, and nothing says when it ends.
 fn stuck(situation: &Situation) -> Option<Step> {
     let long_ago = situation.now.saturating_sub(ENDS_WITHIN).unwrap_or(Timestamp::MIN);
     let waits_for_the_dead = |run: &&Run| {
         let stages = run.pod.iter().flat_map(|pod| &pod.stages);
         let ended: Vec<&StageState> = stages.take_while(|state| matches!(state, StageState::Terminated { .. })).collect();
         let died = matches!(ended.last(), Some(StageState::Terminated { at, outcome: None, .. }) if *at <= long_ago);
-        died && ended.len() < Stage::ALL.len() && !run.deleting && run.state == JobState::Active
+        died && ended.len() < Stage::ALL.len()
     };
     let concluded = |run: &&Run| own::is_concluded(&situation.record.status, run);
-    let run = situation.facts.runs.iter().filter(concluded).find(waits_for_the_dead)?;
+    let goes_on = |run: &&Run| !run.deleting && run.state == JobState::Active;
+    let mut open = situation.facts.runs.iter().filter(concluded).filter(goes_on);
+    let run = open.find(|run| waits_for_the_dead(run) || run.pod_differs.is_some())?;
     Some(Step::DeleteJob { job: run.job.clone() })
 }

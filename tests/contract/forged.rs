@@ -7,7 +7,10 @@ use sluice::{
     stage::outcome::{HistorySummary, Outcome, Stage},
 };
 
-use super::world::{World, key};
+use super::{
+    kubelet::Mishap,
+    world::{World, key},
+};
 
 /// A run that is under way, all four stages still at work.
 async fn under_way() -> (World, String) {
@@ -80,7 +83,7 @@ async fn a_job_at_the_announced_name_that_does_anything_else_is_named_and_not_be
         let (mut world, job) = under_way().await;
         world.server.cluster().edit(&key("jobs", &job), |job| change(&mut job["spec"]["template"]["spec"]));
         world.server.cluster().objects.remove(&key("pods", &format!("{job}-pod")));
-        put_pod(&world, &job, "forged");
+        put_pod(&world, &job, &format!("{job}-forge"));
         world.run_for(&["records"], 5).await;
         let (status, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
         assert_eq!((status.as_str(), reason.as_str()), ("False", Reason::ForeignJob.name()), "{place}: {message}");
@@ -107,6 +110,41 @@ async fn a_pod_that_says_it_belongs_to_the_job_and_does_anything_else_is_not_rea
         let (_, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
         assert_eq!((reason.as_str(), world.gate().len()), (Reason::ForeignJob.name(), 0), "{place}: {message}");
     }
+}
+
+/// People may run commands in any Pod that is not named like one of a run.
+#[tokio::test]
+async fn a_pod_that_does_what_the_job_says_under_a_name_that_no_job_gives_is_not_read() {
+    for (name, believed) in [("forged".to_owned(), false), ("records-forged".to_owned(), false), ("JOB-abcde".to_owned(), true)] {
+        let (mut world, job) = under_way().await;
+        world.server.cluster().objects.remove(&key("pods", &format!("{job}-pod")));
+        put_pod(&world, &job, &name.replace("JOB", &job));
+        for _ in 0..3 {
+            world.look("records").await.expect("a look");
+        }
+        let (_, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
+        assert_eq!(world.gate() == ["records@9_forged"], believed, "{name}: {message}");
+        assert_eq!(reason == Reason::ForeignJob.name() && message.contains("metadata.name"), !believed, "{name}: {message}");
+    }
+}
+
+/// The Job takes a Pod of somebody's for its own, takes the one too many away, which migrates, and waits for the other.
+#[tokio::test]
+async fn a_job_whose_pod_is_somebody_elses_makes_way_for_the_next_attempt() {
+    let mut world = World::new();
+    world.database.mishaps = vec![Mishap::Waits("ContainerCreating", "", 10_000)];
+    world.run_for(&["records"], 2).await;
+    let job = world.jobs().pop().expect("a Job");
+    let image = |pod: &mut Value| pod["spec"]["containers"][3]["image"] = json!("registry.example/pause:1");
+    world.server.cluster().edit(&key("pods", &format!("{job}-pod")), image);
+    world.run_for(&["records"], 30).await;
+    assert_eq!(world.ready("records"), ("False".to_owned(), Reason::ForeignJob.name().to_owned()));
+    assert!(world.jobs().contains(&job), "it is there to be looked at until a person wants the next attempt");
+    world.edit("records", |object| object["metadata"]["annotations"] = json!({"sluice.dev/retry": "1"}));
+    world.run(&["records"]).await;
+    assert_eq!(world.ready("records"), ("True".to_owned(), "Verified".to_owned()));
+    assert_eq!(world.gate(), ["records@1_one", "records@2_two"]);
+    assert!(!world.jobs().contains(&job), "{:?}", world.jobs());
 }
 
 #[tokio::test]
