@@ -10,13 +10,14 @@ mod outcome;
 mod redaction;
 mod script;
 mod splitter;
+mod tree;
 mod url;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -28,10 +29,12 @@ struct Target {
     name: &'static str,
     /// What real inputs look like.
     seeds: &'static [&'static str],
+    /// They are documents: every second input is made from their values instead of their characters.
+    documents: bool,
     /// Pieces that are put into them.
     words: &'static [&'static str],
-    /// Reads one; panics where what is promised does not hold.
-    read: fn(&str),
+    /// Reads one, and says whether it could be read; panics where what is promised does not hold.
+    read: fn(&str) -> bool,
 }
 
 const TARGETS: [Target; 6] = [splitter::TARGET, script::TARGET, redaction::TARGET, outcome::TARGET, manifest::TARGET, url::TARGET];
@@ -46,30 +49,36 @@ fn whatever_is_read_nothing_panics_and_nothing_hangs() {
     let (count, seed) = (number("FUZZ", 20_000), number("FUZZ_SEED", 1));
     for target in &TARGETS {
         let begun = Instant::now();
+        let read = AtomicU64::new(0);
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
         std::thread::scope(|scope| {
             for thread in 0..threads {
-                scope.spawn(move || work(target, seed * 1000 + thread, count / threads + 1));
+                let read = &read;
+                scope.spawn(move || read.fetch_add(work(target, seed * 1000 + thread, count / threads + 1), Ordering::Relaxed));
             }
         });
-        println!("{}: {count} inputs in {:.1?}", target.name, begun.elapsed());
+        let read = read.into_inner();
+        println!("{}: {count} inputs, of which {read} could be read, in {:.1?}", target.name, begun.elapsed());
+        assert!(read > count / 50, "{}: what no input gets past is not tried", target.name);
     }
 }
 
 /// What is being read, and since when.
 type Current = Mutex<Option<(Instant, String)>>;
 
-fn work(target: &Target, seed: u64, count: u64) {
-    let (current, ended) = (Current::default(), AtomicBool::new(false));
+/// How many could be read.
+fn work(target: &Target, seed: u64, count: u64) -> u64 {
+    let (current, ended, mut could) = (Current::default(), AtomicBool::new(false), 0);
     std::thread::scope(|scope| {
         scope.spawn(|| watch(target, seed, &current, &ended));
-        let mut inputs = Inputs::of(seed, target.seeds, target.words);
+        let mut inputs = Inputs::of(seed, target);
         for number in 0..count {
             let input = inputs.next();
             *current.lock().expect("the watcher does not panic") = Some((Instant::now(), input.clone()));
             let begun = Instant::now();
             let read = catch_unwind(AssertUnwindSafe(|| (target.read)(&input)));
             let took = begun.elapsed();
+            could += u64::from(*read.as_ref().unwrap_or(&false));
             if read.is_err() || took > SLOW {
                 ended.store(true, Ordering::Relaxed);
                 panic!("{}, seed {seed}, input {number}, after {took:?}: {input:?}", target.name);
@@ -77,6 +86,7 @@ fn work(target: &Target, seed: u64, count: u64) {
         }
         ended.store(true, Ordering::Relaxed);
     });
+    could
 }
 
 /// Nothing in this process can end a thread that hangs.

@@ -1,12 +1,17 @@
 //! Inputs made from others: pieces taken out, doubled, moved, mixed, and bytes that mean something put in.
 
 use fastrand::Rng;
+use serde_json::Value;
+
+use super::{Target, tree};
 
 /// A sequence of inputs.
 pub struct Inputs {
     random: Rng,
     seeds: &'static [&'static str],
     words: &'static [&'static str],
+    /// The seeds that are documents, where the target reads such.
+    documents: Vec<Value>,
 }
 
 const ANY: [&str; 24] = [
@@ -18,11 +23,18 @@ const SHORT: usize = 400;
 const LONG: usize = 50_000;
 
 impl Inputs {
-    pub fn of(seed: u64, seeds: &'static [&'static str], words: &'static [&'static str]) -> Self {
-        Self { random: Rng::with_seed(seed), seeds, words }
+    pub fn of(seed: u64, target: &Target) -> Self {
+        let Target { seeds, words, documents, .. } = *target;
+        let read = |seed: &&str| serde_saphyr::from_str::<Value>(seed).expect("a seed is a document");
+        let documents = if documents { seeds.iter().map(read).collect() } else { Vec::new() };
+        Self { random: Rng::with_seed(seed), seeds, words, documents }
     }
 
     pub fn next(&mut self) -> String {
+        if !self.documents.is_empty() && self.random.bool() {
+            let document = &self.documents[self.random.usize(..self.documents.len())];
+            return tree::changed(&mut self.random, document, self.words);
+        }
         let mut text = self.seed().to_owned();
         let most = if self.random.u32(..1000) == 0 { LONG } else { SHORT };
         for _ in 0..self.random.u32(1..8) {

@@ -7,7 +7,7 @@ use sluice::{
 
 use super::Target;
 
-pub const TARGET: Target = Target { name: "outcome", seeds: &SEEDS, words: &WORDS, read };
+pub const TARGET: Target = Target { name: "outcome", seeds: &SEEDS, documents: true, words: &WORDS, read };
 
 const SEEDS: [&str; 2] = [
     r#"{"version":1,"stage":"plan","verdict":"Passed","reason":"PlanReady","message":"2 migrations are pending","milliseconds":12,"history":{"current":"1_a","appliedCount":1,"applied":["1_a"],"pendingCount":2,"pending":["2_b","3_c"],"ledgerDigest":"d","sourceDigest":"s","serverMajor":15}}"#,
@@ -16,12 +16,13 @@ const SEEDS: [&str; 2] = [
 const WORDS: [&str; 14] =
     ["\"", "{", "}", "[", "]", "null", "\"version\":2", "\"findings\":[]", "\\u0000", "\\ud800", "1e999", "-1", "\u{202e}", "\u{1b}[2J"];
 
-fn read(text: &str) {
-    let Some(read) = Outcome::from_message(text) else { return };
+fn read(text: &str) -> bool {
+    let Some(read) = Outcome::from_message(text) else { return false };
     assert_eq!(visible::lines(&read.message), read.message, "nothing steers");
     let message = read.message_for_pod();
     // Names and digests are never cut, and a forged one may be as long as it likes.
     assert!(message.len() <= MESSAGE_LIMIT || text.len() > MESSAGE_LIMIT / 2, "{} bytes", message.len());
     let again = Outcome::from_message(&message).expect("what was written reads back");
     assert_eq!((again.stage, again.verdict, again.reason), (read.stage, read.verdict, read.reason));
+    true
 }

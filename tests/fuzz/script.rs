@@ -7,10 +7,10 @@ use super::{
     splitter::{SEEDS, WORDS},
 };
 
-pub const TARGET: Target = Target { name: "script", seeds: &SEEDS, words: &WORDS, read };
+pub const TARGET: Target = Target { name: "script", seeds: &SEEDS, documents: false, words: &WORDS, read };
 
-fn read(text: &str) {
-    let Ok(script) = split(text) else { return };
+fn read(text: &str) -> bool {
+    let Ok(script) = split(text) else { return false };
     let count = script.statements.len();
     for (at, statement) in script.statements.iter().enumerate() {
         let (start, alone) = script.text(at..at + 1);
@@ -30,4 +30,5 @@ fn read(text: &str) {
         assert!(parts.first().is_some_and(|part| part.start == 0) && parts.last().is_some_and(|part| part.end == count));
         assert!(parts.windows(2).all(|two| two[0].end == two[1].start && two[0].start < two[0].end));
     }
+    true
 }

@@ -4,7 +4,7 @@ use sluice::sql::{Cursor, Statement, control, may_use_enum_value, split};
 
 use super::Target;
 
-pub const TARGET: Target = Target { name: "splitter", seeds: &SEEDS, words: &WORDS, read };
+pub const TARGET: Target = Target { name: "splitter", seeds: &SEEDS, documents: false, words: &WORDS, read };
 
 pub const SEEDS: [&str; 16] = [
     "BEGIN;\nCREATE TYPE \"a_new\" AS ENUM ('x', 'y');\nALTER TABLE \"t\" ALTER COLUMN \"a\" TYPE \"a_new\" USING (\"a\"::text::\"a_new\");\nCOMMIT;\n",
@@ -68,7 +68,7 @@ pub const WORDS: [&str; 40] = [
     "\\.",
 ];
 
-fn read(text: &str) {
+fn read(text: &str) -> bool {
     let pieces = split(text);
     let mut end = 0;
     for range in &pieces.statements {
@@ -85,4 +85,5 @@ fn read(text: &str) {
     }
     assert!(pieces.remarks.iter().all(|remark| text[remark.clone()].starts_with("--")), "{:?}", pieces.remarks);
     assert!(pieces.fault.is_none_or(|fault| fault.at() < text.len()), "{:?}", pieces.fault);
+    true
 }
