@@ -30,10 +30,10 @@ const MOUNTED: &str = "..data";
 /// An open folder: what happens to its path does not change what is read.
 pub(super) struct Folder {
     dir: Dir,
+    /// Of a mounted volume the folder that has the link to `dir`.
+    volume: Option<Dir>,
     shown: String,
     read: Cell<u64>,
-    /// A mounted volume, whose files are flat.
-    pub(super) mounted: bool,
 }
 
 /// One entry of a folder.
@@ -52,9 +52,17 @@ impl Folder {
         }
         let failed = |cause| SourceError::Read { file: shown.clone(), cause };
         let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed)?;
-        let mounted = dir.symlink_metadata(MOUNTED).is_ok();
-        let dir = if mounted { dir.open_dir(MOUNTED).map_err(|cause| refused(MOUNTED.to_owned(), cause))? } else { dir };
-        Ok(Some(Self { dir, shown, read: Cell::new(0), mounted }))
+        let (dir, volume) = if dir.symlink_metadata(MOUNTED).is_ok() {
+            (dir.open_dir(MOUNTED).map_err(|cause| refused(MOUNTED.to_owned(), cause))?, Some(dir))
+        } else {
+            (dir, None)
+        };
+        Ok(Some(Self { dir, volume, shown, read: Cell::new(0) }))
+    }
+
+    /// It is a mounted volume, whose files are flat.
+    pub(super) const fn is_mounted(&self) -> bool {
+        self.volume.is_some()
     }
 
     /// What is in it, without what begins with two dots.
@@ -130,9 +138,17 @@ impl Folder {
             names.sort();
             names
         };
-        // A folder that was removed has no entries any more, and no name.
-        let is_there = self.dir.dir_metadata().is_ok_and(|data| data.nlink() > 0);
-        if is_there && sorted(&self.entries()?) == sorted(entries) { Ok(()) } else { Err(SourceError::Changed(self.shown.clone())) }
+        if self.is_there() && sorted(&self.entries()?) == sorted(entries) { Ok(()) } else { Err(SourceError::Changed(self.shown.clone())) }
+    }
+}
+
+impl Folder {
+    /// A folder that was removed has no name any more. The files of a volume that was replaced go one after the other, so what is listed may
+    /// be a part of them for a while: the link leads to the new ones before the first goes.
+    fn is_there(&self) -> bool {
+        let Ok(own) = self.dir.dir_metadata() else { return false };
+        let leads_here = |volume: &Dir| volume.metadata(MOUNTED).is_ok_and(|data| (data.dev(), data.ino()) == (own.dev(), own.ino()));
+        own.nlink() > 0 && self.volume.as_ref().is_none_or(leads_here)
     }
 }
 
@@ -173,7 +189,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{Format, Reason},
-        migrations::load,
+        migrations::{SourceTree, load},
     };
 
     /// A source with one good migration.
@@ -247,20 +263,46 @@ mod tests {
     }
 
     #[test]
+    fn of_a_mounted_volume_that_was_replaced_the_part_that_is_not_removed_yet_is_not_taken_for_all_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = |number: usize| {
+            fs::create_dir(folder.path().join(format!("..{number}"))).expect("a folder");
+            for name in ["1_one.sql", "2_two.sql"] {
+                fs::write(folder.path().join(format!("..{number}")).join(name), "SELECT 1;").expect("a file");
+            }
+            symlink(format!("..{number}"), folder.path().join("..tmp")).expect("a link");
+            fs::rename(folder.path().join("..tmp"), folder.path().join("..data")).expect("takes the place");
+        };
+        state(0);
+        let opened = Folder::open(folder.path()).expect("opens").expect("is there");
+        opened.must_still_have(&opened.entries().expect("entries")).expect("nothing has changed");
+        state(1);
+        fs::remove_file(folder.path().join("..0/1_one.sql")).expect("the kubelet has begun to remove the old files");
+        let part = opened.entries().expect("entries");
+        assert_eq!(part.len(), 1);
+        assert!(matches!(opened.must_still_have(&part), Err(SourceError::Changed(_))));
+    }
+
+    #[test]
     fn a_mounted_volume_that_is_replaced_while_it_is_read_is_read_as_it_was_or_told_to_have_changed() {
         let folder = tempfile::tempdir().expect("a folder");
-        let make = |state: usize| {
-            let inner = folder.path().join(format!("..{state}"));
+        let make = |number: usize| {
+            let inner = folder.path().join(format!("..{number}"));
             fs::create_dir(&inner).expect("a folder");
             for n in 0..40 {
-                fs::write(inner.join(format!("{n:03}.sql")), format!("SELECT {state};")).expect("a file");
+                fs::write(inner.join(format!("{n:03}.sql")), format!("SELECT {number};")).expect("a file");
             }
             // As the kubelet does it: a new link takes the place of the old one, and then the old files go.
-            symlink(format!("..{state}"), folder.path().join("..tmp")).expect("a link");
+            symlink(format!("..{number}"), folder.path().join("..tmp")).expect("a link");
             fs::rename(folder.path().join("..tmp"), folder.path().join("..data")).expect("takes the place");
-            if state > 0 {
-                fs::remove_dir_all(folder.path().join(format!("..{}", state - 1))).expect("goes");
+            if number > 0 {
+                fs::remove_dir_all(folder.path().join(format!("..{}", number - 1))).expect("goes");
             }
+        };
+        // How many texts there are, and how many files: all files of one state have the same.
+        let state = |tree: &SourceTree| {
+            let texts: std::collections::BTreeSet<&str> = tree.migrations.iter().map(|one| one.sql.as_ref()).collect();
+            (texts.len(), tree.migrations.len())
         };
         make(0);
         let begun = Barrier::new(2);
@@ -270,18 +312,14 @@ mod tests {
                 (1..200).for_each(make);
             });
             begun.wait();
-            let mut whole = 0;
             for _ in 0..200 {
                 match load(Format::Sql, folder.path()) {
-                    Ok(tree) => {
-                        let texts: std::collections::BTreeSet<&str> = tree.migrations.iter().map(|one| one.sql.as_ref()).collect();
-                        assert_eq!((texts.len(), tree.migrations.len()), (1, 40), "one state: {texts:?}");
-                        whole += 1;
-                    }
+                    Ok(tree) => assert_eq!(state(&tree), (1, 40), "one state"),
                     Err(error) => assert!(error.to_string().contains("changed while"), "{error}"),
                 }
             }
-            assert!(whole > 0);
         });
+        let tree = load(Format::Sql, folder.path()).expect("nothing changes any more");
+        assert_eq!(state(&tree), (1, 40), "one state");
     }
 }

@@ -198,7 +198,7 @@ fn load_once(format: Format, folder: &Path, phases: &[PhaseFolder]) -> Result<So
 
 fn migrations(format: Format, folder: &Path) -> Result<SourceTree, SourceError> {
     let Some(folder) = Folder::open(folder)? else { return Err(SourceError::NoFolder(folder.to_owned())) };
-    let flat = format == Format::Sql || folder.mounted;
+    let flat = format == Format::Sql || folder.is_mounted();
     let mut tree = SourceTree::default();
     let entries = folder.entries()?;
     for entry in &entries {
