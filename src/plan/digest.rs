@@ -6,6 +6,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::facts::{Facts, SourceFact};
 
+/// The bytes of a digest: as many as fit into a label, and too many for anybody to find a spec with the digest of another one.
+const BYTES: usize = 30;
+/// So much of a digest stands in a Job's name. Two digests may share it; what a run was for is compared whole.
+const NAMED: usize = 8;
+
 /// The digest of the run that the facts ask for; `None` while the source is not known.
 pub fn wanted(facts: &Facts) -> Option<String> {
     let SourceFact::Found { revision } = &facts.source else {
@@ -17,17 +22,21 @@ pub fn wanted(facts: &Facts) -> Option<String> {
         hash.update(part.len().to_be_bytes());
         hash.update(part.as_bytes());
     }
-    Some(hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect())
+    Some(hash.finalize().iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The Job of one attempt.
 pub fn job_name(migration: &str, digest: &str, attempt: u32) -> String {
-    format!("{migration}-{digest}-a{attempt}")
+    format!("{migration}-{}-a{attempt}", named(digest))
 }
 
-/// Which attempt at `digest` a Job's name speaks of.
+fn named(digest: &str) -> &str {
+    digest.get(..NAMED).unwrap_or(digest)
+}
+
+/// Which attempt at `digest`, or at another one that is named alike, a Job's name speaks of.
 pub fn attempt_in(job: &str, migration: &str, digest: &str) -> Option<u32> {
-    job.strip_prefix(migration)?.strip_prefix('-')?.strip_prefix(digest)?.strip_prefix("-a")?.parse().ok()
+    job.strip_prefix(migration)?.strip_prefix('-')?.strip_prefix(named(digest))?.strip_prefix("-a")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -56,7 +65,8 @@ mod tests {
 
     #[test]
     fn the_longest_name_makes_a_job_name_that_kubernetes_accepts() {
-        assert!(job_name(&"n".repeat(45), "01234567", 9_999_999).len() <= 63);
+        assert!(job_name(&"n".repeat(45), &"01234567".repeat(8), 9_999_999).len() <= 63);
+        assert!(wanted(&facts()).is_some_and(|digest| digest.len() == 2 * BYTES && digest.len() <= 63), "and the digest is a label");
     }
 
     #[test]
