@@ -97,7 +97,21 @@ pub struct ReportError {
     /// Whose name.
     pub name: String,
     /// Why not.
-    pub source: kube::Error,
+    #[source]
+    pub cause: ReportCause,
+}
+
+/// Why a status is not the one that was to be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportCause {
+    /// The API server refused it, or was not reached.
+    #[error(transparent)]
+    Refused(kube::Error),
+    /// The API server took it, and what it keeps is another one.
+    #[error(
+        "the API server does not keep all of it: the CustomResourceDefinition is older than the controller, apply the one of this version"
+    )]
+    NotKept,
 }
 
 /// A reconcile could not be ended.
@@ -129,7 +143,10 @@ impl ReconcileError {
         match self {
             Self::Observe { source } => class_of(&source.source),
             Self::Act { source } => source.class(),
-            Self::Report { source } => class_of(&source.source),
+            Self::Report { source } => match &source.cause {
+                ReportCause::Refused(error) => class_of(error),
+                ReportCause::NotKept => ErrorClass::NeedsUser,
+            },
         }
     }
 
@@ -209,8 +226,8 @@ mod tests {
     #[test]
     fn an_object_that_was_written_meanwhile_is_a_conflict_and_no_failure() {
         let written = Status::failure("the object has been modified", "Conflict").with_code(409);
-        let source = kube::Error::Api(Box::new(written));
-        let error = ReportError { namespace: "medical".into(), name: "records".into(), source };
+        let cause = ReportCause::Refused(kube::Error::Api(Box::new(written)));
+        let error = ReportError { namespace: "medical".into(), name: "records".into(), cause };
         assert_eq!(ReconcileError::Report { source: Box::new(error) }.class(), ErrorClass::Conflict);
     }
 

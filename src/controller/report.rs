@@ -6,7 +6,8 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource,
-    api::{Patch, PatchParams, PostParams},
+    api::{DynamicObject, PostParams},
+    core::ApiResource,
 };
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -14,35 +15,42 @@ use tracing::warn;
 
 use super::{
     Context,
-    error::{ReportError, chain, is_moot},
+    error::{ReportCause, ReportError, chain, is_moot},
     observe::Observed,
 };
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, FieldManager, GROUP, VERSION},
+    api::{DatabaseMigration, DatabaseMigrationStatus, FieldManager},
     plan::{events::Announcement, facts::Facts, waiting::Notice},
 };
 
 /// An Event's note may have this many bytes.
 const NOTE: usize = 1024;
 
-/// Writes the whole status: fields that are not in it go. It is about the object that was observed, so it is refused when that was written
-/// meanwhile: Ready never turns True for a spec that is not the newest.
+/// Writes the whole status: fields that are not in it go, whoever's they are. By a server-side apply they would stay once somebody had
+/// emptied `metadata.managedFields`, and the status would never be the one that was planned. It is about the object that was observed, so it
+/// is refused when that was written meanwhile: Ready never turns True for a spec that is not the newest.
 pub async fn report(context: &Context, observed: &Observed, status: &DatabaseMigrationStatus) -> Result<(), ReportError> {
     let facts = &observed.facts;
-    let api: Api<DatabaseMigration> = Api::namespaced(context.client.clone(), &facts.namespace);
-    let patch = json!({
-        "apiVersion": format!("{GROUP}/{VERSION}"),
-        "kind": "DatabaseMigration",
-        // Not another object that has the same name by now.
-        "metadata": {"name": facts.name, "namespace": facts.namespace, "uid": facts.uid, "resourceVersion": observed.version},
-        "status": status,
-    });
-    let parameters = PatchParams::apply(FieldManager::Status.name()).force();
-    let failed = |source| ReportError { namespace: facts.namespace.clone(), name: facts.name.clone(), source };
-    match api.patch_status(&facts.name, &parameters, &Patch::Apply(patch)).await {
+    let kind = ApiResource::erase::<DatabaseMigration>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &facts.namespace, &kind);
+    let mut object = DynamicObject::new(&facts.name, &kind).within(&facts.namespace).data(json!({"status": status}));
+    // Not another object that has the same name by now.
+    object.metadata.uid = Some(facts.uid.clone());
+    object.metadata.resource_version.clone_from(&observed.version);
+    let parameters = PostParams { field_manager: Some(FieldManager::Status.name().to_owned()), ..PostParams::default() };
+    let failed = |cause| ReportError { namespace: facts.namespace.clone(), name: facts.name.clone(), cause };
+    match api.replace_status(&facts.name, &parameters, &object).await {
+        Ok(stored) => is_kept(&stored, status).map_err(failed),
         Err(kube::Error::Api(answer)) if answer.is_not_found() => Ok(()),
-        result => result.map(drop).map_err(failed),
+        Err(error) => Err(failed(ReportCause::Refused(error))),
     }
+}
+
+/// A definition that is older than the controller lets go of fields that it does not know. Written again at once, they would be lost again.
+fn is_kept(stored: &DynamicObject, status: &DatabaseMigrationStatus) -> Result<(), ReportCause> {
+    let kept = stored.data.get("status").cloned().unwrap_or_default();
+    let kept = serde_json::from_value::<DatabaseMigrationStatus>(kept).ok();
+    if kept.as_ref() == Some(status) { Ok(()) } else { Err(ReportCause::NotKept) }
 }
 
 /// Creates the Event about a DatabaseMigration. One that is refused holds nothing up.

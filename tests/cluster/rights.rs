@@ -69,13 +69,14 @@ async fn the_controller_may_not_read_logs_run_commands_or_create_pods() {
         ("get", "", "pods"),
         ("get", "", "persistentvolumeclaims"),
         ("patch", "batch", "jobs"),
+        ("patch", "sluice.dev", "databasemigrations/status"),
         ("get", "apps", "deployments"),
         ("patch", "events.k8s.io", "events"),
     ] {
         assert!(!may(&story, verb, group, resource).await, "the controller may {verb} {resource}");
     }
     for (verb, group, resource) in
-        [("create", "batch", "jobs"), ("patch", "sluice.dev", "databasemigrations/status"), ("patch", "apps", "deployments")]
+        [("create", "batch", "jobs"), ("update", "sluice.dev", "databasemigrations/status"), ("patch", "apps", "deployments")]
     {
         assert!(may(&story, verb, group, resource).await, "the controller may not {verb} {resource}");
     }

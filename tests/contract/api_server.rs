@@ -46,6 +46,8 @@ pub struct Cluster {
     pub meanwhile: Option<(usize, Happening)>,
     /// For the controls: takes every write, whatever it was meant to be written upon.
     pub careless: bool,
+    /// Fields of the status that the definition does not know, and that are not kept.
+    pub unknown: Vec<String>,
     /// Statuses that said Ready about another generation than the newest.
     pub untrue: Vec<String>,
     /// Kind of which every creation is refused, with these words.
@@ -164,6 +166,7 @@ impl Cluster {
                 let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
                 self.create(&key(&name), object)
             }
+            (&Method::PUT, Some(name)) => self.replace(&key(&name), path, &serde_json::from_slice(body).expect("JSON")),
             (&Method::PATCH, Some(name)) => self.apply(&key(&name), path, &serde_json::from_slice(body).expect("JSON")),
             (&Method::DELETE, Some(name)) => self.delete(&key(&name)),
             other => panic!("the controller has no business with {other:?} {path:?}"),
@@ -224,26 +227,33 @@ impl Cluster {
         }
     }
 
+    /// The status, whole.
+    fn replace(&mut self, key: &Key, path: &Path, object: &Value) -> Answer {
+        assert_eq!((key.0.as_str(), path.subresource.as_deref()), ("databasemigrations", Some("status")));
+        assert_eq!(path.query.get("fieldManager").map(String::as_str), Some("sluice-status"), "every write names its manager");
+        if self.get(key)?["metadata"]["uid"] != object["metadata"]["uid"] {
+            return Err(refusal(StatusCode::CONFLICT, "Conflict", "uid mismatch"));
+        }
+        self.is_upon_the_newest(key, object)?;
+        let generation = self.objects[key]["metadata"]["generation"].clone();
+        let of_another = |ready: &&Value| ready["status"] == "True" && ready["observedGeneration"] != generation;
+        let ready = object["status"]["conditions"].as_array().into_iter().flatten().find(|condition| condition["type"] == "Ready");
+        if let Some(ready) = ready.filter(of_another) {
+            self.untrue.push(format!("at generation {generation}: {ready}"));
+        }
+        self.writes.push(format!("status {}", key.2));
+        let mut status = object["status"].clone();
+        for field in &self.unknown {
+            status.as_object_mut().and_then(|fields| fields.remove(field));
+        }
+        self.edit(key, |object| object["status"] = status);
+        Ok(ok(&self.objects[key]))
+    }
+
     fn apply(&mut self, key: &Key, path: &Path, patch: &Value) -> Answer {
         let manager = path.query.get("fieldManager").expect("every apply names its manager").clone();
         assert_eq!(path.query.get("force").map(String::as_str), Some("true"), "an apply of one's own fields is forced");
         match (key.0.as_str(), path.subresource.as_deref()) {
-            ("databasemigrations", Some("status")) => {
-                assert_eq!(manager, "sluice-status");
-                let object = self.get(key)?;
-                if object["metadata"]["uid"] != patch["metadata"]["uid"] {
-                    return Err(refusal(StatusCode::CONFLICT, "Conflict", "uid mismatch"));
-                }
-                self.is_upon_the_newest(key, patch)?;
-                let generation = self.objects[key]["metadata"]["generation"].clone();
-                let of_another = |ready: &&Value| ready["status"] == "True" && ready["observedGeneration"] != generation;
-                let ready = patch["status"]["conditions"].as_array().into_iter().flatten().find(|condition| condition["type"] == "Ready");
-                if let Some(ready) = ready.filter(of_another) {
-                    self.untrue.push(format!("at generation {generation}: {ready}"));
-                }
-                self.writes.push(format!("status {}", key.2));
-                self.edit(key, |object| object["status"] = patch["status"].clone());
-            }
             ("migrationgates", None) => {
                 assert_eq!(key.2, "gates");
                 self.is_upon_the_newest(key, patch)?;

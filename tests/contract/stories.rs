@@ -350,6 +350,19 @@ async fn a_refused_job_is_shown_in_the_servers_words_and_forgotten_when_it_passe
 }
 
 #[tokio::test]
+async fn a_definition_that_does_not_keep_the_whole_status_is_named_instead_of_written_again_and_again() {
+    let mut world = World::new();
+    world.server.cluster().unknown = vec!["run".into()];
+    let error = world.look("records").await.expect_err("the run is lost");
+    let told = sluice::controller::error::chain(&error);
+    assert!(told.contains("the CustomResourceDefinition is older than the controller"), "{told}");
+    assert_eq!(world.jobs(), Vec::<String>::new(), "what was not announced does not begin");
+    world.server.cluster().unknown.clear();
+    world.run(&["records"]).await;
+    assert_eq!(world.ready("records"), verified());
+}
+
+#[tokio::test]
 async fn somebody_elses_job_of_the_same_name_is_left_alone_and_named() {
     let mut world = World::new();
     world.look("records").await.expect("a look");
