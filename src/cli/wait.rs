@@ -37,8 +37,8 @@ pub(super) struct Args {
     #[arg(long)]
     history_schema: Option<String>,
 
-    /// The role that migrates, if it is neither a superuser nor the owner of the database, and the role of the URL is not a member of it. A
-    /// history that belongs to anybody else is not believed.
+    /// The role that migrates. A history is believed that belongs to this role, to one that can become it, or to a superuser. Default: the role of
+    /// the URL and the owner of the database are taken for it.
     #[arg(long, value_name = "ROLE")]
     history_owner: Option<String>,
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError, Values, query, query_as, query_scalar};
+use super::{Asked, QueryError, Values, custody::made_just_now, query, query_as, query_scalar};
 
 /// The journal of one ledger row.
 #[derive(Clone, Debug)]
@@ -43,8 +43,8 @@ impl Journal {
             .execute(&mut *connection)
             .await
             .asked("create the schema sluice for the journal")?;
-        sqlx::raw_sql(CREATE).execute(connection).await.asked("create the journal")?;
-        Ok(())
+        sqlx::raw_sql(CREATE).execute(&mut *connection).await.asked("create the journal")?;
+        made_just_now(connection, "sluice.journal").await
     }
 
     /// Whether the table exists.

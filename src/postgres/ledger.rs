@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Asked, Journal, QueryError, query, query_as, query_scalar};
+use super::{Asked, Journal, QueryError, custody::made_just_now, query, query_as, query_scalar};
 use crate::{
     api::{Resolve, ResolveAs},
     migrations::{LedgerContract, LedgerRow, Migration, RowState, hexadecimal},
@@ -249,8 +249,8 @@ async fn create(connection: &mut PgConnection, schema: &str, table: &str) -> Res
          migration_name VARCHAR(255) NOT NULL,\nlogs TEXT,\nrolled_back_at TIMESTAMPTZ,\n\
          started_at TIMESTAMPTZ NOT NULL DEFAULT now(),\napplied_steps_count INTEGER NOT NULL DEFAULT 0)"
     );
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.asked("create the ledger")?;
-    Ok(())
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.asked("create the ledger")?;
+    made_just_now(connection, table).await
 }
 
 /// Rows of migrations that did not run. The number of each says where it stands among all (`of`), whichever table it is in: `now()` is

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Asked, QueryError, query_as, query_scalar};
+use super::{Asked, QueryError, custody::made_just_now, query_as, query_scalar};
 use crate::migrations::{Migration, checksum, hexadecimal};
 
 /// Longer ones are not kept: a file of this size holds data rather than a schema.
@@ -38,7 +38,8 @@ pub async fn prepare_texts(connection: &mut PgConnection) -> Result<bool, QueryE
         let made = sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS sluice").execute(&mut *connection).await;
         made.asked("create the schema sluice for the texts of migrations")?;
     }
-    sqlx::raw_sql(CREATE).execute(connection).await.asked("create the table of the texts of migrations")?;
+    sqlx::raw_sql(CREATE).execute(&mut *connection).await.asked("create the table of the texts of migrations")?;
+    made_just_now(connection, "sluice.texts").await?;
     Ok(true)
 }
 

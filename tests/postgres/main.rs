@@ -72,5 +72,6 @@ mod stage_steps;
 mod stage_verification;
 mod trust_history;
 mod trust_operators;
+mod trust_owners;
 mod trust_race;
 mod trust_traps;

@@ -11,7 +11,7 @@ use sluice::{
 
 use crate::stage_scene::{Scene, finish, said};
 
-const FIRST: (&str, &str) = ("1_first", "CREATE TABLE t (x int);");
+pub const FIRST: (&str, &str) = ("1_first", "CREATE TABLE t (x int);");
 pub const SECOND: (&str, &str) = ("2_second", "CREATE TABLE u (x int);");
 /// What an intruder's function does with the rights of whoever calls it.
 pub const CODE: &str =
@@ -31,9 +31,14 @@ pub fn intruder(scene: &Scene) -> String {
     format!("{}_intruder", scene.database.name)
 }
 
+fn filled(scene: &Scene, attack: &str) -> String {
+    let roles = attack.replace("{intruder}", &intruder(scene)).replace("{role}", &scene.role);
+    roles.replace("{database}", &scene.database.name)
+}
+
 /// Somebody does this, and Sluice stops in its plan and in a verification, says why, and leaves everything as it is.
-async fn refused(scene: &Scene, attack: &str, reason: &str) {
-    scene.database.execute(&attack.replace("{intruder}", &intruder(scene)).replace("{role}", &scene.role)).await;
+pub async fn refused(scene: &Scene, attack: &str, reason: &str) {
+    scene.database.execute(&filled(scene, attack)).await;
     let before = scene.catalog().await;
     let outcome = scene.stopped(Stage::Plan, Reason::HistoryUntrusted).await;
     assert!(outcome.message.contains(reason), "{attack}: {}", outcome.message);
@@ -43,13 +48,13 @@ async fn refused(scene: &Scene, attack: &str, reason: &str) {
 }
 
 /// The same when it happens between the plan and the migrations.
-async fn refused_late(scene: &Scene, attack: &str) {
+pub async fn refused_late(scene: &Scene, attack: &str) {
     let context = scene.context();
     let mut outcomes = Vec::new();
     for stage in [Stage::Plan, Stage::Snapshot] {
         outcomes.push(stage::run(stage, &context, &outcomes).await);
     }
-    scene.database.execute(&attack.replace("{intruder}", &intruder(scene)).replace("{role}", &scene.role)).await;
+    scene.database.execute(&filled(scene, attack)).await;
     let before = scene.catalog().await;
     let outcome = stage::run(Stage::Migrate, &context, &outcomes).await;
     assert_eq!((outcome.verdict, outcome.reason), (Verdict::Failed, Reason::HistoryUntrusted), "{attack}: {}", outcome.message);
@@ -129,7 +134,7 @@ async fn neither_is_a_schema_sluice_of_somebody_else_nor_a_trigger_on_what_is_in
 }
 
 /// What `sluice wait` says about 2_second when it is connected as this role, and whether it said yes.
-async fn waited(scene: &Scene, role: &str, arguments: &[&str]) -> (bool, String) {
+pub async fn waited(scene: &Scene, role: &str, arguments: &[&str]) -> (bool, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluice"));
     command.args(["wait", "--require", "2_second", "--timeout", "200ms"]).args(arguments);
     command.env("DATABASE_URL", scene.url.replacen(&scene.role, role, 1));
@@ -137,7 +142,7 @@ async fn waited(scene: &Scene, role: &str, arguments: &[&str]) -> (bool, String)
     (output.status.success(), said(&output))
 }
 
-const PLANTED: &str = "SET ROLE {intruder}; CREATE TABLE public._prisma_migrations (id varchar(36) PRIMARY KEY, checksum varchar(64) NOT NULL, finished_at timestamptz, \
+pub const PLANTED: &str = "SET ROLE {intruder}; CREATE TABLE public._prisma_migrations (id varchar(36) PRIMARY KEY, checksum varchar(64) NOT NULL, finished_at timestamptz, \
     migration_name varchar(255) NOT NULL, logs text, rolled_back_at timestamptz, started_at timestamptz NOT NULL DEFAULT now(), applied_steps_count int NOT NULL DEFAULT 0); \
     INSERT INTO public._prisma_migrations (id, checksum, finished_at, migration_name) VALUES ('x', 'x', now(), '2_second'); \
     GRANT SELECT ON public._prisma_migrations TO PUBLIC";

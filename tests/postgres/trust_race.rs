@@ -95,3 +95,23 @@ async fn a_trigger_that_is_just_being_made_is_waited_for_and_nothing_is_written(
         assert_eq!(scene.value(made).await, "true", "{test}");
     }
 }
+
+const KEY: &str = "CREATE TABLE eve (id varchar(36) REFERENCES _prisma_migrations ON DELETE CASCADE)";
+
+/// Who may not make triggers may still make a foreign key refer to the history.
+#[tokio::test]
+async fn nobody_makes_a_key_refer_to_the_history_while_a_transaction_that_writes_to_it_runs() {
+    let (scene, mut other) = exposed("trust_race_key", &format!("{UNTIL_FREE}; CREATE TABLE u ();")).await;
+    scene.database.execute(&format!("REVOKE TRIGGER ON _prisma_migrations FROM {}", intruder(&scene))).await;
+    let mut holder = scene.database.connect().await;
+    execute(&mut holder, "SELECT pg_advisory_lock(4711)").await;
+    let outcome = migrate_while(&scene, async || {
+        until(&scene, "a.state = 'active' AND a.query LIKE '%WHILE NOT%'").await;
+        let refused = sqlx::raw_sql(KEY).execute(&mut other).await.expect_err("the history is locked");
+        assert!(refused.to_string().contains("lock timeout"), "{refused}");
+        execute(&mut holder, "SELECT pg_advisory_unlock(4711)").await;
+    })
+    .await;
+    assert_eq!((outcome.verdict, outcome.reason), (Verdict::Passed, Reason::Applied), "{}", outcome.message);
+    execute(&mut other, KEY).await;
+}
