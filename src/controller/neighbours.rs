@@ -127,7 +127,8 @@ fn is_in_a_circle(object: &DatabaseMigration) -> bool {
 
 /// Whoever reads this ConfigMap.
 pub fn reads(other: &DatabaseMigration, config_map: &str) -> bool {
-    other.spec.migrations.reads(config_map)
+    let authority = other.spec.database.tls.as_ref().is_some_and(|tls| tls.ca_from.config_map == config_map);
+    authority || other.spec.migrations.reads(config_map)
 }
 
 /// Whoever verified something that the gate no longer says.

@@ -179,11 +179,16 @@ impl Reader<'_> {
         if !missing.is_empty() {
             return Ok(SourceFact::Missing { names: missing });
         }
-        let found: Vec<_> = found.into_iter().flatten().collect();
+        // Not a part of the source, but a run that failed for it has to be made again with another one. That it is missing a stage says.
+        let authority = match &migration.authority {
+            Some((name, _)) => self.named("the ConfigMap of spec.database.tls.caFrom", api.get_metadata_opt(name).await)?,
+            None => None,
+        };
         let revision = |map: &kube::core::PartialObjectMeta<ConfigMap>| {
             format!("{}@{}@{}", map.name_any(), map.uid().unwrap_or_default(), map.resource_version().unwrap_or_default())
         };
-        Ok(SourceFact::Found { revision: image.into_iter().chain(found.iter().map(revision)).collect::<Vec<_>>().join(",") })
+        let revisions = image.into_iter().chain(found.iter().flatten().chain(&authority).map(revision));
+        Ok(SourceFact::Found { revision: revisions.collect::<Vec<_>>().join(",") })
     }
 
     /// Whether a DatabaseMigration of this namespace has a Job that has not ended.

@@ -274,9 +274,12 @@ mod tests {
     async fn woken(event: watcher::Event<PartialObjectMeta<ConfigMap>>) -> Vec<String> {
         let (store, mut writer) = reflector::store();
         let phases = json!([{"name": "security", "configMaps": ["policies"]}]);
+        let mut labs = object("medical", "labs", &json!({"configMaps": ["labs-migrations"]}));
+        let tls = serde_json::from_value(json!({"caFrom": {"configMap": "authority"}})).expect("an authority");
+        labs.0.as_mut().expect("a manifest").spec.database.tls = Some(tls);
         for object in [
             object("medical", "records", &json!({"configMaps": ["records-migrations"], "phases": phases})),
-            object("medical", "labs", &json!({"configMaps": ["labs-migrations"]})),
+            labs,
             object("dental", "records", &json!({"configMaps": ["records-migrations"]})),
         ] {
             writer.apply_watcher_event(&watcher::Event::Apply(object));
@@ -291,6 +294,7 @@ mod tests {
     async fn a_config_map_wakes_those_who_name_it_in_its_namespace_whatever_labels_it_has() {
         assert_eq!(woken(watcher::Event::Apply(map("medical", "records-migrations"))).await, ["medical/records"]);
         assert_eq!(woken(watcher::Event::Delete(map("medical", "policies"))).await, ["medical/records"]);
+        assert_eq!(woken(watcher::Event::Apply(map("medical", "authority"))).await, ["medical/labs"]);
         assert_eq!(woken(watcher::Event::Apply(map("medical", "kube-root-ca.crt"))).await, [""; 0]);
     }
 

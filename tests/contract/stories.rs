@@ -150,6 +150,21 @@ async fn a_config_map_of_a_phase_is_waited_for_and_its_change_makes_a_new_run() 
 }
 
 #[tokio::test]
+async fn an_authority_that_arrives_late_or_is_corrected_makes_a_new_run() {
+    let mut world = World::new();
+    let database = json!({"secretRef": {"name": "records-db"}, "tls": {"caFrom": {"configMap": "authority"}}});
+    world.put("records", &json!({"database": database}));
+    world.run(&["records"]).await;
+    assert_eq!((world.ready("records"), world.jobs().len()), (verified(), 1), "that it is missing a stage says");
+    world.put_source("authority");
+    world.run(&["records"]).await;
+    assert_eq!((world.ready("records"), world.jobs().len()), (verified(), 2));
+    world.server.cluster().edit(&key("configmaps", "authority"), |map| map["data"] = json!({"ca.crt": "another"}));
+    world.run(&["records"]).await;
+    assert_eq!((world.ready("records"), world.jobs().len()), (verified(), 3));
+}
+
+#[tokio::test]
 async fn a_failed_migration_stalls_says_where_and_waits_for_a_person() {
     let mut world = World::new();
     world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::MigrationFailed)];
