@@ -69,7 +69,7 @@ pub struct RowLevelSecurity {
     #[serde(default)]
     pub tenant: Tenant,
 
-    /// Tables that have the tenant column and need no isolation, as `table` or `schema.table`. Default: none.
+    /// Tables and views that need no isolation, as `table`, in whatever schema, or `schema.table`. What has a dot begins with a schema. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200), inner(length(min = 1, max = 127)))]
     pub except: Vec<String>,

@@ -35,6 +35,7 @@ mod rls_per_row;
 mod rls_policies;
 mod rls_privileges;
 mod rls_role;
+mod rls_rule;
 mod rls_setting;
 mod rls_truncate;
 mod rls_view;
@@ -141,6 +142,7 @@ pub static CHECKS: &[Check] = &[
     rls_policies::CHECK,
     rls_partition::CHECK,
     rls_view::CHECK,
+    rls_rule::CHECK,
     rls_function::CHECK,
     rls_setting::CHECK,
     rls_per_row::CHECK,

@@ -10,7 +10,8 @@ const META: Meta = Meta {
     title: "Every tenant table has row-level security enabled",
     condition: "A table has the tenant column, is not in `except`, and has row-level security off. Policies may exist: without ENABLE they \
                 do nothing; so a table with policies is found also without the tenant column, for instance that of the tenants themselves. A foreign \
-                table with the tenant column, which cannot have it, is found when the application may use it. Partitions have a check of their own. It also finds something when no table has the tenant column at all.",
+                table with the tenant column, which cannot have it, is found when the application may use it, and so is a table of another schema that \
+                inherits from a tenant table. Partitions have a check of their own. It also finds something when no table has the tenant column at all.",
     effect: "Every role that may read the table reads every tenant's rows.",
     remedy: "`ALTER TABLE … ENABLE ROW LEVEL SECURITY` and `FORCE ROW LEVEL SECURITY` in a migration, or name the table in \
              `spec.verify.rowLevelSecurity.except`.",
@@ -37,7 +38,7 @@ const SQL: &str = tenancy::tenants!(
 const FOREIGN: &str = tenancy::tenants!(
     "SELECT n.nspname::text, c.relname::text FROM app a, pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      JOIN pg_catalog.pg_attribute t ON t.attrelid = c.oid AND t.attname = $2 AND t.attnum > 0 AND NOT t.attisdropped \
-     WHERE c.relkind = 'f' AND n.nspname = ANY($1) AND c.oid NOT IN (SELECT oid FROM excepted) AND ",
+     WHERE c.relkind = 'f' AND (n.nspname = ANY($1) OR (c.oid IN (SELECT oid FROM heirs) AND NOT c.relispartition)) AND c.oid NOT IN (SELECT oid FROM excepted) AND ",
     tenancy::app_reaches!(),
     " ORDER BY 1, 2"
 );

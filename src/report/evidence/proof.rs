@@ -34,6 +34,7 @@ pub(super) const ISOLATION: &[Proof] = &[
     Proof::Check("rls-policies"),
     Proof::Check("rls-partition"),
     Proof::Check("rls-view"),
+    Proof::Check("rls-rule"),
     Proof::Check("rls-function"),
     Proof::Check("rls-setting"),
     Proof::Check("rls-truncate"),
