@@ -72,6 +72,14 @@ controls! {
     an_application_role_that_owns_an_unforced_table: "rls-role", Error on "{app}", "owns public.patients, where row-level security is not forced";
         "ALTER TABLE patients OWNER TO {app}; ALTER TABLE patients NO FORCE ROW LEVEL SECURITY";
         "ALTER TABLE patients OWNER TO {migrator}; ALTER TABLE patients FORCE ROW LEVEL SECURITY; GRANT SELECT ON patients TO {app}";
+    an_application_role_that_owns_a_forced_table: "rls-role", Error on "{app}", "owns public.patients, whose row-level security an owner can switch off";
+        "ALTER TABLE patients OWNER TO {app}"; "ALTER TABLE patients OWNER TO {migrator}; GRANT SELECT ON patients TO {app}";
+    an_application_role_that_replicates: "rls-role", Error on "{app}", "has REPLICATION";
+        "ALTER ROLE {app} REPLICATION"; "ALTER ROLE {app} NOREPLICATION";
+    an_application_role_that_runs_programs: "rls-role", Error on "{app}", "is a member of pg_execute_server_program";
+        "GRANT pg_execute_server_program TO {app}"; "REVOKE pg_execute_server_program FROM {app}";
+    an_application_role_that_writes_everywhere_through_another: "rls-role", Error on "{app}", "is a member of pg_write_all_data";
+        "CREATE ROLE {app}_staff; GRANT pg_write_all_data TO {app}_staff; GRANT {app}_staff TO {app}"; "REVOKE {app}_staff FROM {app}";
     a_partition_that_can_be_addressed: "rls-partition", Error on "public.access_log_new", "may address this partition of public.access_log directly";
         "GRANT SELECT ON access_log_new TO {app}"; "REVOKE SELECT ON access_log_new FROM {app}";
     a_partition_in_a_schema_that_is_not_checked: "rls-partition", Error on "archive.access_log_old", "row-level security off";
