@@ -6,6 +6,7 @@
 mod asked;
 mod beside;
 mod column;
+mod condition;
 mod convention;
 mod enum_required;
 mod equality;
@@ -26,6 +27,7 @@ mod owned;
 mod plan_uses_index;
 mod query_assertion;
 mod relation;
+mod rls_condition;
 mod rls_enabled;
 mod rls_forced;
 mod rls_function;
@@ -140,6 +142,7 @@ pub static CHECKS: &[Check] = &[
     rls_enabled::CHECK,
     rls_forced::CHECK,
     rls_policies::CHECK,
+    rls_condition::CHECK,
     rls_partition::CHECK,
     rls_view::CHECK,
     rls_rule::CHECK,

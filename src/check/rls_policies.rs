@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::{Asked, Aspect, Check, CheckError, Meta, Scope, asked, sql, tenancy};
-use crate::api::{Finding, Severity};
+use crate::api::{Finding, RowLevelSecurity, Severity};
 
 const META: Meta = Meta {
     id: "rls-policies",
@@ -41,7 +41,7 @@ type Row =
 
 /// A command that a policy can be for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Command {
+pub(super) enum Command {
     Select,
     Insert,
     Update,
@@ -70,51 +70,57 @@ impl Command {
         }
     }
 
-    const fn reads(self) -> bool {
+    pub(super) const fn reads(self) -> bool {
         !matches!(self, Self::Insert)
     }
 
-    const fn writes(self) -> bool {
+    pub(super) const fn writes(self) -> bool {
         matches!(self, Self::Insert | Self::Update)
     }
 }
 
 #[derive(Clone, Debug)]
-struct Policy {
-    name: String,
+pub(super) struct Policy {
+    pub(super) name: String,
     command: String,
-    permissive: bool,
-    applies: bool,
-    using: Option<String>,
+    pub(super) permissive: bool,
+    /// It is for the application, or for everybody.
+    pub(super) applies: bool,
+    pub(super) using: Option<String>,
     check: Option<String>,
 }
 
 impl Policy {
-    fn is_for(&self, command: Command) -> bool {
+    pub(super) fn is_for(&self, command: Command) -> bool {
         self.command == "*" || self.command == command.code()
     }
 
     /// What a written row must satisfy: PostgreSQL takes USING where WITH CHECK is not written.
-    fn effective_check(&self) -> Option<&str> {
+    pub(super) fn effective_check(&self) -> Option<&str> {
         self.check.as_deref().or(self.using.as_deref())
     }
 }
 
 #[derive(Clone, Debug)]
-struct Table {
-    schema: String,
-    name: String,
+pub(super) struct Table {
+    pub(super) schema: String,
+    pub(super) name: String,
     is_partition: bool,
     /// What the application's role may do.
-    granted: Vec<Command>,
-    policies: Vec<Policy>,
+    pub(super) granted: Vec<Command>,
+    pub(super) policies: Vec<Policy>,
 }
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<Row> = tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read the policies")?;
-    let tables = tables(rows);
+    let tables = read(connection, scope, security).await?;
     Ok(tables.iter().flat_map(|table| judge(table, &security.app_role)).collect())
+}
+
+/// The tenant tables with row-level security, and their policies.
+pub(super) async fn read(connection: &mut PgConnection, scope: &Scope, security: &RowLevelSecurity) -> Result<Vec<Table>, CheckError> {
+    let rows: Vec<Row> = tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read the policies")?;
+    Ok(tables(rows))
 }
 
 fn tables(rows: Vec<Row>) -> Vec<Table> {

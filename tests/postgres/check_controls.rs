@@ -80,6 +80,18 @@ controls! {
         "GRANT pg_execute_server_program TO {app}"; "REVOKE pg_execute_server_program FROM {app}";
     an_application_role_that_writes_everywhere_through_another: "rls-role", Error on "{app}", "is a member of pg_write_all_data";
         "CREATE ROLE {app}_staff; GRANT pg_write_all_data TO {app}_staff; GRANT {app}_staff TO {app}"; "REVOKE {app}_staff FROM {app}";
+    a_policy_that_asks_who_is_connected: "rls-condition", Warning on "public.visits", "the policy support lets rows through without clinic_id = app.clinic_id; it asks session_user";
+        "CREATE POLICY support ON visits FOR SELECT USING (session_user = 'support')"; "DROP POLICY support ON visits";
+    a_policy_that_asks_another_setting: "rls-condition", Warning on "public.visits", "it asks the setting app.is_admin";
+        "CREATE POLICY support ON visits FOR SELECT USING (current_setting('app.is_admin', true) = 'on')";
+        "CREATE POLICY narrow ON visits AS RESTRICTIVE USING (clinic_id = (SELECT NULLIF(current_setting('app.clinic_id', true), '')::uuid))";
+    a_policy_for_one_tenant_in_particular: "rls-condition", Warning on "public.visits", "the policy master lets rows through without clinic_id";
+        "CREATE POLICY master ON visits FOR SELECT USING (current_setting('app.clinic_id', true) = 'master')"; "DROP POLICY master ON visits";
+    a_policy_that_compares_a_prefix: "rls-condition", Warning on "public.visits", "the policy tenant lets rows through without clinic_id";
+        "ALTER POLICY tenant ON visits USING (clinic_id::text LIKE NULLIF(current_setting('app.clinic_id', true), '') || '%')";
+        "ALTER POLICY tenant ON visits USING (clinic_id::text = NULLIF(current_setting('app.clinic_id', true), ''))";
+    a_policy_that_asks_a_table_of_members: "rls-condition", Warning on "public.visits", "it asks the table members";
+        "CREATE TABLE members (clinic uuid, who name); CREATE POLICY staff ON visits FOR SELECT USING (clinic_id IN (SELECT clinic FROM members WHERE who = 'x'))"; "DROP POLICY staff ON visits";
     a_partition_that_can_be_addressed: "rls-partition", Error on "public.access_log_new", "may address this partition of public.access_log directly";
         "GRANT SELECT ON access_log_new TO {app}"; "REVOKE SELECT ON access_log_new FROM {app}";
     a_partition_in_a_schema_that_is_not_checked: "rls-partition", Error on "archive.access_log_old", "row-level security off";

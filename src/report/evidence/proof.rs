@@ -32,6 +32,7 @@ pub(super) const ISOLATION: &[Proof] = &[
     Proof::Check("rls-enabled"),
     Proof::Check("rls-forced"),
     Proof::Check("rls-policies"),
+    Proof::Check("rls-condition"),
     Proof::Check("rls-partition"),
     Proof::Check("rls-view"),
     Proof::Check("rls-rule"),
