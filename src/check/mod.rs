@@ -27,6 +27,7 @@ mod owned;
 mod plan_uses_index;
 mod query_assertion;
 mod relation;
+mod rls_cascade;
 mod rls_condition;
 mod rls_enabled;
 mod rls_forced;
@@ -40,6 +41,7 @@ mod rls_role;
 mod rls_rule;
 mod rls_setting;
 mod rls_truncate;
+mod rls_uncovered;
 mod rls_view;
 mod row_count;
 mod rows_kept;
@@ -151,6 +153,8 @@ pub static CHECKS: &[Check] = &[
     rls_per_row::CHECK,
     rls_index::CHECK,
     rls_truncate::CHECK,
+    rls_cascade::CHECK,
+    rls_uncovered::CHECK,
     rls_privileges::CHECK,
     tenant_isolation::CHECK,
     schema_exists::CHECK,

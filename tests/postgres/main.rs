@@ -23,6 +23,7 @@ mod check_structure;
 mod check_traces;
 mod check_views;
 mod check_volatile;
+mod check_ways_around;
 mod cli_lint;
 mod cli_output;
 mod cli_wait;

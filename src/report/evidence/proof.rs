@@ -39,6 +39,8 @@ pub(super) const ISOLATION: &[Proof] = &[
     Proof::Check("rls-function"),
     Proof::Check("rls-setting"),
     Proof::Check("rls-truncate"),
+    Proof::Check("rls-cascade"),
+    Proof::Check("rls-uncovered"),
     Proof::Check("tenant-isolation"),
 ];
 
