@@ -51,11 +51,11 @@ pub fn own_statement(sql: &str, most: usize) -> String {
     bounded(text.trim(), most)
 }
 
-/// A value of a row, in quotes, where it can hardly be about a person: a number of at most eight digits, true or false, a UUID. Of any
-/// other nothing is repeated: a name, a date of birth or the number of a passport would be one.
+/// A value of a row, in quotes, where it can hardly be about a person: a number of at most four digits, true or false, a UUID. Of any
+/// other nothing is repeated: a name, a date of birth (19800101) or the number of an identity card, also without its first zeros, would be one.
 pub fn value(value: &str) -> String {
     let number = value.strip_prefix('-').unwrap_or(value);
-    let is_number = !number.is_empty() && number.len() <= 8 && number.chars().all(|c| c.is_ascii_digit());
+    let is_number = !number.is_empty() && number.len() <= 4 && number.chars().all(|c| c.is_ascii_digit());
     if is_number || ["true", "false"].contains(&value) || uuid::Uuid::try_parse(value).is_ok() {
         format!("{value:?}")
     } else {
@@ -316,7 +316,10 @@ mod tests {
     #[test]
     fn a_value_is_repeated_where_it_can_hardly_be_about_a_person() {
         for (value, repeated) in [
-            ("-12345678", true),
+            ("-1234", true),
+            ("78051120", false),
+            ("19800101", false),
+            ("12345", false),
             ("true", true),
             ("6f9619ff-8b86-d011-b42d-00c04fc964ff", true),
             ("123456789", false),

@@ -17,7 +17,7 @@ pub struct QueryAssertion {
     pub name: String,
 
     /// One SELECT, WITH, VALUES or TABLE. Of the rows that it finds, the first column of the first three stands in the finding, and so
-    /// in the status, where it is a number of at most eight digits, true, false or a UUID. Other values are left out. A query that calls
+    /// in the status, where it is a number of at most four digits, true, false or a UUID. Other values are left out. A query that calls
     /// a VOLATILE function, itself or through a view, is refused, because that may do more than read; those of PostgreSQL that only answer
     /// (`random`, `clock_timestamp`, `pg_total_relation_size` and the like) may be called. Declare a function of your own that only reads STABLE.
     #[schemars(length(min = 1, max = 10000))]
