@@ -84,7 +84,7 @@ pub(super) const fn isolation_class(isolation: Isolation) -> &'static str {
     match isolation {
         Isolation::Isolated => "good",
         Isolation::Exposed | Isolation::Unknown => "bad",
-        Isolation::Excepted => "careful",
+        Isolation::Unproven | Isolation::Excepted => "careful",
         Isolation::Shared | Isolation::NotAsked => "none",
     }
 }
@@ -93,7 +93,7 @@ pub(super) const fn isolation_mark(isolation: Isolation) -> &'static str {
     match isolation {
         Isolation::Isolated => "✓",
         Isolation::Exposed => "✗",
-        Isolation::Unknown => "?",
+        Isolation::Unproven | Isolation::Unknown => "?",
         Isolation::Excepted => "–",
         Isolation::Shared | Isolation::NotAsked => "",
     }
@@ -160,6 +160,8 @@ fn glance(report: &Report) -> Markup {
                     (tile(isolated(Isolation::Isolated), "isolated", unless_zero(isolated(Isolation::Isolated), "good")))
                     @let exposed = isolated(Isolation::Exposed) + isolated(Isolation::Unknown);
                     (tile(exposed, "exposed", unless_zero(exposed, "bad")))
+                    @let unproven = isolated(Isolation::Unproven);
+                    @if unproven > 0 { (tile(unproven, "unproven", "careful")) }
                     (tile(isolated(Isolation::Shared), "shared", "none"))
                 }
                 @let views = schema.tables.iter().filter(|table| matches!(table.kind, TableKind::View | TableKind::MaterializedView)).count();

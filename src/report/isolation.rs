@@ -14,6 +14,8 @@ pub fn judge(tables: &mut [Table], security: Option<&RowLevelSecurity>, found: O
     let errors: Vec<&&Finding> = found.unwrap_or_default().iter().filter(|finding| finding.severity == Severity::Error).collect();
     let everywhere = errors.iter().any(|finding| !names.contains(&finding.object));
     let exposed: BTreeSet<&str> = errors.iter().map(|finding| finding.object.as_str()).collect();
+    let untried: Vec<&&Finding> = found.unwrap_or_default().iter().filter(|finding| finding.is_unproven()).collect();
+    let unproven = |object: &str| untried.iter().any(|finding| finding.leaves_unproven(object, names.iter().map(String::as_str)));
     for table in tables {
         let object = table.object();
         let has_column = table.columns.iter().any(|column| column.name == security.tenant.column);
@@ -27,6 +29,8 @@ pub fn judge(tables: &mut [Table], security: Option<&RowLevelSecurity>, found: O
             Isolation::Unknown
         } else if everywhere || is_bare(table) {
             Isolation::Exposed
+        } else if unproven(&object) {
+            Isolation::Unproven
         } else {
             Isolation::Isolated
         };
@@ -84,6 +88,22 @@ mod tests {
     fn a_role_that_bypasses_policies_exposes_every_tenant_table() {
         use Isolation::{Excepted, Exposed, Shared};
         assert_eq!(words(Some(&[&error("app")])), [Exposed, Exposed, Shared, Excepted]);
+    }
+
+    #[test]
+    fn a_table_on_which_something_was_not_tried_is_not_isolated() {
+        use Isolation::{Excepted, Isolated, Shared, Unproven};
+        let warning = |object: &str, message: &str| Finding { severity: Severity::Warning, message: message.into(), ..error(object) };
+        assert_eq!(words(Some(&[&warning("public.b", "unproven: DELETE")])), [Isolated, Unproven, Shared, Excepted]);
+        assert_eq!(words(Some(&[&warning("public.b", "with an empty setting every query fails")])), [Isolated, Isolated, Shared, Excepted]);
+        let named = warning("evil.steal()", "unproven: it might be called, so nothing was tried on public.b");
+        assert_eq!(words(Some(&[&named])), [Isolated, Unproven, Shared, Excepted]);
+        for all in [
+            warning("app", "unproven: there was nothing to try"),
+            warning("public.b", "unproven: it has triggers, so nothing was tried on public.b and 7 more"),
+        ] {
+            assert_eq!(words(Some(&[&all])), [Unproven, Unproven, Shared, Excepted], "{all:?}");
+        }
     }
 
     #[test]

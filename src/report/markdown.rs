@@ -119,6 +119,7 @@ fn tables(report: &Report) -> String {
         let isolation = match table.isolation {
             Isolation::Exposed => "❌ exposed",
             Isolation::Isolated => "✅ isolated",
+            Isolation::Unproven => "❔ unproven",
             other => other.word(),
         };
         let mut parents: Vec<&str> =

@@ -305,6 +305,8 @@ pub enum Isolation {
     Isolated,
     /// It has the tenant column, and a check found a way across.
     Exposed,
+    /// It has the tenant column, and something could not be tried on it: that nobody gets across is not proven.
+    Unproven,
     /// It has the tenant column, and nobody could look.
     Unknown,
     /// The manifest excepts it.
@@ -320,6 +322,7 @@ impl Isolation {
             Self::NotAsked => "not asked",
             Self::Isolated => "isolated",
             Self::Exposed => "exposed",
+            Self::Unproven => "unproven",
             Self::Unknown => "unknown",
             Self::Excepted => "excepted",
             Self::Shared => "shared",

@@ -61,6 +61,7 @@ impl Style {
             Isolation::Isolated => (Self::Good, "✓"),
             Isolation::Exposed => (Self::Bad, "✗"),
             Isolation::Unknown => (Self::Bad, "?"),
+            Isolation::Unproven => (Self::Careful, "?"),
             Isolation::Excepted => (Self::Careful, "–"),
             Isolation::Shared | Isolation::NotAsked => (Self::Plain, "·"),
         }
@@ -154,7 +155,9 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
 fn isolated(report: &Report) -> String {
     let Some(schema) = &report.schema else { return String::new() };
     let of = |isolation: Isolation| schema.tables.iter().filter(|table| table.isolation == isolation).count();
-    format!("; {} isolated, {} exposed, {} shared", of(Isolation::Isolated), of(Isolation::Exposed), of(Isolation::Shared))
+    let unproven = of(Isolation::Unproven);
+    let unproven = if unproven == 0 { String::new() } else { format!(", {unproven} unproven") };
+    format!("; {} isolated, {} exposed{unproven}, {} shared", of(Isolation::Isolated), of(Isolation::Exposed), of(Isolation::Shared))
 }
 
 fn tables(page: &mut Page, report: &Report) {

@@ -170,7 +170,7 @@ fn tables(report: &Report) -> Found {
     let own: Vec<_> = schema
         .tables
         .iter()
-        .filter(|table| matches!(table.isolation, Isolation::Isolated | Isolation::Exposed | Isolation::Unknown))
+        .filter(|table| matches!(table.isolation, Isolation::Isolated | Isolation::Exposed | Isolation::Unproven | Isolation::Unknown))
         .filter(|table| matches!(table.kind, TableKind::Table | TableKind::Partitioned | TableKind::Partition))
         .collect();
     if own.is_empty() {
@@ -178,7 +178,7 @@ fn tables(report: &Report) -> Found {
     }
     let (enabled, forced) = (own.iter().filter(|table| table.enabled).count(), own.iter().filter(|table| table.forced).count());
     let policies: usize = own.iter().map(|table| table.policies.len()).sum();
-    let open = of(Isolation::Exposed).count() + of(Isolation::Unknown).count();
+    let open = of(Isolation::Exposed).count() + of(Isolation::Unproven).count() + of(Isolation::Unknown).count();
     let excepted: Vec<String> = of(Isolation::Excepted).map(Table::object).collect();
     let mut said = format!(
         "{} with the column {}: row-level security on {enabled}, forced on {forced}, {}",
