@@ -68,6 +68,10 @@ generate: prerequisites ## write crds/, the chart's copy of it and deploy/instal
 	@$(cluster) build helm
 	deploy/generate
 
+.PHONY: statements
+statements: prerequisites ## how Sluice reads SQL beside PostgreSQL's own parser, on PostgreSQL's own tests (fetches both)
+	tests/statements/compare
+
 .PHONY: audit
 audit: ## licences, sources, banned crates and known advisories of the dependencies (fetches RustSec's database from GitHub)
 	@cargo deny --version 2>/dev/null | grep -q -F ' $(cargo-deny)' || cargo install --locked cargo-deny@$(cargo-deny)
