@@ -53,11 +53,15 @@ pub(super) async fn only_read(connection: &mut PgConnection, granted: Duration) 
     Ok(())
 }
 
+/// As the role and the database have them, and as migrations ran.
+const TEAMS_TIMES: &str = "SET LOCAL \"TimeZone\" TO DEFAULT; SET LOCAL \"DateStyle\" TO DEFAULT; SET LOCAL \"IntervalStyle\" TO DEFAULT; \
+    SET LOCAL extra_float_digits TO DEFAULT";
+
 /// What follows is SQL of the manifest, which names what it uses as its schemas have it: until [`end`], nothing of Sluice's own may be
 /// asked whose operators these schemas could define better.
 pub(super) async fn look_in(connection: &mut PgConnection, schemas: &[String]) -> Result<(), CheckError> {
     let path: Vec<_> = schemas.iter().map(|schema| sql::identifier(schema)).chain(["pg_temp".to_owned()]).collect();
-    let setting = format!("SET LOCAL search_path = {}", path.join(", "));
+    let setting = format!("SET LOCAL search_path = {}; {TEAMS_TIMES}", path.join(", "));
     sqlx::raw_sql(AssertSqlSafe(setting)).execute(connection).await.asked("set the search path of the manifest")?;
     Ok(())
 }

@@ -1,14 +1,13 @@
 //! From a connection URL to a session.
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, PgConnection,
+    ConnectOptions, Connection, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
 
 use super::{
-    SEARCH_PATH,
     frame::IN_CLEAR,
-    said, startup,
+    own_settings, said, startup,
     url::{CONNECT_TIMEOUT, ConnectionUrl, InvalidUrl},
     wire::{Wire, WireError},
 };
@@ -90,6 +89,8 @@ fn options(url: &ConnectionUrl, application: &str) -> PgConnectOptions {
         .application_name(application)
         // Encrypted or not is decided below the driver.
         .ssl_mode(PgSslMode::Disable)
+        // The server's, like the time zone and the style of dates, which the wire takes out of what the driver says.
+        .extra_float_digits(None)
         // A migration may say DEALLOCATE ALL, and the cache would not notice.
         .statement_cache_capacity(0)
         .options(startup::session())
@@ -106,6 +107,13 @@ pub async fn connect(url: &ConnectionUrl, application: &str) -> Result<PgConnect
     connect_with(url, application, &[]).await
 }
 
+/// The same, with these defaults where another database's sessions have them. What every session of Sluice's begins with stays, and the schema of the URL.
+pub async fn connect_like(url: &ConnectionUrl, application: &str, defaults: &[(String, String)]) -> Result<PgConnection, ConnectError> {
+    let own = |name: &str| startup::session().any(|(own, _)| own == name) || (name == "search_path" && url.schema.is_some());
+    let settings = defaults.iter().filter(|(name, _)| !own(name)).map(|(name, value)| (name.as_str(), value.as_str()));
+    connect_with(url, application, &settings.collect::<Vec<_>>()).await
+}
+
 /// The same, with more settings from the start.
 pub(super) async fn connect_with(url: &ConnectionUrl, application: &str, settings: &[(&str, &str)]) -> Result<PgConnection, ConnectError> {
     if let Some(why) = url.pooled() {
@@ -116,8 +124,7 @@ pub(super) async fn connect_with(url: &ConnectionUrl, application: &str, setting
         let wire = Wire::open(&url.host, url.port, url.tls()).await.map_err(|error| not_reached(url, error))?;
         let (folder, port) = wire.offer().map_err(|error| not_reached(url, WireError::Network(error)))?;
         let mut connection = PgConnection::connect_with(&options.socket(folder).port(port)).await.map_err(|error| refused(url, &error))?;
-        let path = AssertSqlSafe(format!("SET search_path = {SEARCH_PATH}"));
-        sqlx::raw_sql(path).execute(&mut connection).await.map_err(|error| refused(url, &error))?;
+        sqlx::raw_sql(own_settings!()).execute(&mut connection).await.map_err(|error| refused(url, &error))?;
         Ok(connection)
     };
     tokio::time::timeout(CONNECT_TIMEOUT, connected).await.unwrap_or_else(|_| {

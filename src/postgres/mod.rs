@@ -24,7 +24,7 @@ mod watcher;
 mod wire;
 
 pub use advisory::{Holder, acquire as acquire_advisory_locks, release as release_advisory_locks};
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, connect, connect_like};
 pub use custody::{believed, custody_objection, exposed_tables};
 pub use identity::database_identity;
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
@@ -37,7 +37,7 @@ pub use said::{said, said_by};
 pub use scratch::{Scratch, cannot_create_databases};
 pub use session::{Session, SqlError, Trouble};
 pub use settings::{Settings, Values};
-pub use surroundings::{Given, give, surroundings, unused_extensions};
+pub use surroundings::{Given, defaults_of_sessions, give, surroundings, unused_extensions};
 pub use texts::{keep_text, keep_text_alone, prepare_texts, read_texts};
 pub use url::{ConnectionUrl, InvalidUrl};
 pub use watcher::Watcher;
@@ -52,6 +52,23 @@ macro_rules! search_path {
     };
 }
 pub(crate) use search_path;
+
+/// What Sluice's own questions are asked under, whatever the role, the database or a file has set: the first decides which names are found, the others
+/// how values are read and printed.
+macro_rules! own_settings {
+    () => {
+        concat!(
+            "SET search_path = ",
+            $crate::postgres::search_path!(),
+            "; SET \"TimeZone\" = 'UTC'; SET \"DateStyle\" = 'ISO, MDY'; SET \"IntervalStyle\" = 'postgres'; SET extra_float_digits = 1"
+        )
+    };
+}
+pub(crate) use own_settings;
+
+/// The same settings as the URL, else the role, else the database has them: for the team's statements.
+pub(crate) const TEAMS_SETTINGS: &str = "SET search_path TO DEFAULT; SET \"TimeZone\" TO DEFAULT; SET \"DateStyle\" TO DEFAULT; \
+    SET \"IntervalStyle\" TO DEFAULT; SET extra_float_digits TO DEFAULT";
 
 /// Where Sluice's own statements look names up. `public` and whatever else a team may create in is no part of it, so nobody else's
 /// operator fits better than PostgreSQL's. `pg_temp` stands last, because it would come first where it is not named.

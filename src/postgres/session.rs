@@ -12,7 +12,7 @@ use sqlx::{
 };
 
 use super::{
-    Asked, Holder, QueryError, SEARCH_PATH, Settings, acquire_advisory_locks, query, query_scalar, release_advisory_locks,
+    Asked, Holder, QueryError, Settings, TEAMS_SETTINGS, acquire_advisory_locks, own_settings, query, query_scalar, release_advisory_locks,
     said::{log_whole, said_of},
     search_path,
 };
@@ -160,17 +160,17 @@ impl Session {
         Ok(())
     }
 
-    /// The connection, for Sluice's own statements: whatever a file or a trigger has set, names are looked up in `pg_catalog` alone.
+    /// The connection, for Sluice's own statements: whatever a file or a trigger has set, names are looked up in `pg_catalog` alone,
+    /// and values are in Sluice's own form.
     pub async fn trusted(&mut self) -> Result<&mut PgConnection, QueryError> {
-        let text = format!("SET search_path = {SEARCH_PATH}");
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut self.connection).await.asked("set the search path")?;
+        sqlx::raw_sql(own_settings!()).execute(&mut self.connection).await.asked("set the search path")?;
         Ok(&mut self.connection)
     }
 
-    /// What comes next is the team's: names are looked up where the URL, else the role, says. Until [`end_file`](Self::end_file),
+    /// What comes next is the team's: names are looked up and times are read as the URL, the role and the database say. Until [`end_file`](Self::end_file),
     /// [`reset`](Self::reset), or the transaction is rolled back.
     pub async fn hand_over(&mut self) -> Result<(), SqlError> {
-        self.run("SET search_path TO DEFAULT", None).await
+        self.run(TEAMS_SETTINGS, None).await
     }
 
     /// Sets again what the earlier steps of a file have set, and begins to watch; after [`hand_over`](Self::hand_over).
@@ -199,7 +199,10 @@ impl Session {
             .fetch_one(&mut self.connection)
             .await
             .asked("read the search path")?;
-        let answer = query_(self.trusted().await?).await?;
+        // Nothing else is set: the file may have set it, too.
+        let own = concat!("SET search_path = ", search_path!());
+        sqlx::raw_sql(own).execute(&mut self.connection).await.asked("set the search path")?;
+        let answer = query_(&mut self.connection).await?;
         let back = query("SELECT pg_catalog.set_config('search_path', $1, false)").bind(path);
         back.execute(&mut self.connection).await.asked("put the search path back")?;
         Ok(answer)

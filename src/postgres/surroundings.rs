@@ -46,6 +46,22 @@ SELECT kind, name, sql FROM (
   FROM defaults d CROSS JOIN LATERAL pg_catalog.aclexplode(d.defaclacl) AS x LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee
 ) AS given ORDER BY rank, name, sql";
 
+/// What the sessions of this role begin with in this database and not in another one: the more special entry counts, as PostgreSQL has it. Without what
+/// this role may not set for itself, and without what no other database may know.
+const DEFAULTS: &str = "
+SELECT d.name, d.value FROM (
+  SELECT DISTINCT ON (pg_catalog.lower(c.name)) pg_catalog.lower(c.name) AS name, c.value FROM (
+    SELECT pg_catalog.split_part(entry, '=', 1) AS name, pg_catalog.substr(entry, pg_catalog.strpos(entry, '=') + 1) AS value,
+      (s.setrole <> 0)::int * 2 + (s.setdatabase <> 0)::int AS rank
+    FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS entry
+    WHERE s.setdatabase IN (0, (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()))
+      AND s.setrole IN (0, (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = SESSION_USER))) AS c
+  ORDER BY pg_catalog.lower(c.name), c.rank DESC) AS d
+LEFT JOIN pg_catalog.pg_settings p ON pg_catalog.lower(p.name) = d.name
+WHERE CASE WHEN p.name IS NULL THEN pg_catalog.strpos(d.name, '.') > 0
+  ELSE p.context = 'user' OR (p.context = 'superuser' AND (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.rolname = SESSION_USER)) END
+ORDER BY d.name";
+
 /// Extensions, among these, that nothing outside of them uses. What a function's body calls leaves no trace that could be seen.
 const UNUSED: &str = "
 WITH member AS (SELECT d.classid, d.objid, d.refobjid AS extension FROM pg_catalog.pg_depend d
@@ -66,6 +82,11 @@ pub async fn surroundings(connection: &mut PgConnection, schemas: &[String]) -> 
     let rows: Vec<(String, String, String)> =
         query_as(GIVEN).bind(schemas).fetch_all(connection).await.asked("read what the database was given")?;
     Ok(rows.into_iter().map(|(kind, name, sql)| Given { kind, name, sql }).collect())
+}
+
+/// Reads the defaults of a session, names in lower case.
+pub async fn defaults_of_sessions(connection: &mut PgConnection) -> Result<Vec<(String, String)>, QueryError> {
+    query_as(DEFAULTS).fetch_all(connection).await.asked("read what a session begins with")
 }
 
 /// Gives a scratch database the same. What cannot be made is left out: if the migrations need it, they say so when they are replayed.

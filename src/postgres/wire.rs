@@ -99,6 +99,9 @@ impl Wire {
         let (mut from_driver, mut to_driver) = driver.into_split();
         let (mut from_server, mut to_server) = tokio::io::split(server);
         let sent = async {
+            let first = startup(&mut from_driver).await?;
+            to_server.write_all(&first).await?;
+            to_server.flush().await?;
             let sent = tokio::io::copy(&mut from_driver, &mut to_server).await;
             // The driver has said good-bye, or was dropped.
             let _ = to_server.shutdown().await;
@@ -125,6 +128,31 @@ async fn own(listener: UnixListener) -> io::Result<UnixStream> {
             return Ok(driver);
         }
     }
+}
+
+/// PostgreSQL itself takes no longer one.
+const LONGEST_STARTUP: usize = 10_000;
+/// What the driver always says, and what would overrule the defaults of database and role: the team's statements are to have those.
+const DRIVERS_OWN: [&[u8]; 2] = [b"TimeZone", b"DateStyle"];
+
+/// The driver's first message, without its own taste in times.
+async fn startup(driver: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let length = driver.read_u32().await?;
+    let rest = usize::try_from(length).unwrap_or(usize::MAX).checked_sub(4).filter(|rest| *rest <= LONGEST_STARTUP);
+    let mut body = vec![0; rest.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the driver begins with no startup message"))?];
+    driver.read_exact(&mut body).await?;
+    Ok(without_times(&body))
+}
+
+/// A startup message: its length, the protocol's version, names and values, each with a zero behind it, and another zero. PURE.
+fn without_times(body: &[u8]) -> Vec<u8> {
+    let (version, parameters) = body.split_at(body.len().min(4));
+    let texts: Vec<&[u8]> = parameters.split(|byte| *byte == 0).collect();
+    let kept = texts.chunks_exact(2).take_while(|pair| !pair[0].is_empty()).filter(|pair| !DRIVERS_OWN.contains(&pair[0]));
+    let parameters = kept.flat_map(|pair| [pair[0], b"\0", pair[1], b"\0"].concat());
+    let body: Vec<u8> = version.iter().copied().chain(parameters).chain([0]).collect();
+    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+    [length.to_be_bytes().to_vec(), body].concat()
 }
 
 /// Why nothing more comes.
@@ -179,4 +207,21 @@ fn whole_messages(buffer: &[u8], answers: &mut Answers) -> Result<usize, Refused
         whole += length;
     }
     Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_driver_begins_no_session_in_its_own_time_zone() {
+        let message = |parameters: &str| {
+            let body = [&196_608_u32.to_be_bytes(), parameters.as_bytes()].concat();
+            [&u32::try_from(body.len() + 4).expect("short").to_be_bytes()[..], &body].concat()
+        };
+        let said = message("user\0ann\0database\0TimeZone\0DateStyle\0ISO, MDY\0client_encoding\0UTF8\0TimeZone\0UTC\0options\0-c x=\0\0");
+        let left = startup(&mut &said[..]).await.expect("a message");
+        assert_eq!(left, message("user\0ann\0database\0TimeZone\0client_encoding\0UTF8\0options\0-c x=\0\0"));
+        assert!(startup(&mut &[0xff; 64][..]).await.is_err() && startup(&mut &[0, 0, 0, 2, 0][..]).await.is_err());
+    }
 }

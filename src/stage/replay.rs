@@ -11,8 +11,8 @@ use crate::{
     catalog::{self, Difference, Key, Kind},
     migrations::{Group, Migration, Reach, Script, SourceTree, Statement, Step, creates, hexadecimal, plan_groups},
     postgres::{
-        Given, QueryError, Scratch, Session, Settings, SqlError, Trouble, cannot_create_databases, connect, give, surroundings,
-        unused_extensions,
+        Given, QueryError, Scratch, Session, Settings, SqlError, Trouble, cannot_create_databases, connect, connect_like,
+        defaults_of_sessions, give, surroundings, unused_extensions,
     },
     sql,
 };
@@ -179,7 +179,9 @@ async fn compare_made(
 ) -> Result<Vec<Difference>, ReplayError> {
     let begun = Instant::now();
     let url = scratch.url(context.url().map_err(|error| ReplayError::stopped(error.reason(), &error))?);
-    let mut connection = connect(&url, &context.application()).await.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
+    let defaults = defaults_of_sessions(real).await.map_err(ReplayError::query)?;
+    let connection = connect_like(&url, &context.application(), &defaults).await;
+    let mut connection = connection.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
     give(&mut connection, given).await;
     let mut session = Session::new(connection, LOCK_TIMEOUT, context.manifest.statement_timeout).await.map_err(ReplayError::query)?;
     for (migration, script) in question.migrations().zip(scripts) {

@@ -76,3 +76,4 @@ mod trust_operators;
 mod trust_owners;
 mod trust_race;
 mod trust_traps;
+mod zone;
