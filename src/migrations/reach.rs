@@ -1,6 +1,7 @@
 //! Which statements reach beyond their own database: roles, databases and settings belong to the whole server. PURE.
 //!
-//! A migration that is replayed in a scratch database must leave the server as it is, so such statements are left out there.
+//! A migration that is replayed in a scratch database must leave the server as it is, so such statements are left out there, as is what writes files or runs
+//! programs. What no text shows (a function that is called), the replay sees when it happens, as long as it is inside a transaction.
 
 /// How far a statement reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,11 +15,13 @@ pub enum Reach {
 }
 
 /// What in a block of code would change the server. Creating a role is missing here: blocks that do it look first whether it is there.
-const IN_BLOCKS: [&str; 9] = [
+const IN_BLOCKS: [&str; 11] = [
     "ALTER ROLE",
     "ALTER USER",
     "DROP ROLE",
     "DROP USER",
+    "ALTER GROUP",
+    "DROP GROUP",
     "ALTER SYSTEM",
     "ALTER DATABASE",
     "DROP DATABASE",
@@ -43,6 +46,7 @@ impl Reach {
                 if on.is_none_or(|what| of_the_server.contains(&what)) { Self::Beyond } else { Self::Inside }
             }
             ("SECURITY", "LABEL", _) if has("ROLE") || has("DATABASE") => Self::Beyond,
+            ("COPY", ..) if copies_out(&words) || has("PROGRAM") => Self::Beyond,
             ("DO" | "REASSIGN", ..) | ("DROP", "OWNED", _) => Self::hidden(&words, &IN_BLOCKS),
             _ => Self::Inside,
         }
@@ -50,8 +54,32 @@ impl Reach {
 
     fn hidden(words: &[String], phrases: &[&'static str]) -> Self {
         let text = words.join(" ");
-        phrases.iter().find(|phrase| text.contains(**phrase)).map_or(Self::Inside, |phrase| Self::Hidden(phrase))
+        let found = phrases.iter().copied().find(|phrase| text.contains(phrase));
+        found.or_else(|| grants_a_role(words)).map_or(Self::Inside, Self::Hidden)
     }
+
+    /// Of the body of a routine, which runs wherever it is called.
+    pub fn of_body(body: &str) -> Self {
+        Self::hidden(&words(body), &IN_BLOCKS)
+    }
+}
+
+/// GRANT and REVOKE of a role have no ON before their TO or FROM.
+fn grants_a_role(words: &[String]) -> Option<&'static str> {
+    let rest = |verb: &str, end: &str| {
+        let each = words.iter().enumerate().filter(|(_, word)| *word == verb);
+        each.map(|(at, _)| &words[at + 1..])
+            .any(|rest| rest.iter().take(8).find(|word| *word == "ON" || *word == end).is_some_and(|word| word == end))
+    };
+    (rest("GRANT", "TO").then_some("GRANT of a role")).or_else(|| rest("REVOKE", "FROM").then_some("REVOKE of a role"))
+}
+
+/// COPY of a query, or COPY whose TO comes before any FROM.
+fn copies_out(words: &[String]) -> bool {
+    words
+        .iter()
+        .find(|word| ["SELECT", "WITH", "VALUES", "TABLE", "TO", "FROM"].contains(&word.as_str()))
+        .is_some_and(|word| word != "FROM")
 }
 
 /// Whether a text says that it creates this object: `CREATE EXTENSION IF NOT EXISTS citext`.
@@ -94,9 +122,23 @@ mod tests {
             ("DO $$ BEGIN ALTER ROLE app LOGIN; END $$", Reach::Hidden("ALTER ROLE")),
             ("DO $$ BEGIN EXECUTE 'ALTER  DATABASE x SET a = b'; END $$", Reach::Hidden("ALTER DATABASE")),
             ("DROP OWNED BY app", Reach::Hidden("DROP OWNED")),
+            ("DO $$ BEGIN GRANT app TO migrator; END $$", Reach::Hidden("GRANT of a role")),
+            ("DO $$ BEGIN EXECUTE format('REVOKE %I FROM %I', 'a', 'b'); END $$", Reach::Hidden("REVOKE of a role")),
+            ("DO $$ BEGIN GRANT SELECT ON t TO app; REVOKE ALL ON SCHEMA s FROM PUBLIC; END $$", Reach::Inside),
+            ("COPY t TO STDOUT", Reach::Beyond),
+            ("COPY (SELECT a FROM t) TO '/tmp/x'", Reach::Beyond),
+            ("COPY t (a, b) TO PROGRAM 'cat'", Reach::Beyond),
+            ("COPY t FROM PROGRAM 'cat'", Reach::Beyond),
+            ("COPY t FROM '/tmp/x'", Reach::Inside),
         ] {
             assert_eq!(Reach::of(sql), reach, "{sql}");
         }
+    }
+
+    #[test]
+    fn the_body_of_a_routine_is_read_like_a_block() {
+        assert_eq!(Reach::of_body("BEGIN EXECUTE 'alter role x superuser'; END"), Reach::Hidden("ALTER ROLE"));
+        assert_eq!(Reach::of_body("SELECT 1"), Reach::Inside);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use crate::{
     catalog::{self, Difference, Key, Kind},
     migrations::{Group, Migration, Reach, Script, SourceTree, Statement, Step, creates, hexadecimal, plan_groups},
     postgres::{
-        Given, QueryError, Scratch, Session, Settings, SqlError, Trouble, cannot_create_databases, connect, connect_like,
-        defaults_of_sessions, give, surroundings, unused_extensions,
+        Given, QueryError, Scratch, Session, Settings, SharedWrites, SqlError, Trouble, bodies, cannot_create_databases, connect,
+        connect_like, counts_writes, defaults_of_sessions, give, surroundings, unused_extensions,
     },
     sql,
 };
@@ -150,7 +150,7 @@ fn scripts(question: &Question<'_>) -> Result<Vec<Option<Script>>, ReplayError> 
             for range in sql::split(&migration.sql).statements {
                 match Reach::of(&migration.sql[range]) {
                     Reach::Inside => {}
-                    Reach::Beyond => return Err(hidden(migration, "a role, a database or a setting of the server")),
+                    Reach::Beyond => return Err(hidden(migration, "COPY, or a role, a database or a setting of the server")),
                     Reach::Hidden(words) => return Err(hidden(migration, words)),
                 }
             }
@@ -189,7 +189,10 @@ async fn compare_made(
             Some(script) => replay(context, &mut session, migration, script).await,
             None => replay_whole(context, &mut session, migration).await,
         };
-        replayed.map_err(|error| failed(migration, &error))?;
+        replayed.map_err(|stop| match stop {
+            Stop::Sql(error) => failed(migration, &error),
+            Stop::Server(what) => changes_the_server(migration, &what),
+        })?;
     }
     tracing::info!(migrations = scripts.len(), milliseconds = begun.elapsed().as_millis(), "replayed the migrations in a scratch database");
     let begun = Instant::now();
@@ -222,8 +225,36 @@ fn failed(migration: &Migration, error: &SqlError) -> ReplayError {
     }
 }
 
+/// Why a file was not replayed.
+enum Stop {
+    Sql(SqlError),
+    /// It would have changed the server: this catalog, or by these words.
+    Server(String),
+}
+
+impl From<SqlError> for Stop {
+    fn from(error: SqlError) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<QueryError> for Stop {
+    fn from(error: QueryError) -> Self {
+        Self::Sql(error.into())
+    }
+}
+
+fn changes_the_server(migration: &Migration, what: &str) -> ReplayError {
+    ReplayError::Unproven {
+        reason: Reason::BaselineDiffers,
+        object: migration.name.clone(),
+        message: format!("a replay of {} would change more than a scratch database ({what}), and was rolled back; so nobody knows whether the schema is what the migrations make", migration.file),
+        remedy: "nothing can be compared while this migration is part of the history; roles and settings of the server belong outside of migrations".to_owned(),
+    }
+}
+
 /// One file, as the migrate stage runs it, without a ledger.
-async fn replay(context: &Context, session: &mut Session, migration: &Migration, script: &Script) -> Result<(), SqlError> {
+async fn replay(context: &Context, session: &mut Session, migration: &Migration, script: &Script) -> Result<(), Stop> {
     let mut settings = Settings::of_file(&migration.sql);
     for group in plan_groups(std::slice::from_ref(script), Atomicity::Migration, u32::MAX) {
         let steps = match group {
@@ -238,11 +269,14 @@ async fn replay(context: &Context, session: &mut Session, migration: &Migration,
             };
             let text = script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n");
             // Nobody queues behind it here, and a short limit would only cut it off.
-            if in_transaction {
+            let before = if in_transaction {
                 session.begin().await?;
+                SharedWrites::so_far(session.trusted().await?).await?
             } else {
+                calls_nothing_beyond(session, &text).await?;
                 session.limit_alone(true).await?;
-            }
+                SharedWrites::default()
+            };
             session.hand_over().await?;
             if carries {
                 session.restore(&mut settings, in_transaction).await?;
@@ -254,7 +288,7 @@ async fn replay(context: &Context, session: &mut Session, migration: &Migration,
                 settings.end_local(carried, &script.local_settings(range));
             }
             if in_transaction {
-                session.commit().await?;
+                commit_inside(session, &before).await?;
             }
             session.reset().await?;
         }
@@ -262,14 +296,51 @@ async fn replay(context: &Context, session: &mut Session, migration: &Migration,
     Ok(())
 }
 
-/// One file as Prisma sends it. What it leaves open is taken back, as it is when Prisma goes.
-async fn replay_whole(context: &Context, session: &mut Session, migration: &Migration) -> Result<(), SqlError> {
-    if migration.sql.contains('\0') {
-        return Err(SqlError::other(Trouble::Statement, "it contains a NUL byte, which no server takes".to_owned()));
+/// Commits what stays in the scratch database, and nothing else.
+async fn commit_inside(session: &mut Session, before: &SharedWrites) -> Result<(), Stop> {
+    session.check_deferred(Instant::now() + LOCK_TIMEOUT.duration()).await?;
+    let connection = session.trusted().await?;
+    let written = SharedWrites::so_far(connection).await?;
+    let counted = counts_writes(connection).await?;
+    let beyond = if counted { written.since(before) } else { Some("track_counts is off, so it cannot be seen") };
+    if let Some(what) = beyond {
+        let what = what.to_owned();
+        session.rollback().await;
+        return Err(Stop::Server(what));
     }
+    Ok(session.commit().await?)
+}
+
+/// Outside a transaction nothing can be taken back: what may call a routine runs only where no routine speaks of the server.
+async fn calls_nothing_beyond(session: &mut Session, text: &str) -> Result<(), Stop> {
+    if !may_call(text) {
+        return Ok(());
+    }
+    let found = bodies(session.trusted().await?).await?.iter().find_map(|body| match Reach::of_body(body) {
+        Reach::Hidden(words) => Some(words),
+        Reach::Inside | Reach::Beyond => None,
+    });
+    found.map_or(Ok(()), |words| Err(Stop::Server(format!("a routine says {words:?}, and it may be called outside a transaction"))))
+}
+
+/// Everything else that runs alone is DDL, which calls no procedure.
+fn may_call(text: &str) -> bool {
+    let verb = text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+    !["CREATE", "ALTER", "DROP", "REINDEX", "VACUUM", "CLUSTER"].contains(&verb.as_str())
+}
+
+/// One file as Prisma sends it. What it leaves open is taken back, as it is when Prisma goes.
+async fn replay_whole(context: &Context, session: &mut Session, migration: &Migration) -> Result<(), Stop> {
+    if migration.sql.contains('\0') {
+        return Err(SqlError::other(Trouble::Statement, "it contains a NUL byte, which no server takes".to_owned()).into());
+    }
+    if let Reach::Hidden(words) = Reach::of_body(&migration.sql) {
+        return Err(Stop::Server(words.to_owned()));
+    }
+    calls_nothing_beyond(session, "").await?;
     session.hand_over().await?;
     session.limit_alone(true).await?;
     session.run(&migration.sql, Some(context.until)).await?;
     session.rollback().await;
-    session.reset().await
+    Ok(session.reset().await?)
 }

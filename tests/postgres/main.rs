@@ -33,6 +33,7 @@ mod cross_check;
 mod cross_psql;
 mod cross_rules;
 mod cross_tap;
+mod drift_server;
 mod interop;
 mod outputs_crash;
 mod outputs_planted;
