@@ -93,11 +93,19 @@ mod tests {
     #[test]
     fn a_table_on_which_something_was_not_tried_is_not_isolated() {
         use Isolation::{Excepted, Isolated, Shared, Unproven};
-        let warning = |object: &str, message: &str| Finding { severity: Severity::Warning, message: message.into(), ..error(object) };
+        let warning = |object: &str, message: &str| Finding {
+            check: "tenant-isolation".into(),
+            severity: Severity::Warning,
+            message: message.into(),
+            ..error(object)
+        };
         assert_eq!(words(Some(&[&warning("public.b", "unproven: DELETE")])), [Isolated, Unproven, Shared, Excepted]);
         assert_eq!(words(Some(&[&warning("public.b", "with an empty setting every query fails")])), [Isolated, Isolated, Shared, Excepted]);
         let named = warning("evil.steal()", "unproven: it might be called, so nothing was tried on public.b");
         assert_eq!(words(Some(&[&named])), [Isolated, Unproven, Shared, Excepted]);
+        let of_another_check = |object: &str| Finding { check: "rls-condition".into(), ..warning(object, "unproven: it compares nothing") };
+        assert_eq!(words(Some(&[&of_another_check("public.b")])), [Isolated, Unproven, Shared, Excepted]);
+        assert_eq!(words(Some(&[&of_another_check("elsewhere.b")])), [Isolated, Isolated, Shared, Excepted]);
         for all in [
             warning("app", "unproven: there was nothing to try"),
             warning("public.b", "unproven: it has triggers, so nothing was tried on public.b and 7 more"),

@@ -102,6 +102,11 @@ impl Clinic {
         connect(&self.database.url_as(&self.migrator)).await
     }
 
+    /// A session in which the application has logged in.
+    pub async fn session_of_the_application(&self) -> PgConnection {
+        connect(&self.database.url_as(&self.app)).await
+    }
+
     /// For the superuser.
     pub fn url(&self) -> &str {
         &self.database.url

@@ -116,7 +116,7 @@ async fn empty_partitions_that_cannot_be_given_a_row_are_one_warning_of_their_ta
              CREATE POLICY tenant ON access_log_old USING ({OWN})"
         ))
         .await;
-    clinic.assert_one(PROBE, Warning, "public.access_log", "unproven: the application may address access_log_old directly").await;
+    clinic.assert_one(PROBE, Warning, "public.access_log", "unproven: the application may address public.access_log_old directly").await;
 }
 
 #[tokio::test]
@@ -292,7 +292,16 @@ async fn tenants_may_be_numbers_texts_or_labels() {
         clinic.migrate(&format!("DROP POLICY open ON {table}")).await;
     }
     clinic.migrate("DELETE FROM c").await;
-    clinic.assert_one(PROBE, Warning, "public.c", "no second tenant can be invented for a column of the type public.region").await;
+    clinic.assert_clean().await;
+    clinic.migrate("CREATE POLICY open ON c FOR SELECT USING (tenant IS NOT NULL)").await;
+    clinic.assert_one(PROBE, Error, "public.c", "cross-tenant read").await;
+    clinic
+        .migrate(&format!(
+            "DROP POLICY open ON c; CREATE TYPE one AS ENUM ('x'); CREATE TABLE d (tenant one NOT NULL); {}",
+            policy("d", "one")
+        ))
+        .await;
+    clinic.assert_one(PROBE, Warning, "public.d", "no second tenant can be invented for a column of the type public.one").await;
 }
 
 #[tokio::test]

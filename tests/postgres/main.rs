@@ -17,6 +17,7 @@ mod check_elsewhere;
 mod check_indexes;
 mod check_isolation;
 mod check_isolation_code;
+mod check_isolation_ways;
 mod check_questions;
 mod check_rows_kept;
 mod check_structure;

@@ -2,7 +2,8 @@
 
 use super::{
     super::{CheckError, sql},
-    attempt::{Attempts, FIRST_ROW_ONLY, Guise, Refusal, Row},
+    attempt::{Attempts, Guise, Refusal, Row},
+    nobody::Nobody,
     seed::{self, Seeder, Values},
     target::{Relation, Target},
     value::VARIANTS,
@@ -34,6 +35,10 @@ pub(super) enum Deed {
     Skipped,
     /// So many rows.
     Touched(u64),
+    /// No statement could be made for it.
+    Impossible,
+    /// None, though the policies let so many through: something else skipped them.
+    Skipping(u64),
     /// An error.
     Refused(Refusal),
 }
@@ -49,24 +54,40 @@ pub(super) struct Tenants {
     pub(super) outsider: Option<String>,
     /// The owner's row was made for the attempt.
     pub(super) seeded: bool,
+    /// The other has rows somewhere, so that nothing refuses it because nobody knows it.
+    pub(super) known: bool,
 }
 
 impl Tenants {
     /// Who looks for rows of others: two who differ are enough.
-    fn viewers(&self) -> [&str; 2] {
-        [&self.owner, &self.other]
+    fn viewers(&self) -> impl Iterator<Item = &str> {
+        let outsider = self.outsider.as_ref().filter(|outsider| **outsider != self.other);
+        [&self.owner, &self.other].into_iter().chain(outsider).map(String::as_str)
     }
 }
 
 /// Everything that came of the attempts on one table.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and every combination occurs")]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observation {
     pub(super) target: Target,
     /// Why nothing was tried, where that is so.
     pub(super) untried: Option<String>,
+    /// The application, where it has locked the table against writing.
+    pub(super) held: Option<String>,
+    /// It was not tried, because the time of the check was over.
+    pub(super) late: bool,
     /// Why the table stayed empty, where that is so.
     pub(super) unseeded: Option<String>,
     pub(super) seeded: bool,
+    /// The other tenant of the attempts has rows somewhere.
+    pub(super) known: bool,
+    /// The application may not read the tenant column, and there was nobody without rows to look as.
+    pub(super) unpaired: bool,
+    /// The tenant column is not written, but follows from others.
+    pub(super) derived: bool,
+    /// A row without a tenant, as a tenant.
+    pub(super) nobody: Nobody,
     /// Without a tenant, before the session ever had one.
     pub(super) unset: Sight,
     /// With an empty tenant, as connections come back from a pool.
@@ -97,21 +118,23 @@ pub(super) struct Attack<'a, 'c> {
 }
 
 impl Attack<'_, '_> {
-    fn column(&self) -> String {
+    pub(super) fn column(&self) -> String {
         sql::identifier(self.tenant_column)
     }
 
-    async fn write(&mut self, guise: Guise<'_>, statement: &str) -> Result<Deed, CheckError> {
+    pub(super) async fn write(&mut self, guise: Guise<'_>, statement: &str) -> Result<Deed, CheckError> {
         if let Some(refusal) = &self.locked {
             return Ok(Deed::Refused(refusal.clone()));
         }
         Ok(match self.attempts.make(guise, statement).await? {
             Ok(done) => Deed::Touched(done.touched),
-            Err(refusal) => {
-                self.locked = Some(refusal.clone()).filter(|refusal| refusal.code == LOCKED);
-                Deed::Refused(refusal)
-            }
+            Err(refusal) => self.refused(refusal),
         })
+    }
+
+    pub(super) fn refused(&mut self, refusal: Refusal) -> Deed {
+        self.locked = Some(refusal.clone()).filter(|refusal| refusal.code == LOCKED);
+        Deed::Refused(refusal)
     }
 
     /// Reads as nobody, as the owner, as the other and as the outsider. In one message first: mostly nothing is refused.
@@ -125,9 +148,11 @@ impl Attack<'_, '_> {
             looks.push((Guise::app(&tenants.owner), self.count(&own)));
             // IS DISTINCT FROM would look its operator up by name.
             let others = |tenant| format!("({}) IS NOT TRUE", self.target.is_of(self.tenant_column, tenant));
-            looks.extend(tenants.viewers().into_iter().map(|tenant| (Guise::app(tenant), self.count(&others(tenant)))));
+            looks.extend(tenants.viewers().map(|tenant| (Guise::app(tenant), self.count(&others(tenant)))));
         } else if let Some(outsider) = &tenants.outsider {
             looks.push((Guise::app(outsider), self.count("true")));
+        } else {
+            seen.unpaired = true;
         }
         let mut sights = look_at(self.attempts, &looks).await?.into_iter();
         seen.empty = sights.next().unwrap_or_default();
@@ -138,7 +163,7 @@ impl Attack<'_, '_> {
         Ok(())
     }
 
-    fn count(&self, condition: &str) -> String {
+    pub(super) fn count(&self, condition: &str) -> String {
         count(self.target, condition)
     }
 
@@ -146,22 +171,25 @@ impl Attack<'_, '_> {
     /// stopped by a constraint has passed them.
     pub(super) async fn insert(&mut self, tenants: &Tenants, rows: &mut Rows<'_, '_>, seen: &mut Observation) -> Result<(), CheckError> {
         if !self.target.insert_tenant {
-            return Ok(());
+            return if self.target.insert_any { self.insert_derived(tenants, rows, seen).await } else { Ok(()) };
         }
-        let borrowed = self.foreign_keys(tenants, rows.relation).await?;
+        let borrowed = self.foreign_keys(&tenants.owner, rows.relation).await?;
         let guise = Guise::app(&tenants.owner);
         let mut foreign = None;
         // The first variant that the table's constraints take tells most; the last one that could be made tells enough.
         for variant in 0..VARIANTS {
             let own = rows.insert(self.target, &borrowed, &tenants.owner, variant);
-            let Some((own, other)) = own.zip(rows.insert(self.target, &borrowed, &tenants.other, variant)) else { return Ok(()) };
+            let Some((own, other)) = own.zip(rows.insert(self.target, &borrowed, &tenants.other, variant)) else { break };
             seen.insert_own = self.write(guise, &own).await?;
             foreign = Some(other);
             if !matches!(&seen.insert_own, Deed::Refused(refusal) if refusal.code == "23514") {
                 break;
             }
         }
-        let Some(foreign) = foreign else { return Ok(()) };
+        let Some(foreign) = foreign else {
+            seen.insert_own = Deed::Impossible;
+            return Ok(());
+        };
         seen.insert_foreign = self.write(guise, &foreign).await?;
         if seen.insert_foreign == Deed::Touched(1) && self.target.triggers {
             seen.insert_foreign = self.landed(guise, &foreign, &tenants.other).await?;
@@ -170,7 +198,7 @@ impl Attack<'_, '_> {
     }
 
     /// The values of an own row's foreign keys: policies may ask the tables they point to.
-    async fn foreign_keys(&mut self, tenants: &Tenants, relation: &Relation) -> Result<Values, CheckError> {
+    pub(super) async fn foreign_keys(&mut self, tenant: &str, relation: &Relation) -> Result<Values, CheckError> {
         let keys = relation.foreign_keys.iter().filter(|key| seed::binds(relation, key, &Values::new()));
         let mut columns: Vec<_> = keys.flat_map(|key| &key.columns).filter(|number| **number != self.target.tenant).collect();
         columns.sort_unstable();
@@ -180,15 +208,15 @@ impl Attack<'_, '_> {
             return Ok(Values::new());
         }
         let texts: Vec<_> = names.iter().map(|column| format!("{}::pg_catalog.text", sql::identifier(&column.name))).collect();
-        let own = self.target.is_of(self.tenant_column, &tenants.owner);
+        let own = self.target.is_of(self.tenant_column, tenant);
         let statement = format!("SELECT {} FROM {} WHERE {own} LIMIT 1", texts.join(", "), self.target.qualified());
-        let found = self.attempts.make(Guise::caller(Some(&tenants.owner)), &statement).await?;
+        let found = self.attempts.make(Guise::caller(Some(tenant)), &statement).await?;
         let row = found.ok().and_then(|done| done.row).unwrap_or_default();
         Ok(names.iter().zip(row).filter_map(|(column, value)| value.map(|value| (column.number, value))).collect())
     }
 
     /// A trigger may have changed the row before the policies saw it: only a new row of that tenant is a leak.
-    async fn landed(&mut self, guise: Guise<'_>, statement: &str, tenant: &str) -> Result<Deed, CheckError> {
+    pub(super) async fn landed(&mut self, guise: Guise<'_>, statement: &str, tenant: &str) -> Result<Deed, CheckError> {
         let own = self.target.is_of(self.tenant_column, tenant);
         let count = format!("SELECT pg_catalog.count(*)::pg_catalog.text FROM {} WHERE {own}", self.target.qualified());
         let before = self.attempts.make(Guise::caller(Some(tenant)), &count).await?;
@@ -198,57 +226,6 @@ impl Attack<'_, '_> {
             (_, Err(refusal)) | (Err(refusal), _) => Deed::Refused(refusal),
         })
     }
-
-    /// Gives an own row away, takes somebody's, and deletes somebody's. As an outsider the statements have no condition at all: then
-    /// only the policies of the command itself decide, and any row that is reached is somebody else's.
-    pub(super) async fn change(&mut self, tenants: &Tenants, seen: &mut Observation) -> Result<(), CheckError> {
-        let (table, column) = (self.target.qualified(), self.column());
-        if self.target.update_tenant {
-            // Without a condition on a column: a statement that reads must leave a row that the policies for SELECT show.
-            let statement = format!("UPDATE {table} SET {column} = {} WHERE {FIRST_ROW_ONLY}", sql::literal(&tenants.other));
-            let guise = Guise::app(&tenants.owner);
-            seen.give = self.write(guise, &statement).await?;
-            if seen.give == Deed::Touched(1) && self.target.triggers {
-                seen.give = self.landed(guise, &statement, &tenants.other).await?;
-            }
-        }
-        let of_owner = format!("{} AND {FIRST_ROW_ONLY}", self.target.is_of(self.tenant_column, &tenants.owner));
-        let changes = match &tenants.outsider {
-            Some(outsider) => self.changes(outsider, FIRST_ROW_ONLY),
-            None if self.target.select_tenant => self.changes(&tenants.other, &of_owner),
-            None => Vec::new(),
-        };
-        let together: Vec<_> = changes.iter().map(|change| (change.guise, change.statement.clone())).collect();
-        let untouched = self.locked.is_none() && matches!(self.attempts.make_all(&together).await?, Some((_, 0)));
-        for change in changes {
-            let deed = if untouched { Deed::Touched(0) } else { self.write(change.guise, &change.statement).await? };
-            if change.deletes { &mut seen.delete } else { &mut seen.update }.push(deed);
-        }
-        Ok(())
-    }
-
-    /// UPDATE and DELETE of somebody else's rows, as this tenant, as far as they are granted.
-    fn changes<'t>(&self, tenant: &'t str, condition: &str) -> Vec<Change<'t>> {
-        let (table, guise) = (self.target.qualified(), Guise::app(tenant));
-        let take = || format!("{} = {}", self.column(), sql::literal(tenant));
-        let set = if self.target.update_tenant { Some(take()) } else { self.touch() };
-        let update = set.map(|set| Change { guise, statement: format!("UPDATE {table} SET {set} WHERE {condition}"), deletes: false });
-        let delete =
-            self.target.delete.then(|| Change { guise, statement: format!("DELETE FROM {table} WHERE {condition}"), deletes: true });
-        update.into_iter().chain(delete).collect()
-    }
-
-    /// A change that needs no right to read: to the default, which is null in most columns.
-    fn touch(&self) -> Option<String> {
-        self.target.update_any.as_ref().map(|column| format!("{} = DEFAULT", sql::identifier(column)))
-    }
-}
-
-/// A statement on somebody else's rows.
-struct Change<'t> {
-    guise: Guise<'t>,
-    statement: String,
-    deletes: bool,
 }
 
 /// New rows for the attempts to insert.
@@ -262,9 +239,14 @@ impl Rows<'_, '_> {
     fn insert(&mut self, target: &Target, borrowed: &Values, tenant: &str, variant: u32) -> Option<String> {
         let mut known = borrowed.clone();
         known.insert(target.tenant, tenant.to_owned());
+        self.insert_of(&known, variant)
+    }
+
+    /// A row with these values, of the columns that the application may write.
+    pub(super) fn insert_of(&mut self, known: &Values, variant: u32) -> Option<String> {
         let mut relation = self.relation.clone();
         relation.columns.retain(|column| column.app_inserts);
-        let (columns, values) = self.seeder.values(&relation, &known, variant).ok()?;
+        let (columns, values) = self.seeder.values(&relation, known, variant).ok()?;
         Some(seed::insert(&relation, &columns, &values, &[]))
     }
 }

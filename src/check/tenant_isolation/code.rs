@@ -73,8 +73,10 @@ enum What {
     Unheld,
     /// A function that looks names up when it runs: PostgreSQL does not know what it calls.
     Late,
-    /// Something that is not ours, wherever it is: what is found by name may be this.
+    /// Something of the application's, wherever it is: what is found by name may be this.
     Anywhere,
+    /// Something of somebody else whom the manifest may trust, wherever it is.
+    AnywhereOfThird,
 }
 
 /// `app` is whoever the application is or can become and is not the migration role, nor a superuser, nor can become the migration role; `other` is
@@ -231,9 +233,11 @@ impl Code {
             met.iter().filter(|fact| !matches!(fact.what, What::Open | What::Late)).map(|fact| (*fact).clone()).collect();
         let late = met.iter().any(|fact| fact.what == What::Late);
         let others = |fact: &&Fact| matches!(fact.what, What::Function | What::OfThird | What::Relation | What::Type);
-        // What is called by name is one reason more only where there is no better one.
-        if let (true, Some(other)) = (late && against.is_empty(), self.facts.values().flatten().find(others)) {
-            against.insert(Fact { what: What::Anywhere, ..other.clone() });
+        // What is called by name is one reason more only where there is no better one; the application's own is the worse.
+        let worst = || self.facts.values().flatten().filter(others).min_by_key(|fact| fact.what == What::OfThird);
+        if let (true, Some(other)) = (late && against.is_empty(), worst()) {
+            let what = if other.what == What::OfThird { What::AnywhereOfThird } else { What::Anywhere };
+            against.insert(Fact { what, ..other.clone() });
         }
         against
     }
@@ -258,7 +262,7 @@ fn judge(code: &Code, targets: Vec<Target>) -> (Vec<Target>, Vec<Finding>) {
 }
 
 fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
-    let untried = format!("so nothing was tried on {}", sql::few(tables, 4));
+    let untried = format!("so {}{}", Finding::UNTRIED, sql::few(tables, 20));
     let (severity, why, remedy) = match what {
         What::Function | What::OfThird => (
             Severity::Error,
@@ -285,7 +289,13 @@ fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
             "unproven: others may hang code on it, and it could not be locked within 500 ms by a transaction that is READ COMMITTED".to_owned(),
             "revoke TRIGGER and REFERENCES; the next verification tries again".to_owned(),
         ),
-        What::Late | What::Anywhere => (
+        // The application could switch the probe off by such a thing, so that is no warning.
+        What::Anywhere => (
+            Severity::Error,
+            format!("{who:?} owns it, and functions that look names up when they run might come to it"),
+            "give it to the migration role (ALTER … OWNER TO), or drop it".to_owned(),
+        ),
+        What::Late | What::AnywhereOfThird => (
             Severity::Warning,
             format!("unproven: {who:?} owns it, and functions that look names up when they run might come to it"),
             "give it to the migration role (ALTER … OWNER TO), drop it, or name a third owner in spec.verify.rowLevelSecurity.trustedOwners".to_owned(),
@@ -369,7 +379,7 @@ mod tests {
             code.facts.insert((2, 99), vec![Fact { what: What::Function, name: "far".into(), who: "app".into() }]);
             code
         };
-        assert_eq!(judged(&elsewhere(chain(&[What::Late]))), (0, vec![(Severity::Warning, "far".to_owned())]));
+        assert_eq!(judged(&elsewhere(chain(&[What::Late]))), (0, vec![(Severity::Error, "far".to_owned())]));
         assert_eq!(judged(&elsewhere(chain(&[]))), (1, vec![]), "what is bound already cannot call it");
     }
 }

@@ -12,14 +12,17 @@ use super::{
     Roles,
     attack::{self, Attack, Observation, Rows, Sight, Tenants},
     attempt::{Attempts, Guise},
+    lock,
     seed::{Seeder, Values},
     target::{Relation, Target},
     value,
 };
 use crate::{api::RowLevelSecurity, postgres::SEARCH_PATH};
 
-/// The migrate stage may hold locks while this runs: after so long, the remaining tables are unproven.
-const BUDGET: Duration = Duration::from_secs(30);
+/// The migrate stage may hold locks while this runs: after so long, for all roles together, what is left is unproven.
+pub(super) const BUDGET: Duration = Duration::from_secs(30);
+/// So many tenants of other tables are kept in mind.
+const LENT: usize = 4;
 /// Tables that are asked in one statement, where one answer for all of them is likely.
 const TOGETHER: usize = 50;
 
@@ -39,11 +42,13 @@ struct Subject {
     real: Vec<String>,
     /// Two tenants that nobody is.
     strangers: Option<(String, String)>,
+    /// Tenants that there are elsewhere, and, of a type that has few values, could be.
+    lent: Vec<String>,
 }
 
 impl<'a> Probe<'a> {
-    pub(super) fn new(security: &'a RowLevelSecurity, roles: Roles, relations: BTreeMap<i64, Relation>) -> Self {
-        Self { security, roles, relations, seed: fastrand::u64(..), until: Instant::now() + BUDGET }
+    pub(super) fn new(security: &'a RowLevelSecurity, roles: Roles, relations: BTreeMap<i64, Relation>, until: Instant) -> Self {
+        Self { security, roles, relations, seed: fastrand::u64(..), until }
     }
 
     /// Everything without a tenant comes first: once the session has set one, the setting is empty for ever and no longer unset.
@@ -58,7 +63,7 @@ impl<'a> Probe<'a> {
         }
         for subject in &mut subjects {
             if Instant::now() >= self.until {
-                subject.seen.untried = Some(format!("there was no time left after {} s", BUDGET.as_secs()));
+                subject.seen.late = true;
                 continue;
             }
             attempts.open();
@@ -87,7 +92,12 @@ impl<'a> Probe<'a> {
                 strangers.insert(target.tenant_type.clone(), found);
             }
             let strangers = strangers.get(&target.tenant_type).cloned().flatten();
-            subjects.push(Subject { seen: Observation { target, ..Observation::default() }, real: Vec::new(), strangers });
+            subjects.push(Subject {
+                seen: Observation { target, ..Observation::default() },
+                real: Vec::new(),
+                strangers,
+                lent: Vec::new(),
+            });
         }
         // Views apart: one that cannot be read at all would have every table asked by itself.
         let views = subjects.partition_point(|subject| subject.seen.target.view.is_none());
@@ -101,6 +111,7 @@ impl<'a> Probe<'a> {
         }
         attempts.close();
         lend_tenants(tables, views);
+        self.lend(&mut subjects);
         Ok(subjects)
     }
 
@@ -140,33 +151,72 @@ impl<'a> Probe<'a> {
             return Ok(());
         }
         attempts.open();
-        self.populate(attempts, subject, None).await?;
+        self.populate(attempts, subject, false).await?;
         let sights = attack::look_unset(attempts, &[&subject.seen.target]).await?;
         subject.seen.unset = sights.into_iter().next().unwrap_or(Sight::Skipped);
         attempts.close();
         Ok(())
     }
 
-    /// The tenants of a table that has rows, or else of one that was given a row; and why that could not be done.
+    /// The tenants of a table that has rows, or else of one that was given a row; and why that could not be done. `set` is whether the
+    /// session may set a tenant.
     async fn populate(
         &self,
         attempts: &mut Attempts<'_>,
         subject: &Subject,
-        tenant: Option<&str>,
+        set: bool,
     ) -> Result<(Option<Tenants>, Option<String>), CheckError> {
         let target = &subject.seen.target;
-        let outsider = subject.strangers.as_ref().map(|(_, second)| second.clone());
-        match (subject.real.as_slice(), &subject.strangers) {
-            ([owner, other, ..], _) | ([owner], Some((_, other))) => {
-                let tenants = Tenants { owner: owner.clone(), other: other.clone(), outsider, seeded: false };
-                Ok((Some(tenants), None))
+        let Some((owner, other)) = subject.pair() else {
+            return Ok((None, Some(format!("no second tenant can be invented for a column of the type {}", target.tenant_type))));
+        };
+        let known = subject.real.contains(&other) || (subject.strangers.is_some() && subject.lent.contains(&other));
+        let seeded = subject.real.is_empty();
+        let mut reason = None;
+        if seeded {
+            reason = self.make_row(attempts, target, &owner, set.then_some(owner.as_str())).await?.err();
+        }
+        let outsider = match &subject.strangers {
+            Some((_, second)) => Some(second.clone()),
+            None => self.outsider(attempts, subject, &owner).await?,
+        };
+        Ok((Some(Tenants { owner, other, outsider, seeded: seeded && reason.is_none(), known }), reason))
+    }
+
+    /// Of a type for which nobody can be invented: a tenant that has no row in this table.
+    async fn outsider(&self, attempts: &mut Attempts<'_>, subject: &Subject, owner: &str) -> Result<Option<String>, CheckError> {
+        let target = &subject.seen.target;
+        for tenant in subject.lent.iter().filter(|tenant| *tenant != owner && !subject.real.contains(tenant)) {
+            let own = target.is_of(&self.security.tenant.column, tenant);
+            let any = format!("SELECT 'yes' FROM {} WHERE {own} LIMIT 1", target.qualified());
+            if attempts.make(Guise::caller(Some(tenant)), &any).await?.is_ok_and(|done| done.row.is_none()) {
+                return Ok(Some(tenant.clone()));
             }
-            ([], Some((owner, other))) => {
-                let made = self.make_row(attempts, target, owner, tenant).await?;
-                let tenants = Tenants { owner: owner.clone(), other: other.clone(), outsider, seeded: made.is_ok() };
-                Ok((Some(tenants), made.err()))
+        }
+        Ok(None)
+    }
+
+    /// To each table the tenants of other tables whose tenant column has the same type, and those that the type allows.
+    fn lend(&self, subjects: &mut [Subject]) {
+        let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for subject in subjects.iter() {
+            let known = all.entry(subject.seen.target.tenant_type.clone()).or_default();
+            for tenant in &subject.real {
+                if known.len() < LENT && !known.contains(tenant) {
+                    known.push(tenant.clone());
+                }
             }
-            (_, None) => Ok((None, Some(format!("no second tenant can be invented for a column of the type {}", target.tenant_type)))),
+        }
+        for subject in subjects {
+            let target = &subject.seen.target;
+            let column = self.relations.get(&target.oid).and_then(|relation| relation.column(target.tenant));
+            let possible = column.map(value::labels).unwrap_or_default();
+            subject.lent = all.get(&target.tenant_type).cloned().unwrap_or_default();
+            for tenant in possible {
+                if !subject.lent.contains(&tenant) {
+                    subject.lent.push(tenant);
+                }
+            }
         }
     }
 
@@ -204,23 +254,51 @@ impl<'a> Probe<'a> {
     }
 
     async fn try_table(&self, attempts: &mut Attempts<'_>, subject: &mut Subject) -> Result<(), CheckError> {
-        let own = subject.strangers.as_ref().map(|(first, _)| first.as_str());
-        let (tenants, reason) = self.populate(attempts, subject, own).await?;
+        let (tenants, reason) = self.populate(attempts, subject, true).await?;
         let seen = &mut subject.seen;
         let Some(tenants) = tenants else {
             seen.untried = reason;
             return Ok(());
         };
         seen.unseeded = reason;
-        seen.seeded = tenants.seeded;
+        (seen.seeded, seen.known) = (tenants.seeded, tenants.known);
         let target = seen.target.clone();
         let mut attack = self.attack(attempts, &target);
         attack.read(&tenants, seen).await?;
-        if let Some(relation) = self.relations.get(&target.oid) {
-            let mut seeder = self.seeder(target.oid + 1);
-            attack.insert(&tenants, &mut Rows { relation, seeder: &mut seeder }, seen).await?;
+        let Some(relation) = self.relations.get(&target.oid) else {
+            seen.untried = Some("its columns could not be read".to_owned());
+            return Ok(());
+        };
+        let mut seeder = self.seeder(target.oid + 1);
+        let mut rows = Rows { relation, seeder: &mut seeder };
+        attack.insert(&tenants, &mut rows, seen).await?;
+        attack.change(&tenants, &mut rows, seen).await?;
+        attack.nobody(&tenants, &rows, seen).await?;
+        if attack.locked.is_some() {
+            seen.held = lock::holder(attempts, &target, &self.security.app_role).await?;
         }
-        attack.change(&tenants, seen).await
+        Ok(())
+    }
+}
+
+impl Subject {
+    /// The owner and the other: tenants with rows, then, where a trigger may ask whether there is such a tenant, those of other tables, and
+    /// then invented ones.
+    fn pair(&self) -> Option<(String, String)> {
+        let lend = self.seen.target.reacts || self.strangers.is_none();
+        let lent = self.lent.iter().filter(|_| lend);
+        let mut tenants: Vec<&String> = self.real.iter().collect();
+        for tenant in lent {
+            if !tenants.contains(&tenant) {
+                tenants.push(tenant);
+            }
+        }
+        match (tenants.as_slice(), &self.strangers) {
+            ([owner, other, ..], _) => Some(((*owner).clone(), (*other).clone())),
+            ([owner], Some((_, other))) => Some(((*owner).clone(), other.clone())),
+            ([], Some((owner, other))) => Some((owner.clone(), other.clone())),
+            (_, None) => None,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{
     super::{Asked, CheckError, Scope, equality, sql, tenancy},
@@ -29,15 +29,21 @@ pub(super) struct Target {
     pub(super) select_any: bool,
     /// May read the tenant column.
     pub(super) select_tenant: bool,
+    /// May write some column of a new row.
+    pub(super) insert_any: bool,
     /// May write the tenant column of a new row.
     pub(super) insert_tenant: bool,
     /// May change the tenant column.
     pub(super) update_tenant: bool,
-    /// A column that may be changed, if any.
-    pub(super) update_any: Option<String>,
+    /// Other columns that may be changed: those that may be null first.
+    pub(super) updates: Vec<i16>,
     pub(super) delete: bool,
     /// Triggers may change a row before the policies see it.
     pub(super) triggers: bool,
+    /// It has any trigger: one may refuse what the policies let through, or skip it.
+    pub(super) reacts: bool,
+    /// The columns from which a generated tenant column is made.
+    pub(super) sources: Vec<i16>,
     /// Row-level security is off: no policy is asked.
     pub(super) bare: bool,
     /// It is a view.
@@ -67,13 +73,19 @@ const TARGETS: &str = tenancy::tenants!(
               JOIN pg_catalog.pg_namespace rn ON rn.oid = rc.relnamespace WHERE rc.oid = pg_catalog.pg_partition_root(c.oid)) END, \
             pg_catalog.format_type(ta.atttypid, ta.atttypmod), ta.attnum, \
             pg_catalog.has_any_column_privilege(a.oid, c.oid, 'SELECT'), pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'SELECT'), \
+            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'INSERT'), \
             pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'INSERT') AND ta.attgenerated = '', \
             pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'UPDATE') AND ta.attgenerated = '', \
-            (SELECT u.attname::text FROM pg_catalog.pg_attribute u WHERE u.attrelid = c.oid AND u.attnum > 0 AND NOT u.attisdropped \
+            ARRAY(SELECT u.attnum FROM pg_catalog.pg_attribute u WHERE u.attrelid = c.oid AND u.attnum > 0 AND NOT u.attisdropped AND u.attnum <> t.tenant \
                AND u.attgenerated = '' AND u.attidentity = '' AND pg_catalog.has_column_privilege(a.oid, c.oid, u.attnum, 'UPDATE') \
-               ORDER BY u.attnotnull, u.attnum LIMIT 1), \
+               ORDER BY u.attnotnull, u.attnum), \
             pg_catalog.has_table_privilege(a.oid, c.oid, 'DELETE'), \
-            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 3 = 3), NOT t.enabled \
+            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 3 = 3), \
+            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), NOT t.enabled, \
+            ARRAY(SELECT DISTINCT d.refobjsubid::int2 FROM pg_catalog.pg_attrdef x JOIN pg_catalog.pg_depend d \
+               ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = x.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+               AND d.refobjid = c.oid AND d.refobjsubid > 0 AND d.refobjsubid <> t.tenant \
+             WHERE x.adrelid = c.oid AND x.adnum = t.tenant AND ta.attgenerated <> '' ORDER BY 1) \
      FROM app a CROSS JOIN tenant_tables t \
      JOIN pg_catalog.pg_class c ON c.oid = t.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      JOIN pg_catalog.pg_attribute ta ON ta.attrelid = c.oid AND ta.attnum = t.tenant \
@@ -82,49 +94,35 @@ const TARGETS: &str = tenancy::tenants!(
     " ORDER BY 2, 3"
 );
 
-type TargetRow = (i64, String, String, Option<String>, String, i16, bool, bool, bool, bool, Option<String>, bool, bool, bool);
+impl FromRow<'_, PgRow> for Target {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            oid: row.try_get(0)?,
+            schema: row.try_get(1)?,
+            name: row.try_get(2)?,
+            root: row.try_get(3)?,
+            tenant_type: row.try_get(4)?,
+            equals: String::new(),
+            tenant: row.try_get(5)?,
+            select_any: row.try_get(6)?,
+            select_tenant: row.try_get(7)?,
+            insert_any: row.try_get(8)?,
+            insert_tenant: row.try_get(9)?,
+            update_tenant: row.try_get(10)?,
+            updates: row.try_get(11)?,
+            delete: row.try_get(12)?,
+            triggers: row.try_get(13)?,
+            reacts: row.try_get(14)?,
+            bare: row.try_get(15)?,
+            sources: row.try_get(16)?,
+            view: None,
+        })
+    }
+}
 
 /// The tenant tables and partitions that the application may use, whether the catalog calls them guarded or not.
 pub(super) async fn targets(connection: &mut PgConnection, scope: &Scope, security: &RowLevelSecurity) -> Result<Vec<Target>, CheckError> {
-    let rows: Vec<TargetRow> =
-        tenancy::rows(TARGETS, scope, security).fetch_all(connection).await.asked("read what the application may do with tenant tables")?;
-    let target = |row: TargetRow| {
-        let (
-            oid,
-            schema,
-            name,
-            root,
-            tenant_type,
-            tenant,
-            select_any,
-            select_tenant,
-            insert_tenant,
-            update_tenant,
-            update_any,
-            delete,
-            triggers,
-            bare,
-        ) = row;
-        Target {
-            oid,
-            schema,
-            name,
-            root,
-            tenant_type,
-            equals: String::new(),
-            tenant,
-            select_any,
-            select_tenant,
-            insert_tenant,
-            update_tenant,
-            update_any,
-            delete,
-            triggers,
-            bare,
-            view: None,
-        }
-    };
-    Ok(rows.into_iter().map(target).collect())
+    tenancy::rows(TARGETS, scope, security).fetch_all(connection).await.asked("read what the application may do with tenant tables")
 }
 
 /// Finds out how tenants are compared, once for each type.

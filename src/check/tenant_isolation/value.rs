@@ -43,11 +43,26 @@ pub(super) fn strangers(column: &Column, random: &mut Rng) -> Option<(String, St
     let mut stranger = || match (column.category.as_str(), column.type_name.as_str()) {
         (_, "uuid") => Some(uuid(random)),
         ("N", name) => Some(large(column, name, random).to_string()),
-        ("S", name) => Some(word(column, name, random)),
+        ("S", name) if name != "char" => Some(word(column, name, random)),
+        // Long ago, where no row is.
+        ("D", "date" | "timestamp" | "timestamptz") => {
+            Some(format!("{}-{:02}-{:02}", random.u32(1000..1600), random.u32(1..13), random.u32(1..28)))
+        }
+        ("I", _) => Some(format!("198.18.{}.{}", random.u8(..), random.u8(..))),
+        (_, "bytea") => Some(format!("\\x{:032x}", random.u128(..))),
+        (_, "macaddr") => Some(format!("02:00:{:02x}:{:02x}:{:02x}:{:02x}", random.u8(..), random.u8(..), random.u8(..), random.u8(..))),
         _ => None,
     };
     let (first, second) = (stranger()?, stranger()?);
     (first != second).then_some((first, second))
+}
+
+/// The tenants that there can be, of a type that has few values.
+pub(super) fn labels(column: &Column) -> Vec<String> {
+    match column.category.as_str() {
+        "B" => vec!["true".to_owned(), "false".to_owned()],
+        _ => column.labels.clone(),
+    }
 }
 
 fn uuid(random: &mut Rng) -> String {
@@ -187,11 +202,13 @@ mod tests {
 
     #[test]
     fn strangers_are_two_and_only_of_types_that_have_many_values() {
-        for (category, name) in [("U", "uuid"), ("N", "int8"), ("S", "text")] {
+        for (category, name) in [("U", "uuid"), ("N", "int8"), ("S", "text"), ("D", "date"), ("I", "inet"), ("U", "bytea")] {
             let (first, second) = strangers(&column(category, name), &mut Rng::with_seed(2)).expect("strangers");
             assert_ne!(first, second, "{name}");
         }
         assert_eq!(strangers(&column("E", "plan"), &mut Rng::with_seed(2)), None);
+        let plan = Column { labels: vec!["free".into(), "paid".into()], ..column("E", "plan") };
+        assert_eq!((labels(&plan).len(), labels(&column("B", "bool")).len(), labels(&column("S", "text")).len()), (2, 2, 0));
     }
 
     #[test]

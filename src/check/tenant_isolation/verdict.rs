@@ -6,17 +6,17 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::sql,
     META,
     attack::{Deed, MANY, Observation, Sight},
     attempt::Refusal,
     target::Target,
+    unproven::{unproven, unproven_partitions},
 };
 use crate::api::{Finding, Severity};
 
 /// What a refused write says about the policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meaning {
+pub(super) enum Meaning {
     /// A policy, a privilege or a trigger said no.
     Closed,
     /// The policies let the row through; a constraint stopped it, and the next row need not break it.
@@ -25,7 +25,7 @@ enum Meaning {
     Unknown,
 }
 
-fn meaning(refusal: &Refusal) -> Meaning {
+pub(super) fn meaning(refusal: &Refusal) -> Meaning {
     match (refusal.code.as_str(), refusal.routine.as_str()) {
         // Row-level security and privileges share the code; an exception of a trigger is how guards say no, and 44000 is a view's
         // WITH CHECK OPTION.
@@ -40,9 +40,11 @@ fn meaning(refusal: &Refusal) -> Meaning {
 }
 
 /// All findings, one for each table and kind; partitions that could not be tried are one finding of their table.
-pub(super) fn judge(observations: &[Observation], setting: &str) -> Vec<Finding> {
+///
+/// Of a role that the application can become, `other`, no policy may speak at all: then what is refused is closed.
+pub(super) fn judge(observations: &[Observation], setting: &str, other: bool) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut partitions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut partitions: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for seen in observations {
         let leaks: Vec<_> = [leaks_on_read(seen, setting), leaks_on_write(seen)].into_iter().flatten().collect();
         if seen.target.bare {
@@ -50,10 +52,10 @@ pub(super) fn judge(observations: &[Observation], setting: &str) -> Vec<Finding>
             found.extend(if leaks.is_empty() { vec![bare(seen)] } else { leaks });
             continue;
         }
-        found.extend(leaks.into_iter().chain([blind(seen, setting), fragile(seen, setting)].into_iter().flatten()));
+        found.extend(leaks.into_iter().chain([blind(seen, setting, other), fragile(seen, setting), orphaned(seen)].into_iter().flatten()));
         match (&seen.unseeded, &seen.target.root) {
-            (Some(_), Some(root)) => partitions.entry(root).or_default().push(&seen.target.name),
-            _ => found.extend(unproven(seen)),
+            (Some(_), Some(root)) => partitions.entry(root).or_default().push(seen.target.display()),
+            _ => found.extend(unproven(seen, other)),
         }
     }
     found.extend(partitions.into_iter().map(|(root, names)| unproven_partitions(root, &names)));
@@ -139,7 +141,7 @@ fn leaks_on_write(seen: &Observation) -> Option<Finding> {
 
 /// Whether a constraint that stopped a row says nothing about the policies: triggers may have changed the row before, and a view asks its
 /// own condition (WITH CHECK OPTION) after all constraints but foreign keys.
-fn uncertain(target: &Target, refusal: &Refusal) -> bool {
+pub(super) fn uncertain(target: &Target, refusal: &Refusal) -> bool {
     target.triggers || (target.view.is_some() && refusal.code != "23503")
 }
 
@@ -156,8 +158,8 @@ fn went_through(deed: &Deed, target: &Target) -> Option<String> {
 }
 
 /// A tenant that does not see its own rows: the policies ask for something else than the manifest says.
-fn blind(seen: &Observation, setting: &str) -> Option<Finding> {
-    if seen.unseeded.is_some() {
+fn blind(seen: &Observation, setting: &str, other: bool) -> Option<Finding> {
+    if seen.unseeded.is_some() || other {
         return None;
     }
     let message = match &seen.own {
@@ -170,6 +172,24 @@ fn blind(seen: &Observation, setting: &str) -> Option<Finding> {
     let remedy =
         format!("check that the policies read {setting}, that they apply to the role, and that they do not ask each other in a circle");
     Some(META.finding(seen.target.display(), message, remedy))
+}
+
+/// Rows without a tenant belong to nobody, and everybody sees or makes them. There may be none yet, so it is a warning.
+fn orphaned(seen: &Observation) -> Option<Finding> {
+    let seen_by_all = matches!(seen.nobody.seen, Sight::Rows(rows) if rows > 0);
+    let made = matches!(seen.nobody.made, Deed::Touched(rows) if rows > 0);
+    let what = match (seen_by_all, made) {
+        (true, true) => "every tenant sees a row without a tenant, and any tenant can make one of its own rows one",
+        (true, false) => "every tenant sees a row without a tenant",
+        (false, true) => "any tenant can leave a row without a tenant",
+        (false, false) => return None,
+    };
+    let message = format!("the tenant column may be null: {what}");
+    let remedy = format!(
+        "ALTER TABLE {} ALTER COLUMN the tenant column SET NOT NULL, or let no policy be true where it is null",
+        seen.target.qualified()
+    );
+    Some(Finding { severity: Severity::Warning, ..META.finding(seen.target.display(), message, remedy) })
 }
 
 /// Closed by an error of a cast: safe, but connections that come back from a pool fail.
@@ -185,64 +205,6 @@ fn fragile(seen: &Observation, setting: &str) -> Option<Finding> {
         }
         _ => None,
     }
-}
-
-fn unproven(seen: &Observation) -> Option<Finding> {
-    let mut reasons: Vec<_> = seen.untried.iter().map(|reason| format!("everything ({reason})")).collect();
-    match (&seen.unseeded, &seen.own) {
-        (Some(reason), _) => reasons.push(format!("reading, UPDATE and DELETE (the table is empty, and {reason})")),
-        (None, Sight::Rows(0)) if seen.seeded => {
-            reasons.push("reading (the table is empty, and a row made for the attempt is not visible to its own tenant)".to_owned());
-        }
-        (None, Sight::Rows(0)) if seen.target.view.is_some() => {
-            reasons.push("reading (it shows no row of a tenant that has some in the tables that it reads)".to_owned());
-        }
-        (None, Sight::Refused(refusal)) if refusal.code != "42P17" => reasons.push(format!("reading ({})", refusal.display())),
-        _ => {}
-    }
-    let foreign = seen.foreign.iter().chain([&seen.unset]).find_map(|sight| match sight {
-        Sight::Refused(refusal) if matches!(refusal.code.as_str(), "57014" | "55P03") => Some(refusal),
-        _ => None,
-    });
-    reasons.extend(foreign.map(|refusal| format!("reading others' rows ({})", refusal.display())));
-    if let (Deed::Refused(own), Deed::Refused(_)) = (&seen.insert_own, &seen.insert_foreign)
-        && meaning(own) != Meaning::Passed
-    {
-        reasons.push(format!("INSERT (even an own row is refused: {})", own.display()));
-    } else {
-        reasons.extend(untold("INSERT", [&seen.insert_foreign], Some(&seen.target)));
-    }
-    reasons.extend(untold("UPDATE", seen.update.iter().chain([&seen.give]), Some(&seen.target)));
-    reasons.extend(untold("DELETE", &seen.delete, None));
-    if reasons.is_empty() {
-        return None;
-    }
-    reasons.dedup();
-    let message = format!("unproven: {}", reasons.join("; "));
-    let remedy = "nothing leaked; the next verification tries again. Until then the other checks of row-level security are what there is";
-    Some(Finding { severity: Severity::Warning, ..META.finding(seen.target.display(), message, remedy) })
-}
-
-fn untold<'d>(what: &str, deeds: impl IntoIterator<Item = &'d Deed>, target: Option<&Target>) -> Option<String> {
-    let tells = |refusal| match meaning(refusal) {
-        Meaning::Closed => true,
-        Meaning::Passed => !target.is_some_and(|target| uncertain(target, refusal)),
-        Meaning::Unknown => false,
-    };
-    deeds.into_iter().find_map(|deed| match deed {
-        Deed::Refused(refusal) if !tells(refusal) => Some(format!("{what} ({})", refusal.display())),
-        _ => None,
-    })
-}
-
-fn unproven_partitions(root: &str, names: &[&str]) -> Finding {
-    let message = format!(
-        "unproven: the application may address {} directly, which {} empty, and no row could be made there",
-        sql::few(names, 3),
-        if names.len() == 1 { "is" } else { "are" }
-    );
-    let remedy = "revoke what the application's role may do on the partitions: privileges on the partitioned table are enough";
-    Finding { severity: Severity::Warning, ..META.finding(root, message, remedy) }
 }
 
 fn rows(sight: &Sight) -> Option<u64> {
@@ -262,7 +224,7 @@ fn count(rows: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::nobody::Nobody, *};
 
     fn refused(code: &str, routine: &str) -> Refusal {
         Refusal { code: code.into(), routine: routine.into(), message: "no".into() }
@@ -286,7 +248,7 @@ mod tests {
     }
 
     fn found(seen: Observation) -> Vec<(Severity, String)> {
-        judge(&[seen], "app.t").into_iter().map(|finding| (finding.severity, finding.message)).collect()
+        judge(&[seen], "app.t", false).into_iter().map(|finding| (finding.severity, finding.message)).collect()
     }
 
     fn only(seen: Observation, severity: Severity, part: &str) {
@@ -379,7 +341,7 @@ mod tests {
             seen.target.name = name.into();
             seen
         };
-        let found = judge(&[partition("a"), partition("b")], "app.t");
+        let found = judge(&[partition("a"), partition("b")], "app.t", false);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].object, "s.visits");
     }
@@ -394,6 +356,68 @@ mod tests {
         let target = closed().target;
         let untried = Some("there was no time left".to_owned());
         only(Observation { target, untried, ..Observation::default() }, Severity::Warning, "unproven: everything (there was no time left)");
+    }
+
+    #[test]
+    fn a_lock_of_the_application_is_an_error() {
+        let locked = || Deed::Refused(refused("55P03", ""));
+        only(Observation { insert_foreign: locked(), ..closed() }, Severity::Warning, "unproven: INSERT (somebody else held a lock");
+        let held = Some("app".to_owned());
+        only(Observation { insert_foreign: locked(), held, ..closed() }, Severity::Error, "has locked the whole table");
+    }
+
+    #[test]
+    fn what_a_trigger_refuses_or_skips_proves_nothing_unless_it_was_the_attack_itself() {
+        let raised = || Deed::Refused(refused("P0001", "exec_stmt_raise"));
+        let with_triggers = |mut seen: Observation| {
+            seen.target.reacts = true;
+            seen
+        };
+        assert_eq!(found(Observation { update: vec![raised()], ..closed() }), [], "without a trigger it is the policy that raised");
+        only(with_triggers(Observation { update: vec![raised()], ..closed() }), Severity::Warning, "unproven: UPDATE");
+        only(with_triggers(Observation { delete: vec![Deed::Skipping(1)], ..closed() }), Severity::Warning, "unproven: DELETE");
+        only(with_triggers(Observation { give: raised(), ..closed() }), Severity::Warning, "unproven: UPDATE of an own row");
+        only(with_triggers(Observation { insert_foreign: raised(), ..closed() }), Severity::Warning, "unproven: INSERT");
+        let known = Observation { give: raised(), insert_foreign: raised(), known: true, ..closed() };
+        assert_eq!(found(with_triggers(known)), []);
+    }
+
+    #[test]
+    fn where_there_was_nobody_to_look_as_nothing_is_proven() {
+        only(Observation { unpaired: true, ..closed() }, Severity::Warning, "unproven: reading, UPDATE and DELETE of others' rows");
+    }
+
+    #[test]
+    fn a_tenant_that_follows_from_other_columns_is_proven_only_where_an_own_row_went_in() {
+        let derived = |insert_own, insert_foreign| Observation { derived: true, insert_own, insert_foreign, ..closed() };
+        assert_eq!(found(derived(Deed::Touched(1), Deed::Refused(policy()))), []);
+        only(derived(Deed::Touched(0), Deed::Skipped), Severity::Warning, "it was not found from what the tenant follows");
+        only(derived(Deed::Refused(policy()), Deed::Skipped), Severity::Warning, "its own row is refused");
+        only(derived(Deed::Touched(1), Deed::Touched(1)), Severity::Error, "INSERT a row of another tenant");
+        only(
+            Observation { insert_own: Deed::Impossible, insert_foreign: Deed::Skipped, ..closed() },
+            Severity::Warning,
+            "no values are known",
+        );
+    }
+
+    #[test]
+    fn rows_of_nobody_are_a_warning() {
+        let seen = Observation { nobody: Nobody { seen: Sight::Rows(1), made: Deed::Touched(1), untried: false }, ..closed() };
+        only(seen, Severity::Warning, "every tenant sees a row without a tenant, and any tenant can make");
+    }
+
+    #[test]
+    fn a_row_of_nobody_that_could_not_be_made_is_unproven() {
+        let seen = Observation { nobody: Nobody { untried: true, ..Nobody::default() }, ..closed() };
+        only(seen, Severity::Warning, "unproven: reading rows without a tenant");
+    }
+
+    #[test]
+    fn a_role_of_which_no_policy_speaks_is_closed() {
+        let seen = Observation { own: Sight::Rows(0), insert_own: Deed::Refused(policy()), ..closed() };
+        assert_eq!(judge(std::slice::from_ref(&seen), "app.t", true), []);
+        assert_eq!(judge(&[seen], "app.t", false).len(), 2);
     }
 
     #[test]

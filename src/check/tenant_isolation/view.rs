@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{
     super::{Asked, CheckError, Scope, tenancy},
@@ -31,11 +31,16 @@ const VIEWS: &str = tenancy::tenants!(
        FROM pg_catalog.pg_class c WHERE c.relkind IN ('v', 'm') AND c.oid NOT IN (SELECT oid FROM excepted)) \
      SELECT c.oid::int8, n.nspname::text, c.relname::text, pg_catalog.format_type(ta.atttypid, ta.atttypmod), ta.attnum, \
             pg_catalog.has_any_column_privilege(a.oid, c.oid, 'SELECT'), pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'SELECT'), \
+            v.updatable & 8 <> 0 AND pg_catalog.has_any_column_privilege(a.oid, c.oid, 'INSERT'), \
             v.updatable & 8 <> 0 AND pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'INSERT'), \
             v.updatable & 4 <> 0 AND pg_catalog.pg_column_is_updatable(c.oid, ta.attnum, true) AND pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'UPDATE'), \
+            ARRAY(SELECT u.attnum FROM pg_catalog.pg_attribute u WHERE u.attrelid = c.oid AND u.attnum > 0 AND NOT u.attisdropped AND u.attnum <> ta.attnum \
+               AND v.updatable & 4 <> 0 AND pg_catalog.pg_column_is_updatable(c.oid, u.attnum, true) \
+               AND pg_catalog.has_column_privilege(a.oid, c.oid, u.attnum, 'UPDATE') ORDER BY u.attnum), \
             v.updatable & 16 <> 0 AND pg_catalog.has_table_privilege(a.oid, c.oid, 'DELETE'), \
             EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 64 = 64), \
-            v.stored, v.sources, v.tenants \
+            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = ANY (v.sources::pg_catalog.oid[] OPERATOR(pg_catalog.||) c.oid) AND NOT g.tgisinternal), \
+            v.sources, v.tenants, v.stored \
      FROM app a CROSS JOIN views v JOIN pg_catalog.pg_class c ON c.oid = v.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      JOIN pg_catalog.pg_attribute ta ON ta.attrelid = c.oid AND ta.attname = $2 AND ta.attnum > 0 AND NOT ta.attisdropped \
      WHERE pg_catalog.cardinality(v.sources) > 0 AND ",
@@ -43,32 +48,38 @@ const VIEWS: &str = tenancy::tenants!(
     " ORDER BY 2, 3"
 );
 
-type Row = (i64, String, String, String, i16, bool, bool, bool, bool, bool, bool, bool, Vec<i64>, Vec<i16>);
-
 /// The views that are tried.
 pub(super) async fn targets(connection: &mut PgConnection, scope: &Scope, security: &RowLevelSecurity) -> Result<Vec<Target>, CheckError> {
-    let rows: Vec<Row> =
+    let rows: Vec<Shown> =
         tenancy::rows(VIEWS, scope, security).fetch_all(connection).await.asked("read the views that show the tenant column")?;
-    let target = |row: Row| {
-        let (oid, schema, name, tenant_type, tenant, select_any, select_tenant, insert, update, delete, triggers, stored, oids, tenants) =
-            row;
-        Target {
-            oid,
-            schema,
-            name,
-            tenant_type,
-            tenant,
-            select_any,
-            select_tenant,
-            insert_tenant: insert,
-            update_tenant: update,
-            delete,
-            triggers,
-            view: Some(View { stored, sources: oids.into_iter().zip(tenants).collect() }),
+    Ok(rows.into_iter().map(|Shown(target)| target).collect())
+}
+
+/// A row of [`VIEWS`].
+struct Shown(Target);
+
+impl FromRow<'_, PgRow> for Shown {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let (oids, tenants): (Vec<i64>, Vec<i16>) = (row.try_get(14)?, row.try_get(15)?);
+        Ok(Self(Target {
+            oid: row.try_get(0)?,
+            schema: row.try_get(1)?,
+            name: row.try_get(2)?,
+            tenant_type: row.try_get(3)?,
+            tenant: row.try_get(4)?,
+            select_any: row.try_get(5)?,
+            select_tenant: row.try_get(6)?,
+            insert_any: row.try_get(7)?,
+            insert_tenant: row.try_get(8)?,
+            update_tenant: row.try_get(9)?,
+            updates: row.try_get(10)?,
+            delete: row.try_get(11)?,
+            triggers: row.try_get(12)?,
+            reacts: row.try_get(13)?,
+            view: Some(View { stored: row.try_get(16)?, sources: oids.into_iter().zip(tenants).collect() }),
             ..Target::default()
-        }
-    };
-    Ok(rows.into_iter().map(target).collect())
+        }))
+    }
 }
 
 /// Gives a column of a view what the catalog knows of the column of that name in the one table under it: which values it needs, and
