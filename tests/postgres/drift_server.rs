@@ -55,7 +55,8 @@ async fn no_replay_gives_back_what_an_administrator_took_away() {
         let state = STATE.replace("{other}", &other);
         let given = scene.value(&state).await;
         let back = format!(
-            "ALTER ROLE {other} CONNECTION LIMIT 50; REVOKE {group} FROM {other}; ALTER ROLE {other} RESET ALL; COMMENT ON ROLE {other} IS NULL"
+            "SET ROLE {}; REVOKE {group} FROM {other}; RESET ROLE; ALTER ROLE {other} CONNECTION LIMIT 50; ALTER ROLE {other} RESET ALL; COMMENT ON ROLE {other} IS NULL",
+            scene.role
         );
         scene.database.execute(&back).await;
         let taken = scene.value(&state).await;
@@ -82,8 +83,8 @@ async fn a_procedure_that_commits_by_itself_is_not_called_in_a_replay_where_a_ro
 
 #[tokio::test]
 async fn a_block_that_finds_its_role_there_and_does_nothing_is_replayed() {
-    let sql = "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{other}') THEN CREATE ROLE {other}; END IF; END $$;\n\
-               CREATE TABLE t (x int);\nGRANT SELECT ON t TO {other};\nCOMMENT ON TABLE t IS 'x';\n";
+    let sql = "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{other}_too') THEN CREATE ROLE {other}_too; END IF; \
+               GRANT {other} TO {other}_too; END $$;\nCREATE TABLE t (x int);\nGRANT SELECT ON t TO {other};\nCOMMENT ON TABLE t IS 'x';\n";
     let (scene, _) = applied("server_guarded", sql).await;
     assert_eq!(drift(&scene).await, []);
 }
