@@ -42,7 +42,7 @@ const RESET: &str = concat!(
 );
 /// Checks what is deferred, and leaves it as it was: what is INITIALLY DEFERRED is deferred again for the next file. By name, because
 /// SET CONSTRAINTS ALL would hold until the transaction ends, for constraints of later files too. A name that a constraint shares
-/// with one that cannot be deferred cannot be told from it. Triggers run under the search path of the file, the query does not.
+/// with one that cannot be deferred cannot be told from it. One in a schema that the role may not use cannot be named: COMMIT checks it. Triggers run under the search path of the file, the query does not.
 const CHECK_DEFERRED: &str = concat!(
     "DO $sluice$ DECLARE checked pg_catalog.text; again pg_catalog.text; \
        path pg_catalog.text := pg_catalog.current_setting('search_path'); BEGIN \
@@ -51,7 +51,8 @@ const CHECK_DEFERRED: &str = concat!(
     "', true); SELECT pg_catalog.string_agg(DISTINCT name, ', '), pg_catalog.string_agg(DISTINCT name, ', ') FILTER (WHERE deferred AND NOT shared) \
      INTO checked, again FROM (SELECT pg_catalog.format('%I.%I', n.nspname, c.conname) AS name, c.condeferred AS deferred, \
          EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.connamespace = c.connamespace AND o.conname = c.conname AND NOT o.condeferrable) AS shared \
-       FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace WHERE c.condeferrable) AS found; \
+       FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
+       WHERE c.condeferrable AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')) AS found; \
      PERFORM pg_catalog.set_config('search_path', path, true); \
      IF checked IS NOT NULL THEN EXECUTE pg_catalog.format('SET CONSTRAINTS %s IMMEDIATE', checked); END IF; \
      IF again IS NOT NULL THEN EXECUTE pg_catalog.format('SET CONSTRAINTS %s DEFERRED', again); END IF; END $sluice$"

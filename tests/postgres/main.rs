@@ -73,6 +73,7 @@ mod stage_session;
 mod stage_settings;
 mod stage_steps;
 mod stage_verification;
+mod switched_off;
 mod trust_history;
 mod trust_operators;
 mod trust_owners;
