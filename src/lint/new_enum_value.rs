@@ -1,13 +1,13 @@
 //! A value that is added to an enum and stands in a later statement of the same transaction (55P04). Sluice commits in between.
 
 use super::{File, Objection};
-use crate::sql::{Cursor, Needs, TokenKind, may_use_enum_value};
+use crate::sql::{Cursor, EnumValue, Needs, TokenKind, constant};
 
 pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
     file.statements.iter().enumerate().filter(|(_, statement)| statement.needs == Needs::Commit).find_map(|(at, adds)| {
-        let value = Value::added_by(adds.sql)?;
+        let value = EnumValue::added_by(adds.sql);
         let later = file.statements[at + 1..].iter().take_while(|statement| statement.transaction == adds.transaction);
-        let uses = later.into_iter().find(|statement| may_use_enum_value(statement.sql) && value.stands_in(statement.sql))?;
+        let uses = later.into_iter().find(|statement| value.may_be_used_by(statement.sql) && stands_in(&value, statement.sql))?;
         Some(Objection {
             line: uses.line,
             message: format!(
@@ -20,59 +20,32 @@ pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
     })
 }
 
-/// A value and the enum it is added to.
-struct Value {
-    label: String,
-    of: String,
-}
-
-/// What a string stands for, but for its escapes.
-fn constant(text: &str) -> String {
-    if text.starts_with('$') {
-        return Cursor::of(text).body().unwrap_or_default().to_owned();
+/// Whether it surely stands in a statement: as a constant, in an array or in code that PostgreSQL reads at once, or all values of the enum are
+/// asked for.
+fn stands_in(value: &EnumValue, sql: &str) -> bool {
+    let mut cursor = Cursor::of(sql);
+    let creates = cursor.eat(&["CREATE"]);
+    cursor.eat(&["OR", "REPLACE"]);
+    let routine = creates && cursor.at_any(&["FUNCTION", "PROCEDURE"]);
+    if routine && !cursor.mentions("SQL") && !cursor.mentions("ATOMIC") {
+        // Code in another language is read when it is called.
+        return false;
     }
-    let body = text.find('\'').map_or("", |quote| &text[quote + 1..]);
-    body.strip_suffix('\'').unwrap_or(body).replace("''", "'")
-}
-
-impl Value {
-    /// What `ALTER TYPE … ADD VALUE` adds.
-    fn added_by(sql: &str) -> Option<Self> {
-        let mut cursor = Cursor::of(sql);
-        cursor.eat(&["ALTER", "TYPE"]);
-        let of = cursor.name()?.own().to_owned();
-        let label = cursor.clone().rest().find(|token| token.kind == TokenKind::Text)?;
-        Some(Self { label: constant(cursor.text(label)), of })
-    }
-
-    /// Whether it stands in a statement as a constant, in an array or in code that PostgreSQL reads at once, or all values of the enum are
-    /// asked for.
-    fn stands_in(&self, sql: &str) -> bool {
-        let mut cursor = Cursor::of(sql);
-        let creates = cursor.eat(&["CREATE"]);
-        cursor.eat(&["OR", "REPLACE"]);
-        let routine = creates && cursor.at_any(&["FUNCTION", "PROCEDURE"]);
-        if routine && !cursor.mentions("SQL") && !cursor.mentions("ATOMIC") {
-            // Code in another language is read when it is called.
-            return false;
-        }
-        let trigger = creates && cursor.at_any(&["TRIGGER", "CONSTRAINT"]);
-        let code = routine || cursor.at("DO");
-        let all = ["enum_range", "enum_last"];
-        cursor
-            .clone()
-            .rest()
-            // What a trigger gives to its function is text.
-            .take_while(|token| !(trigger && cursor.text(*token).eq_ignore_ascii_case("EXECUTE")))
-            .any(|token| match (token.kind, cursor.text(token)) {
-                (TokenKind::Text, text) => {
-                    let constant = constant(text);
-                    constant == self.label || in_array(&constant, &self.label) || (code && self.stands_in(&constant))
-                }
-                (TokenKind::Word, word) => all.iter().any(|function| word.eq_ignore_ascii_case(function)) && mentions(&cursor, &self.of),
-                _ => false,
-            })
-    }
+    let trigger = creates && cursor.at_any(&["TRIGGER", "CONSTRAINT"]);
+    let code = routine || cursor.at("DO");
+    let all = ["enum_range", "enum_last"];
+    cursor
+        .clone()
+        .rest()
+        // What a trigger gives to its function is text.
+        .take_while(|token| !(trigger && cursor.text(*token).eq_ignore_ascii_case("EXECUTE")))
+        .any(|token| match (token.kind, cursor.text(token)) {
+            (TokenKind::Text, text) => {
+                constant(text).is_some_and(|held| held == value.label || in_array(&held, &value.label) || (code && stands_in(value, &held)))
+            }
+            (TokenKind::Word, word) => all.iter().any(|function| word.eq_ignore_ascii_case(function)) && mentions(&cursor, &value.of),
+            _ => false,
+        })
 }
 
 /// Whether a name stands in a statement, in quotes or without.

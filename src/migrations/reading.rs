@@ -6,7 +6,7 @@ use super::{
     directive::Directives,
     script::{Script, ScriptError, Statement, StatementKind},
 };
-use crate::sql::{self, Control, Cursor, Fault, Isolation, Needs};
+use crate::sql::{self, Control, Cursor, EnumValue, Fault, Isolation, Needs};
 
 /// Splits a file.
 pub fn split(file: impl Into<Arc<str>>) -> Result<Script, ScriptError> {
@@ -59,8 +59,8 @@ struct Reading {
     untouched: bool,
     /// Something that ends with the transaction was done in it.
     ends: bool,
-    /// A value was added to an enum, and not committed yet.
-    adds_value: bool,
+    /// Values that were added to an enum, and not committed yet.
+    added: Vec<EnumValue>,
     /// What comes next needs what came before to be committed.
     cut: bool,
 }
@@ -86,7 +86,7 @@ impl Reading {
 
     /// The statements before it are committed where something depends on that. Otherwise the release stays one transaction.
     fn commit(&mut self, chain: bool) {
-        self.cut |= self.ends || self.adds_value || self.isolation.is_some();
+        self.cut |= self.ends || !self.added.is_empty() || self.isolation.is_some();
         self.statements.iter_mut().last().map(|last| last.ends = true).unwrap_or_default();
         self.begins = self.statements.len();
         (self.untouched, self.ends) = (false, false);
@@ -112,20 +112,18 @@ impl Reading {
     fn add(&mut self, file: &Arc<str>, range: Range<usize>, line: u32) {
         let sql = &file[range.clone()];
         let read = sql::Statement::read(sql);
-        if self.adds_value && sql::may_use_enum_value(sql) {
-            self.cut = true;
-        }
+        self.cut |= self.added.iter().any(|value| value.may_be_used_by(sql));
         if std::mem::take(&mut self.cut)
             && let Some(last) = self.statements.last_mut()
         {
             last.commits = true;
-            self.adds_value = false;
+            self.added.clear();
         }
         let first = self.begins == self.statements.len();
         self.untouched = read.sets && (first || self.untouched);
         self.ends |= read.ends;
         let kind = self.kind(read.needs);
-        self.adds_value |= kind == StatementKind::AddEnumValue;
+        self.added.extend((kind == StatementKind::AddEnumValue).then(|| EnumValue::added_by(sql)));
         self.statements.push(Statement {
             file: file.clone(),
             start: range.start,

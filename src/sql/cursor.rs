@@ -172,7 +172,7 @@ impl Name {
 }
 
 /// `\0061` and `\+000061` become the characters that they stand for, also as two halves of a surrogate pair.
-fn unescape(text: &str, escape: char) -> Option<String> {
+pub(super) fn unescape(text: &str, escape: char) -> Option<String> {
     let mut units: Vec<u16> = Vec::new();
     let mut rest = text.chars();
     while let Some(character) = rest.next() {

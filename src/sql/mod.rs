@@ -1,6 +1,7 @@
 //! SQL is read here, once: where statements begin and end, and what each of them asks of a transaction. Pure, in time proportional to the
 //! text. Why there is no syntax tree: docs/adr/0040.
 
+mod constant;
 mod cursor;
 mod enum_value;
 mod kind;
@@ -8,8 +9,9 @@ mod split;
 mod token;
 mod transaction;
 
+pub use constant::constant;
 pub use cursor::{Cursor, Name};
-pub use enum_value::may_use_enum_value;
+pub use enum_value::EnumValue;
 pub use kind::{IndexBuild, Needs, Statement};
 pub use split::{Fault, Pieces, split};
 pub use token::{Token, TokenKind, Tokens};

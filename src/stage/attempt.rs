@@ -164,7 +164,7 @@ fn remedy(sqlstate: &str, script: &Script) -> &'static str {
             "; it has to run outside of a transaction: put the line `-- sluice: no-transaction` at the beginning of the file, and each of its statements runs by itself"
         }
         "55P04" => {
-            "; the new value has to be committed first: put the line `-- sluice: no-transaction` at the beginning of the file, and each of its statements is committed by itself"
+            "; the new value has to be committed first: write `COMMIT;` behind the statement that adds it, and Sluice, like Prisma, goes on in another transaction"
         }
         _ => "",
     }

@@ -1,6 +1,6 @@
 //! Where statements begin and end.
 
-use sluice::sql::{Cursor, Statement, control, may_use_enum_value, split};
+use sluice::sql::{Cursor, EnumValue, Statement, control, split};
 
 use super::Target;
 
@@ -80,7 +80,7 @@ fn read(text: &str) -> bool {
             let again = split(statement);
             assert_eq!((again.statements, again.fault), (std::iter::once(0..statement.len()).collect(), None), "a statement alone is one");
         }
-        let (_, _, _) = (Statement::read(statement), control(statement), may_use_enum_value(statement));
+        let (_, _, _) = (Statement::read(statement), control(statement), EnumValue::added_by(statement).may_be_used_by(statement));
         let _ = Cursor::of(statement).body();
     }
     assert!(pieces.remarks.iter().all(|remark| text[remark.clone()].starts_with("--")), "{:?}", pieces.remarks);

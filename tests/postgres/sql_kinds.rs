@@ -7,7 +7,10 @@ use sluice::{
 };
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::{server::Server, stage_scene::Scene};
+use crate::{
+    server::{Server, execute},
+    stage_scene::Scene,
+};
 
 const SETUP: &str = "
     CREATE TABLE t (a int NOT NULL, b text); CREATE INDEX i ON t (a); CREATE UNIQUE INDEX u ON t (a); CLUSTER t USING i;
@@ -204,23 +207,75 @@ async fn no_transaction_means_what_it_says_and_is_named_where_it_is_missing() {
     scene.ready().await;
 }
 
+/// Whatever is tried with the value `bad`.
+const MOOD: &str = "CREATE TYPE mood AS ENUM ('good'); CREATE TABLE m (x mood, y text); INSERT INTO m VALUES ('good', 'bad');\n\
+    CREATE FUNCTION makes(a text, b text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (a || b)::mood; END $$;";
+
 #[tokio::test]
 async fn a_new_value_is_committed_before_whatever_may_use_it() {
-    let init = "CREATE TYPE mood AS ENUM ('a'); CREATE TABLE m (x mood);";
     for (number, uses) in [
-        "INSERT INTO m VALUES ($$b$$);",
-        "INSERT INTO m VALUES (U&'\\0062');",
+        "INSERT INTO m VALUES ($$bad$$);",
+        "INSERT INTO m VALUES (U&'\\0062ad');",
+        "INSERT INTO m VALUES (E'\\x62\\141d');",
+        "INSERT INTO m VALUES ('ba'\n  'd');",
         "SELECT enum_range(NULL::mood);",
-        "SELECT '{b}'::mood[];",
-        "DO $$ BEGIN INSERT INTO m VALUES ('b'); END $$;",
-        "ALTER TABLE m ADD COLUMN y int;\nCREATE INDEX ON m (x) WHERE x = 'b';",
+        "SELECT '{bad}'::mood[];",
+        "SELECT makes('ba', 'd');",
+        "UPDATE m SET x = y::mood;",
+        "UPDATE m SET x = CAST(lower('BAD') AS mood);",
+        "DO $$ BEGIN INSERT INTO m VALUES ('bad'); END $$;",
+        "DO $$ BEGIN EXECUTE 'INSERT INTO m VALUES (''ba' || 'd'')'; END $$;",
+        "CREATE TABLE n (x mood DEFAULT 'bad');",
+        "CREATE FUNCTION f() RETURNS mood LANGUAGE sql AS $$ SELECT 'bad'::mood $$;",
+        "ALTER TABLE m ALTER COLUMN y TYPE mood USING y::mood;",
+        "ALTER TABLE m ADD COLUMN z text DEFAULT makes('ba', 'd');",
+        "ALTER TABLE m ADD COLUMN y2 int;\nCREATE INDEX ON m (x) WHERE x = 'bad';",
     ]
     .iter()
     .enumerate()
     {
-        let file = format!("ALTER TYPE mood ADD VALUE 'b';\nALTER TYPE mood ADD VALUE 'c';\n{uses}");
-        let scene = Scene::new(&format!("sql_enum_{number}"), &[("1_init", init), ("2_value", &file)]).await;
+        let file = format!("ALTER TYPE mood ADD VALUE 'bad';\nALTER TYPE mood ADD VALUE 'worse';\n{uses}");
+        let scene = Scene::new(&format!("sql_enum_{number}"), &[("1_init", MOOD)]).await;
+        scene.ready().await;
+        let mut connection = scene.database.connect().await;
+        let whole = sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {file}"))).execute(&mut connection).await;
+        let refused = whole.as_ref().is_err_and(|error| error.to_string().contains("unsafe use of new value"));
+        assert!(refused, "PostgreSQL refuses it in one transaction: {uses}: {whole:?}");
+        execute(&mut connection, "ROLLBACK").await;
+        scene.write("2_value", &file);
         scene.ready().await;
         assert_eq!(scene.ledger().await, ["1_init applied", "2_value applied"], "{uses}");
     }
+}
+
+#[tokio::test]
+async fn a_file_that_uses_other_values_only_is_one_transaction_and_leaves_nothing_where_its_end_fails() {
+    let file = "ALTER TYPE mood ADD VALUE 'bad';\nCREATE TABLE n (id uuid DEFAULT gen_random_uuid(), x text DEFAULT 'other', z mood DEFAULT 'good');\n\
+        ALTER TABLE m ADD COLUMN many mood[] DEFAULT ARRAY['good']::mood[];\nINSERT INTO n (x, z) SELECT 'other', 'good'::mood FROM m;\n\
+        DO $$ BEGIN ALTER TABLE n ADD CONSTRAINT n_bad UNIQUE (id); EXCEPTION WHEN duplicate_object THEN NULL; END $$;\n\
+        CREATE TYPE other AS ENUM ('bad');\nUPDATE m SET y = 'worse' WHERE x = 'good';\nCOMMENT ON TABLE n IS 'bad';\n";
+    let scene = Scene::new("sql_enum_whole", &[("1_init", MOOD), ("2_value", &format!("{file}SELECT 1 / 0;"))]).await;
+    let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
+    assert!(outcome.message.contains("2_value/migration.sql:9") && outcome.message.contains("22012"), "{}", outcome.message);
+    assert_eq!(scene.value("SELECT coalesce(to_regclass('n')::text, 'nothing')").await, "nothing");
+    assert_eq!(scene.column("SELECT enumlabel::text FROM pg_enum WHERE enumtypid = to_regtype('mood')").await, ["good"]);
+    scene.write("2_value", file);
+    scene.ready().await;
+    assert_eq!(scene.ledger().await, ["1_init applied", "2_value applied"]);
+}
+
+#[tokio::test]
+async fn a_use_that_nobody_can_see_fails_whole_and_the_message_says_what_to_write() {
+    let init = format!(
+        "{MOOD}\nCREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM makes('ba', 'd'); RETURN NEW; END $$;\n\
+        CREATE TABLE t (a int); CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION g();"
+    );
+    let scene = Scene::new("sql_enum_unseen", &[("1_init", &init)]).await;
+    scene.ready().await;
+    scene.write("2_value", "ALTER TYPE mood ADD VALUE 'bad';\nINSERT INTO t VALUES (1);");
+    let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
+    assert!(outcome.message.contains("55P04") && outcome.message.contains("`COMMIT;`"), "{}", outcome.message);
+    assert_eq!(scene.value("SELECT count(*)::text FROM pg_enum WHERE enumlabel = 'bad'").await, "0");
+    scene.write("2_value", "ALTER TYPE mood ADD VALUE 'bad';\nCOMMIT;\nINSERT INTO t VALUES (1);");
+    scene.ready().await;
 }
