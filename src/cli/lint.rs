@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{Format, PhaseWhen},
     lint,
-    migrations::{Migration, PhaseFolder, SourceTree, Statement, StatementKind, load_with},
+    migrations::{Migration, PhaseFolder, SourceTree, Statement, StatementKind, how, load_with},
     redact,
     visible::visible,
 };
@@ -116,8 +116,7 @@ impl Report {
                 self.say(&format!("{}: error: {error}", migration.file));
             }
             Ok(script) => {
-                let mode = if script.is_transactional() { "one transaction" } else { "step by step" };
-                self.say(&format!("{}: {}, {mode}", migration.file, counted(script.statements.len(), "statement")));
+                self.say(&format!("{}: {}, {}", migration.file, counted(script.statements.len(), "statement"), how(script)));
                 for statement in script.statements.iter().filter(|statement| statement.kind != StatementKind::Transactional) {
                     self.say(&format!("  line {}: {}", statement.line, describe(statement)));
                 }

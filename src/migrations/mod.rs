@@ -24,6 +24,6 @@ pub use order::compare as in_order;
 pub use phase::{PhaseFolder, phase_of};
 pub use reach::{Reach, creates};
 pub use reading::split;
-pub use release::{Group, Step, last_transaction, plan_groups, steps};
+pub use release::{Group, Step, how, last_transaction, plan_groups, steps};
 pub use script::{Script, ScriptError, Statement, StatementKind};
 pub use source::{Migration, SourceError, SourceTree, load, load_with};

@@ -97,6 +97,19 @@ pub fn steps(script: &Script) -> Vec<Step> {
     steps
 }
 
+/// How a file runs, in the words of `plan` and of `lint`.
+pub fn how(script: &Script) -> String {
+    let steps = steps(script);
+    let alone = steps.iter().filter(|step| matches!(step, Step::Alone(_))).count();
+    match (steps.len(), alone) {
+        (1, 1) => "outside a transaction".to_owned(),
+        (0 | 1, _) => "in a transaction".to_owned(),
+        _ if script.is_transactional() => "in a transaction".to_owned(),
+        (transactions, 0) => format!("in {transactions} transactions"),
+        (steps, alone) => format!("in {steps} steps, {alone} of them outside a transaction"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +159,21 @@ mod tests {
     fn a_new_enum_value_is_committed_before_anything_can_use_it() {
         let groups = groups(&["ALTER TYPE m ADD VALUE 'x';", "SELECT 'x'::m;"], Atomicity::Release, 1000);
         assert_eq!(groups, [Group::Transaction(vec![0]), Group::Transaction(vec![1])]);
+    }
+
+    #[test]
+    fn how_a_file_runs_is_told_by_what_its_steps_are() {
+        for (sql, told) in [
+            ("SELECT 1; SELECT 2;", "in a transaction"),
+            ("ALTER TYPE m ADD VALUE 'x'; CREATE TABLE t (a text DEFAULT 'other');", "in a transaction"),
+            ("ALTER TYPE m ADD VALUE 'x'; CREATE TABLE t (m m DEFAULT 'x');", "in 2 transactions"),
+            ("VACUUM t;", "outside a transaction"),
+            ("SELECT 1; CREATE INDEX CONCURRENTLY i ON t (a); SELECT 2;", "in 3 steps, 1 of them outside a transaction"),
+            ("-- sluice: no-transaction\nSELECT 1; SELECT 2;", "in 2 transactions"),
+            ("", "in a transaction"),
+        ] {
+            assert_eq!(how(&split(sql).expect("splits")), told, "{sql}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::Reason,
-    migrations::{Comparison, Group, LedgerRow, Script, SourceTree, listed, plan_groups},
+    migrations::{Comparison, Group, LedgerRow, Script, SourceTree, how, listed, plan_groups},
     postgres::{Objection, QueryError, ServerFacts, connect, count_tables, own_schema_objection, preflight},
 };
 
@@ -152,7 +152,7 @@ fn passed(context: &Context, source: &SourceTree, pending: &[usize], scripts: &[
             Group::Stepwise { migration, steps } => {
                 let (name, script) = (name(*migration), &scripts[*migration]);
                 match seen.journaled.get(name) {
-                    None => format!("{name} in {} step(s), outside a transaction where PostgreSQL demands it", steps.len()),
+                    None => format!("{name} {}", how(script)),
                     Some(known) => match resume::edited(known, &resume::digests(script, steps)) {
                         Some(step) => return Outcome::failed(Stage::Plan, Reason::HistoryDirty, resume::changed(name, step)),
                         None => format!("{name}, which {}", resume::goes_on(known, steps.len())),

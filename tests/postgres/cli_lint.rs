@@ -30,7 +30,7 @@ const CLEAN: (&str, &str) = ("1_init/migration.sql", "CREATE TABLE t (x int);\nC
 fn a_clean_folder_is_listed_in_order_and_passes() {
     let files = [("2_more/migration.sql", "SELECT 1;"), CLEAN, ("migration_lock.toml", "provider = \"postgresql\"\n")];
     let expected =
-        "1_init/migration.sql: 2 statements, one transaction\n2_more/migration.sql: 1 statement, one transaction\n2 migrations\n";
+        "1_init/migration.sql: 2 statements, in a transaction\n2_more/migration.sql: 1 statement, in a transaction\n2 migrations\n";
     assert_eq!(prisma(&files), (0, expected.to_owned()));
 }
 
@@ -38,9 +38,9 @@ fn a_clean_folder_is_listed_in_order_and_passes() {
 fn a_statement_that_cannot_run_in_a_transaction_is_named_with_its_line() {
     let index = "\n-- writers go on meanwhile\nCREATE INDEX CONCURRENTLY i\n  ON t (x);\n";
     let value = "ALTER TYPE mood ADD VALUE 'calm';\nUPDATE t SET m = 'odd';\n";
-    let expected = "1_index/migration.sql: 1 statement, step by step\n\
+    let expected = "1_index/migration.sql: 1 statement, outside a transaction\n\
         \x20 line 3: cannot run in a transaction, so it runs alone: CREATE INDEX CONCURRENTLY i ON t (x)\n\
-        2_value/migration.sql: 2 statements, step by step\n\
+        2_value/migration.sql: 2 statements, in a transaction\n\
         \x20 line 1: adds an enum value, which can be used after COMMIT: ALTER TYPE mood ADD VALUE 'calm'\n2 migrations\n";
     assert_eq!(prisma(&[("1_index/migration.sql", index), ("2_value/migration.sql", value)]), (0, expected.to_owned()));
 }
@@ -113,7 +113,7 @@ fn a_folder_of_another_format_is_told_from_an_empty_one() {
     let (code, output, _) = lint(&files, &["migrations", "--format", "Sql"]);
     assert_eq!(
         (code, output.as_str()),
-        (0, "1_init.sql: 1 statement, one transaction\n2_more.sql: 1 statement, one transaction\n2 migrations\n")
+        (0, "1_init.sql: 1 statement, in a transaction\n2_more.sql: 1 statement, in a transaction\n2 migrations\n")
     );
     let (code, output, _) = lint(&[CLEAN], &["migrations", "--format", "sql"]);
     assert!(code == 1 && output.contains("format Prisma reads NAME/migration.sql"), "{output}");

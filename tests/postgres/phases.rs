@@ -54,7 +54,7 @@ async fn phases_run_around_the_migrations_and_each_is_in_its_own_ledger() {
     assert_eq!(of_phases(&scene).await, ["types/1 applied", "security/010_policies applied", "performance/010_clinic applied"]);
     assert_eq!(
         outcomes[0].message,
-        "4 pending: types/1 … security/010_policies in one transaction, then performance/010_clinic in 1 step(s), outside a transaction where PostgreSQL demands it; connected with sslmode=disable"
+        "4 pending: types/1 … security/010_policies in one transaction, then performance/010_clinic outside a transaction; connected with sslmode=disable"
     );
     let history = history(&outcomes);
     assert_eq!(history.current.as_deref(), Some("1_patients"), "the version of the database is Prisma's");
@@ -256,8 +256,8 @@ async fn lint_reads_the_folders_of_phases() {
         .args(["lint", "migrations", "--phase", "security=security", "--phase", "performance=performance"])
         .current_dir(scene.folder.path());
     let output = finish(command).await;
-    let expected = "1_patients/migration.sql: 1 statement, one transaction\nsecurity/010_policies.sql: 2 statements, one transaction\n\
-         performance/010_clinic.sql: 1 statement, step by step\n  line 1: cannot run in a transaction, so it runs alone: CREATE INDEX CONCURRENTLY patients_clinic ON patients (clinic)\n\
+    let expected = "1_patients/migration.sql: 1 statement, in a transaction\nsecurity/010_policies.sql: 2 statements, in a transaction\n\
+         performance/010_clinic.sql: 1 statement, outside a transaction\n  line 1: cannot run in a transaction, so it runs alone: CREATE INDEX CONCURRENTLY patients_clinic ON patients (clinic)\n\
          1 migration, 2 files of phases\n";
     assert_eq!((output.status.code(), said(&output)), (Some(0), expected.to_owned()));
 }
