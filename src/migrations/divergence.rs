@@ -52,7 +52,10 @@ pub(super) fn edited(migration: &Migration, row: &LedgerRow, rules: &Rules<'_>) 
             name,
             Severity::Error,
             message,
-            format!("{remedy}; or, if the database is right as it is, {}", entry(name)),
+            format!(
+                "{remedy}; or, if the database is right as it is, {}, or let edited files pass: spec.migrations.history.edited: Warn",
+                entry(name)
+            ),
         ),
     })
 }

@@ -40,7 +40,7 @@ pub use session::{Session, SqlError, Trouble};
 pub use settings::{Settings, Values};
 pub use shared::{SharedWrites, bodies, counts_writes};
 pub use surroundings::{Given, defaults_of_sessions, give, surroundings, unused_extensions};
-pub use texts::{keep_text, keep_text_alone, prepare_texts, read_texts};
+pub use texts::{Texts, keep_text, keep_text_alone, keep_texts, not_kept, prepare_texts, read_texts};
 pub use url::{ConnectionUrl, InvalidUrl};
 pub use watcher::Watcher;
 pub use wire::LIBPQ_KEEPALIVES;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::{Asked, QueryError, custody_objection, query_as, query_scalar, startup::CHECK_INTERVAL};
+use super::{Asked, QueryError, Texts, custody_objection, query_as, query_scalar, startup::CHECK_INTERVAL, texts::MAY};
 use crate::{api::Reason, migrations::LedgerContract};
 
 /// What was learned about the server.
@@ -14,6 +14,8 @@ pub struct ServerFacts {
     pub major: u32,
     /// Entries of the lock table that one transaction may use: half of what the server has.
     pub lock_budget: u32,
+    /// Whether the texts of migrations can be kept.
+    pub texts: Texts,
 }
 
 /// Why nothing can be done here.
@@ -37,14 +39,14 @@ pub async fn preflight(
         let message = "the session is not the one that was asked for, so the URL leads through a pooler: give the URL of the server itself";
         return Ok(Err(Objection { reason: Reason::DirectConnectionRequired, message: message.to_owned() }));
     }
-    let (version, role, lock_budget, recovering): (i32, String, i64, bool) = query_as(
+    let question = format!(
         "SELECT pg_catalog.current_setting('server_version_num')::int, current_user::text, \
                 pg_catalog.current_setting('max_locks_per_transaction')::bigint * (pg_catalog.current_setting('max_connections')::bigint \
-                  + pg_catalog.current_setting('max_prepared_transactions')::bigint) / 2, pg_catalog.pg_is_in_recovery()",
-    )
-    .fetch_one(&mut *connection)
-    .await
-    .asked("read the server's version")?;
+                  + pg_catalog.current_setting('max_prepared_transactions')::bigint) / 2, pg_catalog.pg_is_in_recovery(), \
+                texts.is_there, texts.is_own, texts.may_create FROM ({MAY}) AS texts(is_there, is_own, has_schema, may_create)"
+    );
+    let (version, role, lock_budget, recovering, is_there, is_own, may_create): (i32, String, i64, bool, bool, bool, bool) =
+        query_as(AssertSqlSafe(question)).fetch_one(&mut *connection).await.asked("read the server's version")?;
     let major = version / 10_000;
     let object = |reason, message: String| Ok(Err(Objection { reason, message }));
     if major < OLDEST {
@@ -63,7 +65,8 @@ pub async fn preflight(
         return Ok(Err(objection));
     }
     let lock_budget = u32::try_from(lock_budget).unwrap_or(3200);
-    Ok(Ok(ServerFacts { major: u32::try_from(major).unwrap_or_default(), lock_budget }))
+    let texts = Texts::found(is_there, is_own, may_create);
+    Ok(Ok(ServerFacts { major: u32::try_from(major).unwrap_or_default(), lock_budget, texts }))
 }
 
 /// How many ordinary tables the schemas have, those of extensions and the ledger aside.

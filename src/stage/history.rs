@@ -96,6 +96,7 @@ pub(super) fn summarise(
         server_major,
         resolving,
         baselining: 0,
+        texts: 0,
         database: None,
     };
     (comparison, summary)

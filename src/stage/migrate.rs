@@ -13,9 +13,10 @@ use super::{
     custody::{in_transaction, trust},
     error::{MigrateError, lock_message},
     history::{scripts, summarise, texts},
-    outcome::{HistorySummary, Outcome, Stage},
+    outcome::{HistorySummary, Outcome, Stage, Verdict},
     outcome_of,
     release::{self, Ended},
+    texts::{keep, keep_alone, told},
 };
 use crate::{
     api::Reason,
@@ -29,7 +30,8 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
         return Outcome::failed(Stage::Migrate, Reason::StageFailed, "the plan stage left no history to migrate from");
     };
     if plan.pending_count == 0 && plan.resolving == 0 && plan.baselining == 0 {
-        let outcome = Outcome::passed(Stage::Migrate, Reason::Applied, "nothing was pending");
+        let kept = if plan.texts > 0 { keep_alone(context).await } else { Ok(0) };
+        let outcome = Outcome::passed(Stage::Migrate, Reason::Applied, format!("nothing was pending{}", told(kept)));
         return Outcome { history: Some(plan.clone()), ..outcome };
     }
     let snapshot_took = outcome_of(before, Stage::Snapshot).map_or(0, |snapshot| snapshot.milliseconds);
@@ -93,7 +95,10 @@ async fn migrate(context: &Context, plan: &HistorySummary, patience: Duration) -
         keeps_texts: OnceLock::new(),
     };
     let ended = release::apply(&mut session, &watcher, &release).await?;
-    let outcome = conclude(context, &mut session, &ledger, source, ended, server.major).await;
+    let mut outcome = conclude(context, &mut session, &ledger, source, ended, server.major).await;
+    if plan.texts > 0 && outcome.verdict == Verdict::Passed && session.usable {
+        outcome.message += &told(keep(&mut session, &ledger, source).await);
+    }
     session.close().await;
     Ok(Outcome { began: Some(began.0), ..outcome })
 }

@@ -24,6 +24,7 @@ mod statements;
 mod step;
 mod stepwise;
 mod survey;
+mod texts;
 mod verify;
 
 use std::time::{Duration, Instant};

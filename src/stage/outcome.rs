@@ -162,6 +162,9 @@ pub struct HistorySummary {
     /// How many migrations are recorded without running them, because the schema has them already.
     #[serde(default)]
     pub baselining: u32,
+    /// How many applied migrations have a text that can be kept and is not yet, from the plan stage.
+    #[serde(default)]
+    pub texts: u32,
 }
 
 impl Outcome {

@@ -5,6 +5,7 @@ use super::{
     history::{scripts, summarise, texts},
     outcome::{HistorySummary, Outcome, Stage, Verdict},
     resume::{self, Journaled},
+    texts::missing,
 };
 use crate::{
     api::Reason,
@@ -65,7 +66,9 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     let asked = if journaled || with_phases { own_schema_objection(&mut connection, why).await } else { Ok(None) };
     let objection = asked.map_err(PlanError::Query)?;
     let journaled = resume::read(&mut connection, &rows).await.map_err(PlanError::Query)?;
-    let summary = HistorySummary { ledger_digest: digest, baselining: u32::try_from(recorded.len()).unwrap_or(u32::MAX), ..summary };
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let unkept = missing(&mut connection, server.texts, source, &rows).await.map_err(PlanError::Query)?;
+    let summary = HistorySummary { ledger_digest: digest, baselining: count(recorded.len()), texts: count(unkept.len()), ..summary };
     let seen = Seen { server, strangers, scripts, objection, journaled };
     let mut outcome = judge(context, source, comparison, summary, &seen);
     if outcome.verdict == Verdict::Passed {

@@ -50,7 +50,7 @@ async fn an_edited_migration_is_accepted_by_name_with_a_reason_and_what_is_pendi
     scene.write(B.0, B.1);
     let outcome = scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
     let remedy = &outcome.findings[0].remedy;
-    assert!(remedy.contains(&format!("accept: {{name: {}, reason:", A.0)), "{remedy}");
+    assert!(remedy.contains(&format!("accept: {{name: {}, reason:", A.0)) && remedy.contains("history.edited: Warn"), "{remedy}");
     scene.set("migrations", &format!("{{configMaps: [records], history: {{accept: [{{name: {}, reason: a typing error}}]}}}}", A.0));
     let outcomes = scene.ready().await;
     assert_eq!(told(&outcomes[3], "edited-migration"), [(A.0.to_owned(), Severity::Information)]);
@@ -81,6 +81,30 @@ async fn an_edit_of_comments_and_blanks_is_information_because_the_text_of_then_
     let forged = "UPDATE sluice.texts SET text = 'CREATE TABLE a (x bigint)' WHERE text LIKE 'CREATE TABLE a%'";
     scene.database.execute(forged).await;
     refused(&scene, Reason::HistoryDiverged, "edited-migration", A.0).await;
+}
+
+#[tokio::test]
+async fn the_texts_of_what_somebody_else_applied_are_kept_once_their_files_are_those_that_were_applied() {
+    let large = ("20240217120000_large", format!("CREATE TABLE c (x int);\n-- {}\n", "x".repeat(300 * 1024)));
+    let scene = applied("adopted_texts", &[A, B, (large.0, &large.1)]).await;
+    // As in a database that Prisma made.
+    scene.database.execute("DROP SCHEMA sluice CASCADE").await;
+    scene.write(B.0, "CREATE TABLE b (x bigint);\n");
+    scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
+    assert_eq!(scene.value("SELECT to_regnamespace('sluice')::text").await, "", "a run that does not pass keeps nothing");
+    scene.write(B.0, B.1);
+    let outcomes = scene.ready().await;
+    assert!(outcomes[2].message.contains("the texts of 2 migration(s)"), "{}", outcomes[2].message);
+    assert_eq!(scene.column("SELECT text FROM sluice.texts ORDER BY text").await, [A.1, B.1]);
+    assert_eq!(scene.ready().await[2].message, "nothing was pending", "kept once");
+    scene.write(A.0, "-- a word\nCREATE TABLE a (x int);\n");
+    assert_eq!(told(&scene.ready().await[0], "edited-migration"), [(A.0.to_owned(), Severity::Information)]);
+    // Beside a release, and what it does not keep is what was edited meanwhile.
+    scene.database.execute("DROP SCHEMA sluice CASCADE").await;
+    scene.write(A.0, A.1);
+    scene.write("20240218120000_d", "CREATE TABLE d (x int);\n");
+    scene.ready().await;
+    assert_eq!(scene.value("SELECT count(*)::text FROM sluice.texts").await, "3");
 }
 
 #[tokio::test]
