@@ -1,4 +1,4 @@
-// The comparison that `measure` starts: Sluice with its defaults beside Prisma's engine, each on a database of its own.
+// The comparison that `measure` starts: Sluice with its defaults beside Prisma's engine, each on a server of its own.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { appendFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, basename, resolve } from 'node:path'
@@ -7,17 +7,28 @@ import { fileURLToPath } from 'node:url'
 const here = dirname(fileURLToPath(import.meta.url))
 const interop = join(here, '../interop/prisma')
 const [scratch, ...given] = process.argv.slice(2)
-const socket = process.env.PGHOST
+const socket = (database) => join(scratch, database, 'socket')
 const sluice = process.env.SLUICE_BINARY
 const large = { encoding: 'utf8', maxBuffer: 1 << 30 }
 
 process.env.PGOPTIONS = '-c client_min_messages=warning'
-const psql = (database, sql) => execFileSync('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', database, '-c', sql], large).trim()
-const url = (database) => `postgres://postgres@localhost/${database}?host=${socket}`
-const drop = (database) => psql('postgres', `drop database if exists ${database} with (force)`)
-function make(database, template) {
-  drop(database)
-  psql('postgres', `create database ${database}${template ? ` template ${template}` : ''}`)
+const psql = (database, sql, inside = database) =>
+  execFileSync('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', socket(database), '-d', inside, '-c', sql], large).trim()
+const url = (database) => `postgres://postgres@localhost/${database}?host=${socket(database)}`
+
+/** An empty database on a server that has no other, and no role but its owner's. */
+function make(database) {
+  for (const other of psql(database, "select quote_ident(datname) from pg_database where datname <> 'postgres' and not datistemplate", 'postgres').split('\n').filter(Boolean)) psql(database, `drop database ${other} with (force)`, 'postgres')
+  for (const role of psql(database, "select quote_ident(rolname) from pg_roles where rolname !~ '^pg_' and rolname <> 'postgres'", 'postgres').split('\n').filter(Boolean)) psql(database, `drop role ${role}`, 'postgres')
+  psql(database, `create database ${database}`, 'postgres')
+}
+
+/** The same state on the other server, roles included. */
+function copy(from, to) {
+  make(to)
+  const roles = execFileSync('pg_dumpall', ['-h', socket(from), '--roles-only'], large).split('\n')
+  const sql = roles.filter((line) => !/ROLE postgres\b/.test(line)).join('\n') + execFileSync('pg_dump', ['-h', socket(from), '-d', from], large)
+  execFileSync('psql', ['-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', socket(to), '-d', to], { ...large, input: sql, stdio: ['pipe', 'ignore', 'inherit'] })
 }
 
 /** Applies what is pending, as `prisma migrate deploy` does. */
@@ -55,7 +66,7 @@ const since = (begun) => Number(process.hrtime.bigint() - begun) / 1e9
 
 /** The schema as text, without what Sluice keeps beside it and without what differs from call to call. */
 function schema(database) {
-  const text = execFileSync('pg_dump', ['--schema-only', '--no-comments', '-N', 'sluice', '-d', database], large)
+  const text = execFileSync('pg_dump', ['-h', socket(database), '--schema-only', '--no-comments', '-N', 'sluice', '-d', database], large)
   return text.split('\n').filter((line) => line && !/^(--|\\(un)?restrict|CREATE SCHEMA sluice)/.test(line)).join('\n')
 }
 
@@ -103,6 +114,9 @@ function fresh(folder, name) {
   }
 }
 
+/** The edits that keep a run from going on. Others are told too, and need nobody. */
+const refusedEdits = (run) => run.findings.filter((finding) => finding.check === 'edited-migration' && finding.severity === 'Error').map((finding) => finding.object)
+
 /** Every state of the folder that the first-parent line of a repository shows, one after the other, by both. */
 function replay(repository, path) {
   const git = (...words) => execFileSync('git', ['-C', repository, ...words], large).trim()
@@ -122,11 +136,11 @@ function replay(repository, path) {
     let ours = sluiceRuns('run', 'by_sluice', folder, { accept: [...accept] })
     let names = []
     if (theirs.ok && !ours.ok) {
-      names = ours.findings.filter((finding) => finding.check === 'edited-migration').map((finding) => finding.object).filter((object) => !accept.has(object))
+      names = refusedEdits(ours).filter((object) => !accept.has(object))
       for (let more = names; more.length && !ours.ok; ) {
         more.forEach((object) => accept.add(object))
         ours = sluiceRuns('run', 'by_sluice', folder, { accept: [...accept] })
-        more = ours.findings.filter((finding) => finding.check === 'edited-migration').map((finding) => finding.object).filter((object) => !accept.has(object))
+        more = refusedEdits(ours).filter((object) => !accept.has(object))
         names.push(...more)
       }
     }
@@ -145,8 +159,8 @@ function replay(repository, path) {
       record({ ...line, accepted: names, different, said: [!theirs.ok && `prisma: ${theirs.text.slice(0, 200)}`, !ours.ok && `sluice: ${ours.text.slice(0, 400)}`].filter(Boolean) })
     }
     // Both go on from the same state: the one that deployed, or the one before.
-    if (theirs.ok && !ours.ok) make('by_sluice', 'by_prisma')
-    else if (!theirs.ok && ours.ok) make('by_prisma', 'by_sluice')
+    if (theirs.ok && !ours.ok) copy('by_prisma', 'by_sluice')
+    else if (!theirs.ok && ours.ok) copy('by_sluice', 'by_prisma')
     else if (!theirs.ok) psql('by_prisma', 'delete from _prisma_migrations where finished_at is null')
   }
   tally.differences = compare()
