@@ -44,10 +44,12 @@ const KNOWN: &[Known] = &[
     Known { id: "D9", rule: "auth_rls_initplan", when: "", object: "public.", ours: false },
     Known { id: "D10", rule: "auth_rls_initplan", when: "calls_a_function", object: "public.visits", ours: true },
     Known { id: "D11", rule: "rls_policy_always_true", when: "for the migrator alone", object: "public.visits", ours: false },
+    Known { id: "D11", rule: "rls_policy_always_true", when: "whose_owner_a_policy_lets_through", object: "public.visits", ours: false },
     Known { id: "D12", rule: "duplicate_index", when: "interrupted", object: "public.visits", ours: false },
     Known { id: "D13", rule: "security_definer_view", when: "view of no tenant", object: "public.names", ours: false },
     Known { id: "D14", rule: "security_definer_view", when: "behind_a_view", object: "public.agenda", ours: false },
     Known { id: "D14", rule: "security_definer_view", when: "behind_a_view", object: "public.inner_agenda", ours: true },
+    Known { id: "D14", rule: "security_definer_view", when: "a_view_leads_to", object: "public.inside", ours: true },
     Known { id: "D15", rule: "materialized_view_in_api", when: "of no tenant", object: "public.names", ours: false },
     Known {
         id: "D16",
@@ -59,6 +61,8 @@ const KNOWN: &[Known] = &[
     Known { id: "D17", rule: "policies_are", when: "DROP POLICY", object: "compliance.access_log", ours: false },
     Known { id: "D18", rule: "policies_are", when: "DROP POLICY", object: "core.clinics", ours: false },
     Known { id: "D18", rule: "policies_are", when: "DROP POLICY", object: "public.practices", ours: false },
+    Known { id: "D19", rule: "rls_policy_always_true", when: "restrictive_policy_leaves_out", object: "public.visits", ours: false },
+    Known { id: "D20", rule: "rls_disabled_in_public", when: "that_inherits", object: "archive.old_visits", ours: true },
 ];
 
 /// The first column of what a question answers.
