@@ -31,7 +31,7 @@ async fn a_migration_that_gives_up_every_advisory_lock_still_keeps_other_tools_a
             ("2_waits", format!("CREATE TABLE t (); {PAUSE};")),
         ];
         let files: Vec<_> = files.iter().map(|(name, sql)| (*name, sql.as_str())).collect();
-        let scene = Scene::new("unlock_all", &files).await.with("apply", &format!("{{atomicity: {atomicity}}}"));
+        let scene = Scene::new("unlock_all", &files).await.with("apply", &format!("{{atomicity: {atomicity}, lockTimeout: 60s}}"));
         let mut gate = session(&scene.database.url, "gate", "SELECT pg_advisory_lock(4711)").await;
         let (outcomes, ()) = tokio::join!(scene.run(), async {
             until("the second file runs", || waits(&scene)).await;
