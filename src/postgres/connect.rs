@@ -79,26 +79,17 @@ impl ConnectError {
     }
 }
 
-/// Everything but the way there. What the driver would take from the environment is set here, so that a session and a client tool are
-/// the same.
-fn options(url: &ConnectionUrl, application: &str) -> PgConnectOptions {
-    let options = PgConnectOptions::new_without_pgpass()
+/// What the driver needs to prove who asks. It reads `PGOPTIONS` and other variables whatever it is told, so what a session begins with
+/// is not taken from it: the wire sends [`startup::message`] in its place.
+fn options(url: &ConnectionUrl) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
         .username(&url.user)
         .password(url.password.as_deref().unwrap_or_default())
-        .database(&url.database)
-        .application_name(application)
         // Encrypted or not is decided below the driver.
         .ssl_mode(PgSslMode::Disable)
-        // The server's, like the time zone and the style of dates, which the wire takes out of what the driver says.
-        .extra_float_digits(None)
         // A migration may say DEALLOCATE ALL, and the cache would not notice.
         .statement_cache_capacity(0)
-        .options(startup::session())
-        .disable_statement_logging();
-    match &url.schema {
-        Some(schema) => options.options([("search_path", format!("\"{}\"", schema.replace('"', "\"\"")))]),
-        None => options,
-    }
+        .disable_statement_logging()
 }
 
 /// Opens a session that dies with its client, for Sluice's own statements. The search path that the URL or the role asks for is the
@@ -119,11 +110,12 @@ pub(super) async fn connect_with(url: &ConnectionUrl, application: &str, setting
     if let Some(why) = url.pooled() {
         return Err(ConnectError::Pooled(why));
     }
-    let options = options(url, application).options(settings.iter().copied());
+    let begin = startup::message(url, application, settings);
     let connected = async {
         let wire = Wire::open(&url.host, url.port, url.tls()).await.map_err(|error| not_reached(url, error))?;
-        let (folder, port) = wire.offer().map_err(|error| not_reached(url, WireError::Network(error)))?;
-        let mut connection = PgConnection::connect_with(&options.socket(folder).port(port)).await.map_err(|error| refused(url, &error))?;
+        let (folder, port) = wire.offer(begin).map_err(|error| not_reached(url, WireError::Network(error)))?;
+        let options = options(url).socket(folder).port(port);
+        let mut connection = PgConnection::connect_with(&options).await.map_err(|error| refused(url, &error))?;
         sqlx::raw_sql(own_settings!()).execute(&mut connection).await.map_err(|error| refused(url, &error))?;
         Ok(connection)
     };

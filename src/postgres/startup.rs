@@ -4,6 +4,8 @@
 //! Not for taste: each of these either ends a session whose client is gone, or decides how text is read. On a unix socket the settings
 //! of TCP are without effect. A pooler drops or refuses them, and is recognised by that.
 
+use super::url::ConnectionUrl;
+
 /// The back end of a Pod that died must not go on and commit. A session that lacks it went through a pooler.
 pub(super) const CHECK_INTERVAL: (&str, &str) = ("client_connection_check_interval", "500ms");
 
@@ -35,8 +37,68 @@ pub(super) fn session() -> impl Iterator<Item = (&'static str, &'static str)> {
     std::iter::once(CHECK_INTERVAL).chain(UNREACHABLE).chain(TEXT).chain(LIMITS)
 }
 
+/// The protocol, 3.0.
+const PROTOCOL: [u8; 4] = [0, 3, 0, 0];
+
+/// The first message of a session, whole: nothing of it comes from the driver, which takes `PGOPTIONS` from the environment. There,
+/// `-c session_replication_role=replica` would switch off triggers and foreign keys; and which names a time zone and styles of its own, where
+/// the team's statements are to have those of the role and the database. PURE.
+pub(super) fn message(url: &ConnectionUrl, application: &str, settings: &[(&str, &str)]) -> Vec<u8> {
+    let path = url.schema.as_ref().map(|schema| ("search_path", format!("\"{}\"", schema.replace('"', "\"\""))));
+    let option = |name: &str, value: &str| format!("-c {name}={}", escaped(value));
+    let mut options: Vec<String> = session().map(|(name, value)| option(name, value)).collect();
+    options.extend(path.iter().map(|(name, value)| option(name, value)));
+    options.extend(settings.iter().map(|(name, value)| option(name, value)));
+    let parameters = [
+        ("user", url.user.as_str()),
+        ("database", url.database.as_str()),
+        ("client_encoding", "UTF8"),
+        ("application_name", application),
+        ("options", &options.join(" ")),
+    ];
+    let mut body = PROTOCOL.to_vec();
+    for text in parameters.into_iter().flat_map(|(name, value)| [name, value]) {
+        // A zero would end the value, and what follows it would be another parameter.
+        body.extend(text.bytes().map(|byte| if byte == 0 { b'?' } else { byte }));
+        body.push(0);
+    }
+    body.push(0);
+    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+    [length.to_be_bytes().as_slice(), &body].concat()
+}
+
+/// A value within `options`, where a blank begins the next one.
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for c in value.chars() {
+        if c.is_whitespace() || c == '\\' {
+            text.push('\\');
+        }
+        text.push(c);
+    }
+    text
+}
+
 /// The settings of a client tool, as libpq's `PGOPTIONS`. It has limits of its own.
 pub(super) fn client_tool() -> String {
     let settings = std::iter::once(CHECK_INTERVAL).chain(UNREACHABLE).chain(TEXT);
     settings.map(|(name, value)| format!("-c {name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_begins_with_what_sluice_says_and_nothing_slips_in_between() {
+        let url = ConnectionUrl::parse("postgres://app:pw@h/records").expect("parses").or_schema("a b\\\"c\0user\0postgres");
+        let message = message(&url, "sluice", &[("lock_timeout", "1s")]);
+        assert_eq!(message[..4], u32::try_from(message.len()).expect("short").to_be_bytes());
+        let texts: Vec<&str> = std::str::from_utf8(&message[8..]).expect("text").split('\0').collect();
+        assert_eq!(texts.len(), 12, "five parameters and the end: {texts:?}");
+        assert_eq!(texts[..4], ["user", "app", "database", "records"]);
+        let options = texts[9];
+        assert!(options.contains(" -c search_path=\"a\\ b\\\\\"\"c?user?postgres\" -c lock_timeout=1s"), "{options}");
+        assert!(!message.windows(2).any(|two| two == b"pw"), "the password is no part of it");
+    }
 }

@@ -149,6 +149,8 @@ impl Tls {
             ("PGSSLCERT", text(certificate)),
             ("PGSSLKEY", text(key)),
             ("PGGSSENCMODE", "disable".to_owned()),
+            // A password that the URL does not have comes from nowhere else.
+            ("PGPASSFILE", NO_FILE.to_owned()),
         ];
         // Of libpq 16 and newer: a password in clear goes over TLS only. Where it is set and empty, no method is good enough.
         environment.extend((self.mode == TlsMode::Disable).then(|| ("PGREQUIREAUTH", "!password".to_owned())));

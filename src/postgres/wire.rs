@@ -6,7 +6,7 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     net::{TcpStream, UnixListener, UnixStream},
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
@@ -80,29 +80,27 @@ impl Wire {
         Ok(Self { server: Box::new(encrypted), answers: Answers::default() })
     }
 
-    /// Offers the connection to the driver: the folder and the port of the socket that it finds. Nobody else gets it.
-    pub(super) fn offer(self) -> io::Result<(String, u16)> {
+    /// Offers the connection to the driver: the folder and the port of the socket that it finds. Nobody else gets it. The server gets
+    /// `begin` in place of the driver's first message.
+    pub(super) fn offer(self, begin: Vec<u8>) -> io::Result<(String, u16)> {
         // A name that begins with a zero is not in the file system: it needs no folder to write to, and is gone with its socket.
         let folder = format!("\0sluice-{}-{:016x}", std::process::id(), fastrand::u64(..));
         let listener = UnixListener::bind(format!("{folder}/.s.PGSQL.{PORT}"))?;
         tokio::spawn(async move {
             if let Ok(driver) = own(listener).await {
-                self.carry(driver).await;
+                self.carry(driver, &begin).await;
             }
         });
         Ok((folder, PORT))
     }
 
     /// Carries both ways until one side ends.
-    async fn carry(self, driver: UnixStream) {
+    async fn carry(self, driver: UnixStream, begin: &[u8]) {
         let Self { server, mut answers } = self;
         let (mut from_driver, mut to_driver) = driver.into_split();
         let (mut from_server, mut to_server) = tokio::io::split(server);
         let sent = async {
-            let first = startup(&mut from_driver).await?;
-            to_server.write_all(&first).await?;
-            to_server.flush().await?;
-            let sent = tokio::io::copy(&mut from_driver, &mut to_server).await;
+            let sent = send(&mut from_driver, &mut to_server, begin).await;
             // The driver has said good-bye, or was dropped.
             let _ = to_server.shutdown().await;
             sent
@@ -119,6 +117,15 @@ impl Wire {
     }
 }
 
+/// Sends what the session begins with, and then whatever the driver says.
+async fn send(driver: &mut (impl AsyncRead + Unpin), server: &mut WriteHalf<Box<dyn Stream>>, begin: &[u8]) -> io::Result<u64> {
+    let length = driver.read_u32().await?;
+    tokio::io::copy(&mut (&mut *driver).take(u64::from(length).saturating_sub(4)), &mut tokio::io::sink()).await?;
+    server.write_all(begin).await?;
+    server.flush().await?;
+    tokio::io::copy(driver, server).await
+}
+
 /// The driver's own end: another process that finds the socket first is turned away.
 async fn own(listener: UnixListener) -> io::Result<UnixStream> {
     loop {
@@ -128,31 +135,6 @@ async fn own(listener: UnixListener) -> io::Result<UnixStream> {
             return Ok(driver);
         }
     }
-}
-
-/// PostgreSQL itself takes no longer one.
-const LONGEST_STARTUP: usize = 10_000;
-/// What the driver always says, and what would overrule the defaults of database and role: the team's statements are to have those.
-const DRIVERS_OWN: [&[u8]; 2] = [b"TimeZone", b"DateStyle"];
-
-/// The driver's first message, without its own taste in times.
-async fn startup(driver: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
-    let length = driver.read_u32().await?;
-    let rest = usize::try_from(length).unwrap_or(usize::MAX).checked_sub(4).filter(|rest| *rest <= LONGEST_STARTUP);
-    let mut body = vec![0; rest.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the driver begins with no startup message"))?];
-    driver.read_exact(&mut body).await?;
-    Ok(without_times(&body))
-}
-
-/// A startup message: its length, the protocol's version, names and values, each with a zero behind it, and another zero. PURE.
-fn without_times(body: &[u8]) -> Vec<u8> {
-    let (version, parameters) = body.split_at(body.len().min(4));
-    let texts: Vec<&[u8]> = parameters.split(|byte| *byte == 0).collect();
-    let kept = texts.chunks_exact(2).take_while(|pair| !pair[0].is_empty()).filter(|pair| !DRIVERS_OWN.contains(&pair[0]));
-    let parameters = kept.flat_map(|pair| [pair[0], b"\0", pair[1], b"\0"].concat());
-    let body: Vec<u8> = version.iter().copied().chain(parameters).chain([0]).collect();
-    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
-    [length.to_be_bytes().to_vec(), body].concat()
 }
 
 /// Why nothing more comes.
@@ -207,21 +189,4 @@ fn whole_messages(buffer: &[u8], answers: &mut Answers) -> Result<usize, Refused
         whole += length;
     }
     Ok(whole)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn the_driver_begins_no_session_in_its_own_time_zone() {
-        let message = |parameters: &str| {
-            let body = [&196_608_u32.to_be_bytes(), parameters.as_bytes()].concat();
-            [&u32::try_from(body.len() + 4).expect("short").to_be_bytes()[..], &body].concat()
-        };
-        let said = message("user\0ann\0database\0TimeZone\0DateStyle\0ISO, MDY\0client_encoding\0UTF8\0TimeZone\0UTC\0options\0-c x=\0\0");
-        let left = startup(&mut &said[..]).await.expect("a message");
-        assert_eq!(left, message("user\0ann\0database\0TimeZone\0client_encoding\0UTF8\0options\0-c x=\0\0"));
-        assert!(startup(&mut &[0xff; 64][..]).await.is_err() && startup(&mut &[0, 0, 0, 2, 0][..]).await.is_err());
-    }
 }

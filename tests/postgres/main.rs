@@ -53,6 +53,7 @@ mod report_process;
 mod server;
 mod session_answers;
 mod session_cut_off;
+mod session_environment;
 mod session_servers;
 mod session_tls;
 mod snapshot;
