@@ -7,7 +7,9 @@ use sqlx::{
 
 use super::{
     frame::IN_CLEAR,
-    own_settings, said, startup,
+    own_settings,
+    said::said_at_log_in,
+    startup,
     url::{CONNECT_TIMEOUT, ConnectionUrl, InvalidUrl},
     wire::{Wire, WireError},
 };
@@ -92,6 +94,10 @@ fn options(url: &ConnectionUrl) -> PgConnectOptions {
         .disable_statement_logging()
 }
 
+/// What the driver says of a name or a password that RFC 4013 forbids.
+const SASLPREP: &str = "the user or the password has a character that SASLprep, by which SCRAM compares passwords, does not know or allows in \
+                        no password: give the role another password (ALTER ROLE … PASSWORD …), in ASCII";
+
 /// Opens a session that dies with its client, for Sluice's own statements. The search path that the URL or the role asks for is the
 /// session's default, to which [`Session`](super::Session) goes back for the team's statements.
 pub async fn connect(url: &ConnectionUrl, application: &str) -> Result<PgConnection, ConnectError> {
@@ -138,7 +144,13 @@ fn tls(url: &ConnectionUrl, cause: &str) -> ConnectError {
 
 /// The server answered, and would not.
 fn refused(url: &ConnectionUrl, error: &sqlx::Error) -> ConnectError {
-    let cause = said(error);
+    if let sqlx::Error::Configuration(error) = error {
+        // The driver's own words repeat the character.
+        let what =
+            if error.to_string().contains("saslprep") { SASLPREP } else { "the driver cannot use the user or the password of the URL" };
+        return ConnectError::Unreachable { place: url.place(), cause: what.to_owned() };
+    }
+    let cause = said_at_log_in(error);
     let database = error.as_database_error();
     let code = database.and_then(sqlx::error::DatabaseError::code).unwrap_or_default();
     let message = database.map_or("", sqlx::error::DatabaseError::message);

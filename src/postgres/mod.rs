@@ -9,6 +9,7 @@ mod identity;
 mod index_build;
 mod journal;
 mod ledger;
+mod names;
 mod preflight;
 mod query;
 mod said;

@@ -1,12 +1,14 @@
 //! What is repeated of an error, and what is not: a server quotes rows and literals, and those belong to people.
 //!
 //! PostgreSQL's own code names objects in most classes of errors, and quotes values in some. Code of the database (RAISE, other
-//! languages, other servers) says what it likes under any code. DETAIL, HINT and CONTEXT are kept only where they name objects.
+//! languages, other servers) says what it likes under any code. DETAIL, HINT and CONTEXT are kept only where they name objects. A value
+//! can stand where a name does (`name::regclass`, `format('… %I', name)`): a name is repeated where the statement itself has it.
 
 use std::fmt::Write as _;
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
+use super::names::Written;
 use crate::{
     redact::{bounded, connection_strings, raise_format},
     telemetry::DATA,
@@ -29,6 +31,20 @@ pub(super) fn said_of(error: &sqlx::Error, text: &str) -> String {
             short(&fields.map_or_else(|| withheld("", None), |fields| repeated(&fields, text)))
         }
         other => short(&other.to_string()),
+    }
+}
+
+/// What a server says that lets nobody in: it knows no row yet, and names whom it turned away.
+pub(super) fn said_at_log_in(error: &sqlx::Error) -> String {
+    let sqlx::Error::Database(database) = error else { return said(error) };
+    let fields = database.try_downcast_ref::<PgDatabaseError>().map(Fields::of);
+    let parts =
+        |fields: &Fields<'_>| [Some(fields.message), fields.detail, fields.hint].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    match fields {
+        Some(fields) if ["08", "28", "3D", "42", "53", "55", "57"].contains(&fields.class()) && !comes_from_others(&fields) => {
+            short(&parts(&fields))
+        }
+        _ => said(error),
     }
 }
 
@@ -67,6 +83,10 @@ struct Fields<'a> {
     detail: Option<&'a str>,
     hint: Option<&'a str>,
     routine: Option<&'a str>,
+    /// The server says where in the statement it is: it is about what is written there, and no row was read.
+    placed: bool,
+    /// It happened inside of a function, a DO block or the like.
+    inside: bool,
     /// Names, each with what it names.
     names: Vec<(&'static str, &'a str)>,
 }
@@ -86,15 +106,22 @@ impl<'a> Fields<'a> {
             detail: error.detail(),
             hint: error.hint(),
             routine: error.routine(),
+            placed: matches!(error.position(), Some(PgErrorPosition::Original(_))),
+            inside: error.r#where().is_some() || matches!(error.position(), Some(PgErrorPosition::Internal { .. })),
             names: names.into_iter().filter_map(|(what, name)| Some((what, name?))).collect(),
         }
+    }
+
+    /// The first two characters of the SQLSTATE.
+    fn class(&self) -> &'a str {
+        self.code.get(..2).unwrap_or_default()
     }
 }
 
 /// What an error's text may hold besides names.
 #[derive(Debug, PartialEq)]
 enum Holds {
-    /// Nothing: PostgreSQL names objects, in DETAIL and HINT too.
+    /// PostgreSQL names objects, in DETAIL and HINT too, or what was used as a name.
     Names,
     /// The message names objects, DETAIL quotes the row.
     NamesThenRow,
@@ -105,7 +132,7 @@ enum Holds {
 }
 
 /// Routines of PostgreSQL that pass on what other code says: PL/pgSQL's RAISE and ASSERT, PL/Python, PL/Perl, PL/Tcl, foreign servers.
-const OTHERS: [&str; 10] = [
+const OTHERS: [&str; 14] = [
     "exec_stmt_raise",
     "exec_stmt_assert",
     "PLy_output",
@@ -116,14 +143,32 @@ const OTHERS: [&str; 10] = [
     "pltcl_elog",
     "pgfdw_report_error",
     "dblink_res_error",
+    "dblink_res_internalerror",
+    "dblink_connstr_check",
+    "dblink_security_check",
+    "CreateSubscription",
 ];
+/// What of these begins so, reads another server's answer: the subscriber's side of a replication.
+const OF_PUBLISHERS: &str = "libpqrcv_";
+/// Routines whose messages have a value without quotes, behind a colon or a blank: casts to `regoper` and `regoperator`.
+const WITHOUT_QUOTES: [&str; 4] = ["regoperin", "regoperatorin", "to_regoper", "to_regoperator"];
+/// The routine of what the wire itself says.
+pub(super) const WIRE: &str = "sluice";
+
+/// The server always names the routine; what lacks it did not come from PostgreSQL.
+fn comes_from_others(fields: &Fields<'_>) -> bool {
+    let others = |routine: &str| OTHERS.contains(&routine) || routine.starts_with(OF_PUBLISHERS);
+    fields.routine.is_none_or(others) || ["P0001", "P0004"].contains(&fields.code)
+}
 
 fn holds(fields: &Fields<'_>) -> Holds {
-    // The server always names the routine; what lacks it did not come from PostgreSQL.
-    if fields.routine.is_none_or(|routine| OTHERS.contains(&routine)) || ["P0001", "P0004"].contains(&fields.code) {
+    if comes_from_others(fields) {
         return Holds::Anything;
     }
-    match fields.code.get(..2).unwrap_or_default() {
+    match fields.class() {
+        // libpq's answer to a connection string, of which it may quote a part.
+        "08" if fields.routine != Some(WIRE) => Holds::Values,
+        _ if WITHOUT_QUOTES.iter().any(|routine| fields.routine == Some(*routine)) => Holds::Anything,
         "08" | "0A" | "25" | "28" | "2B" | "3B" | "3D" | "3F" | "40" | "42" | "53" | "54" | "55" | "57" | "58" => Holds::Names,
         "23" | "44" => Holds::NamesThenRow,
         _ => Holds::Values,
@@ -136,10 +181,12 @@ fn repeated(fields: &Fields<'_>, text: &str) -> String {
         Holds::Anything => withheld(fields.code, raise_format(text, fields.message).as_deref()),
         Holds::Values => with_names(without_values(fields.message), fields),
         Holds::NamesThenRow => with_names(fields.message.to_owned(), fields),
-        Holds::Names if fields.code == "42601" => with_names(without_token(fields.message), fields),
+        Holds::Names if fields.code == "42601" && fields.placed => with_names(without_token(fields.message), fields),
         Holds::Names => {
+            let names = ["3D", "3F", "42", "58"].contains(&fields.class());
+            let written = Written::in_statement(text, fields.placed, fields.inside && names);
             let parts = [Some(fields.message), fields.detail, fields.hint];
-            parts.into_iter().flatten().map(without_literals).collect::<Vec<_>>().join("; ")
+            parts.into_iter().flatten().map(|part| written.only(&without_literals(part))).collect::<Vec<_>>().join("; ")
         }
     }
 }
@@ -208,7 +255,7 @@ mod tests {
     use super::*;
 
     fn error<'a>(code: &'a str, message: &'a str) -> Fields<'a> {
-        Fields { code, message, routine: Some("a_routine"), ..Fields::default() }
+        Fields { code, message, routine: Some("a_routine"), placed: true, ..Fields::default() }
     }
 
     #[test]
@@ -252,6 +299,46 @@ mod tests {
             assert!(!repeated(&fields, "SELECT 'patient Jane is 7'").contains("Jane"), "{code}");
             assert_eq!(repeated(&fields, "RAISE 'patient % is %'"), "RAISE \"patient % is %\", with values that are left out here");
         }
+    }
+
+    #[test]
+    fn a_value_that_was_used_as_a_name_is_not_repeated() {
+        let statement = "SELECT name::regclass FROM patients";
+        for (code, message, repeats) in [
+            ("42P01", "relation \"jane\" does not exist", "relation \"$1\" does not exist"),
+            ("42P01", "Relation »Jane Doe« existiert nicht", "Relation \"$1\" existiert nicht"),
+            ("42704", "role \"a\" JANE \"b\" does not exist", "role \"$1\" does not exist"),
+            ("3F000", "schema \"jane\" does not exist", "schema \"$1\" does not exist"),
+            ("58P01", "could not open file \"/x/Jane\" for reading", "could not open file \"$1\" for reading"),
+            ("42601", "syntax error at or near \"Doe\"", "syntax error at or near \"$1\""),
+            ("42501", "permission denied for table \"patients\"", "permission denied for table \"patients\""),
+        ] {
+            let fields = Fields { placed: false, ..error(code, message) };
+            assert_eq!(repeated(&fields, statement), repeats);
+        }
+        // Parsed where it is written: the statement's own words, and no row.
+        assert!(repeated(&error("42P01", "relation \"jane\" does not exist"), "").contains("jane"));
+        assert!(!repeated(&error("42P01", "relation \"jane doe\" does not exist"), "SELECT 'jane doe'::regclass").contains("jane"));
+        let operator = Fields { routine: Some("regoperin"), placed: false, ..error("42883", "operator does not exist: Jane") };
+        assert!(!repeated(&operator, statement).contains("Jane"));
+    }
+
+    #[test]
+    fn what_libpq_says_of_a_connection_string_is_not_repeated() {
+        let detail = Some("missing \"=\" after \"hunter2\" in connection info string");
+        let dblink = Fields { detail, routine: Some("dblink_get_conn"), ..error("08001", "could not establish connection") };
+        assert_eq!(repeated(&dblink, "SELECT dblink('password=my hunter2')"), "could not establish connection");
+        for (code, routine, message) in [
+            ("08006", "CreateSubscription", "could not connect to the publisher: missing \"=\" after \"hunter2\""),
+            ("42601", "libpqrcv_check_conninfo", "invalid connection string syntax: missing \"=\" after \"hunter2\""),
+            ("08006", "libpqrcv_connect", "could not connect: hunter2"),
+            ("08006", "another", "subscription \"s\" could not connect to the publisher: hunter2"),
+        ] {
+            let fields = Fields { routine: Some(routine), ..error(code, message) };
+            assert!(!repeated(&fields, "CREATE SUBSCRIPTION s CONNECTION 'password=my hunter2'").contains("hunter2"), "{routine}");
+        }
+        let own = Fields { routine: Some(WIRE), ..error("08006", "the connection to the server broke: reset by peer") };
+        assert!(repeated(&own, "").ends_with("reset by peer"));
     }
 
     #[test]
