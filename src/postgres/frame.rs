@@ -1,10 +1,19 @@
 //! What a server may answer. The driver takes lengths and counts at their word, and ends the process where they lie; so every message is
-//! held against the protocol before the driver sees it. PURE.
+//! held against the protocol before the driver sees it. It also keeps a message whole in memory, several times: what nobody reads of a long
+//! one is left out here, while it comes in. PURE.
+
+use std::sync::{Arc, OnceLock};
 
 /// No message of PostgreSQL's is longer: a value has at most 1 GiB.
 const LONGEST: usize = (1 << 30) + (1 << 20);
+/// The longest message that Sluice needs an answer in: a file of migrations has at most a part of it.
+const LONGEST_READ: usize = 16 << 20;
+/// The longest before the server knows the client, and the longest of which nobody reads more.
+const SHORT: usize = 64 << 10;
+/// All that a server says until the log-in is done.
+const BEFORE_LOG_IN: usize = 1 << 20;
 /// The type, and the length.
-pub(super) const HEADER: usize = 5;
+const HEADER: usize = 5;
 
 /// What has to be remembered of the messages before.
 #[derive(Debug, Default)]
@@ -15,14 +24,38 @@ pub(super) struct Answers {
     columns: Vec<(u32, bool)>,
     /// The last message described the parameters of a statement: the formats of the columns that follow are not yet known.
     statement: bool,
-    /// The server said that it knows the client.
-    authenticated: bool,
+    /// The rows to come answer a text of statements, not a prepared one: the team's, whose rows nobody reads.
+    unread: bool,
+    log_in: LogIn,
+    /// How many bytes came before that.
+    before: usize,
+    /// What is still to come of a message that is left out.
+    skip: usize,
+    /// What the client made up for this log-in.
+    nonce: Nonce,
 }
+
+/// How far the log-in is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum LogIn {
+    #[default]
+    Begun,
+    /// The server said that it knows the client.
+    Known,
+    /// The session can be used.
+    Done,
+}
+
+/// The client's part of the nonce of SCRAM, once it was sent.
+pub(super) type Nonce = Arc<OnceLock<Vec<u8>>>;
 
 /// Why an answer is refused.
 pub(super) type Refused = &'static str;
 
 const BROKEN: Refused = "the answer of the server is not the protocol of PostgreSQL";
+const TOO_LONG: Refused = "a message of the server is longer than 16 MiB, which nothing that Sluice asks needs";
+const TOO_MUCH: Refused = "the server says more than 1 MiB, or 64 KiB in one message, before the log-in is done";
+const NOT_OURS: Refused = "the server answers the log-in of somebody else: its nonce does not begin with the client's";
 pub(super) const IN_CLEAR: Refused =
     "the server asks for the password in clear over a connection without TLS: use sslmode=require, or scram-sha-256 in its pg_hba.conf";
 
@@ -32,8 +65,50 @@ impl Answers {
         Self { in_clear: true, ..Self::default() }
     }
 
+    /// Where the client's nonce is put when it is sent.
+    pub(super) fn nonce(&self) -> Nonce {
+        Arc::clone(&self.nonce)
+    }
+
+    /// Takes what is there of the next messages, and says how many bytes of it; what the driver gets of them is added to `handed`.
+    pub(super) fn take(&mut self, buffer: &[u8], handed: &mut Vec<u8>) -> Result<usize, Refused> {
+        let mut at = 0;
+        loop {
+            let skipped = self.skip.min(buffer.len() - at);
+            (at, self.skip) = (at + skipped, self.skip - skipped);
+            let rest = &buffer[at..];
+            let Some(length) = Self::length(rest)? else { return Ok(at) };
+            self.bound(length)?;
+            match rest[0] {
+                b'D' if length > SHORT && self.unread => self.skip = length,
+                b'd' if length > SHORT => self.skip = length,
+                b'E' | b'N' if length > SHORT => {
+                    let Some(beginning) = rest.get(..SHORT) else { return Ok(at) };
+                    let message = shortened(beginning);
+                    self.check(&message)?;
+                    handed.extend(message);
+                    self.skip = length;
+                }
+                _ if length > LONGEST_READ => return Err(TOO_LONG),
+                _ => {
+                    let Some(message) = rest.get(..length) else { return Ok(at) };
+                    self.check(message)?;
+                    handed.extend(message);
+                    at += length;
+                    self.before += if self.log_in == LogIn::Done { 0 } else { length };
+                }
+            }
+        }
+    }
+
+    /// Until somebody has shown that they know the password, little is believed.
+    fn bound(&self, length: usize) -> Result<(), Refused> {
+        let too_much = self.log_in != LogIn::Done && (length > SHORT || self.before + length > BEFORE_LOG_IN);
+        if too_much { Err(TOO_MUCH) } else { Ok(()) }
+    }
+
     /// The length of the message that begins here, its type included, once enough of it is there.
-    pub(super) fn length(buffer: &[u8]) -> Result<Option<usize>, Refused> {
+    fn length(buffer: &[u8]) -> Result<Option<usize>, Refused> {
         let Some(header) = buffer.get(..HEADER) else { return Ok(None) };
         let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]);
         let length = usize::try_from(length).map_err(|_| BROKEN)?;
@@ -44,7 +119,7 @@ impl Answers {
     }
 
     /// Holds one whole message against the protocol.
-    pub(super) fn check(&mut self, message: &[u8]) -> Result<(), Refused> {
+    fn check(&mut self, message: &[u8]) -> Result<(), Refused> {
         let kind = *message.first().ok_or(BROKEN)?;
         let mut body = Body(message.get(HEADER..).ok_or(BROKEN)?);
         let after_parameters = std::mem::take(&mut self.statement);
@@ -53,8 +128,8 @@ impl Answers {
             b'S' => body.text().and_then(|()| body.text())?,
             b'K' => body.skip(8)?,
             b'N' | b'E' => fields(body)?,
-            _ if !self.authenticated => return Err(BROKEN),
-            b'Z' if matches!(body.0, [b'I' | b'T' | b'E']) => {}
+            _ if self.log_in == LogIn::Begun => return Err(BROKEN),
+            b'Z' if matches!(body.0, [b'I' | b'T' | b'E']) => self.log_in = LogIn::Done,
             b'T' => self.columns(body, after_parameters)?,
             b'D' => self.row(body)?,
             b't' => {
@@ -78,11 +153,12 @@ impl Answers {
 
     fn authentication(&mut self, mut body: Body<'_>) -> Result<(), Refused> {
         match body.u32()? {
-            0 => self.authenticated = true,
+            0 if body.0.is_empty() && self.log_in == LogIn::Begun => self.log_in = LogIn::Known,
             3 if self.in_clear => return Err(IN_CLEAR),
             3 => {}
             5 => body.skip(4)?,
             10 if body.0.ends_with(&[0, 0]) => {}
+            11 if !body.0.strip_prefix(b"r=").is_some_and(|nonce| self.continues(nonce)) => return Err(NOT_OURS),
             // Attributes, each a letter, `=` and a value.
             11 | 12 if body.0.split(|byte| *byte == b',').all(|item| item.get(1) == Some(&b'=')) => {}
             _ => return Err(BROKEN),
@@ -90,8 +166,17 @@ impl Answers {
         Ok(())
     }
 
+    /// Whether a nonce is the client's with something added by the server, as SCRAM has it.
+    fn continues(&self, answered: &[u8]) -> bool {
+        let own = self.nonce.get();
+        own.is_some_and(|own| {
+            !own.is_empty() && answered.strip_prefix(own.as_slice()).is_some_and(|added| !added.starts_with(b",") && !added.is_empty())
+        })
+    }
+
     fn columns(&mut self, mut body: Body<'_>, after_parameters: bool) -> Result<(), Refused> {
         self.columns.clear();
+        self.unread = !after_parameters;
         for _ in 0..body.u16()? {
             body.text()?;
             body.skip(6)?;
@@ -168,6 +253,26 @@ fn fields(mut body: Body<'_>) -> Result<(), Refused> {
     if body.0 == [0] { Ok(()) } else { Err(BROKEN) }
 }
 
+/// The beginning of an error or a notice as a message of its own. The field that is cut loses its value, and those behind it are gone: the
+/// routine that reported it, too, so that it is taken for what code of the database says.
+fn shortened(beginning: &[u8]) -> Vec<u8> {
+    let mut message = beginning[..HEADER].to_vec();
+    let mut rest = &beginning[HEADER..];
+    while let Some(kind) = rest.first().filter(|kind| **kind != 0) {
+        let Some(end) = rest.iter().position(|byte| *byte == 0) else {
+            message.push(*kind);
+            message.extend(b"(longer than 64 KiB, and left out)\0");
+            break;
+        };
+        message.extend(&rest[..=end]);
+        rest = &rest[end + 1..];
+    }
+    message.push(0);
+    let length = u32::try_from(message.len() - 1).unwrap_or(u32::MAX).to_be_bytes();
+    message[1..HEADER].copy_from_slice(&length);
+    message
+}
+
 /// What of a message was not read yet.
 struct Body<'a>(&'a [u8]);
 
@@ -215,7 +320,12 @@ mod tests {
     }
 
     fn known() -> Answers {
-        Answers { authenticated: true, ..Answers::default() }
+        Answers { log_in: LogIn::Done, ..Answers::default() }
+    }
+
+    /// Whose log-in sent this nonce.
+    fn asking(nonce: &[u8]) -> Answers {
+        Answers { nonce: Arc::new(OnceLock::from(nonce.to_vec())), ..Answers::default() }
     }
 
     /// One column of this type, in binary.
@@ -226,7 +336,7 @@ mod tests {
 
     #[test]
     fn what_postgresql_says_passes() {
-        let mut answers = Answers::default();
+        let mut answers = asking(b"ab");
         for good in [
             message(b'R', &[0, 0, 0, 10, b'S', 0, 0]),
             message(b'R', b"\0\0\0\x0br=abc,s=QUJD,i=4096"),
@@ -293,6 +403,62 @@ mod tests {
             let row = message(b'D', &[[0, 1].as_slice(), &length, &value].concat());
             assert_eq!(answers.check(&row).is_ok(), good, "{kind} {value:?}");
         }
+    }
+
+    #[test]
+    fn a_nonce_is_the_clients_with_something_added() {
+        let answer = |nonce: &str| message(b'R', format!("\0\0\0\x0br={nonce},s=QUJD,i=4096").as_bytes());
+        assert_eq!(asking(b"ab").check(&answer("abc")), Ok(()));
+        for (sent, answered) in [("ab", "xb"), ("ab", "ab"), ("ab", "a"), ("", "abc")] {
+            assert_eq!(asking(sent.as_bytes()).check(&answer(answered)), Err(NOT_OURS), "{sent} {answered}");
+        }
+        assert_eq!(Answers::default().check(&answer("abc")), Err(NOT_OURS), "nothing was sent");
+    }
+
+    /// Everything that is handed on of an answer, which comes in pieces.
+    fn handed(answers: &mut Answers, bytes: &[u8]) -> Result<Vec<u8>, Refused> {
+        let (mut buffer, mut handed, mut most) = (Vec::new(), Vec::new(), 0);
+        for piece in bytes.chunks(10_000) {
+            buffer.extend(piece);
+            let taken = answers.take(&buffer, &mut handed)?;
+            buffer.drain(..taken);
+            most = most.max(buffer.len());
+        }
+        assert!(most <= SHORT + 10_000 || bytes.len() < 2 * SHORT || handed.len() > SHORT, "{most} bytes were kept");
+        Ok(handed)
+    }
+
+    #[test]
+    fn before_the_log_in_little_is_taken_and_after_it_the_same_passes() {
+        let status = message(b'S', &[b"name\0".as_slice(), &b"v".repeat(60_000), b"\0"].concat());
+        let long = message(b'S', &[b"name\0".as_slice(), &b"v".repeat(70_000), b"\0"].concat());
+        assert_eq!(handed(&mut Answers::default(), &long), Err(TOO_MUCH));
+        assert_eq!(handed(&mut Answers::default(), &status.repeat(20)), Err(TOO_MUCH));
+        assert_eq!(handed(&mut Answers::default(), &status.repeat(10)), Ok(status.repeat(10)));
+        assert_eq!(handed(&mut known(), &status.repeat(20)), Ok(status.repeat(20)));
+        assert_eq!(handed(&mut known(), &long), Ok(long));
+        assert_eq!(Answers::default().take(b"R\x40\0\0\x04", &mut Vec::new()), Err(TOO_MUCH), "before it is waited for");
+        assert_eq!(known().take(b"D\x40\0\0\x04", &mut Vec::new()), Err(TOO_LONG));
+        assert!(Answers::default().check(&message(b'R', &[0; 5])).is_err(), "AuthenticationOk has nothing behind it");
+    }
+
+    #[test]
+    fn of_a_long_row_that_nobody_reads_nothing_is_kept_and_of_one_that_is_asked_for_all() {
+        let value = b"x".repeat(200_000);
+        let row = message(b'D', &[[0, 1].as_slice(), &200_000_u32.to_be_bytes(), &value].concat());
+        let (end, parameters) = (message(b'C', b"SELECT 1\0"), message(b't', &[0, 0]));
+        let statement = [column(25), row.clone(), end.clone()].concat();
+        assert_eq!(handed(&mut known(), &statement), Ok([column(25), end.clone()].concat()));
+        let prepared = [parameters, column(25), row, end].concat();
+        assert_eq!(handed(&mut known(), &prepared), Ok(prepared));
+    }
+
+    #[test]
+    fn a_long_error_is_cut_and_is_still_one() {
+        let long = [b"SERROR\0C22000\0Mbad\0D".as_slice(), &b"x".repeat(300_000), b"\0Rraise\0\0"].concat();
+        let answer = [message(b'E', &long), message(b'Z', b"I")].concat();
+        let short = message(b'E', b"SERROR\0C22000\0Mbad\0D(longer than 64 KiB, and left out)\0\0");
+        assert_eq!(handed(&mut known(), &answer), Ok([short, message(b'Z', b"I")].concat()));
     }
 
     #[test]

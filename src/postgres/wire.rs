@@ -12,7 +12,8 @@ use tokio::{
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 use super::{
-    frame::{Answers, Refused},
+    frame::{Answers, Nonce, Refused},
+    said::WIRE,
     tls::{Tls, TlsMode},
 };
 
@@ -25,6 +26,8 @@ const USER_TIMEOUT: Duration = Duration::from_secs(15);
 pub const LIBPQ_KEEPALIVES: &str = "keepalives=1 keepalives_idle=5 keepalives_interval=5 keepalives_count=2 tcp_user_timeout=15000";
 const NO_TLS: &str = "the server does not speak TLS: switch it on there (ssl = on), or, where everybody on this network may read passwords and \
                       rows, write sslmode=disable into the URL";
+const OWN_AUTHORITY: &str = "the server shows the certificate of an authority (CA:TRUE) as its own, which is refused even where that authority is \
+                             known: give the server a certificate that the authority signed (basicConstraints CA:FALSE)";
 /// The request for TLS, and the code that says so.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const PORT: u16 = 5432;
@@ -74,6 +77,7 @@ impl Wire {
             _ => return Err(WireError::Tls("what answers is not PostgreSQL".to_owned())),
         }
         let encrypted = TlsConnector::from(Arc::new(config)).connect(name, server).await.map_err(|error| match error.get_ref() {
+            Some(_) if error.to_string().contains("CaUsedAsEndEntity") => WireError::Tls(OWN_AUTHORITY.to_owned()),
             Some(_) => WireError::Tls(error.to_string()),
             None => WireError::Network(error),
         })?;
@@ -97,10 +101,11 @@ impl Wire {
     /// Carries both ways until one side ends.
     async fn carry(self, driver: UnixStream, begin: &[u8]) {
         let Self { server, mut answers } = self;
+        let nonce = answers.nonce();
         let (mut from_driver, mut to_driver) = driver.into_split();
         let (mut from_server, mut to_server) = tokio::io::split(server);
         let sent = async {
-            let sent = send(&mut from_driver, &mut to_server, begin).await;
+            let sent = send(&mut from_driver, &mut to_server, begin, &nonce).await;
             // The driver has said good-bye, or was dropped.
             let _ = to_server.shutdown().await;
             sent
@@ -117,11 +122,24 @@ impl Wire {
     }
 }
 
-/// Sends what the session begins with, and then whatever the driver says.
-async fn send(driver: &mut (impl AsyncRead + Unpin), server: &mut WriteHalf<Box<dyn Stream>>, begin: &[u8]) -> io::Result<u64> {
+/// Sends what the session begins with, and then whatever the driver says. What it makes up for its log-in is noted.
+async fn send(
+    driver: &mut (impl AsyncRead + Unpin),
+    server: &mut WriteHalf<Box<dyn Stream>>,
+    begin: &[u8],
+    nonce: &Nonce,
+) -> io::Result<u64> {
     let length = driver.read_u32().await?;
     tokio::io::copy(&mut (&mut *driver).take(u64::from(length).saturating_sub(4)), &mut tokio::io::sink()).await?;
     server.write_all(begin).await?;
+    server.flush().await?;
+    let mut first = Vec::with_capacity(16 * 1024);
+    driver.read_buf(&mut first).await?;
+    // The answer to a request for a password, which the driver writes at once: what SCRAM begins with.
+    if let Some(at) = first.windows(3).rposition(|three| three == b",r=").filter(|_| first[0] == b'p') {
+        let _ = nonce.set(first[at + 3..].to_vec());
+    }
+    server.write_all(&first).await?;
     server.flush().await?;
     tokio::io::copy(driver, server).await
 }
@@ -153,7 +171,7 @@ impl Lost {
             Self::Network(why) => ("08006", why.as_str()),
             Self::Refused(why) => ("08P01", *why),
         };
-        let fields = format!("SFATAL\0VFATAL\0C{code}\0M{}\0Rsluice\0\0", why.replace('\0', " "));
+        let fields = format!("SFATAL\0VFATAL\0C{code}\0M{}\0R{WIRE}\0\0", why.replace('\0', " "));
         let length = u32::try_from(fields.len() + 4).unwrap_or(u32::MAX);
         [b"E".as_slice(), &length.to_be_bytes(), fields.as_bytes()].concat()
     }
@@ -161,17 +179,17 @@ impl Lost {
 
 /// Hands on every message that is one. Ends with why there are no more.
 async fn received(server: &mut ReadHalf<Box<dyn Stream>>, driver: &mut (impl AsyncWrite + Unpin), answers: &mut Answers) -> Lost {
-    let mut buffer = Vec::with_capacity(16 * 1024);
+    let (mut buffer, mut handed) = (Vec::with_capacity(16 * 1024), Vec::new());
     loop {
-        let whole = match whole_messages(&buffer, answers) {
-            Ok(whole) => whole,
+        handed.clear();
+        let taken = answers.take(&buffer, &mut handed);
+        // What came before the message that is refused is still an answer.
+        if let Err(error) = driver.write_all(&handed).await {
+            return Lost::Network(error.to_string());
+        }
+        match taken {
+            Ok(taken) => drop(buffer.drain(..taken)),
             Err(refused) => return Lost::Refused(refused),
-        };
-        if whole > 0 {
-            if let Err(error) = driver.write_all(&buffer[..whole]).await {
-                return Lost::Network(error.to_string());
-            }
-            buffer.drain(..whole);
         }
         match server.read_buf(&mut buffer).await {
             Ok(0) => return Lost::Network("the server closed the connection".to_owned()),
@@ -179,14 +197,4 @@ async fn received(server: &mut ReadHalf<Box<dyn Stream>>, driver: &mut (impl Asy
             Err(error) => return Lost::Network(format!("the connection to the server broke: {error}")),
         }
     }
-}
-
-/// The length of the messages that are there in full, each held against the protocol.
-fn whole_messages(buffer: &[u8], answers: &mut Answers) -> Result<usize, Refused> {
-    let mut whole = 0;
-    while let Some(length) = Answers::length(&buffer[whole..])?.filter(|length| buffer.len() - whole >= *length) {
-        answers.check(&buffer[whole..whole + length])?;
-        whole += length;
-    }
-    Ok(whole)
 }
