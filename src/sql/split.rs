@@ -12,7 +12,7 @@ use super::token::{Token, TokenKind, Tokens};
 pub struct Pieces {
     /// Each statement that is not empty, without its semicolon and without comments around it, in bytes.
     pub statements: Vec<Range<usize>>,
-    /// Comments that begin a line, outside of statements and in them, but in no body of a function.
+    /// Comments that begin a line and may be directives, outside of statements and in them, but in no body of a function.
     pub remarks: Vec<Range<usize>>,
     /// The first thing that no server could read.
     pub fault: Option<Fault>,
@@ -77,7 +77,7 @@ pub fn split(text: &str) -> Pieces {
             note(&mut pieces.fault, Fault::Unclosed(token.start, unclosed(text, token)));
         }
         match token.kind {
-            TokenKind::LineComment if open.bodies == 0 && begins_line(text, token.start) => pieces.remarks.push(token.start..token.end),
+            TokenKind::LineComment if open.bodies == 0 && may_direct(text, token) => pieces.remarks.push(token.start..token.end),
             TokenKind::LineComment | TokenKind::BlockComment => {}
             TokenKind::Symbol(b';') if open.parentheses == 0 && open.bodies == 0 => {
                 pieces.statements.extend(std::mem::take(&mut open).statement);
@@ -166,6 +166,11 @@ fn unclosed(text: &str, token: Token) -> &'static str {
     }
 }
 
+/// Whether a comment begins its line and speaks to Sluice. A file may have millions of others.
+fn may_direct(text: &str, token: Token) -> bool {
+    text[token.start..token.end].trim_start_matches('-').trim_start().starts_with("sluice:") && begins_line(text, token.start)
+}
+
 /// Whether only blanks stand before it on its line.
 fn begins_line(text: &str, at: usize) -> bool {
     text[..at].bytes().rev().take_while(|byte| *byte != b'\n').all(|byte| byte.is_ascii_whitespace())
@@ -196,6 +201,13 @@ mod tests {
         ] {
             assert_eq!(statements(&format!("-- a; comment\n{whole}; SELECT 2;;\n")), [whole, "SELECT 2"]);
         }
+    }
+
+    #[test]
+    fn of_comments_only_those_are_kept_that_may_be_directives() {
+        let text = "--\n-- why\n  -- sluice: no-transaction\nSELECT 1; -- sluice: x\n--sluice:y\n";
+        let remarks: Vec<&str> = split(text).remarks.into_iter().map(|range| &text[range]).collect();
+        assert_eq!(remarks, ["-- sluice: no-transaction", "--sluice:y"]);
     }
 
     #[test]
