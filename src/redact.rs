@@ -248,11 +248,19 @@ pub fn connection_strings(text: &str) -> Cow<'_, str> {
 /// Schemes of what connects to a database.
 const SCHEMES: [&str; 4] = ["postgres://", "postgresql://", "prisma://", "prisma+postgres://"];
 
+/// What a message says that tells how to write a URL: it holds nobody's.
+const PATTERNS: [&str; 4] =
+    ["postgres://", "postgres://user:password@host:5432/database", "postgres://USER:password@…", "postgres://user:password@host/database"];
+
 fn next_secret(text: &str, lower: &str, from: usize) -> Option<(usize, usize, &'static str)> {
-    let url = SCHEMES.iter().filter_map(|scheme| Some(from + lower[from..].find(scheme)?)).min().map(|start| {
-        let end = text[start..].find(|c: char| c.is_whitespace() || "\"'`<>".contains(c)).map_or(text.len(), |at| start + at);
-        (start, end, URL)
-    });
+    let starts = SCHEMES.iter().flat_map(|scheme| lower[from..].match_indices(scheme).map(|(at, _)| from + at));
+    let url = starts
+        .map(|start| {
+            let end = text[start..].find(|c: char| c.is_whitespace() || "\"'`<>".contains(c)).map_or(text.len(), |at| start + at);
+            (start, end, URL)
+        })
+        .filter(|(start, end, _)| !PATTERNS.contains(&text[*start..*end].trim_end_matches([',', ';', '.', ':'])))
+        .min();
     let password = lower[from..].match_indices("password").find_map(|(at, word)| {
         let after = from + at + word.len();
         let rest = text[after..].trim_start();
@@ -365,6 +373,9 @@ mod tests {
             ("the schema \"public\" has no table", "the schema \"public\" has no table"),
             ("password authentication failed for user \"app\"", "password authentication failed for user \"app\""),
             ("https://example.org/a", "https://example.org/a"),
+            ("write postgres://user:password@host:5432/database, with", "write postgres://user:password@host:5432/database, with"),
+            ("a direct postgres:// URL, not postgres://a:b@c/d", "a direct postgres:// URL, not (connection URL)"),
+            ("postgres://user:password@host:5432/database?sslpassword=x", "(connection URL)"),
         ];
         for (text, expected) in table {
             assert_eq!(connection_strings(text), expected);

@@ -1,8 +1,16 @@
 //! One policy of encryption for every connection: the driver's sessions and the client tools get the same, and nothing of the
 //! environment changes it. The modes are libpq's; without any, `require`.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use rustix::fs::OFlags;
 use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
@@ -173,9 +181,11 @@ impl Tls {
         let Some((certificate, key)) = &self.identity else { return Ok(builder.with_no_client_auth()) };
         let unreadable =
             |what: &str, path: &PathBuf, error: &dyn std::fmt::Display| format!("cannot read {what} {}: {error}", path.display());
-        let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let pem = read(certificate).map_err(|error| unreadable("the certificate", certificate, &error))?;
+        let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
         let chain = chain.map_err(|error| unreadable("the certificate", certificate, &error))?;
-        let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable("the key", key, &error))?;
+        let pem = read(key).map_err(|error| unreadable("the key", key, &error))?;
+        let secret = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| unreadable("the key", key, &error))?;
         builder.with_client_auth_cert(chain, secret).map_err(|error| unreadable("the certificate", certificate, &error))
     }
 
@@ -183,16 +193,36 @@ impl Tls {
         let path =
             self.roots().ok_or("this system has no file of authorities for TLS: name one with sslrootcert or spec.database.tls.caFrom")?;
         let unreadable = |error: &dyn std::fmt::Display| format!("cannot read the authorities for TLS from {}: {error}", path.display());
-        let certificates = CertificateDer::pem_file_iter(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let pem = read(&path).map_err(|error| unreadable(&error))?;
+        let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
         let mut store = RootCertStore::empty();
         let (added, _) = store.add_parsable_certificates(certificates.map_err(|error| unreadable(&error))?);
         if added == 0 { Err(unreadable(&"there is no certificate in it")) } else { Ok(store) }
     }
 }
 
+/// The most bytes of a file of certificates. A system's own has a quarter of it.
+const LARGEST: u64 = 1 << 20;
+
+/// A file of certificates or a key. A device never ends, and a FIFO that nobody writes into never begins.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST { Err(io::Error::other("it is larger than 1 MiB")) } else { Ok(bytes) }
+}
+
+/// Whether a parameter decides how safe a connection is.
+pub(super) fn is_about_safety(name: &str) -> bool {
+    ["ssl", "gss", "krb", "channel_binding", "require"].iter().any(|prefix| name.to_ascii_lowercase().starts_with(prefix))
+}
+
 /// Whether one parameter is understood.
 fn check(name: &str, value: &str) -> Result<(), InvalidUrl> {
-    const OURS: [&str; 5] = ["ssl", "gss", "krb", "channel_binding", "require"];
     let known = match (name, value) {
         ("sslmode", "disable" | "allow" | "prefer" | "require" | "no-verify" | "verify-ca" | "verify-full")
         | ("ssl", "true" | "1" | "on")
@@ -208,7 +238,7 @@ fn check(name: &str, value: &str) -> Result<(), InvalidUrl> {
             return Err(InvalidUrl::Tls("sslidentity is a PKCS#12 file, which Sluice does not read: give sslcert and sslkey, in PEM"));
         }
         ("ssl", _) => return Err(InvalidUrl::Tls("ssl=true means sslmode=require; to do without TLS, write sslmode=disable")),
-        _ => !OURS.iter().any(|prefix| name.to_ascii_lowercase().starts_with(prefix)),
+        _ => !is_about_safety(name),
     };
     if known {
         Ok(())
@@ -334,6 +364,19 @@ mod tests {
         ] {
             assert_eq!(of(query).map(|tls| tls.mode()), Ok(mode), "{query}");
         }
+    }
+
+    #[test]
+    fn only_a_regular_file_of_bounded_size_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().expect("mkfifo runs").success());
+        std::fs::write(at("large"), vec![b'a'; 1 + (1 << 20)]).expect("writes");
+        std::fs::write(at("usual"), "text").expect("writes");
+        for path in [PathBuf::from("/dev/zero"), at("fifo"), at("large"), folder.path().to_owned(), at("missing")] {
+            assert!(read(&path).is_err(), "{}", path.display());
+        }
+        assert_eq!(read(&at("usual")).expect("reads"), b"text");
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use url::Url;
 
-use super::{startup, tls::Tls};
+use super::{
+    startup,
+    tls::{Tls, TlsMode, is_about_safety},
+};
 
 /// Where the database is and who asks. Prisma's own parameters are understood or taken off.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,6 +46,14 @@ pub enum InvalidUrl {
         "the connection URL's parameter {0:?} is not known, or its value is not: the names are libpq's, such as sslmode, in small letters"
     )]
     Parameter(String),
+    /// A parameter that decides where a connection leads, or how safe it is, stands there twice.
+    #[error("the connection URL's parameter {0:?} stands there more than once: leave one")]
+    Repeated(String),
+    /// A NUL byte, behind which a server reads something else.
+    #[error(
+        "the connection URL has a NUL byte (%00) in its user, password, host, database or a parameter: PostgreSQL takes none; remove it"
+    )]
+    Zero,
     /// What it says about TLS cannot be done.
     #[error("the connection URL's parameters for TLS cannot be used: {0}")]
     Tls(&'static str),
@@ -68,7 +79,7 @@ impl ConnectionUrl {
         if url.fragment().is_some() || url.path().contains('@') || url.query().is_some_and(|query| query.contains('@')) {
             return Err(InvalidUrl::Syntax);
         }
-        let query: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
+        let query = parameters(&url)?;
         let host = query.get("host").cloned().or_else(|| url.host_str().map(decode)).filter(|host| !host.is_empty());
         let host = host.unwrap_or_else(|| "localhost".to_owned());
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -88,6 +99,10 @@ impl ConnectionUrl {
         }
         if pooled.is_none() && user.is_empty() {
             return Err(InvalidUrl::NoUser);
+        }
+        let zero = |text: &str| text.contains('\0');
+        if zero(&host) || zero(&user) || zero(&database) || url.password().is_some_and(|password| zero(&decode(password))) {
+            return Err(InvalidUrl::Zero);
         }
         let (tls, password) = (Tls::of_parameters(&query)?, url.password().map(decode));
         let tls = if host.starts_with('/') { tls.on_a_socket()? } else { tls };
@@ -132,6 +147,13 @@ impl ConnectionUrl {
         if self.host.starts_with('/') { "a unix socket".to_owned() } else { format!("sslmode={}", self.tls.mode().name()) }
     }
 
+    /// Whether a client that knows no better would send the password over a network that others can read.
+    pub fn gives_password_in_clear(&self) -> bool {
+        self.password.as_ref().is_some_and(|password| !password.is_empty())
+            && !self.host.starts_with('/')
+            && self.tls.mode() == TlsMode::Disable
+    }
+
     /// The database's name.
     pub fn database(&self) -> &str {
         &self.database
@@ -168,6 +190,22 @@ impl fmt::Debug for ConnectionUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ConnectionUrl({}, password redacted)", self.place())
     }
+}
+
+/// The parameters. Of two that differ the last would count, and whoever reads the first would believe it.
+fn parameters(url: &Url) -> Result<BTreeMap<String, String>, InvalidUrl> {
+    let mut parameters = BTreeMap::new();
+    for (name, value) in url.query_pairs().into_owned() {
+        if value.contains('\0') || name.contains('\0') {
+            return Err(InvalidUrl::Zero);
+        }
+        let decides = is_about_safety(&name) || ["host", "port", "schema", "pgbouncer"].contains(&name.as_str());
+        if decides && parameters.contains_key(&name) {
+            return Err(InvalidUrl::Repeated(name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect()));
+        }
+        parameters.insert(name, value);
+    }
+    Ok(parameters)
 }
 
 /// `postgres://user@/database?host=/socket` has an empty host, which the URL standard does not allow.
@@ -257,6 +295,40 @@ mod tests {
         ] {
             let error = ConnectionUrl::parse(text).expect_err(text).to_string();
             assert!(!error.contains("hunter") && !error.contains("secret-word"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_twice_and_nothing_hides_behind_a_zero() {
+        let of = |text: &str| ConnectionUrl::parse(text);
+        for twice in [
+            "sslmode=verify-full&sslmode=disable",
+            "sslrootcert=/a&sslrootcert=/b",
+            "host=/a&host=/b",
+            "channel_binding=require&channel_binding=prefer",
+        ] {
+            assert!(matches!(of(&format!("postgres://u:p@h/d?{twice}")), Err(InvalidUrl::Repeated(_))), "{twice}");
+        }
+        assert!(of("postgres://u:p@h/d?sslmode=require&connection_limit=1&connection_limit=2").is_ok());
+        for zero in [
+            "postgres://u%00search_path%00evil:p@h/d",
+            "postgres://u:p%00@h/d",
+            "postgres://u:p@h/d%00x",
+            "postgres://u:p@h/d?schema=a%00b",
+        ] {
+            assert!(matches!(of(zero), Err(InvalidUrl::Zero)), "{zero}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_in_danger_without_tls_on_a_network_only() {
+        for (text, expected) in [
+            ("postgres://u:p@h/d?sslmode=disable", true),
+            ("postgres://u@h/d?sslmode=disable", false),
+            ("postgres://u:p@h/d", false),
+            ("postgres://u:p@/d?host=/run/postgresql&sslmode=disable", false),
+        ] {
+            assert_eq!(ConnectionUrl::parse(text).expect("parses").gives_password_in_clear(), expected, "{text}");
         }
     }
 
