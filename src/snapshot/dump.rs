@@ -13,13 +13,19 @@ const COMPRESSION: &str = "--compress=1";
 /// How long pg_dump waits for somebody who holds a table exclusively. It makes nobody else wait meanwhile.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 
-/// The version of `pg_dump`, if it is new enough for the server.
+/// The first major version whose libpq can be told not to give a password in clear (`PGREQUIREAUTH`).
+const REQUIRES_METHOD: u32 = 16;
+
+/// The version of `pg_dump`, if it is new enough for the server and keeps the password to itself.
 pub(super) async fn client(request: &Request<'_>) -> Result<String, SnapshotError> {
     let finished = process::run(&request.tools.pg_dump, &["--version"], None).await?;
     let version = finished.stdout.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit())).unwrap_or_default();
     match major(version) {
         Some(client) if client < request.server_major => {
             Err(SnapshotError::ClientTooOld { client: version.to_owned(), server: request.server_major })
+        }
+        Some(client) if client < REQUIRES_METHOD && request.url.gives_password_in_clear() => {
+            Err(SnapshotError::ClientGivesPassword { client: version.to_owned() })
         }
         Some(_) => Ok(version.to_owned()),
         None => Err(failed(request, format!("`pg_dump --version` said {:?}", process::last_words(&finished)))),

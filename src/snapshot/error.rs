@@ -40,6 +40,15 @@ pub enum SnapshotError {
         /// The major version of the server.
         server: u32,
     },
+    /// Without TLS, `pg_dump` would give the password to whoever asks for it.
+    #[error(
+        "pg_dump {client} gives the password in clear to whoever answers in the server's place, and sslmode=disable protects it from nobody: use a \
+         stage image with the client tools of PostgreSQL 16 or newer, or sslmode=require, or a unix socket"
+    )]
+    ClientGivesPassword {
+        /// The version of `pg_dump`.
+        client: String,
+    },
     /// Row-level security hides rows from the role.
     #[error(
         "a snapshot of database {database:?} would be incomplete: row-level security applies to role {role:?} on {tables}; let the role see every row: ALTER ROLE \"{role}\" BYPASSRLS"
@@ -132,7 +141,7 @@ impl SnapshotError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Unreachable(error) => error.reason(),
-            Self::ClientTooOld { .. } => Reason::ClientTooOld,
+            Self::ClientTooOld { .. } | Self::ClientGivesPassword { .. } => Reason::ClientTooOld,
             Self::Incomplete { .. } => Reason::SnapshotIncomplete,
             Self::Denied { .. } => Reason::PrivilegesMissing,
             Self::Locked { .. } => Reason::WaitingForLock,

@@ -49,6 +49,11 @@ async fn a_panic_leaves_an_outcome_for_the_controller_and_for_the_next_stage() {
     spec["apiVersion"] = "sluice.dev/v1alpha1".into();
     spec["kind"] = "DatabaseMigration".into();
     let folder = tempfile::tempdir().expect("a folder");
+    // An older one would not be started with a password and without TLS.
+    let tool = folder.path().join("pg_dump");
+    fs::write(&tool, "#!/bin/sh\necho 'pg_dump (PostgreSQL) 18.1'\n").expect("writes a script");
+    fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("makes it executable");
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").expect("a PATH"));
     let url = format!("postgres://app:hunter-of-s3crets@127.0.0.1:{}/records?sslmode=disable", server_that_answers_something_else());
     let history = HistorySummary { pending_count: 1, server_major: 15, ..HistorySummary::default() };
     let plan = Outcome { history: Some(history), ..Outcome::passed(Stage::Plan, Reason::PlanReady, "one is pending") };
@@ -68,7 +73,7 @@ async fn a_panic_leaves_an_outcome_for_the_controller_and_for_the_next_stage() {
             .arg(scene.source())
             .arg("--termination-log")
             .arg(&message);
-        command.current_dir(folder.path()).env("SLUICE_SPEC", spec.to_string()).env("DATABASE_URL", &url);
+        command.current_dir(folder.path()).env("SLUICE_SPEC", spec.to_string()).env("DATABASE_URL", &url).env("PATH", &path);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = finish(command).await;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -366,7 +366,7 @@ async fn a_password_is_neither_an_argument_nor_in_any_message() {
     let role = format!("{}_locked", scene.database.name);
     scene.database.execute(&format!("create role {role} login superuser password '{PASSWORD}'")).await;
     demand_password(&scene.database, &role).await;
-    let at = scene.database.url.split_once('@').expect("an address").1;
+    let at = at_socket(&scene.database);
     let url = |password: &str| ConnectionUrl::parse(&format!("postgres://{role}:{password}@{at}")).expect("a URL");
 
     scene.url = url("wr0ng-w0rd");
@@ -390,13 +390,19 @@ async fn a_password_is_neither_an_argument_nor_in_any_message() {
     assert!(!manifest.contains(PASSWORD) && !manifest.contains(ENCODED), "{manifest}");
 }
 
-/// Makes the server ask one role for its password; everybody else comes in without, as before.
+/// A database through the server's socket, where no client tool is too old to be given a password.
+fn at_socket(database: &Database) -> String {
+    let server = Server::get();
+    format!("/{}?host={}&port={}", database.name, server.socket.display(), server.port)
+}
+
+/// Makes the server ask one role for its password at its socket; everybody else comes in without, as before.
 async fn demand_password(database: &Database, role: &str) {
     let rules = Server::get().socket.parent().expect("the server's folder").join("data/pg_hba.conf");
     let old = fs::read_to_string(&rules).expect("reads the rules");
-    fs::write(&rules, format!("host all {role} 127.0.0.1/32 scram-sha-256\n{old}")).expect("writes the rules");
+    fs::write(&rules, format!("local all {role} scram-sha-256\n{old}")).expect("writes the rules");
     database.execute("select pg_reload_conf()").await;
-    let open = database.url_as(role);
+    let open = format!("postgres://{role}@{}", at_socket(database));
     let refused = || Command::new(Server::get().bin.join("psql")).args(["--no-password", "-c", "", &open]).stderr(Stdio::null()).status();
     eventually("the new rule", || refused().is_ok_and(|status| !status.success())).await;
 }
@@ -410,6 +416,22 @@ async fn a_client_older_than_the_server_is_refused_before_it_tries() {
     let error = scene.take().await.expect_err("it is too old");
     assert_eq!(error.reason(), Reason::ClientTooOld, "{error}");
     assert!(error.to_string().contains(&format!("PostgreSQL {} or newer", Server::get().major)), "{error}");
+}
+
+#[tokio::test]
+async fn a_client_that_would_give_a_password_away_is_not_started_where_others_can_read() {
+    let mut scene = Scene::new("snapshot_in_clear", "create table t (id int)").await;
+    let at = scene.database.url.split_once('@').expect("an address").1.to_owned();
+    scene.url = ConnectionUrl::parse(&format!("postgres://postgres:s3cret@{at}")).expect("a URL");
+    for version in ["15.9", "99.1"] {
+        scene.wrap("pg_dump", "touch \"$here/started\"; exec \"$real\" \"$@\"");
+        let script = fs::read_to_string(scene.beside_the_tools("pg_dump")).expect("reads the script");
+        let script = script.replace("--version) exec \"$real\" \"$@\"", &format!("--version) echo 'pg_dump {version}'; exit"));
+        fs::write(scene.beside_the_tools("pg_dump"), script).expect("writes the script");
+        let taken = scene.take().await.map_err(|error| (error.reason(), error.to_string().contains("s3cret")));
+        let started = scene.beside_the_tools("started").exists();
+        assert_eq!((taken.err(), started), if version == "99.1" { (None, true) } else { (Some((Reason::ClientTooOld, false)), false) });
+    }
 }
 
 #[tokio::test]
