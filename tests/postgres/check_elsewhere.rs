@@ -183,8 +183,10 @@ async fn a_million_keys_take_no_more_memory_than_a_thousand() {
             ))
             .await;
         let (peak, text) = peak_of(services.scene.command("verify"), &services.api.url).await;
+        // A number of more than four digits may be about a person.
+        let last = if keys > 9999 { "a value that is left out here".to_owned() } else { format!("\\\"{keys}\\\"") };
         let message = format!(
-            "3 rows refer to nothing by (patient) to public.patients (id) of the database \\\"api\\\": \\\"7\\\", \\\"500\\\", \\\"{keys}\\\""
+            "3 rows refer to nothing by (patient) to public.patients (id) of the database \\\"api\\\": \\\"7\\\", \\\"500\\\", {last}"
         );
         assert!(text.contains(&message), "{text}");
         peaks.push(peak);

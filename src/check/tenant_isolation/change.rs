@@ -87,8 +87,10 @@ impl Attack<'_, '_> {
     fn changes<'t>(&self, tenant: &'t str, condition: &str, rows: &mut Rows<'_, '_>) -> Vec<Change<'t>> {
         let (table, guise) = (self.target.qualified(), Guise::app(tenant));
         let take = self.target.update_tenant.then(|| format!("{} = {}", self.column(), sql::literal(tenant)));
-        let touch = self.target.updates.iter().filter_map(|number| {
-            let column = rows.relation.column(*number)?;
+        let columns: Vec<_> = self.target.updates.iter().filter_map(|number| rows.relation.column(*number)).collect();
+        // An identity column, also behind a view, can only be changed to its default.
+        let plain = columns.iter().any(|column| !column.serial && !column.generated);
+        let touch = columns.into_iter().filter(|column| !plain || !(column.serial || column.generated)).filter_map(|column| {
             // Nothing is read, so no right to read is needed.
             let value = if column.not_null { value::value(column, 0, &mut rows.seeder.random)? } else { "NULL".to_owned() };
             Some(format!("{} = {value}", sql::identifier(&column.name)))
