@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection, error::DatabaseError};
 
 use super::{Asked, CheckError, sql};
-use crate::postgres::{SEARCH_PATH, log_whole, said};
+use crate::postgres::{SEARCH_PATH, Trouble, log_whole, said};
 
 /// Why PostgreSQL refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,19 +84,13 @@ pub(super) async fn end(connection: &mut PgConnection) -> Result<(), CheckError>
 pub(super) fn answer<T>(result: Result<T, sqlx::Error>, action: &'static str) -> Result<Result<T, Refusal>, CheckError> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(sqlx::Error::Database(error)) if !gone(error.code().as_deref()) => {
-            let code = error.code().unwrap_or_default().into_owned();
-            let error = sqlx::Error::Database(error);
+        Err(error @ sqlx::Error::Database(_)) if Trouble::of(&error) != Trouble::Connection => {
+            let code = error.as_database_error().and_then(DatabaseError::code).unwrap_or_default().into_owned();
             log_whole(&error);
             Ok(Err(Refusal { code, message: said(&error) }))
         }
         Err(cause) => Err(CheckError { action, cause }),
     }
-}
-
-/// The server ends this session. A statement whose parameters have no values (08P01) is refused and no more.
-fn gone(code: Option<&str>) -> bool {
-    code.is_none_or(|code| code.starts_with("57P") || (code.starts_with("08") && code != "08P01"))
 }
 
 #[cfg(test)]
@@ -109,6 +103,5 @@ mod tests {
         assert_eq!(refusal("57014").explain(Duration::from_millis(1500)), "it did not end within 1.5 s and was cancelled");
         assert_eq!(refusal("25006").explain(GRANTED), "it writes, and only reading is allowed: m");
         assert_eq!(refusal("42P01").explain(GRANTED), "m");
-        assert!(gone(Some("57P01")) && !gone(Some("57014")));
     }
 }

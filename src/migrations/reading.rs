@@ -6,7 +6,7 @@ use super::{
     directive::Directives,
     script::{Script, ScriptError, Statement, StatementKind},
 };
-use crate::sql::{self, Control, Cursor, EnumValue, Fault, Isolation, Needs};
+use crate::sql::{self, Control, Cursor, EnumValue, Fault, Isolation, Needs, Savepoint};
 
 /// Splits a file.
 pub fn split(file: impl Into<Arc<str>>) -> Result<Script, ScriptError> {
@@ -63,6 +63,8 @@ struct Reading {
     added: Vec<EnumValue>,
     /// What comes next needs what came before to be committed.
     cut: bool,
+    /// The savepoints that the file has made and can go back to, the last one last.
+    savepoints: Vec<String>,
 }
 
 impl Reading {
@@ -76,6 +78,7 @@ impl Reading {
             Some(Control::Begin(isolation)) => self.isolate(isolation),
             Some(Control::Set(isolation)) if untouched || isolation.is_none() => self.isolate(isolation),
             Some(Control::Set(_)) | None => {
+                self.savepoint(sql, line)?;
                 self.add(file, range, line);
                 return Ok(());
             }
@@ -90,9 +93,28 @@ impl Reading {
         self.statements.iter_mut().last().map(|last| last.ends = true).unwrap_or_default();
         self.begins = self.statements.len();
         (self.untouched, self.ends) = (false, false);
+        self.savepoints.clear();
         if !chain {
             self.isolation = None;
         }
+    }
+
+    /// A file goes back to savepoints of its own, which PostgreSQL keeps until the next COMMIT; one of an earlier file is as little there as
+    /// with Prisma.
+    fn savepoint(&mut self, sql: &str, line: u32) -> Result<(), ScriptError> {
+        let (name, stays) = match sql::savepoint(sql) {
+            None => return Ok(()),
+            Some(Savepoint::Make(name)) => {
+                self.savepoints.extend(name);
+                return Ok(());
+            }
+            Some(Savepoint::Release(name)) => (name, 0),
+            Some(Savepoint::GoBack(name)) => (name, 1),
+        };
+        let found = name.as_ref().and_then(|name| self.savepoints.iter().rposition(|known| known == name));
+        let Some(at) = found else { return Err(ScriptError::UnknownSavepoint { line, name: name.unwrap_or_default() }) };
+        self.savepoints.truncate(at + stays);
+        Ok(())
     }
 
     fn isolate(&mut self, isolation: Option<Isolation>) {
@@ -146,7 +168,7 @@ impl Reading {
             Needs::BuildIndex(build) => StatementKind::BuildIndex(build),
             Needs::Outside { concurrently } => StatementKind::Alone { concurrently },
             Needs::Undecided if self.apart || self.only => StatementKind::Alone { concurrently: false },
-            Needs::Opaque if self.apart => StatementKind::Alone { concurrently: false },
+            Needs::Opaque if self.apart => StatementKind::Opaque,
             Needs::Nothing | Needs::Undecided | Needs::Opaque => StatementKind::Transactional,
         }
     }

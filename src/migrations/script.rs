@@ -63,12 +63,15 @@ pub enum StatementKind {
         /// It says CONCURRENTLY: it may wait for long without making anybody queue, so no limits apply.
         concurrently: bool,
     },
+    /// `CALL`, `DO`, and what is not known here, under `-- sluice: no-transaction`: it may commit in its middle, so once it has begun nobody but
+    /// itself knows how far it came.
+    Opaque,
 }
 
 impl StatementKind {
     /// Whether the statement runs outside a transaction.
     pub const fn runs_alone(&self) -> bool {
-        matches!(self, Self::BuildIndex(_) | Self::Alone { .. })
+        matches!(self, Self::BuildIndex(_) | Self::Alone { .. } | Self::Opaque)
     }
 }
 
@@ -84,6 +87,17 @@ pub enum ScriptError {
         line: u32,
         /// Its first word.
         statement: String,
+    },
+    /// It would take back, or give up, what another file did in the same transaction.
+    #[error(
+        "line {line}: this file has made no savepoint {name:?} that PostgreSQL still has here, and a migration can go back behind nothing but its own work: \
+         make the savepoint in this file, before this line and after the last COMMIT, or remove the statement"
+    )]
+    UnknownSavepoint {
+        /// Where.
+        line: u32,
+        /// Its name; empty where none could be read.
+        name: String,
     },
     /// It needs a client that sends or takes data.
     #[error(
@@ -243,7 +257,6 @@ mod tests {
             "ALTER TABLE t DETACH PARTITION p",
             "ALTER TABLE t ADD COLUMN concurrently_built boolean",
             "SAVEPOINT a",
-            "ROLLBACK TO SAVEPOINT a",
             "CREATE POLICY p ON t USING (true)",
         ] {
             assert_eq!(kinds(sql), [StatementKind::Transactional], "{sql}");
@@ -330,6 +343,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_goes_back_to_no_savepoint_but_its_own() {
+        for own in [
+            "SAVEPOINT a; ROLLBACK TO A; ROLLBACK TO SAVEPOINT \"a\"; RELEASE a;",
+            "SAVEPOINT a; SAVEPOINT b; SAVEPOINT a; RELEASE a; ROLLBACK TO a; SELECT 1;",
+        ] {
+            assert!(split(own).is_ok(), "{own}");
+        }
+        for (sql, name) in [
+            ("\nROLLBACK TO s;", "s"),
+            ("\nRELEASE SAVEPOINT s;", "s"),
+            ("SAVEPOINT s; RELEASE s;\nROLLBACK TO s;", "s"),
+            ("SAVEPOINT s; SAVEPOINT t; ROLLBACK TO s;\nROLLBACK TO t;", "t"),
+            ("BEGIN; SAVEPOINT s; COMMIT;\nROLLBACK TO s;", "s"),
+            ("SAVEPOINT s;\nROLLBACK TO 's';", ""),
+        ] {
+            assert_eq!(split(sql), Err(ScriptError::UnknownSavepoint { line: 2, name: name.into() }), "{sql}");
+        }
+    }
+
+    #[test]
     fn what_no_server_can_read_is_refused_with_its_line() {
         for (sql, expected) in [
             ("SELECT 1;\n\\d t", ScriptError::PsqlCommand { line: 2, command: "\\d".into() }),
@@ -358,7 +391,7 @@ mod tests {
         let script = split("-- sluice: no-transaction\nUPDATE t SET a = 1;\nCALL p();\nVACUUM t;").expect("splits");
         let kinds: Vec<_> = script.statements.iter().map(|statement| statement.kind.clone()).collect();
         let alone = StatementKind::Alone { concurrently: false };
-        assert_eq!(kinds, [StatementKind::Transactional, alone.clone(), alone]);
+        assert_eq!(kinds, [StatementKind::Transactional, StatementKind::Opaque, alone]);
         assert!(!script.is_transactional() && script.must_commit_after(0));
     }
 }

@@ -13,7 +13,7 @@ const SHORT: usize = 64 << 10;
 /// All that a server says until the log-in is done.
 const BEFORE_LOG_IN: usize = 1 << 20;
 /// The type, and the length.
-const HEADER: usize = 5;
+pub(super) const HEADER: usize = 5;
 
 /// What has to be remembered of the messages before.
 #[derive(Debug, Default)]

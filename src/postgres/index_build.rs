@@ -6,17 +6,16 @@ use std::time::{Duration, Instant};
 use sqlx::PgConnection;
 
 use super::{Asked, QueryError, Session, SqlError, Trouble, query_as, query_scalar};
+use crate::sql::IndexBuild;
 
 /// What to build.
 #[derive(Clone, Copy, Debug)]
 pub struct Build<'a> {
     /// The statement.
     pub sql: &'a str,
-    /// The index's name as PostgreSQL stores it, but for its length; none when PostgreSQL chooses the name.
-    pub index: Option<&'a str>,
-    /// The table, every part in quotes.
-    pub table: &'a str,
-    /// An earlier attempt wrote down that it would build this: a valid index of the name is its work.
+    /// What it asks for.
+    pub asked: &'a IndexBuild,
+    /// An earlier attempt wrote down that it would build this: a valid index of the name, if it is what the statement asks for, is its work.
     pub begun: bool,
     /// Give up then.
     pub until: Instant,
@@ -41,7 +40,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub async fn build_index(session: &mut Session, build: Build<'_>) -> Result<(), SqlError> {
     loop {
         match left_over(session, build).await.map_err(unanswered)? {
-            LeftOver::Valid if build.begun => return Ok(()),
+            LeftOver::Valid if build.begun && is_what_is_asked(session, build).await? => return Ok(()),
             LeftOver::Nothing | LeftOver::Valid => break,
             LeftOver::Invalid(names) => drop_indexes(session, &names, build.until).await?,
             LeftOver::InProgress if Instant::now() >= build.until => {
@@ -50,7 +49,14 @@ pub async fn build_index(session: &mut Session, build: Build<'_>) -> Result<(), 
             LeftOver::InProgress => tokio::time::sleep(LOOK_AGAIN).await,
         }
     }
-    let built = session.run(build.sql, Some(build.until)).await;
+    let built = session.run(build.sql, Some(build.until)).await.map_err(|error| match error.sqlstate.as_str() {
+        "42P07" if build.begun => {
+            let message =
+                format!("{}, and it is not the index that this statement asks for: drop it, or rename one of them", error.message);
+            SqlError { message, ..error }
+        }
+        _ => error,
+    });
     if built.as_ref().is_err_and(|error| matches!(error.trouble, Trouble::Connection | Trouble::Deadline | Trouble::Overrun)) {
         return built;
     }
@@ -95,9 +101,9 @@ async fn reindex_left_overs(connection: &mut PgConnection, schemas: &[String]) -
 }
 
 async fn left_over(session: &mut Session, build: Build<'_>) -> Result<LeftOver, QueryError> {
-    let Some(table) = session.resolve(build.table).await? else { return Ok(LeftOver::Nothing) };
+    let Some(table) = session.resolve(&build.asked.table).await? else { return Ok(LeftOver::Nothing) };
     session
-        .interject(async |connection| match build.index {
+        .interject(async |connection| match build.asked.index.as_deref() {
             Some(index) => named_left_over(connection, table, index).await,
             None if build.begun => unnamed_left_over(connection, table).await,
             None => Ok(LeftOver::Nothing),
@@ -143,6 +149,48 @@ async fn unnamed_left_over(connection: &mut PgConnection, table: i64) -> Result<
     .await
     .asked("look for a left-over index")?;
     Ok(if names.is_empty() { LeftOver::Nothing } else { LeftOver::Invalid(names) })
+}
+
+/// Whether the two definitions are the same behind the name of the table; `$1` is the table, `$2` the index that is there.
+const SAME: &str = "\
+    WITH known AS (SELECT i.indexrelid, i.indrelid, i.indisunique, c.relname, pg_catalog.pg_get_indexdef(i.indexrelid) AS definition \
+        FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE i.indisvalid AND i.indisready AND i.indislive), \
+      asked AS (SELECT indisunique, pg_catalog.substr(definition, pg_catalog.strpos(definition, ' USING ')) AS rest \
+        FROM known WHERE indrelid = pg_catalog.to_regclass('pg_temp.sluice_asked')), \
+      there AS (SELECT indisunique, definition, pg_catalog.format('CREATE %sINDEX %I ON %I.%I', CASE WHEN indisunique THEN 'UNIQUE ' END, \
+          known.relname, n.nspname, t.relname) AS head \
+        FROM known JOIN pg_catalog.pg_class t ON t.oid = indrelid JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace \
+        WHERE indrelid = $1::pg_catalog.oid AND known.relname = $2::pg_catalog.name) \
+    SELECT pg_catalog.count(*) = 1 FROM asked JOIN there ON there.indisunique = asked.indisunique AND there.definition = there.head || asked.rest";
+
+/// Whether the valid index of this name is the one that the statement asks for. Somebody may have dropped what was begun and made another of
+/// the same name. PostgreSQL says what the statement means: it makes the same index on an empty copy of the table, in a transaction that is
+/// rolled back. What cannot be compared is not the same.
+async fn is_what_is_asked(session: &mut Session, build: Build<'_>) -> Result<bool, SqlError> {
+    let (asked, table) = (build.asked, session.resolve(&build.asked.table).await.map_err(unanswered)?);
+    let (Some(table), Some(index)) = (table, &asked.index) else { return Ok(false) };
+    let unique = if asked.unique { "UNIQUE " } else { "" };
+    let copy = format!(
+        "CREATE TEMPORARY TABLE sluice_asked (LIKE {}); CREATE {unique}INDEX sluice_asked_index ON pg_temp.sluice_asked {}",
+        asked.table, asked.definition
+    );
+    session.begin().await?;
+    let same = match session.run(&copy, Some(build.until)).await {
+        Ok(()) => {
+            let ask = async |connection: &mut PgConnection| {
+                let question = query_scalar(SAME).bind(table).bind(index).fetch_one(connection);
+                question.await.asked("compare an index with what a statement asks for")
+            };
+            session.interject(ask).await.map_err(unanswered)
+        }
+        Err(error) if error.trouble == Trouble::Statement => {
+            tracing::info!(%index, message = %error.message, "the index that is there cannot be compared with the statement");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    };
+    session.rollback().await;
+    same
 }
 
 /// Whether a valid index of this name is there already, by somebody else's hand.

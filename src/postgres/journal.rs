@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError, Values, custody::made_just_now, query, query_as, query_scalar};
+use super::{Asked, Kept, QueryError, Values, custody::made_just_now, query, query_as, query_scalar};
 
 /// The journal of one ledger row.
 #[derive(Clone, Debug)]
@@ -91,8 +91,7 @@ impl Journal {
         .bind(digest)
         .execute(connection)
         .await
-        .asked("journal the start of a step")?;
-        Ok(())
+        .kept("journal the start of a step")
     }
 
     /// Writes that a step is done, and what the file has set by then.
@@ -108,8 +107,7 @@ impl Journal {
         .bind(serde_json::to_string(settings).unwrap_or_default())
         .execute(connection)
         .await
-        .asked("journal the end of a step")?;
-        Ok(())
+        .kept("journal the end of a step")
     }
 
     /// Takes back that a step was begun: it failed, and what is there by its name is not its work.

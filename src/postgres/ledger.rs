@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Asked, Journal, QueryError, custody::made_just_now, query, query_as, query_scalar};
+use super::{Asked, Journal, Kept, QueryError, custody::made_just_now, query, query_as, query_scalar};
 use crate::{
     api::{Resolve, ResolveAs},
     migrations::{LedgerContract, LedgerRow, Migration, RowState, hexadecimal},
@@ -95,19 +95,36 @@ impl Ledger {
         Ok(())
     }
 
-    /// The statement that writes the row of a migration whose statements are in the same transaction. A text, so that it travels
-    /// with the others that end a file; the name goes in hexadecimal, which no setting of the session reads in another way.
-    pub fn applied_row(&self, migration: &Migration, started: jiff::Timestamp) -> String {
+    /// The statement that writes the row of a migration, with this id, whose statements are in the same transaction. A text, so that it
+    /// travels with the others that end a file; the name goes in hexadecimal, which no setting of the session reads in another way.
+    pub fn applied_row(&self, id: &str, migration: &Migration, started: jiff::Timestamp) -> String {
         format!(
-            "INSERT INTO {} (id, checksum, finished_at, migration_name, started_at, applied_steps_count) VALUES ('{}', '{}', \
+            "INSERT INTO {} (id, checksum, finished_at, migration_name, started_at, applied_steps_count) VALUES ('{id}', '{}', \
              pg_catalog.date_trunc('milliseconds', pg_catalog.clock_timestamp()), \
              pg_catalog.convert_from(pg_catalog.decode('{}', 'hex'), 'UTF8'), '{}'::timestamptz, 1)",
             self.contract.table_of(&migration.name),
-            uuid::Uuid::new_v4(),
             migration.checksum,
             hexadecimal(migration.name.as_bytes()),
             milliseconds(started)
         )
+    }
+
+    /// The question which of these rows, each with its id, are not there as [`applied_row`](Self::applied_row) wrote them: their numbers.
+    pub fn lost_rows(&self, written: &[(String, &Migration)]) -> String {
+        let tables: BTreeSet<String> = written.iter().map(|(_, migration)| self.contract.table_of(&migration.name)).collect();
+        let of_table = |table: &String| {
+            let rows = written.iter().enumerate().filter(|(_, (_, migration))| self.contract.table_of(&migration.name) == *table);
+            let row = |(number, (id, migration)): (usize, &(String, &Migration))| {
+                format!("({number}, '{id}', '{}', '{}')", migration.checksum, hexadecimal(migration.name.as_bytes()))
+            };
+            format!(
+                "SELECT w.number::text FROM (VALUES {}) AS w(number, id, checksum, name) WHERE NOT EXISTS (SELECT FROM {table} AS r \
+                 WHERE r.id = w.id AND r.checksum = w.checksum AND r.migration_name = pg_catalog.convert_from(pg_catalog.decode(w.name, 'hex'), 'UTF8') \
+                   AND r.finished_at IS NOT NULL AND r.rolled_back_at IS NULL)",
+                rows.map(row).collect::<Vec<_>>().join(", ")
+            )
+        };
+        tables.iter().map(of_table).collect::<Vec<_>>().join(" UNION ALL ")
     }
 
     /// Records migrations whose effects are there, as `prisma migrate resolve --applied` would, within a transaction. Each row is a
@@ -148,7 +165,7 @@ impl Ledger {
             .bind(milliseconds(started))
             .execute(connection)
             .await
-            .asked("record the start of the migration")?;
+            .kept("record the start of the migration")?;
         Ok(id)
     }
 
@@ -159,8 +176,7 @@ impl Ledger {
              applied_steps_count = 1, checksum = $2, logs = NULL WHERE id = $1",
             self.contract.table_of(&migration.name)
         );
-        query(AssertSqlSafe(text)).bind(id).bind(&migration.checksum).execute(connection).await.asked("record the end of the migration")?;
-        Ok(())
+        query(AssertSqlSafe(text)).bind(id).bind(&migration.checksum).execute(connection).await.kept("record the end of the migration")
     }
 
     /// Writes what went wrong into a row that was begun.

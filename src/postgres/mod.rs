@@ -9,6 +9,7 @@ mod identity;
 mod index_build;
 mod journal;
 mod ledger;
+mod letters;
 mod names;
 mod preflight;
 mod query;
@@ -45,6 +46,8 @@ pub use texts::{Texts, keep_text, keep_text_alone, keep_texts, not_kept, prepare
 pub use url::{ConnectionUrl, InvalidUrl};
 pub use watcher::Watcher;
 pub use wire::LIBPQ_KEEPALIVES;
+
+use sqlx::postgres::PgQueryResult;
 
 use crate::api::Reason;
 
@@ -94,6 +97,7 @@ impl QueryError {
         match (Trouble::of(&self.cause), &self.cause) {
             (Trouble::Lock, _) => Reason::WaitingForLock,
             (Trouble::Connection, _) => Reason::ConnectionFailed,
+            (_, sqlx::Error::RowNotFound) => Reason::HistoryUntrusted,
             (_, sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => Reason::PrivilegesMissing,
             _ => Reason::StageFailed,
         }
@@ -112,5 +116,20 @@ impl<T> Asked<T> for Result<T, sqlx::Error> {
             log_whole(&cause);
             QueryError { action, cause }
         })
+    }
+}
+
+/// Sees to it that a statement has written its one row.
+pub(crate) trait Kept {
+    /// Names what was written, verb first. No row is an error: something in the database took it away.
+    fn kept(self, action: &'static str) -> Result<(), QueryError>;
+}
+
+impl Kept for Result<PgQueryResult, sqlx::Error> {
+    fn kept(self, action: &'static str) -> Result<(), QueryError> {
+        match self.asked(action)?.rows_affected() {
+            1 => Ok(()),
+            _ => Err(QueryError { action, cause: sqlx::Error::RowNotFound }),
+        }
     }
 }

@@ -30,6 +30,8 @@ pub(super) fn said_of(error: &sqlx::Error, text: &str) -> String {
             let fields = database.try_downcast_ref::<PgDatabaseError>().map(Fields::of);
             short(&fields.map_or_else(|| withheld("", None), |fields| repeated(&fields, text)))
         }
+        // A row was written and is not there, or a question that always has an answer has none.
+        sqlx::Error::RowNotFound => "the row is not there: a trigger, a rule or a policy of its table took it away; remove that".to_owned(),
         other => short(&other.to_string()),
     }
 }

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use sqlx::{
     AssertSqlSafe, Connection, Either, PgConnection, Row,
-    postgres::{PgErrorPosition, PgRow},
+    postgres::{PgDatabaseError, PgErrorPosition, PgRow, PgSeverity},
 };
 
 use super::{
     Asked, Holder, QueryError, Settings, TEAMS_SETTINGS, acquire_advisory_locks, own_settings, query, query_scalar, release_advisory_locks,
     said::{log_whole, said_of},
     search_path,
+    startup::READ_TEXT,
 };
 use crate::{api::Span, sql::Isolation};
 
@@ -30,6 +31,8 @@ pub struct Session {
     pub fenced: bool,
     /// The advisory locks that it holds.
     locks: Vec<i64>,
+    /// The transaction that was begun and is to be committed, by PostgreSQL's number for it.
+    transaction: Option<String>,
     lock_timeout: Span,
     statement_timeout: Span,
 }
@@ -57,11 +60,15 @@ const CHECK_DEFERRED: &str = concat!(
      IF checked IS NOT NULL THEN EXECUTE pg_catalog.format('SET CONSTRAINTS %s IMMEDIATE', checked); END IF; \
      IF again IS NOT NULL THEN EXECUTE pg_catalog.format('SET CONSTRAINTS %s DEFERRED', again); END IF; END $sluice$"
 );
+/// The number of the transaction.
+const TRANSACTION: &str = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text";
+/// What PostgreSQL calls a division by zero.
+const ANOTHER: &str = "22012";
 /// A cancelled statement ends, and a transaction is rolled back, within this time or not at all.
 const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// Statements did not run through.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SqlError {
     /// What kind of trouble.
     pub trouble: Trouble,
@@ -82,6 +89,8 @@ pub enum Trouble {
     Lock,
     /// The statement itself is at fault.
     Statement,
+    /// A statement of the file ended the transaction, whatever it looked like: part of what was done may be committed.
+    Escaped,
     /// The time is up, and the statement waited for somebody else.
     Deadline,
     /// The time is up, and the statement was at work.
@@ -93,12 +102,20 @@ pub enum Trouble {
 impl Trouble {
     /// What kind of trouble an error of the driver is.
     pub fn of(error: &sqlx::Error) -> Self {
-        let sqlx::Error::Database(database) = error else { return Self::Connection };
+        let database = match error {
+            sqlx::Error::Database(database) => database,
+            sqlx::Error::RowNotFound | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => return Self::Statement,
+            _ => return Self::Connection,
+        };
+        // After these PostgreSQL ends the session, whatever the code: the server goes down, somebody ended it, a limit of the session. The same
+        // codes as errors are a statement's: of RAISE, of another server that it asked.
+        let severity = database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
+        if matches!(severity, None | Some(PgSeverity::Fatal | PgSeverity::Panic)) {
+            return Self::Connection;
+        }
         match database.code().as_deref().unwrap_or_default() {
             // No lock in time, a deadlock, or a transaction that could not be put in line with another.
             "55P03" | "40P01" | "40001" => Self::Lock,
-            // Class 57P: the server goes down or somebody ended the session. 08: the connection broke. 25P03 and 25P04 end it too.
-            code if code.starts_with("57P") || code.starts_with("08") || code == "25P03" || code == "25P04" => Self::Connection,
             _ => Self::Statement,
         }
     }
@@ -108,7 +125,7 @@ impl Session {
     /// Takes over a connection.
     pub async fn new(mut connection: PgConnection, lock_timeout: Span, statement_timeout: Span) -> Result<Self, QueryError> {
         let pid = query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut connection).await.asked("read the process id")?;
-        Ok(Self { connection, pid, usable: true, fenced: true, locks: Vec::new(), lock_timeout, statement_timeout })
+        Ok(Self { connection, pid, usable: true, fenced: true, locks: Vec::new(), transaction: None, lock_timeout, statement_timeout })
     }
 
     /// Takes advisory locks for the rest of the session, or says who holds one when the time is up.
@@ -164,14 +181,20 @@ impl Session {
     /// The connection, for Sluice's own statements: whatever a file or a trigger has set, names are looked up in `pg_catalog` alone,
     /// and values are in Sluice's own form.
     pub async fn trusted(&mut self) -> Result<&mut PgConnection, QueryError> {
-        sqlx::raw_sql(own_settings!()).execute(&mut self.connection).await.asked("set the search path")?;
+        let text = format!("{}; {READ_TEXT}", own_settings!());
+        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut self.connection).await.asked("set the search path")?;
         Ok(&mut self.connection)
     }
 
     /// What comes next is the team's: names are looked up and times are read as the URL, the role and the database say. Until [`end_file`](Self::end_file),
     /// [`reset`](Self::reset), or the transaction is rolled back.
     pub async fn hand_over(&mut self) -> Result<(), SqlError> {
-        self.run(TEAMS_SETTINGS, None).await
+        self.run(&format!("{TEAMS_SETTINGS}; {READ_TEXT}"), None).await
+    }
+
+    /// Before a file goes on in another message: PostgreSQL reads each by what was set when it came, and the file was split by the standard.
+    pub async fn go_on(&mut self, until: Instant) -> Result<(), SqlError> {
+        self.run(READ_TEXT, Some(until)).await
     }
 
     /// Sets again what the earlier steps of a file have set, and begins to watch; after [`hand_over`](Self::hand_over).
@@ -181,6 +204,7 @@ impl Session {
 
     /// Notes what a step has set, before it is put back.
     pub async fn note(&mut self, settings: &mut Settings) -> Result<(), SqlError> {
+        self.run(READ_TEXT, None).await?;
         Ok(settings.note(&mut self.connection).await?)
     }
 
@@ -229,8 +253,9 @@ impl Session {
         let locks = self.of_locks(|key| format!("pg_catalog.pg_try_advisory_xact_lock({key})"));
         let tables =
             if tables.is_empty() { String::new() } else { format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE;", tables.join(", ONLY ")) };
-        let text = format!("BEGIN{level}; {}; {tables} {locks}", self.limits("SET LOCAL"));
-        let answers = self.run_and_read(&text, None).await?;
+        let text = format!("BEGIN{level}; {}; {tables} {locks} {TRANSACTION}", self.limits("SET LOCAL"));
+        let mut answers = self.run_and_read(&text, None).await?;
+        self.transaction = answers.pop();
         if answers.iter().any(|answer| answer.contains('f')) {
             self.fenced = false;
             return Err(SqlError::other(Trouble::Lock, "another session took the migration lock".to_owned()));
@@ -238,13 +263,32 @@ impl Session {
         Ok(())
     }
 
-    /// The end of a file inside its transaction, in one message: deferred constraints are checked, so that they are blamed on it,
-    /// what it changed is put back, and `record` is written down. `defers` says that constraints which can be deferred may exist.
-    /// An error says 0 statements completed when a deferred constraint is its cause.
+    /// A statement that fails, with [`ANOTHER`], where the transaction is not the one that was begun. PostgreSQL gives a number once.
+    fn still(&self) -> String {
+        format!(
+            "SELECT 1 OPERATOR(pg_catalog./) CASE WHEN pg_catalog.pg_current_xact_id() OPERATOR(pg_catalog.=) '{}'::pg_catalog.xid8 THEN 1 ELSE 0 END",
+            self.transaction.as_deref().unwrap_or("0")
+        )
+    }
+
+    /// Runs what must be part of the transaction that was begun. An error does not count the look at it.
+    async fn run_in_it(&mut self, text: &str, until: Option<Instant>) -> Result<Vec<String>, SqlError> {
+        let text = format!("{}; {text}", self.still());
+        self.run_and_read(&text, until).await.map(|answers| answers.into_iter().skip(1).collect()).map_err(|error| {
+            if error.completed == 0 && error.sqlstate == ANOTHER {
+                return SqlError::other(Trouble::Escaped, "the file ended the transaction that it ran in".to_owned());
+            }
+            SqlError { completed: error.completed.saturating_sub(1), offset: None, ..error }
+        })
+    }
+
+    /// The end of a file inside its transaction, in one message: the transaction is still the one that was begun, deferred constraints are
+    /// checked, so that they are blamed on the file, what it changed is put back, and `record` is written down. `defers` says that
+    /// constraints which can be deferred may exist. An error says 0 statements completed when a deferred constraint is its cause.
     pub async fn end_file(&mut self, defers: bool, record: &str, until: Instant) -> Result<(), SqlError> {
         let deferred = if defers { CHECK_DEFERRED } else { "SELECT" };
         let text = format!("{deferred}; {RESET}; {}; {record}", self.limits("SET LOCAL"));
-        self.run(&text, Some(until)).await.map_err(|error| SqlError { offset: None, ..error })
+        self.run_in_it(&text, Some(until)).await.map(|_| ())
     }
 
     /// Checks what is deferred, as COMMIT would, and leaves it deferred.
@@ -266,10 +310,17 @@ impl Session {
         done
     }
 
-    /// Commits. Locks that a migration gave up are taken again while the transaction still keeps others from them.
+    /// Sluice's own question before COMMIT, in the transaction that was begun: the first column of each row.
+    pub async fn look(&mut self, question: &str, until: Instant) -> Result<Vec<String>, SqlError> {
+        self.run_in_it(&format!("{}; {READ_TEXT}; {question}", own_settings!()), Some(until)).await
+    }
+
+    /// Commits what was begun, and nothing else. Locks that a migration gave up are taken again while the transaction still keeps others
+    /// from them.
     pub async fn commit(&mut self) -> Result<(), SqlError> {
         let text = format!("{} COMMIT", self.renew_locks());
-        let answers = self.run_and_read(&text, None).await?;
+        let answers = self.run_in_it(&text, None).await?;
+        self.transaction = None;
         if answers.iter().any(|answer| answer.contains('f')) {
             tracing::warn!("a migration gave up the migration lock; it was taken again before COMMIT");
         }
@@ -277,14 +328,19 @@ impl Session {
     }
 
     /// Rolls back; a broken connection has done so already. One that does not answer is given up: the server ends it when the
-    /// client is gone.
-    pub async fn rollback(&mut self) {
-        let text = format!("ROLLBACK; {}", self.look_for_locks());
+    /// client is gone. False where the server says that what was begun has been committed.
+    pub async fn rollback(&mut self) -> bool {
+        let begun = self.transaction.take().map(|number| format!("; SELECT pg_catalog.pg_xact_status('{number}'::pg_catalog.xid8)"));
+        let text = format!("ROLLBACK; {}{}", self.look_for_locks(), begun.unwrap_or_default());
         match self.run_and_read(&text, Some(Instant::now() + GIVE_UP)).await {
-            Ok(answers) => self.fenced &= answers == ["true"],
+            Ok(answers) => {
+                self.fenced &= answers.first().is_some_and(|held| held == "true");
+                answers.get(1).is_none_or(|became| became != "committed")
+            }
             Err(error) => {
                 tracing::debug!(message = %error.message, "the connection is gone, and its transaction with it");
                 self.usable = false;
+                true
             }
         }
     }

@@ -26,6 +26,10 @@ pub(super) const OUTLIVES_CLIENT_SECONDS: f64 = 30.0;
 /// what the splitter took for a string could be a COMMIT.
 const TEXT: [(&str, &str); 2] = [("standard_conforming_strings", "on"), ("backslash_quote", "safe_encoding")];
 
+/// The same in a session that is open, and in which what a file ran may have changed it. The driver speaks UTF-8.
+pub(super) const READ_TEXT: &str =
+    "SET standard_conforming_strings = on; SET backslash_quote = safe_encoding; SET client_encoding = 'UTF8'";
+
 /// What the role's own limits are for is other work; the deadline of the run bounds this.
 const LIMITS: [(&str, &str); 2] = [("lock_timeout", "10s"), ("statement_timeout", "0")];
 
@@ -100,5 +104,12 @@ mod tests {
         let options = texts[9];
         assert!(options.contains(" -c search_path=\"a\\ b\\\\\"\"c?user?postgres\" -c lock_timeout=1s"), "{options}");
         assert!(!message.windows(2).any(|two| two == b"pw"), "the password is no part of it");
+    }
+
+    #[test]
+    fn how_text_is_read_is_the_same_later_as_at_the_start() {
+        for (name, value) in TEXT {
+            assert!(READ_TEXT.contains(&format!("SET {name} = {value};")), "{name}");
+        }
     }
 }

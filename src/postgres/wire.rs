@@ -13,6 +13,7 @@ use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 use super::{
     frame::{Answers, Nonce, Refused},
+    letters::readable,
     said::WIRE,
     tls::{Tls, TlsMode},
 };
@@ -184,7 +185,7 @@ async fn received(server: &mut ReadHalf<Box<dyn Stream>>, driver: &mut (impl Asy
         handed.clear();
         let taken = answers.take(&buffer, &mut handed);
         // What came before the message that is refused is still an answer.
-        if let Err(error) = driver.write_all(&handed).await {
+        if let Err(error) = driver.write_all(&readable(&handed)).await {
             return Lost::Network(error.to_string());
         }
         match taken {

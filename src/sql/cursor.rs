@@ -35,6 +35,11 @@ impl<'a> Cursor<'a> {
         &self.text[token.start..token.end]
     }
 
+    /// The text from here on.
+    pub fn remaining(&self) -> &'a str {
+        self.next.map_or("", |token| &self.text[token.start..])
+    }
+
     /// Whether this keyword comes next.
     pub fn at(&self, keyword: &str) -> bool {
         self.next.is_some_and(|token| token.kind == TokenKind::Word && self.text(token).eq_ignore_ascii_case(keyword))

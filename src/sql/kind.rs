@@ -44,6 +44,10 @@ pub struct IndexBuild {
     pub index: Option<String>,
     /// The table, every part in quotes.
     pub table: String,
+    /// CREATE UNIQUE INDEX.
+    pub unique: bool,
+    /// What stands behind the table: method, columns, predicate.
+    pub definition: String,
 }
 
 const OUTSIDE: Needs = Needs::Outside { concurrently: false };
@@ -91,8 +95,9 @@ impl Statement {
 }
 
 fn create(cursor: &mut Cursor<'_>, plain: Statement) -> Statement {
-    if cursor.eat(&["INDEX"]) || cursor.eat(&["UNIQUE", "INDEX"]) {
-        let needs = if cursor.eat(&["CONCURRENTLY"]) { build_index(cursor) } else { Needs::Nothing };
+    let unique = cursor.eat(&["UNIQUE", "INDEX"]);
+    if unique || cursor.eat(&["INDEX"]) {
+        let needs = if cursor.eat(&["CONCURRENTLY"]) { build_index(cursor, unique) } else { Needs::Nothing };
         return Statement { needs, locks: 2, ..plain };
     }
     if cursor.eat_any(&["DATABASE", "TABLESPACE"]).is_some() {
@@ -116,12 +121,17 @@ fn create(cursor: &mut Cursor<'_>, plain: Statement) -> Statement {
     Statement { locks: 3 + keys, ends: temporary && cursor.mentions("COMMIT"), ..plain }
 }
 
-fn build_index(cursor: &mut Cursor<'_>) -> Needs {
+fn build_index(cursor: &mut Cursor<'_>, unique: bool) -> Needs {
     cursor.eat(&["IF", "NOT", "EXISTS"]);
     let index = if cursor.at("ON") { None } else { cursor.name() };
     cursor.eat(&["ON"]);
     match table(cursor) {
-        Some(table) => Needs::BuildIndex(Box::new(IndexBuild { index: index.map(|name| name.own().to_owned()), table: table.quoted() })),
+        Some(table) => Needs::BuildIndex(Box::new(IndexBuild {
+            index: index.map(|name| name.own().to_owned()),
+            table: table.quoted(),
+            unique,
+            definition: cursor.remaining().to_owned(),
+        })),
         // No server understands it either, and says so.
         None => Needs::Outside { concurrently: true },
     }
@@ -248,9 +258,7 @@ mod tests {
 
     #[test]
     fn a_concurrent_build_names_its_index_and_its_table_however_it_is_written() {
-        let build = |index: Option<&str>, table: &str| {
-            Needs::BuildIndex(Box::new(IndexBuild { index: index.map(str::to_owned), table: table.to_owned() }))
-        };
+        let build = |index: Option<&str>, table: &str| (index.map(str::to_owned), table.to_owned());
         for (sql, expected) in [
             ("CREATE INDEX CONCURRENTLY \"I\" ON clinical.\"Patients\" (a)", build(Some("I"), "\"clinical\".\"Patients\"")),
             ("create index concurrently on only t (a)", build(None, "\"t\"")),
@@ -260,7 +268,11 @@ mod tests {
             ("CREATE INDEX CONCURRENTLY i ON ONLY ( s.T )(a)", build(Some("i"), "\"s\".\"t\"")),
             ("CREATE INDEX CONCURRENTLY i -- why\n ON /* ONLY */ t USING gin (a)", build(Some("i"), "\"t\"")),
         ] {
-            assert_eq!(needs(sql), expected, "{sql}");
+            let Needs::BuildIndex(found) = needs(sql) else { panic!("{sql}") };
+            assert_eq!((found.index, found.table), expected, "{sql}");
+            assert_eq!(found.unique, sql.contains("unique"), "{sql}");
+            let definition = if sql.contains("USING") { "USING gin (a)" } else { "(a)" };
+            assert_eq!(found.definition, definition, "{sql}");
         }
     }
 

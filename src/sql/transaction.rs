@@ -124,6 +124,19 @@ pub fn local_setting(statement: &str) -> Option<String> {
     }
 }
 
+/// Whether a statement runs code that may commit before it ends: a procedure, or a block that says so. In every language of PostgreSQL's own
+/// the word for it has `commit` or `rollback` in it.
+pub fn may_commit_within(statement: &str) -> bool {
+    match Cursor::of(statement).eat_any(&["CALL", "DO"]) {
+        Some("DO") => {
+            let code = statement.to_ascii_lowercase();
+            ["commit", "rollback", "call", "\\"].iter().any(|word| code.contains(word))
+        }
+        Some(_) => true,
+        None => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +150,16 @@ mod tests {
             ("SET search_path = a", None),
         ] {
             assert_eq!(local_setting(sql).as_deref(), name, "{sql}");
+        }
+    }
+
+    #[test]
+    fn code_that_may_commit_in_its_middle_is_told() {
+        for sql in ["CALL p()", "DO $$ BEGIN COMMIT; END $$", "do language plpython3u 'plpy.commit()'", "DO $$ BEGIN CALL p(); END $$"] {
+            assert!(may_commit_within(sql), "{sql}");
+        }
+        for sql in ["DO $$ BEGIN PERFORM 1; END $$", "SELECT 'commit'", "COMMIT"] {
+            assert!(!may_commit_within(sql), "{sql}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{Failure, Finding, Reason, Severity},
     check::{self, Aspect, Began, RowsBefore, Scope},
-    migrations::{Migration, Script, SourceTree},
+    migrations::{Migration, RowState, Script, SourceTree},
     postgres::{Ledger, Session, SqlError, Trouble, Watcher},
     redact::{self, bounded},
 };
@@ -133,7 +133,7 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
         }
         Trouble::Deadline => Reason::DeadlineExceeded,
         Trouble::Overrun => Reason::StatementTooSlow,
-        Trouble::Lock | Trouble::Statement => Reason::MigrationFailed,
+        Trouble::Lock | Trouble::Statement | Trouble::Escaped => Reason::MigrationFailed,
     };
     let (line, statement) = place(error, migration, script);
     let failure = Failure {
@@ -154,6 +154,31 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
     );
     let outcome = Outcome::failed(Stage::Migrate, reason, message);
     Outcome { failure: Some(failure), ..outcome }
+}
+
+/// What is said where a file ended the transaction of the release: what is committed of it, PostgreSQL alone knows.
+pub(super) async fn escaped(session: &mut Session, release: &Release<'_>, error: &SqlError, at: usize) -> Attempt {
+    let (name, error) = (&release.migration(at).name, &SqlError { offset: None, ..error.clone() });
+    let recorded = match session.trusted().await {
+        Ok(connection) => release.ledger.rows(connection).await,
+        Err(error) => Err(error),
+    };
+    let of_release: Vec<&str> = release.pending.iter().map(|at| release.source.migrations[*at].name.as_str()).collect();
+    let known = match recorded {
+        Ok(rows) => {
+            let applied = rows.iter().filter(|row| row.state() == RowState::Applied && of_release.contains(&row.name.as_str()));
+            let names: Vec<String> = applied.map(|row| format!("{:?}", row.name)).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            format!("the history says that of this release these are applied: {names}")
+        }
+        Err(error) => format!("the history could not be read ({error})"),
+    };
+    let left = format!(
+        "a statement of {name:?}, or of a function that it calls, ended the transaction of the release before its end, so a part of what it did may be \
+         committed and nothing after it was; {known}; look at what is there of {name:?}, put it right by hand or restore the snapshot, and take \
+         out of the file what commits or rolls back, and what sets standard_conforming_strings or client_encoding"
+    );
+    Attempt::Failed(Box::new(failure(error, release.migration(at), &release.scripts[at], &left)))
 }
 
 /// What to do where PostgreSQL refuses the transaction and not the statement.

@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    attempt::{Attempt, Judgement, Release, end_at_deadline, failure, rows_before, verification},
+    attempt::{Attempt, Judgement, Release, end_at_deadline, escaped, failure, rows_before, verification},
     custody,
     error::{MigrateError, describe, unfenced},
-    outcome::Outcome,
+    outcome::{Outcome, Stage},
     statements, stepwise,
 };
 use crate::{
-    check::Aspect,
+    api::Reason,
+    check::{Aspect, RowsBefore},
     migrations::{Group, Migration, Script, last_transaction, plan_groups},
     postgres::{QueryError, Session, SqlError, Trouble, Watcher, keep_text, prepare_texts},
 };
@@ -101,13 +102,36 @@ async fn transaction(
         Ok(before) => before,
         Err(error) => return Ok(give_up(session, watcher, error, release, members[0]).await),
     };
+    let mut written = Vec::new();
     for at in members {
         let (migration, script) = (release.migration(*at), &release.scripts[*at]);
-        if let Err(error) = file(session, release, migration, script, keeps_texts).await {
-            return Ok(give_up(session, watcher, error, release, *at).await);
+        match file(session, release, migration, script, keeps_texts).await {
+            Ok(id) => written.push((id, migration)),
+            Err(error) => return Ok(give_up(session, watcher, error, release, *at).await),
         }
         tracing::info!(migration = %migration.name, "ran");
     }
+    if let Some(attempt) = objection(session, watcher, release, members, &written, (aspects, before)).await? {
+        return Ok(attempt);
+    }
+    match session.commit().await {
+        Ok(()) => {
+            release.keeps_texts.get_or_init(|| keeps_texts);
+            Ok(Attempt::Committed)
+        }
+        Err(error) => Ok(give_up(session, watcher, error, release, members[members.len() - 1]).await),
+    }
+}
+
+/// Why these are not committed, which are then rolled back: a check fails, or the history has not kept their rows.
+async fn objection(
+    session: &mut Session,
+    watcher: &Watcher,
+    release: &Release<'_>,
+    members: &[usize],
+    written: &[(String, &Migration)],
+    (aspects, before): (&[Aspect], Option<RowsBefore>),
+) -> Result<Option<Attempt>, MigrateError> {
     let last = members[members.len() - 1];
     let left = match members {
         [only] => format!("{:?} was rolled back", release.migration(*only).name),
@@ -119,17 +143,33 @@ async fn transaction(
         session.rollback().await;
     }
     match judgement {
-        Judgement::Failed(outcome) => return Ok(Attempt::Failed(outcome)),
-        Judgement::Locked(_) => return Ok(Attempt::Locked),
+        Judgement::Failed(outcome) => return Ok(Some(Attempt::Failed(outcome))),
+        Judgement::Locked(_) => return Ok(Some(Attempt::Locked)),
         Judgement::Passed => {}
     }
-    match session.commit().await {
-        Ok(()) => {
-            release.keeps_texts.get_or_init(|| keeps_texts);
-            Ok(Attempt::Committed)
+    match session.look(&release.ledger.lost_rows(written), release.context.until).await {
+        Ok(lost) if lost.is_empty() => Ok(None),
+        Ok(lost) => {
+            session.rollback().await;
+            Ok(Some(Attempt::Failed(Box::new(not_kept(written, &lost, &left)))))
         }
-        Err(error) => Ok(give_up(session, watcher, error, release, last).await),
+        Err(error) => Ok(Some(give_up(session, watcher, error, release, last).await)),
     }
+}
+
+/// Rows that are not in the history although they were written to it.
+fn not_kept(written: &[(String, &Migration)], lost: &[String], left: &str) -> Outcome {
+    let names: Vec<String> = lost
+        .iter()
+        .map(|number| number.parse::<usize>().ok().and_then(|number| written.get(number)))
+        .map(|row| row.map_or_else(|| "another row".to_owned(), |(_, migration)| format!("{:?}", migration.name)))
+        .collect();
+    let message = format!(
+        "the history did not keep what was written to it about {}: a trigger, a rule or a policy of its table took it away or changed it, so {left}; \
+         take that out of the migrations or the database",
+        names.join(", ")
+    );
+    Outcome::failed(Stage::Migrate, Reason::HistoryUntrusted, message)
 }
 
 async fn prepare(session: &mut Session) -> Result<bool, QueryError> {
@@ -140,31 +180,35 @@ async fn create_ledger(session: &mut Session, release: &Release<'_>, members: &[
     release.ledger.create(session.trusted().await?, members.iter().map(|at| release.migration(*at))).await
 }
 
-/// The statements of one file, its deferred constraints, its settings put back, and its row in the ledger.
+/// The statements of one file, its deferred constraints, its settings put back, and its row in the ledger, whose id it answers.
 async fn file(
     session: &mut Session,
     release: &Release<'_>,
     migration: &Migration,
     script: &Script,
     keeps_text: bool,
-) -> Result<(), SqlError> {
+) -> Result<String, SqlError> {
     let (until, started) = (release.context.until, jiff::Timestamp::now());
     if !script.statements.is_empty() {
         session.hand_over().await?;
         statements::run(session, script, 0..script.statements.len(), release.defers, until).await?;
     }
-    let mut record = release.ledger.applied_row(migration, started);
+    let id = uuid::Uuid::new_v4().to_string();
+    let mut record = release.ledger.applied_row(&id, migration, started);
     if let Some(text) = keep_text(migration).filter(|_| keeps_text) {
         record = format!("{record}; {text}");
     }
     let ended = session.end_file(release.defers, &record, until).await;
-    ended.map_err(|error| SqlError { completed: script.statements.len() + usize::from(error.completed > 0), ..error })
+    ended.map_err(|error| SqlError { completed: script.statements.len() + usize::from(error.completed > 0), ..error })?;
+    Ok(id)
 }
 
 async fn give_up(session: &mut Session, watcher: &Watcher, error: SqlError, release: &Release<'_>, at: usize) -> Attempt {
     let error = &end_at_deadline(session, watcher, error).await;
-    session.rollback().await;
+    let rolled_back = session.rollback().await;
     match error.trouble {
+        _ if !rolled_back => escaped(session, release, error, at).await,
+        Trouble::Escaped => escaped(session, release, error, at).await,
         Trouble::Lock => Attempt::Locked,
         _ => Attempt::Failed(Box::new(failure(
             error,

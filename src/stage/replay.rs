@@ -216,7 +216,7 @@ fn failed(migration: &Migration, error: &SqlError) -> ReplayError {
         Trouble::Connection => ReplayError::Stopped { reason: Reason::ConnectionFailed, message },
         Trouble::Deadline | Trouble::Overrun => ReplayError::Stopped { reason: Reason::DeadlineExceeded, message },
         Trouble::Lock => ReplayError::Stopped { reason: Reason::WaitingForLock, message },
-        Trouble::Statement => ReplayError::Unproven {
+        Trouble::Statement | Trouble::Escaped => ReplayError::Unproven {
             reason: Reason::BaselineDiffers,
             object: migration.name.clone(),
             message,

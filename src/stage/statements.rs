@@ -12,6 +12,9 @@ use crate::{
 pub(super) async fn run(session: &mut Session, script: &Script, range: Range<usize>, defers: bool, until: Instant) -> Result<(), SqlError> {
     let parts: Vec<Range<usize>> = if defers { script.parts(range).collect() } else { vec![range] };
     for (number, part) in parts.iter().enumerate() {
+        if number > 0 {
+            session.go_on(until).await.map_err(|error| SqlError { completed: part.start, offset: None, ..error })?;
+        }
         let (start, text) = script.text(part.clone());
         session.run(&text, Some(until)).await.map_err(|error| SqlError {
             completed: part.start + error.completed,

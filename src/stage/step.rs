@@ -13,12 +13,15 @@ use crate::{
     check::{Aspect, RowsBefore},
     migrations::{Migration, Script, Statement, StatementKind},
     postgres::{Build, Journal, Session, Settings, SqlError, Trouble, Watcher, build_index, drop_reindex_left_overs, index_is_there},
+    sql::may_commit_within,
 };
 
 /// What ended a migration before its last step.
 pub(super) enum Stop {
     /// A statement did not run through.
     Sql(SqlError),
+    /// Nor did one that may have committed a part of its work before.
+    Halfway(SqlError),
     /// Verification before the step's COMMIT.
     Verification(Box<Outcome>),
 }
@@ -27,6 +30,8 @@ pub(super) enum Stop {
 pub(super) struct Work<'a> {
     pub(super) release: &'a Release<'a>,
     pub(super) journal: &'a Journal,
+    /// Which of the release.
+    pub(super) at: usize,
     pub(super) migration: &'a Migration,
     pub(super) script: &'a Script,
     /// Counted from 0.
@@ -68,8 +73,8 @@ pub(super) async fn together(
         Ok(before) => before,
         Err(error) => {
             let error = end_at_deadline(session, watcher, error).await;
-            session.rollback().await;
-            return Ok(Err(Stop::Sql(error)));
+            let trouble = if session.rollback().await { error.trouble } else { Trouble::Escaped };
+            return Ok(Err(Stop::Sql(SqlError { trouble, ..error })));
         }
     };
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
@@ -121,7 +126,12 @@ pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<
     };
     let reset = session.reset().await;
     if let Err(error) = ran {
+        // What PostgreSQL says of a place in the text it says before anything runs.
+        let halfway = statement.kind == StatementKind::Opaque && error.offset.is_none() && may_commit_within(statement.sql());
         let error = SqlError { completed: at, offset: error.offset.map(|offset| statement.start + offset), ..error };
+        if halfway {
+            return Ok(Err(Stop::Halfway(error)));
+        }
         if error.trouble == Trouble::Lock && concurrently {
             take_back(session, work, others).await?;
         }
@@ -160,7 +170,7 @@ async fn statement_alone(
         other(session, work, statement).await?;
         return session.note(settings).await;
     };
-    let build = Build { sql: statement.sql(), index: index.index.as_deref(), table: &index.table, begun: work.begun, until: work.until() };
+    let build = Build { sql: statement.sql(), asked: index, begun: work.begun, until: work.until() };
     if !work.begun && index_is_there(session, build).await? {
         // Somebody else's: should this process die now, the next attempt must not take it for its own.
         session.reset().await?;

@@ -5,7 +5,7 @@
 //! and where it had been done already, what PostgreSQL then says is understood.
 
 use super::{
-    attempt::{Attempt, Release, failure},
+    attempt::{Attempt, Release, escaped, failure},
     custody::in_transaction,
     error::MigrateError,
     outcome::{Outcome, Stage},
@@ -15,8 +15,8 @@ use super::{
 use crate::{
     api::Reason,
     check::Aspect,
-    migrations::{Migration, RowState, Step},
-    postgres::{Journal, Session, Settings, Trouble, Watcher, keep_text_alone},
+    migrations::{Migration, RowState, Script, StatementKind, Step},
+    postgres::{Journal, Session, Settings, SqlError, Trouble, Watcher, keep_text_alone},
 };
 
 /// Runs the steps that are not done yet. `judged` says after which one, before its COMMIT, what is verified.
@@ -45,7 +45,13 @@ pub(super) async fn run(
         }
         let begun = earlier.is_some_and(|earlier| earlier.digest == digests[number]);
         let aspects = judged.filter(|(judged, _)| *judged == number).map_or([].as_slice(), |(_, aspects)| aspects);
-        let work = Work { release, journal: &journal, migration, script, number, digest: &digests[number], begun, aspects };
+        let work = Work { release, journal: &journal, at, migration, script, number, digest: &digests[number], begun, aspects };
+        if let Step::Alone(at) = step
+            && begun
+            && script.statements[*at].kind == StatementKind::Opaque
+        {
+            return Ok(Attempt::Failed(Box::new(cut_off(migration, script, *at))));
+        }
         let ended = match step {
             Step::Together(range) => step::together(session, watcher, &work, &mut settings, range.clone()).await?,
             Step::Alone(statement) => step::alone(session, watcher, &work, &mut settings, *statement).await?,
@@ -86,11 +92,31 @@ async fn begin(session: &mut Session, release: &Release<'_>, migration: &Migrati
     .await
 }
 
+const NOT_AGAIN: &str = "it may have committed a part of its work, so Sluice does not run it again as it is: look at what it did, then change \
+    the statement so that it does the rest and can be run twice, or take it out of the file where all is done; the steps before it stay";
+
+/// An earlier attempt began a statement that commits when it likes, and did not live to say how that ended.
+fn cut_off(migration: &Migration, script: &Script, at: usize) -> Outcome {
+    let what = "an earlier attempt was cut off while this statement ran, or before it could write down that it is done";
+    failure(&SqlError { completed: at, ..SqlError::other(Trouble::Statement, what.to_owned()) }, migration, script, NOT_AGAIN)
+}
+
 /// Leaves the ledger so that it says what is true: nothing of it happened, or some steps did and the rest can follow.
 async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<Attempt, MigrateError> {
-    let trouble = if let Stop::Sql(error) = &stop { Some(error.trouble) } else { None };
+    let trouble = if let Stop::Sql(error) | Stop::Halfway(error) = &stop { Some(error.trouble) } else { None };
+    if let (Stop::Sql(error), Some(Trouble::Escaped)) = (&stop, trouble) {
+        session.rollback().await;
+        return Ok(escaped(session, work.release, error, work.at).await);
+    }
     if !session.usable || !session.fenced || matches!(trouble, Some(Trouble::Connection | Trouble::Deadline | Trouble::Overrun)) {
         return Ok(told(work, stop, "its finished steps stay, and the next attempt goes on"));
+    }
+    if let Stop::Halfway(error) = &stop {
+        in_transaction(session, work.release.ledger, async |session| {
+            work.release.ledger.note_failure(session.trusted().await?, &work.journal.row, work.migration, &error.message).await
+        })
+        .await?;
+        return Ok(told(work, stop, NOT_AGAIN));
     }
     // What is there by the name of a failed step's object is not this step's work.
     let number = i32::try_from(work.number).unwrap_or(i32::MAX);
@@ -117,7 +143,7 @@ async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<
 
 fn told(work: &Work<'_>, stop: Stop, left: &str) -> Attempt {
     Attempt::Failed(match stop {
-        Stop::Sql(error) => Box::new(failure(&error, work.migration, work.script, left)),
+        Stop::Sql(error) | Stop::Halfway(error) => Box::new(failure(&error, work.migration, work.script, left)),
         Stop::Verification(outcome) => outcome,
     })
 }

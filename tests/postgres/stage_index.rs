@@ -250,3 +250,59 @@ async fn whom_a_concurrent_build_waited_for_is_named_when_the_deadline_comes() {
     drop(snapshot);
     repaired(&scene, "i true").await;
 }
+
+#[tokio::test]
+async fn another_index_that_took_the_name_of_an_interrupted_build_is_not_taken_for_it() {
+    for (number, other) in [
+        "CREATE UNIQUE INDEX i ON t (y, x)",
+        "CREATE INDEX i ON t (x)",
+        "CREATE UNIQUE INDEX i ON t (x DESC)",
+        "CREATE UNIQUE INDEX i ON t (x) WHERE x > 0",
+        "CREATE UNIQUE INDEX i ON t (x) INCLUDE (y)",
+        "CREATE UNIQUE INDEX i ON t (x) NULLS NOT DISTINCT",
+        "CREATE UNIQUE INDEX i ON other (x)",
+        "CREATE INDEX i ON t USING hash (x)",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let scene = scene(&format!("another_{number}"), "CREATE UNIQUE INDEX CONCURRENTLY i ON t (x);").await;
+        killed_while_it_builds(&scene, "i").await;
+        scene.database.execute(&format!("DROP INDEX i; {other}")).await;
+        let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
+        assert_eq!(outcome.failure.as_ref().map(|failure| failure.sqlstate.as_str()), Some("42P07"), "{other}: {}", outcome.message);
+        assert!(
+            outcome.message.contains("\"i\" already exists, and it is not the index that this statement asks for"),
+            "{}",
+            outcome.message
+        );
+        scene.database.execute("DROP INDEX i").await;
+        repaired(&scene, "i true").await;
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_build_that_the_server_had_finished_is_not_begun_again() {
+    for (number, (asked, same)) in [
+        ("CREATE UNIQUE INDEX CONCURRENTLY \"i\" ON ONLY public.t (x);", "CREATE UNIQUE INDEX i ON t (x)"),
+        (
+            "SET search_path = public; CREATE INDEX CONCURRENTLY i ON t (abs(x) DESC, y) WHERE y > 1;",
+            "CREATE INDEX i ON t (abs(x) DESC, y) WHERE y > 1",
+        ),
+        (
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t USING btree (x) INCLUDE (y) WITH (fillfactor = 70);",
+            "CREATE INDEX i ON t (x) INCLUDE (y) WITH (fillfactor = 70)",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let scene = scene(&format!("finished_{number}"), asked).await;
+        killed_while_it_builds(&scene, "i").await;
+        scene.database.execute(&format!("DROP INDEX i; {same}")).await;
+        let oid = scene.value("SELECT 'i'::regclass::oid::text").await;
+        repaired(&scene, "i true").await;
+        assert_eq!(scene.value("SELECT 'i'::regclass::oid::text").await, oid, "{asked}");
+        assert_eq!(scene.value("SELECT count(*)::text FROM pg_class WHERE relname LIKE 'sluice_asked%'").await, "0");
+    }
+}
