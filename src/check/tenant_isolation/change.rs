@@ -40,6 +40,10 @@ impl Attack<'_, '_> {
                 Vec::new()
             }
         };
+        let granted = self.target.update_tenant || !self.target.updates.is_empty();
+        if granted && !seen.unpaired && changes.iter().all(|change| change.deletes) {
+            seen.update.push(Deed::Impossible);
+        }
         let together: Vec<_> = changes.iter().map(|change| (change.guise, change.statement.clone())).collect();
         let untouched =
             self.locked.is_none() && !together.is_empty() && nothing(self.attempts.make_counted(&together).await?.ok().as_ref());

@@ -6,7 +6,7 @@ use super::{
     attack::{Deed, Observation, Sight},
     attempt::Refusal,
     target::Target,
-    verdict::{Meaning, meaning, uncertain},
+    verdict::{Meaning, meaning, uncertain, went_through},
 };
 use crate::api::{Finding, Severity};
 
@@ -41,7 +41,10 @@ pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
     }
     reasons.extend(insert_untold(seen, other));
     reasons.extend(untold("UPDATE of an own row", [&seen.give], &seen.target, seen.known));
-    reasons.extend(untold("UPDATE", &seen.update, &seen.target, false));
+    // Of several columns one that leaks is enough.
+    if seen.update.iter().all(|deed| went_through(deed, &seen.target).is_none()) {
+        reasons.extend(untold("UPDATE", &seen.update, &seen.target, false));
+    }
     reasons.extend(untold("DELETE", &seen.delete, &seen.target, false));
     if reasons.is_empty() {
         return None;
@@ -88,6 +91,7 @@ fn untold<'d>(what: &str, deeds: impl IntoIterator<Item = &'d Deed>, target: &Ta
     };
     deeds.into_iter().find_map(|deed| match deed {
         Deed::Refused(refusal) if !tells(refusal) => Some(format!("{what} ({})", refusal.display())),
+        Deed::Impossible => Some(format!("{what} (no value is known for a column that the application may change)")),
         Deed::Skipping(_) if !the_attack => {
             Some(format!("{what} (a row that the policies let through was skipped, by a trigger or a rule)"))
         }

@@ -147,7 +147,7 @@ pub(super) fn uncertain(target: &Target, refusal: &Refusal) -> bool {
 
 /// Whether a write got past the policies, and what else stopped it. Where a trigger may have changed the row, a constraint tells nothing
 /// about the row that the policies saw.
-fn went_through(deed: &Deed, target: &Target) -> Option<String> {
+pub(super) fn went_through(deed: &Deed, target: &Target) -> Option<String> {
     match deed {
         Deed::Touched(rows) if *rows > 0 => Some(String::new()),
         Deed::Refused(refusal) if meaning(refusal) == Meaning::Passed && !uncertain(target, refusal) => {
@@ -380,6 +380,13 @@ mod tests {
         only(with_triggers(Observation { insert_foreign: raised(), ..closed() }), Severity::Warning, "unproven: INSERT");
         let known = Observation { give: raised(), insert_foreign: raised(), known: true, ..closed() };
         assert_eq!(found(with_triggers(known)), []);
+    }
+
+    #[test]
+    fn of_several_columns_one_that_leaks_is_enough() {
+        let leaks = Observation { update: vec![Deed::Refused(refused("23514", "")), Deed::Touched(1)], ..closed() };
+        only(leaks, Severity::Error, "UPDATE another tenant's rows");
+        only(Observation { update: vec![Deed::Impossible], ..closed() }, Severity::Warning, "unproven: UPDATE (no value is known");
     }
 
     #[test]
