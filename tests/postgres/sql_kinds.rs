@@ -254,7 +254,9 @@ async fn a_file_that_uses_other_values_only_is_one_transaction_and_leaves_nothin
         ALTER TABLE m ADD COLUMN many mood[] DEFAULT ARRAY['good']::mood[];\nINSERT INTO n (x, z) SELECT 'other', 'good'::mood FROM m;\n\
         DO $$ BEGIN ALTER TABLE n ADD CONSTRAINT n_bad UNIQUE (id); EXCEPTION WHEN duplicate_object THEN NULL; END $$;\n\
         CREATE TYPE other AS ENUM ('bad');\nUPDATE m SET y = 'worse' WHERE x = 'good';\nCOMMENT ON TABLE n IS 'bad';\n";
-    let scene = Scene::new("sql_enum_whole", &[("1_init", MOOD), ("2_value", &format!("{file}SELECT 1 / 0;"))]).await;
+    let scene = Scene::new("sql_enum_whole", &[("1_init", MOOD)]).await;
+    scene.ready().await;
+    scene.write("2_value", &format!("{file}SELECT 1 / 0;"));
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
     assert!(outcome.message.contains("2_value/migration.sql:9") && outcome.message.contains("22012"), "{}", outcome.message);
     assert_eq!(scene.value("SELECT coalesce(to_regclass('n')::text, 'nothing')").await, "nothing");
