@@ -20,10 +20,11 @@ async fn a_view_of_the_role_that_bypasses_leaks_reads_and_writes_by_proof_and_by
     let view = "CREATE VIEW agenda AS SELECT clinic_id, id, status FROM visits; GRANT SELECT, UPDATE, DELETE ON agenda TO {app}";
     let clinic = clinic("view_leak", view).await;
     let found = clinic.findings_of(PROBE).await;
-    let told: Vec<_> = found.iter().map(|finding| (finding.severity, finding.object.as_str(), finding.message.as_str())).collect();
-    assert_eq!(told.len(), 2, "{found:#?}");
-    assert!(told.iter().all(|(severity, object, _)| (*severity, *object) == (Error, "public.agenda")), "{found:#?}");
-    let all: String = told.iter().map(|(.., message)| *message).collect();
+    // One attempt meets a constraint, and that is said beside what was proven.
+    let (errors, others): (Vec<_>, Vec<_>) = found.iter().partition(|finding| finding.severity == Error);
+    assert!(errors.len() == 2 && found.iter().all(|finding| finding.object == "public.agenda"), "{found:#?}");
+    assert!(others.iter().all(|finding| finding.message.starts_with("unproven")), "{found:#?}");
+    let all: String = errors.iter().map(|finding| finding.message.as_str()).collect();
     for part in [
         "sees 2 rows that are not that tenant's",
         "without a tenant",
