@@ -78,8 +78,8 @@ controls! {
         "ALTER ROLE {app} REPLICATION"; "ALTER ROLE {app} NOREPLICATION";
     an_application_role_that_runs_programs: "rls-role", Error on "{app}", "is a member of pg_execute_server_program";
         "GRANT pg_execute_server_program TO {app}"; "REVOKE pg_execute_server_program FROM {app}";
-    an_application_role_that_writes_everywhere_through_another: "rls-role", Error on "{app}", "is a member of pg_write_all_data";
-        "CREATE ROLE {app}_staff; GRANT pg_write_all_data TO {app}_staff; GRANT {app}_staff TO {app}"; "REVOKE {app}_staff FROM {app}";
+    an_application_role_that_reads_everywhere_through_another: "rls-role", Error on "{app}", "is a member of pg_read_all_data";
+        "CREATE ROLE {app}_staff; GRANT pg_read_all_data TO {app}_staff; GRANT {app}_staff TO {app}"; "REVOKE {app}_staff FROM {app}";
     a_policy_that_asks_who_is_connected: "rls-condition", Warning on "public.visits", "the policy support lets rows through without clinic_id = app.clinic_id; it asks session_user";
         "CREATE POLICY support ON visits FOR SELECT USING (session_user = 'support')"; "DROP POLICY support ON visits";
     a_policy_that_asks_another_setting: "rls-condition", Warning on "public.visits", "it asks the setting app.is_admin";

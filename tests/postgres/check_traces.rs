@@ -84,7 +84,8 @@ async fn a_run_inside_an_open_migration_sees_its_changes_and_leaves_its_role_and
     clinic
         .as_superuser(
             "CREATE ROLE {migrator}_deputy BYPASSRLS; GRANT {migrator}_deputy TO {migrator};
-         GRANT pg_read_all_data, pg_write_all_data TO {migrator}_deputy; GRANT ALL ON SCHEMA public TO {migrator}_deputy",
+         GRANT ALL ON SCHEMA public TO {migrator}_deputy; GRANT ALL ON ALL TABLES IN SCHEMA public TO {migrator}_deputy;
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {migrator}_deputy",
         )
         .await;
     let mut session = clinic.session().await;

@@ -9,7 +9,10 @@ use sluice::{
     },
 };
 
-use crate::stage_scene::{Scene, finish, said};
+use crate::{
+    server::Server,
+    stage_scene::{Scene, finish, said},
+};
 
 pub const FIRST: (&str, &str) = ("1_first", "CREATE TABLE t (x int);");
 pub const SECOND: (&str, &str) = ("2_second", "CREATE TABLE u (x int);");
@@ -201,7 +204,9 @@ async fn writers(scene: &Scene) -> Vec<(String, String, String)> {
 
 #[tokio::test]
 async fn whoever_may_write_rows_of_the_history_without_owning_it_is_told_with_the_statement_that_ends_it() {
-    let scene = Scene::new("trust_writers", &[FIRST, ("2_index", "CREATE INDEX CONCURRENTLY i ON t (x);")]).await;
+    // A role of the whole server that may write everywhere: the other tests would be told of it.
+    let server = Server::another(None, None);
+    let scene = Scene::on(&server, "trust_writers", &[FIRST, ("2_index", "CREATE INDEX CONCURRENTLY i ON t (x);")]).await;
     let (role, app) = (scene.role.clone(), format!("{}_app", scene.database.name));
     let group = format!("{}_group", scene.database.name);
     scene.database.execute(&format!("CREATE ROLE {app} LOGIN; CREATE ROLE {group}; GRANT {group} TO {app}")).await;
