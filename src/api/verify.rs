@@ -81,6 +81,13 @@ pub struct RowLevelSecurity {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 63)))]
     pub trusted_owners: Vec<String>,
+
+    /// Schemas in which the application may own what is there, such as a job queue's, without keeping the isolation probe from trying the tables of tenants:
+    /// no function of the team's looks into them. A schema counts for nothing where it is on a search path or the text of such a function
+    /// names it. Default: none, and where a function looks names up when it runs, whatever the application owns is an error.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 63)))]
+    pub application_schemas: Vec<String>,
 }
 
 /// How a row says whose it is, and how a session says who it is.

@@ -316,6 +316,63 @@ async fn whom_the_manifest_trusts_may_own_functions_unless_the_application_can_b
     refused(&clinic, false).await;
 }
 
+/// As a job queue does it that makes its schema when the application starts.
+#[tokio::test]
+async fn a_schema_of_the_applications_own_keeps_nothing_from_being_tried_where_the_manifest_names_it_and_no_name_leads_there() {
+    let mut clinic = Clinic::with_rows("application_schema").await;
+    clinic
+        .as_superuser(
+            "CREATE SCHEMA queue AUTHORIZATION {app}; SET ROLE {app}; CREATE TABLE queue.job (id int);
+             CREATE FUNCTION queue.fetch() RETURNS int LANGUAGE sql AS 'SELECT id FROM queue.job'",
+        )
+        .await;
+    let trigger = "CREATE OR REPLACE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {body} RETURN NEW; END';
+         CREATE OR REPLACE TRIGGER touched BEFORE UPDATE ON visits FOR EACH ROW EXECUTE FUNCTION touched()";
+    clinic.migrate(&trigger.replace("{body}", "")).await;
+    let refused = async |clinic: &Clinic, why: &str| {
+        let found = clinic.findings_of(PROBE).await;
+        let told = found.iter().find(|finding| finding.object.starts_with("queue.") && finding.severity == Error);
+        let told = told.unwrap_or_else(|| panic!("not refused: {why}: {found:#?}"));
+        assert!(told.remedy.contains("spec.verify.rowLevelSecurity.applicationSchemas"), "{told:#?}");
+    };
+    let name = |clinic: &mut Clinic, schemas: &[&str]| {
+        let security = clinic.scope.row_level_security.as_mut().expect("the clinic has tenants");
+        security.application_schemas = schemas.iter().map(|schema| (*schema).to_owned()).collect();
+    };
+    refused(&clinic, "the manifest says nothing").await;
+    name(&mut clinic, &["public", "jobs"]);
+    refused(&clinic, "the manifest names others").await;
+
+    name(&mut clinic, &["queue"]);
+    clinic.assert_clean().await;
+    // It is tried, and not passed over.
+    clinic.migrate("CREATE POLICY open ON visits FOR SELECT USING (status <> '')").await;
+    clinic.assert_one(PROBE, Error, "public.visits", "cross-tenant read").await;
+    clinic.migrate("DROP POLICY open ON visits").await;
+
+    clinic.migrate(&trigger.replace("{body}", "PERFORM Queue.fetch();")).await;
+    refused(&clinic, "the function names it").await;
+    clinic.migrate(&trigger.replace("{body}", "")).await;
+    clinic.migrate("ALTER FUNCTION touched() SET search_path = queue, pg_catalog").await;
+    refused(&clinic, "the search path of the function").await;
+    clinic.migrate("ALTER FUNCTION touched() RESET search_path").await;
+    clinic.as_superuser("ALTER DATABASE {database} SET search_path = public, queue").await;
+    refused(&clinic, "the search path of the session").await;
+    clinic.as_superuser("ALTER DATABASE {database} RESET search_path; ALTER SCHEMA queue RENAME TO {app}").await;
+    let own = clinic.app.clone();
+    name(&mut clinic, &[&own]);
+    let found = clinic.findings_of(PROBE).await;
+    assert!(found.iter().any(|finding| finding.message.contains("look names up") && finding.severity == Error), "$user: {found:#?}");
+    clinic.as_superuser("ALTER SCHEMA {app} RENAME TO queue").await;
+    name(&mut clinic, &["queue"]);
+    clinic.assert_clean().await;
+    clinic
+        .as_superuser("CREATE FUNCTION public.own() RETURNS int LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION public.own() OWNER TO {app}")
+        .await;
+    let found = clinic.findings_of(PROBE).await;
+    assert!(found.iter().any(|finding| finding.object == "public.own()" && finding.severity == Error), "elsewhere: {found:#?}");
+}
+
 /// A lock is worth nothing to a transaction that sees the catalog as it was before.
 #[tokio::test]
 async fn a_transaction_that_does_not_see_what_is_new_tries_nothing_where_others_may_hang_code() {

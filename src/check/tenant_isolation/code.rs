@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{
     super::{Asked, CheckError, sql, trial},
-    META,
+    META, apart,
     target::Target,
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Something in the catalog: the catalog's oid, and its own.
-type Node = (i64, i64);
+pub(super) type Node = (i64, i64);
 
 /// From what is used to what that uses: a relation to its triggers, defaults, constraints, policies, rules, indexes and the types of its
 /// columns; then whatever PostgreSQL wrote down as a dependency. A foreign key leads both ways, because its triggers are on both tables.
@@ -127,6 +127,8 @@ struct Fact {
 struct Code {
     edges: DiGraphMap<Node, ()>,
     facts: BTreeMap<Node, Vec<Fact>>,
+    /// Of the application's, and out of the reach of whatever looks names up.
+    apart: BTreeSet<Node>,
     /// The catalog of relations.
     class: i64,
 }
@@ -154,9 +156,12 @@ async fn read(connection: &mut PgConnection, security: &RowLevelSecurity) -> Res
     let edges: Vec<(i64, i64, i64, i64)> = query_as(EDGES).fetch_all(&mut *connection).await.asked("read what tables bring along")?;
     let facts = query_as(FACTS).bind(&security.app_role).bind(&security.trusted_owners).fetch_all(&mut *connection).await;
     let facts: Vec<(i64, i64, String, String, String)> = facts.asked("read whose code tables bring along")?;
-    let (class,): (i64,) =
-        query_as("SELECT 'pg_catalog.pg_class'::regclass::oid::int8").fetch_one(connection).await.asked("read the number of a catalog")?;
-    let mut code = Code { class, ..Code::default() };
+    let (class,): (i64,) = query_as("SELECT 'pg_catalog.pg_class'::regclass::oid::int8")
+        .fetch_one(&mut *connection)
+        .await
+        .asked("read the number of a catalog")?;
+    let apart = apart::nodes(connection, security).await?;
+    let mut code = Code { apart, class, ..Code::default() };
     for (a, b, c, d) in edges {
         code.edges.add_edge((a, b), (c, d), ());
     }
@@ -234,7 +239,8 @@ impl Code {
         let late = met.iter().any(|fact| fact.what == What::Late);
         let others = |fact: &&Fact| matches!(fact.what, What::Function | What::OfThird | What::Relation | What::Type);
         // What is called by name is one reason more only where there is no better one; the application's own is the worse.
-        let worst = || self.facts.values().flatten().filter(others).min_by_key(|fact| fact.what == What::OfThird);
+        let near = || self.facts.iter().filter(|(node, _)| !self.apart.contains(node)).flat_map(|(_, facts)| facts);
+        let worst = || near().filter(others).min_by_key(|fact| fact.what == What::OfThird);
         if let (true, Some(other)) = (late && against.is_empty(), worst()) {
             let what = if other.what == What::OfThird { What::AnywhereOfThird } else { What::Anywhere };
             against.insert(Fact { what, ..other.clone() });
@@ -293,7 +299,9 @@ fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
         What::Anywhere => (
             Severity::Error,
             format!("{who:?} owns it, and functions that look names up when they run might come to it"),
-            "give it to the migration role (ALTER … OWNER TO), or drop it".to_owned(),
+            "give it to the migration role (ALTER … OWNER TO), drop it, or name its schema in spec.verify.rowLevelSecurity.applicationSchemas \
+             if no function of yours looks into it"
+                .to_owned(),
         ),
         What::Late | What::AnywhereOfThird => (
             Severity::Warning,
@@ -381,5 +389,11 @@ mod tests {
         };
         assert_eq!(judged(&elsewhere(chain(&[What::Late]))), (0, vec![(Severity::Error, "far".to_owned())]));
         assert_eq!(judged(&elsewhere(chain(&[]))), (1, vec![]), "what is bound already cannot call it");
+        let mut apart = elsewhere(chain(&[What::Late]));
+        apart.apart.insert((2, 99));
+        assert_eq!(judged(&apart), (1, vec![]), "what no name leads to is not called");
+        let mut bound = chain(&[What::Late, What::Function]);
+        bound.apart.insert((2, 21));
+        assert_eq!(judged(&bound), (0, vec![(Severity::Error, "n21".to_owned())]), "what is bound is met, wherever it is");
     }
 }

@@ -3,6 +3,7 @@
 //! The attempts are statements that a leak would let through. Each is made inside a savepoint and undone, and a closed table is not
 //! written at all, except for one row of the tenant's own, which proves that a refusal means something.
 
+mod apart;
 mod attack;
 mod attempt;
 mod change;
@@ -49,7 +50,8 @@ const META: Meta = Meta {
                 tenant sees or can make, where the tenant column may be null, are a warning. Nothing is \
                 tried on a table that brings along (by a trigger, default, policy, constraint, index, rule, view, type, operator or foreign key) a \
                 function that neither the migration role nor a superuser nor a role of `trustedOwners` owns, or a relation or type of the application's: an attempt would run it \
-                in the session of the migration role. That is an error about what belongs to somebody else.",
+                in the session of the migration role. That is an error about what belongs to somebody else. Where what it brings along looks names up when it runs, \
+                anything of the application's counts, except in a schema of `applicationSchemas` that no search path and no function names.",
     effect: "What Sluice could do, the application's next injection or forgotten condition can do: one tenant reads or changes another's data.",
     remedy: "Mend the policies that the finding names: compare the tenant column with \
              `NULLIF(current_setting('app.tenant', true), '')` in USING and in WITH CHECK, and look for a second permissive policy that says more. Of a view, set \
