@@ -1,13 +1,14 @@
 //! Sluice makes a PostgreSQL schema change a safe, observable, gated part of a rollout. `ARCHITECTURE.md` has the map.
 
 pub mod api;
-pub mod build;
 pub mod catalog;
 pub mod check;
 pub mod cli;
+pub mod contract;
 pub mod controller;
 pub mod lint;
 pub mod migrations;
+pub mod objects;
 pub mod plan;
 pub mod policy;
 pub mod postgres;

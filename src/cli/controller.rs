@@ -12,8 +12,8 @@ use tracing::{error, info};
 
 use crate::{
     api::Pods,
-    build::Images,
     controller::{Controllers, Identity, error::chain},
+    objects::Images,
     serve::{self, Health},
     telemetry::{self, Metrics, Rows},
 };

@@ -14,10 +14,8 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 use super::{FAILURE, print::complain};
 use crate::{
     api::Reason,
-    stage::{
-        chain,
-        outcome::{Outcome, Stage},
-    },
+    contract::{Outcome, Stage},
+    stage::chain,
     telemetry::DATA,
 };
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{Usage, print::print};
-use crate::build::crd_files;
+use crate::objects::crd_files;
 
 /// Print the CustomResourceDefinitions.
 #[derive(Debug, clap::Args)]

@@ -8,10 +8,8 @@ use super::{
     print::{print, print_json},
 };
 use crate::{
-    stage::{
-        self,
-        outcome::{Outcome, Stage, Verdict},
-    },
+    contract::{Outcome, Stage, Verdict},
+    stage,
     visible::visible,
 };
 

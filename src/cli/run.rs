@@ -11,14 +11,12 @@ use super::{
 };
 use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, Finding, FindingCounts, Reason, Severity, entry, keep},
+    contract::{Outcome, Stage, Verdict},
     plan::{
         facts::{Facts, JobState, PolicyFact, Run, RunPod, SourceFact, StageState},
         findings, plan,
     },
-    stage::{
-        self, Context,
-        outcome::{Outcome, Stage, Verdict},
-    },
+    stage::{self, Context},
     validate::validate,
     visible::visible,
 };

@@ -5,10 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use super::{Usage, crash, manifest, print::print_json};
 use crate::{
-    stage::{
-        Context, chain,
-        outcome::{Outcome, Stage, Verdict},
-    },
+    contract::{Outcome, Stage, Verdict},
+    stage::{Context, chain},
     telemetry::{self, Rows},
     validate::validate,
 };

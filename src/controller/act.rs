@@ -11,7 +11,7 @@ use tracing::info;
 use super::{Context, error::ActError, observe::Observed, runs::is_controlled_by};
 use crate::{
     api::{FieldManager, GATE_NAME, MigrationGate},
-    build::{gate, gate_manager, job},
+    objects::{gate, gate_manager, job},
     plan::{
         facts::Facts,
         step::{JobOrder, Step},

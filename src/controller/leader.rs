@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::{DatabaseMigration, MigrationGate, Pods},
-    build::Images,
+    objects::Images,
     serve::Health,
     telemetry::Metrics,
 };

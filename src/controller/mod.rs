@@ -25,7 +25,7 @@ use tracing::{Span, debug, field::Empty, instrument};
 
 use crate::{
     api::Pods,
-    build::Images,
+    objects::Images,
     plan::{Plan, facts::Facts, plan},
     telemetry::Metrics,
 };

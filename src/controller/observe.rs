@@ -28,7 +28,7 @@ use crate::{
         ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME, LABEL_MIGRATION, MigrationGate,
         Pods,
     },
-    build::{Images, fingerprint, job, work},
+    objects::{Images, fingerprint, job, work},
     plan::{
         facts::{Facts, PolicyFact, Run, SourceFact},
         step::JobOrder,

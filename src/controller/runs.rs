@@ -13,9 +13,9 @@ use serde_json::Value;
 
 use crate::{
     api::{LABEL_ATTEMPT, LABEL_DIGEST},
-    build::{difference, fingerprint, work, work_of_pod},
+    contract::{Outcome, Stage},
+    objects::{difference, fingerprint, work, work_of_pod},
     plan::facts::{JobState, Run, RunPod, StageState},
-    stage::outcome::{Outcome, Stage},
 };
 
 /// So much of a longer name is kept by Kubernetes before it appends five characters.

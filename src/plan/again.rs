@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{ConditionType, Reason, RunStatus, Span},
-    stage::outcome::Stage,
+    contract::Stage,
 };
 
 /// Whatever is in the way, a Job or another object, wakes this one; this is for a change that was missed.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     api::DatabaseMigrationStatus,
-    stage::outcome::{Outcome, Stage},
+    contract::{Outcome, Stage},
     validate::{ValidatedMigration, Violation},
 };
 

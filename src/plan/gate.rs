@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{facts::Facts, judge::Judgement, sections::reason_named, situation::Situation, step::Step};
 use crate::{
     api::{ANNOTATION_REQUIRES, ANY_DATABASE, Reason, entry},
-    stage::outcome::Stage,
+    contract::Stage,
 };
 
 /// How many versions of one DatabaseMigration a gate holds.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::facts::{JobState, Run, RunPod, StageState};
 use crate::{
     api::{Class, Reason},
-    stage::outcome::{Outcome, Stage, Verdict},
+    contract::{Outcome, Stage, Verdict},
 };
 
 /// How a run stands.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::{DatabaseMigrationStatus, Reason},
-    stage::outcome::Stage,
+    contract::Stage,
 };
 
 /// The Job does what Sluice would have it do, and its Pod does what the Job says.

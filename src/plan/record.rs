@@ -18,7 +18,7 @@ use crate::{
         ANNOTATION_RETRY, ANY_DATABASE, AppliedMigration, DatabaseMigrationStatus, Finding, FindingCounts, HistoryEntry, Reason, RunStatus,
         StageTiming, keep,
     },
-    stage::outcome::{Outcome, Stage, Verdict},
+    contract::{Outcome, Stage, Verdict},
     validate::Source,
 };
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{DatabaseMigrationStatus, RequiredVersions, entry},
-    stage::outcome::Required,
+    contract::Required,
 };
 
 /// A run is asked for so many names, and for so many bytes of them: the answers have to fit into a termination message.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{Class, ConditionType, Reason, RunStatus},
-    stage::outcome::Stage,
+    contract::Stage,
 };
 
 /// The Job's own events wake this object; this is for one that was missed.

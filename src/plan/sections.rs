@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::judge::{Ending, Problem, message_of};
 use crate::{
     api::{Class, ConditionType, Reason, RunStatus},
-    stage::outcome::{Outcome, Stage},
+    contract::{Outcome, Stage},
 };
 
 /// The sections that have a condition, in the manifest's order.

@@ -4,7 +4,7 @@
 //! hours, and the log of the last migration is what people look for days later.
 
 use super::{facts::Run, facts::StageState, own, situation::Situation, step::Step};
-use crate::{api::Reason, stage::outcome::Stage};
+use crate::{api::Reason, contract::Stage};
 
 /// How many Jobs of one object stay that had something to do.
 const KEPT: usize = 3;

@@ -5,11 +5,11 @@ use std::{sync::OnceLock, time::Duration};
 use super::{
     Context,
     error::{MigrateError, describe},
-    outcome::{Outcome, Stage, outcome_message},
 };
 use crate::{
     api::{Failure, Finding, Reason, Severity},
     check::{self, Aspect, Began, RowsBefore, Scope},
+    contract::{Outcome, Stage, outcome_message},
     migrations::{Migration, RowState, Script, SourceTree},
     postgres::{Ledger, Session, SqlError, Trouble, Watcher},
     redact::{self, bounded},

@@ -8,12 +8,12 @@ use sqlx::PgConnection;
 use super::{
     Context, custody,
     error::MigrateError,
-    outcome::{Outcome, Stage, outcome_message},
     replay::{Question, ReplayError, differences},
 };
 use crate::{
     api::{Finding, Reason, Severity},
     catalog::{self, Remedies},
+    contract::{Outcome, Stage, outcome_message},
     migrations::{LedgerRow, Migration, SourceTree},
     postgres::{Ledger, Session, SqlError},
 };

@@ -10,12 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Context,
-    outcome::{Outcome, Stage, Verdict},
-    run,
+use super::{Context, run};
+use crate::{
+    api::Reason,
+    contract::{Outcome, Stage, Verdict},
 };
-use crate::api::Reason;
 
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The kubelet starts the containers of a Pod within this time of each other, or not at all.

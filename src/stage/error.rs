@@ -1,8 +1,8 @@
 //! Why the stage `migrate` could not do its work, where no statement of a migration is to blame.
 
-use super::outcome::Outcome;
 use crate::{
     api::{Blocker, Reason},
+    contract::Outcome,
     postgres::{Holder, QueryError},
 };
 

@@ -6,9 +6,9 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Resolve, ResolveAs},
+    contract::HistorySummary,
     migrations::{Comparison, LedgerRow, Match, Migration, RowState, Rules, Script, SourceTree, compare, compare_text, in_order, phase_of},
     postgres::{QueryError, read_texts},
-    stage::outcome::HistorySummary,
 };
 
 /// The ledger as it will be once the manifest's verdicts are carried out, and how many rows they concern. PURE.

@@ -13,7 +13,6 @@ use super::{
     custody::{in_transaction, trust},
     error::{MigrateError, lock_message},
     history::{scripts, summarise, texts},
-    outcome::{HistorySummary, Outcome, Stage, Verdict},
     outcome_of,
     release::{self, Ended},
     texts::{keep, keep_alone, told},
@@ -21,6 +20,7 @@ use super::{
 use crate::{
     api::Reason,
     check::release_begins,
+    contract::{HistorySummary, Outcome, Stage, Verdict},
     migrations::{LedgerRow, Script, SourceTree},
     postgres::{Ledger, Session, Watcher, connect, has_deferrable_constraints, preflight},
 };

@@ -1,4 +1,4 @@
-//! What a stage container runs, and the contract with the controller. Knows PostgreSQL and files; knows no Kubernetes API.
+//! What a stage container runs. Knows PostgreSQL and files; knows no Kubernetes API.
 //!
 //! Each stage is a function from a [`Context`] and the Outcomes before it to an Outcome. `sluice run` calls them one after the
 //! other in one process; in a Pod, [`chain`] makes four containers do the same.
@@ -12,7 +12,6 @@ mod drift;
 mod error;
 mod history;
 mod migrate;
-pub mod outcome;
 mod phases;
 mod plan;
 mod release;
@@ -30,10 +29,13 @@ mod verify;
 use std::time::{Duration, Instant};
 
 pub use context::Context;
-use outcome::{Outcome, Stage};
+
 pub use report::report;
 
-use crate::api::Reason;
+use crate::{
+    api::Reason,
+    contract::{Outcome, Stage},
+};
 
 /// A stage that works until the deadline tidies up and tells what happened, within this time.
 const GRACE: Duration = Duration::from_secs(10);

@@ -3,12 +3,12 @@
 use super::{
     Context, baseline,
     history::{scripts, summarise, texts},
-    outcome::{HistorySummary, Outcome, Stage, Verdict},
     resume::{self, Journaled},
     texts::missing,
 };
 use crate::{
     api::Reason,
+    contract::{HistorySummary, Outcome, Stage, Verdict},
     migrations::{Comparison, Group, LedgerRow, Script, SourceTree, how, listed, plan_groups},
     postgres::{Objection, QueryError, ServerFacts, connect, count_tables, own_schema_objection, preflight},
 };

@@ -6,12 +6,12 @@ use super::{
     attempt::{Attempt, Judgement, Release, end_at_deadline, escaped, failure, rows_before, verification},
     custody,
     error::{MigrateError, describe, unfenced},
-    outcome::{Outcome, Stage},
     statements, stepwise,
 };
 use crate::{
     api::Reason,
     check::{Aspect, RowsBefore},
+    contract::{Outcome, Stage},
     migrations::{Group, Migration, Script, last_transaction, plan_groups},
     postgres::{QueryError, Session, SqlError, Trouble, Watcher, keep_text, prepare_texts},
 };

@@ -2,14 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{
-    Context,
-    outcome::{Outcome, Stage},
-    run, survey,
-};
+use super::{Context, run, survey};
 use crate::{
     api::{Finding, Reason, Severity},
     check::{Aspect, BESIDE, Beside, CHECKS, Scope},
+    contract::{Outcome, Stage},
     postgres::connect,
     report::{self, Asked, CheckResult, CheckVerdict, Counts, Isolation, Report, Schema, Tenancy, Verdict},
     validate::{SnapshotPolicy, ValidatedMigration},
@@ -35,7 +32,7 @@ pub async fn report(context: &Context, at: Timestamp) -> Report {
             Err(why) => (None, None, Some(why)),
         }
     };
-    if outcome.verdict != super::outcome::Verdict::Passed && outcome.findings.iter().all(|finding| finding.severity != Severity::Error) {
+    if outcome.verdict != crate::contract::Verdict::Passed && outcome.findings.iter().all(|finding| finding.severity != Severity::Error) {
         outcome.findings.insert(0, lost(context, &outcome));
     }
     assemble(context, at, outcome, server, schema, unread)
@@ -105,7 +102,7 @@ fn assemble(
         database: place(context),
         server,
         at,
-        verdict: if outcome.verdict == super::outcome::Verdict::Passed { Verdict::Passed } else { Verdict::Failed },
+        verdict: if outcome.verdict == crate::contract::Verdict::Passed { Verdict::Passed } else { Verdict::Failed },
         reason: outcome.reason.name().to_owned(),
         message: outcome.message,
         version: history.current,
@@ -149,8 +146,8 @@ fn contradictions(schema: &Schema, found: &[&Finding]) -> Vec<Finding> {
 /// A verification that contradicts itself has failed.
 fn contradict(outcome: &mut Outcome, contradictions: Vec<Finding>) {
     let Some(first) = contradictions.first() else { return };
-    if outcome.verdict == super::outcome::Verdict::Passed {
-        outcome.verdict = super::outcome::Verdict::Failed;
+    if outcome.verdict == crate::contract::Verdict::Passed {
+        outcome.verdict = crate::contract::Verdict::Failed;
         outcome.reason = Reason::VerificationFailed;
         outcome.message = format!("{}: {}", first.object, first.message);
     }
@@ -293,7 +290,7 @@ mod tests {
         assert_eq!(contradictions(&schema, &[&error("records_app")]), [], "the role is what exposes every table");
         let mut outcome = Outcome::passed(Stage::Verify, Reason::Verified, "as meant");
         contradict(&mut outcome, contradictions(&schema, &[]));
-        assert_eq!((outcome.verdict, outcome.reason), (super::super::outcome::Verdict::Failed, Reason::VerificationFailed));
+        assert_eq!((outcome.verdict, outcome.reason), (crate::contract::Verdict::Failed, Reason::VerificationFailed));
         assert!(outcome.message.starts_with("public.visits: row-level security is off here"), "{}", outcome.message);
     }
 

@@ -1,12 +1,9 @@
 //! The stage `snapshot`: nothing changes before a copy was taken and proven, or the manifest says why there is none.
 
-use super::{
-    Context,
-    outcome::{Outcome, Stage},
-    outcome_of,
-};
+use super::{Context, outcome_of};
 use crate::{
     api::Reason,
+    contract::{Outcome, Stage},
     snapshot::{Request, Tools, take},
     validate::SnapshotPolicy,
 };

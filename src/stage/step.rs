@@ -6,11 +6,11 @@ use super::{
     attempt::{Judgement, Release, end_at_deadline, rows_before, verification},
     custody::{begin, in_transaction},
     error::{MigrateError, lock_message, unfenced},
-    outcome::Outcome,
     statements,
 };
 use crate::{
     check::{Aspect, RowsBefore},
+    contract::Outcome,
     migrations::{Migration, Script, Statement, StatementKind},
     postgres::{Build, Journal, Session, Settings, SqlError, Trouble, Watcher, build_index, drop_reindex_left_overs, index_is_there},
     sql::may_commit_within,

@@ -8,13 +8,13 @@ use super::{
     attempt::{Attempt, Release, escaped, failure},
     custody::in_transaction,
     error::MigrateError,
-    outcome::{Outcome, Stage},
     resume,
     step::{self, Stop, Work},
 };
 use crate::{
     api::Reason,
     check::Aspect,
+    contract::{Outcome, Stage},
     migrations::{Migration, RowState, Script, StatementKind, Step},
     postgres::{Journal, Session, Settings, SqlError, Trouble, Watcher, keep_text_alone},
 };

@@ -5,12 +5,12 @@ use sqlx::PgConnection;
 use super::{
     Context, drift,
     history::{as_applied, summarise, texts},
-    outcome::{HistorySummary, Outcome, Required, Stage, outcome_message},
     outcome_of, resume,
 };
 use crate::{
     api::{Finding, Reason, Severity},
     check::{self, Aspect, Began, Scope},
+    contract::{HistorySummary, Outcome, Required, Stage, outcome_message},
     migrations::SourceTree,
     postgres::{connect, custody_objection, database_identity},
 };

@@ -12,7 +12,7 @@ use kube::{
 use serde_json::{Value, json};
 use sluice::{
     api::{DatabaseMigration, MigrationGate, Reason},
-    stage::outcome::{HistorySummary, Outcome, Stage},
+    contract::{HistorySummary, Outcome, Stage},
 };
 
 use crate::story::{Story, find, kubectl};

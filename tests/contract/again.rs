@@ -1,7 +1,7 @@
 //! `spec.verify.every`: what is settled is verified again, quietly, and Ready follows what was found.
 
 use serde_json::{Value, json};
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use super::{
     api_server::Fault,

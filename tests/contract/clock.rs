@@ -1,7 +1,7 @@
 //! A clock that jumps, by an hour, forwards or backwards, at any moment: what is due happens in time all the same, and once.
 
 use serde_json::json;
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use super::{kubelet::Mishap, world::World};
 

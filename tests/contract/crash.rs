@@ -2,7 +2,7 @@
 //! the one of the undisturbed life, with one Job for each attempt.
 
 use serde_json::json;
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use super::{
     api_server::Fault,

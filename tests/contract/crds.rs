@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use sluice::build::crd_files;
+use sluice::objects::crd_files;
 
 #[test]
 fn the_crds_are_current() {

@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use sluice::{
     api::{DatabaseMigration, DatabaseMigrationStatus, HistoryEntry, Reason, RunStatus},
+    contract::{HistorySummary, Outcome, Stage, Verdict},
     plan::facts::{Dependency, DependencyState, Facts, JobState, PolicyFact, Rival, Run, RunPod, SourceFact, StageState, Trouble},
-    stage::outcome::{HistorySummary, Outcome, Stage, Verdict},
     validate::validate,
 };
 

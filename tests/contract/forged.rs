@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use sluice::{
     api::{ConditionType, Reason},
-    stage::outcome::{HistorySummary, Outcome, Stage},
+    contract::{HistorySummary, Outcome, Stage},
 };
 
 use super::{

@@ -2,7 +2,7 @@
 //! DatabaseMigrations require by name.
 
 use serde_json::json;
-use sluice::{api::ConditionType, build::gate_manager};
+use sluice::{api::ConditionType, objects::gate_manager};
 
 use super::{
     api_server::Fault,

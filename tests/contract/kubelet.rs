@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice::{
     api::{AppliedMigration, Failure, ReadBack, Reason, SnapshotRecord},
-    stage::outcome::{HistorySummary, Outcome, Required, Stage, Verdict},
+    contract::{HistorySummary, Outcome, Required, Stage, Verdict},
 };
 
 use super::api_server::{Cluster, Key, Server, fill, second};

@@ -4,8 +4,13 @@
 use fastrand::Rng;
 use sluice::{
     api::{Class, ConditionType, DatabaseMigrationStatus, Reason, entry},
-    plan::{Plan, facts::Facts, facts::StageState, plan, step::Step},
-    stage::outcome::{Outcome, Stage, Verdict},
+    contract::{Outcome, Stage, Verdict},
+    plan::{
+        Plan,
+        facts::{Facts, StageState},
+        plan,
+        step::Step,
+    },
 };
 
 use super::facts;

@@ -1,7 +1,7 @@
 //! `spec.pods` of a MigrationPolicy, from the policy to the Pod, and what happens to a stage that its limit is too small for.
 
 use serde_json::{Value, json};
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use super::{
     kubelet::Mishap,

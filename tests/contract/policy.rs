@@ -215,7 +215,7 @@ async fn a_policy_that_makes_the_schema_wrong_turns_ready_off_and_leaves_the_gat
     put_house(&world);
     world.run(&["records"]).await;
     let gate = world.gate();
-    world.database.mishaps = vec![Mishap::Fails(sluice::stage::outcome::Stage::Verify, Reason::VerificationFailed)];
+    world.database.mishaps = vec![Mishap::Fails(sluice::contract::Stage::Verify, Reason::VerificationFailed)];
     change_house(&world, |spec| spec["verify"] = json!({"conventions": {"tables": "PascalCase"}}));
     world.run(&["records"]).await;
     assert_eq!((world.ready("records").1.as_str(), world.gate()), ("VerificationFailed", gate));

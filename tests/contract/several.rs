@@ -5,8 +5,8 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use sluice::{
     api::{ConditionType, DatabaseMigration, Reason},
+    contract::Stage,
     controller::neighbours::affected_by,
-    stage::outcome::Stage,
 };
 
 use super::{

@@ -3,7 +3,7 @@
 use serde_json::json;
 use sluice::{
     api::{ConditionType, Reason},
-    stage::outcome::Stage,
+    contract::Stage,
 };
 
 use super::{

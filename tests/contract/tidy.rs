@@ -100,7 +100,7 @@ fn every_invariant_has_a_test_that_quotes_its_number() {
 
 #[test]
 fn invariant_1_pure_rooms_know_no_client_no_pool_no_file_no_clock_no_chance_and_no_async() {
-    let pure = rooms(&["api", "sql", "lint", "policy", "validate", "plan", "build", "report"]);
+    let pure = rooms(&["api", "sql", "lint", "policy", "validate", "contract", "plan", "objects", "report"]);
     let words = [
         "kube::Client",
         "kube::Api",
@@ -171,7 +171,7 @@ fn invariant_3_the_controller_knows_no_database_and_no_secret() {
 #[test]
 fn invariant_4_what_runs_in_a_stage_knows_no_kubernetes_api() {
     let stage = rooms(&["stage", "check", "catalog", "snapshot", "postgres", "migrations"]);
-    absent(4, &stage, &["kube::", "k8s_openapi::api::", "crate::controller", "crate::plan", "crate::build"]);
+    absent(4, &stage, &["kube::", "k8s_openapi::api::", "crate::controller", "crate::plan", "crate::objects"]);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 use sluice::{
     api::{ConditionType, DatabaseMigrationStatus},
-    build::Images,
     controller::{Context, error::ReconcileError, reconcile, retry},
+    objects::Images,
     telemetry::Metrics,
 };
 

@@ -1,7 +1,7 @@
 //! What a container leaves, which may be anybody's.
 
 use sluice::{
-    stage::outcome::{MESSAGE_LIMIT, Outcome},
+    contract::{MESSAGE_LIMIT, Outcome},
     visible,
 };
 

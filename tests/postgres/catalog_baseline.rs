@@ -3,10 +3,8 @@
 
 use sluice::{
     api::Reason,
-    stage::{
-        self,
-        outcome::{Stage, Verdict},
-    },
+    contract::{Stage, Verdict},
+    stage,
 };
 
 use crate::stage_scene::Scene;

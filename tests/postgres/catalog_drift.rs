@@ -2,7 +2,7 @@
 
 use sluice::{
     api::{Finding, Reason, Severity},
-    stage::outcome::{Outcome, Stage, Verdict},
+    contract::{Outcome, Stage, Verdict},
 };
 
 use crate::stage_scene::{Scene, finish, said, until};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use crate::{
     server::{connect, execute},

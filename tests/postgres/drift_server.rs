@@ -1,9 +1,6 @@
 //! A replay leaves the server as it is, whatever a migration does where no text shows it; and what cannot be replayed is a finding.
 
-use sluice::{
-    api::Finding,
-    stage::{self, outcome::Stage},
-};
+use sluice::{api::Finding, contract::Stage, stage};
 
 use crate::stage_scene::Scene;
 

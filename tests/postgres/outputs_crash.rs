@@ -11,7 +11,7 @@ use std::{
 
 use sluice::{
     api::{DatabaseMigration, Reason},
-    stage::outcome::{HistorySummary, Outcome, Stage, Verdict},
+    contract::{HistorySummary, Outcome, Stage, Verdict},
 };
 
 use crate::stage_scene::{Scene, finish};

@@ -8,7 +8,7 @@ use std::{
 
 use sluice::{
     api::DatabaseMigration,
-    stage::outcome::{Outcome, Stage},
+    contract::{Outcome, Stage},
 };
 
 use crate::{

@@ -4,7 +4,7 @@ use std::fs;
 
 use sluice::{
     api::Reason,
-    stage::outcome::{HistorySummary, Outcome, Stage},
+    contract::{HistorySummary, Outcome, Stage},
 };
 
 use crate::stage_scene::{Scene, finish, said};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sluice::{
     api::Reason,
-    stage::outcome::{Outcome, Stage},
+    contract::{Outcome, Stage},
 };
 
 use crate::{

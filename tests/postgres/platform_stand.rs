@@ -6,11 +6,9 @@ use std::{fs, path::Path, process::Command};
 use serde_json::Value;
 use sluice::{
     api::{Finding, Severity},
+    contract::{Outcome, Verdict},
     policy,
-    stage::{
-        Context,
-        outcome::{Outcome, Verdict},
-    },
+    stage::Context,
     validate::{Demands, SnapshotPolicy, validate},
 };
 

@@ -291,7 +291,7 @@ async fn a_visit_of_a_patient_whom_the_api_does_not_have_is_found_until_it_has()
          INSERT INTO \"Visit\" (\"appointmentId\", \"patientId\", \"providerId\", \"roomId\", \"updatedAt\") SELECT id, '{patient}', gen_random_uuid(), 'room', now() FROM a"
     );
     stand.database.execute(&visit).await;
-    let found = |outcomes: Vec<sluice::stage::outcome::Outcome>| -> Vec<String> {
+    let found = |outcomes: Vec<sluice::contract::Outcome>| -> Vec<String> {
         outcomes
             .into_iter()
             .flat_map(|outcome| outcome.findings)

@@ -10,7 +10,7 @@ use std::{
 
 use sluice::{
     api::{DatabaseMigration, Reason},
-    stage::outcome::{Outcome, Stage, Verdict},
+    contract::{Outcome, Stage, Verdict},
 };
 use sqlx::Connection;
 use tokio::process::{Child, Command};

@@ -13,7 +13,7 @@ use std::{
 
 use sluice::{
     api::{Class, Reason},
-    stage::outcome::Stage,
+    contract::Stage,
 };
 
 use crate::{

@@ -1,7 +1,7 @@
 //! A history that another tool applied is never refused for its text: what no migration may contain today is replayed as that tool sent it,
 //! for drift and for a baseline.
 
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use crate::stage_scene::Scene;
 

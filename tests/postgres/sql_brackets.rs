@@ -1,6 +1,6 @@
 //! `BEGIN; … COMMIT;` in a file: left out, so that the release stays one transaction, and cut where something depends on it.
 
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use crate::stage_scene::Scene;
 

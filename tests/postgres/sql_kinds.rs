@@ -2,8 +2,8 @@
 
 use sluice::{
     api::Reason,
+    contract::Stage,
     sql::{Needs, Statement},
-    stage::outcome::Stage,
 };
 use sqlx::{AssertSqlSafe, PgConnection};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sluice::{
     api::Reason,
-    stage::outcome::{Stage, Verdict},
+    contract::{Stage, Verdict},
 };
 use sqlx::Connection;
 

@@ -2,10 +2,8 @@
 
 use sluice::{
     api::Reason,
-    stage::{
-        Context,
-        outcome::{Stage, Verdict},
-    },
+    contract::{Stage, Verdict},
+    stage::Context,
 };
 
 use crate::stage_scene::{Scene, run_all};

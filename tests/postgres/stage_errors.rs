@@ -1,6 +1,6 @@
 //! Whose fault an error is: a statement's, whatever code it carries and whatever letters it is written in, or the connection's.
 
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use crate::stage_scene::Scene;
 

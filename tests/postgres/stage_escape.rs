@@ -10,8 +10,8 @@ use std::{
 
 use sluice::{
     api::{Reason, Span},
+    contract::Stage,
     postgres::{self, ConnectionUrl, Session, Trouble},
-    stage::outcome::Stage,
 };
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use sluice::{
     api::{Failure, Reason},
-    stage::outcome::{Outcome, Stage},
+    contract::{Outcome, Stage},
 };
 
 use crate::stage_scene::Scene;

@@ -3,10 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use sluice::{
-    api::Reason,
-    stage::{self, outcome::Stage},
-};
+use sluice::{api::Reason, contract::Stage, stage};
 
 use crate::{
     server::execute,
@@ -140,7 +137,7 @@ async fn a_commit_does_not_slip_through_after_a_file_that_changed_the_rules() {
 }
 
 /// The migrate stage with this much time.
-async fn migrate_within(scene: &Scene, milliseconds: u64) -> stage::outcome::Outcome {
+async fn migrate_within(scene: &Scene, milliseconds: u64) -> sluice::contract::Outcome {
     let mut context = scene.context();
     let plan = stage::run(Stage::Plan, &context, &[]).await;
     context.until = Instant::now() + Duration::from_millis(milliseconds);

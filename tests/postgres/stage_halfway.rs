@@ -1,7 +1,7 @@
 //! A block or a procedure that commits in its middle, under `-- sluice: no-transaction`: nobody but itself knows how far it came, so it never
 //! runs a second time by itself.
 
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use crate::stage_scene::{Scene, until};
 

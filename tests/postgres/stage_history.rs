@@ -2,12 +2,10 @@
 
 use sluice::{
     api::{Format, Reason, Severity},
+    contract::{Outcome, Stage},
     migrations::{LedgerContract, RowState},
     postgres::Ledger,
-    stage::{
-        self,
-        outcome::{Outcome, Stage},
-    },
+    stage,
 };
 
 use crate::stage_scene::{Scene, finish, run_all, said};

@@ -2,10 +2,7 @@
 
 use std::process::Child;
 
-use sluice::{
-    api::Reason,
-    stage::{self, outcome::Stage},
-};
+use sluice::{api::Reason, contract::Stage, stage};
 use sqlx::{Connection, PgConnection};
 
 use crate::{

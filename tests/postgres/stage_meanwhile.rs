@@ -2,10 +2,8 @@
 
 use sluice::{
     api::Reason,
-    stage::{
-        self,
-        outcome::{Outcome, Stage, Verdict},
-    },
+    contract::{Outcome, Stage, Verdict},
+    stage,
 };
 
 use crate::{

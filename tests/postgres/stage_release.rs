@@ -1,6 +1,6 @@
 //! What goes well: a release is applied once, recorded as Prisma would, and a second run finds nothing to do.
 
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use crate::{server::Server, stage_scene::Scene};
 

@@ -1,6 +1,6 @@
 //! What is committed as applied has its row in the history, and what a file takes back is its own work.
 
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use crate::stage_scene::Scene;
 

@@ -12,10 +12,8 @@ use std::{
 
 use sluice::{
     api::{DatabaseMigration, Reason},
-    stage::{
-        self, Context,
-        outcome::{Outcome, Stage, Verdict},
-    },
+    contract::{Outcome, Stage, Verdict},
+    stage::{self, Context},
     validate::validate,
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row};

@@ -1,6 +1,6 @@
 //! What a file does to its session stays in the file: the next one, and the ledger, see a fresh session.
 
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use crate::stage_scene::Scene;
 

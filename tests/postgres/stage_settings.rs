@@ -1,6 +1,6 @@
 //! What a file sets holds to its end, however many transactions it takes, and no statement of it runs twice for that.
 
-use sluice::{api::Reason, stage::outcome::Stage};
+use sluice::{api::Reason, contract::Stage};
 
 use crate::stage_scene::Scene;
 

@@ -2,7 +2,7 @@
 
 use sluice::{
     api::Reason,
-    stage::outcome::{Stage, Verdict},
+    contract::{Stage, Verdict},
 };
 use sqlx::Connection;
 

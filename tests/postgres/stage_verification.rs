@@ -2,7 +2,7 @@
 
 use sluice::{
     api::{Reason, Severity},
-    stage::outcome::{Outcome, Stage},
+    contract::{Outcome, Stage},
 };
 
 use crate::stage_scene::Scene;

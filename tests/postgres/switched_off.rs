@@ -1,9 +1,6 @@
 //! What a catalog can hide: a foreign key whose triggers are switched off looks valid and enforces nothing.
 
-use sluice::{
-    api::Finding,
-    stage::{self, outcome::Stage},
-};
+use sluice::{api::Finding, contract::Stage, stage};
 
 use crate::stage_scene::Scene;
 

@@ -3,10 +3,8 @@
 
 use sluice::{
     api::{Finding, Reason, Severity},
-    stage::{
-        self,
-        outcome::{Stage, Verdict},
-    },
+    contract::{Stage, Verdict},
+    stage,
 };
 
 use crate::{

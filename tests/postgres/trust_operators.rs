@@ -5,10 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
-use sluice::{
-    api::Reason,
-    stage::{self, outcome::Stage},
-};
+use sluice::{api::Reason, contract::Stage, stage};
 
 use crate::{
     server::{Server, connect, execute},

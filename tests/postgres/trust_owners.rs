@@ -3,7 +3,8 @@
 
 use sluice::{
     api::Reason,
-    stage::{self, outcome::Verdict},
+    contract::{Stage, Verdict},
+    stage,
 };
 
 use crate::{
@@ -123,7 +124,7 @@ async fn a_history_that_somebody_makes_in_the_last_moment_is_not_written_to() {
     assert!(outcome.message.contains("somebody else made"), "{}", outcome.message);
     assert_eq!(scene.value("SELECT (to_regclass('public.t') IS NULL)::text").await, "true");
     scene.database.execute("DROP EVENT TRIGGER quicker").await;
-    let outcomes = stage::run(stage::outcome::Stage::Plan, &scene.context(), &[]).await;
+    let outcomes = stage::run(Stage::Plan, &scene.context(), &[]).await;
     assert_eq!(outcomes.verdict, Verdict::Passed, "{}", outcomes.message);
     scene.ready().await;
 }

@@ -4,10 +4,8 @@ use std::time::Instant;
 
 use sluice::{
     api::Reason,
-    stage::{
-        self,
-        outcome::{Outcome, Stage, Verdict},
-    },
+    contract::{Outcome, Stage, Verdict},
+    stage,
 };
 use sqlx::PgConnection;
 

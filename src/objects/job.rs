@@ -72,7 +72,7 @@ fn owner(object: &DatabaseMigration) -> OwnerReference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{stage::outcome::Stage, validate::validate};
+    use crate::{contract::Stage, validate::validate};
     use k8s_openapi::api::core::v1::{Container, PodSpec};
     use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, SecretKeySelector};
 
-use crate::{stage::outcome::Stage, validate::ValidatedMigration};
+use crate::{contract::Stage, validate::ValidatedMigration};
 
 /// One variable for each other database, from its Secret. A Secret that is not there does not keep the Pod from starting: then the
 /// variable is missing, and the finding says so.

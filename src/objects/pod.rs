@@ -15,8 +15,8 @@ use serde_json::json;
 use super::elsewhere;
 use crate::{
     api::{DatabaseMigration, GROUP, Pods, VERSION},
+    contract::Stage,
     plan::step::JobOrder,
-    stage::outcome::Stage,
     validate::{PhaseSource, SnapshotPolicy, Source, ValidatedMigration},
 };
 
