@@ -1,20 +1,8 @@
 //! Which checks a manifest asks for: only those are carried out, and a report never calls passed what nobody asked. Each check says
 //! in its own file when it is asked; what several of them say is here.
 
-use super::{Aspect, Check, Scope};
-use crate::api::Conventions;
-
-impl Aspect {
-    /// In one word, for reports.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Isolation => "isolation",
-            Self::Index => "indexes",
-            Self::Structure => "structure",
-            Self::Data | Self::Change => "rows",
-        }
-    }
-}
+use super::Check;
+use crate::{api::Conventions, inspect::Scope};
 
 impl Check {
     /// Whether the manifest asks for it.
@@ -40,7 +28,7 @@ pub(super) fn by_conventions(scope: &Scope, asks: fn(&Conventions) -> bool) -> b
 
 #[cfg(test)]
 mod tests {
-    use super::{super::CHECKS, *};
+    use super::*;
     use crate::api::{ForeignKeyIndexes, IndexVerification, Level};
 
     #[test]
@@ -48,7 +36,7 @@ mod tests {
         let foreign_keys = ForeignKeyIndexes { level: Level::Off, ..ForeignKeyIndexes::default() };
         let indexes = IndexVerification { foreign_keys, ..IndexVerification::default() };
         let scope = Scope { schemas: vec!["public".into()], indexes, ..Scope::default() };
-        let asked: Vec<&str> = CHECKS.iter().filter(|check| check.is_asked(&scope)).map(|check| check.meta.id).collect();
+        let asked: Vec<&str> = crate::check::all().filter(|check| check.is_asked(&scope)).map(|check| check.meta.id).collect();
         assert!(asked.contains(&"index-valid") && asked.contains(&"schema-exists"), "{asked:?}");
         assert!(
             !asked.contains(&"foreign-key-indexed") && !asked.contains(&"index-required") && !asked.contains(&"rls-enabled"),

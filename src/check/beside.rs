@@ -1,4 +1,4 @@
-//! What the stages check beside [`super::CHECKS`]: source against ledger, and the schema against what its migrations make. They need more
+//! What the stages check beside [`super::all`]: source against ledger, and the schema against what its migrations make. They need more
 //! than a transaction of the database, so they are carried out elsewhere; what they are is said here, in the words of a check's META.
 
 use crate::{api::Severity, validate::ValidatedMigration};
@@ -46,7 +46,7 @@ impl When {
     }
 }
 
-/// Every check beside [`super::CHECKS`], in the order of a report: the history comes before them, the comparison of the schema after.
+/// Every check beside [`super::all`], in the order of a report: the history comes before them, the comparison of the schema after.
 pub static BESIDE: &[Beside] = &[
     Beside {
         id: "history-equals-source",
@@ -168,14 +168,12 @@ pub static BESIDE: &[Beside] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{CHECKS, Meta},
-        *,
-    };
+    use super::{super::all, *};
+    use crate::inspect::Meta;
 
     #[test]
     fn no_check_has_the_id_of_another() {
-        let metas = CHECKS.iter().map(|check| check.meta).map(|Meta { id, .. }| *id);
+        let metas = all().map(|check| check.meta).map(|Meta { id, .. }| *id);
         let mut ids: Vec<&str> = metas.chain(BESIDE.iter().map(|beside| beside.id)).collect();
         let all = ids.len();
         ids.sort_unstable();

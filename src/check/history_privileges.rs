@@ -2,9 +2,9 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, CheckError, sql};
 use crate::{
     api::{Finding, Severity},
+    inspect::{Asked, CheckError, sql},
     migrations::LedgerContract,
     postgres::query_as,
 };

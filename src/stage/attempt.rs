@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     api::{Failure, Finding, Reason, Severity},
-    check::{self, Aspect, Began, RowsBefore, Scope},
+    check,
     contract::{Outcome, Stage, outcome_message},
+    inspect::{Aspect, Began, RowsBefore, Scope, count_rows},
     migrations::{Migration, RowState, Script, SourceTree},
     postgres::{Ledger, Session, SqlError, Trouble, Watcher},
     redact::{self, bounded},
@@ -70,7 +71,7 @@ impl Release<'_> {
 pub(super) async fn rows_before(session: &mut Session, release: &Release<'_>) -> Result<Option<RowsBefore>, SqlError> {
     let manifest = &release.context.manifest;
     let connection = session.trusted().await.map_err(|error| SqlError::other(Trouble::of(&error.cause), error.to_string()))?;
-    let counted = check::count_rows(connection, &manifest.demands.row_counts.tables, &manifest.schemas).await;
+    let counted = count_rows(connection, &manifest.demands.row_counts.tables, &manifest.schemas).await;
     counted.map_err(|error| SqlError::other(Trouble::of(&error.cause), error.to_string()))
 }
 

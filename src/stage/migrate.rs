@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     api::Reason,
-    check::release_begins,
     contract::{HistorySummary, Outcome, Stage, Verdict},
+    inspect::release_begins,
     migrations::{LedgerRow, Script, SourceTree},
     postgres::{Ledger, Session, Watcher, connect, has_deferrable_constraints, preflight},
 };

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     api::Reason,
-    check::{Aspect, RowsBefore},
     contract::{Outcome, Stage},
+    inspect::{Aspect, RowsBefore},
     migrations::{Group, Migration, Script, last_transaction, plan_groups},
     postgres::{QueryError, Session, SqlError, Trouble, Watcher, keep_text, prepare_texts},
 };

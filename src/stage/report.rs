@@ -5,8 +5,9 @@ use jiff::Timestamp;
 use super::{Context, run, survey};
 use crate::{
     api::{Finding, Reason, Severity},
-    check::{Aspect, BESIDE, Beside, CHECKS, Scope},
+    check::{self, BESIDE, Beside},
     contract::{Outcome, Stage},
+    inspect::{Aspect, Scope},
     postgres::connect,
     report::{self, Asked, CheckResult, CheckVerdict, Counts, Isolation, Report, Schema, Tenancy, Verdict},
     validate::{SnapshotPolicy, ValidatedMigration},
@@ -80,7 +81,7 @@ fn assemble(
     let manifest = &context.manifest;
     let looked = matches!(outcome.reason, Reason::Verified | Reason::VerificationFailed);
     if let Some(schema) = &mut schema {
-        let isolation = |id: &str| CHECKS.iter().any(|check| check.meta.id == id && check.meta.aspect == Aspect::Isolation);
+        let isolation = |id: &str| check::all().any(|check| check.meta.id == id && check.meta.aspect == Aspect::Isolation);
         let found: Vec<&Finding> = outcome.findings.iter().filter(|finding| isolation(&finding.check)).collect();
         report::judge_isolation(&mut schema.tables, manifest.row_level_security.as_ref(), looked.then_some(found.as_slice()));
         let contradictions = contradictions(schema, &found);
@@ -187,7 +188,7 @@ fn checks(outcome: &Outcome, manifest: &ValidatedMigration, looked: bool) -> Vec
     let (history, drift): (Vec<_>, Vec<_>) = BESIDE.iter().partition(|beside| beside.aspect == "history");
     let mut checks: Vec<CheckResult> = history.into_iter().filter_map(|check| beside(check, manifest, outcome)).collect();
     let scope = Scope::of(manifest);
-    checks.extend(CHECKS.iter().map(|check| CheckResult {
+    checks.extend(check::all().map(|check| CheckResult {
         id: check.meta.id.to_owned(),
         aspect: check.meta.aspect.word().to_owned(),
         verdict: as_asked(check.is_asked(&scope)),

@@ -9,8 +9,8 @@ use super::{
     statements,
 };
 use crate::{
-    check::{Aspect, RowsBefore},
     contract::Outcome,
+    inspect::{Aspect, RowsBefore},
     migrations::{Migration, Script, Statement, StatementKind},
     postgres::{Build, Journal, Session, Settings, SqlError, Trouble, Watcher, build_index, drop_reindex_left_overs, index_is_there},
     sql::may_commit_within,

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     api::Reason,
-    check::Aspect,
     contract::{Outcome, Stage},
+    inspect::Aspect,
     migrations::{Migration, RowState, Script, StatementKind, Step},
     postgres::{Journal, Session, Settings, SqlError, Trouble, Watcher, keep_text_alone},
 };

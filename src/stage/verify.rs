@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     api::{Finding, Reason, Severity},
-    check::{self, Aspect, Began, Scope},
+    check,
     contract::{HistorySummary, Outcome, Required, Stage, outcome_message},
+    inspect::{Aspect, Began, Scope},
     migrations::SourceTree,
     postgres::{connect, custody_objection, database_identity},
 };

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use sluice::{
     api::{DatabaseMigrationStatus, Finding, ReadBack, Severity, Span},
-    check::{BESIDE, CHECKS, When},
+    check::{self, BESIDE, When},
     report::{
         Asked, CheckResult, CheckVerdict, Column, Counts, Form, Isolation, KIND, Policy, Report, Schema, Table, TableKind, Tenancy,
         Verdict,
@@ -52,7 +52,7 @@ fn table(name: &str, isolation: Isolation) -> Table {
 
 /// Everything was asked and found as it should be.
 fn proven() -> Subject {
-    let ids = CHECKS.iter().map(|check| check.meta.id).chain(BESIDE.iter().filter(|b| b.when != When::Adopting).map(|b| b.id));
+    let ids = check::all().map(|check| check.meta.id).chain(BESIDE.iter().filter(|b| b.when != When::Adopting).map(|b| b.id));
     let report = Report {
         kind: KIND.into(),
         format: 1,
@@ -131,7 +131,7 @@ fn every_duty_is_proven_when_everything_was_asked_and_found_as_it_should_be() {
 
 #[test]
 fn a_check_that_failed_warned_or_was_not_carried_out_takes_away_its_duties_and_no_others_in_each_regime() {
-    let ids: Vec<&str> = CHECKS.iter().map(|check| check.meta.id).chain(BESIDE.iter().map(|beside| beside.id)).collect();
+    let ids: Vec<&str> = check::all().map(|check| check.meta.id).chain(BESIDE.iter().map(|beside| beside.id)).collect();
     for name in NAMES {
         let mut broken = 0;
         for part in evidence(&proven(), &[name]).parts {

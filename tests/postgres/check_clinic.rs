@@ -2,7 +2,8 @@
 
 use sluice::{
     api::{Finding, ForeignKeyIndexes, IndexVerification, Level, RequiredIndex, RowLevelSecurity, Severity, Tenant},
-    check::{self, Aspect, Scope},
+    check,
+    inspect::{Aspect, Scope},
 };
 use sqlx::PgConnection;
 

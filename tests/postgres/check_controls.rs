@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use sluice::{api::Severity, check::CHECKS};
+use sluice::{api::Severity, check};
 
 use crate::{check_clinic::Clinic, check_structure};
 
@@ -224,6 +224,6 @@ async fn rhythm(control: &Control) {
 fn every_check_has_a_control_that_proves_it_can_fail() {
     let controls = CONTROLS.iter().chain(check_structure::CONTROLS).map(|control| control.check);
     let controlled: BTreeSet<_> = controls.chain(check_structure::WITHOUT_A_DATABASE).chain(ELSEWHERE).collect();
-    let registered: BTreeSet<_> = CHECKS.iter().map(|check| check.meta.id).collect();
+    let registered: BTreeSet<_> = check::all().map(|check| check.meta.id).collect();
     assert_eq!(controlled, registered);
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use sluice::{
     api::{RequiredIndex, Severity::Error},
-    check::{self, Aspect, Scope},
+    check,
+    inspect::{Aspect, Scope},
     validate::validate,
 };
 use sqlx::{Connection, Row};

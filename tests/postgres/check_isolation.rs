@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use sluice::{
     api::Severity::{Error, Information, Warning},
-    check::{self, Aspect, Scope},
+    check,
+    inspect::{Aspect, Scope},
 };
 use sqlx::Row;
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sluice::{
     api::{DatabaseMigration, Severity},
-    check::Aspect,
+    inspect::Aspect,
     validate::{Demands, ValidatedMigration, validate},
 };
 use sqlx::Row;

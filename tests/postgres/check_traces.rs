@@ -131,6 +131,6 @@ async fn a_trace_would_be_noticed() {
 async fn a_run_outside_a_transaction_is_refused_and_not_silently_empty() {
     let clinic = Clinic::empty("traces_none").await;
     let mut session = clinic.session().await;
-    let refused = sluice::check::run(&mut session, &clinic.scope, &[sluice::check::Aspect::Index]).await;
+    let refused = sluice::check::run(&mut session, &clinic.scope, &[sluice::inspect::Aspect::Index]).await;
     assert!(refused.is_err_and(|error| error.to_string().contains("inside an open transaction")));
 }

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 use sluice::{
     api::Finding,
-    check::{self, Aspect, Scope},
+    check,
+    inspect::{Aspect, Scope},
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use serde_json::json;
 use sluice::{
     api::{Finding, RequiredForeignKey, RequiredIndex},
-    check::Scope,
+    inspect::Scope,
 };
 use sqlx::{PgConnection, Row, postgres::PgRow};
 

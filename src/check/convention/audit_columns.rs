@@ -3,13 +3,16 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{
-        Aspect, Check, Scope, asked,
-        column::{self, Column, Normal},
-    },
+    super::{Check, asked},
     Asked, CheckError, Deviation, Meta, by_exemption, owned, query_as, report, sql,
 };
-use crate::api::{Conventions, Finding, Severity};
+use crate::{
+    api::{Conventions, Finding, Severity},
+    inspect::{
+        Aspect, Scope,
+        column::{self, Column, Normal},
+    },
+};
 
 const META: Meta = Meta {
     id: "convention-audit-columns",

@@ -3,10 +3,13 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Aspect, Check, Scope, asked},
+    super::{Check, asked},
     Asked, CheckError, Deviation, Meta, by_exemption, naming, query_as, report, sql,
 };
-use crate::api::{Conventions, Finding, Severity, Style};
+use crate::{
+    api::{Conventions, Finding, Severity, Style},
+    inspect::{Aspect, Scope},
+};
 
 const META: Meta = Meta {
     id: "convention-enum-values",

@@ -3,10 +3,13 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Aspect, Check, Scope, asked},
+    super::{Check, asked},
     Asked, CheckError, Deviation, Meta, naming, owned, query_as, report, sql,
 };
-use crate::api::{Finding, Severity};
+use crate::{
+    api::{Finding, Severity},
+    inspect::{Aspect, Scope},
+};
 
 const META: Meta = Meta {
     id: "convention-foreign-keys",

@@ -3,10 +3,13 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Aspect, Check, Scope, asked},
+    super::{Check, asked},
     CheckError, Deviation, Meta, naming, report, sql,
 };
-use crate::api::{Finding, MigrationNames, Severity, Style};
+use crate::{
+    api::{Finding, MigrationNames, Severity, Style},
+    inspect::{Aspect, Scope},
+};
 
 const META: Meta = Meta {
     id: "convention-migrations",

@@ -1,20 +1,33 @@
 //! Conventions of the manifest: how things are named, and what every table has. One file per check; what they share is here.
 
-pub(super) mod audit_columns;
-pub(super) mod columns;
-pub(super) mod enum_values;
-pub(super) mod foreign_keys;
-pub(super) mod indexes;
-pub(super) mod migrations;
+mod audit_columns;
+mod columns;
+mod enum_values;
+mod foreign_keys;
+mod indexes;
+mod migrations;
 mod naming;
-pub(super) mod primary_key;
-pub(super) mod tables;
+mod primary_key;
+mod tables;
 
-use super::{Asked, CheckError, Meta, owned, sql};
+use super::Check;
 use crate::{
     api::{ConventionSeverity, Conventions, Finding, Severity},
+    inspect::{Asked, CheckError, Meta, owned, sql},
     postgres::query_as,
 };
+
+/// The checks of this shelf.
+pub(super) static CHECKS: &[Check] = &[
+    primary_key::CHECK,
+    audit_columns::CHECK,
+    tables::CHECK,
+    columns::CHECK,
+    enum_values::CHECK,
+    indexes::CHECK,
+    foreign_keys::CHECK,
+    migrations::CHECK,
+];
 
 /// Something that does not follow a convention.
 struct Deviation {
@@ -82,7 +95,7 @@ mod tests {
         effect: "",
         remedy: "",
         severity: Severity::Error,
-        aspect: super::super::Aspect::Structure,
+        aspect: crate::inspect::Aspect::Structure,
     };
 
     fn conventions(json: serde_json::Value) -> Conventions {

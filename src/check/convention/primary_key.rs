@@ -3,10 +3,13 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Aspect, Check, Scope, asked},
+    super::{Check, asked},
     Asked, CheckError, Deviation, Meta, owned, query_as, report,
 };
-use crate::api::{Finding, Severity};
+use crate::{
+    api::{Finding, Severity},
+    inspect::{Aspect, Scope},
+};
 
 const META: Meta = Meta {
     id: "primary-key",

@@ -3,10 +3,13 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Aspect, Check, Scope, asked},
+    super::{Check, asked},
     Asked, CheckError, Deviation, Meta, naming, owned, query_as, report,
 };
-use crate::api::{Finding, Severity, Style};
+use crate::{
+    api::{Finding, Severity, Style},
+    inspect::{Aspect, Scope},
+};
 
 const META: Meta = Meta {
     id: "convention-tables",

@@ -1,0 +1,81 @@
+//! The pages under `docs/checks` say what the checks say.
+
+use std::{collections::BTreeSet, env, fmt::Write, fs, path::Path};
+
+use super::{BESIDE, Beside, When};
+use crate::{
+    api::Severity,
+    inspect::{Aspect, Meta},
+};
+
+const HEAD: &str = "<!-- Written from the check's META: UPDATE=1 cargo test --lib check::pages -->\n\n";
+
+fn page(meta: &Meta) -> String {
+    let aspect = match meta.aspect {
+        Aspect::Isolation => "isolation, asked when the manifest has `spec.verify.rowLevelSecurity`",
+        Aspect::Index => "indexes",
+        Aspect::Structure => "structure",
+        Aspect::Data => "rows, asked after everything is committed",
+        Aspect::Change => "rows, asked in each transaction of a migration",
+    };
+    let Meta { id, title, condition, effect, remedy, severity, aspect: _ } = meta;
+    text([id, aspect, title, condition, effect, remedy], *severity)
+}
+
+fn page_beside(beside: &Beside) -> String {
+    let Beside { id, aspect, when, severity, title, condition, effect, remedy } = beside;
+    let when = match when {
+        When::Always => "always asked",
+        When::Drift => "asked when the manifest has `spec.verify.drift`",
+        When::Adopting => "asked when a database is adopted with `spec.migrations.baseline`",
+    };
+    text([id, &format!("{aspect}, {when}"), title, condition, effect, remedy], *severity)
+}
+
+fn text([id, aspect, title, condition, effect, remedy]: [&str; 6], severity: Severity) -> String {
+    let severity = match severity {
+        Severity::Error => "error: Ready stays off",
+        Severity::Warning => "warning: Ready is not affected",
+        Severity::Information => "information: Ready is not affected",
+    };
+    format!(
+        "{HEAD}# {id}\n\n{title}.\n\n- Aspect: {aspect}.\n- Severity: {severity}.\n\n## When it finds something\n\n{condition}\n\n\
+         ## What that means\n\n{effect}\n\n## What to do\n\n{remedy}\n"
+    )
+}
+
+fn index() -> String {
+    let mut text = format!("{HEAD}# Checks\n\nWhat Sluice checks before COMMIT and again from outside, in the order of a report.\n\n");
+    text.push_str("| Check | What must be true |\n| --- | --- |\n");
+    let checks = super::all().map(|check| (check.meta.id, check.meta.title));
+    for (id, title) in checks {
+        writeln!(text, "| [{id}]({id}.md) | {title} |").expect("a String takes every text");
+    }
+    text.push_str("\nAnd what the stages check by themselves: the source against the ledger, and the schema against its migrations.\n\n");
+    text.push_str("| Check | What must be true |\n| --- | --- |\n");
+    for Beside { id, title, .. } in BESIDE {
+        writeln!(text, "| [{id}]({id}.md) | {title} |").expect("a String takes every text");
+    }
+    text
+}
+
+#[test]
+fn the_pages_of_the_checks_say_what_the_checks_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/checks");
+    let mut pages: Vec<_> = super::all().map(|check| (format!("{}.md", check.meta.id), page(check.meta))).collect();
+    pages.extend(BESIDE.iter().map(|beside| (format!("{}.md", beside.id), page_beside(beside))));
+    pages.push(("README.md".to_owned(), index()));
+    if env::var_os("UPDATE").is_some() {
+        fs::create_dir_all(&folder).expect("the folder can be created");
+        for (name, text) in &pages {
+            fs::write(folder.join(name), text).expect("the page can be written");
+        }
+    }
+    for (name, text) in &pages {
+        let written = fs::read_to_string(folder.join(name)).unwrap_or_default();
+        assert_eq!(&written, text, "docs/checks/{name} is stale: UPDATE=1 cargo test --lib check::pages");
+    }
+    let names: BTreeSet<_> = pages.into_iter().map(|(name, _)| name).collect();
+    let files = fs::read_dir(&folder).expect("the folder").flatten().map(|file| file.file_name().to_string_lossy().into_owned());
+    assert_eq!(files.collect::<BTreeSet<_>>(), names, "docs/checks has a page without a check");
+}

@@ -1,0 +1,49 @@
+//! The schemas of the manifest are there: a name that is misspelled would make every other check look at nothing.
+
+use sqlx::PgConnection;
+
+use crate::{
+    api::{Finding, Severity},
+    check::{Check, asked},
+    inspect::{Asked, Aspect, CheckError, Meta, Scope},
+    postgres::query_as,
+};
+
+const META: Meta = Meta {
+    id: "schema-exists",
+    title: "Every schema of the manifest exists",
+    condition: "`spec.database.schemas` names a schema that the database does not have.",
+    effect: "No check looks at what is really there. If the name is misspelled, tables go unchecked and nobody is told.",
+    remedy: "Correct `spec.database.schemas`; names are case-sensitive. If a later migration creates the schema, the finding goes away with it.",
+    severity: Severity::Warning,
+    aspect: Aspect::Index,
+};
+
+pub(super) const CHECK: Check = Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
+
+const SQL: &str = "SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($1)";
+
+async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let present: Vec<(String,)> = query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which schemas exist")?;
+    let present: Vec<_> = present.into_iter().map(|(name,)| name).collect();
+    Ok(judge(&scope.schemas, &present))
+}
+
+fn judge(asked: &[String], present: &[String]) -> Vec<Finding> {
+    let missing = asked.iter().filter(|schema| !present.contains(schema));
+    missing
+        .map(|schema| META.finding(schema, format!("the schema {schema:?} does not exist, so nothing in it was checked"), META.remedy))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_named() {
+        let (core, clinical) = ("core".to_owned(), "clinical".to_owned());
+        let found = judge(&[core.clone(), clinical], &[core]);
+        assert_eq!(found.iter().map(|finding| finding.object.as_str()).collect::<Vec<_>>(), ["clinical"]);
+    }
+}

@@ -1,0 +1,36 @@
+//! What was asked, where there is no answer.
+
+use crate::postgres::{log_whole, said};
+
+/// A check could not be carried out.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action}: {}", said(.cause))]
+pub struct CheckError {
+    /// What was asked.
+    pub action: &'static str,
+    /// Why there is no answer.
+    #[source]
+    pub cause: sqlx::Error,
+}
+
+impl CheckError {
+    /// PostgreSQL is still busy with the question, so the session answers nothing else and must be closed.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(&self.cause, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
+    }
+}
+
+/// Adds what was asked to an error of the driver.
+pub(crate) trait Asked<T> {
+    /// Names what was asked, verb first.
+    fn asked(self, action: &'static str) -> Result<T, CheckError>;
+}
+
+impl<T> Asked<T> for Result<T, sqlx::Error> {
+    fn asked(self, action: &'static str) -> Result<T, CheckError> {
+        self.map_err(|cause| {
+            log_whole(&cause);
+            CheckError { action, cause }
+        })
+    }
+}

@@ -1,0 +1,23 @@
+//! What every look at a database that is judged stands on: names in SQL text, tries that are undone, which tables hold tenants' rows, and
+//! what a check is. The probe, the comparison across databases and the checks are built from it; it judges nothing.
+
+mod began;
+pub(crate) mod column;
+pub(crate) mod equality;
+mod error;
+mod meta;
+pub(crate) mod owned;
+pub(crate) mod relation;
+mod rows;
+mod scope;
+pub(crate) mod sql;
+pub(crate) mod tenancy;
+pub(crate) mod trial;
+
+pub use began::{Began, release_begins};
+pub(crate) use error::Asked;
+pub use error::CheckError;
+pub use meta::{Aspect, Meta};
+pub(crate) use rows::{Counted, count};
+pub use rows::{RowsBefore, count_rows};
+pub use scope::Scope;

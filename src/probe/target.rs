@@ -1,0 +1,264 @@
+//! What the catalog knows of the tables that are tried, and of every table that their foreign keys or their views lead to.
+
+use std::collections::BTreeMap;
+
+use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
+
+use super::view::{self, View};
+use crate::{
+    api::RowLevelSecurity,
+    inspect::{Asked, CheckError, Scope, equality, sql, tenancy},
+    postgres::query_as,
+};
+
+/// A tenant table, or a view of one, that the application may use.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalog, and every combination occurs")]
+#[derive(Clone, Debug, Default)]
+pub(super) struct Target {
+    pub(super) oid: i64,
+    pub(super) schema: String,
+    pub(super) name: String,
+    /// The partitioned table, for a partition.
+    pub(super) root: Option<String>,
+    /// The type of the tenant column, as it is written.
+    pub(super) tenant_type: String,
+    /// The operator by which two tenants are the same, as it is written.
+    pub(super) equals: String,
+    /// The tenant column's number.
+    pub(super) tenant: i16,
+    /// May read some column.
+    pub(super) select_any: bool,
+    /// May read the tenant column.
+    pub(super) select_tenant: bool,
+    /// May write some column of a new row.
+    pub(super) insert_any: bool,
+    /// May write the tenant column of a new row.
+    pub(super) insert_tenant: bool,
+    /// May change the tenant column.
+    pub(super) update_tenant: bool,
+    /// Other columns that may be changed: those that may be null first.
+    pub(super) updates: Vec<i16>,
+    pub(super) delete: bool,
+    /// Triggers may change a row before the policies see it.
+    pub(super) triggers: bool,
+    /// It has any trigger: one may refuse what the policies let through, or skip it.
+    pub(super) reacts: bool,
+    /// The columns from which a generated tenant column is made.
+    pub(super) sources: Vec<i16>,
+    /// Row-level security is off: no policy is asked.
+    pub(super) bare: bool,
+    /// It is a view.
+    pub(super) view: Option<View>,
+}
+
+impl Target {
+    /// For statements.
+    pub(super) fn qualified(&self) -> String {
+        sql::qualified(&self.schema, &self.name)
+    }
+
+    /// The condition that a row is this tenant's.
+    pub(super) fn is_of(&self, tenant_column: &str, tenant: &str) -> String {
+        format!("{} {} {}", sql::identifier(tenant_column), self.equals, sql::literal(tenant))
+    }
+
+    /// For people.
+    pub(super) fn display(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+}
+
+const TARGETS: &str = tenancy::tenants!(
+    "SELECT c.oid::int8, n.nspname::text, c.relname::text, \
+            CASE WHEN t.is_partition THEN (SELECT rn.nspname || '.' || rc.relname FROM pg_catalog.pg_class rc \
+              JOIN pg_catalog.pg_namespace rn ON rn.oid = rc.relnamespace WHERE rc.oid = pg_catalog.pg_partition_root(c.oid)) END, \
+            pg_catalog.format_type(ta.atttypid, ta.atttypmod), ta.attnum, \
+            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'SELECT'), pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'SELECT'), \
+            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'INSERT'), \
+            pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'INSERT') AND ta.attgenerated = '', \
+            pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'UPDATE') AND ta.attgenerated = '', \
+            ARRAY(SELECT u.attnum FROM pg_catalog.pg_attribute u WHERE u.attrelid = c.oid AND u.attnum > 0 AND NOT u.attisdropped AND u.attnum <> t.tenant \
+               AND u.attgenerated = '' AND u.attidentity = '' AND pg_catalog.has_column_privilege(a.oid, c.oid, u.attnum, 'UPDATE') \
+               ORDER BY u.attnotnull, u.attnum), \
+            pg_catalog.has_table_privilege(a.oid, c.oid, 'DELETE'), \
+            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 3 = 3), \
+            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), NOT t.enabled, \
+            ARRAY(SELECT DISTINCT d.refobjsubid::int2 FROM pg_catalog.pg_attrdef x JOIN pg_catalog.pg_depend d \
+               ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = x.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+               AND d.refobjid = c.oid AND d.refobjsubid > 0 AND d.refobjsubid <> t.tenant \
+             WHERE x.adrelid = c.oid AND x.adnum = t.tenant AND ta.attgenerated <> '' ORDER BY 1) \
+     FROM app a CROSS JOIN tenant_tables t \
+     JOIN pg_catalog.pg_class c ON c.oid = t.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     JOIN pg_catalog.pg_attribute ta ON ta.attrelid = c.oid AND ta.attnum = t.tenant \
+     WHERE ",
+    tenancy::app_reaches!(),
+    " ORDER BY 2, 3"
+);
+
+impl FromRow<'_, PgRow> for Target {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            oid: row.try_get(0)?,
+            schema: row.try_get(1)?,
+            name: row.try_get(2)?,
+            root: row.try_get(3)?,
+            tenant_type: row.try_get(4)?,
+            equals: String::new(),
+            tenant: row.try_get(5)?,
+            select_any: row.try_get(6)?,
+            select_tenant: row.try_get(7)?,
+            insert_any: row.try_get(8)?,
+            insert_tenant: row.try_get(9)?,
+            update_tenant: row.try_get(10)?,
+            updates: row.try_get(11)?,
+            delete: row.try_get(12)?,
+            triggers: row.try_get(13)?,
+            reacts: row.try_get(14)?,
+            bare: row.try_get(15)?,
+            sources: row.try_get(16)?,
+            view: None,
+        })
+    }
+}
+
+/// The tenant tables and partitions that the application may use, whether the catalog calls them guarded or not.
+pub(super) async fn targets(connection: &mut PgConnection, scope: &Scope, security: &RowLevelSecurity) -> Result<Vec<Target>, CheckError> {
+    tenancy::rows(TARGETS, scope, security).fetch_all(connection).await.asked("read what the application may do with tenant tables")
+}
+
+/// Finds out how tenants are compared, once for each type.
+pub(super) async fn compare_tenants(connection: &mut PgConnection, targets: &mut [Target], tenant_column: &str) -> Result<(), CheckError> {
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    for target in targets {
+        if let Some(operator) = known.get(&target.tenant_type) {
+            target.equals.clone_from(operator);
+            continue;
+        }
+        let column = (target.oid, tenant_column);
+        target.equals = equality::operator(connection, column, column).await?;
+        known.insert(target.tenant_type.clone(), target.equals.clone());
+    }
+    Ok(())
+}
+
+/// A table in which rows may have to be made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Relation {
+    /// For statements.
+    pub(super) qualified: String,
+    pub(super) columns: Vec<Column>,
+    pub(super) foreign_keys: Vec<ForeignKey>,
+}
+
+impl Relation {
+    /// The column with this number.
+    pub(super) fn column(&self, number: i16) -> Option<&Column> {
+        self.columns.iter().find(|column| column.number == number)
+    }
+}
+
+/// A column, as far as a value for it goes.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalog, and every combination occurs")]
+#[derive(Clone, Debug, Default)]
+pub(super) struct Column {
+    pub(super) number: i16,
+    pub(super) name: String,
+    /// The name of its type, or of the type under its domain.
+    pub(super) type_name: String,
+    /// `pg_type.typcategory`.
+    pub(super) category: String,
+    /// `pg_attribute.atttypmod`: the length of a varchar, the precision of a numeric.
+    pub(super) modifier: i32,
+    pub(super) not_null: bool,
+    /// It has a default that may be used.
+    pub(super) default: bool,
+    /// Its default takes a number from a sequence, which no rollback gives back.
+    pub(super) serial: bool,
+    pub(super) generated: bool,
+    /// It is part of a unique index.
+    pub(super) unique: bool,
+    /// The values of an enum.
+    pub(super) labels: Vec<String>,
+    /// The definitions of check constraints that it is part of.
+    pub(super) checks: Vec<String>,
+    /// The application may write it in a new row.
+    pub(super) app_inserts: bool,
+}
+
+/// A foreign key, column by column.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ForeignKey {
+    pub(super) columns: Vec<i16>,
+    pub(super) parent: i64,
+    pub(super) parent_columns: Vec<i16>,
+}
+
+/// The tables $1 and everything that their foreign keys lead to.
+macro_rules! reached {
+    ($rest:literal) => {
+        concat!(
+            "WITH RECURSIVE reach(oid) AS (SELECT pg_catalog.unnest($1::pg_catalog.oid[]) \
+               UNION SELECT k.confrelid FROM reach r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.oid AND k.contype = 'f') ",
+            $rest
+        )
+    };
+}
+
+/// A column of a domain counts as one of the type under it, with the domain's constraints.
+const COLUMNS: &str = reached!(
+    "SELECT r.oid::int8, n.nspname::text, c.relname::text, a.attnum, a.attname::text, b.typname::text, b.typcategory::text, \
+            CASE WHEN ty.typtype = 'd' THEN ty.typtypmod ELSE a.atttypmod END, a.attnotnull OR ty.typnotnull, a.atthasdef AND a.attgenerated = '', \
+            a.attidentity <> '' OR COALESCE(pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE '%nextval(%', false), a.attgenerated <> '', \
+            EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY(i.indkey)), \
+            ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = b.oid ORDER BY e.enumsortorder), \
+            ARRAY(SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM pg_catalog.pg_constraint k WHERE k.contype = 'c' \
+              AND ((k.conrelid = a.attrelid AND a.attnum = ANY(k.conkey)) OR (ty.typtype = 'd' AND k.contypid = ty.oid)) ORDER BY k.conname), \
+            COALESCE(pg_catalog.has_column_privilege(app.oid, a.attrelid, a.attnum, 'INSERT'), false) \
+     FROM reach r JOIN pg_catalog.pg_class c ON c.oid = r.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped \
+     JOIN pg_catalog.pg_type ty ON ty.oid = a.atttypid \
+     JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN ty.typtype = 'd' THEN ty.typbasetype ELSE ty.oid END \
+     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+     LEFT JOIN pg_catalog.pg_roles app ON app.rolname = $2 ORDER BY 1, 4"
+);
+
+type ColumnRow = (i64, String, String, i16, String, String, String, i32, bool, bool, bool, bool, bool, Vec<String>, Vec<String>, bool);
+
+const FOREIGN_KEYS: &str = reached!(
+    "SELECT k.conrelid::int8, k.conkey, k.confrelid::int8, k.confkey \
+     FROM reach r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.oid AND k.contype = 'f' ORDER BY k.conrelid, k.oid"
+);
+
+/// The tables, and every table that must have a row before they can have one.
+pub(super) async fn relations(
+    connection: &mut PgConnection,
+    targets: &[Target],
+    role: &str,
+) -> Result<BTreeMap<i64, Relation>, CheckError> {
+    let sources = |target: &Target| target.view.iter().flat_map(|view| &view.sources).map(|(oid, _)| *oid).collect::<Vec<_>>();
+    let oids: Vec<i64> = targets.iter().flat_map(|target| std::iter::once(target.oid).chain(sources(target))).collect();
+    let columns: Vec<ColumnRow> =
+        query_as(COLUMNS).bind(&oids).bind(role).fetch_all(&mut *connection).await.asked("read the columns of tenant tables")?;
+    let keys: Vec<(i64, Vec<i16>, i64, Vec<i16>)> =
+        query_as(FOREIGN_KEYS).bind(&oids).fetch_all(connection).await.asked("read the foreign keys of tenant tables")?;
+    let mut relations: BTreeMap<i64, Relation> = BTreeMap::new();
+    for row in columns {
+        let relation = relations.entry(row.0).or_default();
+        relation.qualified = sql::qualified(&row.1, &row.2);
+        relation.columns.push(column(row));
+    }
+    for (child, columns, parent, parent_columns) in keys {
+        relations.entry(child).or_default().foreign_keys.push(ForeignKey { columns, parent, parent_columns });
+    }
+    for target in targets {
+        view::inherit(&mut relations, target);
+    }
+    Ok(relations)
+}
+
+fn column(row: ColumnRow) -> Column {
+    let (_, _, _, number, name, type_name, category, modifier, not_null, default, serial, generated, unique, labels, checks, app_inserts) =
+        row;
+    let default = default && !serial;
+    Column { number, name, type_name, category, modifier, not_null, default, serial, generated, unique, labels, checks, app_inserts }
+}

@@ -1,0 +1,113 @@
+//! What was not tried, and what proves nothing: a warning that says so, and never a silent pass. PURE.
+
+use super::{
+    META,
+    attack::{Deed, Observation, Sight},
+    attempt::Refusal,
+    target::Target,
+    verdict::{Meaning, meaning, uncertain, went_through},
+};
+use crate::{
+    api::{Finding, Severity},
+    inspect::sql,
+};
+
+/// What was not tried on a table, or proves nothing.
+pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
+    if seen.late {
+        return None;
+    }
+    let mut reasons: Vec<_> = seen.untried.iter().map(|reason| format!("everything ({reason})")).collect();
+    if seen.unpaired && seen.unseeded.is_none() {
+        reasons.push("reading, UPDATE and DELETE of others' rows (the application may not read the tenant column, and there is no tenant without rows in it to look as)".to_owned());
+    }
+    match (&seen.unseeded, &seen.own) {
+        (None, Sight::Rows(0)) if other => {}
+        (Some(reason), _) => reasons.push(format!("reading, UPDATE and DELETE (the table is empty, and {reason})")),
+        (None, Sight::Rows(0)) if seen.seeded => {
+            reasons.push("reading (the table is empty, and a row made for the attempt is not visible to its own tenant)".to_owned());
+        }
+        (None, Sight::Rows(0)) if seen.target.view.is_some() => {
+            reasons.push("reading (it shows no row of a tenant that has some in the tables that it reads)".to_owned());
+        }
+        (None, Sight::Refused(refusal)) if refusal.code != "42P17" => reasons.push(format!("reading ({})", refusal.display())),
+        _ => {}
+    }
+    let foreign = seen.foreign.iter().chain([&seen.unset]).find_map(|sight| match sight {
+        Sight::Refused(refusal) if matches!(refusal.code.as_str(), "57014" | "55P03") => Some(refusal),
+        _ => None,
+    });
+    reasons.extend(foreign.map(|refusal| format!("reading others' rows ({})", refusal.display())));
+    if seen.nobody.untried {
+        reasons.push("reading rows without a tenant (the tenant column may be null, and no such row could be made)".to_owned());
+    }
+    reasons.extend(insert_untold(seen, other));
+    reasons.extend(untold("UPDATE of an own row", [&seen.give], &seen.target, seen.known));
+    // Of several columns one that leaks is enough.
+    if seen.update.iter().all(|deed| went_through(deed, &seen.target).is_none()) {
+        reasons.extend(untold("UPDATE", &seen.update, &seen.target, false));
+    }
+    reasons.extend(untold("DELETE", &seen.delete, &seen.target, false));
+    if reasons.is_empty() {
+        return None;
+    }
+    reasons.dedup();
+    let message = format!("{}{}", Finding::UNPROVEN, reasons.join("; "));
+    if let Some(who) = &seen.held {
+        let message = format!("{who:?} has locked the whole table against writing, so {}{}", Finding::UNTRIED, seen.target.display());
+        let remedy = "end that session; whoever the application is could keep everybody from looking by such a lock, so it is an error";
+        return Some(META.finding(seen.target.display(), message, remedy));
+    }
+    let remedy = "the next verification tries again. Until then the other checks of row-level security are what there is";
+    Some(Finding { severity: Severity::Warning, ..META.finding(seen.target.display(), message, remedy) })
+}
+
+fn insert_untold(seen: &Observation, other: bool) -> Option<String> {
+    match (&seen.insert_own, &seen.insert_foreign) {
+        (Deed::Impossible, Deed::Skipped) => Some("INSERT (no values are known for a row that the application could write)".to_owned()),
+        // No policy speaks of the other role, so nobody's row is let in.
+        (Deed::Refused(own), Deed::Refused(_) | Deed::Skipped) if other && own.code == "42501" => None,
+        (Deed::Refused(own), _) if seen.derived => {
+            Some(format!("INSERT (the application does not write the tenant column, and its own row is refused: {})", own.display()))
+        }
+        (Deed::Touched(0), Deed::Skipped) if seen.derived => {
+            Some("INSERT (the application does not write the tenant column, and it was not found from what the tenant follows)".to_owned())
+        }
+        (Deed::Refused(own), Deed::Refused(_)) if meaning(own) != Meaning::Passed => {
+            Some(format!("INSERT (even an own row is refused: {})", own.display()))
+        }
+        (own, foreign) => {
+            let known = seen.known && matches!(own, Deed::Touched(rows) if *rows > 0);
+            untold("INSERT", [foreign], &seen.target, known)
+        }
+    }
+}
+
+/// What a write does not tell. What a trigger refuses is no more than that one statement, unless it was `the_attack` itself: an own row
+/// that goes to a tenant that there is.
+fn untold<'d>(what: &str, deeds: impl IntoIterator<Item = &'d Deed>, target: &Target, the_attack: bool) -> Option<String> {
+    let tells = |refusal: &Refusal| match meaning(refusal) {
+        Meaning::Closed => refusal.code != "P0001" || the_attack || !target.reacts,
+        Meaning::Passed => !uncertain(target, refusal),
+        Meaning::Unknown => false,
+    };
+    deeds.into_iter().find_map(|deed| match deed {
+        Deed::Refused(refusal) if !tells(refusal) => Some(format!("{what} ({})", refusal.display())),
+        Deed::Impossible => Some(format!("{what} (no value is known for a column that the application may change)")),
+        Deed::Skipping(_) if !the_attack => {
+            Some(format!("{what} (a row that the policies let through was skipped, by a trigger or a rule)"))
+        }
+        _ => None,
+    })
+}
+
+/// Partitions that stayed empty, as one finding of their table.
+pub(super) fn unproven_partitions(root: &str, names: &[String]) -> Finding {
+    let message = format!(
+        "unproven: the application may address {} directly, which {} empty, and no row could be made there",
+        sql::few(names, 20),
+        if names.len() == 1 { "is" } else { "are" }
+    );
+    let remedy = "revoke what the application's role may do on the partitions: privileges on the partitioned table are enough";
+    Finding { severity: Severity::Warning, ..META.finding(root, message, remedy) }
+}
