@@ -24,6 +24,9 @@ fn main() {
             };
             json!({"start": range.start, "end": range.end, "needs": needs, "control": control(sql).map(|control| format!("{control:?}"))})
         });
-        println!("{}", json!({"path": path, "fault": pieces.fault.map(Fault::at), "statements": statements.collect::<Vec<_>>()}));
+        println!(
+            "{}",
+            json!({"path": path, "fault": pieces.fault.map(Fault::at), "statements": statements.collect::<Vec<_>>()})
+        );
     }
 }

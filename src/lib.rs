@@ -1,4 +1,5 @@
-//! Sluice makes a PostgreSQL schema change a safe, observable, gated part of a rollout. `ARCHITECTURE.md` has the map.
+//! Sluice makes a PostgreSQL schema change a safe, observable, gated part of a rollout. `ARCHITECTURE.md` has
+//! the map.
 
 mod across;
 pub mod api;

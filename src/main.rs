@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// musl's own allocator takes a lock for each piece of a syntax tree; splitting a thousand files took half as long again.
+/// musl's own allocator takes a lock for each piece of a syntax tree; splitting a thousand files took half as
+/// long again.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

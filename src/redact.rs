@@ -1,4 +1,5 @@
-//! What must never be repeated, and the one place that decides it: literals of statements and connection strings. PURE.
+//! What must never be repeated, and the one place that decides it: literals of statements and connection
+//! strings. PURE.
 //!
 //! What a literal is, `sql` says. A word is never taken out because it is somebody's password: with the
 //! password `public` every message about a schema would lose its sense, and would tell the password.
@@ -12,12 +13,14 @@ const URL: &str = "(connection URL)";
 /// What stands in place of a password in a libpq string.
 const PASSWORD: &str = "(password)";
 
-/// A statement in one line: its literals as `$1`, `$2`, …, without its comments, and at most so many characters.
+/// A statement in one line: its literals as `$1`, `$2`, …, without its comments, and at most so many
+/// characters.
 pub fn statement(sql: &str, most: usize) -> String {
     statement_at(sql, 0, most)
 }
 
-/// The same for what begins at a byte of a file. Read from the file's beginning, because that byte may be inside a literal.
+/// The same for what begins at a byte of a file. Read from the file's beginning, because that byte may be
+/// inside a literal.
 pub fn statement_at(file: &str, from: usize, most: usize) -> String {
     let mut shown = Shown { text: String::new(), literals: 0 };
     let mut length = 0;
@@ -30,12 +33,15 @@ pub fn statement_at(file: &str, from: usize, most: usize) -> String {
     bounded(shown.text.trim(), most)
 }
 
-/// A statement of the user's own file in one line, for the user who has it, where its literals are names of the schema: with them, and at most so many characters. One that can
-/// hold a password is shown as [`statement`] shows it.
+/// A statement of the user's own file in one line, for the user who has it, where its literals are names of
+/// the schema: with them, and at most so many characters. One that can hold a password is shown as
+/// [`statement`] shows it.
 pub fn own_statement(sql: &str, most: usize) -> String {
     let holds_a_password = Tokens::of(sql).filter(|token| token.kind == TokenKind::Word).any(|token| {
         let word = &sql[token.start..token.end];
-        ["PASSWORD", "OPTIONS", "CONNECTION", "SUBSCRIPTION"].iter().any(|secret| word.eq_ignore_ascii_case(secret))
+        ["PASSWORD", "OPTIONS", "CONNECTION", "SUBSCRIPTION"]
+            .iter()
+            .any(|secret| word.eq_ignore_ascii_case(secret))
     });
     if holds_a_password || connection_strings(sql) != sql {
         return statement(sql, most);
@@ -51,8 +57,9 @@ pub fn own_statement(sql: &str, most: usize) -> String {
     bounded(text.trim(), most)
 }
 
-/// A value of a row, in quotes, where it can hardly be about a person: a number of at most four digits, true or false, a UUID. Of any
-/// other nothing is repeated: a name, a date of birth (19800101) or the number of an identity card, also without its first zeros, would be one.
+/// A value of a row, in quotes, where it can hardly be about a person: a number of at most four digits, true
+/// or false, a UUID. Of any other nothing is repeated: a name, a date of birth (19800101) or the number of an
+/// identity card, also without its first zeros, would be one.
 pub fn value(value: &str) -> String {
     let number = value.strip_prefix('-').unwrap_or(value);
     let is_number = !number.is_empty() && number.len() <= 4 && number.chars().all(|c| c.is_ascii_digit());
@@ -181,7 +188,8 @@ impl Iterator for Pieces<'_> {
     }
 }
 
-/// The format of the RAISE in this text that made this message: what its author wrote, without the values put into it.
+/// The format of the RAISE in this text that made this message: what its author wrote, without the values put
+/// into it.
 pub fn raise_format(sql: &str, message: &str) -> Option<String> {
     let mut raised = 0;
     for token in Tokens::of(sql) {
@@ -222,7 +230,11 @@ fn makes(format: &str, message: &str) -> bool {
     let Some(mut rest) = pieces.next().and_then(|first| message.strip_prefix(first)) else { return false };
     let pieces: Vec<&str> = pieces.collect();
     for (number, piece) in pieces.iter().enumerate() {
-        let found = if number + 1 == pieces.len() { rest.strip_suffix(piece).map(str::len) } else { rest.find(piece) };
+        let found = if number + 1 == pieces.len() {
+            rest.strip_suffix(piece).map(str::len)
+        } else {
+            rest.find(piece)
+        };
         let Some(at) = found else { return false };
         rest = &rest[at + piece.len()..];
     }
@@ -249,17 +261,26 @@ pub fn connection_strings(text: &str) -> Cow<'_, str> {
 const SCHEMES: [&str; 4] = ["postgres://", "postgresql://", "prisma://", "prisma+postgres://"];
 
 /// What a message says that tells how to write a URL: it holds nobody's.
-const PATTERNS: [&str; 4] =
-    ["postgres://", "postgres://user:password@host:5432/database", "postgres://USER:password@…", "postgres://user:password@host/database"];
+const PATTERNS: [&str; 4] = [
+    "postgres://",
+    "postgres://user:password@host:5432/database",
+    "postgres://USER:password@…",
+    "postgres://user:password@host/database",
+];
 
 fn next_secret(text: &str, lower: &str, from: usize) -> Option<(usize, usize, &'static str)> {
-    let starts = SCHEMES.iter().flat_map(|scheme| lower[from..].match_indices(scheme).map(|(at, _)| from + at));
+    let starts =
+        SCHEMES.iter().flat_map(|scheme| lower[from..].match_indices(scheme).map(|(at, _)| from + at));
     let url = starts
         .map(|start| {
-            let end = text[start..].find(|c: char| c.is_whitespace() || "\"'`<>".contains(c)).map_or(text.len(), |at| start + at);
+            let end = text[start..]
+                .find(|c: char| c.is_whitespace() || "\"'`<>".contains(c))
+                .map_or(text.len(), |at| start + at);
             (start, end, URL)
         })
-        .filter(|(start, end, _)| !PATTERNS.contains(&text[*start..*end].trim_end_matches([',', ';', '.', ':'])))
+        .filter(|(start, end, _)| {
+            !PATTERNS.contains(&text[*start..*end].trim_end_matches([',', ';', '.', ':']))
+        })
         .min();
     let password = lower[from..].match_indices("password").find_map(|(at, word)| {
         let after = from + at + word.len();
@@ -268,7 +289,11 @@ fn next_secret(text: &str, lower: &str, from: usize) -> Option<(usize, usize, &'
         let start = text.len() - value.len();
         Some((start, start + value_length(value), PASSWORD))
     });
-    [url, password].into_iter().flatten().filter(|(start, end, _)| start < end).min_by_key(|(start, ..)| *start)
+    [url, password]
+        .into_iter()
+        .flatten()
+        .filter(|(start, end, _)| start < end)
+        .min_by_key(|(start, ..)| *start)
 }
 
 /// A value of libpq: up to a blank, or in single quotes with backslashes.
@@ -294,12 +319,18 @@ mod tests {
     #[test]
     fn literals_of_a_statement_are_numbered_and_everything_else_stays() {
         let table = [
-            ("INSERT INTO patients VALUES (1, 'Jane O''Brien', E'it\\'s', $q$Doe$q$)", "INSERT INTO patients VALUES ($1, $2, $3, $4)"),
+            (
+                "INSERT INTO patients VALUES (1, 'Jane O''Brien', E'it\\'s', $q$Doe$q$)",
+                "INSERT INTO patients VALUES ($1, $2, $3, $4)",
+            ),
             ("ALTER ROLE app\n  PASSWORD 's3cret' -- of Jane\n", "ALTER ROLE app PASSWORD $1"),
             ("UPDATE \"Patient\" /* Jane */ SET a = -1.5e3", "UPDATE \"Patient\" SET a = -$1"),
             ("SELECT 'unterminated Jane", "SELECT $1"),
             ("SELECT \"unterminated Jane", "SELECT $1"),
-            ("COPY t (a, b) FROM STDIN;\n1\tJane Doe\n\\.\nSELECT 2", "COPY t (a, b) FROM STDIN;$1 SELECT $2"),
+            (
+                "COPY t (a, b) FROM STDIN;\n1\tJane Doe\n\\.\nSELECT 2",
+                "COPY t (a, b) FROM STDIN;$1 SELECT $2",
+            ),
             ("SELECT U&'\\0041', B'1', X'f', N'Jane'", "SELECT $1, $2, $3, $4"),
         ];
         for (sql, expected) in table {
@@ -313,7 +344,10 @@ mod tests {
         let table = [
             ("ALTER TYPE mood\n  ADD VALUE 'calm' -- new", "ALTER TYPE mood ADD VALUE 'calm'"),
             ("ALTER ROLE app PASSWORD 's3cret'", "ALTER ROLE app PASSWORD $1"),
-            ("CREATE SUBSCRIPTION s CONNECTION 'host=db' PUBLICATION p", "CREATE SUBSCRIPTION s CONNECTION $1 PUBLICATION p"),
+            (
+                "CREATE SUBSCRIPTION s CONNECTION 'host=db' PUBLICATION p",
+                "CREATE SUBSCRIPTION s CONNECTION $1 PUBLICATION p",
+            ),
             ("SELECT dblink('postgres://app:s3cret@db/records')", "SELECT dblink($1)"),
         ];
         for (sql, expected) in table {
@@ -350,12 +384,16 @@ mod tests {
 
     #[test]
     fn the_format_of_a_raise_is_found_where_it_made_the_message() {
-        let sql = "DO $$ BEGIN RAISE NOTICE 'x'; IF true THEN RAISE EXCEPTION 'visit % of % isn''t there', 1, name; END IF; END $$";
+        let sql = "DO $$ BEGIN RAISE NOTICE 'x'; IF true THEN RAISE EXCEPTION 'visit % of % isn''t there', \
+            1, name; END IF; END $$";
         assert_eq!(
             raise_format(&sql.replace("isn''t", "is not"), "visit 1 of Jane is not there").as_deref(),
             Some("visit % of % is not there")
         );
-        assert_eq!(raise_format(sql, "visit 1 of Jane isn't there").as_deref(), Some("visit % of % isn't there"));
+        assert_eq!(
+            raise_format(sql, "visit 1 of Jane isn't there").as_deref(),
+            Some("visit % of % isn't there")
+        );
         assert_eq!(raise_format(sql, "patient Jane"), None);
         assert_eq!(raise_format("RAISE 'a % and a long end'", "a b"), None);
         assert_eq!(raise_format("DO $$ BEGIN RAISE 'Jane'; END $$", "Jane Doe"), None);
@@ -365,16 +403,28 @@ mod tests {
     #[test]
     fn urls_and_passwords_of_libpq_go_and_words_stay() {
         let table = [
-            ("cannot use postgres://app:s3cr@t/x#y@db:5432/records?schema=a: refused", "cannot use (connection URL) refused"),
+            (
+                "cannot use postgres://app:s3cr@t/x#y@db:5432/records?schema=a: refused",
+                "cannot use (connection URL) refused",
+            ),
             ("\"postgresql://app@db/x\" is wrong", "\"(connection URL)\" is wrong"),
             ("host=db password=s3cret user=app", "host=db password=(password) user=app"),
             ("PGPASSWORD = 'it\\'s s3cret' x", "PGPASSWORD = (password) x"),
             ("sslpassword=k3y", "sslpassword=(password)"),
             ("the schema \"public\" has no table", "the schema \"public\" has no table"),
-            ("password authentication failed for user \"app\"", "password authentication failed for user \"app\""),
+            (
+                "password authentication failed for user \"app\"",
+                "password authentication failed for user \"app\"",
+            ),
             ("https://example.org/a", "https://example.org/a"),
-            ("write postgres://user:password@host:5432/database, with", "write postgres://user:password@host:5432/database, with"),
-            ("a direct postgres:// URL, not postgres://a:b@c/d", "a direct postgres:// URL, not (connection URL)"),
+            (
+                "write postgres://user:password@host:5432/database, with",
+                "write postgres://user:password@host:5432/database, with",
+            ),
+            (
+                "a direct postgres:// URL, not postgres://a:b@c/d",
+                "a direct postgres:// URL, not (connection URL)",
+            ),
             ("postgres://user:password@host:5432/database?sslpassword=x", "(connection URL)"),
         ];
         for (text, expected) in table {

@@ -46,7 +46,10 @@ impl Health {
     /// `None` when ready, else what is missing.
     fn lacks(&self) -> Option<&'static str> {
         if !self.established.load(Ordering::Relaxed) {
-            return Some("the API server does not serve sluice.dev/v1alpha1 yet: are the CustomResourceDefinitions installed?");
+            return Some(
+                "the API server does not serve sluice.dev/v1alpha1 yet: are the CustomResourceDefinitions \
+                    installed?",
+            );
         }
         (!self.working.load(Ordering::Relaxed)).then_some("not working: starting or shutting down")
     }
@@ -79,8 +82,11 @@ pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Arc<Metr
         };
         let (health, metrics) = (Arc::clone(&health), Arc::clone(&metrics));
         tokio::spawn(async move {
-            let answer = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &health, &metrics))));
-            let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer);
+            let answer = service_fn(|request| {
+                std::future::ready(Ok::<_, Infallible>(answer(&request, &health, &metrics)))
+            });
+            let connection =
+                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer);
             if let Err(error) = connection.await {
                 debug!(%error, "a connection ended early");
             }
@@ -90,7 +96,8 @@ pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Arc<Metr
 
 fn answer(request: &Request<Incoming>, health: &Health, metrics: &Metrics) -> Response<Full<Bytes>> {
     const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-    const METRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    const METRICS: HeaderValue =
+        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/livez") => (StatusCode::OK, TEXT, "ok\n".to_owned()),
         (&Method::GET, "/readyz") => match health.lacks() {

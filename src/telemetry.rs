@@ -25,7 +25,8 @@ use crate::visible;
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
-/// Counts the DatabaseMigrations that are `ready`, `reconciling`, `stalled` and `waiting`, at the moment of the scrape.
+/// Counts the DatabaseMigrations that are `ready`, `reconciling`, `stalled` and `waiting`, at the moment of
+/// the scrape.
 pub type Census = Box<dyn Fn() -> [(&'static str, i64); 4] + Send + Sync>;
 
 /// Everything that is counted.
@@ -60,14 +61,27 @@ impl Default for Metrics {
             migrations: Family::default(),
             census: RwLock::default(),
         };
-        let Self { registry, reconciles, seconds, errors, writes, released, leader, migrations, census: _ } = &mut metrics;
-        registry.register("reconciles", "Looks at one DatabaseMigration, by how they ended", reconciles.clone());
+        let Self { registry, reconciles, seconds, errors, writes, released, leader, migrations, census: _ } =
+            &mut metrics;
+        registry.register(
+            "reconciles",
+            "Looks at one DatabaseMigration, by how they ended",
+            reconciles.clone(),
+        );
         registry.register("reconcile_seconds", "How long one look took", seconds.clone());
         registry.register("errors", "Looks that could not be ended, by stage and class", errors.clone());
         registry.register("writes", "Writes to the API server, by kind", writes.clone());
-        registry.register("released", "Workloads let go because what they require is applied", released.clone());
+        registry.register(
+            "released",
+            "Workloads let go because what they require is applied",
+            released.clone(),
+        );
         registry.register("leader", "Whether this replica holds the lease: 1 or 0", leader.clone());
-        registry.register("migrations", "DatabaseMigrations by state, seen by the leader", migrations.clone());
+        registry.register(
+            "migrations",
+            "DatabaseMigrations by state, seen by the leader",
+            migrations.clone(),
+        );
         metrics
     }
 }
@@ -135,7 +149,8 @@ pub enum Rows {
     Included,
 }
 
-/// Starts logging to standard error: JSON lines where nobody looks at a terminal. `RUST_LOG` says how much, without it `default` does.
+/// Starts logging to standard error: JSON lines where nobody looks at a terminal. `RUST_LOG` says how much,
+/// without it `default` does.
 pub fn start_logging(rows: Rows, default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let is_allowed = filter_fn(move |line| rows == Rows::Included || !holds_data(line.target()));
@@ -146,7 +161,9 @@ pub fn start_logging(rows: Rows, default: &str) {
     let _ = if terminal {
         registry.with(lines).try_init()
     } else {
-        registry.with(lines.json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
+        registry
+            .with(lines.json().flatten_event(true).with_current_span(true).with_span_list(false))
+            .try_init()
     };
 }
 

@@ -1,7 +1,7 @@
 //! From the manifest as written to the manifest as meant. PURE: no client, no pool, no clock.
 //!
-//! Whoever holds a [`ValidatedMigration`] need not look at the raw spec again: every choice in it is made, every default
-//! filled in. All violations are reported at once.
+//! Whoever holds a [`ValidatedMigration`] need not look at the raw spec again: every choice in it is made,
+//! every default filled in. All violations are reported at once.
 
 mod bounds;
 mod phases;
@@ -10,9 +10,9 @@ mod rules;
 use std::borrow::Cow;
 
 use crate::api::{
-    Apply, Atomicity, Baseline, Conventions, DatabaseMigration, DriftVerification, ForeignKeyVerification, Format, History,
-    IndexVerification, Keep, OnMigrationFailure, OtherDatabase, QueryAssertion, ReadBack, Relation, Resolve, RowCounts, RowLevelSecurity,
-    Snapshot, Span, TableVerification, Verify,
+    Apply, Atomicity, Baseline, Conventions, DatabaseMigration, DriftVerification, ForeignKeyVerification,
+    Format, History, IndexVerification, Keep, OnMigrationFailure, OtherDatabase, QueryAssertion, ReadBack,
+    Relation, Resolve, RowCounts, RowLevelSecurity, Snapshot, Span, TableVerification, Verify,
 };
 use crate::policy::preset;
 pub use bounds::violations as bound_violations;
@@ -174,7 +174,11 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             name: object.metadata.name.clone().unwrap_or_default(),
             namespace: object.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
             secret: (spec.database.secret_ref.name.clone(), spec.database.secret_ref.key.clone()),
-            authority: spec.database.tls.as_ref().map(|tls| (tls.ca_from.config_map.clone(), tls.ca_from.key.clone())),
+            authority: spec
+                .database
+                .tls
+                .as_ref()
+                .map(|tls| (tls.ca_from.config_map.clone(), tls.ca_from.key.clone())),
             schemas: spec.database.schemas.clone(),
             history_schema: spec.database.history_schema.clone(),
             format: spec.migrations.format,
@@ -221,7 +225,8 @@ fn source(object: &DatabaseMigration, violations: &mut Vec<Violation>) -> Option
 }
 
 fn snapshot(snapshot: Option<&Snapshot>, violations: &mut Vec<Violation>) -> Option<SnapshotPolicy> {
-    let (dump, none) = snapshot.map_or((None, None), |snapshot| (snapshot.dump.as_ref(), snapshot.none.as_ref()));
+    let (dump, none) =
+        snapshot.map_or((None, None), |snapshot| (snapshot.dump.as_ref(), snapshot.none.as_ref()));
     match (snapshot, dump, none) {
         (Some(snapshot), Some(dump), None) if !dump.volume_claim.is_empty() => Some(SnapshotPolicy::Dump {
             claim: dump.volume_claim.clone(),
@@ -231,25 +236,33 @@ fn snapshot(snapshot: Option<&Snapshot>, violations: &mut Vec<Violation>) -> Opt
         }),
         (_, None, Some(waiver)) => Some(SnapshotPolicy::Waived(waiver.reason.clone())),
         _ => {
-            let problem = "say where the snapshot goes (dump.volumeClaim), or that there is none and why (none.reason)".to_owned();
+            let problem =
+                "say where the snapshot goes (dump.volumeClaim), or that there is none and why (none.reason)"
+                    .to_owned();
             violations.push(Violation { field: "spec.snapshot".into(), problem });
             None
         }
     }
 }
 
-/// Whoever merges takes the reference out: a manifest that still has it would pass without what its policy asks for.
+/// Whoever merges takes the reference out: a manifest that still has it would pass without what its policy
+/// asks for.
 fn check_policy(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
     if let Some(policy) = &object.spec.policy_ref {
-        let problem = format!("the MigrationPolicy {:?} was not given, so nobody can say what is in force: give it too", policy.name);
+        let problem = format!(
+            "the MigrationPolicy {:?} was not given, so nobody can say what is in force: give it too",
+            policy.name
+        );
         violations.push(Violation { field: "spec.policyRef".into(), problem });
     }
 }
 
 fn check_tenancy(security: Option<&RowLevelSecurity>, violations: &mut Vec<Violation>) {
     let Some(RowLevelSecurity { app_role, tenant, .. }) = security else { return };
-    let texts = [("appRole", app_role), ("tenant.column", &tenant.column), ("tenant.setting", &tenant.setting)];
-    let missing: Vec<&str> = texts.into_iter().filter(|(_, text)| text.is_empty()).map(|(name, _)| name).collect();
+    let texts =
+        [("appRole", app_role), ("tenant.column", &tenant.column), ("tenant.setting", &tenant.setting)];
+    let missing: Vec<&str> =
+        texts.into_iter().filter(|(_, text)| text.is_empty()).map(|(name, _)| name).collect();
     if !missing.is_empty() {
         let problem = format!("needs {} too", missing.join(" and "));
         violations.push(Violation { field: "spec.verify.rowLevelSecurity".into(), problem });
@@ -262,7 +275,9 @@ fn check_apply(apply: &Apply, violations: &mut Vec<Violation>) {
         violations.push(Violation { field: "spec.apply.deadline".into(), problem });
     }
     if apply.lock_timeout.duration().is_zero() {
-        let problem = "must not be 0: PostgreSQL reads it as \"wait for ever\", and every reader would wait too".to_owned();
+        let problem =
+            "must not be 0: PostgreSQL reads it as \"wait for ever\", and every reader would wait too"
+                .to_owned();
         violations.push(Violation { field: "spec.apply.lockTimeout".into(), problem });
     }
 }
@@ -271,7 +286,10 @@ fn check_queries(verify: &Verify, violations: &mut Vec<Violation>) {
     for query in &verify.queries {
         let millis = query.timeout.duration().as_millis();
         if !(1..=600_000).contains(&millis) {
-            let problem = format!("the timeout of {:?} is {}: it must be more than 0 and at most 10m", query.name, query.timeout);
+            let problem = format!(
+                "the timeout of {:?} is {}: it must be more than 0 and at most 10m",
+                query.name, query.timeout
+            );
             violations.push(Violation { field: "spec.verify.queries".into(), problem });
         }
     }
@@ -280,9 +298,14 @@ fn check_queries(verify: &Verify, violations: &mut Vec<Violation>) {
 /// The name of another database is also that of its environment variable, so it stands for one Secret.
 fn check_elsewhere(verify: &Verify, violations: &mut Vec<Violation>) {
     let others = || verify.orphans.iter().filter_map(|relation| relation.database.as_ref());
-    let differs = |one: &&OtherDatabase| others().any(|other| other.variable() == one.variable() && other.secret_ref != one.secret_ref);
+    let differs = |one: &&OtherDatabase| {
+        others().any(|other| other.variable() == one.variable() && other.secret_ref != one.secret_ref)
+    };
     if let Some(other) = others().find(differs) {
-        let problem = format!("the database {:?} has two different secretRefs: give each database a name of its own", other.name);
+        let problem = format!(
+            "the database {:?} has two different secretRefs: give each database a name of its own",
+            other.name
+        );
         violations.push(Violation { field: "spec.verify.orphans".into(), problem });
     }
 }
@@ -294,21 +317,28 @@ fn check_interval(every: Option<Span>, violations: &mut Vec<Violation>) {
     }
 }
 
-/// A stage gets the manifest in one environment variable, of which Linux allows 128 KiB; the rest is room for defaults.
+/// A stage gets the manifest in one environment variable, of which Linux allows 128 KiB; the rest is room for
+/// defaults.
 const LARGEST: usize = 100 * 1024;
 
 fn check_size(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
     let size = serde_json::to_string(&object.spec).map_or(0, |text| text.len());
     if size > LARGEST {
-        let problem = format!("has {size} bytes as JSON, and {LARGEST} is the most that a stage can be given: make its lists shorter");
+        let problem = format!(
+            "has {size} bytes as JSON, and {LARGEST} is the most that a stage can be given: make its lists \
+                shorter"
+        );
         violations.push(Violation { field: "spec".into(), problem });
     }
 }
 
-/// As the API server has names; in a file they could be anything, and a snapshot's folder is called after them.
+/// As the API server has names; in a file they could be anything, and a snapshot's folder is called after
+/// them.
 fn check_names(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let is_label = |label: &str| !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-');
+    let is_label = |label: &str| {
+        !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-')
+    };
     let name = object.metadata.name.as_deref().unwrap_or_default();
     if name.len() > 45 {
         let problem = "may have at most 45 characters: Jobs and annotations are named after it".to_owned();
@@ -318,8 +348,12 @@ fn check_names(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
         let problem = format!("{name:?} is no name: lower-case letters, digits, inner dashes and dots");
         violations.push(Violation { field: "metadata.name".into(), problem });
     }
-    if let Some(namespace) = object.metadata.namespace.as_deref().filter(|name| name.len() > 63 || !is_label(name)) {
-        let problem = format!("{namespace:?} is no name of a namespace: at most 63 lower-case letters, digits and inner dashes");
+    if let Some(namespace) =
+        object.metadata.namespace.as_deref().filter(|name| name.len() > 63 || !is_label(name))
+    {
+        let problem = format!(
+            "{namespace:?} is no name of a namespace: at most 63 lower-case letters, digits and inner dashes"
+        );
         violations.push(Violation { field: "metadata.namespace".into(), problem });
     }
 }
@@ -359,14 +393,18 @@ mod tests {
     fn each_contradiction_is_told_with_its_field_and_the_whole_is_accepted_without_it() {
         assert!(validate(&manifest(|_| {})).is_ok());
         let cases: [(&str, &str, Change); 13] = [
-            ("spec.policyRef", "\"house\" was not given", |spec| spec["policyRef"] = json!({"name": "house"})),
+            ("spec.policyRef", "\"house\" was not given", |spec| {
+                spec["policyRef"] = json!({"name": "house"});
+            }),
             ("spec.snapshot", "dump.volumeClaim", |spec| spec["snapshot"] = json!({"dump": {"jobs": 2}})),
             ("spec.verify.rowLevelSecurity", "needs tenant.column and tenant.setting too", |spec| {
                 spec["verify"] = json!({"rowLevelSecurity": {"appRole": "app"}});
             }),
             ("spec.verify.every", "at least 10s", |spec| spec["verify"] = json!({"every": "9s"})),
             ("spec.migrations", "exactly one source", |spec| spec["migrations"] = json!({})),
-            ("spec.migrations", "exactly one source", |spec| spec["migrations"]["image"] = json!("records:1")),
+            ("spec.migrations", "exactly one source", |spec| {
+                spec["migrations"]["image"] = json!("records:1");
+            }),
             ("spec.snapshot", "dump.volumeClaim", |spec| spec["snapshot"] = json!({})),
             ("spec.apply.deadline", "at least 10s", |spec| spec["apply"] = json!({"deadline": "9s"})),
             ("spec.apply.lockTimeout", "must not be 0", |spec| spec["apply"] = json!({"lockTimeout": "0s"})),
@@ -380,7 +418,9 @@ mod tests {
                 };
                 spec["verify"] = json!({"orphans": [relation("one"), relation("two")]});
             }),
-            ("spec.before.dependsOn", "depend on itself", |spec| spec["before"] = json!({"dependsOn": [{"name": "records"}]})),
+            ("spec.before.dependsOn", "depend on itself", |spec| {
+                spec["before"] = json!({"dependsOn": [{"name": "records"}]});
+            }),
             ("spec", "is the most", |spec| {
                 let query = |n: usize| json!({"name": format!("q{n}"), "sql": "s".repeat(9000)});
                 spec["verify"] = json!({"queries": (0..15).map(query).collect::<Vec<_>>()});
@@ -389,7 +429,10 @@ mod tests {
         for (field, part, change) in cases {
             let violations = validate(&manifest(change)).expect_err(part);
             let told: Vec<_> = violations.iter().map(ToString::to_string).collect();
-            assert!(violations.len() == 1 && violations[0].field == field && told[0].contains(part), "{field}: {told:?}");
+            assert!(
+                violations.len() == 1 && violations[0].field == field && told[0].contains(part),
+                "{field}: {told:?}"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What would steer a terminal, a parser or the eye is shown instead of obeyed. PURE.
 //!
-//! Names in a database, names of files and what a server says may hold anything. [`visible`] is for one value; [`lines`] and [`json`]
-//! are for a whole output, and the last thing before it is written.
+//! Names in a database, names of files and what a server says may hold anything. [`visible`] is for one
+//! value; [`lines`] and [`json`] are for a whole output, and the last thing before it is written.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,8 @@ use icu_properties::{
     props::{BidiControl, DefaultIgnorableCodePoint},
 };
 
-/// The text with control characters, invisible characters and those that turn the direction of writing spelled out.
+/// The text with control characters, invisible characters and those that turn the direction of writing
+/// spelled out.
 pub fn visible(text: &str) -> String {
     escaped(text, steers).into_owned()
 }
@@ -20,7 +21,8 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && steers(c))
 }
 
-/// A whole output that has colours of its own: what sets a colour (`ESC [ … m`) stays. Values in it are [`visible`] already.
+/// A whole output that has colours of its own: what sets a colour (`ESC [ … m`) stays. Values in it are
+/// [`visible`] already.
 pub fn coloured(text: &str) -> Cow<'_, str> {
     if !text.contains('\u{1b}') {
         return lines(text);
@@ -67,7 +69,8 @@ fn escaped(text: &str, steers: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Control characters, marks and overrides of direction, what nobody sees, separators of lines, and what no XML document may hold.
+/// Control characters, marks and overrides of direction, what nobody sees, separators of lines, and what no
+/// XML document may hold.
 fn steers(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
@@ -87,9 +90,24 @@ mod tests {
     fn nothing_steers_the_terminal_and_everything_else_stays() {
         assert_eq!(visible("a\u{1b}[31m\nb\u{202e}c"), "a\\u{1b}[31m\\nb\\u{202e}c");
         assert_eq!(visible("naïve “𝛼” 🏥 ❤️ <&>"), "naïve “𝛼” 🏥 ❤️ <&>");
-        let all = ["\u{7}", "\r", "\u{9b}", "\u{200b}", "\u{200d}", "\u{2060}", "\u{2066}", "\u{2069}", "\u{ad}", "\u{e0041}", "\u{feff}"];
+        let all = [
+            "\u{7}",
+            "\r",
+            "\u{9b}",
+            "\u{200b}",
+            "\u{200d}",
+            "\u{2060}",
+            "\u{2066}",
+            "\u{2069}",
+            "\u{ad}",
+            "\u{e0041}",
+            "\u{feff}",
+        ];
         for one in all {
-            assert!(visible(one).starts_with('\\') && lines(one).starts_with('\\') && json(one).starts_with('\\'), "{one:?}");
+            assert!(
+                visible(one).starts_with('\\') && lines(one).starts_with('\\') && json(one).starts_with('\\'),
+                "{one:?}"
+            );
         }
     }
 
@@ -105,7 +123,8 @@ mod tests {
 
     #[test]
     fn json_means_the_same_as_before() {
-        let text = serde_json::to_string_pretty(&serde_json::json!({"a": "x\u{202e}\u{7f}\u{e0041}\u{1b}y"})).unwrap_or_default();
+        let text = serde_json::to_string_pretty(&serde_json::json!({"a": "x\u{202e}\u{7f}\u{e0041}\u{1b}y"}))
+            .unwrap_or_default();
         let shown = json(&text);
         assert!(shown.is_ascii(), "{shown}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).ok(), serde_json::from_str(&text).ok());

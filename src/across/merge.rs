@@ -1,4 +1,5 @@
-//! Two sorted streams of keys side by side, a batch of each at a time: which keys of the one are missing in the other. PURE.
+//! Two sorted streams of keys side by side, a batch of each at a time: which keys of the one are missing in
+//! the other. PURE.
 
 use std::collections::VecDeque;
 
@@ -70,7 +71,15 @@ pub(crate) struct Merge {
 
 impl Merge {
     pub(crate) fn new(most: u64, shown: usize) -> Self {
-        Self { referring: Side::default(), referred: Side::default(), most, shown, missing: 0, first: Vec::new(), held: 0 }
+        Self {
+            referring: Side::default(),
+            referred: Side::default(),
+            most,
+            shown,
+            missing: 0,
+            first: Vec::new(),
+            held: 0,
+        }
     }
 
     /// The next batch of what [`need`](Self::need) asked for.
@@ -115,7 +124,11 @@ mod tests {
     }
 
     /// Compares two sorted lists in batches of this size.
-    fn merged(referring: &mut dyn Iterator<Item = Key>, referred: &mut dyn Iterator<Item = Key>, batch: usize) -> Merge {
+    fn merged(
+        referring: &mut dyn Iterator<Item = Key>,
+        referred: &mut dyn Iterator<Item = Key>,
+        batch: usize,
+    ) -> Merge {
         let mut merge = Merge::new(1000, 3);
         loop {
             let need = merge.need();
@@ -141,19 +154,28 @@ mod tests {
         let mut state = 7;
         for round in 0..2000 {
             let mut list = |most: u64| -> Vec<i64> {
-                let mut keys: Vec<_> =
-                    (0..random(&mut state) % 40).map(|_| i64::try_from(random(&mut state) % most).expect("small")).collect();
+                let mut keys: Vec<_> = (0..random(&mut state) % 40)
+                    .map(|_| i64::try_from(random(&mut state) % most).expect("small"))
+                    .collect();
                 keys.sort_unstable();
                 keys
             };
             let (referring, referred) = (list(30), list(30));
             let batch = 1 + usize::try_from(round % 7).expect("small");
-            let merge = merged(&mut referring.iter().map(|key| number(*key)), &mut referred.iter().map(|key| number(*key)), batch);
+            let merge = merged(
+                &mut referring.iter().map(|key| number(*key)),
+                &mut referred.iter().map(|key| number(*key)),
+                batch,
+            );
             let missing: Vec<_> = referring.iter().filter(|key| !referred.contains(key)).collect();
             let mut first: Vec<Key> = missing.iter().map(|key| number(**key)).collect();
             first.dedup();
             first.truncate(3);
-            assert_eq!((merge.missing, &merge.first), (missing.len() as u64, &first), "{referring:?} in {referred:?}, batches of {batch}");
+            assert_eq!(
+                (merge.missing, &merge.first),
+                (missing.len() as u64, &first),
+                "{referring:?} in {referred:?}, batches of {batch}"
+            );
         }
     }
 

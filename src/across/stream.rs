@@ -1,4 +1,5 @@
-//! The keys of one table in the order of their values, a batch at a time, read through a cursor: neither side ever holds the table.
+//! The keys of one table in the order of their values, a batch at a time, read through a cursor: neither side
+//! ever holds the table.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
 
@@ -44,8 +45,10 @@ impl Order {
         match self {
             Self::Number | Self::Uuid => format!("{column}::text"),
             Self::Text => format!(
-                "CASE WHEN pg_catalog.octet_length({column}::text) <= {LONGEST} THEN {column}::text ELSE pg_catalog.left({column}::text, 40) || \
-                 pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to({column}::text, 'UTF8')), 'hex') END"
+                "CASE WHEN pg_catalog.octet_length({column}::text) <= {LONGEST} THEN {column}::text ELSE \
+                    pg_catalog.left({column}::text, 40) || \
+                 pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to({column}::text, 'UTF8')), 'hex') \
+                 END"
             ),
         }
     }
@@ -65,17 +68,22 @@ impl Order {
     }
 }
 
-/// The names of the columns' types, in their order; a domain counts as what is under it. The first column that is not there is an error.
+/// The names of the columns' types, in their order; a domain counts as what is under it. The first column
+/// that is not there is an error.
 pub(crate) async fn types(
     connection: &mut PgConnection,
     table: &Relation,
     columns: &[String],
 ) -> Result<Result<Vec<String>, String>, CheckError> {
     let text = "SELECT a.attname::text, COALESCE(b.typname, t.typname)::text FROM pg_catalog.pg_attribute a \
-                JOIN pg_catalog.pg_type t ON t.oid = a.atttypid LEFT JOIN pg_catalog.pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype \
+                JOIN pg_catalog.pg_type t ON t.oid = a.atttypid LEFT JOIN pg_catalog.pg_type b ON t.typtype \
+                = 'd' AND b.oid = t.typbasetype \
                 WHERE a.attrelid = $1::pg_catalog.oid AND a.attnum > 0 AND NOT a.attisdropped";
-    let found: Vec<(String, String)> =
-        query_as(text).bind(table.id).fetch_all(connection).await.asked("read the types of the columns of a relation")?;
+    let found: Vec<(String, String)> = query_as(text)
+        .bind(table.id)
+        .fetch_all(connection)
+        .await
+        .asked("read the types of the columns of a relation")?;
     let of = |column: &String| {
         let known = found.iter().find(|(name, _)| name == column).map(|(_, name)| name.clone());
         known.ok_or_else(|| format!("{} has no column {column:?}", table.display()))
@@ -90,7 +98,8 @@ pub(crate) struct Stream<'c> {
 }
 
 /// What is printed the same way everywhere, whatever the role's defaults.
-const PRINTED: &str = "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle = 'postgres'; \
+const PRINTED: &str = "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle \
+    = 'postgres'; \
                        SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1";
 
 impl<'c> Stream<'c> {
@@ -102,7 +111,10 @@ impl<'c> Stream<'c> {
         orders: &[Order],
     ) -> Result<Result<Self, Refusal>, CheckError> {
         trial::begin_reading(connection, GRANTED).await?;
-        let text = format!("{PRINTED}; DECLARE sluice_keys NO SCROLL CURSOR FOR {}", statement(table, columns, orders));
+        let text = format!(
+            "{PRINTED}; DECLARE sluice_keys NO SCROLL CURSOR FOR {}",
+            statement(table, columns, orders)
+        );
         let opened = sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await;
         let opened = trial::answer(opened, "open the keys of a relation")?;
         Ok(opened.map(|_| Self { connection, orders: orders.to_vec() }))
@@ -113,7 +125,12 @@ impl<'c> Stream<'c> {
         let text = format!("FETCH {BATCH} FROM sluice_keys");
         let rows = query(AssertSqlSafe(text)).fetch_all(&mut *self.connection).await;
         match trial::answer(rows, "read the keys of a relation")? {
-            Ok(rows) => rows.iter().map(|row| self.key(row)).collect::<Result<_, _>>().map(Ok).asked("read a key of a relation"),
+            Ok(rows) => rows
+                .iter()
+                .map(|row| self.key(row))
+                .collect::<Result<_, _>>()
+                .map(Ok)
+                .asked("read a key of a relation"),
             Err(refusal) => Ok(Err(refusal)),
         }
     }

@@ -14,7 +14,8 @@ pub struct Apply {
     #[serde(default)]
     pub atomicity: Atomicity,
 
-    /// How long one attempt may make others queue behind its lock request; it tries again until the deadline. Default: `100ms`.
+    /// How long one attempt may make others queue behind its lock request; it tries again until the deadline.
+    /// Default: `100ms`.
     #[serde(default = "default_lock_timeout")]
     pub lock_timeout: Span,
 
@@ -26,8 +27,9 @@ pub struct Apply {
     #[serde(default = "default_deadline")]
     pub deadline: Span,
 
-    /// Whether the log of a stage's container repeats everything that PostgreSQL says: DETAIL, CONTEXT, NOTICEs and texts of RAISE, which
-    /// may quote rows and literals. They stand nowhere else, whatever this says. Default: `false`.
+    /// Whether the log of a stage's container repeats everything that PostgreSQL says: DETAIL, CONTEXT,
+    /// NOTICEs and texts of RAISE, which may quote rows and literals. They stand nowhere else, whatever this
+    /// says. Default: `false`.
     #[serde(default)]
     pub log_data: bool,
 }
@@ -47,7 +49,8 @@ impl Default for Apply {
 /// What is one transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Atomicity {
-    /// Everything that is pending, with its ledger rows and the verification; cut only where PostgreSQL demands it.
+    /// Everything that is pending, with its ledger rows and the verification; cut only where PostgreSQL
+    /// demands it.
     #[default]
     Release,
     /// Each migration with its ledger row.

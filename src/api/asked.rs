@@ -6,20 +6,24 @@ use serde::{Deserialize, Serialize};
 
 use super::{OtherDatabase, Span};
 
-/// A question of your own, and the answer that it must have. The migration role asks it after everything is committed, read-only,
-/// with the schemas of `spec.database.schemas` as search path. A query that would see only the rows that a policy lets through fails.
+/// A question of your own, and the answer that it must have. The migration role asks it after everything is
+/// committed, read-only, with the schemas of `spec.database.schemas` as search path. A query that would see
+/// only the rows that a policy lets through fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.value) == (has(self.expect) && self.expect == 'Value')").message("a query of spec.verify.queries has a value exactly when it says expect: Value"))]
+#[x_kube(validation = Rule::new("has(self.value) == (has(self.expect) && self.expect == \
+    'Value')").message("a query of spec.verify.queries has a value exactly when it says expect: Value"))]
 pub struct QueryAssertion {
     /// What the finding calls it.
     #[schemars(length(min = 1, max = 100))]
     pub name: String,
 
-    /// One SELECT, WITH, VALUES or TABLE. Of the rows that it finds, the first column of the first three stands in the finding, and so
-    /// in the status, where it is a number of at most four digits, true, false or a UUID. Other values are left out. A query that calls
-    /// a VOLATILE function, itself or through a view, is refused, because that may do more than read; those of PostgreSQL that only answer
-    /// (`random`, `clock_timestamp`, `pg_total_relation_size` and the like) may be called. Declare a function of your own that only reads STABLE.
+    /// One SELECT, WITH, VALUES or TABLE. Of the rows that it finds, the first column of the first three
+    /// stands in the finding, and so in the status, where it is a number of at most four digits, true, false
+    /// or a UUID. Other values are left out. A query that calls a VOLATILE function, itself or through a
+    /// view, is refused, because that may do more than read; those of PostgreSQL that only answer (`random`,
+    /// `clock_timestamp`, `pg_total_relation_size` and the like) may be called. Declare a function of your
+    /// own that only reads STABLE.
     #[schemars(length(min = 1, max = 10000))]
     pub sql: String,
 
@@ -62,7 +66,8 @@ pub struct RowCounts {
 /// How many rows a table has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.atLeast) || has(self.atMost) || has(self.compare)").message("a table of spec.verify.rowCounts needs atLeast, atMost or compare"))]
+#[x_kube(validation = Rule::new("has(self.atLeast) || has(self.atMost) || has(self.compare)").message("a \
+    table of spec.verify.rowCounts needs atLeast, atMost or compare"))]
 pub struct RowCount {
     /// The table, as `table` or `schema.table`.
     #[schemars(length(min = 1, max = 127))]
@@ -78,9 +83,9 @@ pub struct RowCount {
     #[schemars(range(max = 100_000_000))]
     pub at_most: Option<u32>,
 
-    /// Count before the first statement of each transaction of a migration and again before its COMMIT, and take the transaction back
-    /// when rows were lost. A table that the transaction creates has nothing to compare. Costs two counts for each transaction.
-    /// Default: not compared.
+    /// Count before the first statement of each transaction of a migration and again before its COMMIT, and
+    /// take the transaction back when rows were lost. A table that the transaction creates has nothing to
+    /// compare. Costs two counts for each transaction. Default: not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compare: Option<Compare>,
 }
@@ -88,18 +93,20 @@ pub struct RowCount {
 /// How the rows of a table before a transaction and after it compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Compare {
-    /// At least as many as before. The application goes on writing: rows that it inserts in between count too and can hide as many
-    /// lost ones, and rows that it deletes count as lost.
+    /// At least as many as before. The application goes on writing: rows that it inserts in between count too
+    /// and can hide as many lost ones, and rows that it deletes count as lost.
     NotLessThanBefore,
-    /// Exactly as many as before. Nobody else writes to the table from the first count until COMMIT, readers go on; so the
-    /// difference is the migration's own.
+    /// Exactly as many as before. Nobody else writes to the table from the first count until COMMIT, readers
+    /// go on; so the difference is the migration's own.
     Equal,
 }
 
-/// A relation without a foreign key: each row refers to a row that is there, in this database or in another one.
+/// A relation without a foreign key: each row refers to a row that is there, in this database or in another
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("size(self.referencedColumns) == size(self.columns)").message("a relation of spec.verify.orphans needs as many referencedColumns as columns"))]
+#[x_kube(validation = Rule::new("size(self.referencedColumns) == size(self.columns)").message("a relation of \
+    spec.verify.orphans needs as many referencedColumns as columns"))]
 pub struct Relation {
     /// The table that refers, as `table` or `schema.table`.
     #[schemars(length(min = 1, max = 127))]

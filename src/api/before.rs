@@ -31,8 +31,8 @@ pub struct Dependency {
     #[serde(default, skip_serializing_if = "DependencyCondition::is_ready")]
     pub condition: DependencyCondition,
 
-    /// A migration that it must have applied, by its name: `20250918120000_add_visits`. For the release that needs this very migration,
-    /// whichever of the two is applied first. Default: none in particular.
+    /// A migration that it must have applied, by its name: `20250918120000_add_visits`. For the release that
+    /// needs this very migration, whichever of the two is applied first. Default: none in particular.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub min_version: Option<String>,
@@ -44,8 +44,8 @@ pub enum DependencyCondition {
     /// It is Ready for its newest spec: applied, verified, and nothing is under way.
     #[default]
     Ready,
-    /// What is needed is applied. With `minVersion` that migration, whatever has happened since, a failure included; without it
-    /// everything of its newest spec, verified or not.
+    /// What is needed is applied. With `minVersion` that migration, whatever has happened since, a failure
+    /// included; without it everything of its newest spec, verified or not.
     Applied,
 }
 
@@ -64,8 +64,8 @@ pub struct Group {
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
 
-    /// Its place, counted from 1. It runs when every place before it is taken and everyone there is Ready. Those who share a place
-    /// do not wait for each other.
+    /// Its place, counted from 1. It runs when every place before it is taken and everyone there is Ready.
+    /// Those who share a place do not wait for each other.
     #[schemars(range(min = 1, max = 1000))]
     pub position: u32,
 }

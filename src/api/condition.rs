@@ -28,8 +28,16 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// Every type, in the order of the status.
-    pub const ALL: [Self; 8] =
-        [Self::Ready, Self::Reconciling, Self::Stalled, Self::Planned, Self::Cleared, Self::SnapshotReady, Self::Applied, Self::Verified];
+    pub const ALL: [Self; 8] = [
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::Planned,
+        Self::Cleared,
+        Self::SnapshotReady,
+        Self::Applied,
+        Self::Verified,
+    ];
 
     /// The name as it stands in the status.
     pub const fn name(self) -> &'static str {
@@ -47,7 +55,14 @@ impl ConditionType {
 }
 
 /// A condition. `status` is `None` where it is not known: unknown is never a pass.
-pub fn condition(kind: ConditionType, status: Option<bool>, reason: Reason, message: String, generation: i64, now: Timestamp) -> Condition {
+pub fn condition(
+    kind: ConditionType,
+    status: Option<bool>,
+    reason: Reason,
+    message: String,
+    generation: i64,
+    now: Timestamp,
+) -> Condition {
     Condition {
         type_: kind.name().to_owned(),
         status: match status {

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::RequiredColumn;
 
-/// How things are named, and what every table has. Ledgers, partitions and what extensions bring are left out.
+/// How things are named, and what every table has. Ledgers, partitions and what extensions bring are left
+/// out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Conventions {
-    /// A set of conventions by its name. What stands beside it wins, field by field; docs/policy.md lists what each holds. Default: none.
+    /// A set of conventions by its name. What stands beside it wins, field by field; docs/policy.md lists
+    /// what each holds. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<ConventionPreset>,
 
@@ -26,8 +28,9 @@ pub struct Conventions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enum_values: Option<Style>,
 
-    /// Names of indexes, with `{table}` and `{columns}` (joined by `_`), for instance `{table}_{columns}_idx`: each index has one of
-    /// them. The indexes of constraints are left out. Default: any name.
+    /// Names of indexes, with `{table}` and `{columns}` (joined by `_`), for instance
+    /// `{table}_{columns}_idx`: each index has one of them. The indexes of constraints are left out. Default:
+    /// any name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), inner(length(min = 1, max = 63)))]
     pub indexes: Vec<String>,
@@ -37,7 +40,8 @@ pub struct Conventions {
     #[schemars(length(max = 10), inner(length(min = 1, max = 63)))]
     pub foreign_keys: Vec<String>,
 
-    /// Names of migrations: fourteen digits that are a moment, an underscore, and a description in `snake_case`. Default: any name.
+    /// Names of migrations: fourteen digits that are a moment, an underscore, and a description in
+    /// `snake_case`. Default: any name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<MigrationNames>,
 
@@ -50,8 +54,9 @@ pub struct Conventions {
     #[serde(default = "default_true")]
     pub primary_key: bool,
 
-    /// What need not follow: a table with all that it holds, or one `table.column`, enum, `enum.value`, index, foreign key or
-    /// migration; with its schema in front or without. What is exempt stays visible, as information. Default: nothing.
+    /// What need not follow: a table with all that it holds, or one `table.column`, enum, `enum.value`,
+    /// index, foreign key or migration; with its schema in front or without. What is exempt stays visible, as
+    /// information. Default: nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200), inner(length(min = 1, max = 200)))]
     pub except: Vec<String>,

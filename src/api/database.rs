@@ -6,23 +6,28 @@ use serde::{Deserialize, Serialize};
 /// Which database, and as whom.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.secretRef == oldSelf.secretRef || self.secretRef.name == oldSelf.secretRef.name").message("spec.database.secretRef.name cannot change: create another DatabaseMigration for another database"))]
+#[x_kube(validation = Rule::new("self.secretRef == oldSelf.secretRef || self.secretRef.name == \
+    oldSelf.secretRef.name").message("spec.database.secretRef.name cannot change: create another \
+    DatabaseMigration for another database"))]
 pub struct Database {
-    /// The Secret that holds the connection URL of the role that owns the schema (`postgres://user:password@host:5432/name`).
-    /// Only the Job's Pods read it; the controller never does. It must reach PostgreSQL directly, not through a pooler.
+    /// The Secret that holds the connection URL of the role that owns the schema
+    /// (`postgres://user:password@host:5432/name`). Only the Job's Pods read it; the controller never does.
+    /// It must reach PostgreSQL directly, not through a pooler.
     pub secret_ref: SecretKeyRef,
 
-    /// How the server proves who it is. Default: connections are encrypted (`sslmode=require`), and whose server it is stays unknown;
-    /// the URL's `sslmode` says otherwise.
+    /// How the server proves who it is. Default: connections are encrypted (`sslmode=require`), and whose
+    /// server it is stays unknown; the URL's `sslmode` says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<DatabaseTls>,
 
-    /// The schemas that belong to this database's application; every check looks at all of them. Default: `public`.
+    /// The schemas that belong to this database's application; every check looks at all of them. Default:
+    /// `public`.
     #[serde(default = "default_schemas")]
     #[schemars(length(min = 1, max = 50), inner(length(min = 1, max = 63)))]
     pub schemas: Vec<String>,
 
-    /// The schema that holds the ledger (`_prisma_migrations`). Default: the `schema` parameter of the URL, else `public`.
+    /// The schema that holds the ledger (`_prisma_migrations`). Default: the `schema` parameter of the URL,
+    /// else `public`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub history_schema: Option<String>,
@@ -32,8 +37,9 @@ pub struct Database {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseTls {
-    /// The authority that signed the server's certificate. With it, connections are `verify-full`, of `pg_dump` too: the certificate must
-    /// be of this authority, and for the host in the URL. A URL that says `sslmode=disable` contradicts it, and nothing connects.
+    /// The authority that signed the server's certificate. With it, connections are `verify-full`, of
+    /// `pg_dump` too: the certificate must be of this authority, and for the host in the URL. A URL that says
+    /// `sslmode=disable` contradicts it, and nothing connects.
     pub ca_from: CaFrom,
 }
 

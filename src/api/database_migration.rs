@@ -21,7 +21,9 @@ use super::{
     shortname = "dbm",
     category = "sluice",
     status = "DatabaseMigrationStatus",
-    doc = "A DatabaseMigration says which database, which migrations, which snapshot and which checks. Sluice takes the snapshot, runs what is pending, verifies the schema and opens the gate for the versions that are applied.",
+    doc = "A DatabaseMigration says which database, which migrations, which snapshot and which checks. \
+        Sluice takes the snapshot, runs what is pending, verifies the schema and opens the gate for the \
+        versions that are applied.",
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status","description":"Whether the newest migration is applied and verified"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Version","type":"string","jsonPath":".status.currentVersion"}"#,
@@ -29,14 +31,23 @@ use super::{
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#
 )]
-#[kube(validation = Rule::new("size(self.metadata.name) <= 45").message("metadata.name may have at most 45 characters: Jobs and annotations are named after it"))]
-#[kube(validation = Rule::new("has(self.spec.policyRef) || !has(self.spec.snapshot) || has(self.spec.snapshot.dump) || has(self.spec.snapshot.none)").message("spec.snapshot needs dump (a pg_dump on a PersistentVolumeClaim) or none (with a reason), or spec.policyRef a policy that has one"))]
-#[kube(validation = Rule::new("has(self.spec.policyRef) || !has(self.spec.snapshot) || !has(self.spec.snapshot.dump) || has(self.spec.snapshot.dump.volumeClaim)").message("spec.snapshot.dump needs volumeClaim, or spec.policyRef a policy that has one"))]
-#[kube(validation = Rule::new("has(self.spec.policyRef) || !has(self.spec.verify) || !has(self.spec.verify.rowLevelSecurity) || (has(self.spec.verify.rowLevelSecurity.appRole) && has(self.spec.verify.rowLevelSecurity.tenant) && has(self.spec.verify.rowLevelSecurity.tenant.column) && has(self.spec.verify.rowLevelSecurity.tenant.setting))").message("spec.verify.rowLevelSecurity needs appRole, tenant.column and tenant.setting, or spec.policyRef a policy that has them"))]
+#[kube(validation = Rule::new("size(self.metadata.name) <= 45").message("metadata.name may have at most 45 \
+    characters: Jobs and annotations are named after it"))]
+#[kube(validation = Rule::new("has(self.spec.policyRef) || !has(self.spec.snapshot) || \
+    has(self.spec.snapshot.dump) || has(self.spec.snapshot.none)").message("spec.snapshot needs dump (a \
+    pg_dump on a PersistentVolumeClaim) or none (with a reason), or spec.policyRef a policy that has one"))]
+#[kube(validation = Rule::new("has(self.spec.policyRef) || !has(self.spec.snapshot) || \
+    !has(self.spec.snapshot.dump) || has(self.spec.snapshot.dump.volumeClaim)").message("spec.snapshot.dump \
+    needs volumeClaim, or spec.policyRef a policy that has one"))]
+#[kube(validation = Rule::new("has(self.spec.policyRef) || !has(self.spec.verify) || \
+    !has(self.spec.verify.rowLevelSecurity) || (has(self.spec.verify.rowLevelSecurity.appRole) && \
+    has(self.spec.verify.rowLevelSecurity.tenant) && has(self.spec.verify.rowLevelSecurity.tenant.column) && \
+    has(self.spec.verify.rowLevelSecurity.tenant.setting))").message("spec.verify.rowLevelSecurity needs \
+    appRole, tenant.column and tenant.setting, or spec.policyRef a policy that has them"))]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseMigrationSpec {
-    /// The MigrationPolicy of this namespace that has defaults for the sections below. What stands here wins: objects are merged field
-    /// by field, a list or a single value replaces the policy's. Default: none.
+    /// The MigrationPolicy of this namespace that has defaults for the sections below. What stands here wins:
+    /// objects are merged field by field, a list or a single value replaces the policy's. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_ref: Option<PolicyRef>,
 
@@ -50,8 +61,8 @@ pub struct DatabaseMigrationSpec {
     #[serde(default)]
     pub before: Before,
 
-    /// The copy that is taken, and proven, before anything changes. Sluice does not migrate without one, or without a
-    /// stated reason for having none.
+    /// The copy that is taken, and proven, before anything changes. Sluice does not migrate without one, or
+    /// without a stated reason for having none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Snapshot>,
 
@@ -72,14 +83,25 @@ pub struct DatabaseMigrationSpec {
     pub suspend: bool,
 }
 
-/// The CustomResourceDefinition, with the status default that keeps GitOps tools from taking a new object for a finished one.
+/// The CustomResourceDefinition, with the status default that keeps GitOps tools from taking a new object for
+/// a finished one.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = DatabaseMigration::crd();
-    let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    let schemas = crd
+        .spec
+        .versions
+        .iter_mut()
+        .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
     for schema in schemas {
         drop_unsigned_formats(schema);
-        let sections = schema.properties.iter_mut().filter_map(|properties| properties.get_mut("spec")?.properties.as_mut());
-        sections.flatten().filter(|(name, _)| SECTIONS.contains(&name.as_str())).for_each(|(_, section)| drop_defaults(section));
+        let sections = schema
+            .properties
+            .iter_mut()
+            .filter_map(|properties| properties.get_mut("spec")?.properties.as_mut());
+        sections
+            .flatten()
+            .filter(|(name, _)| SECTIONS.contains(&name.as_str()))
+            .for_each(|(_, section)| drop_defaults(section));
         if let Some(status) = schema.properties.as_mut().and_then(|properties| properties.get_mut("status")) {
             status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
         }
@@ -87,12 +109,17 @@ pub fn crd() -> CustomResourceDefinition {
     crd
 }
 
-/// The API server knows no unsigned formats and warns about each at every apply; the minimum of 0 says the same.
+/// The API server knows no unsigned formats and warns about each at every apply; the minimum of 0 says the
+/// same.
 pub(super) fn drop_unsigned_formats(schema: &mut JSONSchemaProps) {
     if schema.format.as_deref().is_some_and(|format| format.starts_with("uint")) {
         schema.format = None;
     }
-    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(drop_unsigned_formats);
+    schema
+        .properties
+        .iter_mut()
+        .flat_map(|properties| properties.values_mut())
+        .for_each(drop_unsigned_formats);
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
         drop_unsigned_formats(items);
     }

@@ -13,7 +13,8 @@ pub struct ForeignKeyVerification {
     #[schemars(length(max = 500))]
     pub require: Vec<RequiredForeignKey>,
 
-    /// Every foreign key is validated. Default: one that is NOT VALID is a warning; true makes it an error, false allows it.
+    /// Every foreign key is validated. Default: one that is NOT VALID is a warning; true makes it an error,
+    /// false allows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validated: Option<bool>,
 }
@@ -21,7 +22,9 @@ pub struct ForeignKeyVerification {
 /// A foreign key that must exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.referencedColumns) || size(self.referencedColumns) == size(self.columns)").message("a foreign key of spec.verify.foreignKeys.require needs as many referencedColumns as columns"))]
+#[x_kube(validation = Rule::new("!has(self.referencedColumns) || size(self.referencedColumns) == \
+    size(self.columns)").message("a foreign key of spec.verify.foreignKeys.require needs as many \
+    referencedColumns as columns"))]
 pub struct RequiredForeignKey {
     /// The table that refers, as `table` or `schema.table`.
     #[schemars(length(min = 1, max = 127))]
@@ -100,7 +103,8 @@ pub struct RequiredTable {
 /// A column that must exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.default) || !has(self.hasDefault) || self.hasDefault").message("a column that is required must not have both a default and hasDefault: false"))]
+#[x_kube(validation = Rule::new("!has(self.default) || !has(self.hasDefault) || self.hasDefault").message("a \
+    column that is required must not have both a default and hasDefault: false"))]
 pub struct RequiredColumn {
     /// Its name.
     #[schemars(length(min = 1, max = 63))]
@@ -115,12 +119,14 @@ pub struct RequiredColumn {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nullable: Option<bool>,
 
-    /// Its default, as in CREATE TABLE: `now()`, `'open'`. Compared as PostgreSQL prints it. Default: any or none.
+    /// Its default, as in CREATE TABLE: `now()`, `'open'`. Compared as PostgreSQL prints it. Default: any or
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1000))]
     pub default: Option<String>,
 
-    /// Whether it has a default, whatever it is; an identity or generated column has one. Default: either is fine.
+    /// Whether it has a default, whatever it is; an identity or generated column has one. Default: either is
+    /// fine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub has_default: Option<bool>,
 }

@@ -14,7 +14,9 @@ pub struct Span(Duration);
 
 /// The text is not a length of time.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} is not a length of time: write whole numbers with h, m, s or ms, for instance 100ms, 5m or 1h30m")]
+#[error(
+    "{0:?} is not a length of time: write whole numbers with h, m, s or ms, for instance 100ms, 5m or 1h30m"
+)]
 pub struct InvalidSpan(String);
 
 impl Span {
@@ -45,7 +47,8 @@ impl FromStr for Span {
         while !rest.is_empty() {
             let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             let number: u64 = rest[..digits].parse().map_err(|_| invalid())?;
-            let unit_length = rest[digits..].find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len() - digits);
+            let unit_length =
+                rest[digits..].find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len() - digits);
             let unit = &rest[digits..digits + unit_length];
             let at = units.iter().position(|known| *known == unit).ok_or_else(invalid)?;
             total += match unit {
@@ -67,7 +70,12 @@ impl FromStr for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
-        let parts = [(millis / 3_600_000, "h"), (millis / 60_000 % 60, "m"), (millis / 1000 % 60, "s"), (millis % 1000, "ms")];
+        let parts = [
+            (millis / 3_600_000, "h"),
+            (millis / 60_000 % 60, "m"),
+            (millis / 1000 % 60, "s"),
+            (millis % 1000, "ms"),
+        ];
         if millis == 0 {
             return f.write_str("0s");
         }
@@ -107,9 +115,14 @@ mod tests {
 
     #[test]
     fn lengths_of_time_read_as_they_are_written() {
-        for (text, millis) in
-            [("100ms", 100), ("5m", 300_000), ("1h30m", 5_400_000), ("2s", 2000), ("1m1ms", 60_001), ("168h", 604_800_000)]
-        {
+        for (text, millis) in [
+            ("100ms", 100),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("2s", 2000),
+            ("1m1ms", 60_001),
+            ("168h", 604_800_000),
+        ] {
             assert_eq!(text.parse::<Span>().map(|s| s.duration().as_millis()), Ok(millis), "{text}");
         }
     }

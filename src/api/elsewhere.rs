@@ -3,19 +3,22 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// Another database. Only the verify stage knows its URL and connects to it, and it only reads. Without a cluster the URL comes from
-/// the environment: `DATABASE_URL_` and the name in capitals, with `_` for `-`.
+/// Another database. Only the verify stage knows its URL and connects to it, and it only reads. Without a
+/// cluster the URL comes from the environment: `DATABASE_URL_` and the name in capitals, with `_` for `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OtherDatabase {
-    /// What findings call it, for instance the service that owns it: `billing`. The same name is the same database.
+    /// What findings call it, for instance the service that owns it: `billing`. The same name is the same
+    /// database.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
 
-    /// The Secret that holds the connection URL of a role that may read the tables (`postgres://user:password@host:5432/name`).
+    /// The Secret that holds the connection URL of a role that may read the tables
+    /// (`postgres://user:password@host:5432/name`).
     pub secret_ref: ReaderSecret,
 
-    /// The schemas that a table without a schema in front is looked for in, the first one first. Default: `public`.
+    /// The schemas that a table without a schema in front is looked for in, the first one first. Default:
+    /// `public`.
     #[serde(default = "default_schemas")]
     #[schemars(length(min = 1, max = 50), inner(length(min = 1, max = 63)))]
     pub schemas: Vec<String>,

@@ -20,8 +20,8 @@ pub struct FindingCounts {
     /// Those worth knowing.
     #[serde(default)]
     pub information: u32,
-    /// The same by check: errors first, then warnings, each with the most frequent check first. At most 20; a run with so many findings that
-    /// not even these numbers fit leaves out the rarest.
+    /// The same by check: errors first, then warnings, each with the most frequent check first. At most 20; a
+    /// run with so many findings that not even these numbers fit leaves out the rarest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckCount>,
 }
@@ -54,10 +54,15 @@ impl FindingCounts {
         counts
     }
 
-    /// What two stages of one run have found together. Both report what the history lacks, so that the larger number counts, not the sum.
+    /// What two stages of one run have found together. Both report what the history lacks, so that the larger
+    /// number counts, not the sum.
     pub fn merge(&mut self, other: &Self) {
-        let unnamed = |counts: &Self| [Severity::Error, Severity::Warning, Severity::Information].map(|severity| counts.unnamed(severity));
-        let left: Vec<u32> = unnamed(self).into_iter().zip(unnamed(other)).map(|(own, others)| own.max(others)).collect();
+        let unnamed = |counts: &Self| {
+            [Severity::Error, Severity::Warning, Severity::Information]
+                .map(|severity| counts.unnamed(severity))
+        };
+        let left: Vec<u32> =
+            unnamed(self).into_iter().zip(unnamed(other)).map(|(own, others)| own.max(others)).collect();
         for theirs in &other.checks {
             let same = |own: &&mut CheckCount| own.check == theirs.check && own.severity == theirs.severity;
             match self.checks.iter_mut().find(same) {
@@ -65,7 +70,9 @@ impl FindingCounts {
                 None => self.checks.push(theirs.clone()),
             }
         }
-        for (severity, left) in [Severity::Error, Severity::Warning, Severity::Information].into_iter().zip(left) {
+        for (severity, left) in
+            [Severity::Error, Severity::Warning, Severity::Information].into_iter().zip(left)
+        {
             *self.of_severity(severity) = self.named(severity) + left;
         }
         self.most_first();
@@ -103,8 +110,8 @@ impl FindingCounts {
     }
 }
 
-/// The worst first, and of one severity every check before any check again: whatever is cut off behind, each check is heard. The order
-/// among the findings of one check stays.
+/// The worst first, and of one severity every check before any check again: whatever is cut off behind, each
+/// check is heard. The order among the findings of one check stays.
 pub fn spread(findings: Vec<Finding>) -> Vec<Finding> {
     let mut seen: BTreeMap<(Severity, String), usize> = BTreeMap::new();
     let mut placed: Vec<(Severity, usize, Finding)> = findings
@@ -149,8 +156,14 @@ mod tests {
             findings("index-redundant", Severity::Warning, 73),
             findings("rls-enabled", Severity::Error, 1),
         ];
-        let first: Vec<_> = spread(all.concat()).into_iter().take(4).map(|finding| (finding.check, finding.object)).collect();
-        let expected = [("rls-enabled", 0), ("foreign-key-indexed", 0), ("index-redundant", 0), ("foreign-key-indexed", 1)];
+        let first: Vec<_> =
+            spread(all.concat()).into_iter().take(4).map(|finding| (finding.check, finding.object)).collect();
+        let expected = [
+            ("rls-enabled", 0),
+            ("foreign-key-indexed", 0),
+            ("index-redundant", 0),
+            ("foreign-key-indexed", 1),
+        ];
         assert_eq!(first, expected.map(|(check, n)| (check.to_owned(), format!("public.table_{n:03}"))));
     }
 
@@ -163,7 +176,11 @@ mod tests {
         ];
         let counts = FindingCounts::of(&all.concat());
         assert_eq!((counts.errors, counts.warnings, counts.information, counts.all()), (2, 133, 0, 135));
-        let checks: Vec<_> = counts.checks.iter().map(|counted| (counted.check.as_str(), counted.severity, counted.count)).collect();
+        let checks: Vec<_> = counts
+            .checks
+            .iter()
+            .map(|counted| (counted.check.as_str(), counted.severity, counted.count))
+            .collect();
         let expected = [
             ("index-redundant", Severity::Error, 2),
             ("index-redundant", Severity::Warning, 73),
@@ -175,7 +192,10 @@ mod tests {
     #[test]
     fn what_two_stages_have_both_found_counts_once_and_what_no_longer_has_a_name_is_not_lost() {
         let mut plan = FindingCounts::of(&findings("edited-migration", Severity::Information, 3));
-        let verify = [findings("edited-migration", Severity::Information, 3), findings("index-redundant", Severity::Warning, 7)];
+        let verify = [
+            findings("edited-migration", Severity::Information, 3),
+            findings("index-redundant", Severity::Warning, 7),
+        ];
         let mut verify = FindingCounts::of(&verify.concat());
         verify.warnings += 5;
         plan.merge(&verify);

@@ -4,28 +4,32 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What is done where the source and the database's history differ. The defaults are what `prisma migrate deploy` does, but for edited
-/// migrations, which stop the run. Whatever is let through is told as a finding.
+/// What is done where the source and the database's history differ. The defaults are what `prisma migrate
+/// deploy` does, but for edited migrations, which stop the run. Whatever is let through is told as a finding.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct History {
-    /// A pending migration whose name sorts before that of an applied one, as after the merge of two branches: `Apply` applies it and says
-    /// so in a Warning, `Refuse` stops with HistoryDiverged. Default: `Apply`.
+    /// A pending migration whose name sorts before that of an applied one, as after the merge of two
+    /// branches: `Apply` applies it and says so in a Warning, `Refuse` stops with HistoryDiverged. Default:
+    /// `Apply`.
     #[serde(default)]
     pub late: LateMigrations,
 
-    /// An applied migration whose file is another one now: `Refuse` stops with HistoryDiverged, `Warn` goes on and says so in a Warning.
-    /// Line endings make no difference, and comments and blanks none where Sluice applied the file itself. Default: `Refuse`.
+    /// An applied migration whose file is another one now: `Refuse` stops with HistoryDiverged, `Warn` goes
+    /// on and says so in a Warning. Line endings make no difference, and comments and blanks none where
+    /// Sluice applied the file itself. Default: `Refuse`.
     #[serde(default)]
     pub edited: EditedMigrations,
 
-    /// An applied migration that the source does not have: `Warn` goes on and says so in a Warning, `Refuse` stops with HistoryDiverged.
-    /// A source that lacks exactly the newest ones and has nothing pending is DatabaseAhead either way. A missing file of a phase, and a
-    /// source that has none of the applied migrations, are always refused. Default: `Warn`.
+    /// An applied migration that the source does not have: `Warn` goes on and says so in a Warning, `Refuse`
+    /// stops with HistoryDiverged. A source that lacks exactly the newest ones and has nothing pending is
+    /// DatabaseAhead either way. A missing file of a phase, and a source that has none of the applied
+    /// migrations, are always refused. Default: `Warn`.
     #[serde(default)]
     pub missing: MissingMigrations,
 
-    /// Edited or missing migrations that somebody has looked at: each is information from then on, whatever the fields above say.
+    /// Edited or missing migrations that somebody has looked at: each is information from then on, whatever
+    /// the fields above say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]
     pub accept: Vec<AcceptedMigration>,

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// The name of the one MigrationGate of a namespace.
 pub const GATE_NAME: &str = "gates";
 
-/// Which versions of which databases are applied and verified. Written by the controller, read by the admission policies;
-/// one per namespace, named `gates`.
+/// Which versions of which databases are applied and verified. Written by the controller, read by the
+/// admission policies; one per namespace, named `gates`.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "sluice.dev",
@@ -16,20 +16,22 @@ pub const GATE_NAME: &str = "gates";
     kind = "MigrationGate",
     namespaced,
     category = "sluice",
-    doc = "Which versions of which databases are applied and verified. Written by the controller, read by the admission policies; one per namespace, named gates.",
+    doc = "Which versions of which databases are applied and verified. Written by the controller, read by \
+        the admission policies; one per namespace, named gates.",
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
-#[kube(validation = Rule::new("self.metadata.name == 'gates'").message("a namespace has one MigrationGate, named gates"))]
+#[kube(validation = Rule::new("self.metadata.name == 'gates'").message("a namespace has one MigrationGate, \
+    named gates"))]
 #[serde(rename_all = "camelCase")]
 pub struct MigrationGateSpec {
-    /// `NAME@VERSION` for each applied and verified version of each DatabaseMigration, the newest 500 of each, with those that gated
-    /// workloads wait for.
+    /// `NAME@VERSION` for each applied and verified version of each DatabaseMigration, the newest 500 of
+    /// each, with those that gated workloads wait for.
     #[serde(default)]
     #[schemars(length(max = 5000), inner(length(max = 460)), extend("x-kubernetes-list-type" = "set"))]
     pub satisfied: Vec<String>,
 
-    /// The database that the entries of each DatabaseMigration are about. A run that verified another one opens nothing: reason
-    /// DatabaseChanged.
+    /// The database that the entries of each DatabaseMigration are about. A run that verified another one
+    /// opens nothing: reason DatabaseChanged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 1000), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub databases: Vec<GatedDatabase>,
@@ -42,12 +44,14 @@ pub struct GatedDatabase {
     /// The DatabaseMigration.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// PostgreSQL's system identifier and the oid of the database, as `SYSTEM/OID`; or `any`, which a person writes, for whichever is verified next.
+    /// PostgreSQL's system identifier and the oid of the database, as `SYSTEM/OID`; or `any`, which a person
+    /// writes, for whichever is verified next.
     #[schemars(length(min = 1, max = 64))]
     pub identity: String,
 }
 
-/// The identity that a person writes for a database that is not known: the one that is verified next, also where it does not say which it is.
+/// The identity that a person writes for a database that is not known: the one that is verified next, also
+/// where it does not say which it is.
 pub const ANY_DATABASE: &str = "any";
 
 /// How a gate names one version of one DatabaseMigration.

@@ -9,22 +9,29 @@ use super::{History, Phase};
 /// Where the migrations are, and how they are written. Exactly one of `configMaps` and `image`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.image) != (has(self.configMaps) && size(self.configMaps) > 0)").message("spec.migrations needs exactly one source: either image or configMaps"))]
-#[x_kube(validation = Rule::new("!has(self.image) || self.image.contains('@sha256:') || (self.image.matches(':[^/]+$') && !self.image.endsWith(':latest'))").message("spec.migrations.image must say which one: name a digest (@sha256:…) or a version, not :latest and not nothing"))]
-#[x_kube(validation = Rule::new("!has(self.phases) || self.phases.all(phase, self.phases.exists_one(other, other.name == phase.name))").message("two phases of spec.migrations.phases have the same name"))]
-#[x_kube(validation = Rule::new("!has(self.phases) || has(self.image) || self.phases.all(phase, !has(phase.path))").message("the path of a phase is a folder of spec.migrations.image: without an image, give the phase configMaps"))]
+#[x_kube(validation = Rule::new("has(self.image) != (has(self.configMaps) && size(self.configMaps) > \
+    0)").message("spec.migrations needs exactly one source: either image or configMaps"))]
+#[x_kube(validation = Rule::new("!has(self.image) || self.image.contains('@sha256:') || \
+    (self.image.matches(':[^/]+$') && !self.image.endsWith(':latest'))").message("spec.migrations.image must \
+    say which one: name a digest (@sha256:…) or a version, not :latest and not nothing"))]
+#[x_kube(validation = Rule::new("!has(self.phases) || self.phases.all(phase, self.phases.exists_one(other, \
+    other.name == phase.name))").message("two phases of spec.migrations.phases have the same name"))]
+#[x_kube(validation = Rule::new("!has(self.phases) || has(self.image) || self.phases.all(phase, \
+    !has(phase.path))").message("the path of a phase is a folder of spec.migrations.image: without an image, \
+    give the phase configMaps"))]
 pub struct Migrations {
     /// How the folder is laid out and which ledger it keeps. Default: `Prisma`.
     #[serde(default)]
     pub format: Format,
 
-    /// An image that holds the migrations, mounted read-only as an image volume. Prefer a digest: a tag that moves is not noticed.
+    /// An image that holds the migrations, mounted read-only as an image volume. Prefer a digest: a tag that
+    /// moves is not noticed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1000))]
     pub image: Option<String>,
 
-    /// ConfigMaps of this namespace that together hold the migrations: the key `NAME.sql` is the migration NAME, the key
-    /// `migration_lock.toml` the lock file. A change of any of them is noticed at once.
+    /// ConfigMaps of this namespace that together hold the migrations: the key `NAME.sql` is the migration
+    /// NAME, the key `migration_lock.toml` the lock file. A change of any of them is noticed at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 253)))]
     pub config_maps: Vec<String>,
@@ -32,16 +39,18 @@ pub struct Migrations {
     /// The folder of the migrations inside the image. Default: the image's root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
-    #[x_kube(validation = Rule::new("self.startsWith('/') && !self.contains('..')").message("spec.migrations.path must be absolute and must not contain '..'"))]
+    #[x_kube(validation = Rule::new("self.startsWith('/') && \
+        !self.contains('..')").message("spec.migrations.path must be absolute and must not contain '..'"))]
     pub path: Option<String>,
 
-    /// Folders of SQL beside the migrations, in the order in which they apply: what the format's own tool cannot express.
+    /// Folders of SQL beside the migrations, in the order in which they apply: what the format's own tool
+    /// cannot express.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub phases: Vec<Phase>,
 
-    /// Stop after this migration. Default: the newest in the source. Never skips: everything before it is applied too. Phases are
-    /// not stopped by it.
+    /// Stop after this migration. Default: the newest in the source. Never skips: everything before it is
+    /// applied too. Phases are not stopped by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub target: Option<String>,
@@ -50,17 +59,20 @@ pub struct Migrations {
     #[serde(default)]
     pub history: History,
 
-    /// The folder may hold no migration at all. Otherwise that is an error, because a wrong path looks the same. Default: false.
+    /// The folder may hold no migration at all. Otherwise that is an error, because a wrong path looks the
+    /// same. Default: false.
     #[serde(default)]
     pub allow_empty: bool,
 
-    /// What to do with rows that an earlier tool left failed (Prisma's P3009). Each entry is carried out once, before anything else.
+    /// What to do with rows that an earlier tool left failed (Prisma's P3009). Each entry is carried out
+    /// once, before anything else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub resolve: Vec<Resolve>,
 
-    /// Adopt a database that has tables and no history: the migrations up to this one are recorded as applied, without running them,
-    /// when the schema is equal to what they make. Ignored where there is a history, or no table. The migration role needs CREATEDB.
+    /// Adopt a database that has tables and no history: the migrations up to this one are recorded as
+    /// applied, without running them, when the schema is equal to what they make. Ignored where there is a
+    /// history, or no table. The migration role needs CREATEDB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
 }
@@ -91,8 +103,8 @@ pub struct Baseline {
     #[schemars(length(min = 1, max = 255))]
     pub up_to: String,
 
-    /// For each phase of which something is there: the newest file whose effects are, with those of all before it in that phase, as
-    /// `PHASE/FILE`. The files of a phase that is not named here are run.
+    /// For each phase of which something is there: the newest file whose effects are, with those of all
+    /// before it in that phase, as `PHASE/FILE`. The files of a phase that is not named here are run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), inner(length(min = 1, max = 296)))]
     pub phases: Vec<String>,

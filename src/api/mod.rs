@@ -1,6 +1,8 @@
-//! The Kubernetes API of Sluice: group `sluice.dev/v1alpha1`, its three kinds, and the closed vocabulary of conditions and reasons.
+//! The Kubernetes API of Sluice: group `sluice.dev/v1alpha1`, its three kinds, and the closed vocabulary of
+//! conditions and reasons.
 //!
-//! `///` on a field is user documentation (`kubectl explain`). Nothing here knows a client, a pool, a clock or `async`.
+//! `///` on a field is user documentation (`kubectl explain`). Nothing here knows a client, a pool, a clock
+//! or `async`.
 
 mod apply;
 mod asked;
@@ -30,30 +32,41 @@ pub use apply::{Apply, Atomicity};
 pub use asked::{Compare, Expectation, PlannedQuery, QueryAssertion, Relation, RowCount, RowCounts};
 pub use before::{Before, Dependency, DependencyCondition, Group};
 pub use condition::{ConditionType, condition};
-pub use conventions::{ConventionPreset, ConventionSeverity, Conventions, MigrationNamePreset, MigrationNames, Style};
+pub use conventions::{
+    ConventionPreset, ConventionSeverity, Conventions, MigrationNamePreset, MigrationNames, Style,
+};
 pub use database::{CaFrom, Database, DatabaseTls, SecretKeyRef};
 pub use database_migration::{DatabaseMigration, DatabaseMigrationSpec, crd as database_migration_crd};
 pub use declared::{
-    ExpectedCounts, ForeignKeyVerification, KeyAction, RequiredColumn, RequiredEnum, RequiredForeignKey, RequiredTable, TableVerification,
+    ExpectedCounts, ForeignKeyVerification, KeyAction, RequiredColumn, RequiredEnum, RequiredForeignKey,
+    RequiredTable, TableVerification,
 };
 pub use drift::DriftVerification;
 pub use duration::{InvalidSpan, Span};
 pub use elsewhere::{OtherDatabase, ReaderSecret};
 pub use finding_counts::{CheckCount, FindingCounts, keep, spread};
 pub use history::{AcceptedMigration, EditedMigrations, History, LateMigrations, MissingMigrations};
-pub use migration_gate::{ANY_DATABASE, GATE_NAME, GatedDatabase, MigrationGate, MigrationGateSpec, crd as migration_gate_crd, entry};
+pub use migration_gate::{
+    ANY_DATABASE, GATE_NAME, GatedDatabase, MigrationGate, MigrationGateSpec, crd as migration_gate_crd,
+    entry,
+};
 pub use migrations::{Baseline, Format, Migrations, Resolve, ResolveAs};
 pub use on_failure::{OnFailure, OnMigrationFailure};
 pub use phase::{Phase, PhaseWhen};
 pub use pods::{Pods, PullSecret, Resources, StageResources};
-pub use policy::{MigrationPolicy, MigrationPolicySpec, PolicyRef, SECTIONS as POLICY_SECTIONS, Section, crd as migration_policy_crd};
+pub use policy::{
+    MigrationPolicy, MigrationPolicySpec, PolicyRef, SECTIONS as POLICY_SECTIONS, Section,
+    crd as migration_policy_crd,
+};
 pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
-    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, Finding, HistoryEntry, RequiredVersions, RunStatus, Severity,
-    SnapshotRecord, StageTiming,
+    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, Finding, HistoryEntry, RequiredVersions,
+    RunStatus, Severity, SnapshotRecord, StageTiming,
 };
-pub use verify::{ForeignKeyIndexes, IndexVerification, KeyChoice, Level, RequiredIndex, RowLevelSecurity, Tenant, Verify};
+pub use verify::{
+    ForeignKeyIndexes, IndexVerification, KeyChoice, Level, RequiredIndex, RowLevelSecurity, Tenant, Verify,
+};
 
 /// The API group of every kind.
 pub const GROUP: &str = "sluice.dev";
@@ -78,7 +91,8 @@ pub const SCHEDULING_GATE: &str = "sluice.dev/migrated";
 /// Value of `app.kubernetes.io/managed-by` on everything the controller creates.
 pub const MANAGED_BY: &str = "sluice";
 
-/// Who wrote a field: one manager for each writer, so that `kubectl get -o yaml --show-managed-fields` tells them apart.
+/// Who wrote a field: one manager for each writer, so that `kubectl get -o yaml --show-managed-fields` tells
+/// them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldManager {
     /// Creates Jobs.

@@ -1,4 +1,5 @@
-//! `spec.pods` of a MigrationPolicy, and `pods` of the chart: where the Pods of runs are placed, and how much they may use.
+//! `spec.pods` of a MigrationPolicy, and `pods` of the chart: where the Pods of runs are placed, and how much
+//! they may use.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +8,14 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// How the Pods of runs are placed, and how much they may use. It counts from the next run on, and starts none. Where the policy says
-/// nothing, the chart's `pods` counts: objects are merged field by field, a list or a single value of the policy replaces the chart's.
+/// How the Pods of runs are placed, and how much they may use. It counts from the next run on, and starts
+/// none. Where the policy says nothing, the chart's `pods` counts: objects are merged field by field, a list
+/// or a single value of the policy replaces the chart's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pods {
-    /// What the container of each stage reserves and may use. Default: each reserves 10m of CPU and 32Mi of memory, and all but `snapshot` may
-    /// use 256Mi of memory.
+    /// What the container of each stage reserves and may use. Default: each reserves 10m of CPU and 32Mi of
+    /// memory, and all but `snapshot` may use 256Mi of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<StageResources>,
 
@@ -41,14 +43,20 @@ pub struct Pods {
     #[schemars(length(min = 1, max = 253))]
     pub runtime_class_name: Option<String>,
 
-    /// Secrets of the DatabaseMigration's namespace with which images are pulled. Default: those of the ServiceAccount `default` there.
+    /// Secrets of the DatabaseMigration's namespace with which images are pulled. Default: those of the
+    /// ServiceAccount `default` there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20))]
     pub image_pull_secrets: Option<Vec<PullSecret>>,
 
-    /// More labels of a Pod, for instance by which a service mesh leaves it alone or by which its cost is counted. Sluice's own win.
+    /// More labels of a Pod, for instance by which a service mesh leaves it alone or by which its cost is
+    /// counted. Sluice's own win.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('sluice.dev/') && key != 'app.kubernetes.io/managed-by' && !key.startsWith('batch.kubernetes.io/'))").message("spec.pods.labels must not have keys that begin with sluice.dev/ or batch.kubernetes.io/, nor app.kubernetes.io/managed-by: these are Sluice's and the Job controller's own"))]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('sluice.dev/') && key != \
+        'app.kubernetes.io/managed-by' && \
+        !key.startsWith('batch.kubernetes.io/'))").message("spec.pods.labels must not have keys that begin \
+        with sluice.dev/ or batch.kubernetes.io/, nor app.kubernetes.io/managed-by: these are Sluice's and \
+        the Job controller's own"))]
     #[schemars(length(max = 50))]
     pub labels: Option<BTreeMap<String, String>>,
 
@@ -76,7 +84,8 @@ pub struct StageResources {
     pub verify: Option<Resources>,
 }
 
-/// What a container reserves and may use, as quantities of Kubernetes: `500m`, `1Gi`. `"0"` takes a default away.
+/// What a container reserves and may use, as quantities of Kubernetes: `500m`, `1Gi`. `"0"` takes a default
+/// away.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {

@@ -1,14 +1,20 @@
-//! The kind `MigrationPolicy`: what a platform team writes once, as defaults for every DatabaseMigration that names it.
+//! The kind `MigrationPolicy`: what a platform team writes once, as defaults for every DatabaseMigration that
+//! names it.
 //!
-//! A section is kept as it was written and not as it was meant: a default that were filled in here could not be told from a value that
-//! somebody wrote. What the sections may say is in the schema, which is that of the DatabaseMigration without its defaults.
+//! A section is kept as it was written and not as it was meant: a default that were filled in here could not
+//! be told from a value that somebody wrote. What the sections may say is in the schema, which is that of the
+//! DatabaseMigration without its defaults.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSONSchemaProps};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps,
+};
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Apply, Format, History, OnFailure, Pods, Snapshot, Verify, database_migration::drop_unsigned_formats};
+use super::{
+    Apply, Format, History, OnFailure, Pods, Snapshot, Verify, database_migration::drop_unsigned_formats,
+};
 
 /// A section as it was written.
 pub type Section = Map<String, Value>;
@@ -16,8 +22,8 @@ pub type Section = Map<String, Value>;
 /// The sections of a DatabaseMigration that a policy has something to say about.
 pub const SECTIONS: [&str; 6] = ["database", "migrations", "snapshot", "apply", "verify", "onFailure"];
 
-/// Defaults for the DatabaseMigrations of a namespace that name this policy in `spec.policyRef`. Objects are merged field by field; a
-/// list or a single value of the DatabaseMigration replaces the policy's.
+/// Defaults for the DatabaseMigrations of a namespace that name this policy in `spec.policyRef`. Objects are
+/// merged field by field; a list or a single value of the DatabaseMigration replaces the policy's.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "sluice.dev",
@@ -28,7 +34,9 @@ pub const SECTIONS: [&str; 6] = ["database", "migrations", "snapshot", "apply", 
     namespaced,
     shortname = "dbmp",
     category = "sluice",
-    doc = "Defaults for the DatabaseMigrations of this namespace that name this policy in spec.policyRef. Objects are merged field by field; a list or a single value of the DatabaseMigration replaces the policy's.",
+    doc = "Defaults for the DatabaseMigrations of this namespace that name this policy in spec.policyRef. \
+        Objects are merged field by field; a list or a single value of the DatabaseMigration replaces the \
+        policy's.",
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
@@ -63,8 +71,8 @@ pub struct MigrationPolicySpec {
     #[schemars(with = "Option<OnFailure>")]
     pub on_failure: Option<Section>,
 
-    /// How the Pods of runs are placed, and how much they may use. A DatabaseMigration has no such section: where things run is the platform
-    /// team's to say.
+    /// How the Pods of runs are placed, and how much they may use. A DatabaseMigration has no such section:
+    /// where things run is the platform team's to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Pods>")]
     pub pods: Option<Section>,
@@ -96,7 +104,8 @@ struct MigrationsDefaults {
     /// The folder of the migrations inside an image. Ignored where they come from ConfigMaps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 500))]
-    #[x_kube(validation = Rule::new("self.startsWith('/') && !self.contains('..')").message("spec.migrations.path must be absolute and must not contain '..'"))]
+    #[x_kube(validation = Rule::new("self.startsWith('/') && \
+        !self.contains('..')").message("spec.migrations.path must be absolute and must not contain '..'"))]
     path: Option<String>,
 
     /// What is done where source and history differ: late, edited and missing migrations.
@@ -116,15 +125,21 @@ pub struct PolicyRef {
 /// The CustomResourceDefinition.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = MigrationPolicy::crd();
-    for schema in crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut()) {
+    for schema in crd
+        .spec
+        .versions
+        .iter_mut()
+        .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut())
+    {
         drop_unsigned_formats(schema);
         drop_defaults(schema);
     }
     crd
 }
 
-/// The API server fills in no default in a section that a policy may speak of: it would look like a value that somebody wrote, and hide
-/// the policy's. The defaults are filled in after merging. A list is never merged, so what is inside one keeps its defaults.
+/// The API server fills in no default in a section that a policy may speak of: it would look like a value
+/// that somebody wrote, and hide the policy's. The defaults are filled in after merging. A list is never
+/// merged, so what is inside one keeps its defaults.
 pub(super) fn drop_defaults(schema: &mut JSONSchemaProps) {
     schema.default = None;
     schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(drop_defaults);

@@ -1,4 +1,5 @@
-//! The closed set of reasons. Each doc comment defines when the reason holds; `docs/runbooks/` has a page for each.
+//! The closed set of reasons. Each doc comment defines when the reason holds; `docs/runbooks/` has a page for
+//! each.
 
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +60,8 @@ reasons! {
     PlanReady: Success,
     /// The source was compared with the history, and there is nothing to do.
     NothingPending: Success,
-    /// The source lacks exactly the newest applied migrations, and has nothing pending: it is an older release, and what is applied stays.
+    /// The source lacks exactly the newest applied migrations, and has nothing pending: it is an older
+    /// release, and what is applied stays.
     DatabaseAhead: Success,
     /// A ConfigMap, an image or a folder of the source is not there yet.
     SourceNotFound: Transient,
@@ -71,8 +73,8 @@ reasons! {
     ConnectionInvalid: NeedsUser,
     /// The server cannot be reached, or refuses the login.
     ConnectionFailed: Transient,
-    /// The server does not speak TLS, its certificate is not one that the URL or `spec.database.tls` accepts, or it asks for the password
-    /// in clear where others could read it.
+    /// The server does not speak TLS, its certificate is not one that the URL or `spec.database.tls` accepts,
+    /// or it asks for the password in clear where others could read it.
     TlsFailed: NeedsUser,
     /// The server has no database of this name. Sluice never creates one.
     DatabaseNotFound: NeedsUser,
@@ -82,8 +84,8 @@ reasons! {
     ServerTooOld: NeedsUser,
     /// The migration role lacks a right it needs.
     PrivilegesMissing: NeedsUser,
-    /// An applied migration was edited or is missing from the source, or a pending one is older than an applied one, and
-    /// `spec.migrations.history` does not let it through.
+    /// An applied migration was edited or is missing from the source, or a pending one is older than an
+    /// applied one, and `spec.migrations.history` does not let it through.
     HistoryDiverged: NeedsUser,
     /// The ledger has a failed or unfinished row that Sluice did not write.
     HistoryDirty: NeedsUser,
@@ -91,7 +93,8 @@ reasons! {
     HistoryUntrusted: NeedsUser,
     /// The database has tables but no history, so the first migrations would collide with what is there.
     NonEmptyDatabase: NeedsUser,
-    /// `spec.migrations.baseline` was asked for, and the schema is not what the migrations make; the findings say where.
+    /// `spec.migrations.baseline` was asked for, and the schema is not what the migrations make; the findings
+    /// say where.
     BaselineDiffers: NeedsUser,
     /// `spec.migrations.target` names a migration that the source does not have.
     TargetNotFound: NeedsUser,
@@ -130,7 +133,8 @@ reasons! {
     Applied: Success,
     /// A migration failed; the message has SQLSTATE, file, line and statement.
     MigrationFailed: NeedsUser,
-    /// The deadline of the run passed while a statement of a migration was at work, not waiting: starting it again would take as long.
+    /// The deadline of the run passed while a statement of a migration was at work, not waiting: starting it
+    /// again would take as long.
     StatementTooSlow: NeedsUser,
     /// Somebody else holds a lock; the message names them and their age.
     WaitingForLock: Transient,
@@ -144,7 +148,8 @@ reasons! {
     /// The schema breaks a check; the findings say which.
     VerificationFailed: NeedsUser,
 
-    /// The database is not the one that this object's entries of the gate are about, so nothing is added to them.
+    /// The database is not the one that this object's entries of the gate are about, so nothing is added to
+    /// them.
     DatabaseChanged: NeedsUser,
 
     /// The run did not end within `spec.apply.deadline`.
@@ -157,7 +162,8 @@ reasons! {
     ForeignJob: NeedsUser,
     /// A stage failed for a reason that has no name of its own; its log says more.
     StageFailed: Transient,
-    /// Sluice itself is wrong: it stopped at a place that the message names. Trying again would stop there again.
+    /// Sluice itself is wrong: it stopped at a place that the message names. Trying again would stop there
+    /// again.
     InternalError: NeedsUser,
 }
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// The copy that is taken, and proven, before anything changes. Exactly one of `dump` and `none`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!(has(self.dump) && has(self.none))").message("spec.snapshot has both dump and none: keep one of them"))]
+#[x_kube(validation = Rule::new("!(has(self.dump) && has(self.none))").message("spec.snapshot has both dump \
+    and none: keep one of them"))]
 pub struct Snapshot {
     /// A dump by `pg_dump` on a PersistentVolumeClaim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,7 +31,8 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Dump {
-    /// A PersistentVolumeClaim of this namespace. Its files outlive the DatabaseMigration. Required, here or in the policy.
+    /// A PersistentVolumeClaim of this namespace. Its files outlive the DatabaseMigration. Required, here or
+    /// in the policy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(min = 1, max = 253))]
     pub volume_claim: String,

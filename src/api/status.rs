@@ -22,8 +22,8 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<u32>,
 
-    /// Which database was verified last: PostgreSQL's system identifier and the oid of the database, as `SYSTEM/OID`. Absent where the role
-    /// may not read it.
+    /// Which database was verified last: PostgreSQL's system identifier and the oid of the database, as
+    /// `SYSTEM/OID`. Absent where the role may not read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
 
@@ -31,7 +31,8 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub applied: Vec<AppliedMigration>,
 
-    /// What gated workloads, or other DatabaseMigrations by `dependsOn.minVersion`, require and the database did not have when it was asked.
+    /// What gated workloads, or other DatabaseMigrations by `dependsOn.minVersion`, require and the database
+    /// did not have when it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required: Option<RequiredVersions>,
 
@@ -43,12 +44,13 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
 
-    /// What the last plan or verification objects to, at most 20: errors first, then something of each check. `findingCounts` says how many
-    /// there are; `sluice verify` prints all.
+    /// What the last plan or verification objects to, at most 20: errors first, then something of each check.
+    /// `findingCounts` says how many there are; `sluice verify` prints all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
 
-    /// How many findings the last plan or verification has, those that are not in `findings` included. Absent where there are none.
+    /// How many findings the last plan or verification has, those that are not in `findings` included. Absent
+    /// where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finding_counts: Option<FindingCounts>,
 
@@ -74,12 +76,14 @@ pub struct AppliedMigration {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequiredVersions {
-    /// Those that were not applied when the database was asked, at most 50. A name that no migration has is most likely a typing error.
+    /// Those that were not applied when the database was asked, at most 50. A name that no migration has is
+    /// most likely a typing error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
     /// When it was asked last.
     pub asked_at: Time,
-    /// How many answers in a row opened nothing. After each, Sluice waits twice as long before it asks for other names, at most an hour.
+    /// How many answers in a row opened nothing. After each, Sluice waits twice as long before it asks for
+    /// other names, at most an hour.
     #[serde(default)]
     pub in_vain: u32,
 }
@@ -110,8 +114,8 @@ pub struct RunStatus {
     pub digest: String,
     /// Which attempt at this digest it is, counted from 1.
     pub attempt: u32,
-    /// The SHA-256 of what its Job does: images, commands, environment and volumes. A Job that does anything else is not this one, whatever
-    /// its name.
+    /// The SHA-256 of what its Job does: images, commands, environment and volumes. A Job that does anything
+    /// else is not this one, whatever its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
     /// The stage it is in, or ended in: `plan`, `snapshot`, `migrate` or `verify`.
@@ -180,13 +184,17 @@ impl Finding {
         self.message.starts_with(Self::UNPROVEN) || self.message.contains(Self::UNTRIED)
     }
 
-    /// Of a finding that something was not tried: whether it may concern this table of those that there are. One that does not name
-    /// all of its tables concerns every one.
+    /// Of a finding that something was not tried: whether it may concern this table of those that there are.
+    /// One that does not name all of its tables concerns every one.
     pub fn leaves_unproven<'t>(&self, table: &str, mut tables: impl Iterator<Item = &'t str>) -> bool {
         match self.message.split_once(Self::UNTRIED) {
             Some((_, named)) => named.ends_with(" more") || named.contains(table),
             None if self.check != Self::PROBE => self.object == table,
-            None => self.object == table || self.message.contains(table) || tables.all(|other| other != self.object),
+            None => {
+                self.object == table
+                    || self.message.contains(table)
+                    || tables.all(|other| other != self.object)
+            }
         }
     }
 }

@@ -5,15 +5,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{
-    Conventions, DriftVerification, ForeignKeyVerification, PlannedQuery, QueryAssertion, Relation, RowCounts, Span, TableVerification,
+    Conventions, DriftVerification, ForeignKeyVerification, PlannedQuery, QueryAssertion, Relation,
+    RowCounts, Span, TableVerification,
 };
 
-/// What must be true of the schema before it counts as migrated. That history equals source is always checked.
+/// What must be true of the schema before it counts as migrated. That history equals source is always
+/// checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Verify {
-    /// Verify again when this time has passed since the last time, without migrating: `6h`, at least 10s. Ready turns off when it
-    /// fails, and on again when a later one passes. Default: never.
+    /// Verify again when this time has passed since the last time, without migrating: `6h`, at least 10s.
+    /// Ready turns off when it fails, and on again when a later one passes. Default: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
 
@@ -21,7 +23,8 @@ pub struct Verify {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_level_security: Option<RowLevelSecurity>,
 
-    /// Indexes. Default: one that is not valid is an error; a foreign key without an index, and an index too many, is a warning.
+    /// Indexes. Default: one that is not valid is an error; a foreign key without an index, and an index too
+    /// many, is a warning.
     #[serde(default)]
     pub indexes: IndexVerification,
 
@@ -60,7 +63,8 @@ pub struct Verify {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RowLevelSecurity {
-    /// The role the application connects as. The migration role must be able to `SET ROLE` to it. Required, here or in the policy.
+    /// The role the application connects as. The migration role must be able to `SET ROLE` to it. Required,
+    /// here or in the policy.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(min = 1, max = 63))]
     pub app_role: String,
@@ -69,22 +73,26 @@ pub struct RowLevelSecurity {
     #[serde(default)]
     pub tenant: Tenant,
 
-    /// Tables and views that need no isolation, as `table`, in whatever schema, or `schema.table`. What has a dot begins with a schema. Default: none.
+    /// Tables and views that need no isolation, as `table`, in whatever schema, or `schema.table`. What has a
+    /// dot begins with a schema. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200), inner(length(min = 1, max = 127)))]
     pub except: Vec<String>,
 
-    /// Roles whose functions the isolation probe may run although neither the migration role nor a superuser owns them: those by which a
-    /// hosting platform installs its own, such as `supabase_admin`, `rds_superuser`, `cloudsqlsuperuser`. Each could take over the session of
-    /// the migration role while Sluice probes. A role that the application is or can become is never trusted; a name that no role has
-    /// counts for nothing. Default: none, and a table that would run such a function is not tried, which is an error.
+    /// Roles whose functions the isolation probe may run although neither the migration role nor a superuser
+    /// owns them: those by which a hosting platform installs its own, such as `supabase_admin`,
+    /// `rds_superuser`, `cloudsqlsuperuser`. Each could take over the session of the migration role while
+    /// Sluice probes. A role that the application is or can become is never trusted; a name that no role has
+    /// counts for nothing. Default: none, and a table that would run such a function is not tried, which is
+    /// an error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 63)))]
     pub trusted_owners: Vec<String>,
 
-    /// Schemas in which the application may own what is there, such as a job queue's, without keeping the isolation probe from trying the tables of tenants:
-    /// no function of the team's looks into them. A schema counts for nothing where it is on a search path or the text of such a function
-    /// names it. Default: none, and where a function looks names up when it runs, whatever the application owns is an error.
+    /// Schemas in which the application may own what is there, such as a job queue's, without keeping the
+    /// isolation probe from trying the tables of tenants: no function of the team's looks into them. A schema
+    /// counts for nothing where it is on a search path or the text of such a function names it. Default:
+    /// none, and where a function looks names up when it runs, whatever the application owns is an error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 63)))]
     pub application_schemas: Vec<String>,
@@ -131,7 +139,12 @@ pub struct IndexVerification {
 
 impl Default for IndexVerification {
     fn default() -> Self {
-        Self { foreign_keys: ForeignKeyIndexes::default(), require: Vec::new(), redundant: true, must_use: Vec::new() }
+        Self {
+            foreign_keys: ForeignKeyIndexes::default(),
+            require: Vec::new(),
+            redundant: true,
+            must_use: Vec::new(),
+        }
     }
 }
 
@@ -147,7 +160,8 @@ pub struct ForeignKeyIndexes {
     #[serde(default)]
     pub only: KeyChoice,
 
-    /// Foreign keys that need no index: a table, as `table` or `schema.table`, for all of its keys, or the name of a key. Default: none.
+    /// Foreign keys that need no index: a table, as `table` or `schema.table`, for all of its keys, or the
+    /// name of a key. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200), inner(length(min = 1, max = 127)))]
     pub except: Vec<String>,
@@ -156,7 +170,8 @@ pub struct ForeignKeyIndexes {
 /// What a finding of a check is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Level {
-    /// The check is not asked. Write it in quotes: without them YAML takes the word for `false`, and kubectl sends that.
+    /// The check is not asked. Write it in quotes: without them YAML takes the word for `false`, and kubectl
+    /// sends that.
     Off,
     /// A warning: Ready is not affected.
     #[default]
@@ -179,8 +194,12 @@ impl<'de> Deserialize<'de> for Level {
             Written::Word(word) if word == "Error" => Ok(Self::Error),
             Written::Word(word) if word == "Off" => Ok(Self::Off),
             Written::Boolean(false) => Ok(Self::Off),
-            Written::Word(word) => Err(D::Error::custom(format!("unknown level {word:?}, expected \"Off\", Warn or Error"))),
-            Written::Boolean(true) => Err(D::Error::custom("a level is \"Off\", Warn or Error, and not true")),
+            Written::Word(word) => {
+                Err(D::Error::custom(format!("unknown level {word:?}, expected \"Off\", Warn or Error")))
+            }
+            Written::Boolean(true) => {
+                Err(D::Error::custom("a level is \"Off\", Warn or Error, and not true"))
+            }
         }
     }
 }
@@ -191,8 +210,8 @@ pub enum KeyChoice {
     /// Every one.
     #[default]
     All,
-    /// Those that the release makes or validates: written by a transaction that began after the release did. A verification without
-    /// a release (`every`, `sluice verify`) looks at none.
+    /// Those that the release makes or validates: written by a transaction that began after the release did.
+    /// A verification without a release (`every`, `sluice verify`) looks at none.
     New,
 }
 
@@ -204,8 +223,8 @@ pub struct RequiredIndex {
     #[schemars(length(min = 1, max = 127))]
     pub table: String,
 
-    /// The key columns in order; `created_at DESC` where the direction matters, `email text_pattern_ops` where the operator class is
-    /// not the default one.
+    /// The key columns in order; `created_at DESC` where the direction matters, `email text_pattern_ops`
+    /// where the operator class is not the default one.
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 200)))]
     pub columns: Vec<String>,
 
@@ -243,7 +262,10 @@ mod tests {
 
     #[test]
     fn off_means_off_with_quotes_and_without() {
-        assert_eq!(["Off", "\"Off\"", "Warn", "Error"].map(level), [Ok(Level::Off), Ok(Level::Off), Ok(Level::Warn), Ok(Level::Error)]);
+        assert_eq!(
+            ["Off", "\"Off\"", "Warn", "Error"].map(level),
+            [Ok(Level::Off), Ok(Level::Off), Ok(Level::Warn), Ok(Level::Error)]
+        );
         assert!(["On", "true", "warn", "7"].iter().all(|written| level(written).is_err()));
     }
 }

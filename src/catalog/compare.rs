@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Catalog, Key, Kind, Object};
 
-/// The property of a table that lists its columns in order. Another order alone is worth knowing and harms nobody who names columns.
+/// The property of a table that lists its columns in order. Another order alone is worth knowing and harms
+/// nobody who names columns.
 pub(super) const ORDER: &str = "columns";
 
 /// One object that is not what the migrations make.
@@ -42,18 +43,24 @@ pub struct Part {
     pub actual: Option<String>,
 }
 
-/// Compares. `ignore` holds names as findings show them, with `*` for any characters; what belongs to an ignored object is ignored
-/// with it. What belongs to an object that is missing or extra goes without saying.
+/// Compares. `ignore` holds names as findings show them, with `*` for any characters; what belongs to an
+/// ignored object is ignored with it. What belongs to an object that is missing or extra goes without saying.
 pub fn compare(expected: &Catalog, actual: &Catalog, ignore: &[String]) -> Vec<Difference> {
     let lone = |one: &Catalog, other: &Catalog| -> BTreeSet<String> {
-        one.objects.keys().filter(|key| key.kind != Kind::Grant && !other.objects.contains_key(*key)).map(|key| key.name.clone()).collect()
+        one.objects
+            .keys()
+            .filter(|key| key.kind != Kind::Grant && !other.objects.contains_key(*key))
+            .map(|key| key.name.clone())
+            .collect()
     };
     let (missing, extra) = (lone(expected, actual), lone(actual, expected));
     let ignored = |key: &Key, object: &Object| {
         let names = [Some(&key.name), object.parent.as_ref()];
         names.into_iter().flatten().any(|name| ignore.iter().any(|pattern| matches(pattern, name)))
     };
-    let said = |object: &Object, lone: &BTreeSet<String>| object.parent.as_ref().is_some_and(|parent| lone.contains(parent));
+    let said = |object: &Object, lone: &BTreeSet<String>| {
+        object.parent.as_ref().is_some_and(|parent| lone.contains(parent))
+    };
     let mut differences = Vec::new();
     for (key, object) in expected.objects.iter().filter(|(key, object)| !ignored(key, object)) {
         let change = match actual.objects.get(key) {
@@ -61,7 +68,11 @@ pub fn compare(expected: &Catalog, actual: &Catalog, ignore: &[String]) -> Vec<D
             None if said(object, &missing) => None,
             None => Some(Change::Missing(object.properties.clone())),
         };
-        differences.extend(change.map(|change| Difference { kind: key.kind, name: key.name.clone(), change }));
+        differences.extend(change.map(|change| Difference {
+            kind: key.kind,
+            name: key.name.clone(),
+            change,
+        }));
     }
     for (key, object) in actual.objects.iter().filter(|(key, _)| !expected.objects.contains_key(*key)) {
         if !ignored(key, object) && !said(object, &extra) {
@@ -74,24 +85,33 @@ pub fn compare(expected: &Catalog, actual: &Catalog, ignore: &[String]) -> Vec<D
 }
 
 fn changed(expected: &Object, actual: &Object) -> Option<Change> {
-    let find = |object: &Object, word: &str| object.properties.iter().find(|(known, _)| *known == word).map(|(_, value)| value.clone());
+    let find = |object: &Object, word: &str| {
+        object.properties.iter().find(|(known, _)| *known == word).map(|(_, value)| value.clone())
+    };
     let words: Vec<&'static str> = expected.properties.iter().map(|(word, _)| *word).collect();
     let more = actual.properties.iter().map(|(word, _)| *word).filter(|word| !words.contains(word));
-    let parts = words.iter().copied().chain(more).map(|word| Part { word, expected: find(expected, word), actual: find(actual, word) });
-    let (order, parts): (Vec<Part>, Vec<Part>) = parts.filter(|part| part.expected != part.actual).partition(|part| part.word == ORDER);
+    let parts = words.iter().copied().chain(more).map(|word| Part {
+        word,
+        expected: find(expected, word),
+        actual: find(actual, word),
+    });
+    let (order, parts): (Vec<Part>, Vec<Part>) =
+        parts.filter(|part| part.expected != part.actual).partition(|part| part.word == ORDER);
     if !parts.is_empty() {
         return Some(Change::Different(parts));
     }
     // Other columns are told as columns.
     let sorted = |list: &Option<String>| {
-        let mut names: Vec<String> = list.iter().flat_map(|list| list.split(", ")).map(ToOwned::to_owned).collect();
+        let mut names: Vec<String> =
+            list.iter().flat_map(|list| list.split(", ")).map(ToOwned::to_owned).collect();
         names.sort();
         names
     };
     order.into_iter().find(|part| sorted(&part.expected) == sorted(&part.actual)).map(Change::Reordered)
 }
 
-/// A pattern with `*` for any characters. The pattern may write a name without the quotes that PostgreSQL prints.
+/// A pattern with `*` for any characters. The pattern may write a name without the quotes that PostgreSQL
+/// prints.
 fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.replace('"', ""), name.replace('"', ""));
     let mut parts = pattern.split('*');
@@ -117,13 +137,26 @@ mod tests {
     fn catalog(objects: &[Row]) -> Catalog {
         let object = |(kind, name, parent, properties): &Row| {
             let properties = properties.iter().map(|(word, value)| (*word, (*value).to_owned())).collect();
-            (Key { kind: *kind, name: (*name).to_owned() }, Object { parent: parent.map(ToOwned::to_owned), properties })
+            (
+                Key { kind: *kind, name: (*name).to_owned() },
+                Object { parent: parent.map(ToOwned::to_owned), properties },
+            )
         };
         Catalog { objects: objects.iter().map(object).collect() }
     }
 
-    const PATIENTS: Row = (Kind::Table, "public.patients", Some("public"), &[("row-level security", "enabled"), (ORDER, "id, name")]);
-    const NAME: Row = (Kind::Column, "public.patients.name", Some("public.patients"), &[("type", "text"), ("default", "'x'")]);
+    const PATIENTS: Row = (
+        Kind::Table,
+        "public.patients",
+        Some("public"),
+        &[("row-level security", "enabled"), (ORDER, "id, name")],
+    );
+    const NAME: Row = (
+        Kind::Column,
+        "public.patients.name",
+        Some("public.patients"),
+        &[("type", "text"), ("default", "'x'")],
+    );
 
     fn names(differences: &[Difference]) -> Vec<&str> {
         differences.iter().map(|difference| difference.name.as_str()).collect()
@@ -151,15 +184,31 @@ mod tests {
         let part = Part { word: "default", expected: Some("'x'".to_owned()), actual: None };
         assert_eq!(found[0].change, Change::Different(vec![part.clone()]));
         let back = compare(&without, &catalog(&[PATIENTS, NAME]), &[]);
-        assert_eq!(back[0].change, Change::Different(vec![Part { expected: None, actual: part.expected, ..part }]));
+        assert_eq!(
+            back[0].change,
+            Change::Different(vec![Part { expected: None, actual: part.expected, ..part }])
+        );
     }
 
     #[test]
     fn the_order_of_columns_alone_is_told_apart_and_other_columns_are_told_as_columns() {
-        let turned = catalog(&[(Kind::Table, PATIENTS.1, PATIENTS.2, &[("row-level security", "enabled"), (ORDER, "name, id")])]);
+        let turned = catalog(&[(
+            Kind::Table,
+            PATIENTS.1,
+            PATIENTS.2,
+            &[("row-level security", "enabled"), (ORDER, "name, id")],
+        )]);
         let found = compare(&catalog(&[PATIENTS]), &turned, &[]);
-        assert!(matches!(&found[0].change, Change::Reordered(part) if part.actual.as_deref() == Some("name, id")), "{found:?}");
-        let fewer = catalog(&[(Kind::Table, PATIENTS.1, PATIENTS.2, &[("row-level security", "enabled"), (ORDER, "id")])]);
+        assert!(
+            matches!(&found[0].change, Change::Reordered(part) if part.actual.as_deref() == Some("name, id")),
+            "{found:?}"
+        );
+        let fewer = catalog(&[(
+            Kind::Table,
+            PATIENTS.1,
+            PATIENTS.2,
+            &[("row-level security", "enabled"), (ORDER, "id")],
+        )]);
         assert_eq!(names(&compare(&catalog(&[PATIENTS, NAME]), &fewer, &[])), ["public.patients.name"]);
     }
 

@@ -1,4 +1,5 @@
-//! Differences as a text for people, in the manner of `diff`: `-` is what the migrations make, `+` what the database has. PURE.
+//! Differences as a text for people, in the manner of `diff`: `-` is what the migrations make, `+` what the
+//! database has. PURE.
 
 use std::fmt::Write as _;
 
@@ -32,9 +33,11 @@ fn lines(sign: char, value: &str) -> String {
     value.lines().map(|line| format!("      {sign} {line}\n")).collect()
 }
 
-/// Both sides; of long texts, the lines that are the same on both sides at the beginning and at the end are left out.
+/// Both sides; of long texts, the lines that are the same on both sides at the beginning and at the end are
+/// left out.
 fn both(part: &Part) -> String {
-    let (expected, actual) = (part.expected.as_deref().unwrap_or("(none)"), part.actual.as_deref().unwrap_or("(none)"));
+    let (expected, actual) =
+        (part.expected.as_deref().unwrap_or("(none)"), part.actual.as_deref().unwrap_or("(none)"));
     let (old, new): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), actual.lines().collect());
     let before = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let most = old.len().min(new.len()) - before;
@@ -63,9 +66,21 @@ mod tests {
             actual: Some("CREATE\n a\n c\n d\nEND".to_owned()),
         };
         let differences = [
-            Difference { kind: Kind::Table, name: "public.t".into(), change: Change::Missing(vec![("is", "a table".to_owned())]) },
-            Difference { kind: Kind::Column, name: "public.t.c".into(), change: Change::Different(vec![part]) },
-            Difference { kind: Kind::Function, name: "public.f()".into(), change: Change::Different(vec![body]) },
+            Difference {
+                kind: Kind::Table,
+                name: "public.t".into(),
+                change: Change::Missing(vec![("is", "a table".to_owned())]),
+            },
+            Difference {
+                kind: Kind::Column,
+                name: "public.t.c".into(),
+                change: Change::Different(vec![part]),
+            },
+            Difference {
+                kind: Kind::Function,
+                name: "public.f()".into(),
+                change: Change::Different(vec![body]),
+            },
         ];
         assert_eq!(
             text(&differences),
@@ -77,7 +92,11 @@ mod tests {
 
     #[test]
     fn a_line_that_was_only_added_or_repeated_is_told() {
-        let part = Part { word: "definition", expected: Some("a\na".to_owned()), actual: Some("a\na\na".to_owned()) };
+        let part = Part {
+            word: "definition",
+            expected: Some("a\na".to_owned()),
+            actual: Some("a\na\na".to_owned()),
+        };
         assert_eq!(both(&part), "    definition, from line 3\n      + a\n");
     }
 }

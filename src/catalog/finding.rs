@@ -41,10 +41,20 @@ fn finding(Difference { kind, name, change }: &Difference, up_to: &str, remedies
         }
         Change::Reordered(part) => {
             let message = format!("the columns are in another order: {}", sides(part));
-            (Severity::Information, message, "nothing to do, where every statement names the columns it writes and reads")
+            (
+                Severity::Information,
+                message,
+                "nothing to do, where every statement names the columns it writes and reads",
+            )
         }
     };
-    Finding { check: remedies.check.to_owned(), object: name.clone(), severity, message, remedy: remedy.to_owned() }
+    Finding {
+        check: remedies.check.to_owned(),
+        object: name.clone(),
+        severity,
+        message,
+        remedy: remedy.to_owned(),
+    }
 }
 
 fn list(properties: &[(&'static str, String)]) -> String {
@@ -68,7 +78,8 @@ fn apart(expected: Option<&str>, actual: Option<&str>) -> (String, String) {
         return (side(expected), side(actual));
     };
     let same = one.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
-    let skip = if one.chars().count().max(other.chars().count()) > MOST { same.saturating_sub(MOST / 4) } else { 0 };
+    let skip =
+        if one.chars().count().max(other.chars().count()) > MOST { same.saturating_sub(MOST / 4) } else { 0 };
     let side = |value: &str| {
         let rest: String = value.chars().skip(skip).collect();
         if skip > 0 { format!("…{}", one_line(&rest, MOST)) } else { one_line(&rest, MOST) }
@@ -95,18 +106,29 @@ mod tests {
     fn a_finding_names_the_object_and_both_sides_even_when_they_are_long() {
         let long = |end: &str| Some(format!("{}{end}{}", "x".repeat(5000), "y".repeat(5000)));
         let part = Part { word: "definition", expected: long("ONE"), actual: long("TWO") };
-        let difference = Difference { kind: Kind::Function, name: "public.f()".into(), change: Change::Different(vec![part]) };
+        let difference = Difference {
+            kind: Kind::Function,
+            name: "public.f()".into(),
+            change: Change::Different(vec![part]),
+        };
         let found = findings(&[difference], "2_two", &REMEDIES).remove(0);
         assert!(found.message.contains("ONE") && found.message.contains("TWO"), "{}", found.message);
         assert!(found.message.chars().count() < 700);
-        assert_eq!((found.check.as_str(), found.remedy.as_str(), found.severity), ("schema-drift", "d", Severity::Error));
+        assert_eq!(
+            (found.check.as_str(), found.remedy.as_str(), found.severity),
+            ("schema-drift", "d", Severity::Error)
+        );
     }
 
     #[test]
     fn what_is_missing_or_extra_is_described() {
         let column = |change| Difference { kind: Kind::Column, name: "public.t.drifted".into(), change };
         let like = vec![("type", "text".to_owned())];
-        let found = findings(&[column(Change::Extra(like.clone())), column(Change::Missing(like))], "1_one", &REMEDIES);
+        let found = findings(
+            &[column(Change::Extra(like.clone())), column(Change::Missing(like))],
+            "1_one",
+            &REMEDIES,
+        );
         assert_eq!(found[0].message, "extra column: no migration up to 1_one makes it (type text)");
         assert_eq!(found[1].message, "missing column: the migrations up to 1_one make it (type text)");
         assert_eq!((found[0].remedy.as_str(), found[1].remedy.as_str()), ("e", "m"));

@@ -20,12 +20,15 @@ pub struct Scope {
     pub ledger: LedgerContract,
 }
 
-/// One moment for all questions, and settings under which the same thing always prints the same. Names are qualified because the
-/// search path of a session is Sluice's. Expressions of a table are printed only to those who may lock it, hence the limit.
+/// One moment for all questions, and settings under which the same thing always prints the same. Names are
+/// qualified because the search path of a session is Sluice's. Expressions of a table are printed only to
+/// those who may lock it, hence the limit.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
      SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'; SET LOCAL jit = off; \
-     SET LOCAL \"DateStyle\" = 'ISO, YMD'; SET LOCAL \"IntervalStyle\" = 'postgres'; SET LOCAL \"TimeZone\" = 'UTC'; \
-     SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; SET LOCAL quote_all_identifiers = off; \
+     SET LOCAL \"DateStyle\" = 'ISO, YMD'; SET LOCAL \"IntervalStyle\" = 'postgres'; SET LOCAL \"TimeZone\" \
+     = 'UTC'; \
+     SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'; SET LOCAL quote_all_identifiers = \
+     off; \
      SET LOCAL standard_conforming_strings = on";
 
 /// Reads everything, in a transaction of its own that is rolled back.
@@ -42,13 +45,14 @@ async fn objects(connection: &mut PgConnection, scope: &Scope) -> Result<Catalog
     let schemas: Vec<&String> = scope.schemas.iter().filter(|schema| *schema != "sluice").collect();
     let mut catalog = Catalog::default();
     for Reader { kind, words, sql } in READERS {
-        let rows: Vec<(String, Option<String>, Vec<Option<String>>)> = query_as(AssertSqlSafe(format!("{PREFIX} {sql}")))
-            .bind(&schemas)
-            .bind(&scope.ledger.schema)
-            .bind(scope.ledger.table)
-            .fetch_all(&mut *connection)
-            .await
-            .asked("read the catalog")?;
+        let rows: Vec<(String, Option<String>, Vec<Option<String>>)> =
+            query_as(AssertSqlSafe(format!("{PREFIX} {sql}")))
+                .bind(&schemas)
+                .bind(&scope.ledger.schema)
+                .bind(scope.ledger.table)
+                .fetch_all(&mut *connection)
+                .await
+                .asked("read the catalog")?;
         catalog.objects.extend(rows.into_iter().map(|(name, parent, values)| {
             let known = words.iter().copied().zip(values).filter_map(|(word, value)| Some((word, value?)));
             (Key { kind: *kind, name }, Object { parent, properties: known.collect() })

@@ -1,5 +1,5 @@
-//! Which checks a manifest asks for: only those are carried out, and a report never calls passed what nobody asked. Each check says
-//! in its own file when it is asked; what several of them say is here.
+//! Which checks a manifest asks for: only those are carried out, and a report never calls passed what nobody
+//! asked. Each check says in its own file when it is asked; what several of them say is here.
 
 use super::Check;
 use crate::{api::Conventions, inspect::Scope};
@@ -36,10 +36,13 @@ mod tests {
         let foreign_keys = ForeignKeyIndexes { level: Level::Off, ..ForeignKeyIndexes::default() };
         let indexes = IndexVerification { foreign_keys, ..IndexVerification::default() };
         let scope = Scope { schemas: vec!["public".into()], indexes, ..Scope::default() };
-        let asked: Vec<&str> = crate::check::all().filter(|check| check.is_asked(&scope)).map(|check| check.meta.id).collect();
+        let asked: Vec<&str> =
+            crate::check::all().filter(|check| check.is_asked(&scope)).map(|check| check.meta.id).collect();
         assert!(asked.contains(&"index-valid") && asked.contains(&"schema-exists"), "{asked:?}");
         assert!(
-            !asked.contains(&"foreign-key-indexed") && !asked.contains(&"index-required") && !asked.contains(&"rls-enabled"),
+            !asked.contains(&"foreign-key-indexed")
+                && !asked.contains(&"index-required")
+                && !asked.contains(&"rls-enabled"),
             "{asked:?}"
         );
     }

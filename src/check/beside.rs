@@ -1,5 +1,6 @@
-//! What the stages check beside [`super::all`]: source against ledger, and the schema against what its migrations make. They need more
-//! than a transaction of the database, so they are carried out elsewhere; what they are is said here, in the words of a check's META.
+//! What the stages check beside [`super::all`]: source against ledger, and the schema against what its
+//! migrations make. They need more than a transaction of the database, so they are carried out elsewhere;
+//! what they are is said here, in the words of a check's META.
 
 use crate::{api::Severity, validate::ValidatedMigration};
 
@@ -46,7 +47,8 @@ impl When {
     }
 }
 
-/// Every check beside [`super::all`], in the order of a report: the history comes before them, the comparison of the schema after.
+/// Every check beside [`super::all`], in the order of a report: the history comes before them, the comparison
+/// of the schema after.
 pub static BESIDE: &[Beside] = &[
     Beside {
         id: "history-equals-source",
@@ -54,9 +56,12 @@ pub static BESIDE: &[Beside] = &[
         when: When::Always,
         severity: Severity::Error,
         title: "Every migration of the source is applied",
-        condition: "A migration of the source, up to `spec.migrations.target` where there is one, is not in the ledger. One finding counts all of them and names the first.",
-        effect: "The schema is not the one that the source describes, and the next version of the application may need what is missing.",
-        remedy: "Let Sluice run: it applies what is pending. Where a run has just ended and it stays, another session changes the history by hand.",
+        condition: "A migration of the source, up to `spec.migrations.target` where there is one, is not in \
+            the ledger. One finding counts all of them and names the first.",
+        effect: "The schema is not the one that the source describes, and the next version of the \
+            application may need what is missing.",
+        remedy: "Let Sluice run: it applies what is pending. Where a run has just ended and it stays, \
+            another session changes the history by hand.",
     },
     Beside {
         id: "missing-migration",
@@ -64,11 +69,15 @@ pub static BESIDE: &[Beside] = &[
         when: When::Always,
         severity: Severity::Warning,
         title: "Every applied migration is in the source",
-        condition: "The ledger has a migration that the source does not have. Information where exactly the newest ones are missing and \
-                    nothing is pending: then the source is an older release (DatabaseAhead). An error for the file of a phase, where the \
-                    source has none of the applied migrations, and everywhere with `spec.migrations.history.missing: Refuse`.",
+        condition: "The ledger has a migration that the source does not have. Information where exactly the \
+            newest ones are missing and \
+                    nothing is pending: then the source is an older release (DatabaseAhead). An error for \
+                    the file of a phase, where the \
+                    source has none of the applied migrations, and everywhere with \
+                    `spec.migrations.history.missing: Refuse`.",
         effect: "Nobody can make this schema again from the source, and a comparison with it means nothing.",
-        remedy: "Restore its folder: applied migrations stay in the source for ever. Or accept it by name, with a reason, in \
+        remedy: "Restore its folder: applied migrations stay in the source for ever. Or accept it by name, \
+            with a reason, in \
                  `spec.migrations.history.accept`.",
     },
     Beside {
@@ -77,11 +86,15 @@ pub static BESIDE: &[Beside] = &[
         when: When::Always,
         severity: Severity::Error,
         title: "Applied migrations are as they were when they were applied",
-        condition: "The checksum of a migration in the source differs from the one in the ledger by more than line endings. A Warning with \
-                    `spec.migrations.history.edited: Warn`. Information where only comments and blanks differ from the text that was \
+        condition: "The checksum of a migration in the source differs from the one in the ledger by more \
+            than line endings. A Warning with \
+                    `spec.migrations.history.edited: Warn`. Information where only comments and blanks \
+                    differ from the text that was \
                     applied, which Sluice keeps in `sluice.texts`.",
-        effect: "What the file says is not what was done to this database, and another database would get another schema.",
-        remedy: "Restore the file as it was applied, and put the change into a new migration. Or, where the database is right as it is, \
+        effect: "What the file says is not what was done to this database, and another database would get \
+            another schema.",
+        remedy: "Restore the file as it was applied, and put the change into a new migration. Or, where the \
+            database is right as it is, \
                  accept the file by name, with a reason, in `spec.migrations.history.accept`.",
     },
     Beside {
@@ -90,10 +103,12 @@ pub static BESIDE: &[Beside] = &[
         when: When::Always,
         severity: Severity::Warning,
         title: "New migrations come after the applied ones",
-        condition: "A migration is pending and its name is earlier than that of an applied one. An error with \
+        condition: "A migration is pending and its name is earlier than that of an applied one. An error \
+            with \
                     `spec.migrations.history.late: Refuse`.",
         effect: "This database runs them in another order than an empty one, and may get another schema.",
-        remedy: "Nothing where the two do not depend on each other. Otherwise give it a name later than every applied one, before it is \
+        remedy: "Nothing where the two do not depend on each other. Otherwise give it a name later than \
+            every applied one, before it is \
                  applied anywhere.",
     },
     Beside {
@@ -102,10 +117,12 @@ pub static BESIDE: &[Beside] = &[
         when: When::Always,
         severity: Severity::Error,
         title: "No migration is recorded as begun and not finished",
-        condition: "The ledger has a row that was begun and neither finished nor rolled back: another tool failed in it, or Sluice stopped between two \
+        condition: "The ledger has a row that was begun and neither finished nor rolled back: another tool \
+            failed in it, or Sluice stopped between two \
                     steps of a migration that cannot be one transaction.",
         effect: "Some of its statements may be there and others not. Nothing is applied on top of that.",
-        remedy: "Let Sluice run where it is Sluice's own: it goes on at the first step that is not done. Where it is another tool's, find out whether its \
+        remedy: "Let Sluice run where it is Sluice's own: it goes on at the first step that is not done. \
+            Where it is another tool's, find out whether its \
                  statements are there, then say so in `spec.migrations.resolve`.",
     },
     Beside {
@@ -134,11 +151,15 @@ pub static BESIDE: &[Beside] = &[
         when: When::Always,
         severity: Severity::Warning,
         title: "Nobody but its owner writes the history",
-        condition: "A role that neither owns the table of the history, or a table of the schema `sluice`, nor is the migration role, the owner of the \
-                    database or a superuser, was granted INSERT, UPDATE, DELETE or TRUNCATE on it or on columns of it, by name or through PUBLIC; or it is a \
+        condition: "A role that neither owns the table of the history, or a table of the schema `sluice`, \
+            nor is the migration role, the owner of the \
+                    database or a superuser, was granted INSERT, UPDATE, DELETE or TRUNCATE on it or on \
+                    columns of it, by name or through PUBLIC; or it is a \
                     member of the owner, of the migration role or of `pg_write_all_data`.",
-        effect: "Whoever connects as such a role can record a migration that never ran, and the gate opens for it; or take one away, and it runs again.",
-        remedy: "The statement that the finding names: `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON _prisma_migrations FROM …`. Where the application has \
+        effect: "Whoever connects as such a role can record a migration that never ran, and the gate opens \
+            for it; or take one away, and it runs again.",
+        remedy: "The statement that the finding names: `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON \
+            _prisma_migrations FROM …`. Where the application has \
                  everything in its schema, say it after `GRANT … ON ALL TABLES`, which grants it again.",
     },
     Beside {
@@ -147,10 +168,13 @@ pub static BESIDE: &[Beside] = &[
         when: When::Adopting,
         severity: Severity::Error,
         title: "A database that is adopted is what the migrations up to the baseline make",
-        condition: "The database has tables and no history, and an object of it differs from what the migrations up to \
+        condition: "The database has tables and no history, and an object of it differs from what the \
+            migrations up to \
                     `spec.migrations.baseline.upTo` make in an empty database.",
-        effect: "Nothing is recorded: a history that is not true would let every later migration build on it.",
-        remedy: "Change the database, or set `spec.migrations.baseline.upTo` to the migration where both are the same.",
+        effect: "Nothing is recorded: a history that is not true would let every later migration build on \
+            it.",
+        remedy: "Change the database, or set `spec.migrations.baseline.upTo` to the migration where both are \
+            the same.",
     },
     Beside {
         id: "schema-drift",
@@ -158,10 +182,13 @@ pub static BESIDE: &[Beside] = &[
         when: When::Drift,
         severity: Severity::Error,
         title: "The schema is what its applied migrations make, and nothing else",
-        condition: "An object is missing from the database, or is there although no migration makes it, or differs from what they make in \
+        condition: "An object is missing from the database, or is there although no migration makes it, or \
+            differs from what they make in \
                     a scratch database. Also when this cannot be found out: not knowing is never a pass.",
-        effect: "Somebody changed the schema by hand. The next migration may fail on it, and no other database is like this one.",
-        remedy: "Change the database back, or write a migration that makes it so, or name it in `spec.verify.drift.ignore`. \
+        effect: "Somebody changed the schema by hand. The next migration may fail on it, and no other \
+            database is like this one.",
+        remedy: "Change the database back, or write a migration that makes it so, or name it in \
+            `spec.verify.drift.ignore`. \
                  `docs/drift.md` says what is compared and which rights it needs.",
     },
 ];

@@ -1,7 +1,9 @@
-//! Checks of the schema: one file per check, each with its facts, its catalog query and a judge that is a pure function of rows.
+//! Checks of the schema: one file per check, each with its facts, its catalog query and a judge that is a
+//! pure function of rows.
 //!
-//! The migrate stage asks before COMMIT, in its own transaction; the verify stage asks again from outside. Nothing here commits,
-//! and nothing stays: each check runs inside a savepoint that is rolled back, with everything it set, wrote and became.
+//! The migrate stage asks before COMMIT, in its own transaction; the verify stage asks again from outside.
+//! Nothing here commits, and nothing stays: each check runs inside a savepoint that is rolled back, with
+//! everything it set, wrote and became.
 
 mod asked;
 mod beside;
@@ -26,7 +28,8 @@ use crate::{
     postgres::search_path,
 };
 
-/// One check: what it is, when it is asked, and how its facts are gathered and judged. A new one is a file and a line in its shelf's `CHECKS`.
+/// One check: what it is, when it is asked, and how its facts are gathered and judged. A new one is a file
+/// and a line in its shelf's `CHECKS`.
 pub struct Check {
     /// What it is.
     pub meta: &'static Meta,
@@ -39,16 +42,22 @@ pub struct Check {
 type Look = for<'a> fn(&'a mut PgConnection, &'a Scope) -> BoxFuture<'a, Result<Vec<Finding>, CheckError>>;
 
 /// The shelves, in the order of a report: what endangers tenants first.
-static SHELVES: [&[Check]; 5] = [isolation::CHECKS, index::CHECKS, structure::CHECKS, convention::CHECKS, rows::CHECKS];
+static SHELVES: [&[Check]; 5] =
+    [isolation::CHECKS, index::CHECKS, structure::CHECKS, convention::CHECKS, rows::CHECKS];
 
 /// Every check, in the order of a report.
 pub fn all() -> impl Iterator<Item = &'static Check> {
     SHELVES.into_iter().flatten()
 }
 
-/// Carries out every check of the aspects, inside the caller's transaction, and leaves nothing behind. Errors come first, then
-/// the order of [`all`], then the object's name: a short report shows what matters, and the same schema gives the same report.
-pub async fn run(connection: &mut PgConnection, scope: &Scope, aspects: &[Aspect]) -> Result<Vec<Finding>, CheckError> {
+/// Carries out every check of the aspects, inside the caller's transaction, and leaves nothing behind. Errors
+/// come first, then the order of [`all`], then the object's name: a short report shows what matters, and the
+/// same schema gives the same report.
+pub async fn run(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    aspects: &[Aspect],
+) -> Result<Vec<Finding>, CheckError> {
     let mut ranked: Vec<(Severity, usize, Finding)> = Vec::new();
     for (rank, check) in all().enumerate() {
         if aspects.contains(&check.meta.aspect) && check.is_asked(scope) {
@@ -61,22 +70,32 @@ pub async fn run(connection: &mut PgConnection, scope: &Scope, aspects: &[Aspect
     Ok(ranked.into_iter().map(|(_, _, finding)| finding).collect())
 }
 
-/// Rolling back to the savepoint puts back rows, locks, the role and every setting, and works after an error too. The search path: what
-/// a check asks is Sluice's own, whatever the one before left. The limits: the
-/// catalog prints expressions of a table only to those who may lock it, so a check can wait for somebody else. Without JIT: on a large
-/// catalog the estimates are wild, and compiling the query took 2 s where running it took 15 ms.
-async fn apart(connection: &mut PgConnection, scope: &Scope, check: &Check) -> Result<Vec<Finding>, CheckError> {
+/// Rolling back to the savepoint puts back rows, locks, the role and every setting, and works after an error
+/// too. The search path: what a check asks is Sluice's own, whatever the one before left. The limits: the
+/// catalog prints expressions of a table only to those who may lock it, so a check can wait for somebody
+/// else. Without JIT: on a large catalog the estimates are wild, and compiling the query took 2 s where
+/// running it took 15 ms.
+async fn apart(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    check: &Check,
+) -> Result<Vec<Finding>, CheckError> {
     let begin = concat!(
         "SAVEPOINT sluice_check; SET LOCAL search_path = ",
         search_path!(),
         "; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'; SET LOCAL jit = off"
     );
-    sqlx::raw_sql(begin).execute(&mut *connection).await.asked("set a savepoint for a check, inside an open transaction")?;
+    sqlx::raw_sql(begin)
+        .execute(&mut *connection)
+        .await
+        .asked("set a savepoint for a check, inside an open transaction")?;
     let found = (check.look)(connection, scope).await;
     if found.as_ref().is_err_and(CheckError::is_unfinished) {
         return found;
     }
-    let undone = sqlx::raw_sql("ROLLBACK TO SAVEPOINT sluice_check; RELEASE SAVEPOINT sluice_check").execute(connection).await;
+    let undone = sqlx::raw_sql("ROLLBACK TO SAVEPOINT sluice_check; RELEASE SAVEPOINT sluice_check")
+        .execute(connection)
+        .await;
     let findings = found?;
     undone.asked("undo what a check did")?;
     Ok(findings)
@@ -92,6 +111,9 @@ mod tests {
     fn every_check_has_an_id_of_its_own_that_can_be_a_file_name() {
         let ids: BTreeSet<_> = all().map(|check| check.meta.id).collect();
         assert_eq!(ids.len(), all().count());
-        assert!(ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')), "{ids:?}");
+        assert!(
+            ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')),
+            "{ids:?}"
+        );
     }
 }

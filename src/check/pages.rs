@@ -39,19 +39,26 @@ fn text([id, aspect, title, condition, effect, remedy]: [&str; 6], severity: Sev
         Severity::Information => "information: Ready is not affected",
     };
     format!(
-        "{HEAD}# {id}\n\n{title}.\n\n- Aspect: {aspect}.\n- Severity: {severity}.\n\n## When it finds something\n\n{condition}\n\n\
+        "{HEAD}# {id}\n\n{title}.\n\n- Aspect: {aspect}.\n- Severity: {severity}.\n\n## When it finds \
+            something\n\n{condition}\n\n\
          ## What that means\n\n{effect}\n\n## What to do\n\n{remedy}\n"
     )
 }
 
 fn index() -> String {
-    let mut text = format!("{HEAD}# Checks\n\nWhat Sluice checks before COMMIT and again from outside, in the order of a report.\n\n");
+    let mut text = format!(
+        "{HEAD}# Checks\n\nWhat Sluice checks before COMMIT and again from outside, in the order of a \
+            report.\n\n"
+    );
     text.push_str("| Check | What must be true |\n| --- | --- |\n");
     let checks = super::all().map(|check| (check.meta.id, check.meta.title));
     for (id, title) in checks {
         writeln!(text, "| [{id}]({id}.md) | {title} |").expect("a String takes every text");
     }
-    text.push_str("\nAnd what the stages check by themselves: the source against the ledger, and the schema against its migrations.\n\n");
+    text.push_str(
+        "\nAnd what the stages check by themselves: the source against the ledger, and the schema \
+        against its migrations.\n\n",
+    );
     text.push_str("| Check | What must be true |\n| --- | --- |\n");
     for Beside { id, title, .. } in BESIDE {
         writeln!(text, "| [{id}]({id}.md) | {title} |").expect("a String takes every text");
@@ -62,7 +69,8 @@ fn index() -> String {
 #[test]
 fn the_pages_of_the_checks_say_what_the_checks_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/checks");
-    let mut pages: Vec<_> = super::all().map(|check| (format!("{}.md", check.meta.id), page(check.meta))).collect();
+    let mut pages: Vec<_> =
+        super::all().map(|check| (format!("{}.md", check.meta.id), page(check.meta))).collect();
     pages.extend(BESIDE.iter().map(|beside| (format!("{}.md", beside.id), page_beside(beside))));
     pages.push(("README.md".to_owned(), index()));
     if env::var_os("UPDATE").is_some() {
@@ -76,6 +84,9 @@ fn the_pages_of_the_checks_say_what_the_checks_say() {
         assert_eq!(&written, text, "docs/checks/{name} is stale: UPDATE=1 cargo test --lib check::pages");
     }
     let names: BTreeSet<_> = pages.into_iter().map(|(name, _)| name).collect();
-    let files = fs::read_dir(&folder).expect("the folder").flatten().map(|file| file.file_name().to_string_lossy().into_owned());
+    let files = fs::read_dir(&folder)
+        .expect("the folder")
+        .flatten()
+        .map(|file| file.file_name().to_string_lossy().into_owned());
     assert_eq!(files.collect::<BTreeSet<_>>(), names, "docs/checks has a page without a check");
 }

@@ -29,7 +29,8 @@ pub struct Args {
     #[arg(long, value_name = "REF")]
     stage_image: String,
 
-    /// How the Pods of runs are placed and how much they may use, as JSON: what `spec.pods` of a MigrationPolicy may say.
+    /// How the Pods of runs are placed and how much they may use, as JSON: what `spec.pods` of a
+    /// MigrationPolicy may say.
     #[arg(long, value_name = "JSON", default_value = "{}", value_parser = pods)]
     pods: Box<Pods>,
 
@@ -74,7 +75,9 @@ async fn work(args: Args) -> Result<(), String> {
     let listener = serve::listen(args.address).await.map_err(|error| chain(&error))?;
     let client = Client::try_default().await.map_err(|error| chain(&error))?;
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(interrupt), Ok(terminate)) = (&mut interrupt, &mut terminate) else { return Err("cannot listen for signals".to_owned()) };
+    let (Ok(interrupt), Ok(terminate)) = (&mut interrupt, &mut terminate) else {
+        return Err("cannot listen for signals".to_owned());
+    };
 
     let (metrics, health) = (Arc::<Metrics>::default(), Arc::<Health>::default());
     let pages = tokio::spawn(serve::serve(listener, Arc::clone(&health), Arc::clone(&metrics)));
@@ -103,7 +106,17 @@ async fn work(args: Args) -> Result<(), String> {
 
 fn controllers(args: Args, client: Client, metrics: Arc<Metrics>, health: Arc<Health>) -> Controllers {
     let identity = args.pod_name.zip(args.pod_namespace).map(|(pod, namespace)| Identity { pod, namespace });
-    let scopes = if args.namespace.is_empty() { vec![None] } else { args.namespace.into_iter().map(Some).collect() };
+    let scopes =
+        if args.namespace.is_empty() { vec![None] } else { args.namespace.into_iter().map(Some).collect() };
     let images = Images { sluice: args.image, snapshot: args.stage_image };
-    Controllers { client, images, pods: *args.pods, scopes, concurrency: args.max_concurrent, identity, metrics, health }
+    Controllers {
+        client,
+        images,
+        pods: *args.pods,
+        scopes,
+        concurrency: args.max_concurrent,
+        identity,
+        metrics,
+        health,
+    }
 }

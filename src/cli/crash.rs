@@ -1,7 +1,8 @@
 //! What is left when Sluice itself is wrong: no core dump, and a verdict where somebody waits for one.
 //!
-//! Memory holds passwords and rows, so no core file is written, and other processes of the same user cannot read it. A panic's own
-//! words may quote what they stumbled over: they go into the log, and only where `spec.apply.logData` is true.
+//! Memory holds passwords and rows, so no core file is written, and other processes of the same user cannot
+//! read it. A panic's own words may quote what they stumbled over: they go into the log, and only where
+//! `spec.apply.logData` is true.
 
 use std::{
     panic::PanicHookInfo,
@@ -19,7 +20,8 @@ use crate::{
     telemetry::DATA,
 };
 
-/// No core file, of this process or of those it starts. Where the system does not let it, everything goes on as before.
+/// No core file, of this process or of those it starts. Where the system does not let it, everything goes on
+/// as before.
 pub(super) fn without_core_dumps() {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
@@ -50,9 +52,12 @@ pub(super) fn leave_outcomes(stage: Stage, run: &Path, termination_log: &Path) {
 }
 
 fn message(info: &PanicHookInfo<'_>) -> String {
-    let place = info.location().map_or_else(|| "an unknown place".to_owned(), |place| format!("{}:{}", place.file(), place.line()));
+    let place = info
+        .location()
+        .map_or_else(|| "an unknown place".to_owned(), |place| format!("{}:{}", place.file(), place.line()));
     format!(
-        "internal error at {place} of Sluice {}: this is a mistake in Sluice, please report it; what was not committed is rolled back by \
+        "internal error at {place} of Sluice {}: this is a mistake in Sluice, please report it; what was not \
+            committed is rolled back by \
          the server",
         env!("CARGO_PKG_VERSION")
     )

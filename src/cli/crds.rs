@@ -1,4 +1,5 @@
-//! `sluice crds`: the CustomResourceDefinitions as YAML. The same text is in `crds/`, and a test compares the two.
+//! `sluice crds`: the CustomResourceDefinitions as YAML. The same text is in `crds/`, and a test compares the
+//! two.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! Files on disk become the objects that are in them, and a DatabaseMigration finds the MigrationPolicy that it names.
+//! Files on disk become the objects that are in them, and a DatabaseMigration finds the MigrationPolicy that
+//! it names.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,8 @@ pub(super) struct Document {
 pub(super) struct Documents(Vec<Document>);
 
 impl Documents {
-    /// Reads files of one or more documents. What `kubectl get -o yaml` prints, a List, counts as what is in it.
+    /// Reads files of one or more documents. What `kubectl get -o yaml` prints, a List, counts as what is in
+    /// it.
     pub(super) fn read<'a>(files: impl IntoIterator<Item = &'a PathBuf>) -> Result<Self, Usage> {
         let mut found: Vec<Document> = Vec::new();
         for file in files {
@@ -30,9 +32,10 @@ impl Documents {
             if found.iter().any(|document| document.file == *file) {
                 continue;
             }
-            let text = std::fs::read_to_string(file).map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
-            let values: Vec<Value> =
-                serde_saphyr::from_multiple(&text).map_err(|error| Usage(format!("{} is not YAML: {error}", file.display())))?;
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
+            let values: Vec<Value> = serde_saphyr::from_multiple(&text)
+                .map_err(|error| Usage(format!("{} is not YAML: {error}", file.display())))?;
             for value in values.into_iter().flat_map(items) {
                 found.push(Document { file: file.clone(), value });
             }
@@ -51,7 +54,10 @@ impl Documents {
         let document = found.next().ok_or_else(|| Usage(format!("{} holds no {kind}", file.display())))?;
         match found.next() {
             None => Ok(document),
-            Some(_) => Err(Usage(format!("{} holds more than one {kind}: put each into a file of its own", file.display()))),
+            Some(_) => Err(Usage(format!(
+                "{} holds more than one {kind}: put each into a file of its own",
+                file.display()
+            ))),
         }
     }
 
@@ -59,21 +65,30 @@ impl Documents {
     pub(super) fn policy_of(&self, migration: &Document) -> Result<Option<Value>, Usage> {
         let Some(name) = policy::named(&migration.value["spec"]) else { return Ok(None) };
         let shares = |document: &&Document| {
-            let (theirs, own) = (&document.value["metadata"]["namespace"], &migration.value["metadata"]["namespace"]);
+            let (theirs, own) =
+                (&document.value["metadata"]["namespace"], &migration.value["metadata"]["namespace"]);
             theirs == own || theirs.is_null() || own.is_null()
         };
-        let mut found = self.of_kind("MigrationPolicy").filter(|document| document.value["metadata"]["name"] == name).filter(shares);
+        let mut found = self
+            .of_kind("MigrationPolicy")
+            .filter(|document| document.value["metadata"]["name"] == name)
+            .filter(shares);
         let Some(document) = found.next() else {
             return Err(Usage(format!(
-                "{} names the MigrationPolicy {name:?} in spec.policyRef, which is in none of the files (in the same namespace): give its \
+                "{} names the MigrationPolicy {name:?} in spec.policyRef, which is in none of the files (in \
+                    the same namespace): give its \
                  file too, or put it into the same one",
                 migration.file.display()
             )));
         };
         if found.next().is_some() {
-            return Err(Usage(format!("the files hold the MigrationPolicy {name:?} more than once: leave one of them out")));
+            return Err(Usage(format!(
+                "the files hold the MigrationPolicy {name:?} more than once: leave one of them out"
+            )));
         }
-        let problem = |problem: String| Usage(format!("{}, the MigrationPolicy {name:?}: {problem}", document.file.display()));
+        let problem = |problem: String| {
+            Usage(format!("{}, the MigrationPolicy {name:?}: {problem}", document.file.display()))
+        };
         of_this_version(&document.value).map_err(problem)?;
         Ok(Some(document.value["spec"].clone()))
     }
@@ -105,13 +120,17 @@ mod tests {
 
     use super::*;
 
-    const HOUSE: &str = "apiVersion: sluice.dev/v1alpha1\nkind: MigrationPolicy\nmetadata: {name: house}\nspec:\n  apply: {deadline: 5m}\n";
-    const RECORDS: &str = "apiVersion: sluice.dev/v1alpha1\nkind: DatabaseMigration\nmetadata: {name: records, namespace: medical}\nspec:\n  \
-                           policyRef: {name: house}\n  database: {secretRef: {name: db}}\n  migrations: {configMaps: [m]}\n";
+    const HOUSE: &str = "apiVersion: sluice.dev/v1alpha1\nkind: MigrationPolicy\nmetadata: {name: \
+        house}\nspec:\n  apply: {deadline: 5m}\n";
+    const RECORDS: &str = "apiVersion: sluice.dev/v1alpha1\nkind: DatabaseMigration\nmetadata: {name: \
+        records, namespace: medical}\nspec:\n  \
+                           policyRef: {name: house}\n  database: {secretRef: {name: db}}\n  migrations: \
+                           {configMaps: [m]}\n";
 
     fn read(texts: &[&str]) -> Result<Documents, Usage> {
         let folder = tempfile::tempdir().expect("a folder");
-        let paths: Vec<PathBuf> = (0..texts.len()).map(|at| folder.path().join(format!("{at}.yaml"))).collect();
+        let paths: Vec<PathBuf> =
+            (0..texts.len()).map(|at| folder.path().join(format!("{at}.yaml"))).collect();
         for (path, text) in paths.iter().zip(texts) {
             fs::write(path, text).expect("writes");
         }
@@ -127,7 +146,8 @@ mod tests {
     #[test]
     fn a_policy_is_found_in_another_file_in_the_same_one_and_in_a_list() {
         let indented = |text: &str| format!("- {}", text.trim_end().replace('\n', "\n  "));
-        let list = format!("apiVersion: v1\nkind: List\nitems:\n{}\n{}\n", indented(HOUSE), indented(RECORDS));
+        let list =
+            format!("apiVersion: v1\nkind: List\nitems:\n{}\n{}\n", indented(HOUSE), indented(RECORDS));
         for texts in [vec![RECORDS, HOUSE], vec![&format!("{RECORDS}---\n{HOUSE}")], vec![&list]] {
             let spec = policy_in(&texts).expect("found").expect("a policy");
             assert_eq!(spec["apply"]["deadline"], "5m");
@@ -153,11 +173,22 @@ mod tests {
     fn a_manifest_with_what_its_policy_says_is_read_as_one() {
         let documents = read(&[RECORDS]).expect("reads");
         let document = documents.of_kind("DatabaseMigration").next().expect("one");
-        let object = document.in_force(Some(&serde_json::json!({"apply": {"deadline": "5m"}}))).expect("reads");
+        let object =
+            document.in_force(Some(&serde_json::json!({"apply": {"deadline": "5m"}}))).expect("reads");
         assert_eq!((object.spec.apply.deadline.to_string().as_str(), object.spec.policy_ref), ("5m", None));
-        let told = document.in_force(Some(&serde_json::json!({"apply": {"deadline": 5}}))).expect_err("a number").to_string();
+        let told = document
+            .in_force(Some(&serde_json::json!({"apply": {"deadline": 5}})))
+            .expect_err("a number")
+            .to_string();
         assert!(told.contains("MigrationPolicy \"house\""), "{told}");
-        let told = document.in_force(Some(&serde_json::json!({"apply": {"deadlines": "5m"}}))).expect_err("a typing error").to_string();
-        assert!(told.contains("MigrationPolicy \"house\"") && told.contains("there is no field spec.apply.deadlines"), "{told}");
+        let told = document
+            .in_force(Some(&serde_json::json!({"apply": {"deadlines": "5m"}})))
+            .expect_err("a typing error")
+            .to_string();
+        assert!(
+            told.contains("MigrationPolicy \"house\"")
+                && told.contains("there is no field spec.apply.deadlines"),
+            "{told}"
+        );
     }
 }

@@ -55,7 +55,8 @@ pub(super) fn print(document: &Document, name: Name) -> Result<ExitCode, Usage> 
 pub(super) fn print_evidence(evidence: &Evidence, name: Name) -> Result<ExitCode, Usage> {
     let form = name.form();
     let text = evidence.print(form);
-    let text = text.ok_or_else(|| Usage("evidence has no JUnit form: use text, json, markdown or html".to_owned()))?;
+    let text =
+        text.ok_or_else(|| Usage("evidence has no JUnit form: use text, json, markdown or html".to_owned()))?;
     print::print_as(kind(form), &text)?;
     Ok(code(evidence.verdict))
 }

@@ -66,8 +66,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
     };
     let phases: Vec<PhaseFolder> = args.phases.iter().map(phase).collect();
     let format = args.format.format();
-    let loaded = load_with(format, &args.source, &phases)
-        .and_then(|source| if args.allow_empty { Ok(source) } else { source.must_not_be_empty(format, &args.source).map(|()| source) });
+    let loaded = load_with(format, &args.source, &phases).and_then(|source| {
+        if args.allow_empty {
+            Ok(source)
+        } else {
+            source.must_not_be_empty(format, &args.source).map(|()| source)
+        }
+    });
     let report = match loaded {
         Ok(source) => Report::of(&source, format),
         Err(error) => Report { text: format!("error: {error}\n"), errors: 1, warnings: 0 },
@@ -96,9 +101,14 @@ impl Report {
         }
         let own = source.own().count();
         let mut total = vec![counted(own, "migration")];
-        total.extend((source.migrations.len() > own).then(|| counted(source.migrations.len() - own, "file") + " of phases"));
+        total.extend(
+            (source.migrations.len() > own)
+                .then(|| counted(source.migrations.len() - own, "file") + " of phases"),
+        );
         let problems = [(report.errors, "error"), (report.warnings, "warning")];
-        total.extend(problems.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what)));
+        total.extend(
+            problems.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what)),
+        );
         report.say(&total.join(", "));
         report
     }
@@ -116,8 +126,17 @@ impl Report {
                 self.say(&format!("{}: error: {error}", migration.file));
             }
             Ok(script) => {
-                self.say(&format!("{}: {}, {}", migration.file, counted(script.statements.len(), "statement"), how(script)));
-                for statement in script.statements.iter().filter(|statement| statement.kind != StatementKind::Transactional) {
+                self.say(&format!(
+                    "{}: {}, {}",
+                    migration.file,
+                    counted(script.statements.len(), "statement"),
+                    how(script)
+                ));
+                for statement in script
+                    .statements
+                    .iter()
+                    .filter(|statement| statement.kind != StatementKind::Transactional)
+                {
                     self.say(&format!("  line {}: {}", statement.line, describe(statement)));
                 }
             }
@@ -131,10 +150,17 @@ fn counted(count: usize, what: &str) -> String {
 
 fn describe(statement: &Statement) -> String {
     match &statement.kind {
-        // The value is a name of the schema, and all that tells two of these statements apart. Other constants can be about a person.
+        // The value is a name of the schema, and all that tells two of these statements apart. Other
+        // constants can be about a person.
         StatementKind::AddEnumValue => {
-            format!("adds an enum value, which can be used after COMMIT: {}", redact::own_statement(statement.sql(), 80))
+            format!(
+                "adds an enum value, which can be used after COMMIT: {}",
+                redact::own_statement(statement.sql(), 80)
+            )
         }
-        _ => format!("cannot run in a transaction, so it runs alone: {}", redact::statement(statement.sql(), 80)),
+        _ => format!(
+            "cannot run in a transaction, so it runs alone: {}",
+            redact::statement(statement.sql(), 80)
+        ),
     }
 }

@@ -1,4 +1,5 @@
-//! A file on disk becomes a DatabaseMigration. Stricter than the API server's pruning: a field that does not exist is an error.
+//! A file on disk becomes a DatabaseMigration. Stricter than the API server's pruning: a field that does not
+//! exist is an error.
 
 use std::path::PathBuf;
 
@@ -31,7 +32,8 @@ pub(super) struct Inputs {
 /// What is carried out, and where. `verify` has these, too.
 #[derive(Debug, clap::Args)]
 pub(super) struct Place {
-    /// A file with one DatabaseMigration, and the MigrationPolicy it names if there is one; other objects in it are passed over.
+    /// A file with one DatabaseMigration, and the MigrationPolicy it names if there is one; other objects in
+    /// it are passed over.
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
 
@@ -43,11 +45,13 @@ pub(super) struct Place {
     #[arg(long, value_name = "DIR")]
     source: PathBuf,
 
-    /// The folder of a phase. Default: as far from the folder of migrations as in the image; for one from ConfigMaps ../NAME.
+    /// The folder of a phase. Default: as far from the folder of migrations as in the image; for one from
+    /// ConfigMaps ../NAME.
     #[arg(long = "phase", value_name = "NAME=DIR", value_parser = phase::parse)]
     phases: Vec<PhaseArg>,
 
-    /// Where the database is: postgres://user:password@host:5432/name. Arguments can be seen by others: prefer the variable.
+    /// Where the database is: postgres://user:password@host:5432/name. Arguments can be seen by others:
+    /// prefer the variable.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: String,
 
@@ -88,7 +92,10 @@ impl Place {
         context.by_hand = true;
         for PhaseArg { name, folder } in self.phases {
             if !context.set_phase(&name, folder) {
-                return Err(Usage(format!("--phase {name}=…: {} has no phase {name:?} in spec.migrations.phases", self.file.display())));
+                return Err(Usage(format!(
+                    "--phase {name}=…: {} has no phase {name:?} in spec.migrations.phases",
+                    self.file.display()
+                )));
             }
         }
         Ok((object, context.with_elsewhere(|name| std::env::var(name).ok())))
@@ -111,7 +118,8 @@ fn read(file: &PathBuf, policy: Option<&PathBuf>) -> Result<DatabaseMigration, U
     if let (Some(policy), None) = (policy, &found) {
         let (policy, file) = (policy.display(), file.display());
         return Err(Usage(format!(
-            "--policy {policy} is given and {file} names no MigrationPolicy: write spec.policyRef, or leave --policy out"
+            "--policy {policy} is given and {file} names no MigrationPolicy: write spec.policyRef, or leave \
+                --policy out"
         )));
     }
     document.in_force(found.as_ref())
@@ -129,7 +137,9 @@ pub(super) fn parse(document: Value) -> Result<DatabaseMigration, String> {
     };
     let object = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(document, &mut note));
     match unknown {
-        Some(field) => Err(format!("there is no field {field}; `kubectl explain dbm.spec --recursive` lists them")),
+        Some(field) => {
+            Err(format!("there is no field {field}; `kubectl explain dbm.spec --recursive` lists them"))
+        }
         None => object.map_err(|error| misread(&error)),
     }
 }
@@ -162,7 +172,9 @@ fn dotted(path: &Field<'_>) -> String {
         Field::Seq { parent, index } => format!("{}[{index}]", dotted(parent)),
         Field::Map { parent: Field::Root, key } => key.clone(),
         Field::Map { parent, key } => format!("{}.{key}", dotted(parent)),
-        Field::Some { parent } | Field::NewtypeStruct { parent } | Field::NewtypeVariant { parent } => dotted(parent),
+        Field::Some { parent } | Field::NewtypeStruct { parent } | Field::NewtypeVariant { parent } => {
+            dotted(parent)
+        }
     }
 }
 
@@ -199,11 +211,17 @@ mod tests {
         let mut waived = document();
         waived["spec"]["snapshot"] = "none".into();
         let told = parse(waived).expect_err("is refused");
-        assert!(told.starts_with("spec.snapshot: invalid type: string \"none\", expected an object"), "{told}");
+        assert!(
+            told.starts_with("spec.snapshot: invalid type: string \"none\", expected an object"),
+            "{told}"
+        );
         let mut listed = document();
         listed["spec"]["migrations"]["configMaps"] = serde_json::json!(["records", 5]);
         let told = parse(listed).expect_err("is refused");
-        assert!(told.starts_with("spec.migrations.configMaps[1]: invalid type: integer `5`, expected a string"), "{told}");
+        assert!(
+            told.starts_with("spec.migrations.configMaps[1]: invalid type: integer `5`, expected a string"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! The verbs of the binary: arguments to validated values to a call. One file per verb; nobody imports them.
 //!
-//! Exit codes: 0 ready or clean, 1 not, 2 the arguments or the manifest cannot be used, or nothing can be written.
+//! Exit codes: 0 ready or clean, 1 not, 2 the arguments or the manifest cannot be used, or nothing can be
+//! written.
 
-#![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic when nobody reads: `print` has what does not")]
+#![warn(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic when nobody reads: `print` has what does not"
+)]
 
 mod controller;
 mod crash;

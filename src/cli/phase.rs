@@ -25,7 +25,10 @@ mod tests {
 
     #[test]
     fn a_phase_is_a_name_and_a_folder() {
-        assert_eq!(parse("security=sql/security").map(|phase| (phase.name, phase.folder)), Ok(("security".into(), "sql/security".into())));
+        assert_eq!(
+            parse("security=sql/security").map(|phase| (phase.name, phase.folder)),
+            Ok(("security".into(), "sql/security".into()))
+        );
         for wrong in ["security", "=sql", "security=", "a/b=c"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

@@ -37,7 +37,10 @@ fn describe(outcome: &Outcome) -> String {
         text += &format!("  pending  {}\n", visible(name));
     }
     for finding in &outcome.findings {
-        text += &format!("  {:?}  {}  {}: {}\n", finding.severity, finding.check, finding.message, finding.remedy);
+        text += &format!(
+            "  {:?}  {}  {}: {}\n",
+            finding.severity, finding.check, finding.message, finding.remedy
+        );
     }
     text
 }

@@ -1,4 +1,5 @@
-//! `sluice policy show`: what is in force for a DatabaseMigration, and which of it the manifest, the policy, a preset or nobody says.
+//! `sluice policy show`: what is in force for a DatabaseMigration, and which of it the manifest, the policy,
+//! a preset or nobody says.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -31,7 +32,8 @@ enum Verb {
 
 #[derive(Debug, clap::Args)]
 struct Show {
-    /// A file with DatabaseMigrations, MigrationPolicies or both, as written or as `kubectl get -o yaml` prints them.
+    /// A file with DatabaseMigrations, MigrationPolicies or both, as written or as `kubectl get -o yaml`
+    /// prints them.
     #[arg(short, long, value_name = "FILE", required = true)]
     file: Vec<PathBuf>,
 
@@ -65,8 +67,10 @@ struct Shown {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
     let Verb::Show(show) = &args.verb;
     let documents = Documents::read(&show.file)?;
-    let shown: Vec<Shown> =
-        documents.of_kind("DatabaseMigration").map(|document| shown(&documents, document)).collect::<Result<_, Usage>>()?;
+    let shown: Vec<Shown> = documents
+        .of_kind("DatabaseMigration")
+        .map(|document| shown(&documents, document))
+        .collect::<Result<_, Usage>>()?;
     if shown.is_empty() {
         let files: Vec<String> = show.file.iter().map(|file| file.display().to_string()).collect();
         return Err(Usage(format!("{}: there is no DatabaseMigration in it", files.join(", "))));
@@ -105,7 +109,8 @@ fn form(shown: &Shown, output: Output) -> Result<String, Usage> {
     match output {
         Output::Text => Ok(text(shown)),
         Output::Yaml => {
-            let yaml = serde_saphyr::to_string(shown).map_err(|error| Usage(format!("cannot write YAML: {error}")))?;
+            let yaml = serde_saphyr::to_string(shown)
+                .map_err(|error| Usage(format!("cannot write YAML: {error}")))?;
             Ok(format!("---\n{}\n", yaml.trim_end()))
         }
         Output::Json => Ok(serde_json::to_string_pretty(shown).unwrap_or_default() + "\n"),
@@ -114,13 +119,22 @@ fn form(shown: &Shown, output: Output) -> Result<String, Usage> {
 
 fn text(shown: &Shown) -> String {
     let metadata = &shown.manifest["metadata"];
-    let name = [&metadata["namespace"], &metadata["name"]].into_iter().filter_map(Value::as_str).collect::<Vec<_>>().join("/");
+    let name = [&metadata["namespace"], &metadata["name"]]
+        .into_iter()
+        .filter_map(Value::as_str)
+        .collect::<Vec<_>>()
+        .join("/");
     let head = match &shown.policy {
         Some(policy) => format!("DatabaseMigration {name}, with the MigrationPolicy {policy}\n\n"),
         None => format!("DatabaseMigration {name}, which names no MigrationPolicy\n\n"),
     };
     let mut rows = vec![["FIELD".to_owned(), "FROM".to_owned(), "VALUE".to_owned()]];
-    rows.extend(shown.fields.iter().map(|field| [field.field.clone(), from(field.from).to_owned(), value(&field.value)]));
+    rows.extend(
+        shown
+            .fields
+            .iter()
+            .map(|field| [field.field.clone(), from(field.from).to_owned(), value(&field.value)]),
+    );
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let (first, second) = (width(0), width(1));
     let lines = rows.iter().map(|[field, from, value]| format!("{field:first$}  {from:second$}  {value}\n"));
@@ -147,7 +161,13 @@ fn value(value: &Value) -> String {
         Value::Array(items) => format!("[{}]", items.iter().map(self::value).collect::<Vec<_>>().join(", ")),
         Value::Object(fields) => {
             let fields = fields.iter().filter(|(_, inner)| !inner.is_null());
-            format!("{{{}}}", fields.map(|(name, inner)| format!("{name}: {}", self::value(inner))).collect::<Vec<_>>().join(", "))
+            format!(
+                "{{{}}}",
+                fields
+                    .map(|(name, inner)| format!("{name}: {}", self::value(inner)))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
         }
         other => other.to_string(),
     }
@@ -160,7 +180,10 @@ mod tests {
     #[test]
     fn values_stand_on_one_line() {
         assert_eq!(value(&json!(["a", {"table": "t", "unique": true}])), "[a, {table: t, unique: true}]");
-        assert_eq!((value(&json!("5m")), value(&json!("")), value(&json!("a\nb"))), ("5m".into(), "\"\"".into(), "\"a\\nb\"".into()));
+        assert_eq!(
+            (value(&json!("5m")), value(&json!("")), value(&json!("a\nb"))),
+            ("5m".into(), "\"\"".into(), "\"a\\nb\"".into())
+        );
         assert_eq!(value(&json!("\u{1b}[2J\u{202e}")), "\"\\u{1b}[2J\\u{202e}\"");
     }
 }

@@ -1,5 +1,5 @@
-//! What the verbs say on standard output and standard error: the only place that writes there, and nothing in it steers a terminal.
-//! Nothing in `cli` uses `println!`, either: it panics when nobody reads.
+//! What the verbs say on standard output and standard error: the only place that writes there, and nothing in
+//! it steers a terminal. Nothing in `cli` uses `println!`, either: it panics when nobody reads.
 
 use std::{
     borrow::Cow,
@@ -30,8 +30,8 @@ impl Kind {
     }
 }
 
-/// Writes lines to standard output. A reader that has seen enough, as `head` has, is no error: what is left is not said, and whatever
-/// the process does goes on. A disk that is full is one.
+/// Writes lines to standard output. A reader that has seen enough, as `head` has, is no error: what is left
+/// is not said, and whatever the process does goes on. A disk that is full is one.
 pub(super) fn print(text: &str) -> Result<(), Usage> {
     print_as(Kind::Plain, text)
 }
@@ -51,15 +51,22 @@ pub(super) fn complain(text: &str) {
     let _ = to(&mut io::stderr().lock(), &Kind::Plain.shown(text));
 }
 
-/// Says that the arguments cannot be used, or what `--help` and `--version` ask for. The arguments may come from anywhere.
+/// Says that the arguments cannot be used, or what `--help` and `--version` ask for. The arguments may come
+/// from anywhere.
 pub(super) fn explain(error: &clap::Error) {
     let text = Kind::Plain.shown(&error.to_string()).into_owned();
-    let _ = if error.use_stderr() { to(&mut io::stderr().lock(), &text) } else { to(&mut io::stdout().lock(), &text) };
+    let _ = if error.use_stderr() {
+        to(&mut io::stderr().lock(), &text)
+    } else {
+        to(&mut io::stdout().lock(), &text)
+    };
 }
 
 fn to(stream: &mut dyn Write, text: &str) -> Result<(), Usage> {
     match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Usage(format!("cannot write the output: {error}"))),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Usage(format!("cannot write the output: {error}")))
+        }
         _ => Ok(()),
     }
 }
@@ -83,6 +90,9 @@ mod tests {
     #[test]
     fn a_reader_that_went_away_is_no_error_and_a_full_disk_is_one() {
         assert!(to(&mut Broken(ErrorKind::BrokenPipe), "text").is_ok());
-        assert!(to(&mut Broken(ErrorKind::StorageFull), "text").is_err_and(|usage| usage.to_string().contains("cannot write the output")));
+        assert!(
+            to(&mut Broken(ErrorKind::StorageFull), "text")
+                .is_err_and(|usage| usage.to_string().contains("cannot write the output"))
+        );
     }
 }

@@ -33,8 +33,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = regime)]
     regime: Vec<&'static Regime>,
 
-    /// What the DatabaseMigrations say of snapshots and repeated verification, for --regime: `kubectl get dbm -o json`, or what
-    /// `sluice run -o json` printed.
+    /// What the DatabaseMigrations say of snapshots and repeated verification, for --regime: `kubectl get dbm
+    /// -o json`, or what `sluice run -o json` printed.
     #[arg(long, value_name = "FILE", requires = "regime")]
     status: Vec<PathBuf>,
 }
@@ -46,8 +46,10 @@ fn regime(name: &str) -> Result<&'static Regime, String> {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
     let mut reports = Vec::new();
     for file in &args.from {
-        let text = fs::read_to_string(file).map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
-        reports.extend(read(&text).map_err(|error| Usage(format!("{} is no report: {error}", file.display())))?);
+        let text = fs::read_to_string(file)
+            .map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
+        reports
+            .extend(read(&text).map_err(|error| Usage(format!("{} is no report: {error}", file.display())))?);
     }
     if !args.regime.is_empty() {
         return evidence(args, reports);
@@ -64,7 +66,8 @@ fn evidence(args: &Args, reports: Vec<Report>) -> Result<ExitCode, Usage> {
     for file in &args.status {
         statuses.extend(read_status(file)?);
     }
-    let mut subjects: Vec<Subject> = reports.into_iter().map(|report| Subject { report, status: None }).collect();
+    let mut subjects: Vec<Subject> =
+        reports.into_iter().map(|report| Subject { report, status: None }).collect();
     for (name, status) in statuses {
         let several = subjects.len() > 1;
         let found = subjects.iter_mut().find(|subject| match &name {
@@ -75,16 +78,24 @@ fn evidence(args: &Args, reports: Vec<Report>) -> Result<ExitCode, Usage> {
             (Some(subject), _) => subject.status = Some(status),
             // A list of the whole cluster may hold others.
             (None, Some(_)) => {}
-            (None, None) => return Err(Usage("a status without a name fits no report among several: hand over the objects".to_owned())),
+            (None, None) => {
+                return Err(Usage(
+                    "a status without a name fits no report among several: hand over the objects".to_owned(),
+                ));
+            }
         }
     }
     form::print_evidence(&Evidence::of(&subjects, &args.regime), args.output)
 }
 
-/// The statuses in a file, with `namespace/name` where they have one: an object, a list of objects, or a status by itself.
+/// The statuses in a file, with `namespace/name` where they have one: an object, a list of objects, or a
+/// status by itself.
 fn read_status(file: &Path) -> Result<Vec<(Option<String>, DatabaseMigrationStatus)>, Usage> {
-    let text = fs::read_to_string(file).map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
-    let problem = |error: &dyn std::fmt::Display| Usage(format!("{} holds no status of a DatabaseMigration: {error}", file.display()));
+    let text = fs::read_to_string(file)
+        .map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
+    let problem = |error: &dyn std::fmt::Display| {
+        Usage(format!("{} holds no status of a DatabaseMigration: {error}", file.display()))
+    };
     let value: Value = serde_json::from_str(&text).map_err(|error| problem(&error))?;
     let objects = match value["items"].as_array() {
         Some(items) => items.clone(),
@@ -96,8 +107,13 @@ fn read_status(file: &Path) -> Result<Vec<(Option<String>, DatabaseMigrationStat
             return Err(problem(&"it has neither the kind DatabaseMigration nor conditions"));
         }
         let word = |key: &str| object["metadata"][key].as_str().map(str::to_owned);
-        let name =
-            own.then(|| format!("{}/{}", word("namespace").unwrap_or_else(|| "default".to_owned()), word("name").unwrap_or_default()));
+        let name = own.then(|| {
+            format!(
+                "{}/{}",
+                word("namespace").unwrap_or_else(|| "default".to_owned()),
+                word("name").unwrap_or_default()
+            )
+        });
         let status = if own { object["status"].clone() } else { object };
         let status = if status.is_null() { Value::Object(serde_json::Map::new()) } else { status };
         Ok((name, serde_json::from_value(status).map_err(|error| problem(&error))?))

@@ -1,4 +1,5 @@
-//! `sluice run`: every stage in one process, without a cluster. Prints what `status` would say, decided by the same plan.
+//! `sluice run`: every stage in one process, without a cluster. Prints what `status` would say, decided by
+//! the same plan.
 
 use std::process::ExitCode;
 
@@ -10,7 +11,9 @@ use super::{
     print::{print, print_json},
 };
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, Finding, FindingCounts, Reason, Severity, entry, keep},
+    api::{
+        DatabaseMigration, DatabaseMigrationStatus, Finding, FindingCounts, Reason, Severity, entry, keep,
+    },
     contract::{Outcome, Stage, Verdict},
     plan::{
         facts::{Facts, JobState, PolicyFact, Run, RunPod, SourceFact, StageState},
@@ -47,7 +50,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
         Output::Json => print_json(&(serde_json::to_string_pretty(&status).unwrap_or_default() + "\n")),
         Output::Text => print(&summary(&status)),
     }?;
-    let ready = status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let ready =
+        status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -72,10 +76,18 @@ async fn stages(context: &Context, output: Output) -> Vec<(Timestamp, Outcome)> 
 }
 
 /// What the controller would write, had these Outcomes come from a Pod.
-fn status(object: &DatabaseMigration, started: Timestamp, outcomes: &[(Timestamp, Outcome)]) -> DatabaseMigrationStatus {
+fn status(
+    object: &DatabaseMigration,
+    started: Timestamp,
+    outcomes: &[(Timestamp, Outcome)],
+) -> DatabaseMigrationStatus {
     let name = object.metadata.name.clone().unwrap_or_default();
-    let verified =
-        || outcomes.iter().filter(|(_, outcome)| outcome.stage == Stage::Verify).filter_map(|(_, outcome)| outcome.history.as_ref());
+    let verified = || {
+        outcomes
+            .iter()
+            .filter(|(_, outcome)| outcome.stage == Stage::Verify)
+            .filter_map(|(_, outcome)| outcome.history.as_ref())
+    };
     let mut facts = Facts {
         gate: verified().flat_map(|history| &history.applied).map(|version| entry(&name, version)).collect(),
         required: Vec::new(),
@@ -144,27 +156,37 @@ fn summary(status: &DatabaseMigrationStatus) -> String {
     let mut text = "\n".to_owned();
     for condition in &status.conditions {
         let message = visible(&condition.message);
-        text += &format!("{:<13} {:<7} {:<20} {message}\n", condition.type_, condition.status, condition.reason);
+        text +=
+            &format!("{:<13} {:<7} {:<20} {message}\n", condition.type_, condition.status, condition.reason);
     }
     text + &listed(&status.findings)
 }
 
-/// Every error, and of the rest so many that the last page of a terminal is enough; what is left out is counted.
+/// Every error, and of the rest so many that the last page of a terminal is enough; what is left out is
+/// counted.
 fn listed(findings: &[Finding]) -> String {
     let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let shown = keep(findings.to_vec(), LISTED.max(errors));
     let mut text: String = shown.iter().map(|finding| describe(finding) + "\n").collect();
     let left_out = FindingCounts::of(findings.iter().filter(|finding| !shown.contains(finding)));
     if left_out.all() > 0 {
-        let checks: Vec<String> = left_out.checks.iter().map(|counted| format!("{} {}", counted.check, counted.count)).collect();
-        text += &visible(&format!("and {} more: {}; `sluice verify` prints all", left_out.all(), checks.join(", ")));
+        let checks: Vec<String> =
+            left_out.checks.iter().map(|counted| format!("{} {}", counted.check, counted.count)).collect();
+        text += &visible(&format!(
+            "and {} more: {}; `sluice verify` prints all",
+            left_out.all(),
+            checks.join(", ")
+        ));
         text.push('\n');
     }
     text
 }
 
 fn describe(finding: &Finding) -> String {
-    visible(&format!("{:?} {} {}: {}; {}", finding.severity, finding.check, finding.object, finding.message, finding.remedy))
+    visible(&format!(
+        "{:?} {} {}: {}; {}",
+        finding.severity, finding.check, finding.object, finding.message, finding.remedy
+    ))
 }
 
 #[cfg(test)]
@@ -173,23 +195,41 @@ mod tests {
 
     fn of(check: &str, severity: Severity, count: usize) -> Vec<Finding> {
         let text = |n: usize| format!("public.table_{n:03}");
-        let finding = |n| Finding { check: check.into(), object: text(n), severity, message: "m".into(), remedy: "r".into() };
+        let finding = |n| Finding {
+            check: check.into(),
+            object: text(n),
+            severity,
+            message: "m".into(),
+            remedy: "r".into(),
+        };
         (0..count).map(finding).collect()
     }
 
     #[test]
     fn of_many_findings_each_check_is_shown_and_what_is_left_out_is_counted() {
-        let warnings = [of("foreign-key-indexed", Severity::Warning, 60), of("index-redundant", Severity::Warning, 73)].concat();
+        let warnings =
+            [of("foreign-key-indexed", Severity::Warning, 60), of("index-redundant", Severity::Warning, 73)]
+                .concat();
         let text = listed(&warnings);
-        let shown = |check: &str| text.lines().filter(|line| line.starts_with(&format!("Warning {check} "))).count();
-        assert_eq!((shown("foreign-key-indexed"), shown("index-redundant"), text.lines().count()), (10, 10, 21), "{text}");
+        let shown =
+            |check: &str| text.lines().filter(|line| line.starts_with(&format!("Warning {check} "))).count();
+        assert_eq!(
+            (shown("foreign-key-indexed"), shown("index-redundant"), text.lines().count()),
+            (10, 10, 21),
+            "{text}"
+        );
         let last = text.lines().last();
-        assert_eq!(last, Some("and 113 more: index-redundant 63, foreign-key-indexed 50; `sluice verify` prints all"));
+        assert_eq!(
+            last,
+            Some("and 113 more: index-redundant 63, foreign-key-indexed 50; `sluice verify` prints all")
+        );
     }
 
     #[test]
     fn every_error_is_shown_and_a_short_list_says_nothing_of_others() {
-        let text = listed(&[of("rls-enabled", Severity::Error, 30), of("index-redundant", Severity::Warning, 1)].concat());
+        let text = listed(
+            &[of("rls-enabled", Severity::Error, 30), of("index-redundant", Severity::Warning, 1)].concat(),
+        );
         assert_eq!(text.lines().count(), 31, "{text}");
         assert!(text.ends_with("and 1 more: index-redundant 1; `sluice verify` prints all\n"), "{text}");
         assert_eq!(listed(&of("index-redundant", Severity::Warning, 2)).lines().count(), 2);

@@ -1,5 +1,5 @@
-//! `sluice stage`: what a container of a run's Pod executes. Its manifest and its URL come through the environment, its Outcome
-//! goes into the termination message and, whole, into the log.
+//! `sluice stage`: what a container of a run's Pod executes. Its manifest and its URL come through the
+//! environment, its Outcome goes into the termination message and, whole, into the log.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -52,26 +52,32 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     // Before anything that may fail: the stages behind this one see by its lock that it has died.
     let place = chain::take_place(stage, &args.run).map_err(|error| Usage(error.to_string()))?;
     crash::leave_outcomes(stage, &args.run, &args.termination_log);
-    let variable = |name: &str| std::env::var(name).map_err(|_| Usage(format!("the environment has no {name}")));
+    let variable =
+        |name: &str| std::env::var(name).map_err(|_| Usage(format!("the environment has no {name}")));
     let text = variable("SLUICE_SPEC")?;
-    let document = serde_json::from_str(&text).map_err(|error| Usage(format!("SLUICE_SPEC is not JSON: {error}")))?;
+    let document =
+        serde_json::from_str(&text).map_err(|error| Usage(format!("SLUICE_SPEC is not JSON: {error}")))?;
     let object = manifest::parse(document).map_err(|error| Usage(format!("SLUICE_SPEC: {error}")))?;
-    let validated = validate(&object).map_err(|violations| Usage(format!("SLUICE_SPEC: {}", violations[0])))?;
+    let validated =
+        validate(&object).map_err(|violations| Usage(format!("SLUICE_SPEC: {}", violations[0])))?;
     let rows = if validated.log_data { Rows::Included } else { Rows::LeftOut };
     telemetry::start_logging(rows, telemetry::USUAL);
-    let context = Context::new(validated, &variable("DATABASE_URL")?, args.source, args.snapshots).with_phases_below(&args.phases);
+    let context = Context::new(validated, &variable("DATABASE_URL")?, args.source, args.snapshots)
+        .with_phases_below(&args.phases);
     let mut context = context.with_elsewhere(|name| std::env::var(name).ok());
     context.attempt = std::env::var("SLUICE_ATTEMPT").unwrap_or_default();
     if let Ok(required) = std::env::var("SLUICE_REQUIRED") {
-        context.required =
-            serde_json::from_str(&required).map_err(|error| Usage(format!("SLUICE_REQUIRED is no list of names: {error}")))?;
+        context.required = serde_json::from_str(&required)
+            .map_err(|error| Usage(format!("SLUICE_REQUIRED is no list of names: {error}")))?;
     }
     context.verify_only = std::env::var("SLUICE_VERIFY_ONLY").is_ok_and(|value| value == "true");
-    // The first process of a container ignores signals it does not handle, and the Pod would wait for its grace period.
+    // The first process of a container ignores signals it does not handle, and the Pod would wait for its
+    // grace period.
     let outcome = tokio::select! {
         outcome = chain::take_turn(&place, &args.run, &context) => outcome.map_err(|error| Usage(error.to_string()))?,
         () = terminated() => {
-            tracing::warn!(stage = stage.name(), "stopped by a signal; what was not committed is rolled back by the server");
+            tracing::warn!(stage = stage.name(), "stopped by a signal; what was not committed is rolled back \
+                by the server");
             return Ok(ExitCode::from(143));
         }
     };

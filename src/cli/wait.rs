@@ -1,5 +1,5 @@
-//! `sluice wait`: an init container's gate. Reads the ledger in the database, so it needs no operator and no right in the cluster. A ledger that
-//! somebody else could have planted is not believed.
+//! `sluice wait`: an init container's gate. Reads the ledger in the database, so it needs no operator and no
+//! right in the cluster. A ledger that somebody else could have planted is not believed.
 
 use std::{
     process::ExitCode,
@@ -37,8 +37,8 @@ pub(super) struct Args {
     #[arg(long)]
     history_schema: Option<String>,
 
-    /// The role that migrates. A history is believed that belongs to this role, to one that can become it, or to a superuser. Default: the role of
-    /// the URL and the owner of the database are taken for it.
+    /// The role that migrates. A history is believed that belongs to this role, to one that can become it, or
+    /// to a superuser. Default: the role of the URL and the owner of the database are taken for it.
     #[arg(long, value_name = "ROLE")]
     history_owner: Option<String>,
 
@@ -54,7 +54,9 @@ const LOOK_FOR: Duration = Duration::from_secs(15);
 pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let url = ConnectionUrl::parse(&args.database_url).map_err(|error| Usage(error.to_string()))?;
     if let Some(why) = url.pooled() {
-        return Err(Usage(format!("the connection URL leads through a pooler ({why}): give the URL of the server itself")));
+        return Err(Usage(format!(
+            "the connection URL leads through a pooler ({why}): give the URL of the server itself"
+        )));
     }
     let version = version(&args.require)?;
     let schema = args.history_schema.as_deref().or(url.schema()).unwrap_or("public");
@@ -63,7 +65,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let awaited = Awaited { ledger, owner: args.history_owner.as_deref(), version };
     tokio::select! {
         code = wait(&url, &awaited, args.timeout) => Ok(code),
-        // An init container's first process ignores signals it does not handle, and the Pod would wait for its grace period.
+        // An init container's first process ignores signals it does not handle, and the Pod would wait for
+        // its grace period.
         () = terminated() => Ok(ExitCode::from(143)),
     }
 }
@@ -80,7 +83,9 @@ struct Awaited<'a> {
 fn version(require: &str) -> Result<&str, Usage> {
     let (name, version) = require.rsplit_once('@').unwrap_or(("any", require));
     if name.is_empty() || version.is_empty() {
-        return Err(Usage(format!("--require {require:?} names no version: write NAME@VERSION, or the name of a migration")));
+        return Err(Usage(format!(
+            "--require {require:?} names no version: write NAME@VERSION, or the name of a migration"
+        )));
     }
     Ok(version)
 }
@@ -93,7 +98,9 @@ async fn wait(url: &ConnectionUrl, awaited: &Awaited<'_>, timeout: Option<Span>)
     let place = url.place();
     let mut said = String::new();
     loop {
-        let left = until.map_or(LOOK_FOR, |until| until.saturating_duration_since(Instant::now()).clamp(LOOK_EVERY, LOOK_FOR));
+        let left = until.map_or(LOOK_FOR, |until| {
+            until.saturating_duration_since(Instant::now()).clamp(LOOK_EVERY, LOOK_FOR)
+        });
         let looked = tokio::time::timeout(left, look(url, awaited)).await;
         let Some(state) = looked.unwrap_or_else(|_| Some("the database does not answer".to_owned())) else {
             say(format!("{version} is applied in {place}"));
@@ -104,10 +111,13 @@ async fn wait(url: &ConnectionUrl, awaited: &Awaited<'_>, timeout: Option<Span>)
             said = state;
         }
         if let Some(timeout) = timeout.filter(|_| until.is_some_and(|until| Instant::now() >= until)) {
-            complain(&format!("sluice: gave up after {timeout} of waiting for {version} in {place}: {said}\n"));
+            complain(&format!(
+                "sluice: gave up after {timeout} of waiting for {version} in {place}: {said}\n"
+            ));
             return ExitCode::FAILURE;
         }
-        let pause = until.map_or(LOOK_EVERY, |until| until.saturating_duration_since(Instant::now()).min(LOOK_EVERY));
+        let pause =
+            until.map_or(LOOK_EVERY, |until| until.saturating_duration_since(Instant::now()).min(LOOK_EVERY));
         tokio::time::sleep(pause).await;
     }
 }
@@ -123,13 +133,19 @@ async fn look(url: &ConnectionUrl, awaited: &Awaited<'_>) -> Option<String> {
         Ok(Err(objection)) => Some(objection.message),
         Ok(Ok((_, true))) => None,
         Ok(Ok((newest, false))) => {
-            let newest = newest.map_or_else(|| "nothing is applied yet".to_owned(), |newest| format!("the newest applied is {newest}"));
+            let newest = newest.map_or_else(
+                || "nothing is applied yet".to_owned(),
+                |newest| format!("the newest applied is {newest}"),
+            );
             // A hint decides nothing: without it, the wait goes on as well.
             let (ledger, version) = (&awaited.ledger, awaited.version);
             let meant = ledger.beginning_with(&mut connection, version).await.unwrap_or_default();
             Some(match meant.as_slice() {
                 [whole] => {
-                    format!("{newest}; {version} is the beginning of {whole}, which is applied: a version is the whole name of a migration")
+                    format!(
+                        "{newest}; {version} is the beginning of {whole}, which is applied: a version is the \
+                            whole name of a migration"
+                    )
                 }
                 _ => newest,
             })

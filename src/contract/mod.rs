@@ -1,4 +1,5 @@
-//! What the controller and the stages say to each other: the stages of a run, and what each leaves behind. PURE.
+//! What the controller and the stages say to each other: the stages of a run, and what each leaves behind.
+//! PURE.
 //!
 //! Both wings stand on it, and neither knows the other.
 

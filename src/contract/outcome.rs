@@ -1,7 +1,8 @@
 //! What a stage reports: the versioned contract between the Job's containers and the controller.
 //!
-//! A Pod's termination messages share 12 KiB, four containers 3 KiB each; [`Outcome::message_for_pod`] keeps to 2.5 KiB by
-//! dropping detail, never the verdict. An Outcome that cannot be read is no Outcome: the controller takes it for unknown.
+//! A Pod's termination messages share 12 KiB, four containers 3 KiB each; [`Outcome::message_for_pod`] keeps
+//! to 2.5 KiB by dropping detail, never the verdict. An Outcome that cannot be read is no Outcome: the
+//! controller takes it for unknown.
 
 use serde::{Deserialize, Serialize};
 
@@ -115,10 +116,12 @@ pub struct HistorySummary {
     /// The server's major version, for the snapshot's client.
     #[serde(default)]
     pub server_major: u32,
-    /// How many failed rows of earlier tools the manifest resolves; there is work even when nothing is pending.
+    /// How many failed rows of earlier tools the manifest resolves; there is work even when nothing is
+    /// pending.
     #[serde(default)]
     pub resolving: u32,
-    /// Which database it is: the system identifier and the oid, from the verify stage. None where it cannot be read.
+    /// Which database it is: the system identifier and the oid, from the verify stage. None where it cannot
+    /// be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
     /// How many migrations are recorded without running them, because the schema has them already.
@@ -160,19 +163,28 @@ impl Outcome {
         Self::new(stage, Verdict::Failed, reason, message)
     }
 
-    /// Reads a termination message; `None` when it is not one of ours, or of a version this binary does not know.
+    /// Reads a termination message; `None` when it is not one of ours, or of a version this binary does not
+    /// know.
     pub fn from_message(message: &str) -> Option<Self> {
-        let mut outcome = serde_json::from_str::<Self>(message.trim()).ok().filter(|outcome| outcome.version == VERSION)?;
+        let mut outcome =
+            serde_json::from_str::<Self>(message.trim()).ok().filter(|outcome| outcome.version == VERSION)?;
         outcome.clean();
         Some(outcome)
     }
 
-    /// Leaves nothing in its texts that steers a terminal, no connection string, and no text without an end. The names of migrations
-    /// stay as they are: others are compared with them.
+    /// Leaves nothing in its texts that steers a terminal, no connection string, and no text without an end.
+    /// The names of migrations stay as they are: others are compared with them.
     pub fn clean(&mut self) {
-        let failure = self.failure.iter_mut().flat_map(|it| [&mut it.file, &mut it.statement, &mut it.sqlstate, &mut it.message]);
-        let blockers = self.blockers.iter_mut().flat_map(|it| [&mut it.application, &mut it.user, &mut it.state]);
-        let findings = self.findings.iter_mut().flat_map(|it| [&mut it.check, &mut it.object, &mut it.message, &mut it.remedy]);
+        let failure = self
+            .failure
+            .iter_mut()
+            .flat_map(|it| [&mut it.file, &mut it.statement, &mut it.sqlstate, &mut it.message]);
+        let blockers =
+            self.blockers.iter_mut().flat_map(|it| [&mut it.application, &mut it.user, &mut it.state]);
+        let findings = self
+            .findings
+            .iter_mut()
+            .flat_map(|it| [&mut it.check, &mut it.object, &mut it.message, &mut it.remedy]);
         for text in failure.chain(blockers).chain(findings).chain([&mut self.message]) {
             let clean = bounded(&visible(&connection_strings(text)), LONGEST);
             if clean != *text {
@@ -265,10 +277,14 @@ impl Outcome {
     }
 }
 
-/// What failed findings say in one sentence: the first one whole, with its object unless its message names it, the others counted.
+/// What failed findings say in one sentence: the first one whole, with its object unless its message names
+/// it, the others counted.
 pub fn outcome_message(errors: &[&Finding]) -> String {
-    let Some((Finding { object, message, remedy, .. }, rest)) = errors.split_first() else { return String::new() };
-    let more = if rest.is_empty() { String::new() } else { format!(" ({} more in the findings)", rest.len()) };
+    let Some((Finding { object, message, remedy, .. }, rest)) = errors.split_first() else {
+        return String::new();
+    };
+    let more =
+        if rest.is_empty() { String::new() } else { format!(" ({} more in the findings)", rest.len()) };
     let object = if message.contains(&format!("{object:?}")) { String::new() } else { format!("{object}: ") };
     format!("{object}{message}: {remedy}{more}")
 }
@@ -325,7 +341,10 @@ mod tests {
         let text = large().message_for_pod();
         assert!(text.len() <= MESSAGE_LIMIT, "{} bytes", text.len());
         let read = Outcome::from_message(&text).expect("it reads back");
-        assert_eq!((read.stage, read.verdict, read.reason), (Stage::Migrate, Verdict::Failed, Reason::MigrationFailed));
+        assert_eq!(
+            (read.stage, read.verdict, read.reason),
+            (Stage::Migrate, Verdict::Failed, Reason::MigrationFailed)
+        );
         assert_eq!(read.failure.map(|failure| failure.sqlstate), Some("42P01".to_owned()));
     }
 
@@ -339,8 +358,10 @@ mod tests {
             message: "m".repeat(100),
             remedy: "r".repeat(100),
         };
-        outcome.findings =
-            (0..60).map(|n| warning("foreign-key-indexed", n)).chain((0..73).map(|n| warning("index-redundant", n))).collect();
+        outcome.findings = (0..60)
+            .map(|n| warning("foreign-key-indexed", n))
+            .chain((0..73).map(|n| warning("index-redundant", n)))
+            .collect();
         let text = outcome.message_for_pod();
         assert!(text.len() <= MESSAGE_LIMIT, "{} bytes", text.len());
         let read = Outcome::from_message(&text).expect("it reads back");
@@ -358,8 +379,14 @@ mod tests {
             message: message.into(),
             remedy: "r".into(),
         };
-        assert_eq!(outcome_message(&[&finding("app", "the role \"app\" may not connect")]), "the role \"app\" may not connect: r");
-        assert_eq!(outcome_message(&[&finding("s.t", "row-level security is off")]), "s.t: row-level security is off: r");
+        assert_eq!(
+            outcome_message(&[&finding("app", "the role \"app\" may not connect")]),
+            "the role \"app\" may not connect: r"
+        );
+        assert_eq!(
+            outcome_message(&[&finding("s.t", "row-level security is off")]),
+            "s.t: row-level security is off: r"
+        );
     }
 
     #[test]
@@ -370,9 +397,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_no_outcome() {
-        for message in
-            ["", "panicked at …", "{}", "{\"version\":2,\"stage\":\"plan\",\"verdict\":\"Passed\",\"reason\":\"Applied\",\"message\":\"\"}"]
-        {
+        for message in [
+            "",
+            "panicked at …",
+            "{}",
+            "{\"version\":2,\"stage\":\"plan\",\"verdict\":\"Passed\",\"reason\":\"Applied\",\"message\":\"\"}",
+        ] {
             assert_eq!(Outcome::from_message(message), None, "{message}");
         }
     }

@@ -31,16 +31,21 @@ pub enum Effect {
 pub async fn act(context: &Context, observed: &Observed, step: &Step) -> Result<Effect, ActError> {
     match step {
         Step::CreateJob(order) => create_job(context, observed, order).await,
-        Step::PublishGate { entries, database } => publish_gate(context, observed, entries, database.as_deref()).await,
+        Step::PublishGate { entries, database } => {
+            publish_gate(context, observed, entries, database.as_deref()).await
+        }
         Step::DeleteJob { job } => delete_job(context, &observed.facts, job).await,
     }
 }
 
 /// Created and never applied: a Job's template cannot change, and a Job of this name does the same work.
 async fn create_job(context: &Context, observed: &Observed, order: &JobOrder) -> Result<Effect, ActError> {
-    let (Some(object), Ok(migration)) = (&observed.object, &observed.facts.migration) else { return Ok(Effect::DoneBefore) };
+    let (Some(object), Ok(migration)) = (&observed.object, &observed.facts.migration) else {
+        return Ok(Effect::DoneBefore);
+    };
     let api: Api<Job> = Api::namespaced(context.client.clone(), &observed.facts.namespace);
-    let parameters = PostParams { field_manager: Some(FieldManager::Jobs.name().to_owned()), ..PostParams::default() };
+    let parameters =
+        PostParams { field_manager: Some(FieldManager::Jobs.name().to_owned()), ..PostParams::default() };
     let failed = |source| ActError::CreateJob { job: order.job.clone(), source };
     match api.create(&parameters, &job(object, migration, order, &context.images, &observed.pods)).await {
         Ok(_) => {
@@ -59,9 +64,14 @@ async fn create_job(context: &Context, observed: &Observed, order: &JobOrder) ->
     }
 }
 
-/// Forced, because nobody else has a say in the entries of this DatabaseMigration; and upon the gate that was observed, or a process that
-/// was stopped for a while would take back what another one published meanwhile.
-async fn publish_gate(context: &Context, observed: &Observed, entries: &[String], database: Option<&str>) -> Result<Effect, ActError> {
+/// Forced, because nobody else has a say in the entries of this DatabaseMigration; and upon the gate that was
+/// observed, or a process that was stopped for a while would take back what another one published meanwhile.
+async fn publish_gate(
+    context: &Context,
+    observed: &Observed,
+    entries: &[String],
+    database: Option<&str>,
+) -> Result<Effect, ActError> {
     let facts = &observed.facts;
     let api: Api<MigrationGate> = Api::namespaced(context.client.clone(), &facts.namespace);
     let parameters = PatchParams::apply(&gate_manager(&facts.name)).force();

@@ -55,7 +55,10 @@ pub enum ActError {
         source: kube::Error,
     },
     /// Somebody else's Job has the name.
-    #[error("cannot create the Job {job:?}: a Job of this name exists and belongs to somebody else; delete or rename it")]
+    #[error(
+        "cannot create the Job {job:?}: a Job of this name exists and belongs to somebody else; delete or \
+            rename it"
+    )]
     JobIsForeign {
         /// Its name.
         job: String,
@@ -83,7 +86,9 @@ impl ActError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::JobIsForeign { .. } => ErrorClass::NeedsUser,
-            Self::CreateJob { source, .. } | Self::PublishGate { source, .. } | Self::DeleteJob { source, .. } => class_of(source),
+            Self::CreateJob { source, .. }
+            | Self::PublishGate { source, .. }
+            | Self::DeleteJob { source, .. } => class_of(source),
         }
     }
 }
@@ -109,7 +114,8 @@ pub enum ReportCause {
     Refused(kube::Error),
     /// The API server took it, and what it keeps is another one.
     #[error(
-        "the API server does not keep all of it: the CustomResourceDefinition is older than the controller, apply the one of this version"
+        "the API server does not keep all of it: the CustomResourceDefinition is older than the controller, \
+            apply the one of this version"
     )]
     NotKept,
 }
@@ -160,12 +166,15 @@ impl ReconcileError {
     }
 }
 
-/// A refusal asks for a person; anything else may pass. 404 comes with a namespace that goes away, 429 by itself.
+/// A refusal asks for a person; anything else may pass. 404 comes with a namespace that goes away, 429 by
+/// itself.
 fn class_of(error: &kube::Error) -> ErrorClass {
     match error {
         kube::Error::Api(status) if is_terminating(status) => ErrorClass::Moot,
         kube::Error::Api(status) if status.is_conflict() => ErrorClass::Conflict,
-        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 422) => ErrorClass::NeedsUser,
+        kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 422) => {
+            ErrorClass::NeedsUser
+        }
         _ => ErrorClass::Transient,
     }
 }
@@ -241,14 +250,19 @@ mod tests {
             (500, ErrorClass::Transient),
             (404, ErrorClass::Transient),
         ] {
-            assert_eq!(ActError::CreateJob { job: "j".into(), source: refused(code) }.class(), class, "{code}");
+            assert_eq!(
+                ActError::CreateJob { job: "j".into(), source: refused(code) }.class(),
+                class,
+                "{code}"
+            );
         }
     }
 
     #[test]
     fn a_namespace_that_goes_away_asks_for_nobody() {
         let answer = serde_json::json!({
-            "status": "Failure", "reason": "Forbidden", "code": 403, "message": "because it is being terminated",
+            "status": "Failure", "reason": "Forbidden", "code": 403, "message": "because it is being \
+                terminated",
             "details": {"name": "gates", "causes": [{"reason": "NamespaceTerminating", "message": "…", "field": "metadata.namespace"}]},
         });
         let source = kube::Error::Api(serde_json::from_value(answer).expect("a Status"));
@@ -258,7 +272,10 @@ mod tests {
     #[test]
     fn a_refusal_tells_the_object_and_the_api_servers_words() {
         let error = ActError::CreateJob { job: "records-1-a1".into(), source: refused(403) };
-        assert_eq!(refusal(&error), "cannot create the Job \"records-1-a1\": exceeded quota: jobs. It is tried again by itself");
+        assert_eq!(
+            refusal(&error),
+            "cannot create the Job \"records-1-a1\": exceeded quota: jobs. It is tried again by itself"
+        );
     }
 
     #[test]

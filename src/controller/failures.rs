@@ -1,4 +1,5 @@
-//! What went wrong with an object since it last went well. Kept in memory only: a restart forgets it and finds out again.
+//! What went wrong with an object since it last went well. Kept in memory only: a restart forgets it and
+//! finds out again.
 
 use std::{
     collections::HashMap,

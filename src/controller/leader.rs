@@ -1,5 +1,5 @@
-//! Who works: every replica lets workloads go, and the one that holds the lease reconciles. The lease avoids double work;
-//! what keeps two from doing harm is deterministic names, and locks in the database.
+//! Who works: every replica lets workloads go, and the one that holds the lease reconciles. The lease avoids
+//! double work; what keeps two from doing harm is deterministic names, and locks in the database.
 
 use std::{sync::Arc, time::Duration};
 
@@ -70,7 +70,13 @@ impl Controllers {
             () = stop.clone() => return,
         }
         self.health.set_working(true);
-        let rollout = rollout::run(self.client.clone(), Arc::clone(&self.metrics), &self.scopes, self.concurrency, stop.clone());
+        let rollout = rollout::run(
+            self.client.clone(),
+            Arc::clone(&self.metrics),
+            &self.scopes,
+            self.concurrency,
+            stop.clone(),
+        );
         tokio::join!(rollout, self.lead(stop));
         self.health.set_working(false);
     }
@@ -84,7 +90,9 @@ impl Controllers {
             let gates: Api<MigrationGate> = api(&self.client, &scope);
             match futures::try_join!(migrations.list_metadata(&one), gates.list_metadata(&one)) {
                 Ok(_) => return,
-                Err(error) => warn!(error = chain(&error), "waiting for the API server to serve sluice.dev/v1alpha1"),
+                Err(error) => {
+                    warn!(error = chain(&error), "waiting for the API server to serve sluice.dev/v1alpha1");
+                }
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -108,8 +116,10 @@ impl Controllers {
             let mut lost = leading.clone();
             tokio::select! {
                 () = self.reconcile(stop.clone()) => break,
-                // Dropping the loops ends them at once, in the middle of what they were doing. That is safe at any point.
-                _ = lost.wait_for(|leading| !*leading) => warn!(pod = identity.pod, "lost the lease: following"),
+                // Dropping the loops ends them at once, in the middle of what they were doing. That is safe
+                // at any point.
+                _ = lost.wait_for(|leading| !*leading) => warn!(pod = identity.pod, "lost the lease: \
+                    following"),
             }
             self.metrics.leads(None);
         }
@@ -118,7 +128,9 @@ impl Controllers {
         drop(leading);
         match task.await {
             Ok(Ok(_)) => info!(pod = identity.pod, "gave the lease back"),
-            Ok(Err(error)) => warn!(error = chain(&error), "cannot give the lease back; it runs out by itself"),
+            Ok(Err(error)) => {
+                warn!(error = chain(&error), "cannot give the lease back; it runs out by itself");
+            }
             Err(error) => warn!(error = chain(&error), "cannot give the lease back; it runs out by itself"),
         }
     }
@@ -134,7 +146,11 @@ impl Controllers {
                 .build();
             match lease.await {
                 Ok(lease) => return lease,
-                Err(error) => warn!(error = chain(&error), namespace = identity.namespace, "cannot read the lease; trying again"),
+                Err(error) => warn!(
+                    error = chain(&error),
+                    namespace = identity.namespace,
+                    "cannot read the lease; trying again"
+                ),
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -143,7 +159,8 @@ impl Controllers {
     async fn reconcile(&self, stop: Stop) {
         let instance = self.identity.as_ref().map_or("sluice", |identity| &identity.pod).to_owned();
         let context =
-            Context::new(self.client.clone(), self.images.clone(), instance, Arc::clone(&self.metrics)).with_pods(self.pods.clone());
+            Context::new(self.client.clone(), self.images.clone(), instance, Arc::clone(&self.metrics))
+                .with_pods(self.pods.clone());
         watch::run(context, &self.scopes, self.concurrency, stop).await;
     }
 }

@@ -1,7 +1,8 @@
-//! Watches, and for each wake-up one [`reconcile`]: observe → validate → plan → act or report. A wake-up carries no reason;
-//! every reconcile starts at the top and writes at most one thing.
+//! Watches, and for each wake-up one [`reconcile`]: observe → validate → plan → act or report. A wake-up
+//! carries no reason; every reconcile starts at the top and writes at most one thing.
 //!
-//! `observe` reads and never decides, `plan` decides and never reads, `act` and `report` are the only writers.
+//! `observe` reads and never decides, `plan` decides and never reads, `act` and `report` are the only
+//! writers.
 
 mod act;
 pub mod error;
@@ -63,7 +64,16 @@ impl Context {
     /// For one process. `instance` names it in Events.
     pub fn new(client: Client, images: Images, instance: String, metrics: Arc<Metrics>) -> Self {
         let clock = Box::new(Timestamp::now);
-        Self { client, images, pods: Pods::default(), clock, instance, index: Index::default(), failures: Failures::default(), metrics }
+        Self {
+            client,
+            images,
+            pods: Pods::default(),
+            clock,
+            instance,
+            index: Index::default(),
+            failures: Failures::default(),
+            metrics,
+        }
     }
 
     /// With other Pods than Sluice's defaults make.
@@ -94,7 +104,8 @@ impl Context {
 pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Action, ReconcileError> {
     Span::current().record("namespace", namespace).record("name", name);
     let observed = observe::observe(context, namespace, name).await;
-    let Some(observed) = observed.map_err(|source| ReconcileError::Observe { source: Box::new(source) })? else {
+    let Some(observed) = observed.map_err(|source| ReconcileError::Observe { source: Box::new(source) })?
+    else {
         return Ok(Action::await_change());
     };
     let facts = &observed.facts;
@@ -128,8 +139,8 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
     })))
 }
 
-/// After a reconcile that could not be ended: again, less and less often. A refusal is remembered, and shown in the status. Who was
-/// overtaken has failed at nothing.
+/// After a reconcile that could not be ended: again, less and less often. A refusal is remembered, and shown
+/// in the status. Who was overtaken has failed at nothing.
 pub fn retry(context: &Context, uid: &str, error: &ReconcileError) -> Action {
     Action::requeue(match error.class() {
         ErrorClass::Conflict => OVERTAKEN,

@@ -1,4 +1,5 @@
-//! The other DatabaseMigrations of a namespace: those that must be Ready first, and those of the same database.
+//! The other DatabaseMigrations of a namespace: those that must be Ready first, and those of the same
+//! database.
 
 use kube::{
     Api, ResourceExt,
@@ -31,7 +32,10 @@ pub(super) struct Neighbours {
 }
 
 /// Reads what concerns one object. Most have no neighbours, and then nothing is read.
-pub(super) async fn read(reader: &Reader<'_>, object: &DatabaseMigration) -> Result<Neighbours, ObserveError> {
+pub(super) async fn read(
+    reader: &Reader<'_>,
+    object: &DatabaseMigration,
+) -> Result<Neighbours, ObserveError> {
     let before = &object.spec.before;
     if *before == Before::default() && !reader.context.index.may_have_neighbours(object) {
         return Ok(Neighbours::default());
@@ -49,7 +53,11 @@ pub(super) async fn read(reader: &Reader<'_>, object: &DatabaseMigration) -> Res
     })
 }
 
-async fn rivals(reader: &Reader<'_>, object: &DatabaseMigration, all: &[DatabaseMigration]) -> Result<Vec<Rival>, ObserveError> {
+async fn rivals(
+    reader: &Reader<'_>,
+    object: &DatabaseMigration,
+    all: &[DatabaseMigration],
+) -> Result<Vec<Rival>, ObserveError> {
     let claims = |other: &&DatabaseMigration| {
         let run = other.status.as_ref().and_then(|status| status.run.as_ref());
         run.is_some_and(|run| run.finished_at.is_none())
@@ -58,8 +66,13 @@ async fn rivals(reader: &Reader<'_>, object: &DatabaseMigration, all: &[Database
     let rivals: Vec<&DatabaseMigration> = all.iter().filter(same).filter(claims).collect();
     let names: Vec<String> = rivals.iter().map(|rival| rival.name_any()).collect();
     let running = reader.are_running(&names).await?;
-    let age = |object: &DatabaseMigration| (object.creation_timestamp().map(|time| time.0), object.name_any());
-    let rival = |(rival, running): (&&DatabaseMigration, bool)| Rival { name: rival.name_any(), running, older: age(rival) < age(object) };
+    let age =
+        |object: &DatabaseMigration| (object.creation_timestamp().map(|time| time.0), object.name_any());
+    let rival = |(rival, running): (&&DatabaseMigration, bool)| Rival {
+        name: rival.name_any(),
+        running,
+        older: age(rival) < age(object),
+    };
     Ok(rivals.iter().zip(running).map(rival).collect())
 }
 
@@ -80,7 +93,9 @@ impl Index {
     }
 
     fn may_have_neighbours(&self, object: &DatabaseMigration) -> bool {
-        let concerns = |other: &DatabaseMigration| shares_database(other, object) || asks_for_a_version_of(other, object);
+        let concerns = |other: &DatabaseMigration| {
+            shares_database(other, object) || asks_for_a_version_of(other, object)
+        };
         self.0.is_empty() || self.all().iter().filter_map(|other| other.0.as_ref().ok()).any(concerns)
     }
 
@@ -91,7 +106,11 @@ impl Index {
 }
 
 /// Everyone of `namespace` in the cache for whom `concerned` holds.
-pub fn whoever(store: &Store<Guarded>, namespace: Option<&str>, concerned: impl Fn(&DatabaseMigration) -> bool) -> Vec<ObjectRef<Guarded>> {
+pub fn whoever(
+    store: &Store<Guarded>,
+    namespace: Option<&str>,
+    concerned: impl Fn(&DatabaseMigration) -> bool,
+) -> Vec<ObjectRef<Guarded>> {
     store
         .state()
         .into_iter()
@@ -109,7 +128,8 @@ fn asks_for_a_version_of(other: &DatabaseMigration, object: &DatabaseMigration) 
         && wishes.any(|wish| wish.min_version.is_some() && Some(wish.name.as_str()) == name)
 }
 
-/// Whoever waits for this object, is asked by it for a version, or runs on the same database. A circle may be cut by an edit of anyone.
+/// Whoever waits for this object, is asked by it for a version, or runs on the same database. A circle may be
+/// cut by an edit of anyone.
 pub fn affected_by(object: &DatabaseMigration, other: &DatabaseMigration) -> bool {
     let name = object.name_any();
     let named = || other.spec.before.depends_on.iter().any(|dependency| dependency.name == name);
@@ -117,12 +137,18 @@ pub fn affected_by(object: &DatabaseMigration, other: &DatabaseMigration) -> boo
         (Some(group), Some(others)) => group.name == others.name && group.position < others.position,
         _ => false,
     };
-    named() || follows() || asks_for_a_version_of(object, other) || is_in_a_circle(other) || shares_database(other, object)
+    named()
+        || follows()
+        || asks_for_a_version_of(object, other)
+        || is_in_a_circle(other)
+        || shares_database(other, object)
 }
 
 fn is_in_a_circle(object: &DatabaseMigration) -> bool {
     let mut conditions = object.status.iter().flat_map(|status| &status.conditions);
-    conditions.any(|condition| condition.type_ == ConditionType::Ready.name() && condition.reason == Reason::DependencyCycle.name())
+    conditions.any(|condition| {
+        condition.type_ == ConditionType::Ready.name() && condition.reason == Reason::DependencyCycle.name()
+    })
 }
 
 /// Whoever reads this ConfigMap.

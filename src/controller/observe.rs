@@ -1,5 +1,6 @@
-//! Reads everything that a decision may look at, and decides nothing. Every read is fresh, because a cache may lag behind the
-//! write that this very controller made a moment ago. Content of ConfigMaps is never read, and Secrets not at all.
+//! Reads everything that a decision may look at, and decides nothing. Every read is fresh, because a cache
+//! may lag behind the write that this very controller made a moment ago. Content of ConfigMaps is never read,
+//! and Secrets not at all.
 
 use futures::future::{join_all, try_join_all};
 use k8s_openapi::{
@@ -25,8 +26,8 @@ use super::{
 };
 use crate::{
     api::{
-        ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME, LABEL_MIGRATION, MigrationGate,
-        Pods,
+        ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME,
+        LABEL_MIGRATION, MigrationGate, Pods,
     },
     objects::{Images, fingerprint, job, work},
     plan::{
@@ -52,15 +53,22 @@ pub struct Observed {
 }
 
 /// Reads one DatabaseMigration and what belongs to it. An object that is gone is no error.
-pub async fn observe(context: &Context, namespace: &str, name: &str) -> Result<Option<Observed>, ObserveError> {
+pub async fn observe(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Observed>, ObserveError> {
     let reader = Reader { context, namespace, name };
-    // As it was written: the policy is merged into it before anything is read as a type, and its defaults with it.
+    // As it was written: the policy is merged into it before anything is read as a type, and its defaults
+    // with it.
     let kind = ApiResource::erase::<DatabaseMigration>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &kind);
     let Some(written) = reader.named("the spec", api.get_opt(name).await)? else { return Ok(None) };
     let InForce { object, policy, pods } = policies::read(&reader, &written).await?;
     match object {
-        Ok(object) => reader.readable(object, policy).await.map(|observed| Some(Observed { pods, ..observed })),
+        Ok(object) => {
+            reader.readable(object, policy).await.map(|observed| Some(Observed { pods, ..observed }))
+        }
         Err(problem) => Ok(Some(reader.unreadable(&written, policy, &problem))),
     }
 }
@@ -74,14 +82,26 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// Says what could not be read.
     pub(super) fn named<T>(&self, what: &'static str, result: kube::Result<T>) -> Result<T, ObserveError> {
-        let error = |source| ObserveError { what, namespace: self.namespace.to_owned(), name: self.name.to_owned(), source };
+        let error = |source| ObserveError {
+            what,
+            namespace: self.namespace.to_owned(),
+            name: self.name.to_owned(),
+            source,
+        };
         result.map_err(error)
     }
 
-    async fn readable(&self, object: DatabaseMigration, policy: PolicyFact) -> Result<Observed, ObserveError> {
-        // Without the policy nobody can say what is in force, but what is under way is looked at all the same.
-        let migration = if matches!(policy, PolicyFact::Missing(_)) { Err(Vec::new()) } else { validate(&object) };
-        let expected = migration.as_ref().ok().map(|migration| work_now(&object, migration, &self.context.images));
+    async fn readable(
+        &self,
+        object: DatabaseMigration,
+        policy: PolicyFact,
+    ) -> Result<Observed, ObserveError> {
+        // Without the policy nobody can say what is in force, but what is under way is looked at all the
+        // same.
+        let migration =
+            if matches!(policy, PolicyFact::Missing(_)) { Err(Vec::new()) } else { validate(&object) };
+        let expected =
+            migration.as_ref().ok().map(|migration| work_now(&object, migration, &self.context.images));
         let (runs, shared, source, required, neighbours) = futures::try_join!(
             self.runs(object.uid().unwrap_or_default(), expected.as_ref()),
             self.shared_gate(),
@@ -95,14 +115,36 @@ impl Reader<'_> {
         let gate_version = shared.as_ref().and_then(ResourceExt::resource_version);
         let own = format!("{}@", self.name);
         let shared = shared.map(|gate| gate.spec).unwrap_or_default();
-        let gate_database = shared.databases.into_iter().find(|database| database.name == self.name).map(|database| database.identity);
+        let gate_database = shared
+            .databases
+            .into_iter()
+            .find(|database| database.name == self.name)
+            .map(|database| database.identity);
         let gate = shared.satisfied.into_iter().filter(|entry| entry.starts_with(&own)).collect();
         let fingerprint = expected.as_ref().map(fingerprint);
         let Neighbours { dependencies, rivals, required: by_others } = neighbours;
         let required = required.into_iter().chain(by_others).collect();
-        let facts =
-            Facts { policy, migration, spec, source, dependencies, rivals, fingerprint, runs, gate, gate_database, required, ..bare };
-        Ok(Observed { version: object.resource_version(), object: Some(object), gate_version, pods: Pods::default(), facts })
+        let facts = Facts {
+            policy,
+            migration,
+            spec,
+            source,
+            dependencies,
+            rivals,
+            fingerprint,
+            runs,
+            gate,
+            gate_database,
+            required,
+            ..bare
+        };
+        Ok(Observed {
+            version: object.resource_version(),
+            object: Some(object),
+            gate_version,
+            pods: Pods::default(),
+            facts,
+        })
     }
 
     /// A spec of a newer version of Sluice: shown as invalid, and nothing else is done with it.
@@ -135,7 +177,12 @@ impl Reader<'_> {
             policy: PolicyFact::NotNamed,
             migration: Err(Vec::new()),
             spec: String::new(),
-            retry: metadata.annotations.iter().flatten().find(|(key, _)| *key == ANNOTATION_RETRY).map(|(_, value)| value.clone()),
+            retry: metadata
+                .annotations
+                .iter()
+                .flatten()
+                .find(|(key, _)| *key == ANNOTATION_RETRY)
+                .map(|(_, value)| value.clone()),
             source: SourceFact::Unknown,
             dependencies: Vec::new(),
             rivals: Vec::new(),
@@ -150,10 +197,17 @@ impl Reader<'_> {
     async fn runs(&self, uid: String, expected: Option<&Value>) -> Result<Vec<Run>, ObserveError> {
         let ours = ListParams::default().labels(&format!("{LABEL_MIGRATION}={}", self.name));
         let (job, pod) = (ApiResource::erase::<Job>(&()), ApiResource::erase::<Pod>(&()));
-        let jobs: Api<DynamicObject> = Api::namespaced_with(self.context.client.clone(), self.namespace, &job);
-        let pods: Api<DynamicObject> = Api::namespaced_with(self.context.client.clone(), self.namespace, &pod);
+        let jobs: Api<DynamicObject> =
+            Api::namespaced_with(self.context.client.clone(), self.namespace, &job);
+        let pods: Api<DynamicObject> =
+            Api::namespaced_with(self.context.client.clone(), self.namespace, &pod);
         let (jobs, pods) = futures::join!(jobs.list(&ours), pods.list(&ours));
-        Ok(runs::runs(&uid, &self.named("the Jobs", jobs)?.items, &self.named("the Pods", pods)?.items, expected))
+        Ok(runs::runs(
+            &uid,
+            &self.named("the Jobs", jobs)?.items,
+            &self.named("the Pods", pods)?.items,
+            expected,
+        ))
     }
 
     /// The gate of the namespace, if there is one yet.
@@ -170,22 +224,41 @@ impl Reader<'_> {
     /// Of ConfigMaps only the metadata.
     async fn source(&self, migration: Option<&ValidatedMigration>) -> Result<SourceFact, ObserveError> {
         let Some(migration) = migration else { return Ok(SourceFact::Unknown) };
-        let image = if let Source::Image { reference, .. } = &migration.source { Some(reference.clone()) } else { None };
+        let image = if let Source::Image { reference, .. } = &migration.source {
+            Some(reference.clone())
+        } else {
+            None
+        };
         let names = migration.config_maps();
         let api: Api<ConfigMap> = Api::namespaced(self.context.client.clone(), self.namespace);
-        let found = self.named("the ConfigMaps", try_join_all(names.iter().map(|name| api.get_metadata_opt(name))).await)?;
-        let missing: Vec<String> =
-            names.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(name, _)| (*name).to_owned()).collect();
+        let found = self.named(
+            "the ConfigMaps",
+            try_join_all(names.iter().map(|name| api.get_metadata_opt(name))).await,
+        )?;
+        let missing: Vec<String> = names
+            .iter()
+            .zip(&found)
+            .filter(|(_, found)| found.is_none())
+            .map(|(name, _)| (*name).to_owned())
+            .collect();
         if !missing.is_empty() {
             return Ok(SourceFact::Missing { names: missing });
         }
-        // Not a part of the source, but a run that failed for it has to be made again with another one. That it is missing a stage says.
+        // Not a part of the source, but a run that failed for it has to be made again with another one. That
+        // it is missing a stage says.
         let authority = match &migration.authority {
-            Some((name, _)) => self.named("the ConfigMap of spec.database.tls.caFrom", api.get_metadata_opt(name).await)?,
+            Some((name, _)) => {
+                self.named("the ConfigMap of spec.database.tls.caFrom", api.get_metadata_opt(name).await)?
+            }
             None => None,
         };
         let revision = |map: &kube::core::PartialObjectMeta<ConfigMap>| {
-            format!("{}@{}@{}", map.name_any(), map.uid().unwrap_or_default(), map.resource_version().unwrap_or_default())
+            format!(
+                "{}@{}@{}",
+                map.name_any(),
+                map.uid().unwrap_or_default(),
+                map.resource_version().unwrap_or_default()
+            )
         };
         let revisions = image.into_iter().chain(found.iter().flatten().chain(&authority).map(revision));
         Ok(SourceFact::Found { revision: revisions.collect::<Vec<_>>().join(",") })
@@ -206,7 +279,13 @@ impl Reader<'_> {
 
 /// What a Job does that were created now.
 fn work_now(object: &DatabaseMigration, migration: &ValidatedMigration, images: &Images) -> Value {
-    let order = JobOrder { job: String::new(), digest: String::new(), attempt: 0, verify_only: false, required: Vec::new() };
+    let order = JobOrder {
+        job: String::new(),
+        digest: String::new(),
+        attempt: 0,
+        verify_only: false,
+        required: Vec::new(),
+    };
     let job = job(object, migration, &order, images, &Pods::default());
     work(&serde_json::to_value(job.spec).expect("a Job made of plain values can be written as JSON"))
 }

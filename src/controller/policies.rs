@@ -24,13 +24,21 @@ pub(super) struct InForce {
 pub(super) async fn read(reader: &Reader<'_>, written: &DynamicObject) -> Result<InForce, ObserveError> {
     let (spec, chart) = (&written.data["spec"], &reader.context.pods);
     let Some(name) = policy::named(spec) else {
-        return Ok(InForce { object: object(written, policy::in_force(spec, None)), policy: PolicyFact::NotNamed, pods: chart.clone() });
+        return Ok(InForce {
+            object: object(written, policy::in_force(spec, None)),
+            policy: PolicyFact::NotNamed,
+            pods: chart.clone(),
+        });
     };
     let api: Api<MigrationPolicy> = Api::namespaced(reader.context.client.clone(), reader.namespace);
     let found = reader.named("the MigrationPolicy", api.get_opt(name).await)?;
     let name = name.to_owned();
     let Some(found) = found else {
-        return Ok(InForce { object: object(written, spec.clone()), policy: PolicyFact::Missing(name), pods: chart.clone() });
+        return Ok(InForce {
+            object: object(written, spec.clone()),
+            policy: PolicyFact::Missing(name),
+            pods: chart.clone(),
+        });
     };
     let sections = policy::sections(&found.spec);
     let merged = policy::in_force(spec, Some(&sections));

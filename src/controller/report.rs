@@ -26,18 +26,25 @@ use crate::{
 /// An Event's note may have this many bytes.
 const NOTE: usize = 1024;
 
-/// Writes the whole status: fields that are not in it go, whoever's they are. By a server-side apply they would stay once somebody had
-/// emptied `metadata.managedFields`, and the status would never be the one that was planned. It is about the object that was observed, so it
-/// is refused when that was written meanwhile: Ready never turns True for a spec that is not the newest.
-pub async fn report(context: &Context, observed: &Observed, status: &DatabaseMigrationStatus) -> Result<(), ReportError> {
+/// Writes the whole status: fields that are not in it go, whoever's they are. By a server-side apply they
+/// would stay once somebody had emptied `metadata.managedFields`, and the status would never be the one that
+/// was planned. It is about the object that was observed, so it is refused when that was written meanwhile:
+/// Ready never turns True for a spec that is not the newest.
+pub async fn report(
+    context: &Context,
+    observed: &Observed,
+    status: &DatabaseMigrationStatus,
+) -> Result<(), ReportError> {
     let facts = &observed.facts;
     let kind = ApiResource::erase::<DatabaseMigration>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &facts.namespace, &kind);
-    let mut object = DynamicObject::new(&facts.name, &kind).within(&facts.namespace).data(json!({"status": status}));
+    let mut object =
+        DynamicObject::new(&facts.name, &kind).within(&facts.namespace).data(json!({"status": status}));
     // Not another object that has the same name by now.
     object.metadata.uid = Some(facts.uid.clone());
     object.metadata.resource_version.clone_from(&observed.version);
-    let parameters = PostParams { field_manager: Some(FieldManager::Status.name().to_owned()), ..PostParams::default() };
+    let parameters =
+        PostParams { field_manager: Some(FieldManager::Status.name().to_owned()), ..PostParams::default() };
     let failed = |cause| ReportError { namespace: facts.namespace.clone(), name: facts.name.clone(), cause };
     match api.replace_status(&facts.name, &parameters, &object).await {
         Ok(stored) => is_kept(&stored, status).map_err(failed),
@@ -46,7 +53,8 @@ pub async fn report(context: &Context, observed: &Observed, status: &DatabaseMig
     }
 }
 
-/// A definition that is older than the controller lets go of fields that it does not know. Written again at once, they would be lost again.
+/// A definition that is older than the controller lets go of fields that it does not know. Written again at
+/// once, they would be lost again.
 fn is_kept(stored: &DynamicObject, status: &DatabaseMigrationStatus) -> Result<(), ReportCause> {
     let kept = stored.data.get("status").cloned().unwrap_or_default();
     let kept = serde_json::from_value::<DatabaseMigrationStatus>(kept).ok();
@@ -76,8 +84,19 @@ pub async fn announce(context: &Context, facts: &Facts, announcement: &Announcem
 }
 
 /// Creates the Event about a workload that waits.
-pub async fn tell_waiting(context: &Context, name: &str, workload: ObjectReference, notice: &Notice) -> kube::Result<()> {
-    let said = Said { name, action: "Wait", reason: "WaitingForMigration", note: &notice.message, warning: notice.warning };
+pub async fn tell_waiting(
+    context: &Context,
+    name: &str,
+    workload: ObjectReference,
+    notice: &Notice,
+) -> kube::Result<()> {
+    let said = Said {
+        name,
+        action: "Wait",
+        reason: "WaitingForMigration",
+        note: &notice.message,
+        warning: notice.warning,
+    };
     say(context, workload, &said).await
 }
 
@@ -92,7 +111,8 @@ struct Said<'a> {
 
 /// The name of an Event is a function of what happened, so that saying it twice is saying it once.
 async fn say(context: &Context, regarding: ObjectReference, said: &Said<'_>) -> kube::Result<()> {
-    let api: Api<Event> = Api::namespaced(context.client.clone(), regarding.namespace.as_deref().unwrap_or_default());
+    let api: Api<Event> =
+        Api::namespaced(context.client.clone(), regarding.namespace.as_deref().unwrap_or_default());
     match api.create(&PostParams::default(), &event(context, regarding, said)).await {
         Err(kube::Error::Api(answer)) if answer.is_already_exists() => Ok(()),
         Err(error) if is_moot(&error) => Ok(()),
@@ -118,7 +138,11 @@ fn event(context: &Context, regarding: ObjectReference, said: &Said<'_>) -> Even
         note.push('…');
     }
     Event {
-        metadata: ObjectMeta { name: Some(said.name.to_owned()), namespace: regarding.namespace.clone(), ..ObjectMeta::default() },
+        metadata: ObjectMeta {
+            name: Some(said.name.to_owned()),
+            namespace: regarding.namespace.clone(),
+            ..ObjectMeta::default()
+        },
         action: Some(said.action.to_owned()),
         event_time: Some(MicroTime(context.now())),
         note: Some(note),

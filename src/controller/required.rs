@@ -1,4 +1,5 @@
-//! Which versions of a DatabaseMigration the gated workloads of its namespace wait for. Read fresh for each decision; the watches only wake.
+//! Which versions of a DatabaseMigration the gated workloads of its namespace wait for. Read fresh for each
+//! decision; the watches only wake.
 
 use std::collections::BTreeMap;
 
@@ -24,22 +25,33 @@ use super::{
 };
 use crate::api::{ANNOTATION_HELD, ANNOTATION_REQUIRES, LABEL_GATED, SCHEDULING_GATE};
 
-/// The versions of this DatabaseMigration that held Deployments and gated Pods require, whether or not the gate has them.
+/// The versions of this DatabaseMigration that held Deployments and gated Pods require, whether or not the
+/// gate has them.
 pub(super) async fn read(reader: &Reader<'_>) -> Result<Vec<String>, ObserveError> {
     let client = || reader.context.client.clone();
     let gated = ListParams::default().labels(&format!("{LABEL_GATED}=true"));
-    let (deployments, pods) =
-        (Api::<Deployment>::namespaced(client(), reader.namespace), Api::<Pod>::namespaced(client(), reader.namespace));
+    let (deployments, pods) = (
+        Api::<Deployment>::namespaced(client(), reader.namespace),
+        Api::<Pod>::namespaced(client(), reader.namespace),
+    );
     let pending = gated.clone().fields("status.phase=Pending");
     let (deployments, pods) = futures::join!(deployments.list(&gated), pods.list(&pending));
     let deployments = reader.named("the gated Deployments", deployments)?;
     let pods = reader.named("the gated Pods", pods)?;
-    let held =
-        deployments.items.iter().filter(|deployment| deployment.annotations().contains_key(ANNOTATION_HELD)).filter_map(|deployment| {
-            deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref()).and_then(|template| template.annotations.as_ref())
+    let held = deployments
+        .items
+        .iter()
+        .filter(|deployment| deployment.annotations().contains_key(ANNOTATION_HELD))
+        .filter_map(|deployment| {
+            deployment
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.template.metadata.as_ref())
+                .and_then(|template| template.annotations.as_ref())
         });
     let waiting = pods.items.iter().filter(|pod| waits(pod)).map(ResourceExt::annotations);
-    let mut versions: Vec<String> = held.chain(waiting).filter_map(|annotations| version_of(annotations, reader.name)).collect();
+    let mut versions: Vec<String> =
+        held.chain(waiting).filter_map(|annotations| version_of(annotations, reader.name)).collect();
     versions.sort();
     versions.dedup();
     Ok(versions)
@@ -54,11 +66,12 @@ fn version_of(annotations: &BTreeMap<String, String>, migration: &str) -> Option
     annotations.get(&format!("{ANNOTATION_REQUIRES}{migration}")).cloned()
 }
 
-/// Wakes the DatabaseMigrations that a gated Pod names. The requirements of a Deployment are in its template and not in its metadata, so one that
-/// is held wakes every DatabaseMigration of its namespace.
+/// Wakes the DatabaseMigrations that a gated Pod names. The requirements of a Deployment are in its template
+/// and not in its metadata, so one that is held wakes every DatabaseMigration of its namespace.
 pub(super) fn woken(client: &Client, scope: &Scope, store: Store<Guarded>) -> Queue<Guarded> {
     let gated = watcher::Config::default().labels(&format!("{LABEL_GATED}=true"));
-    let pods = watched(api::<PartialObjectMeta<Pod>>(client, scope), gated.clone().fields("status.phase=Pending"));
+    let pods =
+        watched(api::<PartialObjectMeta<Pod>>(client, scope), gated.clone().fields("status.phase=Pending"));
     let deployments = watched(api::<PartialObjectMeta<Deployment>>(client, scope), gated);
     let pods = trigger_with(applied(pods), |pod| names(&pod)).boxed();
     let deployments = trigger_with(applied(deployments), move |deployment: PartialObjectMeta<Deployment>| {

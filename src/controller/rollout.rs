@@ -1,7 +1,9 @@
-//! Lets workloads go whose requirements are applied: un-pauses held Deployments and lifts the scheduling gate of Pods.
+//! Lets workloads go whose requirements are applied: un-pauses held Deployments and lifts the scheduling gate
+//! of Pods.
 //!
 //! Every replica does this, not only the leader, because doing it twice is doing it once. The decision is
-//! [`is_satisfied`]; an admission policy looks again, from a cache of its own, and may hold once more for a moment.
+//! [`is_satisfied`]; an admission policy looks again, from a cache of its own, and may hold once more for a
+//! moment.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -32,7 +34,8 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// The API server's own cache of the gate is a few milliseconds behind; then it holds again what was just let go.
+/// The API server's own cache of the gate is a few milliseconds behind; then it holds again what was just let
+/// go.
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// What could not be read or written.
@@ -106,12 +109,14 @@ async fn let_go(gate: Arc<MigrationGate>, rollout: Arc<Rollout>) -> Result<Actio
     let mut again = false;
     for deployment in deployments.list(&gated).await.map_err(failed("list the Deployments"))? {
         if is_held(&deployment, &satisfied) {
-            again |= !rollout.unpause(&deployments, &deployment).await.map_err(failed("un-pause a Deployment"))?;
+            again |=
+                !rollout.unpause(&deployments, &deployment).await.map_err(failed("un-pause a Deployment"))?;
         }
     }
     for pod in pods.list(&gated.fields("status.phase=Pending")).await.map_err(failed("list the Pods"))? {
         if let Some(at) = gate_at(&pod, &satisfied) {
-            again |= !rollout.lift(&pods, &pod, at).await.map_err(failed("lift the scheduling gate of a Pod"))?;
+            again |=
+                !rollout.lift(&pods, &pod, at).await.map_err(failed("lift the scheduling gate of a Pod"))?;
         }
     }
     Ok(if again { Action::requeue(AGAIN) } else { Action::await_change() })
@@ -154,12 +159,17 @@ impl Rollout {
         let let_go = !deployment.annotations().contains_key(ANNOTATION_HELD);
         if let_go {
             self.metrics.released("deployment");
-            info!(deployment = name, namespace = deployment.namespace(), "un-paused: what it requires is applied");
+            info!(
+                deployment = name,
+                namespace = deployment.namespace(),
+                "un-paused: what it requires is applied"
+            );
         }
         Ok(let_go)
     }
 
-    /// Lifts our gate and no other, of exactly the Pod that was looked at; false when the Pod has to be looked at again.
+    /// Lifts our gate and no other, of exactly the Pod that was looked at; false when the Pod has to be
+    /// looked at again.
     async fn lift(&self, api: &Api<Pod>, pod: &Pod, at: usize) -> kube::Result<bool> {
         let path = format!("/spec/schedulingGates/{at}");
         let patch = serde_json::from_value(json!([
@@ -171,7 +181,11 @@ impl Rollout {
         let patched = api.patch(&pod.name_any(), &writer(), &Patch::<()>::Json(patch)).await;
         let Some(pod) = unless_changed(patched)? else { return Ok(false) };
         self.metrics.released("pod");
-        info!(pod = pod.name_any(), namespace = pod.namespace(), "lifted the scheduling gate: what it requires is applied");
+        info!(
+            pod = pod.name_any(),
+            namespace = pod.namespace(),
+            "lifted the scheduling gate: what it requires is applied"
+        );
         Ok(true)
     }
 }

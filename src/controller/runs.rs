@@ -21,11 +21,16 @@ use crate::{
 /// So much of a longer name is kept by Kubernetes before it appends five characters.
 const GENERATED_FROM: usize = 58;
 
-/// The runs of the object with this uid. Jobs that only look like ours are left out. `expected` is the work of a Job that were created now.
+/// The runs of the object with this uid. Jobs that only look like ours are left out. `expected` is the work
+/// of a Job that were created now.
 ///
-/// They come as they are stored and not as a type: a field that the type does not know would be one that nobody compares.
+/// They come as they are stored and not as a type: a field that the type does not know would be one that
+/// nobody compares.
 pub fn runs(uid: &str, jobs: &[DynamicObject], pods: &[DynamicObject], expected: Option<&Value>) -> Vec<Run> {
-    jobs.iter().filter(|job| is_controlled_by(&job.metadata, uid)).filter_map(|job| run(job, pods, expected)).collect()
+    jobs.iter()
+        .filter(|job| is_controlled_by(&job.metadata, uid))
+        .filter_map(|job| run(job, pods, expected))
+        .collect()
 }
 
 /// Whether `uid` is the controlling owner.
@@ -57,26 +62,38 @@ fn run(stored: &DynamicObject, pods: &[DynamicObject], expected: Option<&Value>)
         pod_differs,
         state: state(&job),
         deadline: conditions(&job).any(|condition| {
-            matches!(condition.type_.as_str(), "Failed" | "FailureTarget") && condition.reason.as_deref() == Some("DeadlineExceeded")
+            matches!(condition.type_.as_str(), "Failed" | "FailureTarget")
+                && condition.reason.as_deref() == Some("DeadlineExceeded")
         }),
         pod: pod.map(|pod| run_pod(&pod, started)),
     })
 }
 
-/// The newest Pod of a Job that does what the Job says. Where there is none, the newest of the others, and where it differs.
-fn newest_pod(pods: &[DynamicObject], (job, name): (&str, &str), work: &Value) -> (Option<Pod>, Option<String>) {
+/// The newest Pod of a Job that does what the Job says. Where there is none, the newest of the others, and
+/// where it differs.
+fn newest_pod(
+    pods: &[DynamicObject],
+    (job, name): (&str, &str),
+    work: &Value,
+) -> (Option<Pod>, Option<String>) {
     let own = pods.iter().filter(|pod| is_controlled_by(&pod.metadata, job));
     let differs = |pod: &DynamicObject| {
-        let renamed = || (!is_named_after(pod, name)).then(|| "metadata.name is not one that the Job controller gives".to_owned());
+        let renamed = || {
+            (!is_named_after(pod, name))
+                .then(|| "metadata.name is not one that the Job controller gives".to_owned())
+        };
         difference(&work["template"]["spec"], &work_of_pod(&pod.data["spec"])).or_else(renamed)
     };
     let judged = own.map(|pod| (differs(pod), pod));
-    let newest = judged.max_by_key(|(differs, pod)| (differs.is_none(), pod.creation_timestamp().map(|time| time.0), pod.name_any()));
+    let newest = judged.max_by_key(|(differs, pod)| {
+        (differs.is_none(), pod.creation_timestamp().map(|time| time.0), pod.name_any())
+    });
     let Some((differs, pod)) = newest else { return (None, None) };
     (pod.clone().try_parse().ok(), differs)
 }
 
-/// Named as the Job controller names the Pods of a Job. By such names the API server keeps people from running commands in them.
+/// Named as the Job controller names the Pods of a Job. By such names the API server keeps people from
+/// running commands in them.
 fn is_named_after(pod: &DynamicObject, job: &str) -> bool {
     let base: String = format!("{job}-").chars().take(GENERATED_FROM).collect();
     pod.name_any().starts_with(&base)
@@ -85,7 +102,10 @@ fn is_named_after(pod: &DynamicObject, job: &str) -> bool {
 /// As the Job's environment tells its stages.
 fn only_verifies(spec: &Value) -> bool {
     let variables = spec["template"]["spec"]["containers"][0]["env"].as_array();
-    variables.into_iter().flatten().any(|variable| variable["name"] == "SLUICE_VERIFY_ONLY" && variable["value"] == "true")
+    variables
+        .into_iter()
+        .flatten()
+        .any(|variable| variable["name"] == "SLUICE_VERIFY_ONLY" && variable["value"] == "true")
 }
 
 /// The conditions that hold.
@@ -100,7 +120,9 @@ fn state(job: &Job) -> JobState {
         let at = condition.last_transition_time.as_ref().map_or(started, |time| time.0);
         match condition.type_.as_str() {
             "Complete" => return JobState::Complete { at },
-            "Failed" => return JobState::Failed { at, message: condition.message.clone().unwrap_or_default() },
+            "Failed" => {
+                return JobState::Failed { at, message: condition.message.clone().unwrap_or_default() };
+            }
             _ => {}
         }
     }
@@ -116,7 +138,9 @@ fn run_pod(pod: &Pod, started: Timestamp) -> RunPod {
         .map(|condition| condition.message.clone().unwrap_or_default());
     let containers = || status.iter().flat_map(|status| status.container_statuses.iter().flatten());
     let stage = |stage: Stage| {
-        let state = containers().find(|container| container.name == stage.name()).and_then(|container| container.state.as_ref());
+        let state = containers()
+            .find(|container| container.name == stage.name())
+            .and_then(|container| container.state.as_ref());
         state.map_or(StageState::Unknown, |state| stage_state(state, started))
     };
     RunPod { name: pod.name_any(), unschedulable, stages: Stage::ALL.map(stage) }
@@ -125,8 +149,16 @@ fn run_pod(pod: &Pod, started: Timestamp) -> RunPod {
 fn stage_state(state: &ContainerState, started: Timestamp) -> StageState {
     if let Some(terminated) = &state.terminated {
         let outcome = terminated.message.as_deref().and_then(Outcome::from_message).map(Box::new);
-        let at = terminated.finished_at.as_ref().or(terminated.started_at.as_ref()).map_or(started, |Time(at)| *at);
-        let why = format!("{}, exit code {}", terminated.reason.as_deref().unwrap_or("no reason given"), terminated.exit_code);
+        let at = terminated
+            .finished_at
+            .as_ref()
+            .or(terminated.started_at.as_ref())
+            .map_or(started, |Time(at)| *at);
+        let why = format!(
+            "{}, exit code {}",
+            terminated.reason.as_deref().unwrap_or("no reason given"),
+            terminated.exit_code
+        );
         return StageState::Terminated { at, outcome, why };
     }
     if state.running.is_some() {

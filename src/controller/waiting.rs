@@ -1,5 +1,5 @@
-//! Says what held Deployments and gated Pods wait for: an Event on each, once for each cause. It decides nothing; what lets workloads go
-//! is `rollout.rs`.
+//! Says what held Deployments and gated Pods wait for: an Event on each, once for each cause. It decides
+//! nothing; what lets workloads go is `rollout.rs`.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -52,7 +52,8 @@ pub struct Told {
 
 /// Looks after every namespace of the scopes until `stop` ends.
 pub async fn run(context: &Context, scopes: &[Scope], stop: Stop) {
-    let mut touched = stream::select_all(scopes.iter().map(|scope| touched(context, scope).boxed())).take_until(stop);
+    let mut touched =
+        stream::select_all(scopes.iter().map(|scope| touched(context, scope).boxed())).take_until(stop);
     let (mut told, mut due) = (Told::default(), BTreeSet::new());
     loop {
         if due.is_empty() {
@@ -90,19 +91,27 @@ fn concerned(touched: Touched, told: &Told) -> Option<String> {
 fn touched(context: &Context, scope: &Scope) -> impl Stream<Item = Touched> + Send + use<> {
     let client = &context.client;
     let gated = watcher::Config::default().labels(&format!("{LABEL_GATED}=true"));
-    let deployments = watched(api::<PartialObjectMeta<Deployment>>(client, scope), gated.clone()).applied_objects();
-    let pods = watched(api::<PartialObjectMeta<Pod>>(client, scope), gated.fields("status.phase=Pending")).applied_objects();
-    let migrations = watched(api::<PartialObjectMeta<DatabaseMigration>>(client, scope), watcher::Config::default()).touched_objects();
+    let deployments =
+        watched(api::<PartialObjectMeta<Deployment>>(client, scope), gated.clone()).applied_objects();
+    let pods = watched(api::<PartialObjectMeta<Pod>>(client, scope), gated.fields("status.phase=Pending"))
+        .applied_objects();
+    let migrations =
+        watched(api::<PartialObjectMeta<DatabaseMigration>>(client, scope), watcher::Config::default())
+            .touched_objects();
     // A watch that fails comes back by itself, and its failure is told by those who decide by it.
     stream::select_all([
         deployments
             .filter_map(|deployment| async move {
-                let deployment = deployment.ok().filter(|deployment| deployment.annotations().contains_key(ANNOTATION_HELD))?;
+                let deployment = deployment
+                    .ok()
+                    .filter(|deployment| deployment.annotations().contains_key(ANNOTATION_HELD))?;
                 Some(Touched::Workload(deployment.namespace()?))
             })
             .boxed(),
         pods.filter_map(|pod| async move { Some(Touched::Workload(pod.ok()?.namespace()?)) }).boxed(),
-        migrations.filter_map(|object| async move { Some(Touched::Migration(object.ok()?.namespace()?)) }).boxed(),
+        migrations
+            .filter_map(|object| async move { Some(Touched::Migration(object.ok()?.namespace()?)) })
+            .boxed(),
     ])
 }
 
@@ -135,23 +144,30 @@ async fn waiting(context: &Context, namespace: &str) -> kube::Result<Vec<(Object
     let gated = ListParams::default().labels(&format!("{LABEL_GATED}=true"));
     let deployments = Api::<Deployment>::namespaced(client(), namespace).list(&gated).await?.items;
     let held: Vec<Deployment> = deployments.into_iter().filter(is_paused_by_us).collect();
-    let pods = Api::<Pod>::namespaced(client(), namespace).list(&gated.fields("status.phase=Pending")).await?.items;
+    let pods =
+        Api::<Pod>::namespaced(client(), namespace).list(&gated.fields("status.phase=Pending")).await?.items;
     let pods: Vec<Pod> = pods.into_iter().filter(|pod| scheduling_gate(pod).is_some()).collect();
     if held.is_empty() && pods.is_empty() {
         return Ok(Vec::new());
     }
     // The gate after them: it opens before Ready turns True, so that what is Ready here is in the gate there.
     let migrations = Api::<Guarded>::namespaced(client(), namespace).list(&ListParams::default()).await?;
-    let migrations: BTreeMap<_, _> = migrations.into_iter().map(|object| (object.name_any(), object.0.ok())).collect();
+    let migrations: BTreeMap<_, _> =
+        migrations.into_iter().map(|object| (object.name_any(), object.0.ok())).collect();
     let gate = Api::<MigrationGate>::namespaced(client(), namespace).get_opt(GATE_NAME).await?;
     let satisfied = gate.into_iter().flat_map(|gate| gate.spec.satisfied).collect();
     let nothing = BTreeMap::new();
     let held = held.iter().map(|deployment| {
         let template = deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref());
-        (reference(deployment), template.and_then(|template| template.annotations.as_ref()).unwrap_or(&nothing))
+        (
+            reference(deployment),
+            template.and_then(|template| template.annotations.as_ref()).unwrap_or(&nothing),
+        )
     });
     let pods = pods.iter().map(|pod| (reference(pod), pod.annotations()));
-    let told = held.chain(pods).filter_map(|(workload, requires)| Some((workload, notice(requires, &satisfied, &migrations)?)));
+    let told = held
+        .chain(pods)
+        .filter_map(|(workload, requires)| Some((workload, notice(requires, &satisfied, &migrations)?)));
     Ok(told.collect())
 }
 

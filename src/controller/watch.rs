@@ -1,4 +1,5 @@
-//! What wakes whom. Objects are trimmed before they are kept, and of Jobs, Pods and ConfigMaps only the metadata is watched.
+//! What wakes whom. Objects are trimmed before they are kept, and of Jobs, Pods and ConfigMaps only the
+//! metadata is watched.
 
 use std::{fmt::Debug, sync::Arc, time::Instant};
 
@@ -36,7 +37,9 @@ use super::{
     policies, reconcile, required, retry, waiting,
 };
 use crate::{
-    api::{Class, ConditionType, DatabaseMigration, LABEL_MIGRATION, MANAGED_BY, MigrationGate, MigrationPolicy},
+    api::{
+        Class, ConditionType, DatabaseMigration, LABEL_MIGRATION, MANAGED_BY, MigrationGate, MigrationPolicy,
+    },
     plan::reason_named,
     telemetry::Census,
 };
@@ -59,7 +62,8 @@ where
 /// Who is to be looked at.
 pub type Queue<K> = BoxStream<'static, Result<ReconcileRequest<K>, watcher::Error>>;
 
-/// Reconciles every DatabaseMigration of the scopes until `stop` ends; a reconcile that has begun then ends first.
+/// Reconciles every DatabaseMigration of the scopes until `stop` ends; a reconcile that has begun then ends
+/// first.
 pub async fn run(context: Context, scopes: &[Scope], concurrency: u16, stop: Stop) {
     let caches: Vec<(Store<Guarded>, Writer<Guarded>)> = scopes.iter().map(|_| reflector::store()).collect();
     let index = Index::new(caches.iter().map(|(store, _)| store.clone()).collect());
@@ -78,14 +82,20 @@ pub async fn run(context: Context, scopes: &[Scope], concurrency: u16, stop: Sto
     futures::join!(join_all(controllers), tells);
 }
 
-fn queue(context: &Arc<Context>, store: Store<Guarded>, writer: Writer<Guarded>, scope: &Scope) -> Queue<Guarded> {
+fn queue(
+    context: &Arc<Context>,
+    store: Store<Guarded>,
+    writer: Writer<Guarded>,
+    scope: &Scope,
+) -> Queue<Guarded> {
     let client = &context.client;
     let ours = watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={MANAGED_BY}"));
     let jobs = watched(api::<PartialObjectMeta<Job>>(client, scope), ours.clone());
     let pods = watched(api::<PartialObjectMeta<Pod>>(client, scope), ours);
     // Of every ConfigMap, and none is kept: which of them are sources, the objects that name them say.
     let maps = watched(api::<PartialObjectMeta<ConfigMap>>(client, scope), watcher::Config::default());
-    let policies = watched(api::<PartialObjectMeta<MigrationPolicy>>(client, scope), watcher::Config::default());
+    let policies =
+        watched(api::<PartialObjectMeta<MigrationPolicy>>(client, scope), watcher::Config::default());
     let (woken, migrations) = migrations(context, store.clone(), writer, scope);
     let (gates_of, wait) = (store.clone(), required::woken(client, scope, store.clone()));
     stream::select_all([
@@ -104,8 +114,8 @@ fn queue(context: &Arc<Context>, store: Store<Guarded>, writer: Writer<Guarded>,
     .boxed()
 }
 
-/// Whoever names an object that has changed. What went away while the watch was broken is not told afterwards, so after each list everyone is
-/// looked at, and the objects in it, however many, wake nobody.
+/// Whoever names an object that has changed. What went away while the watch was broken is not told
+/// afterwards, so after each list everyone is looked at, and the objects in it, however many, wake nobody.
 fn by_name<K>(
     events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
     store: Store<Guarded>,
@@ -118,7 +128,9 @@ where
         watcher::Event::Apply(object) | watcher::Event::Delete(object) => {
             whoever(&store, object.namespace().as_deref(), |other| names(other, &object.name_any()))
         }
-        watcher::Event::InitDone => store.state().iter().map(|object| ObjectRef::from_obj(&**object)).collect(),
+        watcher::Event::InitDone => {
+            store.state().iter().map(|object| ObjectRef::from_obj(&**object)).collect()
+        }
         watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
     };
     let requests = move |event: Result<_, _>| match event.map(&woken) {
@@ -129,10 +141,17 @@ where
 }
 
 /// The DatabaseMigrations themselves, and the neighbours of those that changed.
-fn migrations(context: &Arc<Context>, store: Store<Guarded>, writer: Writer<Guarded>, scope: &Scope) -> (Queue<Guarded>, Queue<Guarded>) {
+fn migrations(
+    context: &Arc<Context>,
+    store: Store<Guarded>,
+    writer: Writer<Guarded>,
+    scope: &Scope,
+) -> (Queue<Guarded>, Queue<Guarded>) {
     let (wake, woken) = mpsc::unbounded();
     let context = Arc::clone(context);
-    let migrations = watched(api::<Guarded>(&context.client, scope), watcher::Config::default()).modify(trim).reflect(writer);
+    let migrations = watched(api::<Guarded>(&context.client, scope), watcher::Config::default())
+        .modify(trim)
+        .reflect(writer);
     let migrations = migrations.inspect_ok(move |event| match event {
         watcher::Event::Apply(object) => wake_neighbours(object, &store, &wake),
         watcher::Event::Delete(object) => {
@@ -159,7 +178,11 @@ fn trim(object: &mut Guarded) {
     }
 }
 
-fn wake_neighbours(object: &Guarded, store: &Store<Guarded>, wake: &mpsc::UnboundedSender<ObjectRef<Guarded>>) {
+fn wake_neighbours(
+    object: &Guarded,
+    store: &Store<Guarded>,
+    wake: &mpsc::UnboundedSender<ObjectRef<Guarded>>,
+) {
     let Ok(object) = &object.0 else { return };
     for neighbour in whoever(store, object.namespace().as_deref(), |other| affected_by(object, other)) {
         // The receiver lives as long as the controller does.
@@ -168,7 +191,10 @@ fn wake_neighbours(object: &Guarded, store: &Store<Guarded>, wake: &mpsc::Unboun
 }
 
 /// A watch that comes back by itself, without what only the API server needs.
-pub fn watched<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + use<K>
+pub fn watched<K>(
+    api: Api<K>,
+    config: watcher::Config,
+) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + use<K>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -176,7 +202,10 @@ where
 }
 
 /// Gates as they are now; one that was deleted says nothing any more.
-fn gates(client: &Client, scope: &Scope) -> impl Stream<Item = Result<MigrationGate, watcher::Error>> + Send + use<> {
+fn gates(
+    client: &Client,
+    scope: &Scope,
+) -> impl Stream<Item = Result<MigrationGate, watcher::Error>> + Send + use<> {
     watched(api::<MigrationGate>(client, scope), watcher::Config::default()).try_filter_map(|event| {
         std::future::ready(Ok(match event {
             watcher::Event::Apply(gate) => Some(gate),
@@ -214,7 +243,9 @@ fn on_error(object: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>)
 fn log(result: Result<(ObjectRef<Guarded>, Action), Error<ReconcileError, watcher::Error>>) {
     match result {
         Ok((object, action)) => debug!(%object, ?action, "reconciled"),
-        Err(Error::ReconcilerFailed(error, object)) if error.class() == ErrorClass::Moot => debug!(%object, "its namespace is going away"),
+        Err(Error::ReconcilerFailed(error, object)) if error.class() == ErrorClass::Moot => {
+            debug!(%object, "its namespace is going away");
+        }
         Err(Error::ReconcilerFailed(error, object)) if error.class() == ErrorClass::Conflict => {
             debug!(%object, stage = error.stage(), "it was written meanwhile: one more look");
         }
@@ -233,7 +264,8 @@ fn census(index: Index) -> Census {
         for object in index.all() {
             let status = object.0.as_ref().ok().and_then(|object| object.status.as_ref());
             let ready = status.and_then(|status| status.conditions.first());
-            let state = match ready.map(|ready| (ready.status.as_str(), reason_named(&ready.reason).class())) {
+            let state = match ready.map(|ready| (ready.status.as_str(), reason_named(&ready.reason).class()))
+            {
                 Some(("True", _)) => 0,
                 Some((_, Class::NeedsUser)) => 2,
                 Some((_, Class::Transient)) => 1,
@@ -275,7 +307,8 @@ mod tests {
         let (store, mut writer) = reflector::store();
         let phases = json!([{"name": "security", "configMaps": ["policies"]}]);
         let mut labs = object("medical", "labs", &json!({"configMaps": ["labs-migrations"]}));
-        let tls = serde_json::from_value(json!({"caFrom": {"configMap": "authority"}})).expect("an authority");
+        let tls =
+            serde_json::from_value(json!({"caFrom": {"configMap": "authority"}})).expect("an authority");
         labs.0.as_mut().expect("a manifest").spec.database.tls = Some(tls);
         for object in [
             object("medical", "records", &json!({"configMaps": ["records-migrations"], "phases": phases})),
@@ -285,14 +318,18 @@ mod tests {
             writer.apply_watcher_event(&watcher::Event::Apply(object));
         }
         let requests: Vec<_> = by_name(stream::iter([Ok(event)]), store, reads).collect().await;
-        let mut names: Vec<String> = requests.into_iter().map(|request| named(&request.expect("a request"))).collect();
+        let mut names: Vec<String> =
+            requests.into_iter().map(|request| named(&request.expect("a request"))).collect();
         names.sort();
         names
     }
 
     #[tokio::test]
     async fn a_config_map_wakes_those_who_name_it_in_its_namespace_whatever_labels_it_has() {
-        assert_eq!(woken(watcher::Event::Apply(map("medical", "records-migrations"))).await, ["medical/records"]);
+        assert_eq!(
+            woken(watcher::Event::Apply(map("medical", "records-migrations"))).await,
+            ["medical/records"]
+        );
         assert_eq!(woken(watcher::Event::Delete(map("medical", "policies"))).await, ["medical/records"]);
         assert_eq!(woken(watcher::Event::Apply(map("medical", "authority"))).await, ["medical/labs"]);
         assert_eq!(woken(watcher::Event::Apply(map("medical", "kube-root-ca.crt"))).await, [""; 0]);
@@ -301,6 +338,9 @@ mod tests {
     #[tokio::test]
     async fn a_list_wakes_everyone_once_and_not_for_each_config_map_in_it() {
         assert_eq!(woken(watcher::Event::InitApply(map("medical", "records-migrations"))).await, [""; 0]);
-        assert_eq!(woken(watcher::Event::InitDone).await, ["dental/records", "medical/labs", "medical/records"]);
+        assert_eq!(
+            woken(watcher::Event::InitDone).await,
+            ["dental/records", "medical/labs", "medical/records"]
+        );
     }
 }

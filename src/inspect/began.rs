@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 use super::{Asked, CheckError};
 use crate::postgres::query_scalar;
 
-/// The first transaction that had not begun when a release did. Every row that the release writes into the catalog has this number or
-/// a later one.
+/// The first transaction that had not begun when a release did. Every row that the release writes into the
+/// catalog has this number or a later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Began(pub i64);
 

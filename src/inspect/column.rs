@@ -36,11 +36,14 @@ pub(crate) struct Normal {
 pub(crate) type Normals = Vec<Normal>;
 
 const SQL: &str = "\
-    SELECT a.attrelid::int8, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, \
+    SELECT a.attrelid::int8, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), NOT \
+    a.attnotnull, \
            CASE WHEN a.attidentity <> '' THEN 'GENERATED AS IDENTITY' \
-             WHEN a.attgenerated <> '' THEN 'GENERATED ALWAYS AS (' || pg_catalog.pg_get_expr(d.adbin, d.adrelid) || ')' \
+             WHEN a.attgenerated <> '' THEN 'GENERATED ALWAYS AS (' || pg_catalog.pg_get_expr(d.adbin, \
+             d.adrelid) || ')' \
              ELSE pg_catalog.pg_get_expr(d.adbin, d.adrelid) END \
-    FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+    FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = \
+    a.attnum \
     WHERE a.attrelid = ANY($1::pg_catalog.oid[]) AND a.attnum > 0 AND NOT a.attisdropped \
       AND ($2::text[] IS NULL OR a.attname::text = ANY($2)) \
     ORDER BY a.attrelid, a.attnum";
@@ -60,9 +63,13 @@ pub(crate) async fn read(
     Ok(columns)
 }
 
-/// Lets PostgreSQL read types and defaults, on an empty temporary table that is gone afterwards: all at once, and one by one to find
-/// out which of them it cannot read.
-pub(crate) async fn normalise(connection: &mut PgConnection, asked: &[&RequiredColumn], schemas: &[String]) -> Result<Normals, CheckError> {
+/// Lets PostgreSQL read types and defaults, on an empty temporary table that is gone afterwards: all at once,
+/// and one by one to find out which of them it cannot read.
+pub(crate) async fn normalise(
+    connection: &mut PgConnection,
+    asked: &[&RequiredColumn],
+    schemas: &[String],
+) -> Result<Normals, CheckError> {
     if asked.iter().all(|column| column.data_type.is_none() && column.default.is_none()) {
         return Ok(asked.iter().map(|column| written(column)).collect());
     }
@@ -96,20 +103,34 @@ async fn attempt(
     trial::answer(read, "let PostgreSQL read the columns that are required")
 }
 
-async fn shape(connection: &mut PgConnection, asked: &[&RequiredColumn], schemas: &[String]) -> Result<Normals, sqlx::Error> {
+async fn shape(
+    connection: &mut PgConnection,
+    asked: &[&RequiredColumn],
+    schemas: &[String],
+) -> Result<Normals, sqlx::Error> {
     let path: Vec<_> = schemas.iter().map(|schema| sql::identifier(schema)).collect();
-    query("SELECT pg_catalog.set_config('search_path', $1, true)").bind(path.join(", ")).execute(&mut *connection).await?;
+    query("SELECT pg_catalog.set_config('search_path', $1, true)")
+        .bind(path.join(", "))
+        .execute(&mut *connection)
+        .await?;
     let column = |(at, asked): (usize, &&RequiredColumn)| {
         let data_type = asked.data_type.as_deref().unwrap_or("text");
-        asked.default.as_ref().map_or_else(|| format!("c{at} {data_type}"), |default| format!("c{at} {data_type} DEFAULT ({default})"))
+        asked.default.as_ref().map_or_else(
+            || format!("c{at} {data_type}"),
+            |default| format!("c{at} {data_type} DEFAULT ({default})"),
+        )
     };
     let columns: Vec<_> = asked.iter().enumerate().map(column).collect();
     // Prepared: one statement, whatever the texts say.
-    query(AssertSqlSafe(format!("CREATE TEMPORARY TABLE sluice_columns ({})", columns.join(", ")))).execute(&mut *connection).await?;
+    query(AssertSqlSafe(format!("CREATE TEMPORARY TABLE sluice_columns ({})", columns.join(", "))))
+        .execute(&mut *connection)
+        .await?;
     query(concat!("SET LOCAL search_path = ", search_path!())).execute(&mut *connection).await?;
     let rows: Vec<(String, String, Option<String>)> = query_as(
-        "SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.pg_get_expr(d.adbin, d.adrelid) \
-         FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+        "SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), \
+            pg_catalog.pg_get_expr(d.adbin, d.adrelid) \
+         FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND \
+         d.adnum = a.attnum \
          WHERE a.attrelid = 'pg_temp.sluice_columns'::pg_catalog.regclass AND a.attnum > 0",
     )
     .fetch_all(connection)
@@ -140,7 +161,9 @@ pub(crate) fn judge(asked: &RequiredColumn, normal: &Normal, columns: &[Column])
         return Some(format!("{name} {}", if column.nullable { "may be NULL" } else { "is NOT NULL" }));
     }
     match (&normal.default, &column.default, asked.has_default) {
-        (Some(wanted), Some(default), _) if wanted != default => Some(format!("{name} has the default {default} and not {wanted}")),
+        (Some(wanted), Some(default), _) if wanted != default => {
+            Some(format!("{name} has the default {default} and not {wanted}"))
+        }
         (Some(wanted), None, _) => Some(format!("{name} has no default and not {wanted}")),
         (None, None, Some(true)) => Some(format!("{name} has no default")),
         (None, Some(default), Some(false)) => Some(format!("{name} has the default {default}")),
@@ -162,7 +185,13 @@ mod tests {
 
     fn asked() -> RequiredColumn {
         let (name, data_type) = ("createdAt".to_owned(), Some("timestamptz".to_owned()));
-        RequiredColumn { name, data_type, nullable: Some(false), default: Some("now()".into()), has_default: None }
+        RequiredColumn {
+            name,
+            data_type,
+            nullable: Some(false),
+            default: Some("now()".into()),
+            has_default: None,
+        }
     }
 
     fn complaint(asked: &RequiredColumn, column: Column) -> Option<String> {
@@ -184,16 +213,36 @@ mod tests {
         assert_eq!(complaint(&asked(), column()), None);
         for (column, part) in [
             (Column { name: "createdat".into(), ..column() }, "is missing"),
-            (Column { data_type: "date".into(), ..column() }, "has the type date and not timestamp with time zone"),
+            (
+                Column { data_type: "date".into(), ..column() },
+                "has the type date and not timestamp with time zone",
+            ),
             (Column { nullable: true, ..column() }, "may be NULL"),
             (Column { default: None, ..column() }, "has no default and not now()"),
-            (Column { default: Some("'x'::text".into()), ..column() }, "has the default 'x'::text and not now()"),
+            (
+                Column { default: Some("'x'::text".into()), ..column() },
+                "has the default 'x'::text and not now()",
+            ),
         ] {
             assert_eq!(complaint(&asked(), column), Some(format!("createdAt {part}")));
         }
         let anything = RequiredColumn { data_type: None, nullable: None, default: None, ..asked() };
-        assert_eq!(complaint(&anything, Column { data_type: "date".into(), nullable: true, default: None, ..column() }), None);
-        assert!(complaint(&RequiredColumn { has_default: Some(false), ..anything.clone() }, column()).is_some());
-        assert!(complaint(&RequiredColumn { has_default: Some(true), ..anything }, Column { default: None, ..column() }).is_some());
+        assert_eq!(
+            complaint(
+                &anything,
+                Column { data_type: "date".into(), nullable: true, default: None, ..column() }
+            ),
+            None
+        );
+        assert!(
+            complaint(&RequiredColumn { has_default: Some(false), ..anything.clone() }, column()).is_some()
+        );
+        assert!(
+            complaint(
+                &RequiredColumn { has_default: Some(true), ..anything },
+                Column { default: None, ..column() }
+            )
+            .is_some()
+        );
     }
 }

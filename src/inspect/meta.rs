@@ -1,4 +1,5 @@
-//! What a check is, in words. The pages under `docs/checks/` are written from this, and a test fails when they are stale.
+//! What a check is, in words. The pages under `docs/checks/` are written from this, and a test fails when
+//! they are stale.
 
 use crate::api::{Finding, Severity};
 
@@ -23,7 +24,12 @@ pub struct Meta {
 
 impl Meta {
     /// A finding of the check's own severity.
-    pub(crate) fn finding(&self, object: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    pub(crate) fn finding(
+        &self,
+        object: impl Into<String>,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Finding {
         Finding {
             check: self.id.to_owned(),
             object: object.into(),
@@ -43,7 +49,8 @@ pub enum Aspect {
     Index,
     /// Tables, keys and names are what was meant; read from the catalog alone.
     Structure,
-    /// Rows are what was meant. Takes as long as reading them takes, so nobody asks while a migration holds its locks.
+    /// Rows are what was meant. Takes as long as reading them takes, so nobody asks while a migration holds
+    /// its locks.
     Data,
     /// What one transaction of a migration does to rows: asked before each COMMIT, and never from outside.
     Change,

@@ -1,5 +1,6 @@
-//! What every look at a database that is judged stands on: names in SQL text, tries that are undone, which tables hold tenants' rows, and
-//! what a check is. The probe, the comparison across databases and the checks are built from it; it judges nothing.
+//! What every look at a database that is judged stands on: names in SQL text, tries that are undone, which
+//! tables hold tenants' rows, and what a check is. The probe, the comparison across databases and the checks
+//! are built from it; it judges nothing.
 
 mod began;
 pub(crate) mod column;

@@ -27,7 +27,11 @@ pub(crate) struct Counted {
 }
 
 /// Counts what the manifest wants compared; nothing where it wants nothing.
-pub async fn count_rows(connection: &mut PgConnection, asked: &[RowCount], schemas: &[String]) -> Result<Option<RowsBefore>, CheckError> {
+pub async fn count_rows(
+    connection: &mut PgConnection,
+    asked: &[RowCount],
+    schemas: &[String],
+) -> Result<Option<RowsBefore>, CheckError> {
     let asked: Vec<_> = asked.iter().filter_map(|asked| Some((asked, asked.compare?))).collect();
     if asked.is_empty() {
         return Ok(None);
@@ -47,10 +51,12 @@ pub async fn count_rows(connection: &mut PgConnection, asked: &[RowCount], schem
     Ok(Some(RowsBefore(counted)))
 }
 
-/// Keeps other writers away until the transaction ends. That somebody holds a lock is no answer: the transaction is tried again.
+/// Keeps other writers away until the transaction ends. That somebody holds a lock is no answer: the
+/// transaction is tried again.
 async fn hold(connection: &mut PgConnection, table: &Relation) -> Result<Result<(), Refusal>, CheckError> {
     trial::begin(connection).await?;
-    let text = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE; RELEASE SAVEPOINT sluice_trial", table.sql());
+    let text =
+        format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE; RELEASE SAVEPOINT sluice_trial", table.sql());
     let locked = sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await;
     match trial::answer(locked, "keep others from writing to a table whose rows are compared")? {
         Ok(_) => Ok(Ok(())),
@@ -62,7 +68,10 @@ async fn hold(connection: &mut PgConnection, table: &Relation) -> Result<Result<
 }
 
 /// Counts the rows of a table, or says why they cannot be counted.
-pub(crate) async fn count(connection: &mut PgConnection, table: &Relation) -> Result<Result<i64, Refusal>, CheckError> {
+pub(crate) async fn count(
+    connection: &mut PgConnection,
+    table: &Relation,
+) -> Result<Result<i64, Refusal>, CheckError> {
     trial::begin_reading(connection, GRANTED).await?;
     let text = format!("SELECT pg_catalog.count(*) FROM {}", table.sql());
     let counted = query_scalar(AssertSqlSafe(text)).fetch_one(&mut *connection).await;

@@ -13,7 +13,11 @@ pub(crate) fn qualified(schema: &str, name: &str) -> String {
 /// A string constant that means the same whatever `standard_conforming_strings` is.
 pub(crate) fn literal(text: &str) -> String {
     let doubled = text.replace('\'', "''");
-    if doubled.contains('\\') { format!("E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
+    if doubled.contains('\\') {
+        format!("E'{}'", doubled.replace('\\', "\\\\"))
+    } else {
+        format!("'{doubled}'")
+    }
 }
 
 /// The name of a setting, each part quoted: `app.user` would be a keyword otherwise.
@@ -26,7 +30,11 @@ pub(crate) fn list<T: AsRef<str>>(items: &[T]) -> String {
     match items {
         [] => String::new(),
         [one] => one.as_ref().to_owned(),
-        [first @ .., last] => format!("{} and {}", first.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "), last.as_ref()),
+        [first @ .., last] => format!(
+            "{} and {}",
+            first.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", "),
+            last.as_ref()
+        ),
     }
 }
 

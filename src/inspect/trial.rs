@@ -1,4 +1,5 @@
-//! One try at something that PostgreSQL may refuse: inside a savepoint that is rolled back, with the refusal as a value.
+//! One try at something that PostgreSQL may refuse: inside a savepoint that is rolled back, with the refusal
+//! as a value.
 
 use std::time::Duration;
 
@@ -38,31 +39,44 @@ pub(crate) async fn begin(connection: &mut PgConnection) -> Result<(), CheckErro
     Ok(())
 }
 
-/// Begins a try that can only read, sees all rows or fails, and ends after so long. A policy that hides rows would make a question
-/// about them pass, so PostgreSQL is told to refuse instead.
-pub(crate) async fn begin_reading(connection: &mut PgConnection, granted: Duration) -> Result<(), CheckError> {
+/// Begins a try that can only read, sees all rows or fails, and ends after so long. A policy that hides rows
+/// would make a question about them pass, so PostgreSQL is told to refuse instead.
+pub(crate) async fn begin_reading(
+    connection: &mut PgConnection,
+    granted: Duration,
+) -> Result<(), CheckError> {
     begin(connection).await?;
     only_read(connection, granted).await
 }
 
 /// The same for the rest of a try that has begun.
 pub(crate) async fn only_read(connection: &mut PgConnection, granted: Duration) -> Result<(), CheckError> {
-    let settings =
-        format!("SET TRANSACTION READ ONLY; SET LOCAL row_security = off; SET LOCAL statement_timeout = {}", granted.as_millis().max(1));
-    sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.asked("prepare a question that only reads")?;
+    let settings = format!(
+        "SET TRANSACTION READ ONLY; SET LOCAL row_security = off; SET LOCAL statement_timeout = {}",
+        granted.as_millis().max(1)
+    );
+    sqlx::raw_sql(AssertSqlSafe(settings))
+        .execute(connection)
+        .await
+        .asked("prepare a question that only reads")?;
     Ok(())
 }
 
 /// As the role and the database have them, and as migrations ran.
-const TEAMS_TIMES: &str = "SET LOCAL \"TimeZone\" TO DEFAULT; SET LOCAL \"DateStyle\" TO DEFAULT; SET LOCAL \"IntervalStyle\" TO DEFAULT; \
+const TEAMS_TIMES: &str = "SET LOCAL \"TimeZone\" TO DEFAULT; SET LOCAL \"DateStyle\" TO DEFAULT; SET LOCAL \
+    \"IntervalStyle\" TO DEFAULT; \
     SET LOCAL extra_float_digits TO DEFAULT";
 
-/// What follows is SQL of the manifest, which names what it uses as its schemas have it: until [`end`], nothing of Sluice's own may be
-/// asked whose operators these schemas could define better.
+/// What follows is SQL of the manifest, which names what it uses as its schemas have it: until [`end`],
+/// nothing of Sluice's own may be asked whose operators these schemas could define better.
 pub(crate) async fn look_in(connection: &mut PgConnection, schemas: &[String]) -> Result<(), CheckError> {
-    let path: Vec<_> = schemas.iter().map(|schema| sql::identifier(schema)).chain(["pg_temp".to_owned()]).collect();
+    let path: Vec<_> =
+        schemas.iter().map(|schema| sql::identifier(schema)).chain(["pg_temp".to_owned()]).collect();
     let setting = format!("SET LOCAL search_path = {}; {TEAMS_TIMES}", path.join(", "));
-    sqlx::raw_sql(AssertSqlSafe(setting)).execute(connection).await.asked("set the search path of the manifest")?;
+    sqlx::raw_sql(AssertSqlSafe(setting))
+        .execute(connection)
+        .await
+        .asked("set the search path of the manifest")?;
     Ok(())
 }
 
@@ -81,11 +95,15 @@ pub(crate) async fn end(connection: &mut PgConnection) -> Result<(), CheckError>
 }
 
 /// A refusal of PostgreSQL is an answer; a session that is gone, or an answer that cannot be read, is none.
-pub(crate) fn answer<T>(result: Result<T, sqlx::Error>, action: &'static str) -> Result<Result<T, Refusal>, CheckError> {
+pub(crate) fn answer<T>(
+    result: Result<T, sqlx::Error>,
+    action: &'static str,
+) -> Result<Result<T, Refusal>, CheckError> {
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(error @ sqlx::Error::Database(_)) if Trouble::of(&error) != Trouble::Connection => {
-            let code = error.as_database_error().and_then(DatabaseError::code).unwrap_or_default().into_owned();
+            let code =
+                error.as_database_error().and_then(DatabaseError::code).unwrap_or_default().into_owned();
             log_whole(&error);
             Ok(Err(Refusal { code, message: said(&error) }))
         }
@@ -100,7 +118,10 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_words() {
         let refusal = |code: &str| Refusal { code: code.into(), message: "m".into() };
-        assert_eq!(refusal("57014").explain(Duration::from_millis(1500)), "it did not end within 1.5 s and was cancelled");
+        assert_eq!(
+            refusal("57014").explain(Duration::from_millis(1500)),
+            "it did not end within 1.5 s and was cancelled"
+        );
         assert_eq!(refusal("25006").explain(GRANTED), "it writes, and only reading is allowed: m");
         assert_eq!(refusal("42P01").explain(GRANTED), "m");
     }

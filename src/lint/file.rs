@@ -1,5 +1,5 @@
-//! A file as Prisma sends it: whole, in one simple query. PostgreSQL makes one transaction of it where it holds more than one statement,
-//! and begins the next one behind each COMMIT.
+//! A file as Prisma sends it: whole, in one simple query. PostgreSQL makes one transaction of it where it
+//! holds more than one statement, and begins the next one behind each COMMIT.
 
 use super::Objection;
 use crate::{
@@ -37,7 +37,14 @@ impl<'a> File<'a> {
             counted = range.start;
             let sql = &migration.sql[range];
             let control = sql::control(sql);
-            statements.push(Sent { sql, line, control, needs: sql::Statement::read(sql).needs, transaction, bracketed });
+            statements.push(Sent {
+                sql,
+                line,
+                control,
+                needs: sql::Statement::read(sql).needs,
+                transaction,
+                bracketed,
+            });
             match control {
                 Some(Control::Begin(_)) => bracketed = true,
                 Some(Control::Commit { chain }) => {
@@ -53,7 +60,11 @@ impl<'a> File<'a> {
     /// The line of `-- sluice: no-transaction`.
     pub(super) fn apart(&self) -> Option<u32> {
         self.migration.script().is_ok_and(|script| script.apart).then(|| {
-            let directive = |line: &str| line.trim_start().starts_with("--") && line.contains("sluice:") && line.contains("no-transaction");
+            let directive = |line: &str| {
+                line.trim_start().starts_with("--")
+                    && line.contains("sluice:")
+                    && line.contains("no-transaction")
+            };
             let before = self.migration.sql.lines().take_while(|line| !directive(line)).count();
             u32::try_from(before).map_or(u32::MAX, |before| before + 1)
         })
@@ -63,7 +74,13 @@ impl<'a> File<'a> {
     pub(super) fn finding(&self, check: &str, objection: Objection) -> Finding {
         let Objection { line, message, remedy } = objection;
         let place = format!("{}:{line}", self.migration.file);
-        Finding { check: check.to_owned(), message: format!("{place}: {message}"), object: place, severity: Severity::Warning, remedy }
+        Finding {
+            check: check.to_owned(),
+            message: format!("{place}: {message}"),
+            object: place,
+            severity: Severity::Warning,
+            remedy,
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! A folder without migration.sql among the migrations, for which Prisma stops (P3015). Sluice passes over it where its name begins with no
-//! digit.
+//! A folder without migration.sql among the migrations, for which Prisma stops (P3015). Sluice passes over it
+//! where its name begins with no digit.
 
 use super::of_the_source;
 use crate::{api::Finding, migrations::SourceTree};
@@ -8,7 +8,9 @@ pub(super) fn rule(source: &SourceTree) -> Vec<Finding> {
     let folders = source.entries.iter().filter_map(|entry| entry.strip_suffix('/'));
     let empty = folders.filter(|folder| source.own().all(|migration| migration.name != *folder));
     let finding = |folder: &str| {
-        let message = format!("Prisma fails with P3015 as long as the folder {folder:?} lies here, which has no migration.sql");
+        let message = format!(
+            "Prisma fails with P3015 as long as the folder {folder:?} lies here, which has no migration.sql"
+        );
         of_the_source(folder, message, "move it out of the folder of migrations")
     };
     empty.map(finding).collect()

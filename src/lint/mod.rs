@@ -1,7 +1,8 @@
 //! What `sluice lint` warns of beyond what stops a run. PURE. One file for each rule.
 //!
-//! The rules of [`NOT_PORTABLE`] name every file that Sluice runs and that Prisma's engine refuses or runs differently, because a team that
-//! goes back to `prisma migrate deploy` must not find out then. `tests/postgres/portable.rs` holds each rule against Prisma's own engine.
+//! The rules of [`NOT_PORTABLE`] name every file that Sluice runs and that Prisma's engine refuses or runs
+//! differently, because a team that goes back to `prisma migrate deploy` must not find out then.
+//! `tests/postgres/portable.rs` holds each rule against Prisma's own engine.
 
 mod file;
 mod folder_without_script;
@@ -73,7 +74,13 @@ pub fn findings(source: &SourceTree, format: Format) -> Vec<Finding> {
 
 /// A finding about something that has no line.
 fn of_the_source(object: &str, message: String, remedy: &str) -> Finding {
-    Finding { check: NOT_PORTABLE.to_owned(), object: object.to_owned(), severity: Severity::Warning, message, remedy: remedy.to_owned() }
+    Finding {
+        check: NOT_PORTABLE.to_owned(),
+        object: object.to_owned(),
+        severity: Severity::Warning,
+        message,
+        remedy: remedy.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -83,14 +90,21 @@ mod tests {
 
     /// `LINE` of each finding about the last of these files, with its message.
     pub(super) fn said(files: &[&str]) -> Vec<String> {
-        let migration = |(number, sql): (usize, &&str)| Migration::new(format!("{number}_x"), format!("{number}"), *sql);
-        let source = SourceTree { migrations: files.iter().enumerate().map(migration).collect(), ..SourceTree::default() };
+        let migration =
+            |(number, sql): (usize, &&str)| Migration::new(format!("{number}_x"), format!("{number}"), *sql);
+        let source = SourceTree {
+            migrations: files.iter().enumerate().map(migration).collect(),
+            ..SourceTree::default()
+        };
         findings(&source, Format::Prisma).into_iter().map(|finding| finding.message).collect()
     }
 
     #[test]
     fn a_plain_file_is_silent_and_so_is_whatever_else_is_migrated() {
-        assert_eq!(said(&["CREATE TABLE t (a int);", "BEGIN; ALTER TABLE t ADD COLUMN b int; COMMIT;", ""]), Vec::<String>::new());
+        assert_eq!(
+            said(&["CREATE TABLE t (a int);", "BEGIN; ALTER TABLE t ADD COLUMN b int; COMMIT;", ""]),
+            Vec::<String>::new()
+        );
         let two = Migration::new("1".into(), "1".into(), "CREATE INDEX CONCURRENTLY i ON t (a); VACUUM t;");
         let source = SourceTree { migrations: vec![two], ..SourceTree::default() };
         assert_eq!(findings(&source, Format::Sql), []);

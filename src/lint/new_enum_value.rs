@@ -1,4 +1,5 @@
-//! A value that is added to an enum and stands in a later statement of the same transaction (55P04). Sluice commits in between.
+//! A value that is added to an enum and stands in a later statement of the same transaction (55P04). Sluice
+//! commits in between.
 
 use super::{File, Objection};
 use crate::sql::{Cursor, EnumValue, Needs, TokenKind, constant};
@@ -11,17 +12,19 @@ pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
         Some(Objection {
             line: uses.line,
             message: format!(
-                "Prisma fails with SQLSTATE 55P04 where this is the enum's value that line {} adds: it sends the file as one query, which PostgreSQL \
+                "Prisma fails with SQLSTATE 55P04 where this is the enum's value that line {} adds: it sends \
+                    the file as one query, which PostgreSQL \
                  runs as one transaction, and a new value can be used only after COMMIT",
                 adds.line
             ),
-            remedy: "add the value in a migration before this one, or write COMMIT; between the two".to_owned(),
+            remedy: "add the value in a migration before this one, or write COMMIT; between the \
+                two".to_owned(),
         })
     })
 }
 
-/// Whether it surely stands in a statement: as a constant, in an array or in code that PostgreSQL reads at once, or all values of the enum are
-/// asked for.
+/// Whether it surely stands in a statement: as a constant, in an array or in code that PostgreSQL reads at
+/// once, or all values of the enum are asked for.
 fn stands_in(value: &EnumValue, sql: &str) -> bool {
     let mut cursor = Cursor::of(sql);
     let creates = cursor.eat(&["CREATE"]);
@@ -40,17 +43,22 @@ fn stands_in(value: &EnumValue, sql: &str) -> bool {
         // What a trigger gives to its function is text.
         .take_while(|token| !(trigger && cursor.text(*token).eq_ignore_ascii_case("EXECUTE")))
         .any(|token| match (token.kind, cursor.text(token)) {
-            (TokenKind::Text, text) => {
-                constant(text).is_some_and(|held| held == value.label || in_array(&held, &value.label) || (code && stands_in(value, &held)))
+            (TokenKind::Text, text) => constant(text).is_some_and(|held| {
+                held == value.label || in_array(&held, &value.label) || (code && stands_in(value, &held))
+            }),
+            (TokenKind::Word, word) => {
+                all.iter().any(|function| word.eq_ignore_ascii_case(function)) && mentions(&cursor, &value.of)
             }
-            (TokenKind::Word, word) => all.iter().any(|function| word.eq_ignore_ascii_case(function)) && mentions(&cursor, &value.of),
             _ => false,
         })
 }
 
 /// Whether a name stands in a statement, in quotes or without.
 fn mentions(cursor: &Cursor<'_>, name: &str) -> bool {
-    cursor.clone().rest().any(|token| Cursor::of(cursor.text(token)).name().is_some_and(|found| found.own() == name))
+    cursor
+        .clone()
+        .rest()
+        .any(|token| Cursor::of(cursor.text(token)).name().is_some_and(|found| found.own() == name))
 }
 
 fn in_array(constant: &str, label: &str) -> bool {
@@ -74,7 +82,10 @@ mod tests {
             "CREATE TABLE u (m mood DEFAULT 'it''s')",
         ] {
             let said = said(&[&format!("ALTER TYPE mood ADD VALUE IF NOT EXISTS 'it''s';\n{uses};")]);
-            assert!(said.len() == 1 && said[0].starts_with("0:2: ") && said[0].contains("55P04"), "{uses}: {said:?}");
+            assert!(
+                said.len() == 1 && said[0].starts_with("0:2: ") && said[0].contains("55P04"),
+                "{uses}: {said:?}"
+            );
         }
     }
 
@@ -83,12 +94,15 @@ mod tests {
         let silent: [String; 0] = [];
         for sql in [
             "ALTER TYPE mood ADD VALUE 'b'; UPDATE t SET m = 'a';",
-            "ALTER TYPE mood ADD VALUE 'b'; ALTER TYPE mood ADD VALUE 'c' AFTER 'b'; COMMENT ON TYPE mood IS 'b';",
+            "ALTER TYPE mood ADD VALUE 'b'; ALTER TYPE mood ADD VALUE 'c' AFTER 'b'; COMMENT ON TYPE mood IS \
+                'b';",
             "ALTER TYPE mood ADD VALUE 'b'; SELECT enum_range(NULL::other);",
-            "ALTER TYPE mood ADD VALUE 'b'; CREATE TRIGGER g AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f('b');",
+            "ALTER TYPE mood ADD VALUE 'b'; CREATE TRIGGER g AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION \
+                f('b');",
             "ALTER TYPE mood ADD VALUE 'b'; COMMIT; UPDATE t SET m = 'b';",
             "BEGIN; ALTER TYPE mood ADD VALUE 'b'; END; BEGIN; UPDATE t SET m = 'b'; COMMIT;",
-            "ALTER TYPE mood ADD VALUE 'b'; CREATE FUNCTION f() RETURNS mood LANGUAGE plpgsql AS $$ BEGIN RETURN 'b'; END $$;",
+            "ALTER TYPE mood ADD VALUE 'b'; CREATE FUNCTION f() RETURNS mood LANGUAGE plpgsql AS $$ BEGIN \
+                RETURN 'b'; END $$;",
         ] {
             assert_eq!(said(&[sql]), silent, "{sql}");
         }

@@ -1,4 +1,5 @@
-//! `-- sluice: no-transaction` in a file with several statements. Prisma does not know it and makes one transaction of them.
+//! `-- sluice: no-transaction` in a file with several statements. Prisma does not know it and makes one
+//! transaction of them.
 
 use super::{File, Objection, outside_a_transaction};
 
@@ -10,7 +11,8 @@ pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
     Some(Objection {
         line,
         message: format!(
-            "Prisma does not know this directive and runs the {} statements of the file in one transaction: their locks are held to its end, and a CALL \
+            "Prisma does not know this directive and runs the {} statements of the file in one transaction: \
+                their locks are held to its end, and a CALL \
              or DO that commits fails with SQLSTATE 2D000",
             file.statements.len()
         ),
@@ -25,7 +27,10 @@ mod tests {
     #[test]
     fn one_statement_needs_no_directive_to_run_alone() {
         let said_of = said(&["-- why\n-- sluice: no-transaction\nUPDATE t SET a = 1;\nUPDATE t SET b = 1;"]);
-        assert!(said_of.len() == 1 && said_of[0].starts_with("0:2: ") && said_of[0].contains("2D000"), "{said_of:?}");
+        assert!(
+            said_of.len() == 1 && said_of[0].starts_with("0:2: ") && said_of[0].contains("2D000"),
+            "{said_of:?}"
+        );
         let silent: [String; 0] = [];
         assert_eq!(said(&["-- sluice: no-transaction\nCALL p();"]), silent);
         let refused = said(&["-- sluice: no-transaction\nSELECT 1;\nVACUUM t;"]);

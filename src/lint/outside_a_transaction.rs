@@ -1,4 +1,5 @@
-//! A statement that PostgreSQL refuses in a transaction (25001), in a file with others. Sluice runs it alone; Prisma sends the file whole.
+//! A statement that PostgreSQL refuses in a transaction (25001), in a file with others. Sluice runs it alone;
+//! Prisma sends the file whole.
 
 use super::{File, Objection};
 use crate::{redact, sql::Needs};
@@ -7,19 +8,29 @@ pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
     if file.statements.len() < 2 {
         return None;
     }
-    let mut alone = file.statements.iter().filter(|statement| matches!(statement.needs, Needs::BuildIndex(_) | Needs::Outside { .. }));
+    let mut alone = file
+        .statements
+        .iter()
+        .filter(|statement| matches!(statement.needs, Needs::BuildIndex(_) | Needs::Outside { .. }));
     let first = alone.next()?;
     let further: Vec<String> = alone.map(|statement| statement.line.to_string()).collect();
-    let and = if further.is_empty() { String::new() } else { format!(", and those of line {}", further.join(", ")) };
+    let and = if further.is_empty() {
+        String::new()
+    } else {
+        format!(", and those of line {}", further.join(", "))
+    };
     Some(Objection {
         line: first.line,
         message: format!(
-            "Prisma fails with SQLSTATE 25001: it sends the {} statements of the file as one query, which PostgreSQL runs as one transaction, \
+            "Prisma fails with SQLSTATE 25001: it sends the {} statements of the file as one query, which \
+                PostgreSQL runs as one transaction, \
              and this one is refused there{and}: {}",
             file.statements.len(),
             redact::statement(first.sql, 60)
         ),
-        remedy: "give each such statement a migration of its own, with nothing else in the file, no BEGIN, COMMIT or SET either".to_owned(),
+        remedy: "give each such statement a migration of its own, with nothing else in the file, no BEGIN, \
+            COMMIT or SET either"
+            .to_owned(),
     })
 }
 
@@ -42,7 +53,12 @@ mod tests {
 
     #[test]
     fn with_anything_beside_it_the_first_place_and_the_others_are_named() {
-        let said = said(&["SELECT 1;\nCREATE INDEX CONCURRENTLY i ON t (a);\nVACUUM t;\nDROP INDEX CONCURRENTLY j;"]);
-        assert!(said.len() == 1 && said[0].starts_with("0:2: ") && said[0].contains("those of line 3, 4"), "{said:?}");
+        let said = said(&[
+            "SELECT 1;\nCREATE INDEX CONCURRENTLY i ON t (a);\nVACUUM t;\nDROP INDEX CONCURRENTLY j;",
+        ]);
+        assert!(
+            said.len() == 1 && said[0].starts_with("0:2: ") && said[0].contains("those of line 3, 4"),
+            "{said:?}"
+        );
     }
 }

@@ -13,7 +13,11 @@ pub(super) fn rule(source: &SourceTree) -> Vec<Finding> {
     }
     let finding = |(name, files): (&str, usize)| {
         let message = format!("Prisma does not know the phase {name:?} and runs none of its {files} files");
-        of_the_source(name, message, "copy what is not applied yet into migrations, should you go back to prisma migrate deploy")
+        of_the_source(
+            name,
+            message,
+            "copy what is not applied yet into migrations, should you go back to prisma migrate deploy",
+        )
     };
     phases.into_iter().map(finding).collect()
 }

@@ -1,4 +1,5 @@
-//! A transaction that says READ ONLY and writes (25006). Sluice leaves READ ONLY out, because it writes its row in the same transaction.
+//! A transaction that says READ ONLY and writes (25006). Sluice leaves READ ONLY out, because it writes its
+//! row in the same transaction.
 
 use super::{File, Objection, file::Sent};
 use crate::sql::{Control, Cursor};
@@ -8,11 +9,16 @@ const READS: [&str; 9] = ["SELECT", "VALUES", "TABLE", "SHOW", "SET", "RESET", "
 pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
     let (at, _) = file.statements.iter().enumerate().find(|(_, statement)| says_read_only(statement))?;
     let this = &file.statements[at];
-    let mut rest = file.statements[at + 1..].iter().take_while(|statement| statement.transaction == this.transaction);
+    let mut rest =
+        file.statements[at + 1..].iter().take_while(|statement| statement.transaction == this.transaction);
     let writes = rest.find(|statement| statement.control.is_none() && !statement.begins(&READS))?;
     Some(Objection {
         line: writes.line,
-        message: format!("Prisma fails with SQLSTATE 25006: line {} makes the transaction READ ONLY, which Sluice leaves out", this.line),
+        message: format!(
+            "Prisma fails with SQLSTATE 25006: line {} makes the transaction READ ONLY, which Sluice leaves \
+                out",
+            this.line
+        ),
         remedy: "take READ ONLY out".to_owned(),
     })
 }
@@ -23,8 +29,11 @@ fn says_read_only(statement: &Sent<'_>) -> bool {
         return false;
     }
     let cursor = Cursor::of(statement.sql);
-    let last =
-        cursor.clone().rest().filter(|token| ["ONLY", "WRITE"].iter().any(|word| cursor.text(*token).eq_ignore_ascii_case(word))).last();
+    let last = cursor
+        .clone()
+        .rest()
+        .filter(|token| ["ONLY", "WRITE"].iter().any(|word| cursor.text(*token).eq_ignore_ascii_case(word)))
+        .last();
     last.is_some_and(|token| cursor.text(token).eq_ignore_ascii_case("ONLY"))
 }
 
@@ -35,9 +44,15 @@ mod tests {
     #[test]
     fn what_reads_only_is_silent() {
         let said_of = said(&["BEGIN READ ONLY;\nSELECT 1;\nCREATE TABLE a (b int);\nCOMMIT;"]);
-        assert!(said_of.len() == 1 && said_of[0].starts_with("0:3: ") && said_of[0].contains("25006"), "{said_of:?}");
+        assert!(
+            said_of.len() == 1 && said_of[0].starts_with("0:3: ") && said_of[0].contains("25006"),
+            "{said_of:?}"
+        );
         let silent: [String; 0] = [];
-        for sql in ["BEGIN READ ONLY; SELECT 1; COMMIT; DROP TABLE a;", "BEGIN READ ONLY, READ WRITE; DROP TABLE a; COMMIT;"] {
+        for sql in [
+            "BEGIN READ ONLY; SELECT 1; COMMIT; DROP TABLE a;",
+            "BEGIN READ ONLY, READ WRITE; DROP TABLE a; COMMIT;",
+        ] {
             assert_eq!(said(&[sql]), silent, "{sql}");
         }
     }

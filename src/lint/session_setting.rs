@@ -1,5 +1,6 @@
-//! A setting of the session that outlives its file. Prisma runs all pending files, and writes its history, in one session; Sluice puts
-//! settings back where a file ends. So the next files run differently, and some settings keep Prisma from its own history.
+//! A setting of the session that outlives its file. Prisma runs all pending files, and writes its history, in
+//! one session; Sluice puts settings back where a file ends. So the next files run differently, and some
+//! settings keep Prisma from its own history.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,8 @@ use crate::{
     sql::{Cursor, TokenKind},
 };
 
-/// Settings that change nothing of what a later file leaves behind: names, messages, and limits, which in Sluice are the manifest's.
+/// Settings that change nothing of what a later file leaves behind: names, messages, and limits, which in
+/// Sluice are the manifest's.
 const WITHOUT_TRACE: [&str; 7] = [
     "application_name",
     "client_encoding",
@@ -51,7 +53,10 @@ impl Leaks {
             return None;
         }
         let own = names_set(file);
-        self.open.take().filter(|leak| leak.at_once || leak.names.iter().any(|name| !own.contains(name))).map(|leak| leak.finding)
+        self.open
+            .take()
+            .filter(|leak| leak.at_once || leak.names.iter().any(|name| !own.contains(name)))
+            .map(|leak| leak.finding)
     }
 
     /// What the last file leaves to Prisma itself.
@@ -67,16 +72,22 @@ impl Leaks {
         let names: Vec<String> = left.into_keys().collect();
         let listed = names.join(", ");
         let (line, message) = match fails {
-            Some((line, how)) => (line, format!("Prisma runs this file and then {how}: what is set here holds for its whole session")),
+            Some((line, how)) => (
+                line,
+                format!("Prisma runs this file and then {how}: what is set here holds for its whole session"),
+            ),
             None => (
                 line,
                 format!(
-                    "{listed} set here holds for the files after this one where Prisma deploys them in the same call, which is one session; in Sluice \
+                    "{listed} set here holds for the files after this one where Prisma deploys them in the \
+                        same call, which is one session; in Sluice \
                      it ends with the file"
                 ),
             ),
         };
-        let remedy = "write SET LOCAL, or true as the third argument of set_config: that ends with the file in both".to_owned();
+        let remedy =
+            "write SET LOCAL, or true as the third argument of set_config: that ends with the file in both"
+                .to_owned();
         let finding = file.finding(NOT_PORTABLE, Objection { line, message, remedy });
         self.open = Some(Leak { finding, names, at_once: fails.is_some() });
     }
@@ -85,17 +96,24 @@ impl Leaks {
 /// How Prisma fails to write its own history.
 fn stops_prisma(name: &str, value: &str) -> Option<&'static str> {
     match name {
-        "search_path" if !schemas(value).any(|schema| schema == "public") => {
-            Some("fails with P1014, because it does not find its history, unless that is in one of these schemas")
+        "search_path" if !schemas(value).any(|schema| schema == "public") => Some(
+            "fails with P1014, because it does not find its history, unless that is in one of these schemas",
+        ),
+        "role" | "session_authorization" => {
+            Some("fails with SQLSTATE 42501, unless this role may write Prisma's history")
         }
-        "role" | "session_authorization" => Some("fails with SQLSTATE 42501, unless this role may write Prisma's history"),
-        "default_transaction_read_only" => Some("fails with SQLSTATE 25006, because it cannot write its history"),
+        "default_transaction_read_only" => {
+            Some("fails with SQLSTATE 25006, because it cannot write its history")
+        }
         _ => None,
     }
 }
 
 fn schemas(value: &str) -> impl Iterator<Item = String> {
-    value.split(',').map(|schema| schema.trim().trim_matches(['\'', '"']).to_lowercase()).filter(|schema| !schema.is_empty())
+    value
+        .split(',')
+        .map(|schema| schema.trim().trim_matches(['\'', '"']).to_lowercase())
+        .filter(|schema| !schema.is_empty())
 }
 
 fn is_the_default(name: &str, value: &str) -> bool {
@@ -124,7 +142,8 @@ fn left(file: &File<'_>) -> BTreeMap<String, Set> {
             match change {
                 Change::Set(name, value) if is_the_default(&name, &value) => drop(left.remove(&name)),
                 Change::Set(name, value) => {
-                    left.entry(name).or_insert(Set { line: statement.line, value: String::new() }).value = value;
+                    left.entry(name).or_insert(Set { line: statement.line, value: String::new() }).value =
+                        value;
                 }
                 Change::Reset(name) => drop(left.remove(&name)),
                 Change::ResetAll => left.retain(|name, _| name == "role" || name == "session_authorization"),
@@ -155,7 +174,9 @@ enum Change {
 fn changes(sql: &str) -> Vec<Change> {
     let mut cursor = Cursor::of(sql);
     match cursor.eat_any(&["SET", "RESET", "SELECT"]) {
-        Some("SET") if !cursor.at_any(&["LOCAL", "CONSTRAINTS", "TRANSACTION"]) => set(&mut cursor).into_iter().collect(),
+        Some("SET") if !cursor.at_any(&["LOCAL", "CONSTRAINTS", "TRANSACTION"]) => {
+            set(&mut cursor).into_iter().collect()
+        }
         Some("RESET") if cursor.at("ALL") => vec![Change::ResetAll],
         Some("RESET") => name(&mut cursor).map(Change::Reset).into_iter().collect(),
         Some("SELECT") => set_by_function(&cursor),
@@ -174,7 +195,9 @@ fn set(cursor: &mut Cursor<'_>) -> Option<Change> {
     }
     let tokens = cursor.clone().rest().map(|token| (token.kind, cursor.text(token)));
     // One string is a value in quotes, more than one a list.
-    let parts: Vec<&str> = tokens.map(|(kind, text)| if kind == TokenKind::Text { text.trim_matches('\'') } else { text }).collect();
+    let parts: Vec<&str> = tokens
+        .map(|(kind, text)| if kind == TokenKind::Text { text.trim_matches('\'') } else { text })
+        .collect();
     let value = parts.concat();
     let back = value.eq_ignore_ascii_case("DEFAULT") || name == "role" && value.eq_ignore_ascii_case("NONE");
     Some(if back { Change::Reset(name) } else { Change::Set(name, value) })
@@ -200,10 +223,20 @@ fn name(cursor: &mut Cursor<'_>) -> Option<String> {
 
 /// `set_config('name', 'value', false)`, wherever it stands in a query.
 fn set_by_function(cursor: &Cursor<'_>) -> Vec<Change> {
-    let tokens: Vec<(TokenKind, &str)> = cursor.clone().rest().map(|token| (token.kind, cursor.text(token))).collect();
+    let tokens: Vec<(TokenKind, &str)> =
+        cursor.clone().rest().map(|token| (token.kind, cursor.text(token))).collect();
     let calls = tokens.windows(8).filter_map(|call| match call {
-        [(_, function), (_, "("), (TokenKind::Text, name), (_, ","), (TokenKind::Text, value), (_, ","), (_, local), (_, ")")]
-            if function.eq_ignore_ascii_case("set_config") && local.trim_matches('\'').to_lowercase().starts_with('f') =>
+        [
+            (_, function),
+            (_, "("),
+            (TokenKind::Text, name),
+            (_, ","),
+            (TokenKind::Text, value),
+            (_, ","),
+            (_, local),
+            (_, ")"),
+        ] if function.eq_ignore_ascii_case("set_config")
+            && local.trim_matches('\'').to_lowercase().starts_with('f') =>
         {
             Some(Change::Set(name.trim_matches('\'').to_lowercase(), value.trim_matches('\'').to_owned()))
         }
@@ -227,7 +260,10 @@ mod tests {
             ("SET TIME ZONE 'UTC'", set("timezone", "UTC")),
             ("SET ROLE a", set("role", "a")),
             ("SET SESSION AUTHORIZATION a", set("session_authorization", "a")),
-            ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", set("default_transaction_read_only", "on")),
+            (
+                "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+                set("default_transaction_read_only", "on"),
+            ),
             ("SELECT 1, pg_catalog.set_config('App.Tenant', '1', false)", set("app.tenant", "1")),
             ("SET ROLE NONE", reset("role")),
             ("SET a.b TO DEFAULT", reset("a.b")),
@@ -236,9 +272,13 @@ mod tests {
         ] {
             assert_eq!(changes(sql), expected, "{sql}");
         }
-        for sql in
-            ["SET LOCAL a = 1", "SET CONSTRAINTS ALL DEFERRED", "SELECT set_config('a', 'b', true)", "UPDATE t SET a = 1", "SELECT 1"]
-        {
+        for sql in [
+            "SET LOCAL a = 1",
+            "SET CONSTRAINTS ALL DEFERRED",
+            "SELECT set_config('a', 'b', true)",
+            "UPDATE t SET a = 1",
+            "SELECT 1",
+        ] {
             assert_eq!(changes(sql), [], "{sql}");
         }
     }
@@ -252,7 +292,10 @@ mod tests {
             ("\nSET default_transaction_read_only = on;", "25006"),
         ] {
             let said = said(&[sql]);
-            assert!(said.len() == 1 && said[0].starts_with("0:2: ") && said[0].contains(code), "{sql}: {said:?}");
+            assert!(
+                said.len() == 1 && said[0].starts_with("0:2: ") && said[0].contains(code),
+                "{sql}: {said:?}"
+            );
         }
     }
 
@@ -264,7 +307,11 @@ mod tests {
         assert_eq!(said(&[leaks, "-- empty"]), silent);
         let told = said(&[leaks, "", "SELECT 1;"]);
         assert!(told.len() == 1 && told[0].starts_with("0:2: search_path, timezone set here"), "{told:?}");
-        assert_eq!(said(&["SET search_path = a, public;", "SET search_path = b, public; RESET search_path;"]), silent, "it decides itself");
+        assert_eq!(
+            said(&["SET search_path = a, public;", "SET search_path = b, public; RESET search_path;"]),
+            silent,
+            "it decides itself"
+        );
     }
 
     #[test]
@@ -274,7 +321,8 @@ mod tests {
             "SET search_path = a; SELECT set_config('search_path', '\"$user\", public', false);",
             "SET LOCAL search_path = a;",
             "SET ROLE a; SELECT 1; RESET ROLE;",
-            "SET statement_timeout = 0; SET lock_timeout TO '5s'; SET xmloption = content; SET row_security = true; SET client_min_messages = warning;",
+            "SET statement_timeout = 0; SET lock_timeout TO '5s'; SET xmloption = content; SET row_security \
+                = true; SET client_min_messages = warning;",
         ] {
             assert_eq!(said(&[sql, "SELECT 1;"]), Vec::<String>::new(), "{sql}");
         }

@@ -1,5 +1,5 @@
-//! A temporary table of an earlier file. In Prisma's one session it is there as long as both files are deployed by the same call; in Sluice
-//! it ends with its file, whatever `spec.apply.atomicity` says.
+//! A temporary table of an earlier file. In Prisma's one session it is there as long as both files are
+//! deployed by the same call; in Sluice it ends with its file, whatever `spec.apply.atomicity` says.
 
 use std::collections::BTreeMap;
 
@@ -27,14 +27,20 @@ impl Tables {
         let mut own = Vec::new();
         for statement in &file.statements {
             let known = |name: &String| !own.contains(name);
-            if let Some((name, place)) = used(statement.sql).filter(known).find_map(|name| self.made.get_key_value(&name)) {
+            if let Some((name, place)) =
+                used(statement.sql).filter(known).find_map(|name| self.made.get_key_value(&name))
+            {
                 let message = format!(
-                    "the table {name:?} is temporary and made in {place}: in Sluice it ends with its file, so this one fails with SQLSTATE 42P01 unless \
+                    "the table {name:?} is temporary and made in {place}: in Sluice it ends with its file, \
+                        so this one fails with SQLSTATE 42P01 unless \
                      another has this name"
                 );
-                let remedy =
-                    "make it in the file that uses it, or make an ordinary table and drop it; spec.apply.atomicity does not change this";
-                return Some(file.finding("temporary-table", Objection { line: statement.line, message, remedy: remedy.to_owned() }));
+                let remedy = "make it in the file that uses it, or make an ordinary table and drop it; \
+                    spec.apply.atomicity does not change this";
+                return Some(file.finding(
+                    "temporary-table",
+                    Objection { line: statement.line, message, remedy: remedy.to_owned() },
+                ));
             }
             own.extend(made(statement.sql).map(|(name, _)| name));
         }
@@ -45,7 +51,9 @@ impl Tables {
     pub(super) fn after(&mut self, file: &File<'_>) {
         for statement in &file.statements {
             match made(statement.sql) {
-                Some((name, true)) => drop(self.made.insert(name, format!("{}:{}", file.migration.file, statement.line))),
+                Some((name, true)) => {
+                    drop(self.made.insert(name, format!("{}:{}", file.migration.file, statement.line)));
+                }
                 Some((name, false)) => drop(self.made.remove(&name)),
                 None => {}
             }
@@ -91,7 +99,8 @@ fn used(sql: &str) -> impl Iterator<Item = String> {
             {
                 return Some(name.own().to_owned());
             }
-            let is = |word: &&str| token.kind == TokenKind::Word && cursor.text(token).eq_ignore_ascii_case(word);
+            let is =
+                |word: &&str| token.kind == TokenKind::Word && cursor.text(token).eq_ignore_ascii_case(word);
             let keyword = BEFORE_A_TABLE.iter().find(|word| is(word));
             after = keyword.is_some_and(|word| !(creates_or_drops && *word == "TABLE"));
             cursor.advance();
@@ -112,8 +121,15 @@ mod tests {
             "UPDATE old SET a = 1",
             "DROP TABLE u; TABLE old",
         ] {
-            let said = said(&["SELECT 1;\nCREATE TEMP TABLE Old AS SELECT 1 AS a;", "SELECT 1;", &format!("SELECT 1;\n{uses};")]);
-            assert!(said.len() == 1 && said[0].starts_with("2:2: ") && said[0].contains("made in 0:2"), "{uses}: {said:?}");
+            let said = said(&[
+                "SELECT 1;\nCREATE TEMP TABLE Old AS SELECT 1 AS a;",
+                "SELECT 1;",
+                &format!("SELECT 1;\n{uses};"),
+            ]);
+            assert!(
+                said.len() == 1 && said[0].starts_with("2:2: ") && said[0].contains("made in 0:2"),
+                "{uses}: {said:?}"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
-//! A statement that PostgreSQL takes only between BEGIN and COMMIT (25P01). Sluice's own transaction is around each file; what PostgreSQL
-//! makes of a query with several statements is enough for LOCK and DECLARE, not for savepoints and AND CHAIN.
+//! A statement that PostgreSQL takes only between BEGIN and COMMIT (25P01). Sluice's own transaction is
+//! around each file; what PostgreSQL makes of a query with several statements is enough for LOCK and DECLARE,
+//! not for savepoints and AND CHAIN.
 
 use super::{File, Objection, file::Sent};
 use crate::{
@@ -9,8 +10,9 @@ use crate::{
 
 pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
     let only = file.statements.len() == 1;
-    let found =
-        file.statements.iter().find(|statement| !statement.bracketed && (needs_begin(statement) || only && needs_others(statement)))?;
+    let found = file.statements.iter().find(|statement| {
+        !statement.bracketed && (needs_begin(statement) || only && needs_others(statement))
+    })?;
     Some(Objection {
         line: found.line,
         message: format!(
@@ -24,7 +26,8 @@ pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
 fn needs_begin(statement: &Sent<'_>) -> bool {
     let mut cursor = Cursor::of(statement.sql);
     let back = cursor.eat(&["ROLLBACK"]);
-    back || statement.begins(&["SAVEPOINT", "RELEASE"]) || statement.control == Some(Control::Commit { chain: true })
+    back || statement.begins(&["SAVEPOINT", "RELEASE"])
+        || statement.control == Some(Control::Commit { chain: true })
 }
 
 fn needs_others(statement: &Sent<'_>) -> bool {
@@ -46,7 +49,10 @@ mod tests {
             "\nDECLARE c CURSOR FOR SELECT 1",
         ] {
             let said = said(&[sql]);
-            assert!(said.len() == 1 && said[0].starts_with("0:2: ") && said[0].contains("25P01"), "{sql}: {said:?}");
+            assert!(
+                said.len() == 1 && said[0].starts_with("0:2: ") && said[0].contains("25P01"),
+                "{sql}: {said:?}"
+            );
         }
         let silent: [String; 0] = [];
         for sql in [

@@ -24,12 +24,17 @@ pub fn compare(text: &str, written: &str, recorded: &str) -> Match {
         return Match::Exact;
     }
     let unix = text.replace("\r\n", "\n");
-    if checksum(&unix) == recorded || checksum(&unix.replace('\n', "\r\n")) == recorded { Match::LineEndings } else { Match::Different }
+    if checksum(&unix) == recorded || checksum(&unix.replace('\n', "\r\n")) == recorded {
+        Match::LineEndings
+    } else {
+        Match::Different
+    }
 }
 
 /// Bytes as lower-case hexadecimal digits.
 pub fn hexadecimal(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
 }
 

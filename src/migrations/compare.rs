@@ -1,17 +1,15 @@
 //! Source against ledger: what is applied, what is pending, and what does not fit. PURE.
 //!
-//! A history is a set with an order, and no prefix of the source: a late name may be applied after newer ones, and one that is applied may be
-//! missing from the source. What that means is in `spec.migrations.history`.
+//! A history is a set with an order, and no prefix of the source: a late name may be applied after newer
+//! ones, and one that is applied may be missing from the source. What that means is in
+//! `spec.migrations.history`.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     LedgerRow, Migration, RowState, SourceTree,
     checksum::{self, Match},
-    divergence, order, phase_of,
+    divergence, order,
 };
 use crate::api::{Finding, History, Reason, Severity};
 
@@ -22,8 +20,8 @@ pub struct Comparison {
     pub applied: Vec<String>,
     /// Indexes into the source: what is to be applied, in order.
     pub pending: Vec<usize>,
-    /// Applied, missing from the source, and exactly the newest ones there are, while nothing is pending: the source is older than the
-    /// database. In the order in which they were applied.
+    /// Applied, missing from the source, and exactly the newest ones there are, while nothing is pending: the
+    /// source is older than the database. In the order in which they were applied.
     pub ahead: Vec<String>,
     /// What does not fit. Errors stop the run.
     pub findings: Vec<Finding>,
@@ -38,16 +36,20 @@ pub struct Rules<'a> {
     pub target: Option<&'a str>,
     /// What may differ.
     pub history: &'a History,
-    /// The texts of applied migrations whose file is another one now, by their checksums, as far as they are known.
+    /// The texts of applied migrations whose file is another one now, by their checksums, as far as they are
+    /// known.
     pub texts: &'a BTreeMap<String, String>,
 }
 
-/// Compares. The target stops early; it never skips, and it does not stop phases: tables without their policies are worse than a phase that
-/// fails because it was written for a later schema.
+/// Compares. The target stops early; it never skips, and it does not stop phases: tables without their
+/// policies are worse than a phase that fails because it was written for a later schema.
 pub fn compare(source: &SourceTree, rows: &[LedgerRow], rules: &Rules<'_>) -> Comparison {
     let mut comparison = Comparison::default();
-    let applied: BTreeMap<&str, &LedgerRow> =
-        rows.iter().filter(|row| row.state() == RowState::Applied).map(|row| (row.name.as_str(), row)).collect();
+    let applied: BTreeMap<&str, &LedgerRow> = rows
+        .iter()
+        .filter(|row| row.state() == RowState::Applied)
+        .map(|row| (row.name.as_str(), row))
+        .collect();
 
     let end = comparison.end(source, rules.target);
     let newest = newest(source, &applied);
@@ -58,8 +60,14 @@ pub fn compare(source: &SourceTree, rows: &[LedgerRow], rules: &Rules<'_>) -> Co
         } else if at < end || migration.phase().is_some() {
             comparison.pending.push(at);
             // Each phase has an order of its own.
-            if let Some(later) = newest.get(&migration.phase()).filter(|newest| row.is_none() && at < **newest) {
-                comparison.findings.push(divergence::late(&migration.name, &source.migrations[*later].name, rules.history));
+            if let Some(later) =
+                newest.get(&migration.phase()).filter(|newest| row.is_none() && at < **newest)
+            {
+                comparison.findings.push(divergence::late(
+                    &migration.name,
+                    &source.migrations[*later].name,
+                    rules.history,
+                ));
             }
         }
     }
@@ -71,20 +79,29 @@ pub fn compare(source: &SourceTree, rows: &[LedgerRow], rules: &Rules<'_>) -> Co
 }
 
 /// The newest applied migration of the source, for each phase and for those of no phase.
-fn newest<'a>(source: &'a SourceTree, applied: &BTreeMap<&str, &LedgerRow>) -> BTreeMap<Option<&'a str>, usize> {
-    let present = source.migrations.iter().enumerate().filter(|(_, migration)| applied.contains_key(migration.name.as_str()));
+fn newest<'a>(
+    source: &'a SourceTree,
+    applied: &BTreeMap<&str, &LedgerRow>,
+) -> BTreeMap<Option<&'a str>, usize> {
+    let present = source
+        .migrations
+        .iter()
+        .enumerate()
+        .filter(|(_, migration)| applied.contains_key(migration.name.as_str()));
     present.map(|(at, migration)| (migration.phase(), at)).collect()
 }
 
 /// A file that may run any number of times, and is not the one that ran.
 fn runs_again(migration: &Migration, row: &LedgerRow) -> bool {
-    migration.repeatable && checksum::compare(&migration.sql, &migration.checksum, &row.checksum) == Match::Different
+    migration.repeatable
+        && checksum::compare(&migration.sql, &migration.checksum, &row.checksum) == Match::Different
 }
 
-/// What is applied, in the order in which that happened: the ledger's times say it, also how phases alternate with migrations. Equal times
-/// are of one release, which keeps the order of the source.
+/// What is applied, in the order in which that happened: the ledger's times say it, also how phases alternate
+/// with migrations. Equal times are of one release, which keeps the order of the source.
 fn in_order_of_application(source: &SourceTree, applied: &BTreeMap<&str, &LedgerRow>) -> Vec<String> {
-    let place: BTreeMap<&str, usize> = source.migrations.iter().enumerate().map(|(at, migration)| (migration.name.as_str(), at)).collect();
+    let place: BTreeMap<&str, usize> =
+        source.migrations.iter().enumerate().map(|(at, migration)| (migration.name.as_str(), at)).collect();
     let mut rows: Vec<&LedgerRow> = applied.values().copied().collect();
     rows.sort_by(|a, b| {
         let places = match (place.get(a.name.as_str()), place.get(b.name.as_str())) {
@@ -96,68 +113,35 @@ fn in_order_of_application(source: &SourceTree, applied: &BTreeMap<&str, &Ledger
     rows.into_iter().map(|row| row.name.clone()).collect()
 }
 
-/// Whether all of `missing` come after all that the source has: by the time at which they were applied, or by name, phase by phase.
-fn are_the_newest(missing: &[&LedgerRow], present: &[&LedgerRow]) -> bool {
-    let first = missing.iter().map(|row| row.finished_at).min();
-    let last = present.iter().map(|row| row.finished_at).max();
-    let by_name = missing.iter().all(|missing| {
-        let own = present.iter().filter(|row| phase_of(&row.name) == phase_of(&missing.name));
-        own.clone().all(|row| order::compare(&row.name, &missing.name) == Ordering::Less)
-    });
-    first > last || by_name
-}
-
-/// Nothing is missing but files of phases of which nothing is left: whoever took them out of the manifest left their policies behind.
-fn is_a_phase_without_a_source(missing: &[&LedgerRow], source: &SourceTree) -> bool {
-    let is_known = |row: &&LedgerRow| source.migrations.iter().any(|migration| migration.phase() == phase_of(&row.name));
-    missing.iter().all(|row| phase_of(&row.name).is_some()) && !missing.iter().all(is_known)
-}
-
 impl Comparison {
     fn end(&mut self, source: &SourceTree, target: Option<&str>) -> usize {
         let Some(target) = target else { return source.migrations.len() };
-        if let Some(at) = source.migrations.iter().position(|migration| migration.phase().is_none() && migration.name == target) {
+        if let Some(at) = source
+            .migrations
+            .iter()
+            .position(|migration| migration.phase().is_none() && migration.name == target)
+        {
             return at + 1;
         }
-        let message =
-            format!("spec.migrations.target names {target:?}, which the source does not have: correct the name, or add the migration");
+        let message = format!(
+            "spec.migrations.target names {target:?}, which the source does not have: correct the name, or \
+                add the migration"
+        );
         self.objection = Some((Reason::TargetNotFound, message));
         0
     }
 
-    /// What is applied and not in the source. A source that has nothing in common with the history is another database's.
-    fn check_missing(&mut self, source: &SourceTree, applied: &BTreeMap<&str, &LedgerRow>, history: &History) {
-        let known: BTreeSet<&str> = source.migrations.iter().map(|migration| migration.name.as_str()).collect();
-        let (present, missing): (Vec<&LedgerRow>, Vec<&LedgerRow>) =
-            applied.values().copied().partition(|row| known.contains(row.name.as_str()));
-        let (accepted, missing): (Vec<&LedgerRow>, Vec<&LedgerRow>) =
-            missing.into_iter().partition(|row| history.accepted(&row.name).is_some());
-        self.findings.extend(accepted.iter().map(|row| divergence::missing_and_accepted(&row.name, history)));
-        if missing.is_empty() {
-            return;
-        }
-        let is_own = |row: &&LedgerRow| phase_of(&row.name).is_none();
-        if missing.iter().any(is_own) && !present.iter().chain(&accepted).any(is_own) {
-            self.findings.push(divergence::nothing_in_common(&self.applied));
-        } else if self.pending.is_empty() && are_the_newest(&missing, &present) && !is_a_phase_without_a_source(&missing, source) {
-            let is_ahead = |name: &&String| missing.iter().any(|row| row.name == **name);
-            self.ahead = self.applied.iter().filter(is_ahead).cloned().collect();
-            self.findings.push(divergence::ahead(&self.ahead));
-        } else {
-            let names: Vec<&str> = missing.iter().map(|row| row.name.as_str()).collect();
-            self.findings.extend(divergence::missing(&names, history));
-        }
-    }
-
     fn check_failed(&mut self, rows: &[LedgerRow]) {
         let applied: BTreeSet<&str> = self.applied.iter().map(String::as_str).collect();
-        let failed = rows.iter().filter(|row| row.state() == RowState::Failed && !applied.contains(row.name.as_str()));
+        let failed =
+            rows.iter().filter(|row| row.state() == RowState::Failed && !applied.contains(row.name.as_str()));
         self.findings.extend(failed.map(divergence::failed));
     }
 
     fn conclude(&mut self) {
         self.findings.sort();
-        let errors: Vec<_> = self.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+        let errors: Vec<_> =
+            self.findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
         if self.objection.is_some() || errors.is_empty() {
             return;
         }
@@ -166,20 +150,24 @@ impl Comparison {
             Some(finding) => (Reason::HistoryDirty, finding),
             None => (Reason::HistoryDiverged, &errors[0]),
         };
-        let more = if errors.len() > 1 { format!(" ({} more in status.findings)", errors.len() - 1) } else { String::new() };
+        let more = if errors.len() > 1 {
+            format!(" ({} more in status.findings)", errors.len() - 1)
+        } else {
+            String::new()
+        };
         self.objection = Some((reason, format!("{}: {}{more}", first.message, first.remedy)));
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
-        api::{AcceptedMigration, EditedMigrations, LateMigrations, MissingMigrations},
+        api::{AcceptedMigration, EditedMigrations, LateMigrations},
         migrations::Migration,
     };
 
-    fn source(names: &[&str]) -> SourceTree {
+    pub(in crate::migrations) fn source(names: &[&str]) -> SourceTree {
         let migration = |name: &&str| {
             let sql = format!("SELECT '{name}';\n");
             Migration::new((*name).to_owned(), format!("{name}/migration.sql"), sql)
@@ -187,7 +175,7 @@ mod tests {
         SourceTree { migrations: names.iter().map(migration).collect(), ..SourceTree::default() }
     }
 
-    fn row(name: &str) -> LedgerRow {
+    pub(in crate::migrations) fn row(name: &str) -> LedgerRow {
         LedgerRow {
             id: name.to_owned(),
             checksum: checksum::checksum(&format!("SELECT '{name}';\n")),
@@ -200,17 +188,29 @@ mod tests {
         }
     }
 
-    fn with(source: &SourceTree, rows: &[LedgerRow], history: &History) -> Comparison {
+    pub(in crate::migrations) fn with(
+        source: &SourceTree,
+        rows: &[LedgerRow],
+        history: &History,
+    ) -> Comparison {
         super::compare(source, rows, &Rules { target: None, history, texts: &BTreeMap::new() })
     }
 
     /// With the defaults of the manifest.
-    fn compare(source: &SourceTree, rows: &[LedgerRow], target: Option<&str>) -> Comparison {
+    pub(in crate::migrations) fn compare(
+        source: &SourceTree,
+        rows: &[LedgerRow],
+        target: Option<&str>,
+    ) -> Comparison {
         super::compare(source, rows, &Rules { target, history: &History::default(), texts: &BTreeMap::new() })
     }
 
-    fn severities(comparison: &Comparison) -> Vec<(&str, &str, Severity)> {
-        comparison.findings.iter().map(|finding| (finding.check.as_str(), finding.object.as_str(), finding.severity)).collect()
+    pub(in crate::migrations) fn severities(comparison: &Comparison) -> Vec<(&str, &str, Severity)> {
+        comparison
+            .findings
+            .iter()
+            .map(|finding| (finding.check.as_str(), finding.object.as_str(), finding.severity))
+            .collect()
     }
 
     fn accepting(name: &str) -> History {
@@ -218,14 +218,17 @@ mod tests {
         History { accept, ..History::default() }
     }
 
-    fn reason(comparison: &Comparison) -> Option<Reason> {
+    pub(in crate::migrations) fn reason(comparison: &Comparison) -> Option<Reason> {
         comparison.objection.as_ref().map(|(reason, _)| *reason)
     }
 
     #[test]
     fn an_empty_ledger_has_everything_pending() {
         let comparison = compare(&source(&["1_a", "2_b"]), &[], None);
-        assert_eq!((comparison.pending, comparison.applied.len(), comparison.objection), (vec![0, 1], 0, None));
+        assert_eq!(
+            (comparison.pending, comparison.applied.len(), comparison.objection),
+            (vec![0, 1], 0, None)
+        );
     }
 
     #[test]
@@ -259,11 +262,22 @@ mod tests {
         edited.checksum = "0".repeat(64);
         let rows = [edited];
         let refused = compare(&source(&["1_a"]), &rows, None);
-        assert!(refused.findings[0].remedy.contains("accept: {name: 1_a, reason:"), "the way out is told: {:?}", refused.findings);
-        let warned = with(&source(&["1_a"]), &rows, &History { edited: EditedMigrations::Warn, ..History::default() });
-        assert_eq!((severities(&warned), &warned.objection), (vec![("edited-migration", "1_a", Severity::Warning)], &None));
+        assert!(
+            refused.findings[0].remedy.contains("accept: {name: 1_a, reason:"),
+            "the way out is told: {:?}",
+            refused.findings
+        );
+        let warned =
+            with(&source(&["1_a"]), &rows, &History { edited: EditedMigrations::Warn, ..History::default() });
+        assert_eq!(
+            (severities(&warned), &warned.objection),
+            (vec![("edited-migration", "1_a", Severity::Warning)], &None)
+        );
         let accepted = with(&source(&["1_a"]), &rows, &accepting("1_a"));
-        assert_eq!((severities(&accepted), &accepted.objection), (vec![("edited-migration", "1_a", Severity::Information)], &None));
+        assert_eq!(
+            (severities(&accepted), &accepted.objection),
+            (vec![("edited-migration", "1_a", Severity::Information)], &None)
+        );
         assert!(accepted.findings[0].message.ends_with("looked at"), "{:?}", accepted.findings);
         assert_eq!(reason(&with(&source(&["1_a"]), &rows, &accepting("1_b"))), Some(Reason::HistoryDiverged));
     }
@@ -275,78 +289,30 @@ mod tests {
         let texts = BTreeMap::from([(applied.checksum.clone(), text.to_owned())]);
         let with_texts = |name: &str| {
             let tree = SourceTree {
-                migrations: vec![Migration::new("1_a".into(), "1_a/migration.sql".into(), format!("SELECT '{name}';\n"))],
+                migrations: vec![Migration::new(
+                    "1_a".into(),
+                    "1_a/migration.sql".into(),
+                    format!("SELECT '{name}';\n"),
+                )],
                 ..SourceTree::default()
             };
-            super::compare(&tree, std::slice::from_ref(&applied), &Rules { target: None, history: &History::default(), texts: &texts })
+            super::compare(
+                &tree,
+                std::slice::from_ref(&applied),
+                &Rules { target: None, history: &History::default(), texts: &texts },
+            )
         };
         let same = with_texts("1_a");
-        assert_eq!((severities(&same), &same.objection), (vec![("edited-migration", "1_a", Severity::Information)], &None));
+        assert_eq!(
+            (severities(&same), &same.objection),
+            (vec![("edited-migration", "1_a", Severity::Information)], &None)
+        );
         assert_eq!(reason(&with_texts("1_b")), Some(Reason::HistoryDiverged), "a string is no comment");
-        assert_eq!(reason(&compare(&source(&["1_a"]), &[applied], None)), Some(Reason::HistoryDiverged), "nobody knows the text of then");
-    }
-
-    #[test]
-    fn a_migration_missing_in_the_middle_is_told_or_refused_or_accepted() {
-        let (tree, rows) = (source(&["2_b", "3_c"]), [at("1_a", 1), at("2_b", 2)]);
-        let told = compare(&tree, &rows, None);
-        assert_eq!((severities(&told), &told.objection), (vec![("missing-migration", "1_a", Severity::Warning)], &None));
-        assert_eq!((told.pending, told.ahead), (vec![1], Vec::<String>::new()));
-        let refuse = History { missing: MissingMigrations::Refuse, ..History::default() };
-        let refused = with(&tree, &rows, &refuse);
-        assert_eq!(reason(&refused), Some(Reason::HistoryDiverged));
-        assert_eq!(severities(&refused), [("missing-migration", "1_a", Severity::Error)]);
-        let accepted = with(&tree, &rows, &History { accept: accepting("1_a").accept, ..refuse });
-        assert_eq!((severities(&accepted), &accepted.objection), (vec![("missing-migration", "1_a", Severity::Information)], &None));
-    }
-
-    #[test]
-    fn many_that_are_missing_are_one_finding_that_names_the_newest() {
-        let names: Vec<String> = (10..40).map(|n| format!("{n}_x")).collect();
-        let rows: Vec<LedgerRow> = names.iter().map(String::as_str).chain(["50_squashed"]).map(row).collect();
-        let comparison = compare(&source(&["50_squashed"]), &rows, None);
-        assert_eq!(severities(&comparison), [("missing-migration", "39_x", Severity::Warning)]);
-        let message = &comparison.findings[0].message;
-        assert!(message.contains("\"30_x\"") && message.contains("\"39_x\" and 20 more") && !message.contains("29_x"), "{message}");
-    }
-
-    #[test]
-    fn a_source_that_lacks_exactly_the_newest_is_older_than_the_database() {
-        let rows = [at("1_a", 1), at("2_b", 2), at("3_c", 3)];
-        for history in [History::default(), History { missing: MissingMigrations::Refuse, ..History::default() }] {
-            let comparison = with(&source(&["1_a"]), &rows, &history);
-            assert_eq!((comparison.ahead.as_slice(), &comparison.objection), (["2_b".to_owned(), "3_c".to_owned()].as_slice(), &None));
-            assert_eq!(severities(&comparison), [("missing-migration", "3_c", Severity::Information)]);
-            assert_eq!(comparison.applied, ["1_a", "2_b", "3_c"], "what is applied stays applied");
-        }
-    }
-
-    #[test]
-    fn a_release_that_brought_a_late_name_may_be_reverted_too() {
-        let rows = [at("1_a", 1), at("2_late", 3), at("3_c", 2), at("4_d", 3)];
-        assert_eq!(compare(&source(&["1_a", "3_c"]), &rows, None).ahead, ["2_late", "4_d"]);
-        let imported = [at("1_a", 9), at("2_b", 5), at("3_c", 1)];
-        assert_eq!(compare(&source(&["1_a", "2_b"]), &imported, None).ahead, ["3_c"], "by name, where the times say something else");
-    }
-
-    #[test]
-    fn a_source_that_is_older_and_has_something_pending_is_not_ahead() {
-        let (tree, rows) = (source(&["1_a", "2_fix"]), [at("1_a", 1), at("3_c", 3)]);
-        let told = compare(&tree, &rows, None);
-        assert_eq!((told.ahead.len(), told.pending.as_slice(), &told.objection), (0, [1].as_slice(), &None));
-        assert_eq!(severities(&told), [("missing-migration", "3_c", Severity::Warning)]);
-        let refuse = History { missing: MissingMigrations::Refuse, ..History::default() };
-        assert_eq!(reason(&with(&tree, &rows, &refuse)), Some(Reason::HistoryDiverged));
-    }
-
-    #[test]
-    fn a_source_with_nothing_in_common_is_another_databases_and_refused_whatever_the_manifest_says() {
-        let rows = [row("1_a"), row("2_b")];
-        for tree in [source(&["1_other"]), source(&[])] {
-            let comparison = compare(&tree, &rows, None);
-            assert_eq!(reason(&comparison), Some(Reason::HistoryDiverged));
-            assert!(comparison.findings[0].message.contains("none of the 2 applied migrations"), "{:?}", comparison.findings);
-        }
+        assert_eq!(
+            reason(&compare(&source(&["1_a"]), &[applied], None)),
+            Some(Reason::HistoryDiverged),
+            "nobody knows the text of then"
+        );
     }
 
     #[test]
@@ -364,7 +330,10 @@ mod tests {
     #[test]
     fn a_failed_row_is_dirty_until_it_is_rolled_back_or_replaced() {
         let failed = LedgerRow { finished: false, ..row("1_a") };
-        assert_eq!(reason(&compare(&source(&["1_a"]), std::slice::from_ref(&failed), None)), Some(Reason::HistoryDirty));
+        assert_eq!(
+            reason(&compare(&source(&["1_a"]), std::slice::from_ref(&failed), None)),
+            Some(Reason::HistoryDirty)
+        );
         let rolled_back = LedgerRow { rolled_back: true, checksum: "old".into(), ..failed.clone() };
         assert_eq!(compare(&source(&["1_a"]), &[rolled_back], None).objection, None);
         let resumable = LedgerRow { resumable: true, ..failed };
@@ -373,11 +342,11 @@ mod tests {
     }
 
     /// A source of one migration, one phase before it and one after it.
-    fn with_phases() -> SourceTree {
+    pub(in crate::migrations) fn with_phases() -> SourceTree {
         source(&["types/1", "1_a", "2_b", "security/010", "security/020"])
     }
 
-    fn at(name: &str, finished_at: i64) -> LedgerRow {
+    pub(in crate::migrations) fn at(name: &str, finished_at: i64) -> LedgerRow {
         LedgerRow { finished_at, ..row(name) }
     }
 
@@ -388,13 +357,20 @@ mod tests {
         assert_eq!((comparison.pending, comparison.objection), (vec![0, 2, 4], None));
         let late = compare(&with_phases(), &[at("1_a", 1), at("security/020", 1)], None);
         assert_eq!(severities(&late), [("out-of-order", "security/010", Severity::Warning)]);
-        assert!(late.findings[0].message.contains("security/010") && late.findings[0].message.contains("security/020"));
+        assert!(
+            late.findings[0].message.contains("security/010")
+                && late.findings[0].message.contains("security/020")
+        );
     }
 
     #[test]
     fn what_was_applied_is_told_in_the_order_of_the_releases() {
-        let rows = [at("types/1", 1), at("1_a", 1), at("security/010", 1), at("2_b", 2), at("security/020", 2)];
-        assert_eq!(compare(&with_phases(), &rows, None).applied, ["types/1", "1_a", "security/010", "2_b", "security/020"]);
+        let rows =
+            [at("types/1", 1), at("1_a", 1), at("security/010", 1), at("2_b", 2), at("security/020", 2)];
+        assert_eq!(
+            compare(&with_phases(), &rows, None).applied,
+            ["types/1", "1_a", "security/010", "2_b", "security/020"]
+        );
     }
 
     #[test]
@@ -410,25 +386,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_a_phase_is_missed_whatever_the_manifest_says_about_missing_migrations() {
-        let rows = [at("1_a", 1), at("security/010", 1), at("2_b", 2), at("security/020", 2)];
-        let missed = compare(&source(&["1_a", "2_b", "security/020"]), &rows, None);
-        assert_eq!(severities(&missed), [("missing-migration", "security/010", Severity::Error)]);
-        assert_eq!(compare(&source(&["1_a", "security/010"]), &rows, None).ahead, ["2_b", "security/020"], "a release was reverted");
-    }
-
-    #[test]
-    fn a_phase_that_was_taken_out_of_the_manifest_is_missed() {
-        let comparison = compare(&source(&["1_a"]), &[row("1_a"), row("security/010")], None);
-        assert_eq!(reason(&comparison), Some(Reason::HistoryDiverged));
-        assert!(comparison.findings[0].remedy.contains("spec.migrations.phases"), "{:?}", comparison.findings);
-    }
-
-    #[test]
     fn an_edited_file_runs_again_only_where_its_phase_is_repeatable() {
         let mut tree = with_phases();
         let rows = ["types/1", "1_a", "2_b", "security/010", "security/020"].map(row);
-        tree.migrations[3] = Migration::new("security/010".into(), "security/010.sql".into(), "SELECT 'edited';");
+        tree.migrations[3] =
+            Migration::new("security/010".into(), "security/010.sql".into(), "SELECT 'edited';");
         assert_eq!(compare(&tree, &rows, None).findings[0].check, "edited-migration");
         tree.migrations[3].repeatable = true;
         let comparison = compare(&tree, &rows, None);

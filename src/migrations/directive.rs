@@ -1,4 +1,5 @@
-//! Directives: SQL comments that say something about the file they stand in, so that the same folder still works with Prisma.
+//! Directives: SQL comments that say something about the file they stand in, so that the same folder still
+//! works with Prisma.
 
 use super::script::ScriptError;
 
@@ -12,13 +13,19 @@ pub struct Directives {
 impl Directives {
     /// Reads one comment that begins its line. `line` says which, for the error.
     pub fn read(&mut self, comment: &str, line: impl FnOnce() -> u32) -> Result<(), ScriptError> {
-        let text = comment.strip_prefix("--").map(str::trim_start).and_then(|rest| rest.strip_prefix("sluice:"));
+        let text =
+            comment.strip_prefix("--").map(str::trim_start).and_then(|rest| rest.strip_prefix("sluice:"));
         let Some(text) = text else { return Ok(()) };
         match text.split_whitespace().next() {
             Some("no-transaction") => self.no_transaction = true,
             // A waiver of a lint rule changes nothing about how the file runs.
             Some("allow") => {}
-            _ => return Err(ScriptError::UnknownDirective { line: line(), directive: text.trim().to_owned() }),
+            _ => {
+                return Err(ScriptError::UnknownDirective {
+                    line: line(),
+                    directive: text.trim().to_owned(),
+                });
+            }
         }
         Ok(())
     }
@@ -32,7 +39,10 @@ mod tests {
     #[test]
     fn a_directive_this_version_does_not_know_is_refused_not_ignored() {
         let sql = "SELECT 1;\n-- sluice: backfill key=id batch=10000\nUPDATE t SET a = 1;";
-        assert_eq!(split(sql), Err(ScriptError::UnknownDirective { line: 2, directive: "backfill key=id batch=10000".into() }));
+        assert_eq!(
+            split(sql),
+            Err(ScriptError::UnknownDirective { line: 2, directive: "backfill key=id batch=10000".into() })
+        );
         assert!(split("-- sluice:\nSELECT 1").is_err());
     }
 

@@ -1,4 +1,5 @@
-//! Where source and history do not tell the same story: one finding for each way, as bad as `spec.migrations.history` says. PURE.
+//! Where source and history do not tell the same story: one finding for each way, as bad as
+//! `spec.migrations.history` says. PURE.
 
 use super::{
     LedgerRow, Migration, Rules,
@@ -10,7 +11,13 @@ use crate::api::{EditedMigrations, Finding, History, LateMigrations, MissingMigr
 /// How many names a finding spells out.
 const NAMED: usize = 10;
 
-fn finding(check: &str, object: &str, severity: Severity, message: String, remedy: impl Into<String>) -> Finding {
+fn finding(
+    check: &str,
+    object: &str,
+    severity: Severity,
+    message: String,
+    remedy: impl Into<String>,
+) -> Finding {
     Finding { check: check.to_owned(), object: object.to_owned(), severity, message, remedy: remedy.into() }
 }
 
@@ -37,9 +44,18 @@ pub(super) fn edited(migration: &Migration, row: &LedgerRow, rules: &Rules<'_>) 
     }
     if rules.texts.get(&row.checksum).is_some_and(|text| words::are_the_same(text, &migration.sql)) {
         let message = format!("{name:?} was edited after it was applied, in comments and blanks only");
-        return Some(finding("edited-migration", name, Severity::Information, message, "nothing to do: it says the same as then"));
+        return Some(finding(
+            "edited-migration",
+            name,
+            Severity::Information,
+            message,
+            "nothing to do: it says the same as then",
+        ));
     }
-    let message = format!("{name:?} was edited after it was applied: the ledger has {}, the source {}", row.checksum, migration.checksum);
+    let message = format!(
+        "{name:?} was edited after it was applied: the ledger has {}, the source {}",
+        row.checksum, migration.checksum
+    );
     if let Some(reason) = history.accepted(name) {
         let message = format!("{message}; spec.migrations.history.accept accepts it: {reason}");
         return Some(finding("edited-migration", name, Severity::Information, message, "nothing to do"));
@@ -53,7 +69,8 @@ pub(super) fn edited(migration: &Migration, row: &LedgerRow, rules: &Rules<'_>) 
             Severity::Error,
             message,
             format!(
-                "{remedy}; or, if the database is right as it is, {}, or let edited files pass: spec.migrations.history.edited: Warn",
+                "{remedy}; or, if the database is right as it is, {}, or let edited files pass: \
+                    spec.migrations.history.edited: Warn",
                 entry(name)
             ),
         ),
@@ -68,15 +85,20 @@ pub(super) fn late(name: &str, newer: &str, history: &History) -> Finding {
             "out-of-order",
             name,
             Severity::Warning,
-            format!("{message}: Sluice applies it now, so this database runs them in another order than an empty one"),
-            "nothing to do where the two do not depend on each other; spec.migrations.history.late: Refuse stops instead",
+            format!(
+                "{message}: Sluice applies it now, so this database runs them in another order than an empty \
+                    one"
+            ),
+            "nothing to do where the two do not depend on each other; spec.migrations.history.late: Refuse \
+                stops instead",
         ),
         LateMigrations::Refuse => finding(
             "out-of-order",
             name,
             Severity::Error,
             message,
-            "give it a name later than every applied one, or let it be applied as it is: spec.migrations.history.late: Apply",
+            "give it a name later than every applied one, or let it be applied as it is: \
+                spec.migrations.history.late: Apply",
         ),
     }
 }
@@ -84,11 +106,14 @@ pub(super) fn late(name: &str, newer: &str, history: &History) -> Finding {
 /// An applied migration that the source lacks, as somebody said it should.
 pub(super) fn missing_and_accepted(name: &str, history: &History) -> Finding {
     let reason = history.accepted(name).unwrap_or_default();
-    let message = format!("{name:?} is applied but missing from the source; spec.migrations.history.accept accepts it: {reason}");
+    let message = format!(
+        "{name:?} is applied but missing from the source; spec.migrations.history.accept accepts it: {reason}"
+    );
     finding("missing-migration", name, Severity::Information, message, "nothing to do")
 }
 
-/// Applied migrations that the source lacks, in the middle of its history. What is let through is one finding, what is refused is one each.
+/// Applied migrations that the source lacks, in the middle of its history. What is let through is one
+/// finding, what is refused is one each.
 pub(super) fn missing(names: &[&str], history: &History) -> Vec<Finding> {
     let refused = |name: &&str| history.missing == MissingMigrations::Refuse || phase_of(name).is_some();
     let (refused, told): (Vec<&str>, Vec<&str>) = names.iter().copied().partition(|name| refused(name));
@@ -96,8 +121,11 @@ pub(super) fn missing(names: &[&str], history: &History) -> Vec<Finding> {
         .into_iter()
         .map(|name| {
             let remedy = match phase_of(name) {
-                None => "restore its folder, or let it be missing: spec.migrations.history.missing: Warn".to_owned(),
-                Some(_) => format!("restore its file, and its phase in spec.migrations.phases; or {}", entry(name)),
+                None => "restore its folder, or let it be missing: spec.migrations.history.missing: Warn"
+                    .to_owned(),
+                Some(_) => {
+                    format!("restore its file, and its phase in spec.migrations.phases; or {}", entry(name))
+                }
             };
             let message = format!("{name:?} is applied but missing from the source");
             finding("missing-migration", name, Severity::Error, message, remedy)
@@ -105,8 +133,11 @@ pub(super) fn missing(names: &[&str], history: &History) -> Vec<Finding> {
         .collect();
     if let Some(last) = told.last() {
         let verb = if told.len() == 1 { "is" } else { "are" };
-        let message =
-            format!("{} {verb} applied but missing from the source: an empty database gets another schema than this one", listed(&told));
+        let message = format!(
+            "{} {verb} applied but missing from the source: an empty database gets another schema than this \
+                one",
+            listed(&told)
+        );
         findings.push(finding(
             "missing-migration",
             last,
@@ -122,16 +153,28 @@ pub(super) fn missing(names: &[&str], history: &History) -> Vec<Finding> {
 pub(super) fn ahead(names: &[String]) -> Finding {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let message = format!("the database is ahead of the source by {}", listed(&names));
-    let remedy = "nothing to do after a revert: what is applied stays applied; the next release that has them goes on from there";
-    finding("missing-migration", names.last().copied().unwrap_or_default(), Severity::Information, message, remedy)
+    let remedy = "nothing to do after a revert: what is applied stays applied; the next release that has \
+        them goes on from there";
+    finding(
+        "missing-migration",
+        names.last().copied().unwrap_or_default(),
+        Severity::Information,
+        message,
+        remedy,
+    )
 }
 
 /// Not one applied migration is in the source: this is the history of something else.
 pub(super) fn nothing_in_common(applied: &[String]) -> Finding {
-    let applied: Vec<&str> = applied.iter().map(String::as_str).filter(|name| phase_of(name).is_none()).collect();
+    let applied: Vec<&str> =
+        applied.iter().map(String::as_str).filter(|name| phase_of(name).is_none()).collect();
     let newest = applied.last().copied().unwrap_or_default();
-    let message = format!("none of the {} applied migrations is in the source; the last one is {newest:?}", applied.len());
-    let remedy = "check spec.migrations and the database's URL, since one of them belongs to something else; after a squash, record the \
+    let message = format!(
+        "none of the {} applied migrations is in the source; the last one is {newest:?}",
+        applied.len()
+    );
+    let remedy = "check spec.migrations and the database's URL, since one of them belongs to something else; \
+        after a squash, record the \
                   new migration first, as `prisma migrate resolve --applied NAME` does";
     finding("missing-migration", newest, Severity::Error, message, remedy)
 }
@@ -139,9 +182,11 @@ pub(super) fn nothing_in_common(applied: &[String]) -> Finding {
 /// A row that was begun, by another tool, and did not end.
 pub(super) fn failed(row: &LedgerRow) -> Finding {
     let name = &row.name;
-    let message = format!("{name:?} began {} and did not finish, by another tool than Sluice", row.started_at);
+    let message =
+        format!("{name:?} began {} and did not finish, by another tool than Sluice", row.started_at);
     let remedy = format!(
-        "find out whether its statements are there, then add to spec.migrations.resolve: {{name: {name}, as: Applied}} or {{name: {name}, as: RolledBack}}"
+        "find out whether its statements are there, then add to spec.migrations.resolve: {{name: {name}, as: \
+            Applied}} or {{name: {name}, as: RolledBack}}"
     );
     finding("failed-migration", name, Severity::Error, message, remedy)
 }

@@ -28,8 +28,12 @@ pub(super) fn hint(format: Format, folder: &Path) -> String {
         Format::Sql => "each migration is a file NAME.sql",
     };
     match (format, below) {
-        (Format::Sql, _) if holds(Format::Prisma, folder) => format!("; {layout}, and format Prisma reads NAME/migration.sql"),
-        (Format::Prisma, None) if holds(Format::Sql, folder) => format!("; {layout}, and format Sql reads files NAME.sql"),
+        (Format::Sql, _) if holds(Format::Prisma, folder) => {
+            format!("; {layout}, and format Prisma reads NAME/migration.sql")
+        }
+        (Format::Prisma, None) if holds(Format::Sql, folder) => {
+            format!("; {layout}, and format Sql reads files NAME.sql")
+        }
         (_, Some(name)) => format!(", and migrations lie in its folder {name:?}: give that one as the path"),
         (_, None) => format!("; {layout}: check the path"),
     }
@@ -37,8 +41,10 @@ pub(super) fn hint(format: Format, folder: &Path) -> String {
 
 fn folders(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> =
-        entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = entries
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -50,7 +56,8 @@ fn holds(format: Format, folder: &Path) -> bool {
         Format::Sql => fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            Path::new(name.as_ref()).extension().is_some_and(|extension| extension == "sql") && entry.path().is_file()
+            Path::new(name.as_ref()).extension().is_some_and(|extension| extension == "sql")
+                && entry.path().is_file()
         }),
     }
 }
@@ -77,10 +84,18 @@ mod tests {
     fn a_wrong_path_is_told_with_what_lies_there_and_what_may_have_been_meant() {
         for (format, files, expected) in [
             (Format::Prisma, &[][..], "it is empty; each migration is a folder NAME"),
-            (Format::Prisma, &["schema.prisma", "migrations/1_init/migration.sql"], "migrations lie in its folder \"migrations\""),
+            (
+                Format::Prisma,
+                &["schema.prisma", "migrations/1_init/migration.sql"],
+                "migrations lie in its folder \"migrations\"",
+            ),
             (Format::Prisma, &["1_init.sql"], "format Sql reads files NAME.sql"),
             (Format::Sql, &["1_init/migration.sql"], "format Prisma reads NAME/migration.sql"),
-            (Format::Prisma, &["package.json", "src/index.ts"], "it has only \"package.json\", \"src/\"; each"),
+            (
+                Format::Prisma,
+                &["package.json", "src/index.ts"],
+                "it has only \"package.json\", \"src/\"; each",
+            ),
             (Format::Prisma, &["a", "b", "c", "d", "e", "f"], "\"e\" and 1 more"),
         ] {
             let text = refusal(format, files);

@@ -1,7 +1,8 @@
 //! Reads the files of a source: below its folder, regular files only, bounded, and all of one state.
 //!
-//! A source may come out of anybody's image. A link that leads out of it would send a key of the Pod to the server, a FIFO would hang,
-//! a device would fill the memory. The kubelet's own links inside a mounted ConfigMap are followed, and so is every link within.
+//! A source may come out of anybody's image. A link that leads out of it would send a key of the Pod to the
+//! server, a FIFO would hang, a device would fill the memory. The kubelet's own links inside a mounted
+//! ConfigMap are followed, and so is every link within.
 
 use std::{
     cell::Cell,
@@ -76,12 +77,16 @@ impl Folder {
                 continue;
             }
             if entries.len() == MOST_ENTRIES {
-                return Err(SourceError::TooLarge { what: self.shown.clone(), most: format!("{MOST_ENTRIES} entries") });
+                return Err(SourceError::TooLarge {
+                    what: self.shown.clone(),
+                    most: format!("{MOST_ENTRIES} entries"),
+                });
             }
             let kind = entry.file_type().map_err(failed)?;
             // A link that leads out or nowhere might have been meant to be a migration.
-            let is_dir =
-                kind.is_dir() || kind.is_symlink() && self.dir.metadata(&name).map_err(|cause| self.refused(&name, &name, cause))?.is_dir();
+            let is_dir = kind.is_dir()
+                || kind.is_symlink()
+                    && self.dir.metadata(&name).map_err(|cause| self.refused(&name, &name, cause))?.is_dir();
             entries.push(Entry { name, is_dir });
         }
         Ok(entries)
@@ -134,20 +139,28 @@ impl Folder {
     /// Whether the folder still has these entries: what was read is one state of it.
     pub(super) fn must_still_have(&self, entries: &[Entry]) -> Result<(), SourceError> {
         let sorted = |entries: &[Entry]| {
-            let mut names: Vec<(String, bool)> = entries.iter().map(|entry| (entry.name.clone(), entry.is_dir)).collect();
+            let mut names: Vec<(String, bool)> =
+                entries.iter().map(|entry| (entry.name.clone(), entry.is_dir)).collect();
             names.sort();
             names
         };
-        if self.is_there() && sorted(&self.entries()?) == sorted(entries) { Ok(()) } else { Err(SourceError::Changed(self.shown.clone())) }
+        if self.is_there() && sorted(&self.entries()?) == sorted(entries) {
+            Ok(())
+        } else {
+            Err(SourceError::Changed(self.shown.clone()))
+        }
     }
 }
 
 impl Folder {
-    /// A folder that was removed has no name any more. The files of a volume that was replaced go one after the other, so what is listed may
-    /// be a part of them for a while: the link leads to the new ones before the first goes.
+    /// A folder that was removed has no name any more. The files of a volume that was replaced go one after
+    /// the other, so what is listed may be a part of them for a while: the link leads to the new ones before
+    /// the first goes.
     fn is_there(&self) -> bool {
         let Ok(own) = self.dir.dir_metadata() else { return false };
-        let leads_here = |volume: &Dir| volume.metadata(MOUNTED).is_ok_and(|data| (data.dev(), data.ino()) == (own.dev(), own.ino()));
+        let leads_here = |volume: &Dir| {
+            volume.metadata(MOUNTED).is_ok_and(|data| (data.dev(), data.ino()) == (own.dev(), own.ino()))
+        };
         own.nlink() > 0 && self.volume.as_ref().is_none_or(leads_here)
     }
 }
@@ -174,7 +187,8 @@ fn kind(data: &Metadata) -> &'static str {
     }
 }
 
-/// Why a path cannot be had. A way out of the folder has no code of the system: the kernel was never asked to go there.
+/// Why a path cannot be had. A way out of the folder has no code of the system: the kernel was never asked to
+/// go there.
 fn refused(file: String, cause: io::Error) -> SourceError {
     match cause.kind() {
         io::ErrorKind::PermissionDenied if cause.raw_os_error().is_none() => SourceError::Outside(file),
@@ -221,7 +235,8 @@ mod tests {
             fs::create_dir(folder.path().join("2_bad")).expect("a folder");
             folder.path().join("2_bad/migration.sql")
         };
-        let (absolute, climbing) = (secret.path().to_owned(), Path::new("../../../../../../../../etc/hostname"));
+        let (absolute, climbing) =
+            (secret.path().to_owned(), Path::new("../../../../../../../../etc/hostname"));
         let makes: [(&str, Make<'_>); 6] = [
             ("leads out of", &|path| symlink(&absolute, path).expect("a link")),
             ("leads out of", &|path| symlink(climbing, path).expect("a link")),
@@ -277,7 +292,8 @@ mod tests {
         let opened = Folder::open(folder.path()).expect("opens").expect("is there");
         opened.must_still_have(&opened.entries().expect("entries")).expect("nothing has changed");
         state(1);
-        fs::remove_file(folder.path().join("..0/1_one.sql")).expect("the kubelet has begun to remove the old files");
+        fs::remove_file(folder.path().join("..0/1_one.sql"))
+            .expect("the kubelet has begun to remove the old files");
         let part = opened.entries().expect("entries");
         assert_eq!(part.len(), 1);
         assert!(matches!(opened.must_still_have(&part), Err(SourceError::Changed(_))));
@@ -301,7 +317,8 @@ mod tests {
         };
         // How many texts there are, and how many files: all files of one state have the same.
         let state = |tree: &SourceTree| {
-            let texts: std::collections::BTreeSet<&str> = tree.migrations.iter().map(|one| one.sql.as_ref()).collect();
+            let texts: std::collections::BTreeSet<&str> =
+                tree.migrations.iter().map(|one| one.sql.as_ref()).collect();
             (texts.len(), tree.migrations.len())
         };
         make(0);

@@ -1,4 +1,5 @@
-//! The ledger of each format: its table, its locks, its rows. The SQL that reads and writes it is in `postgres::ledger`.
+//! The ledger of each format: its table, its locks, its rows. The SQL that reads and writes it is in
+//! `postgres::ledger`.
 
 use sha2::{Digest, Sha256};
 
@@ -25,7 +26,8 @@ pub struct LedgerContract {
     pub schema: String,
     /// The table.
     pub table: &'static str,
-    /// The table of the phases beside it, in the schema `sluice`: one for each ledger, because two services may share a database.
+    /// The table of the phases beside it, in the schema `sluice`: one for each ledger, because two services
+    /// may share a database.
     pub phases: String,
     /// The advisory locks, in the order in which they are taken.
     pub locks: Vec<i64>,
@@ -74,7 +76,8 @@ pub struct LedgerRow {
     pub rolled_back: bool,
     /// It is Sluice's own, half way: its steps are in the journal.
     pub resumable: bool,
-    /// When it ended, in milliseconds since 1970; 0 while it did not. Sluice writes the server's time here, whoever's clock runs wrong.
+    /// When it ended, in milliseconds since 1970; 0 while it did not. Sluice writes the server's time here,
+    /// whoever's clock runs wrong.
     pub finished_at: i64,
 }
 

@@ -1,4 +1,5 @@
-//! A folder becomes ordered migrations, statements and directives; a ledger's rows are compared with them. Knows no connection.
+//! A folder becomes ordered migrations, statements and directives; a ledger's rows are compared with them.
+//! Knows no connection.
 
 mod checksum;
 mod compare;
@@ -7,6 +8,7 @@ mod divergence;
 mod empty;
 mod folder;
 mod ledger;
+mod missing;
 mod order;
 mod phase;
 mod reach;

@@ -1,10 +1,12 @@
-//! The order of migrations: ICU's root collation of their names, as Prisma sorts them, also where sorting by bytes would give another one.
+//! The order of migrations: ICU's root collation of their names, as Prisma sorts them, also where sorting by
+//! bytes would give another one.
 
 use std::cmp::Ordering;
 
 use icu_collator::{Collator, CollatorBorrowed, CollatorPreferences, options::CollatorOptions};
 
-/// Sorts by name as Prisma does. Names that the collation holds for equal are sorted by their bytes, so that every machine agrees.
+/// Sorts by name as Prisma does. Names that the collation holds for equal are sorted by their bytes, so that
+/// every machine agrees.
 pub fn sort<T>(items: &mut [T], name: impl Fn(&T) -> &str) {
     let collator = collator();
     // The second sort is stable, and mostly finds its work done.
@@ -18,7 +20,8 @@ pub fn compare(a: &str, b: &str) -> Ordering {
 }
 
 fn collator() -> CollatorBorrowed<'static> {
-    Collator::try_new(CollatorPreferences::default(), CollatorOptions::default()).expect("the root collation is compiled in")
+    Collator::try_new(CollatorPreferences::default(), CollatorOptions::default())
+        .expect("the root collation is compiled in")
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Phases: folders of plain SQL beside the format's own migrations. Their files become migrations called `PHASE/FILE`, so that nothing
-//! of one can be taken for another's.
+//! Phases: folders of plain SQL beside the format's own migrations. Their files become migrations called
+//! `PHASE/FILE`, so that nothing of one can be taken for another's.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,8 @@ pub struct PhaseFolder {
     pub repeatable: bool,
 }
 
-/// What is between a phase and its file. No migration of a format has it in its name, which is that of a file.
+/// What is between a phase and its file. No migration of a format has it in its name, which is that of a
+/// file.
 const BETWEEN: char = '/';
 
 /// The phase of a version; none for a migration of the format's own.
@@ -53,29 +54,51 @@ fn read(phase: &PhaseFolder, findings: &mut Vec<Finding>) -> Result<Vec<Migratio
         let shown = format!("{}/{}", phase.shown, entry.name);
         match entry.name.strip_suffix(".sql") {
             Some(name) if !entry.is_dir => {
-                let mut migration = file(&folder, &format!("{}{BETWEEN}{name}", phase.name), name, &shown, Path::new(&entry.name))?;
+                let mut migration = file(
+                    &folder,
+                    &format!("{}{BETWEEN}{name}", phase.name),
+                    name,
+                    &shown,
+                    Path::new(&entry.name),
+                )?;
                 migration.repeatable = phase.repeatable;
                 files.push(migration);
             }
             _ if entry.is_dir => findings.push(stray(
                 &shown,
                 format!("{shown:?} is a folder, and nothing in it is run"),
-                format!("put its files into {:?} itself, or make it a phase of its own in spec.migrations.phases", phase.shown),
+                format!(
+                    "put its files into {:?} itself, or make it a phase of its own in spec.migrations.phases",
+                    phase.shown
+                ),
             )),
             _ => {}
         }
     }
     folder.must_still_have(&entries)?;
     if files.is_empty() {
-        let message = format!("the phase {:?} has no file NAME.sql in {:?}, so nothing of it is run", phase.name, phase.shown);
-        findings.push(stray(&phase.name, message, "add its files, or take it out of spec.migrations.phases".to_owned()));
+        let message = format!(
+            "the phase {:?} has no file NAME.sql in {:?}, so nothing of it is run",
+            phase.name, phase.shown
+        );
+        findings.push(stray(
+            &phase.name,
+            message,
+            "add its files, or take it out of spec.migrations.phases".to_owned(),
+        ));
     }
     order::sort(&mut files, |file| &file.name);
     Ok(files)
 }
 
 fn stray(object: &str, message: String, remedy: String) -> Finding {
-    Finding { check: "stray-entry".to_owned(), object: object.to_owned(), severity: Severity::Warning, message, remedy }
+    Finding {
+        check: "stray-entry".to_owned(),
+        object: object.to_owned(),
+        severity: Severity::Warning,
+        message,
+        remedy,
+    }
 }
 
 #[cfg(test)]
@@ -89,7 +112,13 @@ mod tests {
     };
 
     fn phase(root: &Path, name: &str, when: PhaseWhen) -> PhaseFolder {
-        PhaseFolder { name: name.into(), folder: root.join(name), shown: format!("sql/{name}"), when, repeatable: false }
+        PhaseFolder {
+            name: name.into(),
+            folder: root.join(name),
+            shown: format!("sql/{name}"),
+            when,
+            repeatable: false,
+        }
     }
 
     fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -113,9 +142,16 @@ mod tests {
     #[test]
     fn phases_stand_around_the_migrations_in_the_order_of_the_manifest_and_of_their_files() {
         let root = project(&FILES);
-        let phases = [phase(root.path(), "security", PhaseWhen::After), phase(root.path(), "types", PhaseWhen::Before)];
+        let phases = [
+            phase(root.path(), "security", PhaseWhen::After),
+            phase(root.path(), "types", PhaseWhen::Before),
+        ];
         let tree = load_with(Format::Prisma, &root.path().join("migrations"), &phases).expect("loads");
-        let names: Vec<_> = tree.migrations.iter().map(|migration| (migration.name.as_str(), migration.file.as_str())).collect();
+        let names: Vec<_> = tree
+            .migrations
+            .iter()
+            .map(|migration| (migration.name.as_str(), migration.file.as_str()))
+            .collect();
         let expected = [
             ("types/1", "sql/types/1.sql"),
             ("1_init", "1_init/migration.sql"),
@@ -130,7 +166,9 @@ mod tests {
     #[test]
     fn the_digest_changes_with_the_text_and_the_order_of_phases() {
         let root = project(&FILES);
-        let digest = |phases: &[PhaseFolder]| load_with(Format::Prisma, &root.path().join("migrations"), phases).expect("loads").digest;
+        let digest = |phases: &[PhaseFolder]| {
+            load_with(Format::Prisma, &root.path().join("migrations"), phases).expect("loads").digest
+        };
         let one = |name, when| phase(root.path(), name, when);
         let before = digest(&[one("types", PhaseWhen::Before), one("security", PhaseWhen::After)]);
         assert_ne!(before, digest(&[]));
@@ -143,7 +181,8 @@ mod tests {
     fn a_phase_without_a_folder_is_an_error_that_names_it_and_one_without_files_is_a_warning() {
         let root = project(&FILES);
         let missing = [phase(root.path(), "grants", PhaseWhen::After)];
-        let error = load_with(Format::Prisma, &root.path().join("migrations"), &missing).expect_err("is refused");
+        let error =
+            load_with(Format::Prisma, &root.path().join("migrations"), &missing).expect_err("is refused");
         assert!(error.to_string().contains("the phase \"grants\" has no folder"), "{error}");
         assert_eq!(error.reason(), Reason::SourceNotFound);
 
@@ -155,9 +194,18 @@ mod tests {
 
     #[test]
     fn the_order_inside_a_phase_is_prismas_too() {
-        let root = project(&[("migrations/1_init/migration.sql", ""), ("security/a.sql", ""), ("security/B.sql", "")]);
-        let tree = load_with(Format::Prisma, &root.path().join("migrations"), &[phase(root.path(), "security", PhaseWhen::After)]);
-        let names: Vec<String> = tree.expect("loads").migrations.into_iter().map(|migration| migration.name).collect();
+        let root = project(&[
+            ("migrations/1_init/migration.sql", ""),
+            ("security/a.sql", ""),
+            ("security/B.sql", ""),
+        ]);
+        let tree = load_with(
+            Format::Prisma,
+            &root.path().join("migrations"),
+            &[phase(root.path(), "security", PhaseWhen::After)],
+        );
+        let names: Vec<String> =
+            tree.expect("loads").migrations.into_iter().map(|migration| migration.name).collect();
         assert_eq!(names, ["1_init", "security/a", "security/B"]);
     }
 }

@@ -1,7 +1,9 @@
-//! Which statements reach beyond their own database: roles, databases and settings belong to the whole server. PURE.
+//! Which statements reach beyond their own database: roles, databases and settings belong to the whole
+//! server. PURE.
 //!
-//! A migration that is replayed in a scratch database must leave the server as it is, so such statements are left out there, as is what writes files or runs
-//! programs. What no text shows (a function that is called), the replay sees when it happens, as long as it is inside a transaction.
+//! A migration that is replayed in a scratch database must leave the server as it is, so such statements are
+//! left out there, as is what writes files or runs programs. What no text shows (a function that is called),
+//! the replay sees when it happens, as long as it is inside a transaction.
 
 /// How far a statement reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +16,8 @@ pub enum Reach {
     Hidden(&'static str),
 }
 
-/// What in a block of code would change the server. Creating a role is missing here: blocks that do it look first whether it is there.
+/// What in a block of code would change the server. Creating a role is missing here: blocks that do it look
+/// first whether it is there.
 const IN_BLOCKS: [&str; 11] = [
     "ALTER ROLE",
     "ALTER USER",
@@ -37,7 +40,11 @@ impl Reach {
         let has = |word: &str| words.iter().any(|known| known == word);
         match (at(0), at(1), at(2)) {
             ("CREATE" | "ALTER" | "DROP", "USER", "MAPPING") => Self::Inside,
-            ("CREATE" | "ALTER" | "DROP", "ROLE" | "USER" | "GROUP" | "DATABASE" | "TABLESPACE" | "SUBSCRIPTION", _)
+            (
+                "CREATE" | "ALTER" | "DROP",
+                "ROLE" | "USER" | "GROUP" | "DATABASE" | "TABLESPACE" | "SUBSCRIPTION",
+                _,
+            )
             | ("ALTER", "SYSTEM", _)
             | ("COMMENT", "ON", "ROLE" | "DATABASE" | "TABLESPACE" | "SUBSCRIPTION") => Self::Beyond,
             ("GRANT" | "REVOKE", ..) => {
@@ -57,8 +64,9 @@ impl Reach {
         phrases.iter().copied().find(|phrase| text.contains(phrase)).map_or(Self::Inside, Self::Hidden)
     }
 
-    /// Of a block or the body of a routine that runs where nothing can be rolled back. A membership that is there already is granted again without a
-    /// trace, so inside a transaction GRANT of a role may stand in a block.
+    /// Of a block or the body of a routine that runs where nothing can be rolled back. A membership that is
+    /// there already is granted again without a trace, so inside a transaction GRANT of a role may stand in a
+    /// block.
     pub fn of_body(body: &str) -> Self {
         let words = words(body);
         match Self::hidden(&words, &IN_BLOCKS) {
@@ -72,10 +80,12 @@ impl Reach {
 fn grants_a_role(words: &[String]) -> Option<&'static str> {
     let rest = |verb: &str, end: &str| {
         let each = words.iter().enumerate().filter(|(_, word)| *word == verb);
-        each.map(|(at, _)| &words[at + 1..])
-            .any(|rest| rest.iter().take(8).find(|word| *word == "ON" || *word == end).is_some_and(|word| word == end))
+        each.map(|(at, _)| &words[at + 1..]).any(|rest| {
+            rest.iter().take(8).find(|word| *word == "ON" || *word == end).is_some_and(|word| word == end)
+        })
     };
-    (rest("GRANT", "TO").then_some("GRANT of a role")).or_else(|| rest("REVOKE", "FROM").then_some("REVOKE of a role"))
+    (rest("GRANT", "TO").then_some("GRANT of a role"))
+        .or_else(|| rest("REVOKE", "FROM").then_some("REVOKE of a role"))
 }
 
 /// COPY of a query, or COPY whose TO comes before any FROM.
@@ -90,10 +100,13 @@ fn copies_out(words: &[String]) -> bool {
 pub fn creates(text: &str, kind: &str, name: &str) -> bool {
     let words = words(text);
     let (kind, name) = (kind.to_uppercase(), name.to_uppercase());
-    words.iter().enumerate().filter(|(at, word)| **word == kind && *at > 0 && words[at - 1] == "CREATE").any(|(at, _)| {
-        let rest = words[at + 1..].iter().filter(|word| !["IF", "NOT", "EXISTS"].contains(&word.as_str()));
-        rest.take(1).any(|word| word.trim_matches('"') == name)
-    })
+    words.iter().enumerate().filter(|(at, word)| **word == kind && *at > 0 && words[at - 1] == "CREATE").any(
+        |(at, _)| {
+            let rest =
+                words[at + 1..].iter().filter(|word| !["IF", "NOT", "EXISTS"].contains(&word.as_str()));
+            rest.take(1).any(|word| word.trim_matches('"') == name)
+        },
+    )
 }
 
 /// In capitals, without comments and punctuation that ends a word.
@@ -127,7 +140,10 @@ mod tests {
             ("DO $$ BEGIN EXECUTE 'ALTER  DATABASE x SET a = b'; END $$", Reach::Hidden("ALTER DATABASE")),
             ("DROP OWNED BY app", Reach::Hidden("DROP OWNED")),
             ("DO $$ BEGIN GRANT app TO migrator; END $$", Reach::Inside),
-            ("DO $$ BEGIN GRANT SELECT ON t TO app; REVOKE ALL ON SCHEMA s FROM PUBLIC; END $$", Reach::Inside),
+            (
+                "DO $$ BEGIN GRANT SELECT ON t TO app; REVOKE ALL ON SCHEMA s FROM PUBLIC; END $$",
+                Reach::Inside,
+            ),
             ("COPY t TO STDOUT", Reach::Beyond),
             ("COPY (SELECT a FROM t) TO '/tmp/x'", Reach::Beyond),
             ("COPY t (a, b) TO PROGRAM 'cat'", Reach::Beyond),
@@ -140,10 +156,22 @@ mod tests {
 
     #[test]
     fn the_body_of_a_routine_is_read_like_a_block() {
-        assert_eq!(Reach::of_body("BEGIN EXECUTE 'alter role x superuser'; END"), Reach::Hidden("ALTER ROLE"));
-        assert_eq!(Reach::of_body("DO $$ BEGIN GRANT app TO migrator; END $$"), Reach::Hidden("GRANT of a role"));
-        assert_eq!(Reach::of_body("BEGIN EXECUTE format('REVOKE %I FROM %I', 'a', 'b'); END"), Reach::Hidden("REVOKE of a role"));
-        assert_eq!(Reach::of_body("BEGIN GRANT SELECT ON t TO app; REVOKE ALL ON SCHEMA s FROM PUBLIC; END"), Reach::Inside);
+        assert_eq!(
+            Reach::of_body("BEGIN EXECUTE 'alter role x superuser'; END"),
+            Reach::Hidden("ALTER ROLE")
+        );
+        assert_eq!(
+            Reach::of_body("DO $$ BEGIN GRANT app TO migrator; END $$"),
+            Reach::Hidden("GRANT of a role")
+        );
+        assert_eq!(
+            Reach::of_body("BEGIN EXECUTE format('REVOKE %I FROM %I', 'a', 'b'); END"),
+            Reach::Hidden("REVOKE of a role")
+        );
+        assert_eq!(
+            Reach::of_body("BEGIN GRANT SELECT ON t TO app; REVOKE ALL ON SCHEMA s FROM PUBLIC; END"),
+            Reach::Inside
+        );
         assert_eq!(Reach::of_body("SELECT 1"), Reach::Inside);
     }
 

@@ -1,4 +1,5 @@
-//! One file is read into statements, each with its line and with what it asks of a transaction; what may not stand in a migration is refused.
+//! One file is read into statements, each with its line and with what it asks of a transaction; what may not
+//! stand in a migration is refused.
 
 use std::{ops::Range, sync::Arc};
 
@@ -17,7 +18,11 @@ pub fn split(file: impl Into<Arc<str>>) -> Result<Script, ScriptError> {
         directives.read(&file[remark.clone()], || Lines::of(&file).at(remark.start))?;
     }
     let mut lines = Lines::of(&file);
-    let mut reading = Reading { only: pieces.statements.len() == 1, apart: directives.no_transaction, ..Reading::default() };
+    let mut reading = Reading {
+        only: pieces.statements.len() == 1,
+        apart: directives.no_transaction,
+        ..Reading::default()
+    };
     for range in pieces.statements {
         if let Some(fault) = pieces.fault.filter(|fault| fault.at() <= range.start) {
             return Err(unreadable(&file, fault));
@@ -27,7 +32,13 @@ pub fn split(file: impl Into<Arc<str>>) -> Result<Script, ScriptError> {
     }
     match pieces.fault {
         Some(fault) => Err(unreadable(&file, fault)),
-        None => Ok(Script { statements: reading.statements, marks: reading.marks, apart: reading.apart, resumed: false, file }),
+        None => Ok(Script {
+            statements: reading.statements,
+            marks: reading.marks,
+            apart: reading.apart,
+            resumed: false,
+            file,
+        }),
     }
 }
 
@@ -73,7 +84,9 @@ impl Reading {
         refuse(sql, line)?;
         let untouched = self.untouched || self.begins == self.statements.len();
         match sql::control(sql) {
-            Some(Control::Forbidden) => return Err(ScriptError::TransactionControl { line, statement: first_word(sql) }),
+            Some(Control::Forbidden) => {
+                return Err(ScriptError::TransactionControl { line, statement: first_word(sql) });
+            }
             Some(Control::Commit { chain }) => self.commit(chain),
             Some(Control::Begin(isolation)) => self.isolate(isolation),
             Some(Control::Set(isolation)) if untouched || isolation.is_none() => self.isolate(isolation),
@@ -87,7 +100,8 @@ impl Reading {
         Ok(())
     }
 
-    /// The statements before it are committed where something depends on that. Otherwise the release stays one transaction.
+    /// The statements before it are committed where something depends on that. Otherwise the release stays
+    /// one transaction.
     fn commit(&mut self, chain: bool) {
         self.cut |= self.ends || !self.added.is_empty() || self.isolation.is_some();
         self.statements.iter_mut().last().map(|last| last.ends = true).unwrap_or_default();
@@ -99,8 +113,8 @@ impl Reading {
         }
     }
 
-    /// A file goes back to savepoints of its own, which PostgreSQL keeps until the next COMMIT; one of an earlier file is as little there as
-    /// with Prisma.
+    /// A file goes back to savepoints of its own, which PostgreSQL keeps until the next COMMIT; one of an
+    /// earlier file is as little there as with Prisma.
     fn savepoint(&mut self, sql: &str, line: u32) -> Result<(), ScriptError> {
         let (name, stays) = match sql::savepoint(sql) {
             None => return Ok(()),
@@ -112,7 +126,9 @@ impl Reading {
             Some(Savepoint::GoBack(name)) => (name, 1),
         };
         let found = name.as_ref().and_then(|name| self.savepoints.iter().rposition(|known| known == name));
-        let Some(at) = found else { return Err(ScriptError::UnknownSavepoint { line, name: name.unwrap_or_default() }) };
+        let Some(at) = found else {
+            return Err(ScriptError::UnknownSavepoint { line, name: name.unwrap_or_default() });
+        };
         self.savepoints.truncate(at + stays);
         Ok(())
     }
@@ -160,8 +176,8 @@ impl Reading {
         });
     }
 
-    /// Under `-- sluice: no-transaction` everything runs outside a transaction that PostgreSQL may refuse inside one. All else shares one
-    /// with its journal entry, so that not even a crash repeats it.
+    /// Under `-- sluice: no-transaction` everything runs outside a transaction that PostgreSQL may refuse
+    /// inside one. All else shares one with its journal entry, so that not even a crash repeats it.
     fn kind(&self, needs: Needs) -> StatementKind {
         match needs {
             Needs::Commit => StatementKind::AddEnumValue,
@@ -178,7 +194,9 @@ impl Reading {
 fn refuse(sql: &str, line: u32) -> Result<(), ScriptError> {
     let mut cursor = Cursor::of(sql);
     match cursor.eat_any(&["COPY", "DISCARD"]) {
-        Some("COPY") if copies_over_the_connection(&mut cursor) => Err(ScriptError::CopyOverTheConnection { line }),
+        Some("COPY") if copies_over_the_connection(&mut cursor) => {
+            Err(ScriptError::CopyOverTheConnection { line })
+        }
         Some("DISCARD") if cursor.at("ALL") => Err(ScriptError::DiscardsTheSession { line }),
         _ => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! What is pending becomes groups: as few transactions as PostgreSQL allows. PURE.
 //!
-//! A release is one transaction. It is cut only around files with statements that run alone or that ask for an isolation level, after a
-//! new enum value, and before the server's lock table would overflow.
+//! A release is one transaction. It is cut only around files with statements that run alone or that ask for
+//! an isolation level, after a new enum value, and before the server's lock table would overflow.
 
 use std::ops::Range;
 
@@ -13,7 +13,8 @@ use crate::api::Atomicity;
 pub enum Group {
     /// These migrations are one transaction, with their ledger rows.
     Transaction(Vec<usize>),
-    /// This migration runs step by step; each finished step is journaled, so that a retry goes on where it stopped.
+    /// This migration runs step by step; each finished step is journaled, so that a retry goes on where it
+    /// stopped.
     Stepwise {
         /// Which.
         migration: usize,
@@ -31,7 +32,8 @@ pub enum Step {
     Alone(usize),
 }
 
-/// Groups the scripts of a release. `lock_budget` is how many entries of the lock table one transaction may use.
+/// Groups the scripts of a release. `lock_budget` is how many entries of the lock table one transaction may
+/// use.
 pub fn plan_groups(scripts: &[Script], atomicity: Atomicity, lock_budget: u32) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut open: Vec<usize> = Vec::new();
@@ -60,12 +62,14 @@ pub fn plan_groups(scripts: &[Script], atomicity: Atomicity, lock_budget: u32) -
     groups
 }
 
-/// Where the last transaction of a release is: its group and, in one that goes step by step, the step. What follows it are
-/// statements that run alone.
+/// Where the last transaction of a release is: its group and, in one that goes step by step, the step. What
+/// follows it are statements that run alone.
 pub fn last_transaction(groups: &[Group]) -> Option<(usize, usize)> {
     groups.iter().enumerate().rev().find_map(|(number, group)| match group {
         Group::Transaction(_) => Some((number, 0)),
-        Group::Stepwise { steps, .. } => steps.iter().rposition(|step| matches!(step, Step::Together(_))).map(|step| (number, step)),
+        Group::Stepwise { steps, .. } => {
+            steps.iter().rposition(|step| matches!(step, Step::Together(_))).map(|step| (number, step))
+        }
     })
 }
 
@@ -137,7 +141,14 @@ mod tests {
         let mixed = "CREATE TABLE t (a int); CREATE INDEX CONCURRENTLY i ON t (a); SELECT 1; SELECT 2;";
         let groups = groups(&["SELECT 1;", mixed, "SELECT 2;"], Atomicity::Release, 1000);
         let steps = vec![Step::Together(0..1), Step::Alone(1), Step::Together(2..4)];
-        assert_eq!(groups, [Group::Transaction(vec![0]), Group::Stepwise { migration: 1, steps }, Group::Transaction(vec![2])]);
+        assert_eq!(
+            groups,
+            [
+                Group::Transaction(vec![0]),
+                Group::Stepwise { migration: 1, steps },
+                Group::Transaction(vec![2])
+            ]
+        );
     }
 
     #[test]
@@ -151,8 +162,12 @@ mod tests {
 
     #[test]
     fn each_statement_of_a_file_without_a_transaction_is_a_step() {
-        let expected = Group::Stepwise { migration: 0, steps: vec![Step::Together(0..1), Step::Together(1..2)] };
-        assert_eq!(groups(&["-- sluice: no-transaction\nSELECT 1;\nSELECT 2;"], Atomicity::Release, 1000), [expected]);
+        let expected =
+            Group::Stepwise { migration: 0, steps: vec![Step::Together(0..1), Step::Together(1..2)] };
+        assert_eq!(
+            groups(&["-- sluice: no-transaction\nSELECT 1;\nSELECT 2;"], Atomicity::Release, 1000),
+            [expected]
+        );
     }
 
     #[test]
@@ -168,7 +183,10 @@ mod tests {
             ("ALTER TYPE m ADD VALUE 'x'; CREATE TABLE t (a text DEFAULT 'other');", "in a transaction"),
             ("ALTER TYPE m ADD VALUE 'x'; CREATE TABLE t (m m DEFAULT 'x');", "in 2 transactions"),
             ("VACUUM t;", "outside a transaction"),
-            ("SELECT 1; CREATE INDEX CONCURRENTLY i ON t (a); SELECT 2;", "in 3 steps, 1 of them outside a transaction"),
+            (
+                "SELECT 1; CREATE INDEX CONCURRENTLY i ON t (a); SELECT 2;",
+                "in 3 steps, 1 of them outside a transaction",
+            ),
             ("-- sluice: no-transaction\nSELECT 1; SELECT 2;", "in 2 transactions"),
             ("", "in a transaction"),
         ] {
@@ -180,7 +198,10 @@ mod tests {
     fn a_file_that_asks_for_an_isolation_level_is_a_transaction_of_its_own() {
         let isolated = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1;";
         let groups = groups(&["SELECT 1;", isolated, "SELECT 2;"], Atomicity::Release, 1000);
-        assert_eq!(groups, [Group::Transaction(vec![0]), Group::Transaction(vec![1]), Group::Transaction(vec![2])]);
+        assert_eq!(
+            groups,
+            [Group::Transaction(vec![0]), Group::Transaction(vec![1]), Group::Transaction(vec![2])]
+        );
     }
 
     #[test]

@@ -36,7 +36,8 @@ pub struct Statement {
     pub defers: bool,
     /// The transaction has to be committed before the next statement.
     pub commits: bool,
-    /// The file commits here and goes on. Where nothing depends on it the transaction stays open, and what is deferred is checked.
+    /// The file commits here and goes on. Where nothing depends on it the transaction stays open, and what is
+    /// deferred is checked.
     pub ends: bool,
     /// The file says of which isolation level the transaction is that begins here.
     pub isolation: Option<Isolation>,
@@ -63,8 +64,8 @@ pub enum StatementKind {
         /// It says CONCURRENTLY: it may wait for long without making anybody queue, so no limits apply.
         concurrently: bool,
     },
-    /// `CALL`, `DO`, and what is not known here, under `-- sluice: no-transaction`: it may commit in its middle, so once it has begun nobody but
-    /// itself knows how far it came.
+    /// `CALL`, `DO`, and what is not known here, under `-- sluice: no-transaction`: it may commit in its
+    /// middle, so once it has begun nobody but itself knows how far it came.
     Opaque,
 }
 
@@ -80,7 +81,8 @@ impl StatementKind {
 pub enum ScriptError {
     /// It would end the transaction that carries the ledger row.
     #[error(
-        "line {line}: {statement} is not allowed in a migration: it would take back, or leave undecided, what the ledger says is done; remove it"
+        "line {line}: {statement} is not allowed in a migration: it would take back, or leave undecided, \
+            what the ledger says is done; remove it"
     )]
     TransactionControl {
         /// Where.
@@ -90,7 +92,8 @@ pub enum ScriptError {
     },
     /// It would take back, or give up, what another file did in the same transaction.
     #[error(
-        "line {line}: this file has made no savepoint {name:?} that PostgreSQL still has here, and a migration can go back behind nothing but its own work: \
+        "line {line}: this file has made no savepoint {name:?} that PostgreSQL still has here, and a \
+            migration can go back behind nothing but its own work: \
          make the savepoint in this file, before this line and after the last COMMIT, or remove the statement"
     )]
     UnknownSavepoint {
@@ -101,7 +104,8 @@ pub enum ScriptError {
     },
     /// It needs a client that sends or takes data.
     #[error(
-        "line {line}: COPY from STDIN or to STDOUT needs a client that sends or takes the data, and a migration has none: use INSERT, or COPY from a file of the server"
+        "line {line}: COPY from STDIN or to STDOUT needs a client that sends or takes the data, and a \
+            migration has none: use INSERT, or COPY from a file of the server"
     )]
     CopyOverTheConnection {
         /// Where.
@@ -109,14 +113,18 @@ pub enum ScriptError {
     },
     /// It would let go of the locks that keep other migration tools away.
     #[error(
-        "line {line}: DISCARD ALL is not allowed in a migration: it gives up the lock that keeps other migration tools away; Sluice puts settings back by itself"
+        "line {line}: DISCARD ALL is not allowed in a migration: it gives up the lock that keeps other \
+            migration tools away; Sluice puts settings back by itself"
     )]
     DiscardsTheSession {
         /// Where.
         line: u32,
     },
     /// A `-- sluice:` comment that this version does not know; ignoring it could change what the file means.
-    #[error("line {line}: the directive {directive:?} is not known to this version of Sluice; correct it, or use a version that knows it")]
+    #[error(
+        "line {line}: the directive {directive:?} is not known to this version of Sluice; correct it, or use \
+            a version that knows it"
+    )]
     UnknownDirective {
         /// Where.
         line: u32,
@@ -124,7 +132,10 @@ pub enum ScriptError {
         directive: String,
     },
     /// Only psql understands it.
-    #[error("line {line}: {command:?} is a command of psql, which PostgreSQL does not know: write it in SQL, or remove it")]
+    #[error(
+        "line {line}: {command:?} is a command of psql, which PostgreSQL does not know: write it in SQL, or \
+            remove it"
+    )]
     PsqlCommand {
         /// Where.
         line: u32,
@@ -138,7 +149,9 @@ pub enum ScriptError {
         line: u32,
     },
     /// No server can read it.
-    #[error("line {line}: the {what} that begins here is not closed, so PostgreSQL cannot read the file: close it")]
+    #[error(
+        "line {line}: the {what} that begins here is not closed, so PostgreSQL cannot read the file: close it"
+    )]
     Unclosed {
         /// Where it begins.
         line: u32,
@@ -155,7 +168,8 @@ impl Script {
         !alone && !cut && !self.apart && !self.resumed
     }
 
-    /// Whether the statements after this one need its effect to be committed, or the file says that each is to be.
+    /// Whether the statements after this one need its effect to be committed, or the file says that each is
+    /// to be.
     pub fn must_commit_after(&self, at: usize) -> bool {
         self.statements[at].commits
     }
@@ -163,7 +177,10 @@ impl Script {
     /// These statements, apart where the file commits.
     pub fn parts(&self, range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
         let mut start = range.start;
-        let ends = range.clone().filter(move |at| self.statements[*at].ends && at + 1 < range.end).chain([range.end.wrapping_sub(1)]);
+        let ends = range
+            .clone()
+            .filter(move |at| self.statements[*at].ends && at + 1 < range.end)
+            .chain([range.end.wrapping_sub(1)]);
         ends.map(move |end| std::mem::replace(&mut start, end + 1)..end + 1)
     }
 
@@ -184,10 +201,11 @@ impl Script {
         self.statements.first().and_then(|statement| statement.isolation)
     }
 
-    /// The very text of these statements and of what stands between them, with blanks for what is left out, so that a place in it is one
-    /// of the file; and where in the file it begins.
+    /// The very text of these statements and of what stands between them, with blanks for what is left out,
+    /// so that a place in it is one of the file; and where in the file it begins.
     pub fn text(&self, range: Range<usize>) -> (usize, Cow<'_, str>) {
-        let Some((first, last)) = self.statements.get(range).and_then(|part| part.first().zip(part.last())) else {
+        let Some((first, last)) = self.statements.get(range).and_then(|part| part.first().zip(part.last()))
+        else {
             return (0, Cow::Borrowed(""));
         };
         let (start, text) = (first.start, &self.file[first.start..last.end]);
@@ -222,8 +240,11 @@ mod tests {
 
     #[test]
     fn every_statement_has_its_line_and_its_text_without_comments_around_it() {
-        let script = split("-- a; comment\nSELECT 1 ;\n/* b */ DO $$ BEGIN PERFORM 1; END $$;\n\n;SELECT 2 -- c").expect("splits");
-        let lines: Vec<_> = script.statements.iter().map(|statement| (statement.line, statement.sql())).collect();
+        let script =
+            split("-- a; comment\nSELECT 1 ;\n/* b */ DO $$ BEGIN PERFORM 1; END $$;\n\n;SELECT 2 -- c")
+                .expect("splits");
+        let lines: Vec<_> =
+            script.statements.iter().map(|statement| (statement.line, statement.sql())).collect();
         assert_eq!(lines, [(2, "SELECT 1"), (3, "DO $$ BEGIN PERFORM 1; END $$"), (5, "SELECT 2")]);
     }
 
@@ -267,7 +288,8 @@ mod tests {
     fn an_enum_value_that_is_used_further_down_must_be_committed_first() {
         let used = split("ALTER TYPE mood ADD VALUE 'calm';\nUPDATE t SET m = 'calm';").expect("splits");
         assert!(!used.is_transactional() && used.must_commit_after(0));
-        let unused = split("ALTER TYPE mood ADD VALUE 'calm';\nALTER TABLE t ADD COLUMN a int;").expect("splits");
+        let unused =
+            split("ALTER TYPE mood ADD VALUE 'calm';\nALTER TABLE t ADD COLUMN a int;").expect("splits");
         assert!(unused.is_transactional() && unused.adds_enum_value());
     }
 
@@ -275,7 +297,9 @@ mod tests {
     fn what_gives_up_the_locks_or_needs_a_client_is_refused_with_its_line() {
         assert_eq!(split("SELECT 1;\nDISCARD ALL;"), Err(ScriptError::DiscardsTheSession { line: 2 }));
         assert!(split("DISCARD TEMP;").is_ok());
-        for sql in ["\nCOPY t FROM STDIN;", "\nCOPY t (a) FROM stdin;\n1\n\\.\n", "\nCOPY (SELECT 1) TO STDOUT;"] {
+        for sql in
+            ["\nCOPY t FROM STDIN;", "\nCOPY t (a) FROM stdin;\n1\n\\.\n", "\nCOPY (SELECT 1) TO STDOUT;"]
+        {
             assert_eq!(split(sql), Err(ScriptError::CopyOverTheConnection { line: 2 }), "{sql}");
         }
         for sql in [
@@ -290,12 +314,16 @@ mod tests {
 
     #[test]
     fn brackets_are_left_out_and_every_place_stays_where_it_is() {
-        let sql = "BEGIN;\nCREATE TYPE a AS ENUM ('x');\nCOMMIT; -- done\nSTART TRANSACTION;\nDROP TYPE é;\nEND WORK;\n";
+        let sql = "BEGIN;\nCREATE TYPE a AS ENUM ('x');\nCOMMIT; -- done\nSTART TRANSACTION;\nDROP TYPE \
+            é;\nEND WORK;\n";
         let script = split(sql).expect("splits");
         assert_eq!(sqls(sql), ["CREATE TYPE a AS ENUM ('x')", "DROP TYPE é"]);
         assert!(script.is_transactional() && !script.must_commit_after(0));
         let (start, text) = script.text(0..2);
-        assert_eq!((start, &*text), (7, "CREATE TYPE a AS ENUM ('x');\n      ; -- done\n                 ;\nDROP TYPE é"));
+        assert_eq!(
+            (start, &*text),
+            (7, "CREATE TYPE a AS ENUM ('x');\n      ; -- done\n                 ;\nDROP TYPE é")
+        );
         assert_eq!(sqls("COMMIT;"), Vec::<String>::new());
     }
 
@@ -309,23 +337,48 @@ mod tests {
         assert_eq!(cuts("BEGIN; SET LOCAL search_path = a; SELECT 1; COMMIT; SELECT 2; SELECT 3;"), [1]);
         assert_eq!(cuts("SET LOCAL search_path = a; SELECT 1; COMMIT;"), [0; 0], "nothing comes after it");
         assert_eq!(cuts("ALTER TYPE m ADD VALUE 'b'; COMMIT; ALTER TABLE t ADD COLUMN a int;"), [0]);
-        assert_eq!(cuts("BEGIN; CREATE TEMP TABLE t (a int) ON COMMIT DROP; COMMIT AND CHAIN; SELECT 1; COMMIT;"), [0]);
+        assert_eq!(
+            cuts("BEGIN; CREATE TEMP TABLE t (a int) ON COMMIT DROP; COMMIT AND CHAIN; SELECT 1; COMMIT;"),
+            [0]
+        );
     }
 
     #[test]
     fn a_transaction_begins_with_the_isolation_level_that_the_file_asks_for() {
         let levels = |sql: &str| {
             let script = split(sql).expect("splits");
-            script.statements.iter().map(|statement| (statement.isolation, statement.commits)).collect::<Vec<_>>()
+            script
+                .statements
+                .iter()
+                .map(|statement| (statement.isolation, statement.commits))
+                .collect::<Vec<_>>()
         };
         let serializable = Some(Isolation::Serializable);
-        assert_eq!(levels("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1; SELECT 2"), [(serializable, false), (None, false)]);
-        assert_eq!(levels("SET a.b = 1; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1"), [(serializable, false), (None, false)]);
-        let chained = "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 1; COMMIT AND CHAIN; SELECT 2; COMMIT; SELECT 3";
+        assert_eq!(
+            levels("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1; SELECT 2"),
+            [(serializable, false), (None, false)]
+        );
+        assert_eq!(
+            levels("SET a.b = 1; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1"),
+            [(serializable, false), (None, false)]
+        );
+        let chained =
+            "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 1; COMMIT AND CHAIN; SELECT 2; COMMIT; SELECT 3";
         assert_eq!(levels(chained), [(serializable, true), (serializable, true), (None, false)]);
-        assert_eq!(levels("SELECT 1; COMMIT; BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 2"), [(None, true), (serializable, false)]);
-        assert_eq!(levels("SET TRANSACTION READ ONLY; SELECT 1"), [(None, false)], "the row of the ledger is written in it, too");
-        assert_eq!(sqls("SELECT 1; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE").len(), 2, "PostgreSQL says what is wrong with it");
+        assert_eq!(
+            levels("SELECT 1; COMMIT; BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 2"),
+            [(None, true), (serializable, false)]
+        );
+        assert_eq!(
+            levels("SET TRANSACTION READ ONLY; SELECT 1"),
+            [(None, false)],
+            "the row of the ledger is written in it, too"
+        );
+        assert_eq!(
+            sqls("SELECT 1; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE").len(),
+            2,
+            "PostgreSQL says what is wrong with it"
+        );
     }
 
     #[test]
@@ -337,7 +390,11 @@ mod tests {
             ("\nCOMMIT PREPARED 'a';", "COMMIT"),
             ("\nBEGIN WORKS;", "BEGIN"),
         ] {
-            assert_eq!(split(sql), Err(ScriptError::TransactionControl { line: 2, statement: word.into() }), "{sql}");
+            assert_eq!(
+                split(sql),
+                Err(ScriptError::TransactionControl { line: 2, statement: word.into() }),
+                "{sql}"
+            );
         }
         assert_eq!(sqls("SAVEPOINT a; ROLLBACK TO a; DO $$ BEGIN COMMIT; END $$").len(), 3);
     }
@@ -358,7 +415,11 @@ mod tests {
             ("BEGIN; SAVEPOINT s; COMMIT;\nROLLBACK TO s;", "s"),
             ("SAVEPOINT s;\nROLLBACK TO 's';", ""),
         ] {
-            assert_eq!(split(sql), Err(ScriptError::UnknownSavepoint { line: 2, name: name.into() }), "{sql}");
+            assert_eq!(
+                split(sql),
+                Err(ScriptError::UnknownSavepoint { line: 2, name: name.into() }),
+                "{sql}"
+            );
         }
     }
 
@@ -377,7 +438,8 @@ mod tests {
     #[test]
     fn one_statement_that_postgresql_will_refuse_costs_only_itself() {
         let script = split("SELECT 1;\nCREATE TABEL t (a int);\nVACUUM t").expect("is not refused");
-        let lines: Vec<_> = script.statements.iter().map(|statement| (statement.line, statement.kind.runs_alone())).collect();
+        let lines: Vec<_> =
+            script.statements.iter().map(|statement| (statement.line, statement.kind.runs_alone())).collect();
         assert_eq!(lines, [(1, false), (2, false), (3, true)]);
     }
 
@@ -388,7 +450,8 @@ mod tests {
 
     #[test]
     fn the_directive_no_transaction_runs_every_statement_alone() {
-        let script = split("-- sluice: no-transaction\nUPDATE t SET a = 1;\nCALL p();\nVACUUM t;").expect("splits");
+        let script =
+            split("-- sluice: no-transaction\nUPDATE t SET a = 1;\nCALL p();\nVACUUM t;").expect("splits");
         let kinds: Vec<_> = script.statements.iter().map(|statement| statement.kind.clone()).collect();
         let alone = StatementKind::Alone { concurrently: false };
         assert_eq!(kinds, [StatementKind::Transactional, StatementKind::Opaque, alone]);

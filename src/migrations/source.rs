@@ -1,7 +1,8 @@
 //! The folder: which files are migrations, in which order, and whether the folder keeps its format's rules.
 //!
-//! Two layouts: folders as Prisma and editors write them, and the flat keys of mounted ConfigMaps. A mounted volume is told by
-//! the `..data` link that the kubelet makes; links are followed, names that begin with `..` are skipped.
+//! Two layouts: folders as Prisma and editors write them, and the flat keys of mounted ConfigMaps. A mounted
+//! volume is told by the `..data` link that the kubelet makes; links are followed, names that begin with `..`
+//! are skipped.
 
 use std::{
     io,
@@ -78,12 +79,17 @@ impl SourceTree {
         self.migrations.iter().filter(|migration| migration.phase().is_none())
     }
 
-    /// A source without a migration of the format's own looks like a wrong path: an error that says what was found there instead.
+    /// A source without a migration of the format's own looks like a wrong path: an error that says what was
+    /// found there instead.
     pub fn must_not_be_empty(&self, format: Format, folder: &Path) -> Result<(), SourceError> {
         if self.own().next().is_some() {
             return Ok(());
         }
-        Err(SourceError::Empty { folder: folder.to_owned(), found: empty::found(&self.entries), hint: empty::hint(format, folder) })
+        Err(SourceError::Empty {
+            folder: folder.to_owned(),
+            found: empty::found(&self.entries),
+            hint: empty::hint(format, folder),
+        })
     }
 }
 
@@ -94,7 +100,10 @@ pub enum SourceError {
     #[error("the source has no folder {0:?}: check spec.migrations.path, or the folder given with --source")]
     NoFolder(PathBuf),
     /// The folder of a phase is not there.
-    #[error("the phase {phase:?} has no folder {folder:?}: check its path in spec.migrations.phases, or the folder given with --phase")]
+    #[error(
+        "the phase {phase:?} has no folder {folder:?}: check its path in spec.migrations.phases, or the \
+            folder given with --phase"
+    )]
     NoPhase {
         /// Which.
         phase: String,
@@ -117,7 +126,10 @@ pub enum SourceError {
     #[error("the folder {0:?} has no {SCRIPT}: delete the folder, or restore the file")]
     NoScript(String),
     /// A link leads out of the folder.
-    #[error("{0:?} leads out of the folder of migrations: put the file itself there, Sluice follows links only within the folder")]
+    #[error(
+        "{0:?} leads out of the folder of migrations: put the file itself there, Sluice follows links only \
+            within the folder"
+    )]
     Outside(String),
     /// Something else than a file.
     #[error("{file:?} is {kind}: a migration is a regular file")]
@@ -128,7 +140,10 @@ pub enum SourceError {
         kind: &'static str,
     },
     /// Larger than any migration.
-    #[error("{what:?} has more than {most}, which Sluice does not read: take out what is no migration, or load data by other means")]
+    #[error(
+        "{what:?} has more than {most}, which Sluice does not read: take out what is no migration, or load \
+            data by other means"
+    )]
     TooLarge {
         /// The file, or the folder.
         what: String,
@@ -136,16 +151,24 @@ pub enum SourceError {
         most: String,
     },
     /// Somebody writes into it.
-    #[error("{0:?} changed while it was read: publish a source as a whole, in an image or a ConfigMap; Sluice reads it again")]
+    #[error(
+        "{0:?} changed while it was read: publish a source as a whole, in an image or a ConfigMap; Sluice \
+            reads it again"
+    )]
     Changed(String),
     /// Not UTF-8.
-    #[error("{0:?} is not valid UTF-8: save it as UTF-8, since a checksum over replaced characters proves nothing")]
+    #[error(
+        "{0:?} is not valid UTF-8: save it as UTF-8, since a checksum over replaced characters proves nothing"
+    )]
     NotUtf8(String),
     /// PostgreSQL would stumble over it.
     #[error("{0:?} begins with a byte order mark: save it as UTF-8 without one, PostgreSQL refuses it")]
     ByteOrderMark(String),
     /// There is no migration at all.
-    #[error("{folder:?} holds no migration: {found}{hint}; a source that is meant to be empty says spec.migrations.allowEmpty")]
+    #[error(
+        "{folder:?} holds no migration: {found}{hint}; a source that is meant to be empty says \
+            spec.migrations.allowEmpty"
+    )]
     Empty {
         /// The folder.
         folder: PathBuf,
@@ -220,7 +243,9 @@ fn migrations(format: Format, folder: &Path) -> Result<SourceTree, SourceError> 
 /// `NAME.sql` is the migration NAME.
 fn read_flat(folder: &Folder, entry: &Entry, tree: &mut SourceTree) -> Result<(), SourceError> {
     match entry.name.strip_suffix(".sql") {
-        Some(name) if !entry.is_dir => tree.migrations.push(file(folder, name, name, &entry.name, Path::new(&entry.name))?),
+        Some(name) if !entry.is_dir => {
+            tree.migrations.push(file(folder, name, name, &entry.name, Path::new(&entry.name))?);
+        }
         _ => {}
     }
     Ok(())
@@ -230,7 +255,13 @@ fn read_flat(folder: &Folder, entry: &Entry, tree: &mut SourceTree) -> Result<()
 fn read_folder(folder: &Folder, entry: &Entry, tree: &mut SourceTree) -> Result<(), SourceError> {
     let script = Path::new(&entry.name).join(SCRIPT);
     if entry.is_dir && folder.has(&script) {
-        tree.migrations.push(file(folder, &entry.name, &entry.name, &format!("{}/{SCRIPT}", entry.name), &script)?);
+        tree.migrations.push(file(
+            folder,
+            &entry.name,
+            &entry.name,
+            &format!("{}/{SCRIPT}", entry.name),
+            &script,
+        )?);
     } else if entry.is_dir && entry.name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(SourceError::NoScript(entry.name.clone()));
     } else if entry.is_dir || has_sql_suffix(&entry.name) {
@@ -250,7 +281,13 @@ fn has_sql_suffix(name: &str) -> bool {
 }
 
 /// Reads one. `own` is what its author called it; `shown` is where it stands, for messages.
-pub(super) fn file(folder: &Folder, name: &str, own: &str, shown: &str, path: &Path) -> Result<Migration, SourceError> {
+pub(super) fn file(
+    folder: &Folder,
+    name: &str,
+    own: &str,
+    shown: &str,
+    path: &Path,
+) -> Result<Migration, SourceError> {
     if own.len() > LONGEST_NAME {
         return Err(SourceError::NameTooLong(name.to_owned()));
     }
@@ -264,7 +301,9 @@ pub(super) fn file(folder: &Folder, name: &str, own: &str, shown: &str, path: &P
 /// Prisma reads the first line that begins with `provider`; so do we, but forgive blanks.
 fn check_lock_file(text: &str) -> Result<(), SourceError> {
     let line = text.lines().find(|line| line.starts_with("provider"));
-    let provider = line.and_then(|line| line.split_once('=')).map(|(_, value)| value.trim().trim_matches('"').to_owned());
+    let provider = line
+        .and_then(|line| line.split_once('='))
+        .map(|(_, value)| value.trim().trim_matches('"').to_owned());
     match provider {
         Some(provider) if provider != "postgresql" => Err(SourceError::Provider(provider)),
         _ => Ok(()),
@@ -309,7 +348,10 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_mounted_config_map_is_read_through_its_links_and_hidden_folders_are_skipped() {
-        let folder = folder(&[("..2026/20240215120000_a.sql", "SELECT 1;"), ("..2026/migration_lock.toml", "provider = \"postgresql\"")]);
+        let folder = folder(&[
+            ("..2026/20240215120000_a.sql", "SELECT 1;"),
+            ("..2026/migration_lock.toml", "provider = \"postgresql\""),
+        ]);
         std::os::unix::fs::symlink("..2026", folder.path().join("..data")).expect("a link");
         for name in ["20240215120000_a.sql", "migration_lock.toml"] {
             std::os::unix::fs::symlink(format!("..data/{name}"), folder.path().join(name)).expect("a link");
@@ -330,13 +372,17 @@ mod tests {
             assert!(error.to_string().contains(expected), "{error}");
             assert_eq!(error.reason(), Reason::SourceInvalid);
         }
-        assert_eq!(load(Format::Prisma, Path::new("/nowhere")).expect_err("is refused").reason(), Reason::SourceNotFound);
+        assert_eq!(
+            load(Format::Prisma, Path::new("/nowhere")).expect_err("is refused").reason(),
+            Reason::SourceNotFound
+        );
     }
 
     #[test]
     fn a_name_may_be_as_long_as_prismas_column() {
         let longest = format!("20240215120000_{}", "a".repeat(240));
-        let tree = load(Format::Sql, folder(&[(&format!("{}.sql", &longest[..250]), "")]).path()).expect("loads");
+        let tree =
+            load(Format::Sql, folder(&[(&format!("{}.sql", &longest[..250]), "")]).path()).expect("loads");
         assert_eq!(tree.migrations[0].name.len(), 250);
         let folder = folder(&[("x.sql", "SELECT 1;")]);
         let open = Folder::open(folder.path()).expect("opens").expect("a folder");
@@ -347,7 +393,9 @@ mod tests {
 
     #[test]
     fn the_digest_changes_with_every_byte_and_every_name() {
-        let digest = |name: &str, text: &str| load(Format::Prisma, folder(&[(name, text)]).path()).expect("loads").digest;
+        let digest = |name: &str, text: &str| {
+            load(Format::Prisma, folder(&[(name, text)]).path()).expect("loads").digest
+        };
         let first = digest("1_a/migration.sql", "SELECT 1;");
         assert_eq!(first, digest("1_a/migration.sql", "SELECT 1;"));
         assert_ne!(first, digest("1_a/migration.sql", "SELECT 1; "));

@@ -14,6 +14,7 @@ pub fn crd_files() -> Vec<(String, String)> {
 
 /// One definition. It begins with `---`, so that files can be joined.
 fn yaml(crd: &CustomResourceDefinition) -> String {
-    let text = serde_saphyr::to_string(crd).expect("a definition made of plain values can be written as YAML");
+    let text =
+        serde_saphyr::to_string(crd).expect("a definition made of plain values can be written as YAML");
     format!("---\n{}\n", text.trim_end())
 }

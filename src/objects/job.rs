@@ -17,11 +17,19 @@ use crate::{
 
 /// The stages keep to `spec.apply.deadline` themselves; Kubernetes steps in this much later, should one hang.
 const GRACE_SECONDS: i64 = 60;
-/// How long a Job's log stays when no newer Job takes its place: that of a run 30 days, that of a repeated verification a week.
+/// How long a Job's log stays when no newer Job takes its place: that of a run 30 days, that of a repeated
+/// verification a week.
 const DAY_SECONDS: i32 = 24 * 3600;
 
-/// The Job: one Pod that is never restarted and never replaced, because what is repeated is decided from the ledger.
-pub fn job(object: &DatabaseMigration, migration: &ValidatedMigration, order: &JobOrder, images: &Images, pods: &Pods) -> Job {
+/// The Job: one Pod that is never restarted and never replaced, because what is repeated is decided from the
+/// ledger.
+pub fn job(
+    object: &DatabaseMigration,
+    migration: &ValidatedMigration,
+    order: &JobOrder,
+    images: &Images,
+    pods: &Pods,
+) -> Job {
     let labels = labels(&migration.name, order);
     let deadline = i64::try_from(migration.deadline.duration().as_secs()).unwrap_or(i64::MAX - GRACE_SECONDS);
     Job {
@@ -37,7 +45,11 @@ pub fn job(object: &DatabaseMigration, migration: &ValidatedMigration, order: &J
             // Never a second Pod while the first may still hold a session.
             pod_replacement_policy: Some("Failed".to_owned()),
             active_deadline_seconds: Some(deadline + GRACE_SECONDS),
-            ttl_seconds_after_finished: Some(if order.verify_only { 7 * DAY_SECONDS } else { 30 * DAY_SECONDS }),
+            ttl_seconds_after_finished: Some(if order.verify_only {
+                7 * DAY_SECONDS
+            } else {
+                30 * DAY_SECONDS
+            }),
             template: pod(object, migration, order, (images, pods), labels),
             ..JobSpec::default()
         }),
@@ -77,7 +89,8 @@ mod tests {
     use serde_json::{Value, json};
 
     fn built(migrations: &Value, snapshot: &Value) -> Job {
-        let indexes = json!({"indexes": {"require": [{"table": "t", "columns": ["c"], "where": "c <> '$(HOME) $$'"}]}});
+        let indexes =
+            json!({"indexes": {"require": [{"table": "t", "columns": ["c"], "where": "c <> '$(HOME) $$'"}]}});
         verifying(migrations, snapshot, &indexes)
     }
 
@@ -119,7 +132,11 @@ mod tests {
     }
 
     fn container(job: &Job, stage: Stage) -> &Container {
-        pod(job).containers.iter().find(|container| container.name == stage.name()).expect("a container for each stage")
+        pod(job)
+            .containers
+            .iter()
+            .find(|container| container.name == stage.name())
+            .expect("a container for each stage")
     }
 
     #[test]
@@ -127,23 +144,45 @@ mod tests {
         let job = dumped();
         let spec = job.spec.as_ref().expect("a spec");
         assert_eq!((spec.backoff_limit, spec.pod_replacement_policy.as_deref()), (Some(0), Some("Failed")));
-        assert_eq!(spec.active_deadline_seconds, Some(660), "later than spec.apply.deadline, which the stages keep to themselves");
+        assert_eq!(
+            spec.active_deadline_seconds,
+            Some(660),
+            "later than spec.apply.deadline, which the stages keep to themselves"
+        );
         assert_eq!(pod(&job).restart_policy.as_deref(), Some("Never"));
         let owner = &job.metadata.owner_references.as_ref().expect("an owner")[0];
-        assert_eq!((owner.kind.as_str(), owner.uid.as_str(), owner.controller), ("DatabaseMigration", "0d1f", Some(true)));
-        assert_eq!(job.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_ATTEMPT)).map(String::as_str), Some("2"));
+        assert_eq!(
+            (owner.kind.as_str(), owner.uid.as_str(), owner.controller),
+            ("DatabaseMigration", "0d1f", Some(true))
+        );
+        assert_eq!(
+            job.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_ATTEMPT)).map(String::as_str),
+            Some("2")
+        );
     }
 
     #[test]
     fn every_container_passes_the_restricted_standard_and_the_pod_has_no_token() {
         let job = dumped();
         let security = pod(&job).security_context.as_ref().expect("a security context");
-        assert_eq!((security.run_as_non_root, pod(&job).automount_service_account_token), (Some(true), Some(false)));
-        assert_eq!(security.seccomp_profile.as_ref().map(|profile| profile.type_.as_str()), Some("RuntimeDefault"));
+        assert_eq!(
+            (security.run_as_non_root, pod(&job).automount_service_account_token),
+            (Some(true), Some(false))
+        );
+        assert_eq!(
+            security.seccomp_profile.as_ref().map(|profile| profile.type_.as_str()),
+            Some("RuntimeDefault")
+        );
         for container in &pod(&job).containers {
             let security = container.security_context.as_ref().expect("a security context");
-            assert_eq!((security.allow_privilege_escalation, security.read_only_root_filesystem), (Some(false), Some(true)));
-            assert_eq!(security.capabilities.as_ref().and_then(|capabilities| capabilities.drop.clone()), Some(vec!["ALL".to_owned()]));
+            assert_eq!(
+                (security.allow_privilege_escalation, security.read_only_root_filesystem),
+                (Some(false), Some(true))
+            );
+            assert_eq!(
+                security.capabilities.as_ref().and_then(|capabilities| capabilities.drop.clone()),
+                Some(vec!["ALL".to_owned()])
+            );
         }
     }
 
@@ -153,8 +192,12 @@ mod tests {
         for stage in Stage::ALL {
             let environment = container(&job, stage).env.as_ref().expect("an environment");
             let url = environment.iter().find(|variable| variable.name == "DATABASE_URL").expect("the URL");
-            let secret = url.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref()).expect("from a Secret");
-            assert_eq!((url.value.as_ref(), secret.name.as_str(), secret.key.as_str()), (None, "records-db", "address"));
+            let secret =
+                url.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref()).expect("from a Secret");
+            assert_eq!(
+                (url.value.as_ref(), secret.name.as_str(), secret.key.as_str()),
+                (None, "records-db", "address")
+            );
         }
     }
 
@@ -165,14 +208,26 @@ mod tests {
                    "database": {"name": "mental-health", "secretRef": {"name": "reader", "key": "address"}}})
         };
         let verify = json!({"orphans": [relation("one"), relation("two")]});
-        let job = verifying(&json!({"configMaps": ["one"]}), &json!({"none": {"reason": "rebuilt each night"}}), &verify);
+        let job = verifying(
+            &json!({"configMaps": ["one"]}),
+            &json!({"none": {"reason": "rebuilt each night"}}),
+            &verify,
+        );
         for stage in Stage::ALL {
             let environment = container(&job, stage).env.iter().flatten();
-            let found: Vec<_> = environment.filter(|variable| variable.name == "DATABASE_URL_MENTAL_HEALTH").collect();
+            let found: Vec<_> =
+                environment.filter(|variable| variable.name == "DATABASE_URL_MENTAL_HEALTH").collect();
             assert_eq!(found.len(), usize::from(stage == Stage::Verify), "{stage:?}");
             for variable in found {
-                let secret = variable.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref()).expect("from a Secret");
-                assert_eq!((secret.name.as_str(), secret.key.as_str(), variable.value.as_ref()), ("reader", "address", None));
+                let secret = variable
+                    .value_from
+                    .as_ref()
+                    .and_then(|from| from.secret_key_ref.as_ref())
+                    .expect("from a Secret");
+                assert_eq!(
+                    (secret.name.as_str(), secret.key.as_str(), variable.value.as_ref()),
+                    ("reader", "address", None)
+                );
             }
         }
     }
@@ -184,14 +239,28 @@ mod tests {
             "migrations": {"configMaps": ["one"]},
             "snapshot": {"none": {"reason": "rebuilt each night"}},
         }));
-        let volume = pod(&job).volumes.iter().flatten().find_map(|volume| volume.config_map.as_ref()).expect("a ConfigMap");
+        let volume = pod(&job)
+            .volumes
+            .iter()
+            .flatten()
+            .find_map(|volume| volume.config_map.as_ref())
+            .expect("a ConfigMap");
         assert_eq!((volume.name.as_str(), volume.optional), ("records-ca", Some(true)));
         for stage in Stage::ALL {
             let container = container(&job, stage);
-            let said = container.env.iter().flatten().find(|variable| variable.name == "SLUICE_DATABASE_CA").expect("where it is");
+            let said = container
+                .env
+                .iter()
+                .flatten()
+                .find(|variable| variable.name == "SLUICE_DATABASE_CA")
+                .expect("where it is");
             assert_eq!(said.value.as_deref(), Some("/run/sluice-authority/root.pem"));
-            let mount =
-                container.volume_mounts.iter().flatten().find(|mount| mount.mount_path == "/run/sluice-authority").expect("mounted");
+            let mount = container
+                .volume_mounts
+                .iter()
+                .flatten()
+                .find(|mount| mount.mount_path == "/run/sluice-authority")
+                .expect("mounted");
             assert_eq!(mount.read_only, Some(true));
         }
         assert!(pod(&dumped()).volumes.iter().flatten().all(|volume| volume.config_map.is_none()));
@@ -201,8 +270,10 @@ mod tests {
     fn the_spec_survives_the_expansion_of_variables() {
         let job = dumped();
         let environment = container(&job, Stage::Verify).env.as_ref().expect("an environment");
-        let spec =
-            environment.iter().find_map(|variable| variable.value.as_ref().filter(|_| variable.name == "SLUICE_SPEC")).expect("the spec");
+        let spec = environment
+            .iter()
+            .find_map(|variable| variable.value.as_ref().filter(|_| variable.name == "SLUICE_SPEC"))
+            .expect("the spec");
         // What the kubelet makes of it: `$$` is a dollar sign, and no `$(` is left to expand.
         let expanded = spec.replace("$$", "$");
         let object: DatabaseMigration = serde_json::from_str(&expanded).expect("JSON");
@@ -215,11 +286,13 @@ mod tests {
         let job = dumped();
         for stage in Stage::ALL {
             let container = container(&job, stage);
-            let mounted = container.volume_mounts.iter().flatten().any(|mount| mount.mount_path == "/snapshots");
+            let mounted =
+                container.volume_mounts.iter().flatten().any(|mount| mount.mount_path == "/snapshots");
             let tools = container.image.as_deref() == Some("sluice-stage:1");
             assert_eq!((mounted, tools), (stage == Stage::Snapshot, stage == Stage::Snapshot), "{stage:?}");
         }
-        let waived = built(&json!({"configMaps": ["one"]}), &json!({"none": {"reason": "rebuilt each night"}}));
+        let waived =
+            built(&json!({"configMaps": ["one"]}), &json!({"none": {"reason": "rebuilt each night"}}));
         assert!(pod(&waived).volumes.iter().flatten().all(|volume| volume.persistent_volume_claim.is_none()));
     }
 
@@ -230,11 +303,20 @@ mod tests {
             &json!({"none": {"reason": "rebuilt each night"}}),
         );
         for (job, folder) in [(&dumped(), None), (&image, Some("app/migrations"))] {
-            let source =
-                container(job, Stage::Plan).volume_mounts.iter().flatten().find(|mount| mount.name == "source").expect("the source");
+            let source = container(job, Stage::Plan)
+                .volume_mounts
+                .iter()
+                .flatten()
+                .find(|mount| mount.name == "source")
+                .expect("the source");
             assert_eq!((source.read_only, source.sub_path.as_deref()), (Some(true), folder));
         }
-        let volume = pod(&image).volumes.iter().flatten().find(|volume| volume.name == "source").and_then(|volume| volume.image.as_ref());
+        let volume = pod(&image)
+            .volumes
+            .iter()
+            .flatten()
+            .find(|volume| volume.name == "source")
+            .and_then(|volume| volume.image.as_ref());
         assert_eq!(volume.and_then(|volume| volume.reference.as_deref()), Some("registry.example/records:1"));
     }
 
@@ -249,13 +331,29 @@ mod tests {
             let mounts = container(&job, stage).volume_mounts.iter().flatten();
             let phases: Vec<_> = mounts
                 .filter(|mount| mount.mount_path.starts_with("/phases/"))
-                .map(|mount| (mount.mount_path.as_str(), mount.name.as_str(), mount.sub_path.as_deref(), mount.read_only))
+                .map(|mount| {
+                    (
+                        mount.mount_path.as_str(),
+                        mount.name.as_str(),
+                        mount.sub_path.as_deref(),
+                        mount.read_only,
+                    )
+                })
                 .collect();
-            let expected = [("/phases/security", "source", None, Some(true)), ("/phases/functions", "phase-functions", None, Some(true))];
+            let expected = [
+                ("/phases/security", "source", None, Some(true)),
+                ("/phases/functions", "phase-functions", None, Some(true)),
+            ];
             assert_eq!(phases, expected, "{stage:?}");
         }
-        let volume = pod(&job).volumes.iter().flatten().find(|volume| volume.name == "phase-functions").expect("a volume");
-        let sources = volume.projected.as_ref().and_then(|projected| projected.sources.as_ref()).expect("sources");
+        let volume = pod(&job)
+            .volumes
+            .iter()
+            .flatten()
+            .find(|volume| volume.name == "phase-functions")
+            .expect("a volume");
+        let sources =
+            volume.projected.as_ref().and_then(|projected| projected.sources.as_ref()).expect("sources");
         assert_eq!(sources.len(), 2);
     }
 }

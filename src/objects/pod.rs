@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ImageVolumeSource,
-        LocalObjectReference, PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
-        ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount, VolumeProjection,
+        Capabilities, ConfigMapProjection, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar,
+        EnvVarSource, ImageVolumeSource, LocalObjectReference, PersistentVolumeClaimVolumeSource,
+        PodSecurityContext, PodSpec, PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements,
+        SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount, VolumeProjection,
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
@@ -53,9 +54,14 @@ pub fn pod(
     (images, pods): (&Images, &Pods),
     labels: BTreeMap<String, String>,
 ) -> PodTemplateSpec {
-    let secrets = pods.image_pull_secrets.iter().flatten().map(|secret| LocalObjectReference { name: secret.name.clone() });
+    let secrets = pods
+        .image_pull_secrets
+        .iter()
+        .flatten()
+        .map(|secret| LocalObjectReference { name: secret.name.clone() });
     // A cluster autoscaler that moves the Pod would only make the attempt begin again.
-    let annotations = BTreeMap::from([("cluster-autoscaler.kubernetes.io/safe-to-evict".to_owned(), "false".to_owned())]);
+    let annotations =
+        BTreeMap::from([("cluster-autoscaler.kubernetes.io/safe-to-evict".to_owned(), "false".to_owned())]);
     let environment = environment(object, migration, order);
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -75,10 +81,16 @@ pub fn pod(
                 fs_group: Some(USER),
                 // A large snapshot volume is not walked through at each start.
                 fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-                seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), ..SeccompProfile::default() }),
+                seccomp_profile: Some(SeccompProfile {
+                    type_: "RuntimeDefault".to_owned(),
+                    ..SeccompProfile::default()
+                }),
                 ..PodSecurityContext::default()
             }),
-            containers: Stage::ALL.iter().map(|stage| container(*stage, migration, (images, pods), &environment)).collect(),
+            containers: Stage::ALL
+                .iter()
+                .map(|stage| container(*stage, migration, (images, pods), &environment))
+                .collect(),
             volumes: Some(volumes(migration)),
             node_selector: pods.node_selector.clone(),
             tolerations: pods.tolerations.clone(),
@@ -92,11 +104,19 @@ pub fn pod(
 }
 
 /// Somebody else's labels or annotations, and Sluice's own, which win.
-fn beside(theirs: Option<&BTreeMap<String, String>>, own: BTreeMap<String, String>) -> BTreeMap<String, String> {
+fn beside(
+    theirs: Option<&BTreeMap<String, String>>,
+    own: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     theirs.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())).chain(own).collect()
 }
 
-fn container(stage: Stage, migration: &ValidatedMigration, (images, pods): (&Images, &Pods), environment: &[EnvVar]) -> Container {
+fn container(
+    stage: Stage,
+    migration: &ValidatedMigration,
+    (images, pods): (&Images, &Pods),
+    environment: &[EnvVar],
+) -> Container {
     let snapshot = stage == Stage::Snapshot;
     Container {
         name: stage.name().to_owned(),
@@ -127,8 +147,12 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
         "spec": object.spec,
     });
     let (name, key) = migration.secret.clone();
-    let url = EnvVarSource { secret_key_ref: Some(SecretKeySelector { name, key, optional: None }), ..EnvVarSource::default() };
-    let plain = |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), value_from: None };
+    let url = EnvVarSource {
+        secret_key_ref: Some(SecretKeySelector { name, key, optional: None }),
+        ..EnvVarSource::default()
+    };
+    let plain =
+        |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), value_from: None };
     let mut environment = vec![
         EnvVar { name: "DATABASE_URL".to_owned(), value: None, value_from: Some(url) },
         // Kubernetes expands $(NAME) in values; `$$` is its way to write a dollar sign.
@@ -138,7 +162,12 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
     if !order.required.is_empty() {
         environment.push(plain("SLUICE_REQUIRED", json!(order.required).to_string().replace('$', "$$")));
     }
-    environment.extend(migration.authority.iter().map(|(_, key)| plain("SLUICE_DATABASE_CA", format!("/run/sluice-authority/{key}"))));
+    environment.extend(
+        migration
+            .authority
+            .iter()
+            .map(|(_, key)| plain("SLUICE_DATABASE_CA", format!("/run/sluice-authority/{key}"))),
+    );
     environment.extend(order.verify_only.then(|| plain("SLUICE_VERIFY_ONLY", "true".to_owned())));
     environment
 }
@@ -163,15 +192,23 @@ fn resources(stage: Stage, pods: &Pods) -> ResourceRequirements {
 }
 
 /// `"0"` takes a default away.
-fn quantities(defaults: &[(&str, &str)], own: &BTreeMap<String, String>) -> Option<BTreeMap<String, Quantity>> {
-    let mut all: BTreeMap<String, String> = defaults.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+fn quantities(
+    defaults: &[(&str, &str)],
+    own: &BTreeMap<String, String>,
+) -> Option<BTreeMap<String, Quantity>> {
+    let mut all: BTreeMap<String, String> =
+        defaults.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     all.extend(own.clone());
     all.retain(|_, value| value != "0");
     (!all.is_empty()).then(|| all.into_iter().map(|(name, value)| (name, Quantity(value))).collect())
 }
 
 fn volumes(migration: &ValidatedMigration) -> Vec<Volume> {
-    let empty = |name: &str| Volume { name: name.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() };
+    let empty = |name: &str| Volume {
+        name: name.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource::default()),
+        ..Volume::default()
+    };
     let mut volumes = vec![empty(RUN), empty(SCRATCH), source(&migration.source)];
     volumes.extend(migration.phases.iter().filter_map(|phase| match &phase.source {
         PhaseSource::ConfigMaps(names) => Some(config_maps(phase_volume(&phase.name), names)),
@@ -180,12 +217,20 @@ fn volumes(migration: &ValidatedMigration) -> Vec<Volume> {
     // Optional: that the ConfigMap is missing is for the stage to say, in words.
     volumes.extend(migration.authority.iter().map(|(name, _)| Volume {
         name: AUTHORITY.to_owned(),
-        config_map: Some(ConfigMapVolumeSource { name: name.clone(), optional: Some(true), ..ConfigMapVolumeSource::default() }),
+        config_map: Some(ConfigMapVolumeSource {
+            name: name.clone(),
+            optional: Some(true),
+            ..ConfigMapVolumeSource::default()
+        }),
         ..Volume::default()
     }));
     if let SnapshotPolicy::Dump { claim, .. } = &migration.snapshot {
         let claim = PersistentVolumeClaimVolumeSource { claim_name: claim.clone(), read_only: None };
-        volumes.push(Volume { name: SNAPSHOTS.to_owned(), persistent_volume_claim: Some(claim), ..Volume::default() });
+        volumes.push(Volume {
+            name: SNAPSHOTS.to_owned(),
+            persistent_volume_claim: Some(claim),
+            ..Volume::default()
+        });
     }
     volumes
 }
@@ -194,7 +239,10 @@ fn source(source: &Source) -> Volume {
     match source {
         Source::ConfigMaps(names) => config_maps(SOURCE.to_owned(), names),
         Source::Image { reference, .. } => {
-            let image = ImageVolumeSource { reference: Some(reference.clone()), pull_policy: Some("IfNotPresent".to_owned()) };
+            let image = ImageVolumeSource {
+                reference: Some(reference.clone()),
+                pull_policy: Some("IfNotPresent".to_owned()),
+            };
             Volume { name: SOURCE.to_owned(), image: Some(image), ..Volume::default() }
         }
     }
@@ -212,7 +260,11 @@ fn config_maps(volume: String, names: &[String]) -> Volume {
 }
 
 fn mounts(stage: Stage, migration: &ValidatedMigration) -> Vec<VolumeMount> {
-    let mount = |name: &str, path: &str| VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() };
+    let mount = |name: &str, path: &str| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        ..VolumeMount::default()
+    };
     let mut source = VolumeMount { read_only: Some(true), ..mount(SOURCE, "/migrations") };
     if let Source::Image { path, .. } = &migration.source {
         source.sub_path = Some(path.clone()).filter(|path| !path.is_empty());
@@ -220,10 +272,19 @@ fn mounts(stage: Stage, migration: &ValidatedMigration) -> Vec<VolumeMount> {
     let mut mounts = vec![mount(RUN, "/run/sluice"), mount(SCRATCH, "/tmp"), source];
     // A phase of the image has the whole of it: that its folder is missing is for the stage to say, in words.
     mounts.extend(migration.phases.iter().map(|phase| {
-        let volume = if let PhaseSource::ConfigMaps(_) = phase.source { phase_volume(&phase.name) } else { SOURCE.to_owned() };
+        let volume = if let PhaseSource::ConfigMaps(_) = phase.source {
+            phase_volume(&phase.name)
+        } else {
+            SOURCE.to_owned()
+        };
         VolumeMount { read_only: Some(true), ..mount(&volume, &format!("/phases/{}", phase.name)) }
     }));
-    mounts.extend(migration.authority.iter().map(|_| VolumeMount { read_only: Some(true), ..mount(AUTHORITY, "/run/sluice-authority") }));
+    mounts.extend(
+        migration
+            .authority
+            .iter()
+            .map(|_| VolumeMount { read_only: Some(true), ..mount(AUTHORITY, "/run/sluice-authority") }),
+    );
     if stage == Stage::Snapshot && matches!(migration.snapshot, SnapshotPolicy::Dump { .. }) {
         mounts.push(mount(SNAPSHOTS, "/snapshots"));
     }

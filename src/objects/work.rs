@@ -1,12 +1,15 @@
-//! What a Job does, apart from where it runs and with how much: by this Sluice recognises its own Jobs and their Pods. PURE.
+//! What a Job does, apart from where it runs and with how much: by this Sluice recognises its own Jobs and
+//! their Pods. PURE.
 //!
-//! Names, labels and owners are easily forged, and the API server hides nothing that runs. So everything that decides what happens in a Pod
-//! is compared: images, commands, environment, volumes, users. A field that Sluice does not know counts as a difference.
+//! Names, labels and owners are easily forged, and the API server hides nothing that runs. So everything that
+//! decides what happens in a Pod is compared: images, commands, environment, volumes, users. A field that
+//! Sluice does not know counts as a difference.
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-/// Where a Pod runs, and with how much: the scheduler, quotas and the platform team's policies set these as they like.
+/// Where a Pod runs, and with how much: the scheduler, quotas and the platform team's policies set these as
+/// they like.
 const PLACEMENT: [&str; 16] = [
     "affinity",
     "imagePullSecrets",
@@ -25,8 +28,10 @@ const PLACEMENT: [&str; 16] = [
     "tolerations",
     "topologySpreadConstraints",
 ];
-/// How long a Job may take and how long it stays; `suspend` belongs to queues such as Kueue, `selector` to the Job controller.
-const TERMS: [&str; 5] = ["activeDeadlineSeconds", "scheduling", "selector", "suspend", "ttlSecondsAfterFinished"];
+/// How long a Job may take and how long it stays; `suspend` belongs to queues such as Kueue, `selector` to
+/// the Job controller.
+const TERMS: [&str; 5] =
+    ["activeDeadlineSeconds", "scheduling", "selector", "suspend", "ttlSecondsAfterFinished"];
 /// How a container is pulled and resized.
 const SUPPLY: [&str; 3] = ["imagePullPolicy", "resizePolicy", "resources"];
 /// What differs from one attempt to the next.
@@ -37,9 +42,12 @@ pub fn work(spec: &Value) -> Value {
     let mut work = spec.clone();
     let Some(fields) = work.as_object_mut() else { return work };
     drop_fields(fields, &TERMS);
-    for (field, default) in
-        [("completionMode", "NonIndexed".into()), ("completions", 1.into()), ("manualSelector", false.into()), ("parallelism", 1.into())]
-    {
+    for (field, default) in [
+        ("completionMode", "NonIndexed".into()),
+        ("completions", 1.into()),
+        ("manualSelector", false.into()),
+        ("parallelism", 1.into()),
+    ] {
         drop_default(fields, field, &default);
     }
     let template = work_of_pod(&spec["template"]["spec"]);
@@ -52,7 +60,9 @@ pub fn work_of_pod(spec: &Value) -> Value {
     let mut work = spec.clone();
     let Some(fields) = work.as_object_mut() else { return work };
     drop_fields(fields, &PLACEMENT);
-    for (field, default) in [("dnsPolicy", "ClusterFirst"), ("serviceAccount", "default"), ("serviceAccountName", "default")] {
+    for (field, default) in
+        [("dnsPolicy", "ClusterFirst"), ("serviceAccount", "default"), ("serviceAccountName", "default")]
+    {
         drop_default(fields, field, &default.into());
     }
     each(fields, "containers", |container| {
@@ -87,7 +97,13 @@ fn drop_default(object: &mut Map<String, Value>, field: &str, default: &Value) {
 }
 
 fn each(object: &mut Map<String, Value>, list: &str, change: impl Fn(&mut Map<String, Value>)) {
-    object.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut).for_each(change);
+    object
+        .get_mut(list)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+        .for_each(change);
 }
 
 /// The SHA-256 of a work, in hexadecimal digits.
@@ -105,7 +121,10 @@ fn differs(path: &str, expected: &Value, found: &Value) -> Option<String> {
     match (expected, found) {
         _ if expected == found => None,
         (Value::Object(expected), Value::Object(found)) => {
-            let added = found.keys().find(|field| !expected.contains_key(*field)).map(|field| format!("{path}.{field} was added"));
+            let added = found
+                .keys()
+                .find(|field| !expected.contains_key(*field))
+                .map(|field| format!("{path}.{field} was added"));
             let changed = || {
                 expected.iter().find_map(|(field, value)| match found.get(field) {
                     Some(other) => differs(&format!("{path}.{field}"), value, other),
@@ -130,8 +149,13 @@ fn list_differs(path: &str, expected: &[Value], found: &[Value]) -> String {
         return format!("{path}[{missing}] is missing");
     }
     let pairs = expected.iter().zip(found);
-    let item = |(item, other): (&Value, &Value)| differs(&format!("{path}[{}]", name(item).unwrap_or_default()), item, other);
-    pairs.filter(|_| expected.len() == found.len()).find_map(item).unwrap_or_else(|| format!("{path} is another one"))
+    let item = |(item, other): (&Value, &Value)| {
+        differs(&format!("{path}[{}]", name(item).unwrap_or_default()), item, other)
+    };
+    pairs
+        .filter(|_| expected.len() == found.len())
+        .find_map(item)
+        .unwrap_or_else(|| format!("{path} is another one"))
 }
 
 /// A name as Kubernetes allows it; anything else would be quoted by nobody.
@@ -167,7 +191,9 @@ mod tests {
             spec["completionMode"] = json!("NonIndexed");
             spec["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "1"}});
             let pod = &mut spec["template"]["spec"];
-            for (field, value) in [("dnsPolicy", "ClusterFirst"), ("schedulerName", "default-scheduler"), ("nodeName", "n")] {
+            for (field, value) in
+                [("dnsPolicy", "ClusterFirst"), ("schedulerName", "default-scheduler"), ("nodeName", "n")]
+            {
                 pod[field] = json!(value);
             }
             pod["containers"][0]["terminationMessagePath"] = json!("/dev/termination-log");
@@ -183,24 +209,41 @@ mod tests {
     fn whatever_else_differs_is_told_by_its_place_and_never_by_its_value() {
         let pod = |change: fn(&mut Value)| told(move |spec| change(&mut spec["template"]["spec"]));
         for (found, words) in [
-            (pod(|pod| pod["containers"][0]["image"] = json!("s3cret")), "containers[plan].image is another one"),
+            (
+                pod(|pod| pod["containers"][0]["image"] = json!("s3cret")),
+                "containers[plan].image is another one",
+            ),
             (pod(|pod| pod["containers"][0]["args"] = json!(["s3cret"])), "containers[plan].args was added"),
             (
                 pod(|pod| pod["containers"][0]["env"][0]["value"] = json!("s3cret")),
                 "containers[plan].env[SLUICE_SPEC].value is another one",
             ),
-            (pod(|pod| pod["containers"][0]["terminationMessagePath"] = json!("/run/sluice/x")), "terminationMessagePath was added"),
             (
-                pod(|pod| pod["containers"].as_array_mut().expect("a list").push(json!({"name": "istio-proxy"}))),
+                pod(|pod| pod["containers"][0]["terminationMessagePath"] = json!("/run/sluice/x")),
+                "terminationMessagePath was added",
+            ),
+            (
+                pod(|pod| {
+                    pod["containers"].as_array_mut().expect("a list").push(json!({"name": "istio-proxy"}));
+                }),
                 "containers[istio-proxy] was added",
             ),
             (pod(|pod| pod["containers"] = json!([])), "containers[plan] is missing"),
             (pod(|pod| pod["hostAliases"] = json!([{"ip": "10.0.0.1"}])), "hostAliases was added"),
             (pod(|pod| pod["serviceAccountName"] = json!("other")), "serviceAccountName was added"),
             (pod(|pod| pod["aFieldOfTomorrow"] = json!(true)), "aFieldOfTomorrow was added"),
-            (pod(|pod| pod["ephemeralContainers"] = json!([{"name": "debug"}])), "ephemeralContainers was added"),
-            (pod(|pod| pod["volumes"][0] = json!({"name": "run", "hostPath": {"path": "/"}})), "volumes[run].hostPath was added"),
-            (pod(|pod| pod["containers"][0]["volumeMounts"][0]["subPath"] = json!("x")), "volumeMounts[run].subPath was added"),
+            (
+                pod(|pod| pod["ephemeralContainers"] = json!([{"name": "debug"}])),
+                "ephemeralContainers was added",
+            ),
+            (
+                pod(|pod| pod["volumes"][0] = json!({"name": "run", "hostPath": {"path": "/"}})),
+                "volumes[run].hostPath was added",
+            ),
+            (
+                pod(|pod| pod["containers"][0]["volumeMounts"][0]["subPath"] = json!("x")),
+                "volumeMounts[run].subPath was added",
+            ),
             (told(|spec| spec["managedBy"] = json!("example.org/x")), "spec.managedBy was added"),
             (told(|spec| spec["backoffLimit"] = json!(6)), "spec.backoffLimit is another one"),
             (told(|spec| spec["parallelism"] = json!(2)), "spec.parallelism was added"),

@@ -1,7 +1,8 @@
 //! `spec.verify.every`: what is settled is verified again when its time has come. PURE.
 //!
-//! Such a run, like one that is asked what workloads require, is quiet: it is not announced, and while it goes on the status stays as it is. Ready turns off when the run has failed
-//! and on again when a later one has passed; the gate keeps its entries, because what is applied stays applied.
+//! Such a run, like one that is asked what workloads require, is quiet: it is not announced, and while it
+//! goes on the status stays as it is. Ready turns off when the run has failed and on again when a later one
+//! has passed; the gate keeps its entries, because what is applied stays applied.
 
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ pub fn interval(facts: &Facts) -> Option<Span> {
     facts.migration.as_ref().ok().and_then(|migration| migration.verify_every)
 }
 
-/// The run has ended with a verdict of the verify stage: another one at the same digest may only confirm it or take it back.
+/// The run has ended with a verdict of the verify stage: another one at the same digest may only confirm it
+/// or take it back.
 pub fn has_a_verdict(run: &RunStatus) -> bool {
     let failed_at_the_end = run.stage.as_deref() == Some(Stage::Verify.name());
     match run.reason.as_deref().map(reason_named) {
@@ -44,20 +46,28 @@ pub fn has_a_verdict(run: &RunStatus) -> bool {
 pub fn repeats(facts: &Facts, run: &Run, wanted: Option<&str>) -> bool {
     let published = facts.published.run.as_ref().filter(|published| has_a_verdict(published));
     Some(run.digest.as_str()) == wanted
-        && published.is_some_and(|published| published.digest == run.digest && published.attempt < run.attempt)
+        && published
+            .is_some_and(|published| published.digest == run.digest && published.attempt < run.attempt)
 }
 
-/// Adds to the verdict about a settled run that it is verified again, and when. Where nothing new may start, it stays as it is.
+/// Adds to the verdict about a settled run that it is verified again, and when. Where nothing new may start,
+/// it stays as it is.
 pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
-    let Some(run) = situation.record.status.run.as_ref().filter(|run| has_a_verdict(run)) else { return verdict };
-    let (Some(every), Some(finished_at)) = (interval(situation.facts), &run.finished_at) else { return verdict };
+    let Some(run) = situation.record.status.run.as_ref().filter(|run| has_a_verdict(run)) else {
+        return verdict;
+    };
+    let (Some(every), Some(finished_at)) = (interval(situation.facts), &run.finished_at) else {
+        return verdict;
+    };
     if let Some(left) = left(finished_at.0, every, situation.now) {
         let requeue = Some(verdict.requeue.map_or(left, |requeue| requeue.min(left)));
         return Verdict { requeue, ..verdict };
     }
     let requeue = Some(LOOK_AGAIN);
-    // Set back, the clock would give the next Job an older date than the last one has, and its result would be taken for history.
-    let set_back = own::newest_concluded(&situation.facts.published, &situation.facts.runs).is_some_and(|newest| situation.now <= newest);
+    // Set back, the clock would give the next Job an older date than the last one has, and its result would
+    // be taken for history.
+    let set_back = own::newest_concluded(&situation.facts.published, &situation.facts.runs)
+        .is_some_and(|newest| situation.now <= newest);
     // Whoever goes first does so because of what this one changes, and a verification changes nothing.
     let waits = [before::is_not_suspended, before::database_is_free];
     if set_back || situation.occupied() || waits.iter().any(|section| section(situation).is_some()) {
@@ -74,7 +84,8 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
     Verdict { step: Some(Step::CreateJob(order)), requeue, ..verdict }
 }
 
-/// What is left of the time for which a verification holds; `None` when it is over, and when the clock was set back behind it.
+/// What is left of the time for which a verification holds; `None` when it is over, and when the clock was
+/// set back behind it.
 fn left(finished_at: Timestamp, every: Span, now: Timestamp) -> Option<Duration> {
     if now < finished_at {
         return None;
@@ -126,7 +137,10 @@ mod tests {
     fn a_settled_object_is_looked_at_again_when_its_time_comes() {
         let facts = verified();
         let early = plan(&facts, moment(600));
-        assert_eq!((early.status, early.step, early.requeue), (facts.published.clone(), None, Some(Duration::from_mins(50))));
+        assert_eq!(
+            (early.status, early.step, early.requeue),
+            (facts.published.clone(), None, Some(Duration::from_mins(50)))
+        );
         let due = plan(&facts, moment(3600));
         assert_eq!(due.status, facts.published);
         let Some(Step::CreateJob(order)) = due.step else { panic!("{:?}", due.step) };
@@ -144,7 +158,11 @@ mod tests {
         assert!(step(|_| {}).is_some());
         assert_eq!(step(|facts| facts.migration.as_mut().expect("valid").verify_every = None), None);
         assert_eq!(step(|facts| facts.migration.as_mut().expect("valid").suspend = true), None);
-        assert_eq!(step(|facts| facts.rivals = vec![crate::plan::facts::Rival { name: "twin".into(), running: true, older: false }]), None);
+        assert_eq!(
+            step(|facts| facts.rivals =
+                vec![crate::plan::facts::Rival { name: "twin".into(), running: true, older: false }]),
+            None
+        );
     }
 
     #[test]

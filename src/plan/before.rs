@@ -37,26 +37,32 @@ fn circle(dependency: &Dependency) -> Option<&[String]> {
 
 fn message_of_circle(circle: &[String]) -> String {
     format!(
-        "it waits for itself: {}. Nobody in this circle runs until one of them drops a dependsOn or changes its group",
+        "it waits for itself: {}. Nobody in this circle runs until one of them drops a dependsOn or changes \
+            its group",
         circle.join(" -> ")
     )
 }
 
 /// `None` when nobody is waited for.
 fn message(dependencies: &[Dependency]) -> Option<String> {
-    let waited_for: Vec<&Dependency> = dependencies.iter().filter(|dependency| dependency.state != DependencyState::Ready).collect();
+    let waited_for: Vec<&Dependency> =
+        dependencies.iter().filter(|dependency| dependency.state != DependencyState::Ready).collect();
     let named = waited_for.iter().filter(|dependency| dependency.position.is_none());
     let mut parts: Vec<String> = named.clone().map(|dependency| one(dependency)).collect();
-    let turns: Vec<&&Dependency> = waited_for.iter().filter(|dependency| dependency.position.is_some()).collect();
-    let told = |turn: &Dependency| named.clone().any(|dependency| dependency.name == turn.name && dependency.state == turn.state);
+    let turns: Vec<&&Dependency> =
+        waited_for.iter().filter(|dependency| dependency.position.is_some()).collect();
+    let told = |turn: &Dependency| {
+        named.clone().any(|dependency| dependency.name == turn.name && dependency.state == turn.state)
+    };
     parts.extend(worth_telling(&turns).into_iter().filter(|turn| !told(turn)).map(one));
     (!waited_for.is_empty()).then(|| format!("waiting for {}", parts.join("; ")))
 }
 
-/// Of those with an earlier place: who needs a person, and else the nearest. So the message does not change with each step of each
-/// of them, and it names the cause of a halt.
+/// Of those with an earlier place: who needs a person, and else the nearest. So the message does not change
+/// with each step of each of them, and it names the cause of a halt.
 fn worth_telling<'a>(turns: &[&&'a Dependency]) -> Vec<&'a Dependency> {
-    let stuck: Vec<&Dependency> = turns.iter().map(|turn| **turn).filter(|turn| needs_somebody(&turn.state)).collect();
+    let stuck: Vec<&Dependency> =
+        turns.iter().map(|turn| **turn).filter(|turn| needs_somebody(&turn.state)).collect();
     if !stuck.is_empty() {
         return stuck;
     }
@@ -66,13 +72,16 @@ fn worth_telling<'a>(turns: &[&&'a Dependency]) -> Vec<&'a Dependency> {
 
 fn needs_somebody(state: &DependencyState) -> bool {
     match state {
-        DependencyState::NotReady(reason) | DependencyState::NotApplied(reason) => reason_named(reason).class() == Class::NeedsUser,
+        DependencyState::NotReady(reason) | DependencyState::NotApplied(reason) => {
+            reason_named(reason).class() == Class::NeedsUser
+        }
         DependencyState::Ready => false,
         _ => true,
     }
 }
 
-/// What goes on by itself changes its reason often, and each change would be one more status for everyone who waits.
+/// What goes on by itself changes its reason often, and each change would be one more status for everyone who
+/// waits.
 fn because(reason: &str) -> String {
     if reason_named(reason).class() == Class::Progress { " yet".to_owned() } else { format!(" ({reason})") }
 }
@@ -83,27 +92,39 @@ fn one(dependency: &Dependency) -> String {
     let who = format!("the DatabaseMigration {name:?}{place}");
     match (&dependency.state, dependency.position) {
         (DependencyState::Vacant, position) => format!(
-            "position {} of the group {name:?}, which no DatabaseMigration of this namespace has: create it, or move up those after it",
+            "position {} of the group {name:?}, which no DatabaseMigration of this namespace has: create it, \
+                or move up those after it",
             position.unwrap_or_default()
         ),
         (DependencyState::Missing, _) => format!("{who}, which does not exist in this namespace: create it"),
-        (DependencyState::Deleting, _) => format!("{who}, which is being deleted: create it again, or wait for it no longer"),
+        (DependencyState::Deleting, _) => {
+            format!("{who}, which is being deleted: create it again, or wait for it no longer")
+        }
         (DependencyState::Suspended(reason), _) => {
             format!("{who}, which is suspended and not that far ({reason}): set its spec.suspend to false")
         }
         (DependencyState::NotReady(reason), _) => format!("{who}, which is not Ready{}", because(reason)),
         (DependencyState::NotApplied(reason), _) => format!("{who}, which is not applied{}", because(reason)),
-        (DependencyState::Lacks(version), _) => format!("{who}, which has not applied {version:?} yet: its source must bring it"),
+        (DependencyState::Lacks(version), _) => {
+            format!("{who}, which has not applied {version:?} yet: its source must bring it")
+        }
         (DependencyState::Circular(_) | DependencyState::Ready, _) => who,
     }
 }
 
-/// Nobody else runs on the same database. Of two that are about to, the older goes first; the locks in the database decide
-/// for those that did not see each other.
+/// Nobody else runs on the same database. Of two that are about to, the older goes first; the locks in the
+/// database decide for those that did not see each other.
 pub fn database_is_free(situation: &Situation) -> Option<Verdict> {
     let rival = situation.facts.rivals.iter().find(|rival| rival.running || rival.older)?;
-    let message = format!("the DatabaseMigration {:?} is running on the same database; this one follows when it has ended", rival.name);
-    Some(Verdict::reconciling(Reason::DatabaseBusy, message).decides(ConditionType::Cleared, false).again_after(LOOK_AGAIN_SECONDS))
+    let message = format!(
+        "the DatabaseMigration {:?} is running on the same database; this one follows when it has ended",
+        rival.name
+    );
+    Some(
+        Verdict::reconciling(Reason::DatabaseBusy, message)
+            .decides(ConditionType::Cleared, false)
+            .again_after(LOOK_AGAIN_SECONDS),
+    )
 }
 
 #[cfg(test)]
@@ -120,8 +141,14 @@ mod tests {
         },
     };
 
-    /// An object with these fields of `spec.before`, at this generation, with these conditions of generation 1.
-    fn object(name: &str, before: &Value, generation: i64, conditions: &[(&str, &str, &str)]) -> DatabaseMigration {
+    /// An object with these fields of `spec.before`, at this generation, with these conditions of generation
+    /// 1.
+    fn object(
+        name: &str,
+        before: &Value,
+        generation: i64,
+        conditions: &[(&str, &str, &str)],
+    ) -> DatabaseMigration {
         let condition = |(kind, status, reason): &(&str, &str, &str)| {
             json!({"type": kind, "status": status, "reason": reason, "message": "m", "observedGeneration": 1,
                 "lastTransitionTime": "2026-01-01T00:00:00Z"})
@@ -142,17 +169,23 @@ mod tests {
         .expect("a manifest")
     }
 
-    /// What `records`, with this `before`, says beside the others; `None` when it may begin. The gate remembers `auth@1_one`.
+    /// What `records`, with this `before`, says beside the others; `None` when it may begin. The gate
+    /// remembers `auth@1_one`.
     fn said(before: &Value, others: &[DatabaseMigration]) -> Option<(String, String, bool)> {
         let own = object("records", before, 1, &[]);
         let gate = ["auth@1_one".to_owned(), "author@9_nine".to_owned()];
-        let members: Vec<Member> = others.iter().chain([&own]).map(|object| Member::of(object, &gate)).collect();
+        let members: Vec<Member> =
+            others.iter().chain([&own]).map(|object| Member::of(object, &gate)).collect();
         let dependencies = order::dependencies(members.last().expect("itself"), &members);
         let plan = plan(&super::super::facts::Facts { dependencies, ..facts() }, moment(0));
         let ready = &plan.status.conditions[0];
-        let cleared = plan.status.conditions.iter().find(|condition| condition.type_ == "Cleared").expect("Cleared");
+        let cleared =
+            plan.status.conditions.iter().find(|condition| condition.type_ == "Cleared").expect("Cleared");
         let stalled = plan.status.conditions.iter().any(|condition| condition.type_ == "Stalled");
-        assert_eq!((plan.step.is_some(), cleared.status == "False"), (ready.reason == "Planning", ready.reason != "Planning"));
+        assert_eq!(
+            (plan.step.is_some(), cleared.status == "False"),
+            (ready.reason == "Planning", ready.reason != "Planning")
+        );
         (ready.reason != "Planning").then(|| (ready.reason.clone(), ready.message.clone(), stalled))
     }
 
@@ -161,8 +194,10 @@ mod tests {
     }
 
     const READY: &[(&str, &str, &str)] = &[("Ready", "True", "Verified"), ("Applied", "True", "Applied")];
-    const UNVERIFIED: &[(&str, &str, &str)] = &[("Ready", "False", "VerificationFailed"), ("Applied", "True", "Applied")];
-    const FAILED: &[(&str, &str, &str)] = &[("Ready", "False", "MigrationFailed"), ("Applied", "False", "MigrationFailed")];
+    const UNVERIFIED: &[(&str, &str, &str)] =
+        &[("Ready", "False", "VerificationFailed"), ("Applied", "True", "Applied")];
+    const FAILED: &[(&str, &str, &str)] =
+        &[("Ready", "False", "MigrationFailed"), ("Applied", "False", "MigrationFailed")];
 
     #[test]
     fn a_dependency_is_waited_for_until_it_is_as_far_as_is_asked() {
@@ -175,7 +210,8 @@ mod tests {
         let mut suspended = auth(1, FAILED);
         suspended.spec.suspend = true;
         let mut deleted = auth(1, READY);
-        deleted.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(moment(0)));
+        deleted.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(moment(0)));
         let mut ready_and_suspended = auth(1, READY);
         ready_and_suspended.spec.suspend = true;
         for (before, other, expected) in vec![
@@ -183,16 +219,40 @@ mod tests {
             (on(json!({})), auth(2, READY), Some("\"auth\", which is not Ready yet")),
             (on(json!({})), auth(1, &[]), Some("\"auth\", which is not Ready yet")),
             (on(json!({})), auth(1, UNVERIFIED), Some("\"auth\", which is not Ready (VerificationFailed)")),
-            (on(json!({})), object("other", &json!({}), 1, READY), Some("\"auth\", which does not exist in this namespace: create it")),
-            (on(json!({})), suspended, Some("\"auth\", which is suspended and not that far (MigrationFailed): set its spec.suspend")),
+            (
+                on(json!({})),
+                object("other", &json!({}), 1, READY),
+                Some("\"auth\", which does not exist in this namespace: create it"),
+            ),
+            (
+                on(json!({})),
+                suspended,
+                Some("\"auth\", which is suspended and not that far (MigrationFailed): set its spec.suspend"),
+            ),
             (on(json!({})), ready_and_suspended, None),
             (on(json!({})), deleted, Some("\"auth\", which is being deleted")),
             (on(json!({"condition": "Applied"})), auth(1, UNVERIFIED), None),
-            (on(json!({"condition": "Applied"})), auth(2, UNVERIFIED), Some("\"auth\", which is not applied yet")),
-            (on(json!({"condition": "Applied"})), auth(1, FAILED), Some("\"auth\", which is not applied (MigrationFailed)")),
+            (
+                on(json!({"condition": "Applied"})),
+                auth(2, UNVERIFIED),
+                Some("\"auth\", which is not applied yet"),
+            ),
+            (
+                on(json!({"condition": "Applied"})),
+                auth(1, FAILED),
+                Some("\"auth\", which is not applied (MigrationFailed)"),
+            ),
             (on(json!({"minVersion": "2_two"})), auth(1, READY), None),
-            (on(json!({"minVersion": "2_two"})), auth(1, FAILED), Some("\"auth\", which is not Ready (MigrationFailed)")),
-            (on(json!({"minVersion": "3_three"})), auth(1, READY), Some("\"auth\", which has not applied \"3_three\" yet")),
+            (
+                on(json!({"minVersion": "2_two"})),
+                auth(1, FAILED),
+                Some("\"auth\", which is not Ready (MigrationFailed)"),
+            ),
+            (
+                on(json!({"minVersion": "3_three"})),
+                auth(1, READY),
+                Some("\"auth\", which has not applied \"3_three\" yet"),
+            ),
             (applied("2_two"), auth(2, FAILED), None),
             (applied("1_one"), auth(2, FAILED), None),
             (applied("9_nine"), auth(1, READY), Some("\"auth\", which has not applied \"9_nine\" yet")),
@@ -215,17 +275,39 @@ mod tests {
     fn in_a_group_the_nearest_is_named_or_whoever_needs_a_person() {
         let waiting: &[(&str, &str, &str)] = &[("Ready", "False", "DependencyNotReady")];
         let own = json!({"group": {"name": "ghs", "position": 4}});
-        let message = |others: &[DatabaseMigration]| said(&own, others).map(|(_, message, _)| message).unwrap_or_default();
-        let nearest = message(&[place("auth", 1, &[]), place("api", 2, waiting), place("telehealth", 3, waiting)]);
-        assert_eq!(nearest, "waiting for the DatabaseMigration \"telehealth\" at position 3, which is not Ready yet");
-        let halted = message(&[place("auth", 1, READY), place("api", 2, FAILED), place("telehealth", 3, waiting)]);
-        assert_eq!(halted, "waiting for the DatabaseMigration \"api\" at position 2, which is not Ready (MigrationFailed)");
+        let message = |others: &[DatabaseMigration]| {
+            said(&own, others).map(|(_, message, _)| message).unwrap_or_default()
+        };
+        let nearest =
+            message(&[place("auth", 1, &[]), place("api", 2, waiting), place("telehealth", 3, waiting)]);
+        assert_eq!(
+            nearest,
+            "waiting for the DatabaseMigration \"telehealth\" at position 3, which is not Ready yet"
+        );
+        let halted =
+            message(&[place("auth", 1, READY), place("api", 2, FAILED), place("telehealth", 3, waiting)]);
+        assert_eq!(
+            halted,
+            "waiting for the DatabaseMigration \"api\" at position 2, which is not Ready (MigrationFailed)"
+        );
         let vacant = message(&[place("auth", 1, READY), place("telehealth", 3, READY)]);
-        assert!(vacant.contains("position 2 of the group \"ghs\", which no DatabaseMigration of this namespace has"), "{vacant}");
-        assert_eq!(message(&[place("auth", 1, READY), place("api", 2, READY), place("telehealth", 3, READY)]), "");
+        assert!(
+            vacant.contains(
+                "position 2 of the group \"ghs\", which no DatabaseMigration of this namespace has"
+            ),
+            "{vacant}"
+        );
+        assert_eq!(
+            message(&[place("auth", 1, READY), place("api", 2, READY), place("telehealth", 3, READY)]),
+            ""
+        );
         let both = json!({"dependsOn": [{"name": "api"}], "group": {"name": "ghs", "position": 3}});
-        let (_, told, _) = said(&both, &[place("auth", 1, READY), place("api", 2, FAILED)]).expect("it waits");
-        assert_eq!(told, "waiting for the DatabaseMigration \"api\", which is not Ready (MigrationFailed)", "told once");
+        let (_, told, _) =
+            said(&both, &[place("auth", 1, READY), place("api", 2, FAILED)]).expect("it waits");
+        assert_eq!(
+            told, "waiting for the DatabaseMigration \"api\", which is not Ready (MigrationFailed)",
+            "told once"
+        );
     }
 
     #[test]

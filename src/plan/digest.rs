@@ -1,14 +1,17 @@
 //! What a run was created for, and what its Job is called. PURE.
 //!
-//! The name is a function of the object, its spec, the source and the attempt, so creating a Job twice creates it once.
+//! The name is a function of the object, its spec, the source and the attempt, so creating a Job twice
+//! creates it once.
 
 use sha2::{Digest as _, Sha256};
 
 use super::facts::{Facts, SourceFact};
 
-/// The bytes of a digest: as many as fit into a label, and too many for anybody to find a spec with the digest of another one.
+/// The bytes of a digest: as many as fit into a label, and too many for anybody to find a spec with the
+/// digest of another one.
 const BYTES: usize = 30;
-/// So much of a digest stands in a Job's name. Two digests may share it; what a run was for is compared whole.
+/// So much of a digest stands in a Job's name. Two digests may share it; what a run was for is compared
+/// whole.
 const NAMED: usize = 8;
 
 /// The digest of the run that the facts ask for; `None` while the source is not known.
@@ -36,7 +39,12 @@ fn named(digest: &str) -> &str {
 
 /// Which attempt at `digest`, or at another one that is named alike, a Job's name speaks of.
 pub fn attempt_in(job: &str, migration: &str, digest: &str) -> Option<u32> {
-    job.strip_prefix(migration)?.strip_prefix('-')?.strip_prefix(named(digest))?.strip_prefix("-a")?.parse().ok()
+    job.strip_prefix(migration)?
+        .strip_prefix('-')?
+        .strip_prefix(named(digest))?
+        .strip_prefix("-a")?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -59,14 +67,18 @@ mod tests {
 
     #[test]
     fn a_source_that_is_not_there_asks_for_no_run() {
-        let missing = Facts { source: SourceFact::Missing { names: vec!["records-migrations".into()] }, ..facts() };
+        let missing =
+            Facts { source: SourceFact::Missing { names: vec!["records-migrations".into()] }, ..facts() };
         assert_eq!(wanted(&missing), None);
     }
 
     #[test]
     fn the_longest_name_makes_a_job_name_that_kubernetes_accepts() {
         assert!(job_name(&"n".repeat(45), &"01234567".repeat(8), 9_999_999).len() <= 63);
-        assert!(wanted(&facts()).is_some_and(|digest| digest.len() == 2 * BYTES && digest.len() <= 63), "and the digest is a label");
+        assert!(
+            wanted(&facts()).is_some_and(|digest| digest.len() == 2 * BYTES && digest.len() <= 63),
+            "and the digest is a label"
+        );
     }
 
     #[test]

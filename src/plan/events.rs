@@ -24,7 +24,10 @@ pub fn on_transition(facts: &Facts, status: &DatabaseMigrationStatus) -> Option<
     let (reason, message) = ready(status)?;
     let before = ready(&facts.published).map(|(reason, _)| reason);
     // What is only waited for, a source or a Secret, is in the status; an Event says how something ended.
-    let ended = status.run.as_ref().is_some_and(|run| run.finished_at.is_some() && run.reason.as_deref() == Some(reason.name()));
+    let ended = status
+        .run
+        .as_ref()
+        .is_some_and(|run| run.finished_at.is_some() && run.reason.as_deref() == Some(reason.name()));
     let final_one = match reason.class() {
         Class::Success => reason.is_ready(),
         Class::NeedsUser => true,
@@ -41,7 +44,12 @@ pub fn on_transition(facts: &Facts, status: &DatabaseMigrationStatus) -> Option<
         hash.update(part.as_bytes());
     }
     let digest: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Some(Announcement { name: format!("{}.{digest}", facts.name), reason, message: message.to_owned(), warning: !reason.is_ready() })
+    Some(Announcement {
+        name: format!("{}.{digest}", facts.name),
+        reason,
+        message: message.to_owned(),
+        warning: !reason.is_ready(),
+    })
 }
 
 fn ready(status: &DatabaseMigrationStatus) -> Option<(Reason, &str)> {

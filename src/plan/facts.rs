@@ -1,4 +1,5 @@
-//! All that a decision may look at: plain values, gathered by `controller/observe.rs`. PURE: nothing here can read anything.
+//! All that a decision may look at: plain values, gathered by `controller/observe.rs`. PURE: nothing here can
+//! read anything.
 //!
 //! What could not be found out is a value too, and never counts as a pass.
 
@@ -77,7 +78,8 @@ pub enum SourceFact {
     },
     /// It is there, as far as the controller can see.
     Found {
-        /// Changes whenever the content does: names and resource versions of ConfigMaps, or the image's reference.
+        /// Changes whenever the content does: names and resource versions of ConfigMaps, or the image's
+        /// reference.
         revision: String,
     },
     /// Not looked at, because the spec does not say where it is.
@@ -104,7 +106,8 @@ pub enum DependencyState {
     Deleting,
     /// Nobody has this place in the group.
     Vacant,
-    /// It waits, directly or through others, for the object that waits for it: these, beginning and ending with the object in hand.
+    /// It waits, directly or through others, for the object that waits for it: these, beginning and ending
+    /// with the object in hand.
     Circular(Vec<String>),
     /// It is suspended before it was what is asked for; the reason it gives.
     Suspended(String),

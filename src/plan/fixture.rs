@@ -54,7 +54,11 @@ pub fn run() -> Run {
         pod_differs: None,
         state: JobState::Active,
         deadline: false,
-        pod: Some(RunPod { name: "records-0123abcd-a1-x".into(), unschedulable: None, stages: <[StageState; 4]>::default() }),
+        pod: Some(RunPod {
+            name: "records-0123abcd-a1-x".into(),
+            unschedulable: None,
+            stages: <[StageState; 4]>::default(),
+        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The gate: what is published, and who is satisfied. PURE.
 //!
-//! A history only grows, so the question is whether what a workload requires is among what is applied and verified, never
-//! whether the newest migration is Ready. What is not known does not open anything.
+//! A history only grows, so the question is whether what a workload requires is among what is applied and
+//! verified, never whether the newest migration is Ready. What is not known does not open anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,8 @@ use crate::{
 /// How many versions of one DatabaseMigration a gate holds.
 const LIMIT: usize = 500;
 
-/// Publishes what a run has just verified, before the status says Ready; and puts back what somebody took out of the gate.
+/// Publishes what a run has just verified, before the status says Ready; and puts back what somebody took out
+/// of the gate.
 pub fn publish(situation: &Situation) -> Option<Step> {
     let (verified, database) = just_verified(situation).or_else(|| settled(situation))?;
     let facts = situation.facts;
@@ -24,7 +25,9 @@ pub fn publish(situation: &Situation) -> Option<Step> {
     // A set has no order; Prisma's names begin with the time.
     let former: BTreeSet<&String> = facts.gate.iter().collect();
     let mut entries: Vec<String> = verified.into_iter().map(|version| entry(&facts.name, version)).collect();
-    if entries.iter().all(|entry| former.contains(entry)) && (database.is_none() || facts.gate_database.as_ref() == database) {
+    if entries.iter().all(|entry| former.contains(entry))
+        && (database.is_none() || facts.gate_database.as_ref() == database)
+    {
         return None;
     }
     entries.extend(former.into_iter().rev().cloned());
@@ -34,7 +37,8 @@ pub fn publish(situation: &Situation) -> Option<Step> {
     Some(Step::PublishGate { entries, database: database.cloned() })
 }
 
-/// The database that was verified so far, where that is known: as the gate says, or as the status remembers it, should the gate be gone.
+/// The database that was verified so far, where that is known: as the gate says, or as the status remembers
+/// it, should the gate be gone.
 pub fn known(facts: &Facts) -> Option<&String> {
     facts.gate_database.as_ref().or(facts.published.database.as_ref()).filter(|known| *known != ANY_DATABASE)
 }
@@ -57,7 +61,8 @@ fn just_verified<'a>(situation: &'a Situation) -> Option<Verified<'a>> {
     let outcome = in_hand.outcome(Stage::Verify)?;
     let history = outcome.history.as_ref()?;
     // What workloads wait for comes first: it is never what a full gate loses.
-    let required = outcome.required.iter().filter(|required| required.applied).map(|required| &required.version);
+    let required =
+        outcome.required.iter().filter(|required| required.applied).map(|required| &required.version);
     Some((required.chain(&history.current).chain(&history.applied).collect(), history.database.as_ref()))
 }
 
@@ -65,16 +70,23 @@ fn just_verified<'a>(situation: &'a Situation) -> Option<Verified<'a>> {
 fn settled<'a>(situation: &'a Situation) -> Option<Verified<'a>> {
     let published = &situation.facts.published;
     let run = published.run.as_ref()?;
-    let verified = run.finished_at.is_some() && run.reason.as_deref().map(reason_named) == Some(Reason::Verified);
-    verified.then(|| (published.applied.iter().map(|applied| &applied.name).collect(), published.database.as_ref()))
+    let verified =
+        run.finished_at.is_some() && run.reason.as_deref().map(reason_named) == Some(Reason::Verified);
+    verified.then(|| {
+        (published.applied.iter().map(|applied| &applied.name).collect(), published.database.as_ref())
+    })
 }
 
 /// What a Pod template requires: entries as the gate writes them.
 pub fn requirements(annotations: &BTreeMap<String, String>) -> Vec<String> {
-    annotations.iter().filter_map(|(key, version)| Some(entry(key.strip_prefix(ANNOTATION_REQUIRES)?, version))).collect()
+    annotations
+        .iter()
+        .filter_map(|(key, version)| Some(entry(key.strip_prefix(ANNOTATION_REQUIRES)?, version)))
+        .collect()
 }
 
-/// Everything that is required is there. A gated workload that requires nothing is a typing mistake and waits.
+/// Everything that is required is there. A gated workload that requires nothing is a typing mistake and
+/// waits.
 pub fn is_satisfied(annotations: &BTreeMap<String, String>, satisfied: &BTreeSet<String>) -> bool {
     let required = requirements(annotations);
     !required.is_empty() && required.iter().all(|entry| satisfied.contains(entry))
@@ -90,13 +102,20 @@ mod tests {
 
     #[test]
     fn a_workload_goes_when_all_it_requires_is_there_and_older_versions_stay_good() {
-        let satisfied: BTreeSet<String> = ["records@1_one", "records@2_two", "auth@7"].map(ToOwned::to_owned).into();
+        let satisfied: BTreeSet<String> =
+            ["records@1_one", "records@2_two", "auth@7"].map(ToOwned::to_owned).into();
         for (requires, goes) in [
             (annotations(&[("requires.sluice.dev/records", "2_two")]), true),
             (annotations(&[("requires.sluice.dev/records", "1_one")]), true),
             (annotations(&[("requires.sluice.dev/records", "3_three")]), false),
-            (annotations(&[("requires.sluice.dev/records", "2_two"), ("requires.sluice.dev/auth", "7")]), true),
-            (annotations(&[("requires.sluice.dev/records", "2_two"), ("requires.sluice.dev/auth", "8")]), false),
+            (
+                annotations(&[("requires.sluice.dev/records", "2_two"), ("requires.sluice.dev/auth", "7")]),
+                true,
+            ),
+            (
+                annotations(&[("requires.sluice.dev/records", "2_two"), ("requires.sluice.dev/auth", "8")]),
+                false,
+            ),
             (annotations(&[("requires.sluice.dev/records", "")]), false),
             (annotations(&[("prometheus.io/scrape", "true")]), false),
             (annotations(&[]), false),

@@ -1,7 +1,8 @@
 //! How a run stands, from its Job and its Pod. PURE.
 //!
-//! The verdict is taken from the containers, as soon as the kubelet reports it; the Job follows a second or two later. What
-//! left no readable Outcome counts as lost, never as passed: the next attempt asks the database.
+//! The verdict is taken from the containers, as soon as the kubelet reports it; the Job follows a second or
+//! two later. What left no readable Outcome counts as lost, never as passed: the next attempt asks the
+//! database.
 
 use jiff::Timestamp;
 
@@ -60,8 +61,15 @@ pub fn judge(run: &Run, image: Option<&str>) -> Judgement {
     let mut since = run.started;
     for stage in Stage::ALL {
         match run.pod.as_ref().map(|pod| pod.stage(stage)) {
-            Some(StageState::Terminated { at, outcome: Some(outcome), .. }) if contradicts_itself(outcome, stage) => {
-                return Judgement::Ended(lost(run, stage, *at, "what it left contradicts itself; is its image another version of Sluice?"));
+            Some(StageState::Terminated { at, outcome: Some(outcome), .. })
+                if contradicts_itself(outcome, stage) =>
+            {
+                return Judgement::Ended(lost(
+                    run,
+                    stage,
+                    *at,
+                    "what it left contradicts itself; is its image another version of Sluice?",
+                ));
             }
             Some(StageState::Terminated { at, outcome: Some(outcome), .. }) => match outcome.verdict {
                 Verdict::Passed => since = *at,
@@ -134,22 +142,27 @@ fn lost(run: &Run, stage: Stage, at: Timestamp, why: &str) -> Ending {
     let (job, name) = (&run.job, stage.name());
     if run.deadline {
         let message = format!(
-            "the Job {job:?} did not end within spec.apply.deadline and was stopped in the stage {name}; what it had not committed is \
+            "the Job {job:?} did not end within spec.apply.deadline and was stopped in the stage {name}; \
+                what it had not committed is \
              gone. If it needs longer, raise spec.apply.deadline"
         );
         return Ending { reason: Reason::DeadlineExceeded, stage, message, at };
     }
     if why.starts_with("OOMKilled") {
         let message = format!(
-            "the container of the stage {name} of the Job {job:?} needed more memory than its limit and was killed; raise \
-             spec.pods.resources.{name}.limits.memory of the MigrationPolicy, or pods.resources.{name}.limits.memory of the chart. The next \
+            "the container of the stage {name} of the Job {job:?} needed more memory than its limit and was \
+                killed; raise \
+             spec.pods.resources.{name}.limits.memory of the MigrationPolicy, or \
+             pods.resources.{name}.limits.memory of the chart. The next \
              attempt asks the database"
         );
         return Ending { reason: Reason::OutOfMemory, stage, message, at };
     }
     let why = if why.is_empty() { "no reason given" } else { why };
-    let message =
-        format!("the Pod of the Job {job:?} ended in the stage {name} without a verdict ({why}); the next attempt asks the database");
+    let message = format!(
+        "the Pod of the Job {job:?} ended in the stage {name} without a verdict ({why}); the next attempt \
+            asks the database"
+    );
     Ending { reason: Reason::RunLost, stage, message, at }
 }
 
@@ -173,18 +186,29 @@ fn waiting(stage: Stage, pod: &str, reason: &str, message: &str, image: Option<&
     let problem = |reason, message| Some(Problem { reason, message });
     match reason {
         "" | "ContainerCreating" | "PodInitializing" => None,
-        "CreateContainerConfigError" if message.to_lowercase().contains("secret") => {
-            problem(Reason::SecretNotFound, format!("{message}; create it, and the Pod {pod:?} goes on by itself"))
-        }
-        _ if reason.contains("Image") || reason == "RegistryUnavailable" || reason.starts_with("Signature") => match of_the_source {
-            Some(image) => {
-                problem(Reason::SourceNotFound, format!("the image {image:?} of spec.migrations.image cannot be pulled: {message}"))
+        "CreateContainerConfigError" if message.to_lowercase().contains("secret") => problem(
+            Reason::SecretNotFound,
+            format!("{message}; create it, and the Pod {pod:?} goes on by itself"),
+        ),
+        _ if reason.contains("Image")
+            || reason == "RegistryUnavailable"
+            || reason.starts_with("Signature") =>
+        {
+            match of_the_source {
+                Some(image) => problem(
+                    Reason::SourceNotFound,
+                    format!("the image {image:?} of spec.migrations.image cannot be pulled: {message}"),
+                ),
+                None => problem(
+                    Reason::StageFailed,
+                    format!("the image of the stage {} cannot be pulled: {message}", stage.name()),
+                ),
             }
-            None => problem(Reason::StageFailed, format!("the image of the stage {} cannot be pulled: {message}", stage.name())),
-        },
-        _ => {
-            problem(Reason::StageFailed, format!("the container of the stage {} of the Pod {pod:?} cannot start: {message}", stage.name()))
         }
+        _ => problem(
+            Reason::StageFailed,
+            format!("the container of the stage {} of the Pod {pod:?} cannot start: {message}", stage.name()),
+        ),
     }
 }
 
@@ -245,14 +269,19 @@ mod tests {
         ] {
             let mut stages = passes();
             stages[2] = state.clone();
-            assert_eq!(ending(judged(stages, JobState::Active)), (Reason::RunLost, Stage::Migrate), "{state:?}");
+            assert_eq!(
+                ending(judged(stages, JobState::Active)),
+                (Reason::RunLost, Stage::Migrate),
+                "{state:?}"
+            );
         }
     }
 
     #[test]
     fn a_stage_that_needed_too_much_memory_is_told_with_the_setting_to_raise() {
         let mut stages = passes();
-        stages[2] = StageState::Terminated { at: moment(9), outcome: None, why: "OOMKilled, exit code 137".into() };
+        stages[2] =
+            StageState::Terminated { at: moment(9), outcome: None, why: "OOMKilled, exit code 137".into() };
         let Judgement::Ended(ending) = judged(stages, JobState::Active) else { panic!("it goes on") };
         assert_eq!((ending.reason, ending.stage), (Reason::OutOfMemory, Stage::Migrate));
         assert!(ending.message.contains("spec.pods.resources.migrate.limits.memory"), "{}", ending.message);
@@ -274,12 +303,18 @@ mod tests {
     #[test]
     fn an_active_job_without_a_pod_is_waited_for() {
         let run = Run { pod: None, ..run() };
-        assert!(matches!(judge(&run, None), Judgement::Going(Progress { stage: Stage::Plan, harmless: true, .. })));
+        assert!(matches!(
+            judge(&run, None),
+            Judgement::Going(Progress { stage: Stage::Plan, harmless: true, .. })
+        ));
     }
 
     #[test]
     fn a_deadline_that_passed_is_told_from_a_loss() {
-        let failed = JobState::Failed { at: moment(9), message: "Job was active longer than specified deadline".into() };
+        let failed = JobState::Failed {
+            at: moment(9),
+            message: "Job was active longer than specified deadline".into(),
+        };
         let mut run = Run { state: failed, deadline: true, ..run() };
         let mut stages = passes();
         stages[2] = StageState::Running;
@@ -293,16 +328,35 @@ mod tests {
         let image = "registry.example/records:1";
         for (kubelet, message, reason) in [
             ("CreateContainerConfigError", "secret \"records-db\" not found", Some(Reason::SecretNotFound)),
-            ("CreateContainerConfigError", "couldn't find key url in Secret medical/records-db", Some(Reason::SecretNotFound)),
-            ("CreateContainerConfigError", "container has runAsNonRoot and image will run as root", Some(Reason::StageFailed)),
-            ("ErrImagePull", "failed to pull image \"registry.example/records:1\": not found", Some(Reason::SourceNotFound)),
-            ("ImagePullBackOff", "Back-off pulling image \"registry.example/sluice:1\"", Some(Reason::StageFailed)),
+            (
+                "CreateContainerConfigError",
+                "couldn't find key url in Secret medical/records-db",
+                Some(Reason::SecretNotFound),
+            ),
+            (
+                "CreateContainerConfigError",
+                "container has runAsNonRoot and image will run as root",
+                Some(Reason::StageFailed),
+            ),
+            (
+                "ErrImagePull",
+                "failed to pull image \"registry.example/records:1\": not found",
+                Some(Reason::SourceNotFound),
+            ),
+            (
+                "ImagePullBackOff",
+                "Back-off pulling image \"registry.example/sluice:1\"",
+                Some(Reason::StageFailed),
+            ),
             ("ContainerCreating", "", None),
             ("PodInitializing", "", None),
         ] {
             let mut run = run();
-            run.pod.as_mut().expect("a pod").stages[0] = StageState::Waiting { reason: kubelet.into(), message: message.into() };
-            let Judgement::Going(progress) = judge(&run, Some(image)) else { panic!("{kubelet} {message} ended the run") };
+            run.pod.as_mut().expect("a pod").stages[0] =
+                StageState::Waiting { reason: kubelet.into(), message: message.into() };
+            let Judgement::Going(progress) = judge(&run, Some(image)) else {
+                panic!("{kubelet} {message} ended the run")
+            };
             assert_eq!(progress.problem.map(|problem| problem.reason), reason, "{kubelet} {message}");
         }
     }

@@ -1,7 +1,7 @@
 //! From facts to what is done next and what the status says. PURE: no client, no pool, no clock, no `async`.
 //!
-//! [`plan`] asks the sections of the manifest one after the other, in its order. The first that has something to say
-//! decides, and the list of them is the definition of Ready.
+//! [`plan`] asks the sections of the manifest one after the other, in its order. The first that has something
+//! to say decides, and the list of them is the definition of Ready.
 
 mod again;
 mod before;
@@ -79,7 +79,8 @@ const SECTIONS: [Section; 10] = [
 pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
     let unchanged = |step| Plan { status: facts.published.clone(), step, requeue: None, event: None };
     if facts.deleting {
-        // The Job goes with its owner; the gate's entries stay, because workloads of these versions may be running.
+        // The Job goes with its owner; the gate's entries stay, because workloads of these versions may be
+        // running.
         return unchanged(None);
     }
     let situation = Situation::of(facts, now);
@@ -87,10 +88,14 @@ pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
     if let Some(step) = gate::publish(&situation) {
         return explained(&situation, unchanged(Some(step)));
     }
-    let verdict = SECTIONS.iter().find_map(|section| section(&situation)).unwrap_or_else(|| run::starts(&situation));
+    let verdict =
+        SECTIONS.iter().find_map(|section| section(&situation)).unwrap_or_else(|| run::starts(&situation));
     let status = status::compose(&situation, &verdict);
     let Verdict { step, requeue, .. } = verdict;
-    explained(&situation, Plan { status, step: step.or_else(|| tidy::oldest_job(&situation)), requeue, event: None })
+    explained(
+        &situation,
+        Plan { status, step: step.or_else(|| tidy::oldest_job(&situation)), requeue, event: None },
+    )
 }
 
 /// With the API server's objection to the step, and the Event that goes with the status.

@@ -1,7 +1,7 @@
 //! Who goes before whom in a namespace: `before.dependsOn` and `before.group` as one graph. PURE.
 //!
-//! The answer for one object depends only on how all of them stand at one moment, so whatever the order in which they are created and
-//! looked at, nobody begins before those who go first have ended.
+//! The answer for one object depends only on how all of them stand at one moment, so whatever the order in
+//! which they are created and looked at, nobody begins before those who go first have ended.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -31,7 +31,8 @@ pub struct Member {
 }
 
 impl Member {
-    /// As the API server has it; `satisfied` are the entries of the gate. What was said of an older generation does not count.
+    /// As the API server has it; `satisfied` are the entries of the gate. What was said of an older
+    /// generation does not count.
     pub fn of(object: &DatabaseMigration, satisfied: &[String]) -> Self {
         let name = object.metadata.name.clone().unwrap_or_default();
         let status = object.status.as_ref();
@@ -44,7 +45,8 @@ impl Member {
         let holds = |kind| present(kind).is_some_and(|condition| condition.status == "True");
         // The status has the newest; the gate remembers more of them.
         let own = entry(&name, "");
-        let applied = status.into_iter().flat_map(|status| &status.applied).map(|applied| applied.name.as_str());
+        let applied =
+            status.into_iter().flat_map(|status| &status.applied).map(|applied| applied.name.as_str());
         let versions = applied.chain(satisfied.iter().filter_map(|entry| entry.strip_prefix(&own)));
         Self {
             before: object.spec.before.clone(),
@@ -52,7 +54,9 @@ impl Member {
             suspended: object.spec.suspend,
             ready: holds(ConditionType::Ready),
             applied: holds(ConditionType::Applied),
-            reason: present(ConditionType::Ready).map_or(Reason::Pending.name(), |ready| &ready.reason).to_owned(),
+            reason: present(ConditionType::Ready)
+                .map_or(Reason::Pending.name(), |ready| &ready.reason)
+                .to_owned(),
             versions: versions.map(ToOwned::to_owned).collect(),
             name,
         }
@@ -64,7 +68,8 @@ impl Member {
     }
 }
 
-/// Everyone who goes before `own`, and how they stand. Of a circle only the circle is told: nothing else matters until it is cut.
+/// Everyone who goes before `own`, and how they stand. Of a circle only the circle is told: nothing else
+/// matters until it is cut.
 pub fn dependencies(own: &Member, all: &[Member]) -> Vec<Dependency> {
     if let Some(circle) = circle(own, all) {
         let name = circle.get(1).cloned().unwrap_or_default();
@@ -72,7 +77,9 @@ pub fn dependencies(own: &Member, all: &[Member]) -> Vec<Dependency> {
     }
     let asked = |wish: &api::Dependency| {
         let found = all.iter().find(|other| other.name == wish.name);
-        let state = found.map_or(DependencyState::Missing, |other| standing(other, wish.condition, wish.min_version.as_deref()));
+        let state = found.map_or(DependencyState::Missing, |other| {
+            standing(other, wish.condition, wish.min_version.as_deref())
+        });
         Dependency { name: wish.name.clone(), position: None, state }
     };
     let turn = |(position, other): (u32, &Member)| {
@@ -85,7 +92,8 @@ pub fn dependencies(own: &Member, all: &[Member]) -> Vec<Dependency> {
     found
 }
 
-/// The versions of `own` that others wait for by `dependsOn.minVersion`. Whoever is being deleted waits for nothing any more.
+/// The versions of `own` that others wait for by `dependsOn.minVersion`. Whoever is being deleted waits for
+/// nothing any more.
 pub fn required_of(own: &str, all: &[Member]) -> Vec<String> {
     let waiting = all.iter().filter(|other| other.name != own && !other.deleting);
     let wishes = waiting.flat_map(|other| &other.before.depends_on).filter(|wish| wish.name == own);
@@ -98,7 +106,9 @@ fn standing(member: &Member, condition: DependencyCondition, version: Option<&st
     let lacks = version.filter(|version| !member.versions.iter().any(|known| known == version));
     let state = match condition {
         DependencyCondition::Ready if !member.ready => DependencyState::NotReady(reason.clone()),
-        DependencyCondition::Applied if !member.applied && version.is_none() => DependencyState::NotApplied(reason.clone()),
+        DependencyCondition::Applied if !member.applied && version.is_none() => {
+            DependencyState::NotApplied(reason.clone())
+        }
         _ => lacks.map_or(DependencyState::Ready, |version| DependencyState::Lacks(version.to_owned())),
     };
     match state {
@@ -113,12 +123,14 @@ fn standing(member: &Member, condition: DependencyCondition, version: Option<&st
 fn ahead<'a>(own: &Member, all: &'a [Member]) -> Vec<(u32, &'a Member)> {
     let Some(group) = &own.before.group else { return Vec::new() };
     let place = |other: &'a Member| Some((other.position_in(&group.name)?, other));
-    let mut ahead: Vec<_> = all.iter().filter_map(place).filter(|(position, _)| *position < group.position).collect();
+    let mut ahead: Vec<_> =
+        all.iter().filter_map(place).filter(|(position, _)| *position < group.position).collect();
     ahead.sort_by_key(|(position, other)| (*position, &other.name));
     ahead
 }
 
-/// The first place before its own that nobody has. Whoever should be there may only be created a moment later.
+/// The first place before its own that nobody has. Whoever should be there may only be created a moment
+/// later.
 fn first_vacancy(own: &Member, all: &[Member]) -> Option<Dependency> {
     let group = own.before.group.as_ref()?;
     let taken = ahead(own, all);
@@ -131,7 +143,11 @@ fn circle(own: &Member, all: &[Member]) -> Option<Vec<String>> {
     let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
     let mut next = VecDeque::from([own]);
     while let Some(member) = next.pop_front() {
-        let named = member.before.depends_on.iter().filter_map(|wish| all.iter().find(|other| other.name == wish.name));
+        let named = member
+            .before
+            .depends_on
+            .iter()
+            .filter_map(|wish| all.iter().find(|other| other.name == wish.name));
         for other in named.chain(ahead(member, all).into_iter().map(|(_, other)| other)) {
             if other.name == own.name {
                 return Some(way(&own.name, &member.name, &came_from));
@@ -178,24 +194,45 @@ mod tests {
     }
 
     fn after(name: &str, others: &[&str]) -> Member {
-        let wish = |name: &&str| api::Dependency { name: (*name).to_owned(), condition: DependencyCondition::Ready, min_version: None };
-        Member { before: Before { depends_on: others.iter().map(wish).collect(), group: None }, ..member(name) }
+        let wish = |name: &&str| api::Dependency {
+            name: (*name).to_owned(),
+            condition: DependencyCondition::Ready,
+            min_version: None,
+        };
+        Member {
+            before: Before { depends_on: others.iter().map(wish).collect(), group: None },
+            ..member(name)
+        }
     }
 
     fn at(name: &str, position: u32) -> Member {
-        Member { before: Before { depends_on: Vec::new(), group: Some(Group { name: "ghs".into(), position }) }, ..member(name) }
+        Member {
+            before: Before { depends_on: Vec::new(), group: Some(Group { name: "ghs".into(), position }) },
+            ..member(name)
+        }
     }
 
     fn way_round(own: &str, all: &[Member]) -> Option<String> {
-        circle(all.iter().find(|member| member.name == own).expect("a member"), all).map(|circle| circle.join(" -> "))
+        circle(all.iter().find(|member| member.name == own).expect("a member"), all)
+            .map(|circle| circle.join(" -> "))
     }
 
     #[test]
     fn a_circle_is_told_in_its_order_to_everyone_in_it_and_to_nobody_else() {
-        let all = [after("a", &["b"]), after("b", &["x", "c"]), after("c", &["a"]), after("d", &["a"]), after("x", &[])];
-        for (own, expected) in
-            [("a", Some("a -> b -> c -> a")), ("b", Some("b -> c -> a -> b")), ("c", Some("c -> a -> b -> c")), ("d", None), ("x", None)]
-        {
+        let all = [
+            after("a", &["b"]),
+            after("b", &["x", "c"]),
+            after("c", &["a"]),
+            after("d", &["a"]),
+            after("x", &[]),
+        ];
+        for (own, expected) in [
+            ("a", Some("a -> b -> c -> a")),
+            ("b", Some("b -> c -> a -> b")),
+            ("c", Some("c -> a -> b -> c")),
+            ("d", None),
+            ("x", None),
+        ] {
             assert_eq!(way_round(own, &all).as_deref(), expected, "{own}");
         }
         let mixed = [after("auth", &["imaging"]), at("api", 1), at("imaging", 2)];
@@ -216,8 +253,13 @@ mod tests {
         let mut other = at("other", 1);
         other.before.group = Some(Group { name: "another".into(), position: 1 });
         let all = [at("one", 1), at("two", 2), at("twin", 2), other];
-        let names = |own: usize| -> Vec<String> { dependencies(&all[own], &all).into_iter().map(|found| found.name).collect() };
-        assert_eq!((names(0), names(1), names(2), names(3)), (vec![], vec!["one".to_owned()], vec!["one".to_owned()], vec![]));
+        let names = |own: usize| -> Vec<String> {
+            dependencies(&all[own], &all).into_iter().map(|found| found.name).collect()
+        };
+        assert_eq!(
+            (names(0), names(1), names(2), names(3)),
+            (vec![], vec!["one".to_owned()], vec!["one".to_owned()], vec![])
+        );
     }
 
     #[test]
@@ -227,7 +269,8 @@ mod tests {
         assert_eq!((found[0].state.clone(), found[0].position), (DependencyState::Vacant, Some(2)));
     }
 
-    /// A namespace in which whoever may begin begins, and whoever has begun ends, one event at a time, in any order.
+    /// A namespace in which whoever may begin begins, and whoever has begun ends, one event at a time, in any
+    /// order.
     struct Life {
         all: Vec<Member>,
         running: Vec<bool>,
@@ -243,12 +286,15 @@ mod tests {
 
         fn may_begin(&self, at: usize) -> bool {
             let free = !self.running[at] && !self.begun.contains(&self.all[at].name);
-            free && dependencies(&self.all[at], &self.all).iter().all(|found| found.state == DependencyState::Ready)
+            free && dependencies(&self.all[at], &self.all)
+                .iter()
+                .all(|found| found.state == DependencyState::Ready)
         }
 
         /// One event; false when there is none any more.
         fn goes_on(&mut self, rng: &mut Rng) -> bool {
-            let possible: Vec<usize> = (0..self.all.len()).filter(|at| self.running[*at] || self.may_begin(*at)).collect();
+            let possible: Vec<usize> =
+                (0..self.all.len()).filter(|at| self.running[*at] || self.may_begin(*at)).collect();
             if possible.is_empty() {
                 return false;
             }
@@ -278,7 +324,8 @@ mod tests {
 
     const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
-    /// Eight members in a random row. Each names some of those before it, and a number of the first are in a group.
+    /// Eight members in a random row. Each names some of those before it, and a number of the first are in a
+    /// group.
     fn eight(rng: &mut Rng) -> Vec<Member> {
         let mut names = NAMES;
         rng.shuffle(&mut names);
@@ -315,14 +362,25 @@ mod tests {
             let mut all = eight(&mut rng);
             let (from, to) = (rng.usize(..8), rng.usize(..8));
             let name = all[to].name.clone();
-            all[from].before.depends_on.push(api::Dependency { name, condition: DependencyCondition::Ready, min_version: None });
-            let circular: Vec<String> = all.iter().filter(|own| circle(own, &all).is_some()).map(|own| own.name.clone()).collect();
+            all[from].before.depends_on.push(api::Dependency {
+                name,
+                condition: DependencyCondition::Ready,
+                min_version: None,
+            });
+            let circular: Vec<String> =
+                all.iter().filter(|own| circle(own, &all).is_some()).map(|own| own.name.clone()).collect();
             let mut life = Life::new(all);
             while life.goes_on(&mut rng) {}
-            let waits = |own: &Member| dependencies(own, &life.all).iter().any(|found| found.state != DependencyState::Ready);
+            let waits = |own: &Member| {
+                dependencies(own, &life.all).iter().any(|found| found.state != DependencyState::Ready)
+            };
             for own in &life.all {
                 assert_eq!(!own.ready, waits(own), "seed {seed}: {} rests for no reason", own.name);
-                assert!(!(own.ready && circular.contains(&own.name)), "seed {seed}: {} is in a circle", own.name);
+                assert!(
+                    !(own.ready && circular.contains(&own.name)),
+                    "seed {seed}: {} is in a circle",
+                    own.name
+                );
             }
             assert_eq!(circular.is_empty(), life.all.iter().all(|own| own.ready), "seed {seed}");
         }
@@ -337,7 +395,12 @@ mod tests {
             life.broken = Some(life.all[broken].name.clone());
             while life.goes_on(&mut rng) {}
             for own in life.all.iter().filter(|own| Some(&own.name) != life.broken.as_ref()) {
-                assert_eq!(own.ready, !comes_after(own, &life.all[broken].name, &life.all), "seed {seed}: {}", own.name);
+                assert_eq!(
+                    own.ready,
+                    !comes_after(own, &life.all[broken].name, &life.all),
+                    "seed {seed}: {}",
+                    own.name
+                );
             }
         }
     }

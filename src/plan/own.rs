@@ -1,8 +1,8 @@
 //! Which Jobs are Sluice's own. PURE.
 //!
-//! Whoever may create Jobs may give one any name, label and owner. So a Job counts when it does exactly what Sluice would have one do: what
-//! the facts ask for now, or what was announced in the status before the Job was created, which only Sluice writes. All others are named,
-//! and their results do not count.
+//! Whoever may create Jobs may give one any name, label and owner. So a Job counts when it does exactly what
+//! Sluice would have one do: what the facts ask for now, or what was announced in the status before the Job
+//! was created, which only Sluice writes. All others are named, and their results do not count.
 
 use jiff::Timestamp;
 
@@ -19,9 +19,12 @@ use crate::{
 /// The Job does what Sluice would have it do, and its Pod does what the Job says.
 pub fn is_own(facts: &Facts, run: &Run, wanted: Option<&str>) -> bool {
     let named_so = digest::job_name(&facts.name, &run.digest, run.attempt) == run.job;
-    let asked_for = Some(run.digest.as_str()) == wanted && facts.fingerprint.as_ref() == Some(&run.fingerprint);
+    let asked_for =
+        Some(run.digest.as_str()) == wanted && facts.fingerprint.as_ref() == Some(&run.fingerprint);
     let announced = facts.published.run.as_ref().is_some_and(|announced| {
-        announced.job == run.job && announced.digest == run.digest && announced.fingerprint.as_ref() == Some(&run.fingerprint)
+        announced.job == run.job
+            && announced.digest == run.digest
+            && announced.fingerprint.as_ref() == Some(&run.fingerprint)
     });
     named_so && (asked_for || announced) && run.pod_differs.is_none()
 }
@@ -37,14 +40,22 @@ pub fn newest_concluded(status: &DatabaseMigrationStatus, runs: &[Run]) -> Optio
     runs.iter().filter(|run| is_concluded(status, run)).map(|run| run.started).max()
 }
 
-/// A sentence about Jobs that are not Sluice's own and that this status says nothing of; `None` where there is none. A verification that
-/// an older version of Sluice repeated is no news.
+/// A sentence about Jobs that are not Sluice's own and that this status says nothing of; `None` where there
+/// is none. A verification that an older version of Sluice repeated is no news.
 pub fn strangers(facts: &Facts, status: &DatabaseMigrationStatus, wanted: Option<&str>) -> Option<String> {
     let newest = newest_concluded(status, &facts.runs);
-    let strange = |run: &&Run| !run.verify_only && !is_concluded(status, run) && Some(run.started) > newest && !is_own(facts, run, wanted);
-    let names: Vec<String> = facts.runs.iter().filter(strange).take(3).map(|run| format!("{:?}", run.job)).collect();
-    let (jobs, their) = if names.len() == 1 { ("Job", "its result does") } else { ("Jobs", "their results do") };
-    (!names.is_empty()).then(|| format!("Sluice did not create the {jobs} {}: {their} not count", names.join(", ")))
+    let strange = |run: &&Run| {
+        !run.verify_only
+            && !is_concluded(status, run)
+            && Some(run.started) > newest
+            && !is_own(facts, run, wanted)
+    };
+    let names: Vec<String> =
+        facts.runs.iter().filter(strange).take(3).map(|run| format!("{:?}", run.job)).collect();
+    let (jobs, their) =
+        if names.len() == 1 { ("Job", "its result does") } else { ("Jobs", "their results do") };
+    (!names.is_empty())
+        .then(|| format!("Sluice did not create the {jobs} {}: {their} not count", names.join(", ")))
 }
 
 /// The end of a run whose Job, announced as it was, is not the one that Sluice makes.
@@ -57,7 +68,8 @@ pub fn refused(run: &Run) -> Ending {
     };
     let message = format!(
         "{what}: its result does not count. If a webhook or a mesh rewrites it, exempt what has the label \
-         app.kubernetes.io/managed-by=sluice; otherwise find out who made it. Then delete the Job and set the annotation sluice.dev/retry"
+         app.kubernetes.io/managed-by=sluice; otherwise find out who made it. Then delete the Job and set \
+         the annotation sluice.dev/retry"
     );
     Ending { reason: Reason::ForeignJob, stage: Stage::Plan, message, at: run.started }
 }

@@ -5,15 +5,17 @@ use jiff::SignedDuration;
 use super::{facts::PolicyFact, situation::Situation, verdict::Verdict};
 use crate::api::{ConditionType, Reason};
 
-/// Whoever applies a folder creates the DatabaseMigrations before the policies: their kinds are in this order.
+/// Whoever applies a folder creates the DatabaseMigrations before the policies: their kinds are in this
+/// order.
 const APPLIED_TOGETHER: SignedDuration = SignedDuration::from_secs(10);
 
-/// The MigrationPolicy that the manifest names exists. Without it nobody can say what is in force, so nothing starts; a run that has
-/// started ends. Its creation wakes this object.
+/// The MigrationPolicy that the manifest names exists. Without it nobody can say what is in force, so nothing
+/// starts; a run that has started ends. Its creation wakes this object.
 pub fn is_there(situation: &Situation) -> Option<Verdict> {
     let PolicyFact::Missing(name) = &situation.facts.policy else { return None };
     let message = format!(
-        "the MigrationPolicy {name:?} of spec.policyRef does not exist in the namespace {:?}, so nothing starts: create it, or take \
+        "the MigrationPolicy {name:?} of spec.policyRef does not exist in the namespace {:?}, so nothing \
+            starts: create it, or take \
          spec.policyRef out of the manifest",
         situation.facts.namespace,
     );
@@ -28,7 +30,9 @@ pub fn is_there(situation: &Situation) -> Option<Verdict> {
 /// Since when Ready is off, as it was published.
 fn not_ready_for(situation: &Situation) -> SignedDuration {
     let conditions = &situation.facts.published.conditions;
-    let ready = conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.name() && condition.status == "False");
+    let ready = conditions
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Ready.name() && condition.status == "False");
     ready.map_or(SignedDuration::ZERO, |ready| situation.now.duration_since(ready.last_transition_time.0))
 }
 
@@ -46,14 +50,27 @@ mod tests {
         facts.policy = PolicyFact::Missing("house".into());
         facts.migration = Err(Vec::new());
         let first = plan(&facts, moment(0));
-        assert_eq!((first.status.conditions[0].reason.as_str(), first.step, first.event), (Reason::Pending.name(), None, None));
-        assert!(!first.status.conditions.iter().any(|condition| condition.type_ == "Stalled"), "it may be applied in a moment");
+        assert_eq!(
+            (first.status.conditions[0].reason.as_str(), first.step, first.event),
+            (Reason::Pending.name(), None, None)
+        );
+        assert!(
+            !first.status.conditions.iter().any(|condition| condition.type_ == "Stalled"),
+            "it may be applied in a moment"
+        );
         facts.published = first.status;
         let again = first.requeue.expect("looks again").as_secs();
         let plan = plan(&facts, moment(i64::try_from(again).expect("seconds")));
         let ready = &plan.status.conditions[0];
-        assert_eq!((ready.status.as_str(), ready.reason.as_str(), plan.step), ("False", Reason::PolicyNotFound.name(), None));
-        assert!(["\"house\"", "\"medical\"", "create it"].iter().all(|part| ready.message.contains(part)), "{}", ready.message);
+        assert_eq!(
+            (ready.status.as_str(), ready.reason.as_str(), plan.step),
+            ("False", Reason::PolicyNotFound.name(), None)
+        );
+        assert!(
+            ["\"house\"", "\"medical\"", "create it"].iter().all(|part| ready.message.contains(part)),
+            "{}",
+            ready.message
+        );
         assert!(plan.status.conditions.iter().any(|condition| condition.type_ == "Stalled"));
     }
 
@@ -69,8 +86,15 @@ mod tests {
     fn what_is_wrong_with_a_merged_manifest_names_the_policy() {
         let mut facts = facts();
         facts.policy = PolicyFact::Found("house".into());
-        facts.migration = Err(vec![crate::validate::Violation { field: "spec.apply.deadline".into(), problem: "is too short".into() }]);
+        facts.migration = Err(vec![crate::validate::Violation {
+            field: "spec.apply.deadline".into(),
+            problem: "is too short".into(),
+        }]);
         let message = plan(&facts, moment(0)).status.conditions[0].message.clone();
-        assert!(message.contains("spec.apply.deadline: is too short") && message.contains("MigrationPolicy \"house\""), "{message}");
+        assert!(
+            message.contains("spec.apply.deadline: is too short")
+                && message.contains("MigrationPolicy \"house\""),
+            "{message}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What the status remembers, with the run in hand folded in. PURE.
 //!
-//! The published status is the durable record of the last run that was concluded: a settled object needs no Job any more.
+//! The published status is the durable record of the last run that was concluded: a settled object needs no
+//! Job any more.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -15,15 +16,15 @@ use super::{
 };
 use crate::{
     api::{
-        ANNOTATION_RETRY, ANY_DATABASE, AppliedMigration, DatabaseMigrationStatus, Finding, FindingCounts, HistoryEntry, Reason, RunStatus,
-        StageTiming, keep,
+        ANNOTATION_RETRY, ANY_DATABASE, AppliedMigration, DatabaseMigrationStatus, Finding, FindingCounts,
+        HistoryEntry, Reason, RunStatus, StageTiming, keep,
     },
     contract::{Outcome, Stage, Verdict},
     validate::Source,
 };
 
-/// A stage is reported once it has worked for three seconds, so that a small migration needs no status between the first and
-/// the last. Kubernetes counts in whole seconds: four of them are at least three.
+/// A stage is reported once it has worked for three seconds, so that a small migration needs no status
+/// between the first and the last. Kubernetes counts in whole seconds: four of them are at least three.
 const REPORT_AFTER: SignedDuration = SignedDuration::from_secs(4);
 
 const APPLIED: usize = 20;
@@ -50,7 +51,9 @@ impl<'a> InHand<'a> {
         let (run, own) = open
             .map(|run| (run, own::is_own(facts, run, wanted)))
             .filter(|(run, own)| named(run) || (*own && Some(run.started) > newest_concluded))
-            .max_by_key(|(run, own)| (*own, run.started, named(run), Some(run.digest.as_str()) == wanted, run.attempt, &run.job))?;
+            .max_by_key(|(run, own)| {
+                (*own, run.started, named(run), Some(run.digest.as_str()) == wanted, run.attempt, &run.job)
+            })?;
         let judgement = if own { judge(run, image(facts)) } else { Judgement::Ended(own::refused(run)) };
         let mut in_hand = Self { run, judgement, own };
         in_hand.of_the_same_database(facts);
@@ -89,9 +92,12 @@ fn changed(facts: &Facts, found: Option<&String>) -> String {
     let identity = found.map_or(ANY_DATABASE, String::as_str);
     let found = found.map_or("does not say which one it is".to_owned(), |found| format!("is {found}"));
     format!(
-        "the database {found}, and the entries of {name:?} in the MigrationGate are about {known}: none was taken away and none added. If the \
-         new database is meant, somebody with the verb bypass writes {{name: {name}, identity: {identity}}} into spec.databases of the \
-         MigrationGate \"gates\", and removes from spec.satisfied what the new one does not have; then change the annotation {ANNOTATION_RETRY}"
+        "the database {found}, and the entries of {name:?} in the MigrationGate are about {known}: none was \
+            taken away and none added. If the \
+         new database is meant, somebody with the verb bypass writes {{name: {name}, identity: {identity}}} \
+         into spec.databases of the \
+         MigrationGate \"gates\", and removes from spec.satisfied what the new one does not have; then \
+         change the annotation {ANNOTATION_RETRY}"
     )
 }
 
@@ -102,14 +108,15 @@ fn image(facts: &Facts) -> Option<&str> {
     }
 }
 
-/// The moment from which the current stage is reported. One that would begin later than in a moment was timed by another clock.
+/// The moment from which the current stage is reported. One that would begin later than in a moment was timed
+/// by another clock.
 pub fn report_at(progress: &Progress, now: Timestamp) -> Timestamp {
     let at = progress.since.saturating_add(REPORT_AFTER).unwrap_or(Timestamp::MAX);
     if at.duration_since(now) > REPORT_AFTER * 2 { now } else { at }
 }
 
-/// When a run ended, by clocks that agree: the node's, as far as that is after the Job was created and not in the future. Pauses are
-/// counted from it, and a node whose clock is wrong would make them endless, or none.
+/// When a run ended, by clocks that agree: the node's, as far as that is after the Job was created and not in
+/// the future. Pauses are counted from it, and a node whose clock is wrong would make them endless, or none.
 fn ended_at(run: &Run, ending: &Ending, now: Timestamp) -> Timestamp {
     let at = ending.at.max(run.started).min(now);
     // Kubernetes writes whole seconds.
@@ -133,7 +140,8 @@ impl Record {
         let published = &facts.published;
         let last = last(facts, in_hand);
         let sections = Sections::published(&published.conditions);
-        // The conditions speak of the last run, unless something else was in its way since: then they no longer tell its end.
+        // The conditions speak of the last run, unless something else was in its way since: then they no
+        // longer tell its end.
         let spoken = last.as_ref().filter(|run| run.finished_at.is_none() || sections.tell_the_end_of(run));
         let mut record = Self {
             digest: spoken.map(|run| run.digest.clone()),
@@ -155,10 +163,13 @@ impl Record {
         record.speak_of(&run.digest);
         record.sections.clear();
         if record.status.run.as_ref().is_none_or(|status| status.job != run.job) {
-            record.status.run = Some(begun(&run.job, &run.digest, run.attempt, Some(run.fingerprint.clone())));
+            record.status.run =
+                Some(begun(&run.job, &run.digest, run.attempt, Some(run.fingerprint.clone())));
         }
         match &in_hand.judgement {
-            Judgement::Going(progress) if now >= report_at(progress, now) => record.fold_progress(in_hand, progress),
+            Judgement::Going(progress) if now >= report_at(progress, now) => {
+                record.fold_progress(in_hand, progress);
+            }
             Judgement::Going(_) => {}
             Judgement::Ended(ending) => {
                 let ending = Ending { at: ended_at(run, ending, now), ..ending.clone() };
@@ -183,7 +194,9 @@ impl Record {
         }
         match &progress.problem {
             Some(problem) => self.sections.wait(problem),
-            None => self.sections.progress(progress.stage, &format!("the stage {} is at work", progress.stage.name())),
+            None => self
+                .sections
+                .progress(progress.stage, &format!("the stage {} is at work", progress.stage.name())),
         }
     }
 
@@ -205,12 +218,25 @@ impl Record {
         let stages = in_hand
             .outcomes()
             .filter(|outcome| outcome.verdict != Verdict::NotReached)
-            .map(|outcome| StageTiming { stage: outcome.stage.name().to_owned(), milliseconds: outcome.milliseconds })
+            .map(|outcome| StageTiming {
+                stage: outcome.stage.name().to_owned(),
+                milliseconds: outcome.milliseconds,
+            })
             .collect();
-        let entry = HistoryEntry { job: in_hand.run.job.clone(), reason: ending.reason.name().to_owned(), finished_at, stages };
+        let entry = HistoryEntry {
+            job: in_hand.run.job.clone(),
+            reason: ending.reason.name().to_owned(),
+            finished_at,
+            stages,
+        };
         // Of verifications that only confirm one another, the first and the last are remembered.
-        let confirms = |entry: &HistoryEntry| entry.reason == Reason::Verified.name() && entry.job.starts_with(&prefix(in_hand.run));
-        if repeats && confirms(&entry) && self.status.history.iter().take(2).filter(|entry| confirms(entry)).count() == 2 {
+        let confirms = |entry: &HistoryEntry| {
+            entry.reason == Reason::Verified.name() && entry.job.starts_with(&prefix(in_hand.run))
+        };
+        if repeats
+            && confirms(&entry)
+            && self.status.history.iter().take(2).filter(|entry| confirms(entry)).count() == 2
+        {
             self.status.history.remove(0);
         }
         self.status.history.insert(0, entry);
@@ -236,7 +262,12 @@ impl Record {
             if let Some(history) = &outcome.history {
                 self.status.current_version.clone_from(&history.current);
                 self.status.pending = Some(history.pending_count);
-                self.status.applied = history.applied.iter().take(APPLIED).map(|name| AppliedMigration { name: name.clone() }).collect();
+                self.status.applied = history
+                    .applied
+                    .iter()
+                    .take(APPLIED)
+                    .map(|name| AppliedMigration { name: name.clone() })
+                    .collect();
             }
         }
     }
@@ -252,8 +283,9 @@ fn prefix(run: &Run) -> String {
     run.job.strip_suffix(&format!("-a{}", run.attempt)).unwrap_or(&run.job).to_owned()
 }
 
-/// The run that the status speaks of, when it has ended or is in hand. One that was only announced does not count, or whoever
-/// waits for something else would look as if it ran; then it is the one before it, if that was for the same digest.
+/// The run that the status speaks of, when it has ended or is in hand. One that was only announced does not
+/// count, or whoever waits for something else would look as if it ran; then it is the one before it, if that
+/// was for the same digest.
 fn last(facts: &Facts, in_hand: Option<&InHand>) -> Option<RunStatus> {
     let published = facts.published.run.as_ref()?;
     if published.finished_at.is_some() || in_hand.is_some_and(|in_hand| in_hand.run.job == published.job) {
@@ -284,7 +316,8 @@ pub fn begun(job: &str, digest: &str, attempt: u32, fingerprint: Option<String>)
 
 /// What these stages have found, worst first, each once.
 pub fn findings(outcomes: &[&Outcome]) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = outcomes.iter().flat_map(|outcome| outcome.findings.iter().cloned()).collect();
+    let mut findings: Vec<Finding> =
+        outcomes.iter().flat_map(|outcome| outcome.findings.iter().cloned()).collect();
     findings.sort_by(|a, b| (a.severity, a).cmp(&(b.severity, b)));
     findings.dedup();
     findings

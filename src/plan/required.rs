@@ -1,8 +1,10 @@
-//! Versions that gated workloads, or other DatabaseMigrations by `dependsOn.minVersion`, require and the gate does not have. An Outcome names only
-//! the newest versions of a long history, so the run is asked for these by name, and answers for exactly these. PURE.
+//! Versions that gated workloads, or other DatabaseMigrations by `dependsOn.minVersion`, require and the gate
+//! does not have. An Outcome names only the newest versions of a long history, so the run is asked for these
+//! by name, and answers for exactly these. PURE.
 //!
-//! A settled object that was not asked yet gets a run that only verifies. Whoever may create workloads or DatabaseMigrations may invent
-//! requirements, so the number of names is bounded, and each answer that opens nothing doubles the pause before the next question.
+//! A settled object that was not asked yet gets a run that only verifies. Whoever may create workloads or
+//! DatabaseMigrations may invent requirements, so the number of names is bounded, and each answer that opens
+//! nothing doubles the pause before the next question.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,7 +24,8 @@ use crate::{
     contract::Required,
 };
 
-/// A run is asked for so many names, and for so many bytes of them: the answers have to fit into a termination message.
+/// A run is asked for so many names, and for so many bytes of them: the answers have to fit into a
+/// termination message.
 const NAMES: usize = 16;
 const BYTES: usize = 1024;
 /// So many answers are remembered, and no more names are asked for.
@@ -36,7 +39,11 @@ const LOOK_AGAIN: Duration = Duration::from_mins(1);
 /// What is required and the gate lacks, in the order of their names. A longer name is no migration's.
 fn lacking(facts: &Facts) -> BTreeSet<&String> {
     let in_gate = |version: &String| facts.gate.contains(&entry(&facts.name, version));
-    facts.required.iter().filter(|version| !version.is_empty() && version.len() <= 300 && !in_gate(version)).collect()
+    facts
+        .required
+        .iter()
+        .filter(|version| !version.is_empty() && version.len() <= 300 && !in_gate(version))
+        .collect()
 }
 
 /// What the database did not have when it was asked.
@@ -54,7 +61,9 @@ fn unasked<'a>(situation: &Situation<'a>) -> Vec<&'a String> {
 /// What the next run is asked for: first what was not asked yet, then what has not been there so far.
 pub fn asked(situation: &Situation) -> Vec<String> {
     let fresh = unasked(situation);
-    let again = lacking(situation.facts).into_iter().filter(|version| answered(&situation.record.status).contains(version));
+    let again = lacking(situation.facts)
+        .into_iter()
+        .filter(|version| answered(&situation.record.status).contains(version));
     let mut left = BYTES;
     let fits = |version: &&String| {
         left = left.saturating_sub(version.len());
@@ -63,9 +72,12 @@ pub fn asked(situation: &Situation) -> Vec<String> {
     fresh.into_iter().chain(again).take(NAMES).take_while(fits).cloned().collect()
 }
 
-/// Adds to the verdict about a settled run that the database is asked once more. Ready stays as it is meanwhile.
+/// Adds to the verdict about a settled run that the database is asked once more. Ready stays as it is
+/// meanwhile.
 pub fn on_demand(situation: &Situation, verdict: Verdict) -> Verdict {
-    let Some(run) = situation.record.status.run.as_ref().filter(|run| again::has_a_verdict(run)) else { return verdict };
+    let Some(run) = situation.record.status.run.as_ref().filter(|run| again::has_a_verdict(run)) else {
+        return verdict;
+    };
     if verdict.step.is_some() || unasked(situation).is_empty() {
         return verdict;
     }
@@ -92,7 +104,8 @@ pub fn on_demand(situation: &Situation, verdict: Verdict) -> Verdict {
 /// What is left of the pause after answers that opened nothing.
 fn pause(situation: &Situation) -> Option<Duration> {
     let last = situation.record.status.required.as_ref()?;
-    let doubled = 1_i32.checked_shl(last.in_vain.checked_sub(1)?).filter(|factor| *factor > 0).unwrap_or(i32::MAX);
+    let doubled =
+        1_i32.checked_shl(last.in_vain.checked_sub(1)?).filter(|factor| *factor > 0).unwrap_or(i32::MAX);
     let pause = PAUSE.checked_mul(doubled).map_or(LONGEST_PAUSE, |pause| pause.min(LONGEST_PAUSE));
     let due = last.asked_at.0.saturating_add(pause).ok()?;
     Duration::try_from(due.duration_since(situation.now)).ok().filter(|left| !left.is_zero())
@@ -106,9 +119,12 @@ pub fn remember(facts: &Facts, status: &mut DatabaseMigrationStatus, answers: &[
     }
     let before = status.required.take();
     let lacking = lacking(facts);
-    let known = before.iter().flat_map(|before| &before.missing).chain(answers.iter().map(|answer| &answer.version));
-    let is_missing =
-        |version: &&String| lacking.contains(version) && !answers.iter().any(|answer| answer.applied && answer.version == **version);
+    let known =
+        before.iter().flat_map(|before| &before.missing).chain(answers.iter().map(|answer| &answer.version));
+    let is_missing = |version: &&String| {
+        lacking.contains(version)
+            && !answers.iter().any(|answer| answer.applied && answer.version == **version)
+    };
     let missing: BTreeSet<String> = known.filter(is_missing).cloned().collect();
     let opened = answers.iter().any(|answer| answer.applied);
     status.required = Some(RequiredVersions {
@@ -143,7 +159,11 @@ mod tests {
         let names: Vec<String> = (0..200).map(|n| format!("{n:0>90}")).collect();
         let facts = requiring(&names.iter().map(String::as_str).collect::<Vec<_>>());
         let asked = asked(&Situation::of(&facts, moment(0)));
-        assert!((5..=NAMES).contains(&asked.len()) && asked.iter().map(String::len).sum::<usize>() <= BYTES, "{}", asked.len());
+        assert!(
+            (5..=NAMES).contains(&asked.len()) && asked.iter().map(String::len).sum::<usize>() <= BYTES,
+            "{}",
+            asked.len()
+        );
     }
 
     #[test]
@@ -155,7 +175,10 @@ mod tests {
         remember(&facts, &mut status, &[answer("typo", false)], moment(1));
         assert_eq!(status.required.as_ref().map(|required| required.in_vain), Some(1));
         remember(&requiring(&["other"]), &mut status, &[answer("other", false)], moment(2));
-        assert_eq!(status.required.as_ref().map(|required| required.missing.clone()), Some(vec!["other".to_owned()]));
+        assert_eq!(
+            status.required.as_ref().map(|required| required.missing.clone()),
+            Some(vec!["other".to_owned()])
+        );
         remember(&requiring(&[]), &mut status, &[], moment(3));
         assert_eq!(status.required, None);
     }
@@ -163,9 +186,16 @@ mod tests {
     #[test]
     fn each_answer_that_opens_nothing_doubles_the_pause_up_to_an_hour() {
         let mut facts = requiring(&["typo"]);
-        for (in_vain, seconds) in [(0, 0), (1, 60), (2, 120), (5, 960), (7, 3600), (40, 3600), (u32::MAX, 3600)] {
-            facts.published.required = Some(RequiredVersions { missing: Vec::new(), asked_at: Time(moment(0)), in_vain });
-            assert_eq!(pause(&Situation::of(&facts, moment(0))).map_or(0, |left| left.as_secs()), seconds, "{in_vain}");
+        for (in_vain, seconds) in
+            [(0, 0), (1, 60), (2, 120), (5, 960), (7, 3600), (40, 3600), (u32::MAX, 3600)]
+        {
+            facts.published.required =
+                Some(RequiredVersions { missing: Vec::new(), asked_at: Time(moment(0)), in_vain });
+            assert_eq!(
+                pause(&Situation::of(&facts, moment(0))).map_or(0, |left| left.as_secs()),
+                seconds,
+                "{in_vain}"
+            );
         }
     }
 }

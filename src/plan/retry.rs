@@ -7,18 +7,19 @@ const FIRST: SignedDuration = SignedDuration::from_secs(2);
 /// The longest pause, jitter not counted.
 const LONGEST: SignedDuration = SignedDuration::from_mins(2);
 
-/// How long to pause after an attempt: 2 s, 4 s, 8 s … 2 min, and up to a quarter more so that many objects that failed at the
-/// same moment do not come back at the same moment.
+/// How long to pause after an attempt: 2 s, 4 s, 8 s … 2 min, and up to a quarter more so that many objects
+/// that failed at the same moment do not come back at the same moment.
 pub fn pause(attempt: u32, uid: &str) -> SignedDuration {
-    let doubled = FIRST.saturating_mul(1_i32.checked_shl(attempt.saturating_sub(1).min(30)).unwrap_or(i32::MAX));
+    let doubled =
+        FIRST.saturating_mul(1_i32.checked_shl(attempt.saturating_sub(1).min(30)).unwrap_or(i32::MAX));
     let base = doubled.min(LONGEST);
     let share: u32 = uid.bytes().fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 256);
     let jitter = base.as_millis() / 4 * i128::from(share) / 256;
     base + SignedDuration::from_millis(i64::try_from(jitter).unwrap_or(0))
 }
 
-/// What is left of the pause; `None` when it is over. A moment before the end itself means that the clock was set back: what is left of a
-/// pause nobody knows then, and it is over.
+/// What is left of the pause; `None` when it is over. A moment before the end itself means that the clock was
+/// set back: what is left of a pause nobody knows then, and it is over.
 pub fn left(ended: Timestamp, attempt: u32, uid: &str, now: Timestamp) -> Option<std::time::Duration> {
     if now < ended {
         return None;

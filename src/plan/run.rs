@@ -1,4 +1,5 @@
-//! The sections `snapshot`, `apply` and `verify`, which one Job carries out: is it done, under way, or to be started? PURE.
+//! The sections `snapshot`, `apply` and `verify`, which one Job carries out: is it done, under way, or to be
+//! started? PURE.
 
 use std::time::Duration;
 
@@ -44,7 +45,9 @@ pub fn is_settled(situation: &Situation) -> Option<Verdict> {
     }
     let until = "the source, the spec or the annotation sluice.dev/retry changes";
     let remedy = match again::interval(situation.facts) {
-        Some(every) if again::has_a_verdict(run) => format!("it is verified again every {every}, and nothing else runs until {until}"),
+        Some(every) if again::has_a_verdict(run) => {
+            format!("it is verified again every {every}, and nothing else runs until {until}")
+        }
         // The Job's name changes with each verification, and the message should not.
         _ => format!("run {}; nothing runs again until {until}", run.job),
     };
@@ -69,7 +72,8 @@ fn verified(situation: &Situation) -> Verdict {
 
 /// The run that the facts ask for goes on.
 pub fn is_under_way(situation: &Situation) -> Option<Verdict> {
-    let in_hand = situation.going().filter(|in_hand| Some(&in_hand.run.digest) == situation.wanted.as_ref())?;
+    let in_hand =
+        situation.going().filter(|in_hand| Some(&in_hand.run.digest) == situation.wanted.as_ref())?;
     let Judgement::Going(progress) = &in_hand.judgement else {
         return None;
     };
@@ -84,16 +88,25 @@ pub fn is_under_way(situation: &Situation) -> Option<Verdict> {
 }
 
 fn waits_for_the_kubelet(run: &RunStatus, problem: &Problem) -> Verdict {
-    Verdict::reconciling(problem.reason, format!("the Job {:?} cannot start yet: {}", run.job, problem.message))
+    Verdict::reconciling(
+        problem.reason,
+        format!("the Job {:?} cannot start yet: {}", run.job, problem.message),
+    )
 }
 
 /// What is shown while a run goes on: the stage, or what the attempt before it failed with.
 fn at_work(run: &RunStatus, sections: &Sections) -> Verdict {
     if let Some(failure) = sections.failure() {
-        let message = format!("attempt {} is under way (Job {:?}); before it: {}", run.attempt, run.job, failure.message);
+        let message = format!(
+            "attempt {} is under way (Job {:?}); before it: {}",
+            run.attempt, run.job, failure.message
+        );
         return Verdict::reconciling(failure.reason, message);
     }
-    let stage = Stage::ALL.into_iter().find(|stage| run.stage.as_deref() == Some(stage.name())).unwrap_or(Stage::Plan);
+    let stage = Stage::ALL
+        .into_iter()
+        .find(|stage| run.stage.as_deref() == Some(stage.name()))
+        .unwrap_or(Stage::Plan);
     let doing = match stage {
         Stage::Plan => "compares the source with the database",
         Stage::Snapshot => "takes the snapshot and reads it back",
@@ -103,8 +116,8 @@ fn at_work(run: &RunStatus, sections: &Sections) -> Verdict {
     Verdict::reconciling(reason_while(stage), format!("the Job {:?} {doing}", run.job))
 }
 
-/// A run that was started for an older spec or source goes on. It is left to end, unless it cannot start and has not
-/// touched anything: then it would only be in the way of what may mend it.
+/// A run that was started for an older spec or source goes on. It is left to end, unless it cannot start and
+/// has not touched anything: then it would only be in the way of what may mend it.
 pub fn none_is_left_over(situation: &Situation) -> Option<Verdict> {
     let in_hand = situation.going()?;
     let Judgement::Going(progress) = &in_hand.judgement else {
@@ -128,14 +141,18 @@ pub fn pause_is_over(situation: &Situation) -> Option<Verdict> {
     let left = retry::left(ended, run.attempt, &situation.facts.uid, situation.now)?;
     let message = situation.record.sections.failure().map_or("", |section| &section.message);
     if situation.facts.by_hand {
-        return Some(Verdict::reconciling(reason, format!("{message} (run it again: Sluice goes on from what the database says then)")));
+        return Some(Verdict::reconciling(
+            reason,
+            format!("{message} (run it again: Sluice goes on from what the database says then)"),
+        ));
     }
     let pause = retry::pause(run.attempt, &situation.facts.uid).as_secs();
     let message = format!("{message} (attempt {} failed; the next one follows after {pause} s)", run.attempt);
     Some(Verdict { requeue: Some(left), ..Verdict::reconciling(reason, message) })
 }
 
-/// Starts the next attempt: announced in the status first, begun when every former Job of this object has ended.
+/// Starts the next attempt: announced in the status first, begun when every former Job of this object has
+/// ended.
 pub fn starts(situation: &Situation) -> Verdict {
     let Some(digest) = &situation.wanted else {
         return Verdict::reconciling(Reason::Pending, "the object was seen; nothing was done yet");
@@ -151,20 +168,29 @@ pub fn starts(situation: &Situation) -> Verdict {
     }
     let verify_only = again::only_verifies(situation);
     Verdict {
-        step: Some(Step::CreateJob(JobOrder { job, digest: digest.clone(), attempt, verify_only, required: required::asked(situation) })),
+        step: Some(Step::CreateJob(JobOrder {
+            job,
+            digest: digest.clone(),
+            attempt,
+            verify_only,
+            required: required::asked(situation),
+        })),
         ..verdict
     }
 }
 
-/// A run that ended without a verdict and whose Job goes on. Either a container died before its process took its place in the chain, so those
-/// behind it cannot see that, and would wait for it until the deadline; none of them has begun its work. Or a Pod of somebody else's took the
-/// place of the Job's own, and nothing says when it ends.
+/// A run that ended without a verdict and whose Job goes on. Either a container died before its process took
+/// its place in the chain, so those behind it cannot see that, and would wait for it until the deadline; none
+/// of them has begun its work. Or a Pod of somebody else's took the place of the Job's own, and nothing says
+/// when it ends.
 fn stuck(situation: &Situation) -> Option<Step> {
     let long_ago = situation.now.saturating_sub(ENDS_WITHIN).unwrap_or(Timestamp::MIN);
     let waits_for_the_dead = |run: &&Run| {
         let stages = run.pod.iter().flat_map(|pod| &pod.stages);
-        let ended: Vec<&StageState> = stages.take_while(|state| matches!(state, StageState::Terminated { .. })).collect();
-        let died = matches!(ended.last(), Some(StageState::Terminated { at, outcome: None, .. }) if *at <= long_ago);
+        let ended: Vec<&StageState> =
+            stages.take_while(|state| matches!(state, StageState::Terminated { .. })).collect();
+        let died =
+            matches!(ended.last(), Some(StageState::Terminated { at, outcome: None, .. }) if *at <= long_ago);
         died && ended.len() < Stage::ALL.len()
     };
     let concluded = |run: &&Run| own::is_concluded(&situation.record.status, run);

@@ -9,8 +9,13 @@ use crate::{
 };
 
 /// The sections that have a condition, in the manifest's order.
-pub const TYPES: [ConditionType; 5] =
-    [ConditionType::Planned, ConditionType::Cleared, ConditionType::SnapshotReady, ConditionType::Applied, ConditionType::Verified];
+pub const TYPES: [ConditionType; 5] = [
+    ConditionType::Planned,
+    ConditionType::Cleared,
+    ConditionType::SnapshotReady,
+    ConditionType::Applied,
+    ConditionType::Verified,
+];
 
 /// What is known about one section.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +67,13 @@ impl Sections {
     }
 
     /// Says something new about one section.
-    pub fn set(&mut self, kind: ConditionType, holds: Option<bool>, reason: Reason, message: impl Into<String>) {
+    pub fn set(
+        &mut self,
+        kind: ConditionType,
+        holds: Option<bool>,
+        reason: Reason,
+        message: impl Into<String>,
+    ) {
         let at = TYPES.iter().position(|known| *known == kind).unwrap_or_default();
         self.0[at] = Section::new(holds, reason, message);
     }
@@ -79,7 +90,9 @@ impl Sections {
 
     /// The sections that a stage decides, and that failed.
     fn failures(&self) -> impl Iterator<Item = &Section> {
-        self.iter().filter(|(kind, section)| *kind != ConditionType::Cleared && section.failed()).map(|(_, section)| section)
+        self.iter()
+            .filter(|(kind, section)| *kind != ConditionType::Cleared && section.failed())
+            .map(|(_, section)| section)
     }
 
     /// They say how this run ended.
@@ -124,7 +137,8 @@ impl Sections {
         let holds = outcome.map(|_| false);
         let mut kind = decided_by(ending.stage);
         if ending.reason == Reason::VerificationFailed && ending.stage == Stage::Migrate {
-            // It says that it was rolled back, and the first finding: Ready repeats the first section that failed.
+            // It says that it was rolled back, and the first finding: Ready repeats the first section that
+            // failed.
             self.set(ConditionType::Applied, Some(false), ending.reason, ending.message.clone());
             kind = ConditionType::Verified;
         }

@@ -44,9 +44,12 @@ impl<'a> Situation<'a> {
     /// The last run, when it has ended, was what the facts ask for, and the conditions still tell how.
     pub fn concluded(&self) -> Option<(&RunStatus, Reason)> {
         let run = self.record.status.run.as_ref()?;
-        let told = self.record.digest.is_some() && self.record.digest == self.wanted && self.record.sections.tell_the_end_of(run);
+        let told = self.record.digest.is_some()
+            && self.record.digest == self.wanted
+            && self.record.sections.tell_the_end_of(run);
         let reason = reason_named(run.reason.as_deref()?);
-        (told && Some(&run.digest) == self.wanted.as_ref() && run.finished_at.is_some()).then_some((run, reason))
+        (told && Some(&run.digest) == self.wanted.as_ref() && run.finished_at.is_some())
+            .then_some((run, reason))
     }
 
     /// A Job of this object has not ended, or is still being deleted.
@@ -54,7 +57,8 @@ impl<'a> Situation<'a> {
         self.facts.runs.iter().any(|run| run.deleting || run.state == JobState::Active)
     }
 
-    /// The next attempt at the digest: one more than any that is known of, or the one that was announced and not begun.
+    /// The next attempt at the digest: one more than any that is known of, or the one that was announced and
+    /// not begun.
     pub fn next_attempt(&self, digest: &str) -> u32 {
         let facts = self.facts;
         let own = |run: &&Run| own::is_own(facts, run, self.wanted.as_deref());
@@ -65,7 +69,12 @@ impl<'a> Situation<'a> {
             .filter_map(|job| digest::attempt_in(job, &facts.name, digest))
             .max()
             .unwrap_or(0);
-        let announced = facts.published.run.iter().filter(|run| run.digest == digest && run.finished_at.is_none()).map(|run| run.attempt);
+        let announced = facts
+            .published
+            .run
+            .iter()
+            .filter(|run| run.digest == digest && run.finished_at.is_none())
+            .map(|run| run.attempt);
         let next = announced.max().unwrap_or(0).max(known.saturating_add(1));
         // A name that somebody else has taken is left to them.
         let taken = |attempt: &u32| self.strange(&digest::job_name(&facts.name, digest, *attempt));
@@ -75,7 +84,10 @@ impl<'a> Situation<'a> {
     /// A Job of this name is there that is not Sluice's own and was never announced.
     fn strange(&self, job: &str) -> bool {
         let announced = self.facts.published.run.as_ref().is_some_and(|run| run.job == job);
-        let own = |run: &Run| own::is_own(self.facts, run, self.wanted.as_deref()) || own::is_concluded(&self.facts.published, run);
+        let own = |run: &Run| {
+            own::is_own(self.facts, run, self.wanted.as_deref())
+                || own::is_concluded(&self.facts.published, run)
+        };
         !announced && self.facts.runs.iter().any(|run| run.job == job && !own(run))
     }
 }

@@ -13,9 +13,11 @@ pub fn is_there(situation: &Situation) -> Option<Verdict> {
         SourceFact::Missing { names } => names,
     };
     let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
-    let (kind, verb, them) = if names.len() == 1 { ("ConfigMap", "does", "it") } else { ("ConfigMaps", "do", "them") };
+    let (kind, verb, them) =
+        if names.len() == 1 { ("ConfigMap", "does", "it") } else { ("ConfigMaps", "do", "them") };
     let message = format!(
-        "the {kind} {} of spec.migrations {verb} not exist in the namespace {:?}; create {them} and Sluice goes on by itself",
+        "the {kind} {} of spec.migrations {verb} not exist in the namespace {:?}; create {them} and Sluice \
+            goes on by itself",
         quoted.join(", "),
         situation.facts.namespace,
     );

@@ -9,7 +9,10 @@ pub fn is_valid(situation: &Situation) -> Option<Verdict> {
     let list: Vec<String> = violations.iter().map(ToString::to_string).collect();
     let merged = match &situation.facts.policy {
         PolicyFact::Found(name) => {
-            format!(" (with what the MigrationPolicy {name:?} says; `sluice policy show` tells which field is whose)")
+            format!(
+                " (with what the MigrationPolicy {name:?} says; `sluice policy show` tells which field is \
+                    whose)"
+            )
         }
         PolicyFact::NotNamed | PolicyFact::Missing(_) => String::new(),
     };

@@ -1,6 +1,7 @@
 //! The whole status, from the record and the decision. PURE.
 //!
-//! A condition's transition time moves only with its status, so a status that says nothing new equals the published one.
+//! A condition's transition time moves only with its status, so a status that says nothing new equals the
+//! published one.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -15,7 +16,8 @@ use crate::api::{ConditionType, DatabaseMigrationStatus, Reason, condition};
 /// The status that follows from a decision.
 pub fn compose(situation: &Situation, verdict: &Verdict) -> DatabaseMigrationStatus {
     let mut record = situation.record.clone();
-    // The conditions speak of the run that the facts ask for; where that is another one, nothing is known about it.
+    // The conditions speak of the run that the facts ask for; where that is another one, nothing is known
+    // about it.
     record.speak_of(situation.wanted.as_deref().unwrap_or_default());
     if let Some(run) = &verdict.begins {
         record.sections.clear();
@@ -25,12 +27,20 @@ pub fn compose(situation: &Situation, verdict: &Verdict) -> DatabaseMigrationSta
         record.sections.set(kind, Some(holds), verdict.reason, verdict.message.clone());
     }
     let mut conditions = summary(verdict);
-    conditions.extend(record.sections.iter().map(|(kind, section)| (kind, section.holds, section.reason, section.message.clone())));
+    conditions.extend(
+        record
+            .sections
+            .iter()
+            .map(|(kind, section)| (kind, section.holds, section.reason, section.message.clone())),
+    );
     let mut status = record.status;
     status.conditions = conditions
         .into_iter()
         .map(|(kind, holds, reason, message)| {
-            dated(situation.facts, condition(kind, holds, reason, message, situation.facts.generation, situation.now))
+            dated(
+                situation.facts,
+                condition(kind, holds, reason, message, situation.facts.generation, situation.now),
+            )
         })
         .collect();
     status
@@ -51,7 +61,8 @@ fn summary(verdict: &Verdict) -> Vec<(ConditionType, Option<bool>, Reason, Strin
 
 /// With the transition time of the published condition, if that has the same status.
 fn dated(facts: &Facts, mut condition: Condition) -> Condition {
-    let same = |published: &&Condition| published.type_ == condition.type_ && published.status == condition.status;
+    let same =
+        |published: &&Condition| published.type_ == condition.type_ && published.status == condition.status;
     match facts.published.conditions.iter().find(same) {
         Some(published) => condition.last_transition_time = published.last_transition_time.clone(),
         // Kubernetes writes whole seconds.
@@ -65,16 +76,22 @@ fn whole_seconds(moment: Timestamp) -> Timestamp {
 }
 
 /// The same status, but for a step that the API server refused: Ready says so.
-pub fn troubled(situation: &Situation, mut status: DatabaseMigrationStatus, trouble: &Trouble) -> DatabaseMigrationStatus {
+pub fn troubled(
+    situation: &Situation,
+    mut status: DatabaseMigrationStatus,
+    trouble: &Trouble,
+) -> DatabaseMigrationStatus {
     let verdict = Verdict::reconciling(Reason::StageFailed, trouble.message.clone());
     let summary = summary(&verdict);
     status.conditions.retain(|condition| {
-        ![ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled].iter().any(|kind| kind.name() == condition.type_)
+        ![ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled]
+            .iter()
+            .any(|kind| kind.name() == condition.type_)
     });
     let facts = situation.facts;
-    let summary = summary
-        .into_iter()
-        .map(|(kind, holds, reason, message)| dated(facts, condition(kind, holds, reason, message, facts.generation, situation.now)));
+    let summary = summary.into_iter().map(|(kind, holds, reason, message)| {
+        dated(facts, condition(kind, holds, reason, message, facts.generation, situation.now))
+    });
     status.conditions.splice(0..0, summary);
     status
 }

@@ -32,7 +32,8 @@ impl Step {
     }
 }
 
-/// Which attempt to start. Only the section `run` of the plan makes one, after every section before it has passed.
+/// Which attempt to start. Only the section `run` of the plan makes one, after every section before it has
+/// passed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JobOrder {
     /// The Job's name.

@@ -1,7 +1,8 @@
 //! Old Jobs: the status is the record, so only the newest stay, for their logs. PURE.
 //!
-//! A Job that changed something, or tried to, is kept apart from those that found nothing to do: with `verify.every` these come every few
-//! hours, and the log of the last migration is what people look for days later.
+//! A Job that changed something, or tried to, is kept apart from those that found nothing to do: with
+//! `verify.every` these come every few hours, and the log of the last migration is what people look for days
+//! later.
 
 use super::{facts::Run, facts::StageState, own, situation::Situation, step::Step};
 use crate::{api::Reason, contract::Stage};
@@ -11,7 +12,8 @@ const KEPT: usize = 3;
 /// And how many of those that had not.
 const CONFIRMATIONS: usize = 2;
 
-/// The oldest Job that has ended and that nobody needs. One that Sluice did not create is not its own to delete.
+/// The oldest Job that has ended and that nobody needs. One that Sluice did not create is not its own to
+/// delete.
 pub fn oldest_job(situation: &Situation) -> Option<Step> {
     let in_hand = situation.in_hand.as_ref().map(|in_hand| in_hand.run.job.as_str());
     let known = |run: &&Run| {
@@ -24,7 +26,12 @@ pub fn oldest_job(situation: &Situation) -> Option<Step> {
     let (confirming, working): (Vec<&Run>, Vec<&Run>) = runs.into_iter().partition(|run| only_confirms(run));
     let spare = |runs: Vec<&Run>, kept: usize| {
         let spare = runs.len().saturating_sub(kept);
-        let job = runs.into_iter().take(spare).find(|run| run.state.ended() && Some(run.job.as_str()) != in_hand)?.job.clone();
+        let job = runs
+            .into_iter()
+            .take(spare)
+            .find(|run| run.state.ended() && Some(run.job.as_str()) != in_hand)?
+            .job
+            .clone();
         Some(Step::DeleteJob { job })
     };
     spare(confirming, CONFIRMATIONS).or_else(|| spare(working, KEPT))

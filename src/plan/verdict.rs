@@ -39,7 +39,15 @@ pub struct Verdict {
 impl Verdict {
     /// Work is under way.
     pub fn reconciling(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), activity: Activity::Reconciling, section: None, begins: None, step: None, requeue: None }
+        Self {
+            reason,
+            message: message.into(),
+            activity: Activity::Reconciling,
+            section: None,
+            begins: None,
+            step: None,
+            requeue: None,
+        }
     }
 
     /// A person must act.

@@ -1,5 +1,5 @@
-//! What a gated workload waits for, in words: which of its requirements is not satisfied, and how the DatabaseMigration stands that it
-//! names. PURE: `controller/waiting.rs` reads, and says it once.
+//! What a gated workload waits for, in words: which of its requirements is not satisfied, and how the
+//! DatabaseMigration stands that it names. PURE: `controller/waiting.rs` reads, and says it once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,24 +36,35 @@ pub fn notice(
     if is_satisfied(requires, satisfied) {
         return None;
     }
-    let required: Vec<(&str, &str)> =
-        requires.iter().filter_map(|(key, version)| Some((key.strip_prefix(ANNOTATION_REQUIRES)?, version.as_str()))).collect();
+    let required: Vec<(&str, &str)> = requires
+        .iter()
+        .filter_map(|(key, version)| Some((key.strip_prefix(ANNOTATION_REQUIRES)?, version.as_str())))
+        .collect();
     if required.is_empty() {
         let message = format!(
-            "waits for ever: it is gated (label {LABEL_GATED}) and its Pods have no annotation {ANNOTATION_REQUIRES}<DatabaseMigration>: <version>; \
+            "waits for ever: it is gated (label {LABEL_GATED}) and its Pods have no annotation \
+                {ANNOTATION_REQUIRES}<DatabaseMigration>: <version>; \
              add the annotation, or take the label off"
         );
         return Some(Notice { key: "nothing required".into(), message, warning: true });
     }
-    let alone = |name: &str, version: &str| BTreeMap::from([(format!("{ANNOTATION_REQUIRES}{name}"), version.to_owned())]);
+    let alone = |name: &str, version: &str| {
+        BTreeMap::from([(format!("{ANNOTATION_REQUIRES}{name}"), version.to_owned())])
+    };
     let (mut keys, mut sentences, mut warning) = (Vec::new(), Vec::new(), false);
-    for (name, version) in required.into_iter().filter(|(name, version)| !is_satisfied(&alone(name, version), satisfied)) {
+    for (name, version) in
+        required.into_iter().filter(|(name, version)| !is_satisfied(&alone(name, version), satisfied))
+    {
         let missing = missing(name, version, migrations);
         keys.push(format!("{name}@{version}:{}", missing.key));
         sentences.push(format!("{name}@{version}: {}", missing.why));
         warning |= missing.warning;
     }
-    Some(Notice { key: keys.join(","), message: format!("waits for {}", sentences.join("; and for ")), warning })
+    Some(Notice {
+        key: keys.join(","),
+        message: format!("waits for {}", sentences.join("; and for ")),
+        warning,
+    })
 }
 
 fn missing(name: &str, version: &str, migrations: &BTreeMap<String, Option<DatabaseMigration>>) -> Missing {
@@ -63,10 +74,20 @@ fn missing(name: &str, version: &str, migrations: &BTreeMap<String, Option<Datab
     }
     let object = match migrations.get(name) {
         Some(Some(object)) => object,
-        Some(None) => return Missing { key: "unreadable", why: format!("this version of Sluice cannot read {name:?}"), warning: true },
+        Some(None) => {
+            return Missing {
+                key: "unreadable",
+                why: format!("this version of Sluice cannot read {name:?}"),
+                warning: true,
+            };
+        }
         None => {
             let there: Vec<&str> = migrations.keys().map(String::as_str).take(10).collect();
-            let there = if there.is_empty() { "has none at all".to_owned() } else { format!("has {}", there.join(", ")) };
+            let there = if there.is_empty() {
+                "has none at all".to_owned()
+            } else {
+                format!("has {}", there.join(", "))
+            };
             let why = format!("no DatabaseMigration has the name {name:?}; the namespace {there}");
             return Missing { key: "no DatabaseMigration", why, warning: true };
         }
@@ -79,13 +100,19 @@ fn stands(name: &str, object: &DatabaseMigration) -> Missing {
     let status = object.status.clone().unwrap_or_default();
     let ready = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.name());
     let Some(ready) = ready.filter(|ready| ready.observed_generation == object.metadata.generation) else {
-        return Missing { key: "unseen", why: format!("Sluice has not looked at {name:?} yet"), warning: false };
+        return Missing {
+            key: "unseen",
+            why: format!("Sluice has not looked at {name:?} yet"),
+            warning: false,
+        };
     };
     let reason = reason_named(&ready.reason);
     if ready.status == "True" {
         let at = status.current_version.as_deref().map_or(String::new(), |version| format!(" at {version}"));
-        let why =
-            format!("{name:?} is Ready{at}, and what it has applied does not contain it; correct the annotation, or add the migration");
+        let why = format!(
+            "{name:?} is Ready{at}, and what it has applied does not contain it; correct the annotation, or \
+                add the migration"
+        );
         return Missing { key: "not in the source", why, warning: true };
     }
     let why = format!("{name:?} is not Ready ({}): {}", reason.name(), quoted(&ready.message));
@@ -118,7 +145,11 @@ mod tests {
     fn told(requires: &[(&str, &str)], migrations: Vec<(&str, Option<DatabaseMigration>)>) -> Option<Notice> {
         let requires = requires.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let satisfied = ["records@1_one", "records@2_two"].map(ToOwned::to_owned).into();
-        notice(&requires, &satisfied, &migrations.into_iter().map(|(name, object)| (name.to_owned(), object)).collect())
+        notice(
+            &requires,
+            &satisfied,
+            &migrations.into_iter().map(|(name, object)| (name.to_owned(), object)).collect(),
+        )
     }
 
     const THIRD: (&str, &str) = ("requires.sluice.dev/records", "3_three");
@@ -131,8 +162,18 @@ mod tests {
     #[test]
     fn each_cause_is_named_with_what_is_required_and_who_must_act() {
         for (requires, migrations, words, warning) in [
-            (THIRD, vec![], "no DatabaseMigration has the name \"records\"; the namespace has none at all", true),
-            (("requires.sluice.dev/recrods", "3"), vec![("records", None)], "has the name \"recrods\"; the namespace has records", true),
+            (
+                THIRD,
+                vec![],
+                "no DatabaseMigration has the name \"records\"; the namespace has none at all",
+                true,
+            ),
+            (
+                ("requires.sluice.dev/recrods", "3"),
+                vec![("records", None)],
+                "has the name \"recrods\"; the namespace has records",
+                true,
+            ),
             (THIRD, vec![("records", None)], "this version of Sluice cannot read \"records\"", true),
             (("requires.sluice.dev/records", ""), vec![("records", None)], "names no migration", true),
             (
@@ -143,7 +184,10 @@ mod tests {
             ),
             (
                 THIRD,
-                vec![("records", Some(migration("False", "MigrationFailed", "relation \"x\" does not exist")))],
+                vec![(
+                    "records",
+                    Some(migration("False", "MigrationFailed", "relation \"x\" does not exist")),
+                )],
                 "\"records\" is not Ready (MigrationFailed): relation \"x\" does not exist",
                 true,
             ),
@@ -155,7 +199,11 @@ mod tests {
             ),
         ] {
             let notice = told(&[requires], migrations).expect("it waits");
-            assert!(notice.message.starts_with(&format!("waits for {}@{}", &requires.0[20..], requires.1)), "{}", notice.message);
+            assert!(
+                notice.message.starts_with(&format!("waits for {}@{}", &requires.0[20..], requires.1)),
+                "{}",
+                notice.message
+            );
             assert!(notice.message.contains(words), "{}", notice.message);
             assert_eq!(notice.warning, warning, "{}", notice.message);
         }
@@ -188,7 +236,9 @@ mod tests {
     #[test]
     fn the_key_stays_while_only_the_details_change() {
         let key = |reason: &str, message: &str| {
-            told(&[THIRD], vec![("records", Some(migration("False", reason, message)))]).expect("it waits").key
+            told(&[THIRD], vec![("records", Some(migration("False", reason, message)))])
+                .expect("it waits")
+                .key
         };
         assert_eq!(key("Migrating", "the Job a runs"), key("Migrating", "the Job b runs"));
         assert_ne!(key("Migrating", "the Job runs"), key("MigrationFailed", "the Job runs"));

@@ -1,16 +1,18 @@
-//! The rule: objects are merged field by field; a list or a single value of the manifest replaces the policy's; and of two fields that
-//! exclude each other the manifest's choice stands alone. PURE.
+//! The rule: objects are merged field by field; a list or a single value of the manifest replaces the
+//! policy's; and of two fields that exclude each other the manifest's choice stands alone. PURE.
 
 use serde_json::{Map, Value};
 
-/// Fields of one object of which the manifest may have one: if it has, the policy's other one is not taken over.
+/// Fields of one object of which the manifest may have one: if it has, the policy's other one is not taken
+/// over.
 const ALTERNATIVES: [(&str, [&str; 2]); 1] = [("/snapshot", ["dump", "none"])];
 
 /// A manifest's spec, with what only the policy says.
 pub fn specs(policy: &Value, spec: &Value) -> Value {
     let mut policy = policy.clone();
     for (object, fields) in ALTERNATIVES {
-        let chosen = fields.iter().find(|field| spec.pointer(object).is_some_and(|own| !own[**field].is_null()));
+        let chosen =
+            fields.iter().find(|field| spec.pointer(object).is_some_and(|own| !own[**field].is_null()));
         if let (Some(chosen), Some(Value::Object(theirs))) = (chosen, policy.pointer_mut(object)) {
             theirs.retain(|field, _| field == chosen || !fields.contains(&field.as_str()));
         }
@@ -75,7 +77,12 @@ mod tests {
                 json!({"every": "6h", "rowLevelSecurity": {"appRole": "app", "tenant": {"column": "clinic", "setting": "app.clinic_id"}, "except": ["a"]},
                     "indexes": {"redundant": false}, "conventions": {"tables": "PascalCase", "except": []}, "drift": {}}),
             ),
-            ("onFailure", json!({"migration": "Halt"}), json!({"migration": "Halt"}), json!({"migration": "Halt"})),
+            (
+                "onFailure",
+                json!({"migration": "Halt"}),
+                json!({"migration": "Halt"}),
+                json!({"migration": "Halt"}),
+            ),
         ]
     }
 
@@ -84,15 +91,29 @@ mod tests {
         let sections: Vec<&str> = table().into_iter().map(|(section, ..)| section).collect();
         assert_eq!(sections, crate::api::POLICY_SECTIONS, "every section that a policy may have");
         for (section, policy, manifest, both) in table() {
-            assert_eq!(specs(&json!({section: policy}), &json!({}))[section], policy, "{section}: only the policy");
-            assert_eq!(specs(&json!({}), &json!({section: manifest}))[section], manifest, "{section}: only the manifest");
-            assert_eq!(specs(&json!({section: policy}), &json!({section: manifest}))[section], both, "{section}: both");
+            assert_eq!(
+                specs(&json!({section: policy}), &json!({}))[section],
+                policy,
+                "{section}: only the policy"
+            );
+            assert_eq!(
+                specs(&json!({}), &json!({section: manifest}))[section],
+                manifest,
+                "{section}: only the manifest"
+            );
+            assert_eq!(
+                specs(&json!({section: policy}), &json!({section: manifest}))[section],
+                both,
+                "{section}: both"
+            );
         }
     }
 
     #[test]
     fn an_empty_policy_changes_nothing_and_everything_that_a_manifest_says_stands() {
-        let policy = Value::Object(table().into_iter().map(|(section, policy, ..)| (section.to_owned(), policy)).collect());
+        let policy = Value::Object(
+            table().into_iter().map(|(section, policy, ..)| (section.to_owned(), policy)).collect(),
+        );
         for (section, _, manifest, _) in table() {
             let spec = json!({section: manifest, "suspend": true});
             assert_eq!(specs(&json!({}), &spec), spec);
@@ -103,9 +124,9 @@ mod tests {
     /// Every value of `own` is the same in `merged`.
     fn stands_in(own: &Value, merged: &Value) -> bool {
         match (own, merged) {
-            (Value::Object(own), Value::Object(merged)) => {
-                own.iter().all(|(field, value)| merged.get(field).is_some_and(|other| stands_in(value, other)))
-            }
+            (Value::Object(own), Value::Object(merged)) => own
+                .iter()
+                .all(|(field, value)| merged.get(field).is_some_and(|other| stands_in(value, other))),
             _ => own == merged,
         }
     }
@@ -144,13 +165,19 @@ mod tests {
     fn of_two_that_exclude_each_other_the_manifests_choice_stands_alone() {
         let policy = json!({"snapshot": {"dump": {"volumeClaim": "house"}, "keep": {"last": 3}}});
         let waived = specs(&policy, &json!({"snapshot": {"none": {"reason": "rebuilt each night"}}}));
-        assert_eq!(waived["snapshot"], json!({"none": {"reason": "rebuilt each night"}, "keep": {"last": 3}}));
+        assert_eq!(
+            waived["snapshot"],
+            json!({"none": {"reason": "rebuilt each night"}, "keep": {"last": 3}})
+        );
         let waives = json!({"snapshot": {"none": {"reason": "rebuilt each night"}}});
         assert_eq!(
             specs(&waives, &json!({"snapshot": {"dump": {"volumeClaim": "own"}}}))["snapshot"],
             json!({"dump": {"volumeClaim": "own"}})
         );
-        assert_eq!(specs(&waives, &json!({"snapshot": {"verify": "List"}}))["snapshot"]["none"]["reason"], "rebuilt each night");
+        assert_eq!(
+            specs(&waives, &json!({"snapshot": {"verify": "List"}}))["snapshot"]["none"]["reason"],
+            "rebuilt each night"
+        );
     }
 
     #[test]

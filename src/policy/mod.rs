@@ -1,7 +1,8 @@
 //! A manifest and its MigrationPolicy become the manifest in force. PURE: no client, no file, no clock.
 //!
-//! All of it works on manifests as written (JSON), because a default that is filled in looks like a value that somebody wrote. So this
-//! comes before the manifest is read as a type, and the defaults come last: manifest, then policy, then preset, then default.
+//! All of it works on manifests as written (JSON), because a default that is filled in looks like a value
+//! that somebody wrote. So this comes before the manifest is read as a type, and the defaults come last:
+//! manifest, then policy, then preset, then default.
 
 mod merge;
 mod origin;
@@ -22,8 +23,9 @@ pub fn sections(policy: &MigrationPolicySpec) -> Value {
     serde_json::to_value(policy).expect("a policy that was read from JSON can be written as JSON")
 }
 
-/// The spec in force: merged with the policy's, presets spelled out. It refers to nothing any more, so it says the same everywhere. Where
-/// a policy is asked for and none is given, the reference stays, and the manifest is not valid.
+/// The spec in force: merged with the policy's, presets spelled out. It refers to nothing any more, so it
+/// says the same everywhere. Where a policy is asked for and none is given, the reference stays, and the
+/// manifest is not valid.
 pub fn in_force(spec: &Value, policy: Option<&Value>) -> Value {
     let mut merged = merged(spec, policy);
     if let Some(fields) = merged.as_object_mut().filter(|_| policy.is_some()) {
@@ -45,11 +47,16 @@ fn merged(spec: &Value, policy: Option<&Value>) -> Value {
     policy.map_or_else(|| spec.clone(), |policy| merge::specs(&policy, spec))
 }
 
-/// The Pods of runs as they are in force: what the policy says over what the chart says. The error is the field's own.
+/// The Pods of runs as they are in force: what the policy says over what the chart says. The error is the
+/// field's own.
 pub fn pods(chart: &Pods, policy: Option<&Value>) -> Result<Pods, String> {
-    let Some(said) = policy.map(|policy| &policy["pods"]).filter(|pods| !pods.is_null()) else { return Ok(chart.clone()) };
-    let chart = serde_json::to_value(chart).expect("settings that were read from JSON can be written as JSON");
-    serde_json::from_value(merge::over(&chart, said)).map_err(|error| format!("spec.pods of its MigrationPolicy: {error}"))
+    let Some(said) = policy.map(|policy| &policy["pods"]).filter(|pods| !pods.is_null()) else {
+        return Ok(chart.clone());
+    };
+    let chart =
+        serde_json::to_value(chart).expect("settings that were read from JSON can be written as JSON");
+    serde_json::from_value(merge::over(&chart, said))
+        .map_err(|error| format!("spec.pods of its MigrationPolicy: {error}"))
 }
 
 #[cfg(test)]
@@ -60,7 +67,8 @@ mod tests {
 
     #[test]
     fn what_is_in_force_refers_to_nothing_any_more() {
-        let spec = json!({"policyRef": {"name": "house"}, "verify": {"conventions": {"preset": "PascalCamel"}}});
+        let spec =
+            json!({"policyRef": {"name": "house"}, "verify": {"conventions": {"preset": "PascalCamel"}}});
         let in_force = in_force(&spec, Some(&json!({"apply": {"deadline": "5m"}})));
         assert_eq!((named(&spec), named(&in_force)), (Some("house"), None));
         assert_eq!(in_force["apply"]["deadline"], "5m");
@@ -86,10 +94,14 @@ mod tests {
 
     #[test]
     fn a_preset_fills_only_what_neither_the_manifest_nor_the_policy_says() {
-        let policy = json!({"verify": {"conventions": {"preset": "PascalCamel", "indexes": ["ix_{columns}"]}}});
+        let policy =
+            json!({"verify": {"conventions": {"preset": "PascalCamel", "indexes": ["ix_{columns}"]}}});
         let spec = json!({"policyRef": {"name": "house"}, "verify": {"conventions": {"preset": "SnakePlural", "columns": "camelCase"}}});
         let conventions = &in_force(&spec, Some(&policy))["verify"]["conventions"];
-        assert_eq!(conventions, &json!({"tables": "snake_case", "columns": "camelCase", "indexes": ["ix_{columns}"]}));
+        assert_eq!(
+            conventions,
+            &json!({"tables": "snake_case", "columns": "camelCase", "indexes": ["ix_{columns}"]})
+        );
     }
 
     #[test]

@@ -32,13 +32,18 @@ pub struct Field {
 }
 
 /// The sections in the manifest's order.
-const ORDER: [&str; 9] = ["policyRef", "database", "migrations", "before", "snapshot", "apply", "verify", "onFailure", "suspend"];
+const ORDER: [&str; 9] =
+    ["policyRef", "database", "migrations", "before", "snapshot", "apply", "verify", "onFailure", "suspend"];
 
-/// Every field that is in force, in the manifest's order, and how the policy places the Pods of runs; a list is one field. `meant` is the spec in force, read: it has the defaults.
+/// Every field that is in force, in the manifest's order, and how the policy places the Pods of runs; a list
+/// is one field. `meant` is the spec in force, read: it has the defaults.
 pub fn fields(spec: &Value, policy: Option<&Value>, meant: &DatabaseMigrationSpec) -> Vec<Field> {
-    let defaults = serde_json::to_value(meant).expect("a spec that was read from JSON can be written as JSON");
+    let defaults =
+        serde_json::to_value(meant).expect("a spec that was read from JSON can be written as JSON");
     let written = merge::over(&in_force(spec, policy), &merged(spec, policy));
-    let says = |place: Option<&Value>, pointer: &str| place.and_then(|place| place.pointer(pointer)).is_some_and(|value| !value.is_null());
+    let says = |place: Option<&Value>, pointer: &str| {
+        place.and_then(|place| place.pointer(pointer)).is_some_and(|value| !value.is_null())
+    };
     let mut found = Vec::new();
     for (path, value) in leaves(&merge::over(&defaults, &written)) {
         let pointer: String = path.iter().map(|name| format!("/{name}")).collect();
@@ -63,24 +68,31 @@ pub fn fields(spec: &Value, policy: Option<&Value>, meant: &DatabaseMigrationSpe
     found.into_iter().map(|(_, field)| field).collect()
 }
 
-/// How the policy places the Pods of runs. No manifest says anything about them, and what the chart says is not known here. An affinity is one
-/// field: it is Kubernetes' own, and its paths are longer than a line.
+/// How the policy places the Pods of runs. No manifest says anything about them, and what the chart says is
+/// not known here. An affinity is one field: it is Kubernetes' own, and its paths are longer than a line.
 fn pods(policy: Option<&Value>) -> Vec<Field> {
-    let said = policy.and_then(|policy| policy["pods"].as_object()).into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let said = policy
+        .and_then(|policy| policy["pods"].as_object())
+        .into_iter()
+        .flatten()
+        .filter(|(_, value)| !value.is_null());
     let below = said.flat_map(|(name, value)| {
         let inner = if name == "affinity" { vec![(Vec::new(), value)] } else { leaves(value) };
-        inner.into_iter().map(move |(path, value)| ([vec!["spec.pods", name.as_str()], path].concat().join("."), value))
+        inner
+            .into_iter()
+            .map(move |(path, value)| ([vec!["spec.pods", name.as_str()], path].concat().join("."), value))
     });
     below.map(|(field, value)| Field { field, value: value.clone(), from: Origin::Policy }).collect()
 }
 
 /// Everything that is no object with fields, with its path.
 fn leaves(value: &Value) -> Vec<(Vec<&str>, &Value)> {
-    let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else { return vec![(Vec::new(), value)] };
-    let below = fields
-        .iter()
-        .filter(|(_, value)| !value.is_null())
-        .flat_map(|(name, value)| leaves(value).into_iter().map(move |(path, value)| ([vec![name.as_str()], path].concat(), value)));
+    let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else {
+        return vec![(Vec::new(), value)];
+    };
+    let below = fields.iter().filter(|(_, value)| !value.is_null()).flat_map(|(name, value)| {
+        leaves(value).into_iter().map(move |(path, value)| ([vec![name.as_str()], path].concat(), value))
+    });
     below.collect()
 }
 

@@ -1,4 +1,5 @@
-//! The presets of `verify.conventions`: a name for a set of its fields. What stands beside the name wins. PURE.
+//! The presets of `verify.conventions`: a name for a set of its fields. What stands beside the name wins.
+//! PURE.
 
 use serde_json::{Value, json};
 
@@ -39,8 +40,8 @@ pub fn migration_names(preset: MigrationNamePreset) -> Value {
     }
 }
 
-/// Puts what the presets hold in the place of their names. A preset that this version does not know stays, and is refused when the
-/// manifest is read.
+/// Puts what the presets hold in the place of their names. A preset that this version does not know stays,
+/// and is refused when the manifest is read.
 pub fn spell_out(value: &mut Value) {
     let known = |name: &Value| serde_json::from_value(name.clone()).ok().map(conventions);
     replace(value, known);
@@ -62,7 +63,8 @@ pub fn spelled_out(written: &Conventions) -> Conventions {
     if written.preset.is_none() && written.migrations.as_ref().is_none_or(|names| names.preset.is_none()) {
         return written.clone();
     }
-    let mut value = serde_json::to_value(written).expect("conventions that were read from JSON can be written as JSON");
+    let mut value =
+        serde_json::to_value(written).expect("conventions that were read from JSON can be written as JSON");
     spell_out(&mut value);
     serde_json::from_value(value).expect("a preset holds nothing but fields of the conventions")
 }
@@ -71,8 +73,11 @@ pub fn spelled_out(written: &Conventions) -> Conventions {
 mod tests {
     use super::*;
 
-    const ALL: [ConventionPreset; 3] =
-        [ConventionPreset::PascalCamel, ConventionPreset::SnakePlural, ConventionPreset::SnakeTablesCamelColumns];
+    const ALL: [ConventionPreset; 3] = [
+        ConventionPreset::PascalCamel,
+        ConventionPreset::SnakePlural,
+        ConventionPreset::SnakeTablesCamelColumns,
+    ];
 
     fn out(value: Value) -> Value {
         let mut value = value;
@@ -85,7 +90,8 @@ mod tests {
         for preset in ALL {
             let name = serde_json::to_value(preset).expect("a name");
             assert_eq!(out(json!({"preset": name})), conventions(preset));
-            let read: Conventions = serde_json::from_value(conventions(preset)).expect("fields of the conventions");
+            let read: Conventions =
+                serde_json::from_value(conventions(preset)).expect("fields of the conventions");
             let back = serde_json::to_value(&read).expect("JSON");
             for (field, value) in conventions(preset).as_object().expect("an object") {
                 assert_eq!(&back[field], value, "{preset:?} has no effect on {field}");
@@ -96,14 +102,23 @@ mod tests {
     #[test]
     fn what_stands_beside_a_preset_wins_and_an_empty_list_too() {
         let value = out(json!({"preset": "PascalCamel", "columns": "snake_case", "indexes": []}));
-        assert_eq!((&value["tables"], &value["columns"], &value["indexes"]), (&json!("PascalCase"), &json!("snake_case"), &json!([])));
+        assert_eq!(
+            (&value["tables"], &value["columns"], &value["indexes"]),
+            (&json!("PascalCase"), &json!("snake_case"), &json!([]))
+        );
     }
 
     #[test]
     fn presets_of_migration_names_are_spelled_out_where_they_stand() {
         let value = out(json!({"migrations": {"preset": "Strict14Verbs", "maxLength": 20}}));
-        assert_eq!((&value["migrations"]["maxLength"], value["migrations"]["verbs"].as_array().map(Vec::len)), (&json!(20), Some(10)));
-        assert_eq!(out(json!({"migrations": {"preset": "Strict14"}})), json!({"migrations": {"maxLength": 49}}));
+        assert_eq!(
+            (&value["migrations"]["maxLength"], value["migrations"]["verbs"].as_array().map(Vec::len)),
+            (&json!(20), Some(10))
+        );
+        assert_eq!(
+            out(json!({"migrations": {"preset": "Strict14"}})),
+            json!({"migrations": {"maxLength": 49}})
+        );
     }
 
     #[test]
@@ -116,7 +131,9 @@ mod tests {
     #[test]
     fn conventions_that_are_read_already_are_spelled_out_alike() {
         for preset in ALL {
-            let written: Conventions = serde_json::from_value(json!({"preset": preset, "severity": "Warning"})).expect("conventions");
+            let written: Conventions =
+                serde_json::from_value(json!({"preset": preset, "severity": "Warning"}))
+                    .expect("conventions");
             let mut expected = conventions(preset);
             expected["severity"] = json!("Warning");
             assert_eq!(spelled_out(&written), serde_json::from_value(expected).expect("conventions"));

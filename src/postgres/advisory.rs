@@ -1,8 +1,9 @@
-//! Advisory locks, taken by polling: a session blocked in `pg_advisory_lock` holds a snapshot that CREATE INDEX CONCURRENTLY
-//! waits for, and the two deadlock.
+//! Advisory locks, taken by polling: a session blocked in `pg_advisory_lock` holds a snapshot that CREATE
+//! INDEX CONCURRENTLY waits for, and the two deadlock.
 //!
-//! A session of an earlier attempt, whose Pod is gone, can still hold them. It shows by its `application_name`, and the newer attempt
-//! ends it: the controller begins an attempt only when the one before has ended.
+//! A session of an earlier attempt, whose Pod is gone, can still hold them. It shows by its
+//! `application_name`, and the newer attempt ends it: the controller begins an attempt only when the one
+//! before has ended.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,8 @@ pub struct Holder {
     pub ends_by: String,
 }
 
-/// Takes every key for the rest of the session, or says who holds one when the time is up. `application` is the name of this session.
+/// Takes every key for the rest of the session, or says who holds one when the time is up. `application` is
+/// the name of this session.
 pub async fn acquire(
     connection: &mut PgConnection,
     application: &str,
@@ -38,7 +40,8 @@ pub async fn acquire(
                 && is_earlier_attempt(application, &holder.blocker.application)
                 && end(connection, &holder.blocker).await?
             {
-                tracing::warn!(pid = holder.blocker.pid, application = %holder.blocker.application, "ended the session of an earlier attempt");
+                tracing::warn!(pid = holder.blocker.pid, application = %holder.blocker.application, "ended \
+                    the session of an earlier attempt");
             } else if Instant::now() >= until {
                 return Ok(Err(holder));
             }
@@ -49,25 +52,40 @@ pub async fn acquire(
 }
 
 async fn try_to_take(connection: &mut PgConnection, key: i64) -> Result<bool, QueryError> {
-    query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)").bind(key).fetch_one(connection).await.asked("take the advisory lock")
+    query_scalar("SELECT pg_catalog.pg_try_advisory_lock($1)")
+        .bind(key)
+        .fetch_one(connection)
+        .await
+        .asked("take the advisory lock")
 }
 
 /// Gives keys up before the session ends.
 pub async fn release(connection: &mut PgConnection, keys: &[i64]) -> Result<(), QueryError> {
     for key in keys {
-        query("SELECT pg_catalog.pg_advisory_unlock($1)").bind(key).execute(&mut *connection).await.asked("give up the advisory lock")?;
+        query("SELECT pg_catalog.pg_advisory_unlock($1)")
+            .bind(key)
+            .execute(&mut *connection)
+            .await
+            .asked("give up the advisory lock")?;
     }
     Ok(())
 }
 
-async fn holder(connection: &mut PgConnection, application: &str, key: i64) -> Result<Option<Holder>, QueryError> {
+async fn holder(
+    connection: &mut PgConnection,
+    application: &str,
+    key: i64,
+) -> Result<Option<Holder>, QueryError> {
     let row: Option<(i32, String, String, String, i64, String)> = query_as(
-        "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, ''), COALESCE(a.state, ''), \
+        "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, ''), COALESCE(a.state, \
+            ''), \
                 COALESCE(EXTRACT(epoch FROM pg_catalog.now() - a.backend_start), 0)::bigint, \
-                pg_catalog.to_char((pg_catalog.now() + pg_catalog.make_interval(secs => $2)) AT TIME ZONE 'UTC', 'HH24:MI:SS') \
+                pg_catalog.to_char((pg_catalog.now() + pg_catalog.make_interval(secs => $2)) AT TIME ZONE \
+                'UTC', 'HH24:MI:SS') \
          FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
-           AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+           AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = \
+           pg_catalog.current_database()) \
            AND l.classid::bigint = ($1 >> 32) & 4294967295 AND l.objid::bigint = $1 & 4294967295 LIMIT 1",
     )
     .bind(key)
@@ -78,7 +96,13 @@ async fn holder(connection: &mut PgConnection, application: &str, key: i64) -> R
     Ok(row.map(|(pid, holds, user, state, age, ends_by)| Holder {
         same_object: object(application).is_some() && object(application) == object(&holds),
         ends_by,
-        blocker: Blocker { pid, application: holds, user, state, age_seconds: u64::try_from(age).unwrap_or_default() },
+        blocker: Blocker {
+            pid,
+            application: holds,
+            user,
+            state,
+            age_seconds: u64::try_from(age).unwrap_or_default(),
+        },
     }))
 }
 
@@ -101,13 +125,15 @@ fn object(application: &str) -> Option<&str> {
     application.strip_prefix("sluice ")?.split(' ').next().filter(|object| object.contains('/'))
 }
 
-/// Digest and number of the attempt in the name of a session. The digest is that of the object's uid, spec and source.
+/// Digest and number of the attempt in the name of a session. The digest is that of the object's uid, spec
+/// and source.
 fn attempt(application: &str) -> Option<(&str, u32)> {
     let (digest, number) = application.strip_prefix("sluice ")?.split(' ').nth(1)?.rsplit_once("-a")?;
     Some((digest, number.parse().ok()?))
 }
 
-/// Whether `other` is an attempt at the very thing that `mine` attempts, begun before it. Of anything else nothing is certain.
+/// Whether `other` is an attempt at the very thing that `mine` attempts, begun before it. Of anything else
+/// nothing is certain.
 fn is_earlier_attempt(mine: &str, other: &str) -> bool {
     match (attempt(mine), attempt(other)) {
         (Some((digest, mine)), Some((same, earlier))) => digest == same && earlier < mine,
@@ -135,7 +161,10 @@ mod tests {
         ] {
             assert!(!is_earlier_attempt(mine, other), "{other}");
         }
-        assert!(!is_earlier_attempt("sluice medical/records", "sluice medical/records 0123abcd-a1"), "a run by hand knows of no attempts");
+        assert!(
+            !is_earlier_attempt("sluice medical/records", "sluice medical/records 0123abcd-a1"),
+            "a run by hand knows of no attempts"
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! What a server may answer. The driver takes lengths and counts at their word, and ends the process where they lie; so every message is
-//! held against the protocol before the driver sees it. It also keeps a message whole in memory, several times: what nobody reads of a long
-//! one is left out here, while it comes in. PURE.
+//! What a server may answer. The driver takes lengths and counts at their word, and ends the process where
+//! they lie; so every message is held against the protocol before the driver sees it. It also keeps a message
+//! whole in memory, several times: what nobody reads of a long one is left out here, while it comes in. PURE.
 
 use std::sync::{Arc, OnceLock};
+
+use super::body::{Body, fits};
 
 /// No message of PostgreSQL's is longer: a value has at most 1 GiB.
 const LONGEST: usize = (1 << 30) + (1 << 20);
@@ -22,7 +24,8 @@ pub(super) struct Answers {
     in_clear: bool,
     /// For each column of the coming rows: the type, and whether its values are binary.
     columns: Vec<(u32, bool)>,
-    /// The last message described the parameters of a statement: the formats of the columns that follow are not yet known.
+    /// The last message described the parameters of a statement: the formats of the columns that follow are
+    /// not yet known.
     statement: bool,
     /// The rows to come answer a text of statements, not a prepared one: the team's, whose rows nobody reads.
     unread: bool,
@@ -52,12 +55,15 @@ pub(super) type Nonce = Arc<OnceLock<Vec<u8>>>;
 /// Why an answer is refused.
 pub(super) type Refused = &'static str;
 
-const BROKEN: Refused = "the answer of the server is not the protocol of PostgreSQL";
-const TOO_LONG: Refused = "a message of the server is longer than 16 MiB, which nothing that Sluice asks needs";
-const TOO_MUCH: Refused = "the server says more than 1 MiB, or 64 KiB in one message, before the log-in is done";
-const NOT_OURS: Refused = "the server answers the log-in of somebody else: its nonce does not begin with the client's";
-pub(super) const IN_CLEAR: Refused =
-    "the server asks for the password in clear over a connection without TLS: use sslmode=require, or scram-sha-256 in its pg_hba.conf";
+pub(super) const BROKEN: Refused = "the answer of the server is not the protocol of PostgreSQL";
+const TOO_LONG: Refused =
+    "a message of the server is longer than 16 MiB, which nothing that Sluice asks needs";
+const TOO_MUCH: Refused =
+    "the server says more than 1 MiB, or 64 KiB in one message, before the log-in is done";
+const NOT_OURS: Refused =
+    "the server answers the log-in of somebody else: its nonce does not begin with the client's";
+pub(super) const IN_CLEAR: Refused = "the server asks for the password in clear over a connection without \
+    TLS: use sslmode=require, or scram-sha-256 in its pg_hba.conf";
 
 impl Answers {
     /// Of a server that others can listen to.
@@ -70,7 +76,8 @@ impl Answers {
         Arc::clone(&self.nonce)
     }
 
-    /// Takes what is there of the next messages, and says how many bytes of it; what the driver gets of them is added to `handed`.
+    /// Takes what is there of the next messages, and says how many bytes of it; what the driver gets of them
+    /// is added to `handed`.
     pub(super) fn take(&mut self, buffer: &[u8], handed: &mut Vec<u8>) -> Result<usize, Refused> {
         let mut at = 0;
         loop {
@@ -158,7 +165,9 @@ impl Answers {
             3 => {}
             5 => body.skip(4)?,
             10 if body.0.ends_with(&[0, 0]) => {}
-            11 if !body.0.strip_prefix(b"r=").is_some_and(|nonce| self.continues(nonce)) => return Err(NOT_OURS),
+            11 if !body.0.strip_prefix(b"r=").is_some_and(|nonce| self.continues(nonce)) => {
+                return Err(NOT_OURS);
+            }
             // Attributes, each a letter, `=` and a value.
             11 | 12 if body.0.split(|byte| *byte == b',').all(|item| item.get(1) == Some(&b'=')) => {}
             _ => return Err(BROKEN),
@@ -170,7 +179,10 @@ impl Answers {
     fn continues(&self, answered: &[u8]) -> bool {
         let own = self.nonce.get();
         own.is_some_and(|own| {
-            !own.is_empty() && answered.strip_prefix(own.as_slice()).is_some_and(|added| !added.starts_with(b",") && !added.is_empty())
+            !own.is_empty()
+                && answered
+                    .strip_prefix(own.as_slice())
+                    .is_some_and(|added| !added.starts_with(b",") && !added.is_empty())
         })
     }
 
@@ -203,47 +215,6 @@ impl Answers {
     }
 }
 
-/// Whether a binary value has the length that its type has, or the parts that an array has.
-fn fits(kind: u32, value: &[u8]) -> bool {
-    match kind {
-        // bool, "char"
-        16 | 18 => value.len() == 1,
-        // int2
-        21 => value.len() == 2,
-        // int4, oid, float4, date
-        23 | 26 | 700 | 1082 => value.len() == 4,
-        // int8, float8, time, timestamp, timestamptz
-        20 | 701 | 1083 | 1114 | 1184 => value.len() == 8,
-        // uuid
-        2950 => value.len() == 16,
-        // Arrays of bool, name, int2, int4, text, varchar, int8, oid.
-        1000 | 1003 | 1005 | 1007 | 1009 | 1015 | 1016 | 1028 => is_array(value).is_ok(),
-        _ => true,
-    }
-}
-
-fn is_array(value: &[u8]) -> Result<(), Refused> {
-    let mut body = Body(value);
-    let dimensions = body.u32()?;
-    body.skip(4)?;
-    let element = body.u32()?;
-    if dimensions > 1 {
-        // None of Sluice's own questions has such an answer; the driver refuses it without harm.
-        return body.skip(usize::try_from(dimensions).unwrap_or(usize::MAX).saturating_mul(8));
-    }
-    let mut count = 0;
-    for _ in 0..dimensions {
-        count = body.u32()?;
-        body.skip(4)?;
-    }
-    for _ in 0..count {
-        if body.value()?.is_some_and(|value| !fits(element, value)) {
-            return Err(BROKEN);
-        }
-    }
-    if body.0.is_empty() { Ok(()) } else { Err(BROKEN) }
-}
-
 /// Type and text pairs, until a zero.
 fn fields(mut body: Body<'_>) -> Result<(), Refused> {
     while body.0.first().is_some_and(|kind| *kind != 0) {
@@ -253,8 +224,9 @@ fn fields(mut body: Body<'_>) -> Result<(), Refused> {
     if body.0 == [0] { Ok(()) } else { Err(BROKEN) }
 }
 
-/// The beginning of an error or a notice as a message of its own. The field that is cut loses its value, and those behind it are gone: the
-/// routine that reported it, too, so that it is taken for what code of the database says.
+/// The beginning of an error or a notice as a message of its own. The field that is cut loses its value, and
+/// those behind it are gone: the routine that reported it, too, so that it is taken for what code of the
+/// database says.
 fn shortened(beginning: &[u8]) -> Vec<u8> {
     let mut message = beginning[..HEADER].to_vec();
     let mut rest = &beginning[HEADER..];
@@ -271,43 +243,6 @@ fn shortened(beginning: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len() - 1).unwrap_or(u32::MAX).to_be_bytes();
     message[1..HEADER].copy_from_slice(&length);
     message
-}
-
-/// What of a message was not read yet.
-struct Body<'a>(&'a [u8]);
-
-impl<'a> Body<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Refused> {
-        let (head, rest) = self.0.split_at_checked(count).ok_or(BROKEN)?;
-        self.0 = rest;
-        Ok(head)
-    }
-
-    fn skip(&mut self, count: usize) -> Result<(), Refused> {
-        self.take(count).map(|_| ())
-    }
-
-    fn u16(&mut self) -> Result<u16, Refused> {
-        self.take(2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
-    }
-
-    fn u32(&mut self) -> Result<u32, Refused> {
-        self.take(4).map(|bytes| u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-    }
-
-    /// A text that ends in a zero.
-    fn text(&mut self) -> Result<(), Refused> {
-        let end = self.0.iter().position(|byte| *byte == 0).ok_or(BROKEN)?;
-        self.skip(end + 1)
-    }
-
-    /// A value behind its length, which for NULL is negative.
-    fn value(&mut self) -> Result<Option<&'a [u8]>, Refused> {
-        match usize::try_from(self.u32()?.cast_signed()) {
-            Ok(length) => self.take(length).map(Some),
-            Err(_) => Ok(None),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -385,7 +320,9 @@ mod tests {
 
     #[test]
     fn a_value_that_is_not_of_its_type_is_refused() {
-        let array = |count: u8, rest: &[u8]| [&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23, 0, 0, 0, count, 0, 0, 0, 1], rest].concat();
+        let array = |count: u8, rest: &[u8]| {
+            [&[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 23, 0, 0, 0, count, 0, 0, 0, 1], rest].concat()
+        };
         for (kind, value, good) in [
             (23, vec![0; 4], true),
             (23, vec![0; 3], false),
@@ -424,7 +361,10 @@ mod tests {
             buffer.drain(..taken);
             most = most.max(buffer.len());
         }
-        assert!(most <= SHORT + 10_000 || bytes.len() < 2 * SHORT || handed.len() > SHORT, "{most} bytes were kept");
+        assert!(
+            most <= SHORT + 10_000 || bytes.len() < 2 * SHORT || handed.len() > SHORT,
+            "{most} bytes were kept"
+        );
         Ok(handed)
     }
 
@@ -437,9 +377,16 @@ mod tests {
         assert_eq!(handed(&mut Answers::default(), &status.repeat(10)), Ok(status.repeat(10)));
         assert_eq!(handed(&mut known(), &status.repeat(20)), Ok(status.repeat(20)));
         assert_eq!(handed(&mut known(), &long), Ok(long));
-        assert_eq!(Answers::default().take(b"R\x40\0\0\x04", &mut Vec::new()), Err(TOO_MUCH), "before it is waited for");
+        assert_eq!(
+            Answers::default().take(b"R\x40\0\0\x04", &mut Vec::new()),
+            Err(TOO_MUCH),
+            "before it is waited for"
+        );
         assert_eq!(known().take(b"D\x40\0\0\x04", &mut Vec::new()), Err(TOO_LONG));
-        assert!(Answers::default().check(&message(b'R', &[0; 5])).is_err(), "AuthenticationOk has nothing behind it");
+        assert!(
+            Answers::default().check(&message(b'R', &[0; 5])).is_err(),
+            "AuthenticationOk has nothing behind it"
+        );
     }
 
     #[test]
@@ -477,7 +424,8 @@ mod tests {
     #[test]
     fn a_length_that_no_message_has_is_refused_before_it_is_waited_for() {
         assert_eq!(Answers::length(b"D\0\0"), Ok(None));
-        for lie in [b"D\xff\xff\xff\xff", b"D\x7f\xff\xff\xff", b"D\0\0\0\x03", b"\0\0\0\0\x09", b"H\0\0\0\0"] {
+        for lie in [b"D\xff\xff\xff\xff", b"D\x7f\xff\xff\xff", b"D\0\0\0\x03", b"\0\0\0\0\x09", b"H\0\0\0\0"]
+        {
             assert!(Answers::length(lie).is_err(), "{lie:?}");
         }
     }
@@ -486,7 +434,8 @@ mod tests {
     fn no_bytes_make_it_panic() {
         let mut seed = fastrand::Rng::with_seed(7);
         for _ in 0..200_000 {
-            let body: Vec<u8> = (0..seed.usize(..40)).map(|_| if seed.bool() { seed.u8(..4) } else { seed.u8(..) }).collect();
+            let body: Vec<u8> =
+                (0..seed.usize(..40)).map(|_| if seed.bool() { seed.u8(..4) } else { seed.u8(..) }).collect();
             let mut answers = known();
             let _ = answers.check(&column([23, 1007, 25][seed.usize(..3)]));
             let _ = answers.check(&message(b"RSKNEZTDtACG12d"[seed.usize(..15)], &body));

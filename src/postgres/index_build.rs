@@ -1,5 +1,5 @@
-//! CONCURRENTLY: a build that was interrupted leaves an invalid index that every write still maintains. It is dropped,
-//! concurrently, before the build begins again. `IF NOT EXISTS` would take it for the real one.
+//! CONCURRENTLY: a build that was interrupted leaves an invalid index that every write still maintains. It is
+//! dropped, concurrently, before the build begins again. `IF NOT EXISTS` would take it for the real one.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ pub struct Build<'a> {
     pub sql: &'a str,
     /// What it asks for.
     pub asked: &'a IndexBuild,
-    /// An earlier attempt wrote down that it would build this: a valid index of the name, if it is what the statement asks for, is its work.
+    /// An earlier attempt wrote down that it would build this: a valid index of the name, if it is what the
+    /// statement asks for, is its work.
     pub begun: bool,
     /// Give up then.
     pub until: Instant,
@@ -44,24 +45,34 @@ pub async fn build_index(session: &mut Session, build: Build<'_>) -> Result<(), 
             LeftOver::Nothing | LeftOver::Valid => break,
             LeftOver::Invalid(names) => drop_indexes(session, &names, build.until).await?,
             LeftOver::InProgress if Instant::now() >= build.until => {
-                return Err(SqlError::other(Trouble::Lock, "another session is still building this index".to_owned()));
+                return Err(SqlError::other(
+                    Trouble::Lock,
+                    "another session is still building this index".to_owned(),
+                ));
             }
             LeftOver::InProgress => tokio::time::sleep(LOOK_AGAIN).await,
         }
     }
-    let built = session.run(build.sql, Some(build.until)).await.map_err(|error| match error.sqlstate.as_str() {
-        "42P07" if build.begun => {
-            let message =
-                format!("{}, and it is not the index that this statement asks for: drop it, or rename one of them", error.message);
-            SqlError { message, ..error }
-        }
-        _ => error,
-    });
-    if built.as_ref().is_err_and(|error| matches!(error.trouble, Trouble::Connection | Trouble::Deadline | Trouble::Overrun)) {
+    let built =
+        session.run(build.sql, Some(build.until)).await.map_err(|error| match error.sqlstate.as_str() {
+            "42P07" if build.begun => {
+                let message = format!(
+                    "{}, and it is not the index that this statement asks for: drop it, or rename one of \
+                    them",
+                    error.message
+                );
+                SqlError { message, ..error }
+            }
+            _ => error,
+        });
+    if built.as_ref().is_err_and(|error| {
+        matches!(error.trouble, Trouble::Connection | Trouble::Deadline | Trouble::Overrun)
+    }) {
         return built;
     }
     match left_over(session, Build { begun: true, ..build }).await.map_err(unanswered)? {
-        // A failed build must not slow down writers until somebody looks; a failed unique one even refuses them.
+        // A failed build must not slow down writers until somebody looks; a failed unique one even refuses
+        // them.
         LeftOver::Invalid(names) => {
             let dropped = drop_indexes(session, &names, build.until).await;
             built.and(dropped).and_then(|()| {
@@ -82,17 +93,30 @@ async fn drop_indexes(session: &mut Session, names: &[String], until: Instant) -
 }
 
 /// Drops what an interrupted REINDEX CONCURRENTLY left: the invalid copies that PostgreSQL names so.
-pub async fn drop_reindex_left_overs(session: &mut Session, schemas: &[String], until: Instant) -> Result<(), SqlError> {
-    let names = session.interject(async |connection| reindex_left_overs(connection, schemas).await).await.map_err(unanswered)?;
+pub async fn drop_reindex_left_overs(
+    session: &mut Session,
+    schemas: &[String],
+    until: Instant,
+) -> Result<(), SqlError> {
+    let names = session
+        .interject(async |connection| reindex_left_overs(connection, schemas).await)
+        .await
+        .map_err(unanswered)?;
     drop_indexes(session, &names, until).await
 }
 
-async fn reindex_left_overs(connection: &mut PgConnection, schemas: &[String]) -> Result<Vec<String>, QueryError> {
+async fn reindex_left_overs(
+    connection: &mut PgConnection,
+    schemas: &[String],
+) -> Result<Vec<String>, QueryError> {
     query_scalar(
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i \
-         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_cc(new|old)[0-9]*$' AND n.nspname = ANY($1) \
-           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)",
+         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = \
+         c.relnamespace \
+         WHERE NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_cc(new|old)[0-9]*$' AND n.nspname = \
+         ANY($1) \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = \
+           i.indexrelid)",
     )
     .bind(schemas)
     .fetch_all(connection)
@@ -111,10 +135,15 @@ async fn left_over(session: &mut Session, build: Build<'_>) -> Result<LeftOver, 
         .await
 }
 
-async fn named_left_over(connection: &mut PgConnection, table: i64, index: &str) -> Result<LeftOver, QueryError> {
+async fn named_left_over(
+    connection: &mut PgConnection,
+    table: i64,
+    index: &str,
+) -> Result<LeftOver, QueryError> {
     let row: Option<(bool, bool, String)> = query_as(
         "SELECT i.indisvalid AND i.indisready AND i.indislive, \
-                EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid), \
+                EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = \
+                i.indexrelid), \
                 pg_catalog.format('%I.%I', n.nspname, c.relname) \
          FROM pg_catalog.pg_class t \
          JOIN pg_catalog.pg_class c ON c.relnamespace = t.relnamespace \
@@ -136,13 +165,17 @@ async fn named_left_over(connection: &mut PgConnection, table: i64, index: &str)
     })
 }
 
-/// Where PostgreSQL chose the name, an invalid index of the table with such a name is taken for the left-over of a build that was begun.
+/// Where PostgreSQL chose the name, an invalid index of the table with such a name is taken for the left-over
+/// of a build that was begun.
 async fn unnamed_left_over(connection: &mut PgConnection, table: i64) -> Result<LeftOver, QueryError> {
     let names: Vec<String> = query_scalar(
         "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_index i \
-         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE i.indrelid = $1::pg_catalog.oid AND NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ '_idx[0-9]*$' \
-           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid)",
+         JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_namespace n ON n.oid = \
+         c.relnamespace \
+         WHERE i.indrelid = $1::pg_catalog.oid AND NOT i.indisvalid AND c.relkind = 'i' AND c.relname ~ \
+         '_idx[0-9]*$' \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p WHERE p.index_relid = \
+           i.indexrelid)",
     )
     .bind(table)
     .fetch_all(connection)
@@ -151,27 +184,36 @@ async fn unnamed_left_over(connection: &mut PgConnection, table: i64) -> Result<
     Ok(if names.is_empty() { LeftOver::Nothing } else { LeftOver::Invalid(names) })
 }
 
-/// Whether the two definitions are the same behind the name of the table; `$1` is the table, `$2` the index that is there.
+/// Whether the two definitions are the same behind the name of the table; `$1` is the table, `$2` the index
+/// that is there.
 const SAME: &str = "\
-    WITH known AS (SELECT i.indexrelid, i.indrelid, i.indisunique, c.relname, pg_catalog.pg_get_indexdef(i.indexrelid) AS definition \
-        FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE i.indisvalid AND i.indisready AND i.indislive), \
-      asked AS (SELECT indisunique, pg_catalog.substr(definition, pg_catalog.strpos(definition, ' USING ')) AS rest \
+    WITH known AS (SELECT i.indexrelid, i.indrelid, i.indisunique, c.relname, \
+    pg_catalog.pg_get_indexdef(i.indexrelid) AS definition \
+        FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE i.indisvalid AND \
+        i.indisready AND i.indislive), \
+      asked AS (SELECT indisunique, pg_catalog.substr(definition, pg_catalog.strpos(definition, ' USING ')) \
+      AS rest \
         FROM known WHERE indrelid = pg_catalog.to_regclass('pg_temp.sluice_asked')), \
-      there AS (SELECT indisunique, definition, pg_catalog.format('CREATE %sINDEX %I ON %I.%I', CASE WHEN indisunique THEN 'UNIQUE ' END, \
+      there AS (SELECT indisunique, definition, pg_catalog.format('CREATE %sINDEX %I ON %I.%I', CASE WHEN \
+      indisunique THEN 'UNIQUE ' END, \
           known.relname, n.nspname, t.relname) AS head \
-        FROM known JOIN pg_catalog.pg_class t ON t.oid = indrelid JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace \
+        FROM known JOIN pg_catalog.pg_class t ON t.oid = indrelid JOIN pg_catalog.pg_namespace n ON n.oid = \
+        t.relnamespace \
         WHERE indrelid = $1::pg_catalog.oid AND known.relname = $2::pg_catalog.name) \
-    SELECT pg_catalog.count(*) = 1 FROM asked JOIN there ON there.indisunique = asked.indisunique AND there.definition = there.head || asked.rest";
+    SELECT pg_catalog.count(*) = 1 FROM asked JOIN there ON there.indisunique = asked.indisunique AND \
+    there.definition = there.head || asked.rest";
 
-/// Whether the valid index of this name is the one that the statement asks for. Somebody may have dropped what was begun and made another of
-/// the same name. PostgreSQL says what the statement means: it makes the same index on an empty copy of the table, in a transaction that is
-/// rolled back. What cannot be compared is not the same.
+/// Whether the valid index of this name is the one that the statement asks for. Somebody may have dropped
+/// what was begun and made another of the same name. PostgreSQL says what the statement means: it makes the
+/// same index on an empty copy of the table, in a transaction that is rolled back. What cannot be compared is
+/// not the same.
 async fn is_what_is_asked(session: &mut Session, build: Build<'_>) -> Result<bool, SqlError> {
     let (asked, table) = (build.asked, session.resolve(&build.asked.table).await.map_err(unanswered)?);
     let (Some(table), Some(index)) = (table, &asked.index) else { return Ok(false) };
     let unique = if asked.unique { "UNIQUE " } else { "" };
     let copy = format!(
-        "CREATE TEMPORARY TABLE sluice_asked (LIKE {}); CREATE {unique}INDEX sluice_asked_index ON pg_temp.sluice_asked {}",
+        "CREATE TEMPORARY TABLE sluice_asked (LIKE {}); CREATE {unique}INDEX sluice_asked_index ON \
+            pg_temp.sluice_asked {}",
         asked.table, asked.definition
     );
     session.begin().await?;
@@ -184,7 +226,8 @@ async fn is_what_is_asked(session: &mut Session, build: Build<'_>) -> Result<boo
             session.interject(ask).await.map_err(unanswered)
         }
         Err(error) if error.trouble == Trouble::Statement => {
-            tracing::info!(%index, message = %error.message, "the index that is there cannot be compared with the statement");
+            tracing::info!(%index, message = %error.message, "the index that is there cannot be compared \
+                with the statement");
             Ok(false)
         }
         Err(error) => Err(error),

@@ -1,5 +1,6 @@
-//! The journal of migrations that cannot be one transaction: which steps are done, so that a retry goes on where it stopped.
-//! It lives in the schema `sluice`, beside nothing of the application's, and exists only once it was needed.
+//! The journal of migrations that cannot be one transaction: which steps are done, so that a retry goes on
+//! where it stopped. It lives in the schema `sluice`, beside nothing of the application's, and exists only
+//! once it was needed.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +28,10 @@ pub struct JournalStep {
     pub settings: Values,
 }
 
-const CREATE: &str = "CREATE TABLE IF NOT EXISTS sluice.journal (row_id varchar(36) NOT NULL, step integer NOT NULL, \
-     digest varchar(64) NOT NULL, started_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz, settings text, PRIMARY KEY (row_id, step))";
+const CREATE: &str = "CREATE TABLE IF NOT EXISTS sluice.journal (row_id varchar(36) NOT NULL, step integer \
+    NOT NULL, \
+     digest varchar(64) NOT NULL, started_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz, \
+     settings text, PRIMARY KEY (row_id, step))";
 /// A journal that an earlier version made.
 const ADD_SETTINGS: &str = "ALTER TABLE sluice.journal ADD COLUMN IF NOT EXISTS settings text";
 
@@ -60,31 +63,42 @@ impl Journal {
         if !Self::exists(connection).await? {
             return Ok(BTreeSet::new());
         }
-        let ids: Vec<String> =
-            query_scalar("SELECT DISTINCT row_id::text FROM sluice.journal").fetch_all(connection).await.asked("read the journal")?;
+        let ids: Vec<String> = query_scalar("SELECT DISTINCT row_id::text FROM sluice.journal")
+            .fetch_all(connection)
+            .await
+            .asked("read the journal")?;
         Ok(ids.into_iter().collect())
     }
 
     /// The steps that were begun, in order.
     pub async fn steps(&self, connection: &mut PgConnection) -> Result<Vec<JournalStep>, QueryError> {
         // Whoever only looks brings no journal of an earlier version up to date, which had no settings.
-        let text = "SELECT step, digest::text, finished_at IS NOT NULL, pg_catalog.to_jsonb(journal) ->> 'settings' \
+        let text = "SELECT step, digest::text, finished_at IS NOT NULL, pg_catalog.to_jsonb(journal) ->> \
+            'settings' \
                     FROM sluice.journal AS journal WHERE row_id = $1 ORDER BY step";
         let rows: Vec<(i32, String, bool, Option<String>)> =
             query_as(text).bind(&self.row).fetch_all(connection).await.asked("read the journal")?;
         let steps = rows.into_iter().map(|(step, digest, done, settings)| {
             let settings = settings.map_or(Ok(Values::new()), |settings| serde_json::from_str(&settings));
-            let settings = settings.map_err(|error| sqlx::Error::Decode(Box::new(error))).asked("read the settings in the journal")?;
+            let settings = settings
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)))
+                .asked("read the settings in the journal")?;
             Ok(JournalStep { step, digest, done, settings })
         });
         steps.collect()
     }
 
     /// Writes that a step begins, before it does.
-    pub async fn begin(&self, connection: &mut PgConnection, step: i32, digest: &str) -> Result<(), QueryError> {
+    pub async fn begin(
+        &self,
+        connection: &mut PgConnection,
+        step: i32,
+        digest: &str,
+    ) -> Result<(), QueryError> {
         query(
             "INSERT INTO sluice.journal (row_id, step, digest) VALUES ($1, $2, $3) \
-             ON CONFLICT (row_id, step) DO UPDATE SET digest = excluded.digest, started_at = now(), finished_at = NULL",
+             ON CONFLICT (row_id, step) DO UPDATE SET digest = excluded.digest, started_at = now(), \
+             finished_at = NULL",
         )
         .bind(&self.row)
         .bind(step)
@@ -95,9 +109,16 @@ impl Journal {
     }
 
     /// Writes that a step is done, and what the file has set by then.
-    pub async fn record(&self, connection: &mut PgConnection, step: i32, digest: &str, settings: &Values) -> Result<(), QueryError> {
+    pub async fn record(
+        &self,
+        connection: &mut PgConnection,
+        step: i32,
+        digest: &str,
+        settings: &Values,
+    ) -> Result<(), QueryError> {
         query(
-            "INSERT INTO sluice.journal (row_id, step, digest, settings, finished_at) VALUES ($1, $2, $3, $4, now()) \
+            "INSERT INTO sluice.journal (row_id, step, digest, settings, finished_at) VALUES ($1, $2, $3, \
+                $4, now()) \
              ON CONFLICT (row_id, step) DO UPDATE \
              SET digest = excluded.digest, settings = excluded.settings, finished_at = excluded.finished_at",
         )
@@ -113,13 +134,22 @@ impl Journal {
     /// Takes back that a step was begun: it failed, and what is there by its name is not its work.
     pub async fn forget(&self, connection: &mut PgConnection, step: i32) -> Result<(), QueryError> {
         let text = "DELETE FROM sluice.journal WHERE row_id = $1 AND step = $2 AND finished_at IS NULL";
-        query(text).bind(&self.row).bind(step).execute(connection).await.asked("journal the failure of a step")?;
+        query(text)
+            .bind(&self.row)
+            .bind(step)
+            .execute(connection)
+            .await
+            .asked("journal the failure of a step")?;
         Ok(())
     }
 
     /// Forgets everything: the ledger row is complete, or gone.
     pub async fn clear(&self, connection: &mut PgConnection) -> Result<(), QueryError> {
-        query("DELETE FROM sluice.journal WHERE row_id = $1").bind(&self.row).execute(connection).await.asked("clear the journal")?;
+        query("DELETE FROM sluice.journal WHERE row_id = $1")
+            .bind(&self.row)
+            .execute(connection)
+            .await
+            .asked("clear the journal")?;
         Ok(())
     }
 }

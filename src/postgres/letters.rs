@@ -1,11 +1,13 @@
-//! What a server says in another encoding than UTF-8, which is all that the driver reads. A file may set `client_encoding`, and the server
-//! says so only when the whole file has run; so what comes in other letters is shown byte for byte (`\xe3`), and nothing of it is lost. PURE.
+//! What a server says in another encoding than UTF-8, which is all that the driver reads. A file may set
+//! `client_encoding`, and the server says so only when the whole file has run; so what comes in other letters
+//! is shown byte for byte (`\xe3`), and nothing of it is lost. PURE.
 
 use std::{borrow::Cow, fmt::Write as _};
 
 use super::frame::HEADER;
 
-/// Whole messages, each held against the protocol, with texts that the driver can read. Values of rows are as they were.
+/// Whole messages, each held against the protocol, with texts that the driver can read. Values of rows are as
+/// they were.
 pub(super) fn readable(messages: &[u8]) -> Cow<'_, [u8]> {
     let (mut changed, mut at) = (None, 0);
     while let Some(&[kind, a, b, c, d]) = messages.get(at..at + HEADER) {
@@ -97,7 +99,8 @@ mod tests {
 
     #[test]
     fn what_is_in_utf8_is_not_copied() {
-        let sent = [message(b'E', "Mnão\0\0".as_bytes()), message(b'D', &[0xe3]), message(b'T', &[0, 0])].concat();
+        let sent =
+            [message(b'E', "Mnão\0\0".as_bytes()), message(b'D', &[0xe3]), message(b'T', &[0, 0])].concat();
         assert!(matches!(readable(&sent), Cow::Borrowed(_)));
     }
 
@@ -105,7 +108,8 @@ mod tests {
     fn no_bytes_make_it_panic() {
         let mut seed = fastrand::Rng::with_seed(9);
         for _ in 0..200_000 {
-            let body: Vec<u8> = (0..seed.usize(..50)).map(|_| if seed.bool() { 0 } else { seed.u8(..) }).collect();
+            let body: Vec<u8> =
+                (0..seed.usize(..50)).map(|_| if seed.bool() { 0 } else { seed.u8(..) }).collect();
             let _ = readable(&message(b"ENSATD"[seed.usize(..6)], &body));
             let _ = readable(&body);
         }

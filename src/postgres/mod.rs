@@ -1,7 +1,8 @@
-//! Everything that talks to PostgreSQL and is not a check: connecting, locking, executing. Only `stage`, `check` and
-//! `snapshot` may import it.
+//! Everything that talks to PostgreSQL and is not a check: connecting, locking, executing. Only `stage`,
+//! `check` and `snapshot` may import it.
 
 mod advisory;
+mod body;
 mod connect;
 mod custody;
 mod frame;
@@ -18,6 +19,7 @@ mod scratch;
 mod session;
 mod settings;
 mod shared;
+mod sql_error;
 mod startup;
 mod surroundings;
 mod texts;
@@ -33,14 +35,17 @@ pub use identity::database_identity;
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use journal::{Journal, JournalStep};
 pub use ledger::Ledger;
-pub use preflight::{Objection, ServerFacts, count_tables, has_deferrable_constraints, own_schema_objection, preflight};
+pub use preflight::{
+    Objection, ServerFacts, count_tables, has_deferrable_constraints, own_schema_objection, preflight,
+};
 pub use query::{query, query_as, query_scalar};
 pub(crate) use said::{log_values, log_whole};
 pub use said::{said, said_by};
 pub use scratch::{Scratch, cannot_create_databases};
-pub use session::{Session, SqlError, Trouble};
+pub use session::Session;
 pub use settings::{Settings, Values};
 pub use shared::{SharedWrites, bodies, counts_writes};
+pub use sql_error::{SqlError, Trouble};
 pub use surroundings::{Given, defaults_of_sessions, give, surroundings, unused_extensions};
 pub use texts::{Texts, keep_text, keep_text_alone, keep_texts, not_kept, prepare_texts, read_texts};
 pub use url::{ConnectionUrl, InvalidUrl};
@@ -59,25 +64,28 @@ macro_rules! search_path {
 }
 pub(crate) use search_path;
 
-/// What Sluice's own questions are asked under, whatever the role, the database or a file has set: the first decides which names are found, the others
-/// how values are read and printed.
+/// What Sluice's own questions are asked under, whatever the role, the database or a file has set: the first
+/// decides which names are found, the others how values are read and printed.
 macro_rules! own_settings {
     () => {
         concat!(
             "SET search_path = ",
             $crate::postgres::search_path!(),
-            "; SET \"TimeZone\" = 'UTC'; SET \"DateStyle\" = 'ISO, MDY'; SET \"IntervalStyle\" = 'postgres'; SET extra_float_digits = 1"
+            "; SET \"TimeZone\" = 'UTC'; SET \"DateStyle\" = 'ISO, MDY'; SET \"IntervalStyle\" = 'postgres'; \
+                SET extra_float_digits = 1"
         )
     };
 }
 pub(crate) use own_settings;
 
 /// The same settings as the URL, else the role, else the database has them: for the team's statements.
-pub(crate) const TEAMS_SETTINGS: &str = "SET search_path TO DEFAULT; SET \"TimeZone\" TO DEFAULT; SET \"DateStyle\" TO DEFAULT; \
+pub(crate) const TEAMS_SETTINGS: &str = "SET search_path TO DEFAULT; SET \"TimeZone\" TO DEFAULT; SET \
+    \"DateStyle\" TO DEFAULT; \
     SET \"IntervalStyle\" TO DEFAULT; SET extra_float_digits TO DEFAULT";
 
-/// Where Sluice's own statements look names up. `public` and whatever else a team may create in is no part of it, so nobody else's
-/// operator fits better than PostgreSQL's. `pg_temp` stands last, because it would come first where it is not named.
+/// Where Sluice's own statements look names up. `public` and whatever else a team may create in is no part of
+/// it, so nobody else's operator fits better than PostgreSQL's. `pg_temp` stands last, because it would come
+/// first where it is not named.
 pub const SEARCH_PATH: &str = search_path!();
 
 /// A question to the catalog or the ledger that PostgreSQL could not answer.
@@ -98,7 +106,9 @@ impl QueryError {
             (Trouble::Lock, _) => Reason::WaitingForLock,
             (Trouble::Connection, _) => Reason::ConnectionFailed,
             (_, sqlx::Error::RowNotFound) => Reason::HistoryUntrusted,
-            (_, sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => Reason::PrivilegesMissing,
+            (_, sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {
+                Reason::PrivilegesMissing
+            }
             _ => Reason::StageFailed,
         }
     }

@@ -6,33 +6,43 @@ use crate::sql::{TokenKind, Tokens};
 
 /// The names in a statement, as the server shows them.
 pub(super) struct Written {
-    /// Names, and their parts between underscores, of which PostgreSQL makes names of its own (`patients_ssn_key`).
+    /// Names, and their parts between underscores, of which PostgreSQL makes names of its own
+    /// (`patients_ssn_key`).
     words: BTreeSet<String>,
     /// What stands in its strings.
     literals: String,
     /// Every quoted name is from the statement.
     placed: bool,
-    /// What has no quotes may be a value, too: `column p.Jane does not exist`, of a text that was put together.
+    /// What has no quotes may be a value, too: `column p.Jane does not exist`, of a text that was put
+    /// together.
     inside: bool,
 }
 
-/// Signs around a name, in the languages that PostgreSQL speaks. A single one is an apostrophe in some of them.
+/// Signs around a name, in the languages that PostgreSQL speaks. A single one is an apostrophe in some of
+/// them.
 const QUOTES: [char; 10] = ['"', '«', '»', '„', '“', '”', '‟', '「', '」', '『'];
 /// What PostgreSQL adds to a name that it makes itself.
 const SUFFIXES: [&str; 10] = ["pkey", "key", "fkey", "idx", "seq", "check", "excl", "not", "null", "id"];
 /// Words of PostgreSQL's messages about names, and its types.
-const TEMPLATE: &str = "a access aggregate already an and argument arguments be because by cannot cast casts clause column columns constraint create \
-    database defined denied depend depends does drop exist exists explicit expression extension for foreign from function \
-    given group hint in index is it its key language match matches might must name need no not objects of on operator other owner permission \
-    policy procedure reference referenced references relation replica role schema sequence table the this to trigger type types unique use used \
+const TEMPLATE: &str = "a access aggregate already an and argument arguments be because by cannot cast casts \
+    clause column columns constraint create \
+    database defined denied depend depends does drop exist exists explicit expression extension for foreign \
+    from function \
+    given group hint in index is it its key language match matches might must name need no not objects of on \
+    operator other owner permission \
+    policy procedure reference referenced references relation replica role schema sequence table the this to \
+    trigger type types unique use used \
     view with you add \
-    bigint integer smallint numeric real double precision text character varying boolean date time timestamp zone without interval uuid json jsonb \
+    bigint integer smallint numeric real double precision text character varying boolean date time timestamp \
+    zone without interval uuid json jsonb \
     bytea unknown record";
 
 impl Written {
-    /// Reads the names of a statement. `placed`: the server said where in it the error is. `inside`: it happened in code that ran within it.
+    /// Reads the names of a statement. `placed`: the server said where in it the error is. `inside`: it
+    /// happened in code that ran within it.
     pub(super) fn in_statement(text: &str, placed: bool, inside: bool) -> Self {
-        let mut written = Self { words: BTreeSet::new(), literals: String::new(), placed, inside: inside && !placed };
+        let mut written =
+            Self { words: BTreeSet::new(), literals: String::new(), placed, inside: inside && !placed };
         written.read(text);
         written
     }
@@ -69,7 +79,8 @@ impl Written {
         let message = if even && quoted().all(|name| self.has(name.trim())) {
             message.to_owned()
         } else {
-            let (first, last) = (pieces.first().copied().unwrap_or_default(), pieces.last().copied().unwrap_or_default());
+            let (first, last) =
+                (pieces.first().copied().unwrap_or_default(), pieces.last().copied().unwrap_or_default());
             format!("{first}\"$1\"{}", if even { last } else { "" })
         };
         if self.inside { self.known_words(&message) } else { message }
@@ -80,9 +91,12 @@ impl Written {
         if self.placed && !self.literals.contains(name) {
             return true;
         }
-        let suffix = |part: &str| SUFFIXES.contains(&part.strip_suffix(|c: char| c.is_ascii_digit()).unwrap_or(part));
+        let suffix =
+            |part: &str| SUFFIXES.contains(&part.strip_suffix(|c: char| c.is_ascii_digit()).unwrap_or(part));
         let known = |part: &str| self.words.contains(part) || suffix(part);
-        self.words.contains(name) || name.split('.').all(|part| self.words.contains(part)) || name.split('_').all(known)
+        self.words.contains(name)
+            || name.split('.').all(|part| self.words.contains(part))
+            || name.split('_').all(known)
     }
 
     /// A message with `$1` in place of each word that is neither the statement's nor PostgreSQL's.
@@ -111,7 +125,8 @@ mod tests {
 
     #[test]
     fn names_of_the_statement_stay_and_others_go() {
-        let sql = "ALTER TABLE clinic.\"Patient Files\" ADD CONSTRAINT one_ssn UNIQUE (SSN); DO $$ BEGIN EXECUTE 'x' || visits; END $$; SELECT 'Jane'";
+        let sql = "ALTER TABLE clinic.\"Patient Files\" ADD CONSTRAINT one_ssn UNIQUE (SSN); DO $$ BEGIN \
+            EXECUTE 'x' || visits; END $$; SELECT 'Jane'";
         let written = Written::in_statement(sql, false, false);
         for (message, expected) in [
             ("relation \"clinic.Patient Files\" does not exist", None),
@@ -132,7 +147,10 @@ mod tests {
         let inside = Written::in_statement(sql, false, true);
         assert_eq!(inside.only("column p.Jane Doe does not exist"), "column $1 $1 does not exist");
         assert_eq!(inside.only("function Jane(integer) does not exist"), "function $1 does not exist");
-        assert_eq!(inside.only("operator does not exist: integer = text"), "operator does not exist: integer = text");
+        assert_eq!(
+            inside.only("operator does not exist: integer = text"),
+            "operator does not exist: integer = text"
+        );
         let outside = Written::in_statement(sql, false, false);
         assert_eq!(
             outside.only("cannot drop table visits because other objects depend on it"),

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
-use super::{Asked, QueryError, Texts, custody_objection, query_as, query_scalar, startup::CHECK_INTERVAL, texts::MAY};
+use super::{
+    Asked, QueryError, Texts, custody_objection, query_as, query_scalar, startup::CHECK_INTERVAL, texts::MAY,
+};
 use crate::{api::Reason, migrations::LedgerContract};
 
 /// What was learned about the server.
@@ -36,27 +38,46 @@ pub async fn preflight(
     ledger: &LedgerContract,
 ) -> Result<Result<ServerFacts, Objection>, QueryError> {
     if is_shared(connection).await? {
-        let message = "the session is not the one that was asked for, so the URL leads through a pooler: give the URL of the server itself";
+        let message = "the session is not the one that was asked for, so the URL leads through a pooler: \
+            give the URL of the server itself";
         return Ok(Err(Objection { reason: Reason::DirectConnectionRequired, message: message.to_owned() }));
     }
     let question = format!(
         "SELECT pg_catalog.current_setting('server_version_num')::int, current_user::text, \
-                pg_catalog.current_setting('max_locks_per_transaction')::bigint * (pg_catalog.current_setting('max_connections')::bigint \
-                  + pg_catalog.current_setting('max_prepared_transactions')::bigint) / 2, pg_catalog.pg_is_in_recovery(), \
-                texts.is_there, texts.is_own, texts.may_create FROM ({MAY}) AS texts(is_there, is_own, has_schema, may_create)"
+                pg_catalog.current_setting('max_locks_per_transaction')::bigint * \
+                (pg_catalog.current_setting('max_connections')::bigint \
+                  + pg_catalog.current_setting('max_prepared_transactions')::bigint) / 2, \
+                  pg_catalog.pg_is_in_recovery(), \
+                texts.is_there, texts.is_own, texts.may_create FROM ({MAY}) AS texts(is_there, is_own, \
+                has_schema, may_create)"
     );
-    let (version, role, lock_budget, recovering, is_there, is_own, may_create): (i32, String, i64, bool, bool, bool, bool) =
-        query_as(AssertSqlSafe(question)).fetch_one(&mut *connection).await.asked("read the server's version")?;
+    let (version, role, lock_budget, recovering, is_there, is_own, may_create): (
+        i32,
+        String,
+        i64,
+        bool,
+        bool,
+        bool,
+        bool,
+    ) = query_as(AssertSqlSafe(question))
+        .fetch_one(&mut *connection)
+        .await
+        .asked("read the server's version")?;
     let major = version / 10_000;
     let object = |reason, message: String| Ok(Err(Objection { reason, message }));
     if major < OLDEST {
         return object(
             Reason::ServerTooOld,
-            format!("the server is PostgreSQL {major}, and Sluice needs {OLDEST} or newer: upgrade the server"),
+            format!(
+                "the server is PostgreSQL {major}, and Sluice needs {OLDEST} or newer: upgrade the server"
+            ),
         );
     }
     if recovering {
-        return object(Reason::DirectConnectionRequired, "the server is a read-only standby: give the URL of the primary".to_owned());
+        return object(
+            Reason::DirectConnectionRequired,
+            "the server is a read-only standby: give the URL of the primary".to_owned(),
+        );
     }
     if let Some(message) = missing_right(connection, schemas, ledger, &role).await? {
         return object(Reason::PrivilegesMissing, message);
@@ -70,11 +91,16 @@ pub async fn preflight(
 }
 
 /// How many ordinary tables the schemas have, those of extensions and the ledger aside.
-pub async fn count_tables(connection: &mut PgConnection, schemas: &[String], ledger: &LedgerContract) -> Result<i64, QueryError> {
+pub async fn count_tables(
+    connection: &mut PgConnection,
+    schemas: &[String],
+    ledger: &LedgerContract,
+) -> Result<i64, QueryError> {
     query_scalar(
         "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY($1) AND (n.nspname, c.relname) <> ($2, $3) \
-           AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'e')",
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.classid = \
+           'pg_catalog.pg_class'::regclass AND d.deptype = 'e')",
     )
     .bind(schemas)
     .bind(&ledger.schema)
@@ -84,8 +110,12 @@ pub async fn count_tables(connection: &mut PgConnection, schemas: &[String], led
     .asked("count the tables")
 }
 
-/// What a migration that runs step by step, or one of a phase, needs besides: a place for what Sluice writes about it.
-pub async fn own_schema_objection(connection: &mut PgConnection, why: &str) -> Result<Option<Objection>, QueryError> {
+/// What a migration that runs step by step, or one of a phase, needs besides: a place for what Sluice writes
+/// about it.
+pub async fn own_schema_objection(
+    connection: &mut PgConnection,
+    why: &str,
+) -> Result<Option<Objection>, QueryError> {
     let missing = missing_create(connection, &["sluice".to_owned()], why).await?;
     Ok(missing.map(|message| Objection { reason: Reason::PrivilegesMissing, message }))
 }
@@ -96,13 +126,18 @@ pub async fn has_deferrable_constraints(connection: &mut PgConnection) -> Result
     query_scalar(question).fetch_one(connection).await.asked("look for deferrable constraints")
 }
 
-/// Whether the session is none: it lacks what it began with, or its statements land on different back ends. By the simple protocol: a
-/// question is one message and one answer, where a pooler would send the two of a prepared one to two servers.
+/// Whether the session is none: it lacks what it began with, or its statements land on different back ends.
+/// By the simple protocol: a question is one message and one answer, where a pooler would send the two of a
+/// prepared one to two servers.
 async fn is_shared(connection: &mut PgConnection) -> Result<bool, QueryError> {
     let mut back_ends = BTreeSet::new();
     for _ in 0..3 {
-        let question = format!("SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('{}')", CHECK_INTERVAL.0);
-        let answer = sqlx::raw_sql(AssertSqlSafe(question)).fetch_one(&mut *connection).await.asked("look for a pooler")?;
+        let question =
+            format!("SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('{}')", CHECK_INTERVAL.0);
+        let answer = sqlx::raw_sql(AssertSqlSafe(question))
+            .fetch_one(&mut *connection)
+            .await
+            .asked("look for a pooler")?;
         let read = |at: usize| answer.try_get_unchecked::<String, _>(at).asked("look for a pooler");
         back_ends.insert(read(0)?);
         if read(1)? != CHECK_INTERVAL.1 {
@@ -118,13 +153,16 @@ async fn missing_right(
     ledger: &LedgerContract,
     role: &str,
 ) -> Result<Option<String>, QueryError> {
-    let schemas: Vec<String> = schemas.iter().cloned().chain(std::iter::once(ledger.schema.clone())).collect();
+    let schemas: Vec<String> =
+        schemas.iter().cloned().chain(std::iter::once(ledger.schema.clone())).collect();
     if let Some(missing) = missing_create(connection, &schemas, "the manifest names it").await? {
         return Ok(Some(missing));
     }
     let allowed: Option<bool> = query_scalar(
-        "SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege(c.oid, right_)) FROM pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS right_, \
-           pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2",
+        "SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege(c.oid, right_)) FROM \
+            pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS right_, \
+           pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = \
+           $1 AND c.relname = $2",
     )
     .bind(&ledger.schema)
     .bind(ledger.table)
@@ -132,18 +170,28 @@ async fn missing_right(
     .await
     .asked("read the role's rights on the ledger")?;
     let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO \"{role}\"", ledger.qualified());
-    Ok((allowed == Some(false)).then(|| format!("the role {role:?} may not read and write the ledger: {grant}")))
+    Ok((allowed == Some(false))
+        .then(|| format!("the role {role:?} may not read and write the ledger: {grant}")))
 }
 
 /// The first schema in which the role cannot create, or which it cannot create, and the GRANT that helps.
-async fn missing_create(connection: &mut PgConnection, schemas: &[String], why: &str) -> Result<Option<String>, QueryError> {
+async fn missing_create(
+    connection: &mut PgConnection,
+    schemas: &[String],
+    why: &str,
+) -> Result<Option<String>, QueryError> {
     let rows: Vec<(String, bool, bool, String, String, String)> = query_as(
         "SELECT s.name, n.oid IS NOT NULL, \
-                CASE WHEN n.oid IS NULL THEN pg_catalog.has_database_privilege(current_user, pg_catalog.current_database(), 'CREATE') \
-                     ELSE pg_catalog.has_schema_privilege(current_user, n.oid, 'CREATE') AND pg_catalog.has_schema_privilege(current_user, n.oid, 'USAGE') END, \
-                current_user::text, pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', s.name, current_user), \
-                pg_catalog.format('GRANT CREATE ON DATABASE %I TO %I', pg_catalog.current_database(), current_user) \
-         FROM pg_catalog.unnest($1) AS s(name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name ORDER BY 1",
+                CASE WHEN n.oid IS NULL THEN pg_catalog.has_database_privilege(current_user, \
+                pg_catalog.current_database(), 'CREATE') \
+                     ELSE pg_catalog.has_schema_privilege(current_user, n.oid, 'CREATE') AND \
+                     pg_catalog.has_schema_privilege(current_user, n.oid, 'USAGE') END, \
+                current_user::text, pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', s.name, \
+                current_user), \
+                pg_catalog.format('GRANT CREATE ON DATABASE %I TO %I', pg_catalog.current_database(), \
+                current_user) \
+         FROM pg_catalog.unnest($1) AS s(name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name \
+         ORDER BY 1",
     )
     .bind(schemas)
     .fetch_all(connection)
@@ -154,7 +202,10 @@ async fn missing_create(connection: &mut PgConnection, schemas: &[String], why: 
         if exists {
             format!("the role {role:?} may not create in schema {schema:?} ({why}): {on_schema}")
         } else {
-            format!("schema {schema:?} does not exist ({why}) and the role {role:?} may not create it; create it, or let the role do so: {on_database}")
+            format!(
+                "schema {schema:?} does not exist ({why}) and the role {role:?} may not create it; \
+                create it, or let the role do so: {on_database}"
+            )
         }
     }))
 }

@@ -1,8 +1,9 @@
 //! How Sluice asks: with parameters, and without leaving anything behind on the server.
 //!
-//! The driver prepares a named statement for each question unless it is told not to, and Sluice keeps no cache of them, because a
-//! migration may say DEALLOCATE ALL. A named statement would then stay for as long as the session, and PostgreSQL goes through all
-//! of them whenever a table changes: a release of a thousand migrations took twice as long.
+//! The driver prepares a named statement for each question unless it is told not to, and Sluice keeps no
+//! cache of them, because a migration may say DEALLOCATE ALL. A named statement would then stay for as long
+//! as the session, and PostgreSQL goes through all of them whenever a table changes: a release of a thousand
+//! migrations took twice as long.
 
 use sqlx::{
     Postgres, SqlSafeStr,

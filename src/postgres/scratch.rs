@@ -1,8 +1,10 @@
-//! A scratch database: created beside the real one, used, dropped. It is dropped also when its creator was killed.
+//! A scratch database: created beside the real one, used, dropped. It is dropped also when its creator was
+//! killed.
 //!
-//! The creator holds an advisory lock whose key stands in the database's name, from before the database exists until it is gone. The
-//! server gives the lock up when the session ends, for whatever reason. So a scratch database whose lock nobody holds is left over,
-//! and whoever makes the next one removes it first. The comment on it is for people.
+//! The creator holds an advisory lock whose key stands in the database's name, from before the database
+//! exists until it is gone. The server gives the lock up when the session ends, for whatever reason. So a
+//! scratch database whose lock nobody holds is left over, and whoever makes the next one removes it first.
+//! The comment on it is for people.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -33,13 +35,15 @@ struct Locale {
 
 /// The role, when it may not create databases. Asked before anything is created.
 pub async fn cannot_create_databases(connection: &mut PgConnection) -> Result<Option<String>, QueryError> {
-    let text = "SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.rolname = current_user AND NOT (r.rolcreatedb OR r.rolsuper)";
+    let text = "SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.rolname = current_user AND NOT \
+        (r.rolcreatedb OR r.rolsuper)";
     query_scalar(text).fetch_optional(connection).await.asked("read the role's right to create databases")
 }
 
 impl Scratch {
-    /// Removes what earlier creators left, and makes a new database. `keeper` is a session on the real database that nobody else
-    /// uses; `digest` is 8 characters that tell what it is for, `purpose` says so to people.
+    /// Removes what earlier creators left, and makes a new database. `keeper` is a session on the real
+    /// database that nobody else uses; `digest` is 8 characters that tell what it is for, `purpose` says so
+    /// to people.
     pub async fn create(mut keeper: PgConnection, digest: &str, purpose: &str) -> Result<Self, QueryError> {
         remove_left_over(&mut keeper).await?;
         // Not negative, so that it reads back from 16 hexadecimal digits.
@@ -60,7 +64,11 @@ impl Scratch {
         );
         let scratch = Self { keeper, name };
         let mut scratch = scratch;
-        match sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut scratch.keeper).await.asked("describe the scratch database") {
+        match sqlx::raw_sql(AssertSqlSafe(text))
+            .execute(&mut scratch.keeper)
+            .await
+            .asked("describe the scratch database")
+        {
             Ok(_) => Ok(scratch),
             Err(error) => {
                 scratch.drop().await?;
@@ -86,13 +94,16 @@ async fn drop_database(connection: &mut PgConnection, name: &str) -> Result<(), 
     Ok(())
 }
 
-/// Drops scratch databases of this role whose creators are gone. What cannot be dropped now is dropped another time.
+/// Drops scratch databases of this role whose creators are gone. What cannot be dropped now is dropped
+/// another time.
 async fn remove_left_over(connection: &mut PgConnection) -> Result<(), QueryError> {
     let rows: Vec<(String,)> = query_as(
         "SELECT d.datname::text FROM pg_catalog.pg_database d JOIN pg_catalog.pg_roles r ON r.oid = d.datdba \
-         WHERE r.rolname = current_user AND d.datname ~ '^sluice_scratch_[0-9a-f]+_[0-9a-f]{16}$' AND NOT EXISTS ( \
+         WHERE r.rolname = current_user AND d.datname ~ '^sluice_scratch_[0-9a-f]+_[0-9a-f]{16}$' AND NOT \
+         EXISTS ( \
            SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
-             AND pg_catalog.lpad(pg_catalog.to_hex(l.classid::bigint), 8, '0') || pg_catalog.lpad(pg_catalog.to_hex(l.objid::bigint), 8, '0') \
+             AND pg_catalog.lpad(pg_catalog.to_hex(l.classid::bigint), 8, '0') || \
+             pg_catalog.lpad(pg_catalog.to_hex(l.objid::bigint), 8, '0') \
                  = pg_catalog.right(d.datname::text, 16)) ORDER BY 1",
     )
     .fetch_all(&mut *connection)
@@ -101,7 +112,9 @@ async fn remove_left_over(connection: &mut PgConnection) -> Result<(), QueryErro
     for (name,) in rows {
         match drop_database(connection, &name).await {
             Ok(()) => tracing::info!(database = %name, "dropped a scratch database whose creator is gone"),
-            Err(error) => tracing::warn!(database = %name, %error, "a left-over scratch database stays for now"),
+            Err(error) => {
+                tracing::warn!(database = %name, %error, "a left-over scratch database stays for now");
+            }
         }
     }
     Ok(())
@@ -109,7 +122,8 @@ async fn remove_left_over(connection: &mut PgConnection) -> Result<(), QueryErro
 
 async fn locale(connection: &mut PgConnection) -> Result<String, QueryError> {
     let text: String = query_scalar(
-        "SELECT (pg_catalog.to_jsonb(d) - 'datacl' || pg_catalog.jsonb_build_object('encoding', pg_catalog.pg_encoding_to_char(d.encoding)))::text \
+        "SELECT (pg_catalog.to_jsonb(d) - 'datacl' || pg_catalog.jsonb_build_object('encoding', \
+            pg_catalog.pg_encoding_to_char(d.encoding)))::text \
          FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()",
     )
     .fetch_one(connection)
@@ -170,12 +184,17 @@ mod tests {
             "ENCODING E'UTF8' LOCALE_PROVIDER E'libc' LC_COLLATE E'C.UTF-8' LC_CTYPE E'C.UTF-8'"
         );
         assert_eq!(
-            read(r#"{"encoding": "UTF8", "datcollate": "C", "datctype": "C", "datlocprovider": "i", "daticulocale": "de"}"#),
+            read(
+                r#"{"encoding": "UTF8", "datcollate": "C", "datctype": "C", "datlocprovider": "i", "daticulocale": "de"}"#
+            ),
             "ENCODING E'UTF8' LOCALE_PROVIDER E'icu' ICU_LOCALE E'de' LC_COLLATE E'C' LC_CTYPE E'C'"
         );
         assert_eq!(
-            read(r#"{"encoding": "UTF8", "datcollate": "C", "datctype": "C", "datlocprovider": "b", "datlocale": "C.UTF-8"}"#),
-            "ENCODING E'UTF8' LOCALE_PROVIDER E'builtin' BUILTIN_LOCALE E'C.UTF-8' LC_COLLATE E'C' LC_CTYPE E'C'"
+            read(
+                r#"{"encoding": "UTF8", "datcollate": "C", "datctype": "C", "datlocprovider": "b", "datlocale": "C.UTF-8"}"#
+            ),
+            "ENCODING E'UTF8' LOCALE_PROVIDER E'builtin' BUILTIN_LOCALE E'C.UTF-8' LC_COLLATE E'C' LC_CTYPE \
+                E'C'"
         );
     }
 }

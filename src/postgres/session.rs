@@ -1,21 +1,17 @@
 //! The one session that migrates: limits, transactions, and where exactly a statement failed.
 //!
-//! It runs two kinds of statements. Sluice's own look names up in `pg_catalog` alone; the team's look where the team's do. Between two
-//! files the session is Sluice's, and [`Session::trusted`] is the only way to its connection.
+//! It runs two kinds of statements. Sluice's own look names up in `pg_catalog` alone; the team's look where
+//! the team's do. Between two files the session is Sluice's, and [`Session::trusted`] is the only way to its
+//! connection.
 
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use sqlx::{
-    AssertSqlSafe, Connection, Either, PgConnection, Row,
-    postgres::{PgDatabaseError, PgErrorPosition, PgRow, PgSeverity},
-};
+use sqlx::{AssertSqlSafe, Connection, Either, PgConnection, Row, postgres::PgRow};
 
 use super::{
-    Asked, Holder, QueryError, Settings, TEAMS_SETTINGS, acquire_advisory_locks, own_settings, query, query_scalar, release_advisory_locks,
-    said::{log_whole, said_of},
-    search_path,
-    startup::READ_TEXT,
+    Asked, Holder, QueryError, Settings, SqlError, TEAMS_SETTINGS, Trouble, acquire_advisory_locks,
+    own_settings, query, query_scalar, release_advisory_locks, search_path, startup::READ_TEXT,
 };
 use crate::{api::Span, sql::Isolation};
 
@@ -27,7 +23,8 @@ pub struct Session {
     pub pid: i32,
     /// False once it may still be busy with something nobody waits for: whoever asked it anything would hang.
     pub usable: bool,
-    /// False once a migration gave up the locks that keep other tools away, where nothing else held those off.
+    /// False once a migration gave up the locks that keep other tools away, where nothing else held those
+    /// off.
     pub fenced: bool,
     /// The advisory locks that it holds.
     locks: Vec<i64>,
@@ -37,28 +34,35 @@ pub struct Session {
     statement_timeout: Span,
 }
 
-/// Puts back everything that a file may have changed for the next one. Cursors first: one that is open keeps a temporary table.
+/// Puts back everything that a file may have changed for the next one. Cursors first: one that is open keeps
+/// a temporary table.
 const RESET: &str = concat!(
     "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; SET search_path = ",
     search_path!(),
     "; UNLISTEN *; DISCARD TEMP"
 );
-/// Checks what is deferred, and leaves it as it was: what is INITIALLY DEFERRED is deferred again for the next file. By name, because
-/// SET CONSTRAINTS ALL would hold until the transaction ends, for constraints of later files too. A name that a constraint shares
-/// with one that cannot be deferred cannot be told from it. One in a schema that the role may not use cannot be named: COMMIT checks it. Triggers run under the search path of the file, the query does not.
+/// Checks what is deferred, and leaves it as it was: what is INITIALLY DEFERRED is deferred again for the
+/// next file. By name, because SET CONSTRAINTS ALL would hold until the transaction ends, for constraints of
+/// later files too. A name that a constraint shares with one that cannot be deferred cannot be told from it.
+/// One in a schema that the role may not use cannot be named: COMMIT checks it. Triggers run under the search
+/// path of the file, the query does not.
 const CHECK_DEFERRED: &str = concat!(
     "DO $sluice$ DECLARE checked pg_catalog.text; again pg_catalog.text; \
        path pg_catalog.text := pg_catalog.current_setting('search_path'); BEGIN \
      PERFORM pg_catalog.set_config('search_path', '",
     search_path!(),
-    "', true); SELECT pg_catalog.string_agg(DISTINCT name, ', '), pg_catalog.string_agg(DISTINCT name, ', ') FILTER (WHERE deferred AND NOT shared) \
-     INTO checked, again FROM (SELECT pg_catalog.format('%I.%I', n.nspname, c.conname) AS name, c.condeferred AS deferred, \
-         EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.connamespace = c.connamespace AND o.conname = c.conname AND NOT o.condeferrable) AS shared \
+    "', true); SELECT pg_catalog.string_agg(DISTINCT name, ', '), pg_catalog.string_agg(DISTINCT name, ', ') \
+        FILTER (WHERE deferred AND NOT shared) \
+     INTO checked, again FROM (SELECT pg_catalog.format('%I.%I', n.nspname, c.conname) AS name, \
+     c.condeferred AS deferred, \
+         EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.connamespace = c.connamespace AND o.conname \
+         = c.conname AND NOT o.condeferrable) AS shared \
        FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
        WHERE c.condeferrable AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')) AS found; \
      PERFORM pg_catalog.set_config('search_path', path, true); \
      IF checked IS NOT NULL THEN EXECUTE pg_catalog.format('SET CONSTRAINTS %s IMMEDIATE', checked); END IF; \
-     IF again IS NOT NULL THEN EXECUTE pg_catalog.format('SET CONSTRAINTS %s DEFERRED', again); END IF; END $sluice$"
+     IF again IS NOT NULL THEN EXECUTE pg_catalog.format('SET CONSTRAINTS %s DEFERRED', again); END IF; END \
+     $sluice$"
 );
 /// The number of the transaction.
 const TRANSACTION: &str = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text";
@@ -67,69 +71,36 @@ const ANOTHER: &str = "22012";
 /// A cancelled statement ends, and a transaction is rolled back, within this time or not at all.
 const GIVE_UP: Duration = Duration::from_secs(5);
 
-/// Statements did not run through.
-#[derive(Clone, Debug)]
-pub struct SqlError {
-    /// What kind of trouble.
-    pub trouble: Trouble,
-    /// How many statements of the text had run.
-    pub completed: usize,
-    /// Where in the text, in bytes, when PostgreSQL says.
-    pub offset: Option<usize>,
-    /// PostgreSQL's code.
-    pub sqlstate: String,
-    /// What PostgreSQL says, without values of rows.
-    pub message: String,
-}
-
-/// What to do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// Somebody held a lock, or two sessions waited for each other: run the transaction again.
-    Lock,
-    /// The statement itself is at fault.
-    Statement,
-    /// A statement of the file ended the transaction, whatever it looked like: part of what was done may be committed.
-    Escaped,
-    /// The time is up, and the statement waited for somebody else.
-    Deadline,
-    /// The time is up, and the statement was at work.
-    Overrun,
-    /// The connection broke: only the ledger knows what happened.
-    Connection,
-}
-
-impl Trouble {
-    /// What kind of trouble an error of the driver is.
-    pub fn of(error: &sqlx::Error) -> Self {
-        let database = match error {
-            sqlx::Error::Database(database) => database,
-            sqlx::Error::RowNotFound | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => return Self::Statement,
-            _ => return Self::Connection,
-        };
-        // After these PostgreSQL ends the session, whatever the code: the server goes down, somebody ended it, a limit of the session. The same
-        // codes as errors are a statement's: of RAISE, of another server that it asked.
-        let severity = database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
-        if matches!(severity, None | Some(PgSeverity::Fatal | PgSeverity::Panic)) {
-            return Self::Connection;
-        }
-        match database.code().as_deref().unwrap_or_default() {
-            // No lock in time, a deadlock, or a transaction that could not be put in line with another.
-            "55P03" | "40P01" | "40001" => Self::Lock,
-            _ => Self::Statement,
-        }
-    }
-}
-
 impl Session {
     /// Takes over a connection.
-    pub async fn new(mut connection: PgConnection, lock_timeout: Span, statement_timeout: Span) -> Result<Self, QueryError> {
-        let pid = query_scalar("SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut connection).await.asked("read the process id")?;
-        Ok(Self { connection, pid, usable: true, fenced: true, locks: Vec::new(), transaction: None, lock_timeout, statement_timeout })
+    pub async fn new(
+        mut connection: PgConnection,
+        lock_timeout: Span,
+        statement_timeout: Span,
+    ) -> Result<Self, QueryError> {
+        let pid = query_scalar("SELECT pg_catalog.pg_backend_pid()")
+            .fetch_one(&mut connection)
+            .await
+            .asked("read the process id")?;
+        Ok(Self {
+            connection,
+            pid,
+            usable: true,
+            fenced: true,
+            locks: Vec::new(),
+            transaction: None,
+            lock_timeout,
+            statement_timeout,
+        })
     }
 
     /// Takes advisory locks for the rest of the session, or says who holds one when the time is up.
-    pub async fn lock(&mut self, application: &str, keys: &[i64], until: Instant) -> Result<Result<(), Option<Holder>>, QueryError> {
+    pub async fn lock(
+        &mut self,
+        application: &str,
+        keys: &[i64],
+        until: Instant,
+    ) -> Result<Result<(), Option<Holder>>, QueryError> {
         let taken = acquire_advisory_locks(self.trusted().await?, application, keys, until).await?;
         if taken.is_ok() {
             self.locks.extend(keys);
@@ -147,24 +118,34 @@ impl Session {
     /// One SELECT with an expression for each lock; nothing without locks.
     fn of_locks(&self, expression: impl Fn(i64) -> String) -> String {
         let each: Vec<String> = self.locks.iter().map(|key| expression(*key)).collect();
-        if each.is_empty() { String::new() } else { format!("SELECT pg_catalog.concat_ws(' ', {});", each.join(", ")) }
+        if each.is_empty() {
+            String::new()
+        } else {
+            format!("SELECT pg_catalog.concat_ws(' ', {});", each.join(", "))
+        }
     }
 
-    /// Gives every lock up and takes it again, in a transaction that holds it as well, so that nobody gets it in between. A migration can
-    /// call `pg_advisory_unlock_all`: then the first half says false.
+    /// Gives every lock up and takes it again, in a transaction that holds it as well, so that nobody gets it
+    /// in between. A migration can call `pg_advisory_unlock_all`: then the first half says false.
     fn renew_locks(&self) -> String {
-        self.of_locks(|key| format!("pg_catalog.pg_advisory_unlock({key}), pg_catalog.pg_try_advisory_lock({key})"))
+        self.of_locks(|key| {
+            format!("pg_catalog.pg_advisory_unlock({key}), pg_catalog.pg_try_advisory_lock({key})")
+        })
     }
 
-    /// One SELECT that says whether the session still holds every lock. It only looks: whoever gives a lock up to take it again hands it
-    /// to the next one who waits.
+    /// One SELECT that says whether the session still holds every lock. It only looks: whoever gives a lock
+    /// up to take it again hands it to the next one who waits.
     fn look_for_locks(&self) -> String {
         let keys: Vec<String> = self.locks.iter().map(ToString::to_string).collect();
         format!(
-            "SELECT (pg_catalog.count(DISTINCT (l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32) OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8) \
-               OPERATOR(pg_catalog.=) {})::pg_catalog.text FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.granted \
-               AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.objsubid OPERATOR(pg_catalog.=) 1::pg_catalog.int2 \
-               AND (l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32) OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8 \
+            "SELECT (pg_catalog.count(DISTINCT (l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32) \
+                OPERATOR(pg_catalog.|) l.objid::pg_catalog.int8) \
+               OPERATOR(pg_catalog.=) {})::pg_catalog.text FROM pg_catalog.pg_locks l WHERE l.locktype \
+               OPERATOR(pg_catalog.=) 'advisory' AND l.granted \
+               AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.objsubid \
+               OPERATOR(pg_catalog.=) 1::pg_catalog.int2 \
+               AND (l.classid::pg_catalog.int8 OPERATOR(pg_catalog.<<) 32) OPERATOR(pg_catalog.|) \
+               l.objid::pg_catalog.int8 \
                  OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.int8[])",
             keys.len(),
             keys.join(", ")
@@ -178,26 +159,32 @@ impl Session {
         Ok(())
     }
 
-    /// The connection, for Sluice's own statements: whatever a file or a trigger has set, names are looked up in `pg_catalog` alone,
-    /// and values are in Sluice's own form.
+    /// The connection, for Sluice's own statements: whatever a file or a trigger has set, names are looked up
+    /// in `pg_catalog` alone, and values are in Sluice's own form.
     pub async fn trusted(&mut self) -> Result<&mut PgConnection, QueryError> {
         let text = format!("{}; {READ_TEXT}", own_settings!());
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut self.connection).await.asked("set the search path")?;
+        sqlx::raw_sql(AssertSqlSafe(text))
+            .execute(&mut self.connection)
+            .await
+            .asked("set the search path")?;
         Ok(&mut self.connection)
     }
 
-    /// What comes next is the team's: names are looked up and times are read as the URL, the role and the database say. Until [`end_file`](Self::end_file),
-    /// [`reset`](Self::reset), or the transaction is rolled back.
+    /// What comes next is the team's: names are looked up and times are read as the URL, the role and the
+    /// database say. Until [`end_file`](Self::end_file), [`reset`](Self::reset), or the transaction is rolled
+    /// back.
     pub async fn hand_over(&mut self) -> Result<(), SqlError> {
         self.run(&format!("{TEAMS_SETTINGS}; {READ_TEXT}"), None).await
     }
 
-    /// Before a file goes on in another message: PostgreSQL reads each by what was set when it came, and the file was split by the standard.
+    /// Before a file goes on in another message: PostgreSQL reads each by what was set when it came, and the
+    /// file was split by the standard.
     pub async fn go_on(&mut self, until: Instant) -> Result<(), SqlError> {
         self.run(READ_TEXT, Some(until)).await
     }
 
-    /// Sets again what the earlier steps of a file have set, and begins to watch; after [`hand_over`](Self::hand_over).
+    /// Sets again what the earlier steps of a file have set, and begins to watch; after
+    /// [`hand_over`](Self::hand_over).
     pub async fn restore(&mut self, settings: &mut Settings, in_transaction: bool) -> Result<(), SqlError> {
         Ok(settings.restore(&mut self.connection, in_transaction).await?)
     }
@@ -208,8 +195,8 @@ impl Session {
         Ok(settings.note(&mut self.connection).await?)
     }
 
-    /// The relation that the file means by a name. Nothing in the query is defined better by another schema: a function by its full
-    /// name, and casts that no search path changes.
+    /// The relation that the file means by a name. Nothing in the query is defined better by another schema:
+    /// a function by its full name, and casts that no search path changes.
     pub(super) async fn resolve(&mut self, relation: &str) -> Result<Option<i64>, QueryError> {
         let text = "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.int8";
         query_scalar(text).bind(relation).fetch_one(&mut self.connection).await.asked("look for a relation")
@@ -234,25 +221,36 @@ impl Session {
     }
 
     fn limits(&self, set: &str) -> String {
-        let (lock, statement) = (self.lock_timeout.duration().as_millis(), self.statement_timeout.duration().as_millis());
+        let (lock, statement) =
+            (self.lock_timeout.duration().as_millis(), self.statement_timeout.duration().as_millis());
         format!(
-            "{set} lock_timeout = '{lock}ms'; {set} statement_timeout = '{statement}ms'; {set} idle_in_transaction_session_timeout = '60s'"
+            "{set} lock_timeout = '{lock}ms'; {set} statement_timeout = '{statement}ms'; {set} \
+                idle_in_transaction_session_timeout = '60s'"
         )
     }
 
-    /// Begins a transaction with the limits of the manifest, and with the locks once more: what a transaction holds, no statement in it
-    /// can give up.
+    /// Begins a transaction with the limits of the manifest, and with the locks once more: what a transaction
+    /// holds, no statement in it can give up.
     pub async fn begin(&mut self) -> Result<(), SqlError> {
         self.begin_at(None, &[]).await
     }
 
-    /// Begins one of this isolation level. Only a transaction that did nothing yet takes it. On these tables nobody creates a trigger until
-    /// it ends; they are locked before the transaction sees anything, so it sees every trigger that there is.
-    pub async fn begin_at(&mut self, isolation: Option<Isolation>, tables: &[String]) -> Result<(), SqlError> {
-        let level = isolation.map(|isolation| format!(" ISOLATION LEVEL {}", isolation.sql())).unwrap_or_default();
+    /// Begins one of this isolation level. Only a transaction that did nothing yet takes it. On these tables
+    /// nobody creates a trigger until it ends; they are locked before the transaction sees anything, so it
+    /// sees every trigger that there is.
+    pub async fn begin_at(
+        &mut self,
+        isolation: Option<Isolation>,
+        tables: &[String],
+    ) -> Result<(), SqlError> {
+        let level =
+            isolation.map(|isolation| format!(" ISOLATION LEVEL {}", isolation.sql())).unwrap_or_default();
         let locks = self.of_locks(|key| format!("pg_catalog.pg_try_advisory_xact_lock({key})"));
-        let tables =
-            if tables.is_empty() { String::new() } else { format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE;", tables.join(", ONLY ")) };
+        let tables = if tables.is_empty() {
+            String::new()
+        } else {
+            format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE;", tables.join(", ONLY "))
+        };
         let text = format!("BEGIN{level}; {}; {tables} {locks} {TRANSACTION}", self.limits("SET LOCAL"));
         let mut answers = self.run_and_read(&text, None).await?;
         self.transaction = answers.pop();
@@ -263,10 +261,12 @@ impl Session {
         Ok(())
     }
 
-    /// A statement that fails, with [`ANOTHER`], where the transaction is not the one that was begun. PostgreSQL gives a number once.
+    /// A statement that fails, with [`ANOTHER`], where the transaction is not the one that was begun.
+    /// PostgreSQL gives a number once.
     fn still(&self) -> String {
         format!(
-            "SELECT 1 OPERATOR(pg_catalog./) CASE WHEN pg_catalog.pg_current_xact_id() OPERATOR(pg_catalog.=) '{}'::pg_catalog.xid8 THEN 1 ELSE 0 END",
+            "SELECT 1 OPERATOR(pg_catalog./) CASE WHEN pg_catalog.pg_current_xact_id() \
+                OPERATOR(pg_catalog.=) '{}'::pg_catalog.xid8 THEN 1 ELSE 0 END",
             self.transaction.as_deref().unwrap_or("0")
         )
     }
@@ -274,17 +274,23 @@ impl Session {
     /// Runs what must be part of the transaction that was begun. An error does not count the look at it.
     async fn run_in_it(&mut self, text: &str, until: Option<Instant>) -> Result<Vec<String>, SqlError> {
         let text = format!("{}; {text}", self.still());
-        self.run_and_read(&text, until).await.map(|answers| answers.into_iter().skip(1).collect()).map_err(|error| {
-            if error.completed == 0 && error.sqlstate == ANOTHER {
-                return SqlError::other(Trouble::Escaped, "the file ended the transaction that it ran in".to_owned());
-            }
-            SqlError { completed: error.completed.saturating_sub(1), offset: None, ..error }
-        })
+        self.run_and_read(&text, until).await.map(|answers| answers.into_iter().skip(1).collect()).map_err(
+            |error| {
+                if error.completed == 0 && error.sqlstate == ANOTHER {
+                    return SqlError::other(
+                        Trouble::Escaped,
+                        "the file ended the transaction that it ran in".to_owned(),
+                    );
+                }
+                SqlError { completed: error.completed.saturating_sub(1), offset: None, ..error }
+            },
+        )
     }
 
-    /// The end of a file inside its transaction, in one message: the transaction is still the one that was begun, deferred constraints are
-    /// checked, so that they are blamed on the file, what it changed is put back, and `record` is written down. `defers` says that
-    /// constraints which can be deferred may exist. An error says 0 statements completed when a deferred constraint is its cause.
+    /// The end of a file inside its transaction, in one message: the transaction is still the one that was
+    /// begun, deferred constraints are checked, so that they are blamed on the file, what it changed is put
+    /// back, and `record` is written down. `defers` says that constraints which can be deferred may exist. An
+    /// error says 0 statements completed when a deferred constraint is its cause.
     pub async fn end_file(&mut self, defers: bool, record: &str, until: Instant) -> Result<(), SqlError> {
         let deferred = if defers { CHECK_DEFERRED } else { "SELECT" };
         let text = format!("{deferred}; {RESET}; {}; {record}", self.limits("SET LOCAL"));
@@ -296,10 +302,14 @@ impl Session {
         self.run(CHECK_DEFERRED, Some(until)).await.map_err(|error| SqlError { offset: None, ..error })
     }
 
-    /// The limits of statements outside a transaction. CONCURRENTLY makes nobody queue, waits for long and must not be cut short:
-    /// it leaves an invalid index. The role's own defaults are overruled, too.
+    /// The limits of statements outside a transaction. CONCURRENTLY makes nobody queue, waits for long and
+    /// must not be cut short: it leaves an invalid index. The role's own defaults are overruled, too.
     pub async fn limit_alone(&mut self, concurrently: bool) -> Result<(), SqlError> {
-        let text = if concurrently { "SET lock_timeout = 0; SET statement_timeout = 0".to_owned() } else { self.limits("SET") };
+        let text = if concurrently {
+            "SET lock_timeout = 0; SET statement_timeout = 0".to_owned()
+        } else {
+            self.limits("SET")
+        };
         self.run(&text, None).await
     }
 
@@ -315,8 +325,8 @@ impl Session {
         self.run_in_it(&format!("{}; {READ_TEXT}; {question}", own_settings!()), Some(until)).await
     }
 
-    /// Commits what was begun, and nothing else. Locks that a migration gave up are taken again while the transaction still keeps others
-    /// from them.
+    /// Commits what was begun, and nothing else. Locks that a migration gave up are taken again while the
+    /// transaction still keeps others from them.
     pub async fn commit(&mut self) -> Result<(), SqlError> {
         let text = format!("{} COMMIT", self.renew_locks());
         let answers = self.run_in_it(&text, None).await?;
@@ -327,10 +337,13 @@ impl Session {
         Ok(())
     }
 
-    /// Rolls back; a broken connection has done so already. One that does not answer is given up: the server ends it when the
-    /// client is gone. False where the server says that what was begun has been committed.
+    /// Rolls back; a broken connection has done so already. One that does not answer is given up: the server
+    /// ends it when the client is gone. False where the server says that what was begun has been committed.
     pub async fn rollback(&mut self) -> bool {
-        let begun = self.transaction.take().map(|number| format!("; SELECT pg_catalog.pg_xact_status('{number}'::pg_catalog.xid8)"));
+        let begun = self
+            .transaction
+            .take()
+            .map(|number| format!("; SELECT pg_catalog.pg_xact_status('{number}'::pg_catalog.xid8)"));
         let text = format!("ROLLBACK; {}{}", self.look_for_locks(), begun.unwrap_or_default());
         match self.run_and_read(&text, Some(Instant::now() + GIVE_UP)).await {
             Ok(answers) => {
@@ -338,7 +351,8 @@ impl Session {
                 answers.get(1).is_none_or(|became| became != "committed")
             }
             Err(error) => {
-                tracing::debug!(message = %error.message, "the connection is gone, and its transaction with it");
+                tracing::debug!(message = %error.message, "the connection is gone, and its transaction with \
+                    it");
                 self.usable = false;
                 true
             }
@@ -357,7 +371,12 @@ impl Session {
         Ok(answers)
     }
 
-    async fn run_each(&mut self, text: &str, until: Option<Instant>, mut each: impl FnMut(PgRow)) -> Result<(), SqlError> {
+    async fn run_each(
+        &mut self,
+        text: &str,
+        until: Option<Instant>,
+        mut each: impl FnMut(PgRow),
+    ) -> Result<(), SqlError> {
         let mut completed = 0;
         let connection = &mut self.connection;
         let work = async {
@@ -378,44 +397,15 @@ impl Session {
         match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(SqlError::of(&error, completed, text)),
-            Err(_) => Err(SqlError { completed, ..SqlError::other(Trouble::Overrun, "the deadline of the run has passed".to_owned()) }),
+            Err(_) => Err(SqlError {
+                completed,
+                ..SqlError::other(Trouble::Overrun, "the deadline of the run has passed".to_owned())
+            }),
         }
     }
 
     /// Says good-bye, so that the server need not find out.
     pub async fn close(self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.connection.close()).await;
-    }
-}
-
-impl From<QueryError> for SqlError {
-    /// A query of Sluice's own, between those of a file.
-    fn from(error: QueryError) -> Self {
-        Self::other(Trouble::of(&error.cause), error.to_string())
-    }
-}
-
-impl SqlError {
-    /// Not about a statement of the text.
-    pub fn other(trouble: Trouble, message: String) -> Self {
-        Self { trouble, completed: 0, offset: None, sqlstate: String::new(), message }
-    }
-
-    fn of(error: &sqlx::Error, completed: usize, text: &str) -> Self {
-        let trouble = Trouble::of(error);
-        let sqlx::Error::Database(database) = error else {
-            return Self { completed, ..Self::other(trouble, said_of(error, text)) };
-        };
-        let postgres = database.downcast_ref::<sqlx::postgres::PgDatabaseError>();
-        let sqlstate = postgres.code().to_owned();
-        let offset = match postgres.position() {
-            // PostgreSQL counts characters; one past the last says that the text ended too early.
-            Some(PgErrorPosition::Original(position)) => {
-                Some(text.char_indices().nth(position.saturating_sub(1)).map_or_else(|| text.trim_end().len(), |(at, _)| at))
-            }
-            _ => None,
-        };
-        log_whole(error);
-        Self { trouble, completed, offset, sqlstate, message: said_of(error, text) }
     }
 }

@@ -1,8 +1,10 @@
-//! What a file sets for its session, carried from one of its transactions to the next. No statement of a file runs a second time for
-//! it: the server is asked what is set, before a step and after it, and the difference is set again before the next one.
+//! What a file sets for its session, carried from one of its transactions to the next. No statement of a file
+//! runs a second time for it: the server is asked what is set, before a step and after it, and the difference
+//! is set again before the next one.
 //!
-//! PostgreSQL lists its own settings. Those that a file makes up (`app.tenant`) are in no list, so they are asked for by name: whatever
-//! looks like such a name in the file. One that is put together at run time is not carried.
+//! PostgreSQL lists its own settings. Those that a file makes up (`app.tenant`) are in no list, so they are
+//! asked for by name: whatever looks like such a name in the file. One that is put together at run time is
+//! not carried.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +26,8 @@ pub struct Settings {
     before: Values,
 }
 
-/// Belongs to one transaction, or decides how this session reads text, which splitting the file has settled; or is Sluice's.
+/// Belongs to one transaction, or decides how this session reads text, which splitting the file has settled;
+/// or is Sluice's.
 const NOT_CARRIED: [&str; 7] = [
     "application_name",
     "backslash_quote",
@@ -34,15 +37,18 @@ const NOT_CARRIED: [&str; 7] = [
     "transaction_isolation",
     "transaction_read_only",
 ];
-/// These two come last, in this order: the first resets the second, and what comes before may need the session's own rights.
+/// These two come last, in this order: the first resets the second, and what comes before may need the
+/// session's own rights.
 const WHO: [&str; 2] = ["session_authorization", "role"];
 
-/// What is set in this session; and of these, `$1`, what they are now; and the file's own, `$2`. It runs with whatever `search_path` the
-/// file has set, so every name is qualified, the operators too.
+/// What is set in this session; and of these, `$1`, what they are now; and the file's own, `$2`. It runs with
+/// whatever `search_path` the file has set, so every name is qualified, the operators too.
 const READ: &str = "\
     SELECT s.name, pg_catalog.current_setting(s.name) FROM pg_catalog.pg_settings s \
-    WHERE s.source OPERATOR(pg_catalog.=) 'session'::pg_catalog.text OR s.name OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text[]) \
-    UNION ALL SELECT n, COALESCE(pg_catalog.current_setting(n, true), '') FROM pg_catalog.unnest($2::pg_catalog.text[]) AS own(n) \
+    WHERE s.source OPERATOR(pg_catalog.=) 'session'::pg_catalog.text OR s.name OPERATOR(pg_catalog.=) ANY \
+    ($1::pg_catalog.text[]) \
+    UNION ALL SELECT n, COALESCE(pg_catalog.current_setting(n, true), '') FROM \
+    pg_catalog.unnest($2::pg_catalog.text[]) AS own(n) \
     UNION ALL SELECT 'session_authorization', session_user::pg_catalog.text \
     UNION ALL SELECT 'role', pg_catalog.current_setting('role')";
 
@@ -62,18 +68,28 @@ impl Settings {
         self.carried = carried;
     }
 
-    /// Sets again what the steps before have set, until the transaction ends or, where there is none, until it is reset; and begins to watch.
-    pub(super) async fn restore(&mut self, connection: &mut PgConnection, in_transaction: bool) -> Result<(), QueryError> {
-        let (who, others): (Vec<_>, Vec<_>) = self.carried.iter().partition(|(name, _)| WHO.contains(&name.as_str()));
+    /// Sets again what the steps before have set, until the transaction ends or, where there is none, until
+    /// it is reset; and begins to watch.
+    pub(super) async fn restore(
+        &mut self,
+        connection: &mut PgConnection,
+        in_transaction: bool,
+    ) -> Result<(), QueryError> {
+        let (who, others): (Vec<_>, Vec<_>) =
+            self.carried.iter().partition(|(name, _)| WHO.contains(&name.as_str()));
         if !others.is_empty() {
             let (names, values): (Vec<&String>, Vec<&String>) = others.into_iter().unzip();
-            query("SELECT pg_catalog.set_config(s.name, s.value, $3) FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS s(name, value)")
-                .bind(names)
-                .bind(values)
-                .bind(in_transaction)
-                .execute(&mut *connection)
-                .await
-                .asked("set again what the file has set")?;
+            query(
+                "SELECT pg_catalog.set_config(s.name, s.value, $3) FROM ROWS FROM \
+                (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) AS \
+                s(name, value)",
+            )
+            .bind(names)
+            .bind(values)
+            .bind(in_transaction)
+            .execute(&mut *connection)
+            .await
+            .asked("set again what the file has set")?;
         }
         for name in WHO {
             if let Some((name, value)) = who.iter().find(|(carried, _)| *carried == name) {
@@ -107,8 +123,12 @@ impl Settings {
     }
 
     async fn read(&self, connection: &mut PgConnection, known: &[String]) -> Result<Values, QueryError> {
-        let rows: Vec<(String, String)> =
-            query_as(READ).bind(known).bind(&self.own).fetch_all(connection).await.asked("read what the file has set")?;
+        let rows: Vec<(String, String)> = query_as(READ)
+            .bind(known)
+            .bind(&self.own)
+            .fetch_all(connection)
+            .await
+            .asked("read what the file has set")?;
         Ok(rows.into_iter().collect())
     }
 }
@@ -129,7 +149,8 @@ mod tests {
 
     #[test]
     fn names_of_a_files_own_settings_are_found_wherever_they_stand() {
-        let sql = "SET app.Tenant = 7; SELECT SET_CONFIG('my.x', 1.5::text, false), 'a.b.c'; SET \"q\".\"r\" = 1; -- 1.x .y z.\nSELECT 2.5 FROM a..b";
+        let sql = "SET app.Tenant = 7; SELECT SET_CONFIG('my.x', 1.5::text, false), 'a.b.c'; SET \"q\".\"r\" \
+            = 1; -- 1.x .y z.\nSELECT 2.5 FROM a..b";
         let names: Vec<_> = own_names(sql).into_iter().collect();
         assert_eq!(names, ["a.b.c", "app.tenant", "my.x", "q.r"]);
     }

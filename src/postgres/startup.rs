@@ -1,16 +1,18 @@
-//! What a session begins with, whatever the role, the database and the environment have as their defaults. The driver's sessions and
-//! the client tools get the same.
+//! What a session begins with, whatever the role, the database and the environment have as their defaults.
+//! The driver's sessions and the client tools get the same.
 //!
-//! Not for taste: each of these either ends a session whose client is gone, or decides how text is read. On a unix socket the settings
-//! of TCP are without effect. A pooler drops or refuses them, and is recognised by that.
+//! Not for taste: each of these either ends a session whose client is gone, or decides how text is read. On a
+//! unix socket the settings of TCP are without effect. A pooler drops or refuses them, and is recognised by
+//! that.
 
 use super::url::ConnectionUrl;
 
 /// The back end of a Pod that died must not go on and commit. A session that lacks it went through a pooler.
 pub(super) const CHECK_INTERVAL: (&str, &str) = ("client_connection_check_interval", "500ms");
 
-/// A session whose client cannot be reached any more is ended by the server within 15 s, and its locks with it. The server's own
-/// default is two hours. `client_connection_check_interval` sees a connection that was closed, and only while a statement runs.
+/// A session whose client cannot be reached any more is ended by the server within 15 s, and its locks with
+/// it. The server's own default is two hours. `client_connection_check_interval` sees a connection that was
+/// closed, and only while a statement runs.
 const UNREACHABLE: [(&str, &str); 4] = [
     ("tcp_keepalives_idle", "5"),
     ("tcp_keepalives_interval", "5"),
@@ -19,14 +21,16 @@ const UNREACHABLE: [(&str, &str); 4] = [
     ("tcp_user_timeout", "15s"),
 ];
 
-/// For how long the locks of a session can outlive its client: keepalives, and the time in which the server acts on them.
+/// For how long the locks of a session can outlive its client: keepalives, and the time in which the server
+/// acts on them.
 pub(super) const OUTLIVES_CLIENT_SECONDS: f64 = 30.0;
 
-/// How text is read. A migration is split as the standard says; where the role has the old rules, a string would end elsewhere, and
-/// what the splitter took for a string could be a COMMIT.
+/// How text is read. A migration is split as the standard says; where the role has the old rules, a string
+/// would end elsewhere, and what the splitter took for a string could be a COMMIT.
 const TEXT: [(&str, &str); 2] = [("standard_conforming_strings", "on"), ("backslash_quote", "safe_encoding")];
 
-/// The same in a session that is open, and in which what a file ran may have changed it. The driver speaks UTF-8.
+/// The same in a session that is open, and in which what a file ran may have changed it. The driver speaks
+/// UTF-8.
 pub(super) const READ_TEXT: &str =
     "SET standard_conforming_strings = on; SET backslash_quote = safe_encoding; SET client_encoding = 'UTF8'";
 
@@ -44,11 +48,13 @@ pub(super) fn session() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// The protocol, 3.0.
 const PROTOCOL: [u8; 4] = [0, 3, 0, 0];
 
-/// The first message of a session, whole: nothing of it comes from the driver, which takes `PGOPTIONS` from the environment. There,
-/// `-c session_replication_role=replica` would switch off triggers and foreign keys; and which names a time zone and styles of its own, where
-/// the team's statements are to have those of the role and the database. PURE.
+/// The first message of a session, whole: nothing of it comes from the driver, which takes `PGOPTIONS` from
+/// the environment. There, `-c session_replication_role=replica` would switch off triggers and foreign keys;
+/// and which names a time zone and styles of its own, where the team's statements are to have those of the
+/// role and the database. PURE.
 pub(super) fn message(url: &ConnectionUrl, application: &str, settings: &[(&str, &str)]) -> Vec<u8> {
-    let path = url.schema.as_ref().map(|schema| ("search_path", format!("\"{}\"", schema.replace('"', "\"\""))));
+    let path =
+        url.schema.as_ref().map(|schema| ("search_path", format!("\"{}\"", schema.replace('"', "\"\""))));
     let option = |name: &str, value: &str| format!("-c {name}={}", escaped(value));
     let mut options: Vec<String> = session().map(|(name, value)| option(name, value)).collect();
     options.extend(path.iter().map(|(name, value)| option(name, value)));
@@ -95,14 +101,19 @@ mod tests {
 
     #[test]
     fn a_session_begins_with_what_sluice_says_and_nothing_slips_in_between() {
-        let url = ConnectionUrl::parse("postgres://app:pw@h/records").expect("parses").or_schema("a b\\\"c\0user\0postgres");
+        let url = ConnectionUrl::parse("postgres://app:pw@h/records")
+            .expect("parses")
+            .or_schema("a b\\\"c\0user\0postgres");
         let message = message(&url, "sluice", &[("lock_timeout", "1s")]);
         assert_eq!(message[..4], u32::try_from(message.len()).expect("short").to_be_bytes());
         let texts: Vec<&str> = std::str::from_utf8(&message[8..]).expect("text").split('\0').collect();
         assert_eq!(texts.len(), 12, "five parameters and the end: {texts:?}");
         assert_eq!(texts[..4], ["user", "app", "database", "records"]);
         let options = texts[9];
-        assert!(options.contains(" -c search_path=\"a\\ b\\\\\"\"c?user?postgres\" -c lock_timeout=1s"), "{options}");
+        assert!(
+            options.contains(" -c search_path=\"a\\ b\\\\\"\"c?user?postgres\" -c lock_timeout=1s"),
+            "{options}"
+        );
         assert!(!message.windows(2).any(|two| two == b"pw"), "the password is no part of it");
     }
 

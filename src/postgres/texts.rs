@@ -1,7 +1,9 @@
-//! The texts of migrations as they were applied, in `sluice.texts` under their checksums. With the text of then, an edited file can be told
-//! from one in which a comment was changed, and a migration that the source has lost can still be replayed.
+//! The texts of migrations as they were applied, in `sluice.texts` under their checksums. With the text of
+//! then, an edited file can be told from one in which a comment was changed, and a migration that the source
+//! has lost can still be replayed.
 //!
-//! A text is written in the transaction of its migration. Where the role may not create the table, no text is kept: nothing depends on one.
+//! A text is written in the transaction of its migration. Where the role may not create the table, no text is
+//! kept: nothing depends on one.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +15,8 @@ use crate::migrations::{Migration, checksum, hexadecimal};
 /// Longer ones are not kept: a file of this size holds data rather than a schema.
 const LONGEST: usize = 256 * 1024;
 
-const CREATE: &str = "CREATE TABLE IF NOT EXISTS sluice.texts (checksum varchar(64) PRIMARY KEY NOT NULL, text text NOT NULL, \
+const CREATE: &str = "CREATE TABLE IF NOT EXISTS sluice.texts (checksum varchar(64) PRIMARY KEY NOT NULL, \
+    text text NOT NULL, \
      kept_at timestamptz NOT NULL DEFAULT pg_catalog.now())";
 
 /// Whether the texts of migrations can be kept.
@@ -27,15 +30,20 @@ pub enum Texts {
     Nowhere,
 }
 
-/// Whether the table is there, and the role may read and write it as its owner; whether the schema is there, and the role may create in it, or
-/// it. A table of somebody else's may have triggers, which would run as the migration role.
+/// Whether the table is there, and the role may read and write it as its owner; whether the schema is there,
+/// and the role may create in it, or it. A table of somebody else's may have triggers, which would run as the
+/// migration role.
 pub(super) const MAY: &str = "\
-    SELECT c.oid IS NOT NULL, COALESCE(pg_catalog.pg_has_role(c.relowner, 'USAGE'), false), n.oid IS NOT NULL, \
-      CASE WHEN n.oid IS NULL THEN pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') \
-           ELSE pg_catalog.has_schema_privilege(n.oid, 'CREATE') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') END \
+    SELECT c.oid IS NOT NULL, COALESCE(pg_catalog.pg_has_role(c.relowner, 'USAGE'), false), n.oid IS NOT \
+    NULL, \
+      CASE WHEN n.oid IS NULL THEN pg_catalog.has_database_privilege(pg_catalog.current_database(), \
+      'CREATE') \
+           ELSE pg_catalog.has_schema_privilege(n.oid, 'CREATE') AND pg_catalog.has_schema_privilege(n.oid, \
+           'USAGE') END \
     FROM (VALUES (1)) AS one(row) \
     LEFT JOIN pg_catalog.pg_namespace n ON n.nspname OPERATOR(pg_catalog.=) 'sluice' \
-    LEFT JOIN pg_catalog.pg_class c ON c.relnamespace OPERATOR(pg_catalog.=) n.oid AND c.relname OPERATOR(pg_catalog.=) 'texts'";
+    LEFT JOIN pg_catalog.pg_class c ON c.relnamespace OPERATOR(pg_catalog.=) n.oid AND c.relname \
+    OPERATOR(pg_catalog.=) 'texts'";
 
 impl Texts {
     /// By what [`MAY`] answers.
@@ -48,34 +56,40 @@ impl Texts {
     }
 }
 
-/// Those of these migrations whose texts are not kept and can be. Asks nothing but what a table holds that is the role's own.
+/// Those of these migrations whose texts are not kept and can be. Asks nothing but what a table holds that is
+/// the role's own.
 pub async fn not_kept<'a>(
     connection: &mut PgConnection,
     texts: Texts,
     migrations: impl Iterator<Item = &'a Migration>,
 ) -> Result<Vec<&'a Migration>, QueryError> {
-    let mut missing: Vec<&Migration> = migrations.filter(|migration| migration.sql.len() <= LONGEST).collect();
+    let mut missing: Vec<&Migration> =
+        migrations.filter(|migration| migration.sql.len() <= LONGEST).collect();
     if texts == Texts::Nowhere || missing.is_empty() {
         return Ok(Vec::new());
     }
     if texts == Texts::Kept {
         let checksums: Vec<&str> = missing.iter().map(|migration| migration.checksum.as_str()).collect();
-        let kept: Vec<String> =
-            query_scalar("SELECT checksum::text FROM sluice.texts WHERE checksum::text OPERATOR(pg_catalog.=) ANY ($1::text[])")
-                .bind(checksums)
-                .fetch_all(connection)
-                .await
-                .asked("see which texts of migrations are kept")?;
+        let kept: Vec<String> = query_scalar(
+            "SELECT checksum::text FROM sluice.texts WHERE checksum::text \
+                OPERATOR(pg_catalog.=) ANY ($1::text[])",
+        )
+        .bind(checksums)
+        .fetch_all(connection)
+        .await
+        .asked("see which texts of migrations are kept")?;
         missing.retain(|migration| !kept.contains(&migration.checksum));
     }
     Ok(missing)
 }
 
-/// Whether texts can be kept; makes the table where it is missing. Inside the transaction of the migration, so that a release that is rolled
-/// back leaves nothing.
+/// Whether texts can be kept; makes the table where it is missing. Inside the transaction of the migration,
+/// so that a release that is rolled back leaves nothing.
 pub async fn prepare_texts(connection: &mut PgConnection) -> Result<bool, QueryError> {
-    let (is_there, is_own, has_schema, may_create): (bool, bool, bool, bool) =
-        query_as(MAY).fetch_one(&mut *connection).await.asked("see whether the texts of migrations can be kept")?;
+    let (is_there, is_own, has_schema, may_create): (bool, bool, bool, bool) = query_as(MAY)
+        .fetch_one(&mut *connection)
+        .await
+        .asked("see whether the texts of migrations can be kept")?;
     match Texts::found(is_there, is_own, may_create) {
         Texts::Kept => return Ok(true),
         Texts::Nowhere => return Ok(false),
@@ -85,17 +99,21 @@ pub async fn prepare_texts(connection: &mut PgConnection) -> Result<bool, QueryE
         let made = sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS sluice").execute(&mut *connection).await;
         made.asked("create the schema sluice for the texts of migrations")?;
     }
-    sqlx::raw_sql(CREATE).execute(&mut *connection).await.asked("create the table of the texts of migrations")?;
+    sqlx::raw_sql(CREATE)
+        .execute(&mut *connection)
+        .await
+        .asked("create the table of the texts of migrations")?;
     made_just_now(connection, "sluice.texts").await?;
     Ok(true)
 }
 
-/// The statement that keeps the text of a migration, to be sent with the one that writes its row. In hexadecimal, which no setting of the
-/// session reads in another way.
+/// The statement that keeps the text of a migration, to be sent with the one that writes its row. In
+/// hexadecimal, which no setting of the session reads in another way.
 pub fn keep_text(migration: &Migration) -> Option<String> {
     (migration.sql.len() <= LONGEST).then(|| {
         format!(
-            "INSERT INTO sluice.texts (checksum, text) VALUES ('{}', pg_catalog.convert_from(pg_catalog.decode('{}', 'hex'), 'UTF8')) \
+            "INSERT INTO sluice.texts (checksum, text) VALUES ('{}', \
+                pg_catalog.convert_from(pg_catalog.decode('{}', 'hex'), 'UTF8')) \
              ON CONFLICT DO NOTHING",
             migration.checksum,
             hexadecimal(migration.sql.as_bytes())
@@ -114,26 +132,36 @@ pub async fn keep_text_alone(connection: &mut PgConnection, migration: &Migratio
 /// Keeps the texts of migrations in a table that is prepared.
 pub async fn keep_texts(connection: &mut PgConnection, migrations: &[&Migration]) -> Result<(), QueryError> {
     for text in migrations.iter().filter_map(|migration| keep_text(migration)) {
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.asked("keep the texts of applied migrations")?;
+        sqlx::raw_sql(AssertSqlSafe(text))
+            .execute(&mut *connection)
+            .await
+            .asked("keep the texts of applied migrations")?;
     }
     Ok(())
 }
 
 /// The texts that are known under these checksums. One that is not what its checksum says is nobody's text.
-pub async fn read_texts(connection: &mut PgConnection, checksums: &[&str]) -> Result<BTreeMap<String, String>, QueryError> {
-    let readable = "SELECT COALESCE((SELECT pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
-         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+pub async fn read_texts(
+    connection: &mut PgConnection,
+    checksums: &[&str],
+) -> Result<BTreeMap<String, String>, QueryError> {
+    let readable = "SELECT COALESCE((SELECT pg_catalog.has_table_privilege(c.oid, 'SELECT') AND \
+        pg_catalog.has_schema_privilege(n.oid, 'USAGE') \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) \
+         c.relnamespace \
          WHERE n.nspname OPERATOR(pg_catalog.=) 'sluice' AND c.relname OPERATOR(pg_catalog.=) 'texts' \
            AND c.relkind OPERATOR(pg_catalog.=) 'r'), false)";
     let what = "read the texts of applied migrations";
     if checksums.is_empty() || !query_scalar(readable).fetch_one(&mut *connection).await.asked(what)? {
         return Ok(BTreeMap::new());
     }
-    let rows: Vec<(String, String)> =
-        query_as("SELECT checksum::text, text FROM sluice.texts WHERE checksum::text OPERATOR(pg_catalog.=) ANY ($1::text[])")
-            .bind(checksums)
-            .fetch_all(connection)
-            .await
-            .asked(what)?;
+    let rows: Vec<(String, String)> = query_as(
+        "SELECT checksum::text, text FROM sluice.texts WHERE checksum::text OPERATOR(pg_catalog.=) \
+            ANY ($1::text[])",
+    )
+    .bind(checksums)
+    .fetch_all(connection)
+    .await
+    .asked(what)?;
     Ok(rows.into_iter().filter(|(recorded, text)| checksum(text) == *recorded).collect())
 }

@@ -1,5 +1,5 @@
-//! One policy of encryption for every connection: the driver's sessions and the client tools get the same, and nothing of the
-//! environment changes it. The modes are libpq's; without any, `require`.
+//! One policy of encryption for every connection: the driver's sessions and the client tools get the same,
+//! and nothing of the environment changes it. The modes are libpq's; without any, `require`.
 
 use std::{
     collections::BTreeMap,
@@ -61,16 +61,18 @@ impl TlsMode {
 }
 
 /// Where a system keeps the authorities that it trusts.
-const SYSTEM_ROOTS: [&str; 3] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 /// A file that no system has. libpq looks for files in the home folder where it is told nothing.
 const NO_FILE: &str = "/nonexistent/sluice";
 /// What binding is for, nobody in between, a certificate that is verified in full does, too.
-const BOUND: &str = "channel_binding=require needs a server that proves who it is: remove it, or what stands beside it (sslmode=disable or \
+const BOUND: &str = "channel_binding=require needs a server that proves who it is: remove it, or what stands \
+    beside it (sslmode=disable or \
                      no-verify, sslaccept=accept_invalid_certs, a unix socket)";
 
 impl Tls {
-    /// What the parameters of a URL ask for, libpq's or Prisma's. One that would be dropped is refused: nobody should believe to be
-    /// safer than they are.
+    /// What the parameters of a URL ask for, libpq's or Prisma's. One that would be dropped is refused:
+    /// nobody should believe to be safer than they are.
     pub(super) fn of_parameters(parameters: &BTreeMap<String, String>) -> Result<Self, InvalidUrl> {
         for (name, value) in parameters {
             check(name, value)?;
@@ -82,11 +84,19 @@ impl Tls {
             // Prisma's: the certificate of the authority.
             (Some(certificate), None) if roots.is_none() => roots = Some(certificate),
             (None, None) => {}
-            _ => return Err(InvalidUrl::Tls("sslkey and sslcert belong together: a certificate of the client, and its key")),
+            _ => {
+                return Err(InvalidUrl::Tls(
+                    "sslkey and sslcert belong together: a certificate of the client, and its key",
+                ));
+            }
         }
         let is = |name: &str, value: &str| parameters.get(name).is_some_and(|known| known == value);
         let bound = is("channel_binding", "require");
-        if bound && (is("sslmode", "disable") || is("sslmode", "no-verify") || is("sslaccept", "accept_invalid_certs")) {
+        if bound
+            && (is("sslmode", "disable")
+                || is("sslmode", "no-verify")
+                || is("sslaccept", "accept_invalid_certs"))
+        {
             return Err(InvalidUrl::Tls(BOUND));
         }
         let mode = match parameters.get("sslmode").map(String::as_str) {
@@ -100,7 +110,9 @@ impl Tls {
             _ => TlsMode::Require,
         };
         if mode == TlsMode::Disable && (roots.is_some() || identity.is_some()) {
-            return Err(InvalidUrl::Tls("sslmode=disable contradicts the certificates beside it: remove one or the other"));
+            return Err(InvalidUrl::Tls(
+                "sslmode=disable contradicts the certificates beside it: remove one or the other",
+            ));
         }
         Ok(Self { mode, roots: roots.filter(|path| path.as_os_str() != "system"), identity, bound })
     }
@@ -113,7 +125,10 @@ impl Tls {
     /// With the authorities of this file, asked for in full.
     pub(super) fn verified_by(self, roots: PathBuf) -> Result<Self, InvalidUrl> {
         if self.mode == TlsMode::Disable {
-            return Err(InvalidUrl::Tls("sslmode=disable contradicts spec.database.tls.caFrom of the manifest: remove one or the other"));
+            return Err(InvalidUrl::Tls(
+                "sslmode=disable contradicts spec.database.tls.caFrom of the manifest: remove one or the \
+                    other",
+            ));
         }
         Ok(Self { mode: TlsMode::VerifyFull, roots: Some(roots), ..self })
     }
@@ -123,10 +138,12 @@ impl Tls {
         self.mode
     }
 
-    /// What to do beside, when the connection is not encrypted as it must be: nobody wrote the mode that fails.
+    /// What to do beside, when the connection is not encrypted as it must be: nobody wrote the mode that
+    /// fails.
     pub(super) fn hint(&self) -> &'static str {
         if self.bound {
-            "; channel_binding=require stands for verify-full: the certificate must be for this host and of an authority that is known (sslrootcert, \
+            "; channel_binding=require stands for verify-full: the certificate must be for this host and of \
+                an authority that is known (sslrootcert, \
              spec.database.tls.caFrom), or remove it"
         } else {
             ""
@@ -149,7 +166,8 @@ impl Tls {
 
     /// The same for a client tool.
     pub(super) fn libpq_environment(&self) -> Vec<(&'static str, String)> {
-        let text = |path: Option<PathBuf>| path.unwrap_or_else(|| NO_FILE.into()).to_string_lossy().into_owned();
+        let text =
+            |path: Option<PathBuf>| path.unwrap_or_else(|| NO_FILE.into()).to_string_lossy().into_owned();
         let (certificate, key) = self.identity.clone().unzip();
         let mut environment = vec![
             ("PGSSLMODE", self.mode.name().to_owned()),
@@ -160,8 +178,10 @@ impl Tls {
             // A password that the URL does not have comes from nowhere else.
             ("PGPASSFILE", NO_FILE.to_owned()),
         ];
-        // Of libpq 16 and newer: a password in clear goes over TLS only. Where it is set and empty, no method is good enough.
-        environment.extend((self.mode == TlsMode::Disable).then(|| ("PGREQUIREAUTH", "!password".to_owned())));
+        // Of libpq 16 and newer: a password in clear goes over TLS only. Where it is set and empty, no method
+        // is good enough.
+        environment
+            .extend((self.mode == TlsMode::Disable).then(|| ("PGREQUIREAUTH", "!password".to_owned())));
         environment
     }
 
@@ -169,30 +189,44 @@ impl Tls {
     pub(super) fn client_config(&self) -> Result<ClientConfig, String> {
         let provider = Arc::new(ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = if self.verifies() {
-            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(self.root_store()?), Arc::clone(&provider)).build();
-            let chain = verifier.map_err(|error| format!("the authorities for TLS cannot be used: {error}"))?;
+            let verifier = WebPkiServerVerifier::builder_with_provider(
+                Arc::new(self.root_store()?),
+                Arc::clone(&provider),
+            )
+            .build();
+            let chain =
+                verifier.map_err(|error| format!("the authorities for TLS cannot be used: {error}"))?;
             if self.mode == TlsMode::VerifyFull { chain } else { Arc::new(AnyName(chain)) }
         } else {
             Arc::new(Anyone(Arc::clone(&provider)))
         };
-        let builder =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let Some((certificate, key)) = &self.identity else { return Ok(builder.with_no_client_auth()) };
-        let unreadable =
-            |what: &str, path: &PathBuf, error: &dyn std::fmt::Display| format!("cannot read {what} {}: {error}", path.display());
+        let unreadable = |what: &str, path: &PathBuf, error: &dyn std::fmt::Display| {
+            format!("cannot read {what} {}: {error}", path.display())
+        };
         let pem = read(certificate).map_err(|error| unreadable("the certificate", certificate, &error))?;
         let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
         let chain = chain.map_err(|error| unreadable("the certificate", certificate, &error))?;
         let pem = read(key).map_err(|error| unreadable("the key", key, &error))?;
-        let secret = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| unreadable("the key", key, &error))?;
-        builder.with_client_auth_cert(chain, secret).map_err(|error| unreadable("the certificate", certificate, &error))
+        let secret =
+            PrivateKeyDer::from_pem_slice(&pem).map_err(|error| unreadable("the key", key, &error))?;
+        builder
+            .with_client_auth_cert(chain, secret)
+            .map_err(|error| unreadable("the certificate", certificate, &error))
     }
 
     fn root_store(&self) -> Result<RootCertStore, String> {
-        let path =
-            self.roots().ok_or("this system has no file of authorities for TLS: name one with sslrootcert or spec.database.tls.caFrom")?;
-        let unreadable = |error: &dyn std::fmt::Display| format!("cannot read the authorities for TLS from {}: {error}", path.display());
+        let path = self.roots().ok_or(
+            "this system has no file of authorities for TLS: name one with sslrootcert or \
+                spec.database.tls.caFrom",
+        )?;
+        let unreadable = |error: &dyn std::fmt::Display| {
+            format!("cannot read the authorities for TLS from {}: {error}", path.display())
+        };
         let pem = read(&path).map_err(|error| unreadable(&error))?;
         let certificates = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
         let mut store = RootCertStore::empty();
@@ -218,13 +252,18 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Whether a parameter decides how safe a connection is.
 pub(super) fn is_about_safety(name: &str) -> bool {
-    ["ssl", "gss", "krb", "channel_binding", "require"].iter().any(|prefix| name.to_ascii_lowercase().starts_with(prefix))
+    ["ssl", "gss", "krb", "channel_binding", "require"]
+        .iter()
+        .any(|prefix| name.to_ascii_lowercase().starts_with(prefix))
 }
 
 /// Whether one parameter is understood.
 fn check(name: &str, value: &str) -> Result<(), InvalidUrl> {
     let known = match (name, value) {
-        ("sslmode", "disable" | "allow" | "prefer" | "require" | "no-verify" | "verify-ca" | "verify-full")
+        (
+            "sslmode",
+            "disable" | "allow" | "prefer" | "require" | "no-verify" | "verify-ca" | "verify-full",
+        )
         | ("ssl", "true" | "1" | "on")
         | ("sslaccept", "strict" | "accept_invalid_certs")
         | ("gssencmode", "disable" | "prefer")
@@ -235,19 +274,28 @@ fn check(name: &str, value: &str) -> Result<(), InvalidUrl> {
         | ("ssl_min_protocol_version", "TLSv1" | "TLSv1.1" | "TLSv1.2") => true,
         ("sslrootcert" | "sslcert" | "sslkey", path) => !path.is_empty(),
         ("sslidentity" | "sslpassword", _) => {
-            return Err(InvalidUrl::Tls("sslidentity is a PKCS#12 file, which Sluice does not read: give sslcert and sslkey, in PEM"));
+            return Err(InvalidUrl::Tls(
+                "sslidentity is a PKCS#12 file, which Sluice does not read: give sslcert and sslkey, in PEM",
+            ));
         }
-        ("ssl", _) => return Err(InvalidUrl::Tls("ssl=true means sslmode=require; to do without TLS, write sslmode=disable")),
+        ("ssl", _) => {
+            return Err(InvalidUrl::Tls(
+                "ssl=true means sslmode=require; to do without TLS, write sslmode=disable",
+            ));
+        }
         _ => !is_about_safety(name),
     };
     if known {
         Ok(())
     } else {
-        Err(InvalidUrl::Parameter(name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect()))
+        Err(InvalidUrl::Parameter(
+            name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect(),
+        ))
     }
 }
 
-/// Takes every certificate, as libpq's `require` does. That the server has the certificate's key is still proven.
+/// Takes every certificate, as libpq's `require` does. That the server has the certificate's key is still
+/// proven.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 
@@ -269,7 +317,12 @@ impl ServerCertVerifier for Anyone {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        tokio_rustls::rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        tokio_rustls::rustls::crypto::verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -278,7 +331,12 @@ impl ServerCertVerifier for Anyone {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        tokio_rustls::rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+        tokio_rustls::rustls::crypto::verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -300,9 +358,9 @@ impl ServerCertVerifier for AnyName {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            Err(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => {
-                Ok(ServerCertVerified::assertion())
-            }
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
             verdict => verdict,
         }
     }
@@ -335,7 +393,10 @@ mod tests {
     use super::*;
 
     fn of(query: &str) -> Result<Tls, InvalidUrl> {
-        let parameters = query.split('&').filter(|part| !part.is_empty()).map(|part| part.split_once('=').expect("a pair"));
+        let parameters = query
+            .split('&')
+            .filter(|part| !part.is_empty())
+            .map(|part| part.split_once('=').expect("a pair"));
         Tls::of_parameters(&parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
@@ -370,10 +431,14 @@ mod tests {
     fn only_a_regular_file_of_bounded_size_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
-        assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().expect("mkfifo runs").success());
+        assert!(
+            std::process::Command::new("mkfifo").arg(at("fifo")).status().expect("mkfifo runs").success()
+        );
         std::fs::write(at("large"), vec![b'a'; 1 + (1 << 20)]).expect("writes");
         std::fs::write(at("usual"), "text").expect("writes");
-        for path in [PathBuf::from("/dev/zero"), at("fifo"), at("large"), folder.path().to_owned(), at("missing")] {
+        for path in
+            [PathBuf::from("/dev/zero"), at("fifo"), at("large"), folder.path().to_owned(), at("missing")]
+        {
             assert!(read(&path).is_err(), "{}", path.display());
         }
         assert_eq!(read(&at("usual")).expect("reads"), b"text");
@@ -410,7 +475,10 @@ mod tests {
         assert_eq!(tls.mode(), TlsMode::VerifyFull);
         let environment_of = |tls: Tls| tls.libpq_environment().into_iter().collect::<BTreeMap<_, _>>();
         let environment = environment_of(tls);
-        assert_eq!((environment["PGSSLMODE"].as_str(), environment["PGSSLROOTCERT"].as_str()), ("verify-full", "/ca.pem"));
+        assert_eq!(
+            (environment["PGSSLMODE"].as_str(), environment["PGSSLROOTCERT"].as_str()),
+            ("verify-full", "/ca.pem")
+        );
         assert_eq!(environment["PGSSLCERT"], NO_FILE);
         let usual = environment_of(of("").expect("resolves"));
         assert_eq!((usual["PGSSLROOTCERT"].as_str(), usual.get("PGREQUIREAUTH")), (NO_FILE, None));

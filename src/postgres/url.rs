@@ -1,5 +1,5 @@
-//! A connection URL, read. It holds a password: its `Debug` is redacted, it has no `Display`, and nothing of one that cannot be read is
-//! ever quoted.
+//! A connection URL, read. It holds a password: its `Debug` is redacted, it has no `Display`, and nothing of
+//! one that cannot be read is ever quoted.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
@@ -28,7 +28,8 @@ pub struct ConnectionUrl {
 pub enum InvalidUrl {
     /// It is not a URL at all.
     #[error(
-        "the connection URL is not a URL: write postgres://user:password@host:5432/database, with special characters percent-encoded \
+        "the connection URL is not a URL: write postgres://user:password@host:5432/database, with special \
+            characters percent-encoded \
          (@ is %40, / is %2F, # is %23)"
     )]
     Syntax,
@@ -43,7 +44,8 @@ pub enum InvalidUrl {
     NoUser,
     /// A parameter cannot be used.
     #[error(
-        "the connection URL's parameter {0:?} is not known, or its value is not: the names are libpq's, such as sslmode, in small letters"
+        "the connection URL's parameter {0:?} is not known, or its value is not: the names are libpq's, such \
+            as sslmode, in small letters"
     )]
     Parameter(String),
     /// A parameter that decides where a connection leads, or how safe it is, stands there twice.
@@ -51,7 +53,8 @@ pub enum InvalidUrl {
     Repeated(String),
     /// A NUL byte, behind which a server reads something else.
     #[error(
-        "the connection URL has a NUL byte (%00) in its user, password, host, database or a parameter: PostgreSQL takes none; remove it"
+        "the connection URL has a NUL byte (%00) in its user, password, host, database or a parameter: \
+            PostgreSQL takes none; remove it"
     )]
     Zero,
     /// What it says about TLS cannot be done.
@@ -60,7 +63,8 @@ pub enum InvalidUrl {
 }
 
 /// Schemes that are named in an error. Whatever else stands before a colon may be part of a password.
-const OTHER_SCHEMES: [&str; 8] = ["mysql", "mariadb", "sqlserver", "mongodb", "mongodb+srv", "sqlite", "file", "cockroachdb"];
+const OTHER_SCHEMES: [&str; 8] =
+    ["mysql", "mariadb", "sqlserver", "mongodb", "mongodb+srv", "sqlite", "file", "cockroachdb"];
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl ConnectionUrl {
@@ -75,12 +79,17 @@ impl ConnectionUrl {
                 return Err(known.map_or(InvalidUrl::Syntax, InvalidUrl::Scheme));
             }
         };
-        // A password with one of these characters, not encoded, ends the host too early: its rest would be taken for something else.
-        if url.fragment().is_some() || url.path().contains('@') || url.query().is_some_and(|query| query.contains('@')) {
+        // A password with one of these characters, not encoded, ends the host too early: its rest would be
+        // taken for something else.
+        if url.fragment().is_some()
+            || url.path().contains('@')
+            || url.query().is_some_and(|query| query.contains('@'))
+        {
             return Err(InvalidUrl::Syntax);
         }
         let query = parameters(&url)?;
-        let host = query.get("host").cloned().or_else(|| url.host_str().map(decode)).filter(|host| !host.is_empty());
+        let host =
+            query.get("host").cloned().or_else(|| url.host_str().map(decode)).filter(|host| !host.is_empty());
         let host = host.unwrap_or_else(|| "localhost".to_owned());
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         if query.get("pgbouncer").is_some_and(|value| value == "true") {
@@ -101,7 +110,11 @@ impl ConnectionUrl {
             return Err(InvalidUrl::NoUser);
         }
         let zero = |text: &str| text.contains('\0');
-        if zero(&host) || zero(&user) || zero(&database) || url.password().is_some_and(|password| zero(&decode(password))) {
+        if zero(&host)
+            || zero(&user)
+            || zero(&database)
+            || url.password().is_some_and(|password| zero(&decode(password)))
+        {
             return Err(InvalidUrl::Zero);
         }
         let (tls, password) = (Tls::of_parameters(&query)?, url.password().map(decode));
@@ -119,7 +132,8 @@ impl ConnectionUrl {
         self.schema.as_deref()
     }
 
-    /// Where unqualified names go when the URL does not say; Prisma's engine puts them into `public`, whatever the role's default.
+    /// Where unqualified names go when the URL does not say; Prisma's engine puts them into `public`,
+    /// whatever the role's default.
     #[must_use]
     pub fn or_schema(mut self, schema: &str) -> Self {
         self.schema.get_or_insert_with(|| schema.to_owned());
@@ -144,7 +158,11 @@ impl ConnectionUrl {
 
     /// How connections are encrypted, in libpq's words for it.
     pub fn encryption(&self) -> String {
-        if self.host.starts_with('/') { "a unix socket".to_owned() } else { format!("sslmode={}", self.tls.mode().name()) }
+        if self.host.starts_with('/') {
+            "a unix socket".to_owned()
+        } else {
+            format!("sslmode={}", self.tls.mode().name())
+        }
     }
 
     /// Whether a client that knows no better would send the password over a network that others can read.
@@ -199,9 +217,12 @@ fn parameters(url: &Url) -> Result<BTreeMap<String, String>, InvalidUrl> {
         if value.contains('\0') || name.contains('\0') {
             return Err(InvalidUrl::Zero);
         }
-        let decides = is_about_safety(&name) || ["host", "port", "schema", "pgbouncer"].contains(&name.as_str());
+        let decides =
+            is_about_safety(&name) || ["host", "port", "schema", "pgbouncer"].contains(&name.as_str());
         if decides && parameters.contains_key(&name) {
-            return Err(InvalidUrl::Repeated(name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect()));
+            return Err(InvalidUrl::Repeated(
+                name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(40).collect(),
+            ));
         }
         parameters.insert(name, value);
     }
@@ -218,7 +239,10 @@ fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        let hex = tail.get(..2).and_then(|two| std::str::from_utf8(two).ok()).and_then(|two| u8::from_str_radix(two, 16).ok());
+        let hex = tail
+            .get(..2)
+            .and_then(|two| std::str::from_utf8(two).ok())
+            .and_then(|two| u8::from_str_radix(two, 16).ok());
         if let (b'%', Some(byte)) = (first, hex) {
             bytes.push(byte);
             rest = &tail[2..];
@@ -236,14 +260,18 @@ mod tests {
 
     #[test]
     fn a_password_never_shows_in_debug_output() {
-        let url = ConnectionUrl::parse("postgres://app:s3cr%40t+x@db:5433/records?schema=clinical&connection_limit=5").expect("parses");
+        let url = ConnectionUrl::parse(
+            "postgres://app:s3cr%40t+x@db:5433/records?schema=clinical&connection_limit=5",
+        )
+        .expect("parses");
         assert_eq!(format!("{url:?}"), "ConnectionUrl(db:5433/records, password redacted)");
         assert_eq!((url.password(), url.schema()), (Some("s3cr@t+x"), Some("clinical")));
     }
 
     #[test]
     fn parameters_of_prisma_are_not_passed_on_to_libpq() {
-        let url = ConnectionUrl::parse("postgresql://u:p@h/d?schema=x&pgbouncer=false&connection_limit=1").expect("parses");
+        let url = ConnectionUrl::parse("postgresql://u:p@h/d?schema=x&pgbouncer=false&connection_limit=1")
+            .expect("parses");
         let names: Vec<_> = url.libpq_environment().into_iter().map(|(name, _)| name).collect();
         assert!(names.iter().all(|name| name.starts_with("PG") && *name != "PGSERVICE"), "{names:?}");
         assert!(names.contains(&"PGPASSWORD") && names.contains(&"PGSSLMODE"), "{names:?}");
@@ -251,12 +279,17 @@ mod tests {
 
     #[test]
     fn poolers_are_told_from_the_url() {
-        for text in
-            ["prisma://accelerate.example/?api_key=k", "postgres://u:p@h/d?pgbouncer=true", "postgres://u:p@ep-1-pooler.eu.example/d"]
-        {
+        for text in [
+            "prisma://accelerate.example/?api_key=k",
+            "postgres://u:p@h/d?pgbouncer=true",
+            "postgres://u:p@ep-1-pooler.eu.example/d",
+        ] {
             assert!(ConnectionUrl::parse(text).expect("parses").pooled().is_some(), "{text}");
         }
-        assert_eq!(ConnectionUrl::parse("postgres://u:p@pooler-free.example/d").expect("parses").pooled(), None);
+        assert_eq!(
+            ConnectionUrl::parse("postgres://u:p@pooler-free.example/d").expect("parses").pooled(),
+            None
+        );
     }
 
     #[test]
@@ -272,8 +305,13 @@ mod tests {
         assert_eq!(ConnectionUrl::parse("postgres://u:p@h/"), Err(InvalidUrl::NoDatabase));
         assert_eq!(ConnectionUrl::parse("postgres://h/d"), Err(InvalidUrl::NoUser));
         assert_eq!(ConnectionUrl::parse("mysql://u@h/d"), Err(InvalidUrl::Scheme("mysql")));
-        let with_passwords =
-            ["postgres://u:12/s3cret@h/d", "postgres://u:12#s3cret@h/d", "postgres://u:12?s3cret@h/d", "s3cret:word", "https://s3cret/"];
+        let with_passwords = [
+            "postgres://u:12/s3cret@h/d",
+            "postgres://u:12#s3cret@h/d",
+            "postgres://u:12?s3cret@h/d",
+            "s3cret:word",
+            "https://s3cret/",
+        ];
         for text in with_passwords.into_iter().chain(["not a url"]) {
             assert_eq!(ConnectionUrl::parse(text), Err(InvalidUrl::Syntax), "{text}");
         }
@@ -307,7 +345,10 @@ mod tests {
             "host=/a&host=/b",
             "channel_binding=require&channel_binding=prefer",
         ] {
-            assert!(matches!(of(&format!("postgres://u:p@h/d?{twice}")), Err(InvalidUrl::Repeated(_))), "{twice}");
+            assert!(
+                matches!(of(&format!("postgres://u:p@h/d?{twice}")), Err(InvalidUrl::Repeated(_))),
+                "{twice}"
+            );
         }
         assert!(of("postgres://u:p@h/d?sslmode=require&connection_limit=1&connection_limit=2").is_ok());
         for zero in [
@@ -328,7 +369,11 @@ mod tests {
             ("postgres://u:p@h/d", false),
             ("postgres://u:p@/d?host=/run/postgresql&sslmode=disable", false),
         ] {
-            assert_eq!(ConnectionUrl::parse(text).expect("parses").gives_password_in_clear(), expected, "{text}");
+            assert_eq!(
+                ConnectionUrl::parse(text).expect("parses").gives_password_in_clear(),
+                expected,
+                "{text}"
+            );
         }
     }
 

@@ -8,7 +8,10 @@ use std::{
 use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
-use super::{Asked, ConnectError, ConnectionUrl, QueryError, connect::connect_with, query, query_as, query_scalar, said, startup::SILENT};
+use super::{
+    Asked, ConnectError, ConnectionUrl, QueryError, connect::connect_with, query, query_as, query_scalar,
+    said, startup::SILENT,
+};
 use crate::api::Blocker;
 
 /// How often it looks. Well below the lock timeout, so that no wait goes unseen.
@@ -28,8 +31,8 @@ pub struct Watcher {
 struct Seen {
     blocker: Blocker,
     at: Instant,
-    /// Its virtual transaction, which tells one transaction of a session from the next. `pg_locks` shows it to every role;
-    /// `xact_start` shows only to members of the other role.
+    /// Its virtual transaction, which tells one transaction of a session from the next. `pg_locks` shows it
+    /// to every role; `xact_start` shows only to members of the other role.
     transaction: Option<String>,
 }
 
@@ -38,7 +41,9 @@ type SeenRow = (i32, String, String, String, i64, Option<String>);
 impl Watcher {
     /// Begins to watch the back end with this process id.
     pub async fn start(url: &ConnectionUrl, application: &str, pid: i32) -> Result<Self, ConnectError> {
-        let connection = Arc::new(tokio::sync::Mutex::new(connect_with(url, &format!("{application} watcher"), &[SILENT]).await?));
+        let connection = Arc::new(tokio::sync::Mutex::new(
+            connect_with(url, &format!("{application} watcher"), &[SILENT]).await?,
+        ));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (watched, noted) = (Arc::clone(&connection), Arc::clone(&seen));
         let task = tokio::spawn(async move {
@@ -84,19 +89,27 @@ impl Watcher {
 
     async fn still_there(&self, seen: &Seen) -> Result<bool, QueryError> {
         let Some(transaction) = &seen.transaction else { return Ok(false) };
-        query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = $1 AND virtualtransaction = $2)")
-            .bind(seen.blocker.pid)
-            .bind(transaction)
-            .fetch_one(&mut *self.connection.lock().await)
-            .await
-            .asked("look after the blocking session")
+        query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = $1 AND virtualtransaction = $2)",
+        )
+        .bind(seen.blocker.pid)
+        .bind(transaction)
+        .fetch_one(&mut *self.connection.lock().await)
+        .await
+        .asked("look after the blocking session")
     }
 
     /// Asks the server to cancel what the back end is doing.
     pub async fn cancel(&self, pid: i32) {
-        let cancelled = query("SELECT pg_catalog.pg_cancel_backend($1)").bind(pid).execute(&mut *self.connection.lock().await).await;
+        let cancelled = query("SELECT pg_catalog.pg_cancel_backend($1)")
+            .bind(pid)
+            .execute(&mut *self.connection.lock().await)
+            .await;
         if let Err(error) = cancelled {
-            tracing::warn!(error = said(&error), "could not cancel the statement; its session ends with this process");
+            tracing::warn!(
+                error = said(&error),
+                "could not cancel the statement; its session ends with this process"
+            );
         }
     }
 }
@@ -118,10 +131,13 @@ async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, 
         return Ok(Vec::new());
     }
     let rows: Vec<SeenRow> = query_as(
-        "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, ''), COALESCE(a.state, a.backend_type, ''), \
+        "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, ''), COALESCE(a.state, \
+            a.backend_type, ''), \
                 COALESCE(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::bigint, \
-                (SELECT l.virtualtransaction FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted LIMIT 1) \
-         FROM pg_catalog.unnest($1) AS b(pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY a.pid",
+                (SELECT l.virtualtransaction FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted \
+                LIMIT 1) \
+         FROM pg_catalog.unnest($1) AS b(pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY \
+         a.pid",
     )
     .bind(pids)
     .fetch_all(connection)
@@ -130,7 +146,13 @@ async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, 
     Ok(rows
         .into_iter()
         .map(|(pid, application, user, state, age, transaction)| Seen {
-            blocker: Blocker { pid, application, user, state, age_seconds: u64::try_from(age).unwrap_or_default() },
+            blocker: Blocker {
+                pid,
+                application,
+                user,
+                state,
+                age_seconds: u64::try_from(age).unwrap_or_default(),
+            },
             at: Instant::now(),
             transaction,
         })

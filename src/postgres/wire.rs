@@ -1,6 +1,7 @@
-//! The connection under the driver. The driver cannot be told how its socket is to behave, does not look whether an answer is one, and
-//! gives a password in clear to whoever asks; so Sluice opens the connection itself, and the driver reaches it through a socket within
-//! this process. Here it ends when the server is gone, is encrypted as the manifest says, and carries nothing but PostgreSQL's protocol.
+//! The connection under the driver. The driver cannot be told how its socket is to behave, does not look
+//! whether an answer is one, and gives a password in clear to whoever asks; so Sluice opens the connection
+//! itself, and the driver reaches it through a socket within this process. Here it ends when the server is
+//! gone, is encrypted as the manifest says, and carries nothing but PostgreSQL's protocol.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
@@ -24,11 +25,15 @@ const KEEPALIVES: u32 = 2;
 /// And as long for what was sent and is not acknowledged.
 const USER_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same for a client tool, as libpq's connection string: it has no variables for these.
-pub const LIBPQ_KEEPALIVES: &str = "keepalives=1 keepalives_idle=5 keepalives_interval=5 keepalives_count=2 tcp_user_timeout=15000";
-const NO_TLS: &str = "the server does not speak TLS: switch it on there (ssl = on), or, where everybody on this network may read passwords and \
+pub const LIBPQ_KEEPALIVES: &str =
+    "keepalives=1 keepalives_idle=5 keepalives_interval=5 keepalives_count=2 tcp_user_timeout=15000";
+const NO_TLS: &str = "the server does not speak TLS: switch it on there (ssl = on), or, where everybody on \
+    this network may read passwords and \
                       rows, write sslmode=disable into the URL";
-const OWN_AUTHORITY: &str = "the server shows the certificate of an authority (CA:TRUE) as its own, which is refused even where that authority is \
-                             known: give the server a certificate that the authority signed (basicConstraints CA:FALSE)";
+const OWN_AUTHORITY: &str = "the server shows the certificate of an authority (CA:TRUE) as its own, which is \
+    refused even where that authority is \
+                             known: give the server a certificate that the authority signed \
+                             (basicConstraints CA:FALSE)";
 /// The request for TLS, and the code that says so.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const PORT: u16 = 5432;
@@ -55,13 +60,18 @@ impl Wire {
     /// Reaches the server. A host that begins with a slash is the folder of its socket.
     pub(super) async fn open(host: &str, port: u16, tls: &Tls) -> Result<Self, WireError> {
         if host.starts_with('/') {
-            let server = UnixStream::connect(Path::new(host).join(format!(".s.PGSQL.{port}"))).await.map_err(WireError::Network)?;
+            let server = UnixStream::connect(Path::new(host).join(format!(".s.PGSQL.{port}")))
+                .await
+                .map_err(WireError::Network)?;
             return Ok(Self { server: Box::new(server), answers: Answers::default() });
         }
         let mut server = TcpStream::connect((host, port)).await.map_err(WireError::Network)?;
         let socket = SockRef::from(&server);
-        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(KEEPALIVES);
-        let set = socket.set_tcp_keepalive(&keepalive).and_then(|()| socket.set_tcp_user_timeout(Some(USER_TIMEOUT)));
+        let keepalive =
+            TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(KEEPALIVES);
+        let set = socket
+            .set_tcp_keepalive(&keepalive)
+            .and_then(|()| socket.set_tcp_user_timeout(Some(USER_TIMEOUT)));
         set.and_then(|()| server.set_nodelay(true)).map_err(WireError::Network)?;
         if tls.mode() == TlsMode::Disable {
             return Ok(Self { server: Box::new(server), answers: Answers::in_clear() });
@@ -77,18 +87,24 @@ impl Wire {
             b'N' => return Err(WireError::Tls(NO_TLS.to_owned())),
             _ => return Err(WireError::Tls("what answers is not PostgreSQL".to_owned())),
         }
-        let encrypted = TlsConnector::from(Arc::new(config)).connect(name, server).await.map_err(|error| match error.get_ref() {
-            Some(_) if error.to_string().contains("CaUsedAsEndEntity") => WireError::Tls(OWN_AUTHORITY.to_owned()),
-            Some(_) => WireError::Tls(error.to_string()),
-            None => WireError::Network(error),
-        })?;
+        let encrypted =
+            TlsConnector::from(Arc::new(config)).connect(name, server).await.map_err(|error| match error
+                .get_ref()
+            {
+                Some(_) if error.to_string().contains("CaUsedAsEndEntity") => {
+                    WireError::Tls(OWN_AUTHORITY.to_owned())
+                }
+                Some(_) => WireError::Tls(error.to_string()),
+                None => WireError::Network(error),
+            })?;
         Ok(Self { server: Box::new(encrypted), answers: Answers::default() })
     }
 
-    /// Offers the connection to the driver: the folder and the port of the socket that it finds. Nobody else gets it. The server gets
-    /// `begin` in place of the driver's first message.
+    /// Offers the connection to the driver: the folder and the port of the socket that it finds. Nobody else
+    /// gets it. The server gets `begin` in place of the driver's first message.
     pub(super) fn offer(self, begin: Vec<u8>) -> io::Result<(String, u16)> {
-        // A name that begins with a zero is not in the file system: it needs no folder to write to, and is gone with its socket.
+        // A name that begins with a zero is not in the file system: it needs no folder to write to, and is
+        // gone with its socket.
         let folder = format!("\0sluice-{}-{:016x}", std::process::id(), fastrand::u64(..));
         let listener = UnixListener::bind(format!("{folder}/.s.PGSQL.{PORT}"))?;
         tokio::spawn(async move {
@@ -123,7 +139,8 @@ impl Wire {
     }
 }
 
-/// Sends what the session begins with, and then whatever the driver says. What it makes up for its log-in is noted.
+/// Sends what the session begins with, and then whatever the driver says. What it makes up for its log-in is
+/// noted.
 async fn send(
     driver: &mut (impl AsyncRead + Unpin),
     server: &mut WriteHalf<Box<dyn Stream>>,
@@ -131,7 +148,8 @@ async fn send(
     nonce: &Nonce,
 ) -> io::Result<u64> {
     let length = driver.read_u32().await?;
-    tokio::io::copy(&mut (&mut *driver).take(u64::from(length).saturating_sub(4)), &mut tokio::io::sink()).await?;
+    tokio::io::copy(&mut (&mut *driver).take(u64::from(length).saturating_sub(4)), &mut tokio::io::sink())
+        .await?;
     server.write_all(begin).await?;
     server.flush().await?;
     let mut first = Vec::with_capacity(16 * 1024);
@@ -179,7 +197,11 @@ impl Lost {
 }
 
 /// Hands on every message that is one. Ends with why there are no more.
-async fn received(server: &mut ReadHalf<Box<dyn Stream>>, driver: &mut (impl AsyncWrite + Unpin), answers: &mut Answers) -> Lost {
+async fn received(
+    server: &mut ReadHalf<Box<dyn Stream>>,
+    driver: &mut (impl AsyncWrite + Unpin),
+    answers: &mut Answers,
+) -> Lost {
     let (mut buffer, mut handed) = (Vec::with_capacity(16 * 1024), Vec::new());
     loop {
         handed.clear();

@@ -137,7 +137,8 @@ impl Attack<'_, '_> {
         Deed::Refused(refusal)
     }
 
-    /// Reads as nobody, as the owner, as the other and as the outsider. In one message first: mostly nothing is refused.
+    /// Reads as nobody, as the owner, as the other and as the outsider. In one message first: mostly nothing
+    /// is refused.
     pub(super) async fn read(&mut self, tenants: &Tenants, seen: &mut Observation) -> Result<(), CheckError> {
         if !self.target.select_any {
             return Ok(());
@@ -167,19 +168,32 @@ impl Attack<'_, '_> {
         count(self.target, condition)
     }
 
-    /// Writes rows of the owner's and of the other's, as the owner. The policies are asked before constraints are, so a row that is
-    /// stopped by a constraint has passed them.
-    pub(super) async fn insert(&mut self, tenants: &Tenants, rows: &mut Rows<'_, '_>, seen: &mut Observation) -> Result<(), CheckError> {
+    /// Writes rows of the owner's and of the other's, as the owner. The policies are asked before constraints
+    /// are, so a row that is stopped by a constraint has passed them.
+    pub(super) async fn insert(
+        &mut self,
+        tenants: &Tenants,
+        rows: &mut Rows<'_, '_>,
+        seen: &mut Observation,
+    ) -> Result<(), CheckError> {
         if !self.target.insert_tenant {
-            return if self.target.insert_any { self.insert_derived(tenants, rows, seen).await } else { Ok(()) };
+            return if self.target.insert_any {
+                self.insert_derived(tenants, rows, seen).await
+            } else {
+                Ok(())
+            };
         }
         let borrowed = self.foreign_keys(&tenants.owner, rows.relation).await?;
         let guise = Guise::app(&tenants.owner);
         let mut foreign = None;
-        // The first variant that the table's constraints take tells most; the last one that could be made tells enough.
+        // The first variant that the table's constraints take tells most; the last one that could be made
+        // tells enough.
         for variant in 0..VARIANTS {
             let own = rows.insert(self.target, &borrowed, &tenants.owner, variant);
-            let Some((own, other)) = own.zip(rows.insert(self.target, &borrowed, &tenants.other, variant)) else { break };
+            let Some((own, other)) = own.zip(rows.insert(self.target, &borrowed, &tenants.other, variant))
+            else {
+                break;
+            };
             seen.insert_own = self.write(guise, &own).await?;
             foreign = Some(other);
             if !matches!(&seen.insert_own, Deed::Refused(refusal) if refusal.code == "23514") {
@@ -198,31 +212,55 @@ impl Attack<'_, '_> {
     }
 
     /// The values of an own row's foreign keys: policies may ask the tables they point to.
-    pub(super) async fn foreign_keys(&mut self, tenant: &str, relation: &Relation) -> Result<Values, CheckError> {
+    pub(super) async fn foreign_keys(
+        &mut self,
+        tenant: &str,
+        relation: &Relation,
+    ) -> Result<Values, CheckError> {
         let keys = relation.foreign_keys.iter().filter(|key| seed::binds(relation, key, &Values::new()));
-        let mut columns: Vec<_> = keys.flat_map(|key| &key.columns).filter(|number| **number != self.target.tenant).collect();
+        let mut columns: Vec<_> =
+            keys.flat_map(|key| &key.columns).filter(|number| **number != self.target.tenant).collect();
         columns.sort_unstable();
         columns.dedup();
         let names: Vec<_> = columns.iter().filter_map(|number| relation.column(**number)).collect();
         if names.is_empty() {
             return Ok(Values::new());
         }
-        let texts: Vec<_> = names.iter().map(|column| format!("{}::pg_catalog.text", sql::identifier(&column.name))).collect();
+        let texts: Vec<_> = names
+            .iter()
+            .map(|column| format!("{}::pg_catalog.text", sql::identifier(&column.name)))
+            .collect();
         let own = self.target.is_of(self.tenant_column, tenant);
-        let statement = format!("SELECT {} FROM {} WHERE {own} LIMIT 1", texts.join(", "), self.target.qualified());
+        let statement =
+            format!("SELECT {} FROM {} WHERE {own} LIMIT 1", texts.join(", "), self.target.qualified());
         let found = self.attempts.make(Guise::caller(Some(tenant)), &statement).await?;
         let row = found.ok().and_then(|done| done.row).unwrap_or_default();
-        Ok(names.iter().zip(row).filter_map(|(column, value)| value.map(|value| (column.number, value))).collect())
+        Ok(names
+            .iter()
+            .zip(row)
+            .filter_map(|(column, value)| value.map(|value| (column.number, value)))
+            .collect())
     }
 
-    /// A trigger may have changed the row before the policies saw it: only a new row of that tenant is a leak.
-    pub(super) async fn landed(&mut self, guise: Guise<'_>, statement: &str, tenant: &str) -> Result<Deed, CheckError> {
+    /// A trigger may have changed the row before the policies saw it: only a new row of that tenant is a
+    /// leak.
+    pub(super) async fn landed(
+        &mut self,
+        guise: Guise<'_>,
+        statement: &str,
+        tenant: &str,
+    ) -> Result<Deed, CheckError> {
         let own = self.target.is_of(self.tenant_column, tenant);
-        let count = format!("SELECT pg_catalog.count(*)::pg_catalog.text FROM {} WHERE {own}", self.target.qualified());
+        let count = format!(
+            "SELECT pg_catalog.count(*)::pg_catalog.text FROM {} WHERE {own}",
+            self.target.qualified()
+        );
         let before = self.attempts.make(Guise::caller(Some(tenant)), &count).await?;
         let after = self.attempts.make_and_look(guise, statement, self.caller, (tenant, &count)).await?;
         Ok(match (before, after) {
-            (Ok(before), Ok(after)) => Deed::Touched(number(after.row.as_ref()).saturating_sub(number(before.row.as_ref()))),
+            (Ok(before), Ok(after)) => {
+                Deed::Touched(number(after.row.as_ref()).saturating_sub(number(before.row.as_ref())))
+            }
             (_, Err(refusal)) | (Err(refusal), _) => Deed::Refused(refusal),
         })
     }
@@ -261,7 +299,8 @@ pub(super) async fn tenants_with_rows(
     let edges = |target: &Target| {
         let edge = |direction| {
             format!(
-                "(SELECT {column}::pg_catalog.text FROM {} WHERE {column} IS NOT NULL ORDER BY {column} {direction} LIMIT 1)",
+                "(SELECT {column}::pg_catalog.text FROM {} WHERE {column} IS NOT NULL ORDER BY {column} \
+                    {direction} LIMIT 1)",
                 target.qualified()
             )
         };
@@ -274,7 +313,10 @@ pub(super) async fn tenants_with_rows(
     let mut found = Vec::new();
     for target in targets {
         // Without an index both edges may take too long where any row will do.
-        let any = format!("SELECT {column}::pg_catalog.text FROM {} WHERE {column} IS NOT NULL LIMIT 1", target.qualified());
+        let any = format!(
+            "SELECT {column}::pg_catalog.text FROM {} WHERE {column} IS NOT NULL LIMIT 1",
+            target.qualified()
+        );
         let mut answer = attempts.make(Guise::default(), &format!("SELECT {}", edges(target))).await?;
         if answer.is_err() {
             answer = attempts.make(Guise::default(), &any).await?;
@@ -292,18 +334,28 @@ fn distinct(row: &[Option<String>]) -> Vec<String> {
 }
 
 /// What the application sees of each table, in a session that never had a tenant.
-pub(super) async fn look_unset(attempts: &mut Attempts<'_>, targets: &[&Target]) -> Result<Vec<Sight>, CheckError> {
+pub(super) async fn look_unset(
+    attempts: &mut Attempts<'_>,
+    targets: &[&Target],
+) -> Result<Vec<Sight>, CheckError> {
     let guise = Guise { app: true, ..Guise::default() };
     let looks: Vec<_> = targets.iter().map(|target| (guise, count(target, "true"))).collect();
     look_at(attempts, &looks).await
 }
 
 fn count(target: &Target, condition: &str) -> String {
-    format!("SELECT pg_catalog.count(*)::pg_catalog.text FROM (SELECT FROM {} WHERE {condition} LIMIT {MANY}) seen", target.qualified())
+    format!(
+        "SELECT pg_catalog.count(*)::pg_catalog.text FROM (SELECT FROM {} WHERE {condition} LIMIT {MANY}) \
+            seen",
+        target.qualified()
+    )
 }
 
 /// All in one message; if something is refused, one by one.
-async fn look_at(attempts: &mut Attempts<'_>, looks: &[(Guise<'_>, String)]) -> Result<Vec<Sight>, CheckError> {
+async fn look_at(
+    attempts: &mut Attempts<'_>,
+    looks: &[(Guise<'_>, String)],
+) -> Result<Vec<Sight>, CheckError> {
     if let Some((rows, _)) = attempts.make_all(looks).await? {
         return Ok(rows.iter().map(|row| Sight::Rows(number(Some(row)))).collect());
     }

@@ -1,4 +1,5 @@
-//! One attempt: a statement as somebody, with a tenant set or not, inside a savepoint. Its refusal is an answer, not an error.
+//! One attempt: a statement as somebody, with a tenant set or not, inside a savepoint. Its refusal is an
+//! answer, not an error.
 
 use std::time::Instant;
 
@@ -15,7 +16,8 @@ use crate::{
 pub(super) struct Guise<'a> {
     /// As the application's role; otherwise as the caller.
     pub(super) app: bool,
-    /// The tenant that the session says it is; `Some("")` is an empty setting, `None` leaves the setting alone.
+    /// The tenant that the session says it is; `Some("")` is an empty setting, `None` leaves the setting
+    /// alone.
     pub(super) tenant: Option<&'a str>,
     /// Without triggers and foreign keys, where the role may do that.
     pub(super) replica: bool,
@@ -27,7 +29,8 @@ impl<'a> Guise<'a> {
         Self { app: true, tenant: Some(tenant), replica: false }
     }
 
-    /// The caller, for this tenant: the setting matters where row-level security binds the migration role too.
+    /// The caller, for this tenant: the setting matters where row-level security binds the migration role
+    /// too.
     pub(super) const fn caller(tenant: Option<&'a str>) -> Self {
         Self { app: false, tenant, replica: false }
     }
@@ -88,12 +91,14 @@ pub(super) struct Done {
 
 pub(super) type Answer = Result<Done, Refusal>;
 
-/// The session in which attempts are made. Between attempts its state is that of the last [`keep`](Self::keep).
+/// The session in which attempts are made. Between attempts its state is that of the last
+/// [`keep`](Self::keep).
 pub(super) struct Attempts<'c> {
     connection: &'c mut PgConnection,
     role: String,
     setting: String,
-    /// Where rows are counted that a statement reaches. Its name is another one each time, so that no policy can ask for it.
+    /// Where rows are counted that a statement reaches. Its name is another one each time, so that no policy
+    /// can ask for it.
     counter: String,
     /// When the time of the whole check is over.
     until: Instant,
@@ -102,30 +107,44 @@ pub(super) struct Attempts<'c> {
 }
 
 impl<'c> Attempts<'c> {
-    /// Prepares the session: limits for every attempt, and row-level security and the search path as the application has them, because
-    /// its triggers and functions run.
-    pub(super) async fn begin(connection: &'c mut PgConnection, role: &str, setting: &str, until: Instant) -> Result<Self, CheckError> {
-        let limits = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '500ms'; SET LOCAL row_security = on; SET LOCAL search_path TO DEFAULT; SET LOCAL application_name TO ''";
-        sqlx::raw_sql(limits).execute(&mut *connection).await.asked("set the limits of the isolation probe")?;
+    /// Prepares the session: limits for every attempt, and row-level security and the search path as the
+    /// application has them, because its triggers and functions run.
+    pub(super) async fn begin(
+        connection: &'c mut PgConnection,
+        role: &str,
+        setting: &str,
+        until: Instant,
+    ) -> Result<Self, CheckError> {
+        let limits = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '500ms'; SET LOCAL \
+            row_security = on; SET LOCAL search_path TO DEFAULT; SET LOCAL application_name TO ''";
+        sqlx::raw_sql(limits)
+            .execute(&mut *connection)
+            .await
+            .asked("set the limits of the isolation probe")?;
         let word = || std::iter::repeat_with(fastrand::lowercase).take(8).collect::<String>();
-        let (role, setting, counter) = (sql::identifier(role), sql::setting(setting), format!("{}.{}", word(), word()));
+        let (role, setting, counter) =
+            (sql::identifier(role), sql::setting(setting), format!("{}.{}", word(), word()));
         Ok(Self { connection, role, setting, counter, until, first: String::new() })
     }
 
-    /// A condition that counts rows that a statement reaches and lets it write one at most. Whose operators these are is said, because
-    /// attempts are made under the team's search path. It names no column, so that no policy for SELECT is added, and is volatile, so that
-    /// PostgreSQL asks it for each row that the policies let through.
+    /// A condition that counts rows that a statement reaches and lets it write one at most. Whose operators
+    /// these are is said, because attempts are made under the team's search path. It names no column, so that
+    /// no policy for SELECT is added, and is volatile, so that PostgreSQL asks it for each row that the
+    /// policies let through.
     pub(super) fn first_row_only(&self) -> String {
         let counter = &self.counter;
         format!(
-            "pg_catalog.set_config('{counter}', (pg_catalog.current_setting('{counter}')::pg_catalog.int4 OPERATOR(pg_catalog.+) 1)::pg_catalog.text, true)\
+            "pg_catalog.set_config('{counter}', (pg_catalog.current_setting('{counter}')::pg_catalog.int4 \
+                OPERATOR(pg_catalog.+) 1)::pg_catalog.text, true)\
              ::pg_catalog.int4 OPERATOR(pg_catalog.<=) 1"
         )
     }
 
-    /// Begins with a table: everything until [`close`](Self::close) is undone together, so that locks do not add up.
+    /// Begins with a table: everything until [`close`](Self::close) is undone together, so that locks do not
+    /// add up.
     pub(super) fn open(&mut self) {
-        self.first.push_str("SAVEPOINT sluice_table; SET CONSTRAINTS ALL DEFERRED; SAVEPOINT sluice_attempt; ");
+        self.first
+            .push_str("SAVEPOINT sluice_table; SET CONSTRAINTS ALL DEFERRED; SAVEPOINT sluice_attempt; ");
     }
 
     /// Ends with a table.
@@ -144,27 +163,42 @@ impl<'c> Attempts<'c> {
         Ok(self.send(&text).await?.map(|(mut rows, touched)| Done { row: rows.pop(), touched }))
     }
 
-    /// Makes several attempts in one message, each as somebody else: their rows in order, and how many rows were written in all. One that
-    /// is refused refuses them all.
-    pub(super) async fn make_all(&mut self, attempts: &[(Guise<'_>, String)]) -> Result<Option<(Vec<Row>, u64)>, CheckError> {
-        let text: String = attempts.iter().map(|(guise, statement)| format!("{}{statement}; ", self.put_on(*guise))).collect();
+    /// Makes several attempts in one message, each as somebody else: their rows in order, and how many rows
+    /// were written in all. One that is refused refuses them all.
+    pub(super) async fn make_all(
+        &mut self,
+        attempts: &[(Guise<'_>, String)],
+    ) -> Result<Option<(Vec<Row>, u64)>, CheckError> {
+        let text: String = attempts
+            .iter()
+            .map(|(guise, statement)| format!("{}{statement}; ", self.put_on(*guise)))
+            .collect();
         Ok(self.send(&text).await?.ok())
     }
 
-    /// Makes attempts that write with the condition [`first_row_only`](Self::first_row_only), in one message: how many rows were written,
-    /// and how many each reached, which are more where something skipped a row that the policies let through.
-    pub(super) async fn make_counted(&mut self, attempts: &[(Guise<'_>, String)]) -> Result<Result<(u64, Vec<u64>), Refusal>, CheckError> {
+    /// Makes attempts that write with the condition [`first_row_only`](Self::first_row_only), in one message:
+    /// how many rows were written, and how many each reached, which are more where something skipped a row
+    /// that the policies let through.
+    pub(super) async fn make_counted(
+        &mut self,
+        attempts: &[(Guise<'_>, String)],
+    ) -> Result<Result<(u64, Vec<u64>), Refusal>, CheckError> {
         let counted = format!("SELECT pg_catalog.current_setting('{}')", self.counter);
-        let text: String = attempts.iter().map(|(guise, statement)| format!("{}{statement}; {counted}; ", self.put_on(*guise))).collect();
+        let text: String = attempts
+            .iter()
+            .map(|(guise, statement)| format!("{}{statement}; {counted}; ", self.put_on(*guise)))
+            .collect();
         Ok(self.send(&text).await?.map(|(rows, touched)| {
-            let reached: Vec<_> =
-                rows.iter().map(|row| row.first().and_then(|text| text.as_ref()?.parse().ok()).unwrap_or(u64::MAX)).collect();
+            let reached: Vec<_> = rows
+                .iter()
+                .map(|row| row.first().and_then(|text| text.as_ref()?.parse().ok()).unwrap_or(u64::MAX))
+                .collect();
             (touched.saturating_sub(reached.len() as u64), reached)
         }))
     }
 
-    /// Makes an attempt as the application and looks at what it left as the caller, in one message; for tables with triggers that
-    /// may have changed the row on its way.
+    /// Makes an attempt as the application and looks at what it left as the caller, in one message; for
+    /// tables with triggers that may have changed the row on its way.
     pub(super) async fn make_and_look(
         &mut self,
         guise: Guise<'_>,
@@ -181,7 +215,8 @@ impl<'c> Attempts<'c> {
 
     /// The settings of a guise; the role last, because it may not be allowed the others.
     fn put_on(&self, guise: Guise<'_>) -> String {
-        let tenant = guise.tenant.map(|tenant| format!("SET LOCAL {} TO {}; ", self.setting, sql::literal(tenant)));
+        let tenant =
+            guise.tenant.map(|tenant| format!("SET LOCAL {} TO {}; ", self.setting, sql::literal(tenant)));
         let replica = if guise.replica { "SET LOCAL session_replication_role = replica; " } else { "" };
         let app = if guise.app { format!("SET LOCAL ROLE {}; ", self.role) } else { String::new() };
         format!("SET LOCAL {} TO '0'; {}{replica}{app}", self.counter, tenant.unwrap_or_default())
@@ -198,7 +233,9 @@ impl<'c> Attempts<'c> {
             match result {
                 Ok(Either::Left(result)) => touched += result.rows_affected(),
                 Ok(Either::Right(row)) => {
-                    let columns = (0..row.len()).map(|at| row.try_get::<Option<String>, _>(at)).collect::<Result<Vec<_>, _>>();
+                    let columns = (0..row.len())
+                        .map(|at| row.try_get::<Option<String>, _>(at))
+                        .collect::<Result<Vec<_>, _>>();
                     rows.push(columns.asked("read an answer of the isolation probe")?);
                 }
                 Err(sqlx::Error::Database(error)) => return Ok(Err(Refusal::of(error.downcast_ref()))),

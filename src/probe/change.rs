@@ -18,11 +18,18 @@ struct Change<'t> {
 }
 
 impl Attack<'_, '_> {
-    /// Gives an own row away, takes somebody's, and deletes somebody's. As an outsider the statements have no condition at all: then
-    /// only the policies of the command itself decide, and any row that is reached is somebody else's.
-    pub(super) async fn change(&mut self, tenants: &Tenants, rows: &mut Rows<'_, '_>, seen: &mut Observation) -> Result<(), CheckError> {
+    /// Gives an own row away, takes somebody's, and deletes somebody's. As an outsider the statements have no
+    /// condition at all: then only the policies of the command itself decide, and any row that is reached is
+    /// somebody else's.
+    pub(super) async fn change(
+        &mut self,
+        tenants: &Tenants,
+        rows: &mut Rows<'_, '_>,
+        seen: &mut Observation,
+    ) -> Result<(), CheckError> {
         if self.target.update_tenant {
-            // Without a condition on a column: a statement that reads must leave a row that the policies for SELECT show.
+            // Without a condition on a column: a statement that reads must leave a row that the policies for
+            // SELECT show.
             let set = format!("{} = {}", self.column(), sql::literal(&tenants.other));
             seen.give = self.give(tenants, &set).await?;
         } else {
@@ -36,7 +43,8 @@ impl Attack<'_, '_> {
                 self.changes(&tenants.other, &of_owner, rows)
             }
             None => {
-                seen.unpaired |= self.target.delete || self.target.update_tenant || !self.target.updates.is_empty();
+                seen.unpaired |=
+                    self.target.delete || self.target.update_tenant || !self.target.updates.is_empty();
                 Vec::new()
             }
         };
@@ -44,9 +52,11 @@ impl Attack<'_, '_> {
         if granted && !seen.unpaired && changes.iter().all(|change| change.deletes) {
             seen.update.push(Deed::Impossible);
         }
-        let together: Vec<_> = changes.iter().map(|change| (change.guise, change.statement.clone())).collect();
-        let untouched =
-            self.locked.is_none() && !together.is_empty() && nothing(self.attempts.make_counted(&together).await?.ok().as_ref());
+        let together: Vec<_> =
+            changes.iter().map(|change| (change.guise, change.statement.clone())).collect();
+        let untouched = self.locked.is_none()
+            && !together.is_empty()
+            && nothing(self.attempts.make_counted(&together).await?.ok().as_ref());
         for (change, attempt) in changes.into_iter().zip(together) {
             let deed = if untouched { Deed::Touched(0) } else { self.reach(attempt).await? };
             if change.deletes { &mut seen.delete } else { &mut seen.update }.push(deed);
@@ -62,7 +72,8 @@ impl Attack<'_, '_> {
 
     /// Gives the first own row that it reaches away by this SET.
     pub(super) async fn give(&mut self, tenants: &Tenants, set: &str) -> Result<Deed, CheckError> {
-        let statement = format!("UPDATE {} SET {set} WHERE {}", self.target.qualified(), self.attempts.first_row_only());
+        let statement =
+            format!("UPDATE {} SET {set} WHERE {}", self.target.qualified(), self.attempts.first_row_only());
         let guise = Guise::app(&tenants.owner);
         let given = self.write(guise, &statement).await?;
         if given == Deed::Touched(1) && (self.target.triggers || !self.target.update_tenant) {
@@ -86,24 +97,38 @@ impl Attack<'_, '_> {
         })
     }
 
-    /// UPDATE and DELETE of somebody else's rows, as this tenant, as far as they are granted: of the tenant column, and of others,
-    /// because a trigger may keep the tenant as it is and nothing else.
+    /// UPDATE and DELETE of somebody else's rows, as this tenant, as far as they are granted: of the tenant
+    /// column, and of others, because a trigger may keep the tenant as it is and nothing else.
     fn changes<'t>(&self, tenant: &'t str, condition: &str, rows: &mut Rows<'_, '_>) -> Vec<Change<'t>> {
         let (table, guise) = (self.target.qualified(), Guise::app(tenant));
         let take = self.target.update_tenant.then(|| format!("{} = {}", self.column(), sql::literal(tenant)));
-        let columns: Vec<_> = self.target.updates.iter().filter_map(|number| rows.relation.column(*number)).collect();
+        let columns: Vec<_> =
+            self.target.updates.iter().filter_map(|number| rows.relation.column(*number)).collect();
         // An identity column, also behind a view, can only be changed to its default.
         let plain = columns.iter().any(|column| !column.serial && !column.generated);
-        let touch = columns.into_iter().filter(|column| !plain || !(column.serial || column.generated)).filter_map(|column| {
-            // Nothing is read, so no right to read is needed.
-            let value = if column.not_null { value::value(column, 0, &mut rows.seeder.random)? } else { "NULL".to_owned() };
-            Some(format!("{} = {value}", sql::identifier(&column.name)))
-        });
+        let touch = columns
+            .into_iter()
+            .filter(|column| !plain || !(column.serial || column.generated))
+            .filter_map(|column| {
+                // Nothing is read, so no right to read is needed.
+                let value = if column.not_null {
+                    value::value(column, 0, &mut rows.seeder.random)?
+                } else {
+                    "NULL".to_owned()
+                };
+                Some(format!("{} = {value}", sql::identifier(&column.name)))
+            });
         let sets: Vec<_> = take.into_iter().chain(touch.take(COLUMNS)).collect();
-        let update =
-            sets.iter().map(|set| Change { guise, statement: format!("UPDATE {table} SET {set} WHERE {condition}"), deletes: false });
-        let delete =
-            self.target.delete.then(|| Change { guise, statement: format!("DELETE FROM {table} WHERE {condition}"), deletes: true });
+        let update = sets.iter().map(|set| Change {
+            guise,
+            statement: format!("UPDATE {table} SET {set} WHERE {condition}"),
+            deletes: false,
+        });
+        let delete = self.target.delete.then(|| Change {
+            guise,
+            statement: format!("DELETE FROM {table} WHERE {condition}"),
+            deletes: true,
+        });
         update.chain(delete).collect()
     }
 }

@@ -1,9 +1,10 @@
 //! Whose code the attempts would run, asked before any is made.
 //!
-//! An attempt runs as the application, in a session that the migration role opened: whatever code it runs can say `set_config('role',
-//! 'none')` and is the migration role. So it may only be code of those who are that already: the migration role, superusers, and roles that
-//! can become the migration role, and of those whom the manifest trusts (`trustedOwners`). What a table brings along is followed through PostgreSQL's own dependencies; where anything else is met,
-//! nothing is tried.
+//! An attempt runs as the application, in a session that the migration role opened: whatever code it runs can
+//! say `set_config('role', 'none')` and is the migration role. So it may only be code of those who are that
+//! already: the migration role, superusers, and roles that can become the migration role, and of those whom
+//! the manifest trusts (`trustedOwners`). What a table brings along is followed through PostgreSQL's own
+//! dependencies; where anything else is met, nothing is tried.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,27 +24,36 @@ use crate::{
 /// Something in the catalog: the catalog's oid, and its own.
 pub(super) type Node = (i64, i64);
 
-/// From what is used to what that uses: a relation to its triggers, defaults, constraints, policies, rules, indexes and the types of its
-/// columns; then whatever PostgreSQL wrote down as a dependency. A foreign key leads both ways, because its triggers are on both tables.
-/// What PostgreSQL itself brings has lower numbers and leads nowhere.
+/// From what is used to what that uses: a relation to its triggers, defaults, constraints, policies, rules,
+/// indexes and the types of its columns; then whatever PostgreSQL wrote down as a dependency. A foreign key
+/// leads both ways, because its triggers are on both tables. What PostgreSQL itself brings has lower numbers
+/// and leads nowhere.
 const EDGES: &str = "\
-    WITH k AS (SELECT 'pg_catalog.pg_class'::regclass::oid AS class, 'pg_catalog.pg_type'::regclass::oid AS type, 'pg_catalog.pg_proc'::regclass::oid AS proc, \
-      'pg_catalog.pg_operator'::regclass::oid AS operator, 'pg_catalog.pg_constraint'::regclass::oid AS con, 'pg_catalog.pg_trigger'::regclass::oid AS trig, \
-      'pg_catalog.pg_attrdef'::regclass::oid AS def, 'pg_catalog.pg_policy'::regclass::oid AS pol, 'pg_catalog.pg_rewrite'::regclass::oid AS rule), \
+    WITH k AS (SELECT 'pg_catalog.pg_class'::regclass::oid AS class, 'pg_catalog.pg_type'::regclass::oid AS \
+    type, 'pg_catalog.pg_proc'::regclass::oid AS proc, \
+      'pg_catalog.pg_operator'::regclass::oid AS operator, 'pg_catalog.pg_constraint'::regclass::oid AS con, \
+      'pg_catalog.pg_trigger'::regclass::oid AS trig, \
+      'pg_catalog.pg_attrdef'::regclass::oid AS def, 'pg_catalog.pg_policy'::regclass::oid AS pol, \
+      'pg_catalog.pg_rewrite'::regclass::oid AS rule), \
     edges(a, b, c, d) AS ( \
       SELECT k.class, t.tgrelid, k.trig, t.oid FROM k, pg_catalog.pg_trigger t WHERE t.tgenabled <> 'D' \
       UNION ALL SELECT k.class, a.adrelid, k.def, a.oid FROM k, pg_catalog.pg_attrdef a \
       UNION ALL SELECT k.class, p.polrelid, k.pol, p.oid FROM k, pg_catalog.pg_policy p \
       UNION ALL SELECT k.class, w.ev_class, k.rule, w.oid FROM k, pg_catalog.pg_rewrite w \
-      UNION ALL SELECT k.class, o.conrelid, k.con, o.oid FROM k, pg_catalog.pg_constraint o WHERE o.conrelid <> 0 \
-      UNION ALL SELECT k.type, o.contypid, k.con, o.oid FROM k, pg_catalog.pg_constraint o WHERE o.contypid <> 0 \
+      UNION ALL SELECT k.class, o.conrelid, k.con, o.oid FROM k, pg_catalog.pg_constraint o WHERE o.conrelid \
+      <> 0 \
+      UNION ALL SELECT k.type, o.contypid, k.con, o.oid FROM k, pg_catalog.pg_constraint o WHERE o.contypid \
+      <> 0 \
       UNION ALL SELECT k.class, i.indrelid, k.class, i.indexrelid FROM k, pg_catalog.pg_index i \
       UNION ALL SELECT k.class, h.inhparent, k.class, h.inhrelid FROM k, pg_catalog.pg_inherits h \
       UNION ALL SELECT k.class, h.inhrelid, k.class, h.inhparent FROM k, pg_catalog.pg_inherits h \
-      UNION ALL SELECT k.class, t.attrelid, k.type, t.atttypid FROM k, pg_catalog.pg_attribute t WHERE t.attnum > 0 AND NOT t.attisdropped AND t.atttypid >= 16384 \
+      UNION ALL SELECT k.class, t.attrelid, k.type, t.atttypid FROM k, pg_catalog.pg_attribute t WHERE \
+      t.attnum > 0 AND NOT t.attisdropped AND t.atttypid >= 16384 \
       UNION ALL SELECT k.type, t.oid, k.class, t.typrelid FROM k, pg_catalog.pg_type t WHERE t.typrelid <> 0 \
-      UNION ALL SELECT k.type, t.castsource, k.proc, t.castfunc FROM k, pg_catalog.pg_cast t WHERE t.castfunc <> 0 \
-      UNION ALL SELECT k.type, t.casttarget, k.proc, t.castfunc FROM k, pg_catalog.pg_cast t WHERE t.castfunc <> 0 AND t.castsource < 16384 \
+      UNION ALL SELECT k.type, t.castsource, k.proc, t.castfunc FROM k, pg_catalog.pg_cast t WHERE \
+      t.castfunc <> 0 \
+      UNION ALL SELECT k.type, t.casttarget, k.proc, t.castfunc FROM k, pg_catalog.pg_cast t WHERE \
+      t.castfunc <> 0 AND t.castsource < 16384 \
       UNION ALL SELECT d.classid, d.objid, d.refclassid, d.refobjid FROM k, pg_catalog.pg_depend d \
         WHERE d.classid IN (k.class, k.type, k.proc, k.operator, k.con, k.trig, k.def, k.pol, k.rule) \
           AND d.refclassid IN (k.class, k.type, k.proc, k.operator, k.con)) \
@@ -76,40 +86,61 @@ enum What {
     AnywhereOfThird,
 }
 
-/// `app` is whoever the application is or can become and is not the migration role, nor a superuser, nor can become the migration role; `other` is
-/// everybody like that whom the manifest does not trust, and `app` in any case. The owner of a table is the team, unless the application can be it; a function has to be of the
-/// migration role's, a superuser's or a trusted role's. $1 is the application's role, $2 are the trusted ones.
+/// `app` is whoever the application is or can become and is not the migration role, nor a superuser, nor can
+/// become the migration role; `other` is everybody like that whom the manifest does not trust, and `app` in
+/// any case. The owner of a table is the team, unless the application can be it; a function has to be of the
+/// migration role's, a superuser's or a trusted role's. $1 is the application's role, $2 are the trusted
+/// ones.
 const FACTS: &str = "\
     WITH me AS (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname IN (SESSION_USER, CURRENT_USER)), \
-    version AS (SELECT CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END AS becomes), \
-    stranger AS MATERIALIZED (SELECT r.oid, r.rolname::text AS name FROM version v, pg_catalog.pg_roles r WHERE NOT r.rolsuper \
-      AND NOT EXISTS (SELECT FROM me WHERE me.oid = r.oid OR pg_catalog.pg_has_role(r.oid, me.oid, v.becomes))), \
-    app AS MATERIALIZED (SELECT o.oid, o.name FROM stranger o, pg_catalog.pg_roles a WHERE a.rolname = $1 AND pg_catalog.pg_has_role(a.oid, o.oid, 'MEMBER')), \
-    other AS MATERIALIZED (SELECT s.oid, s.name FROM stranger s WHERE s.name <> ALL ($2::text[]) OR s.oid IN (SELECT oid FROM app) UNION ALL SELECT 0, 'PUBLIC'), \
-    relation AS MATERIALIZED (SELECT c.*, pg_catalog.format('%I.%I', n.nspname, c.relname) AS sql, n.nspname || '.' || c.relname AS name \
+    version AS (SELECT CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' \
+    ELSE 'MEMBER' END AS becomes), \
+    stranger AS MATERIALIZED (SELECT r.oid, r.rolname::text AS name FROM version v, pg_catalog.pg_roles r \
+    WHERE NOT r.rolsuper \
+      AND NOT EXISTS (SELECT FROM me WHERE me.oid = r.oid OR pg_catalog.pg_has_role(r.oid, me.oid, \
+      v.becomes))), \
+    app AS MATERIALIZED (SELECT o.oid, o.name FROM stranger o, pg_catalog.pg_roles a WHERE a.rolname = $1 \
+    AND pg_catalog.pg_has_role(a.oid, o.oid, 'MEMBER')), \
+    other AS MATERIALIZED (SELECT s.oid, s.name FROM stranger s WHERE s.name <> ALL ($2::text[]) OR s.oid IN \
+    (SELECT oid FROM app) UNION ALL SELECT 0, 'PUBLIC'), \
+    relation AS MATERIALIZED (SELECT c.*, pg_catalog.format('%I.%I', n.nspname, c.relname) AS sql, n.nspname \
+    || '.' || c.relname AS name \
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
       WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')), \
     open AS (SELECT c.oid, c.sql, (SELECT pg_catalog.string_agg(DISTINCT o.name, ', ') FROM other o \
-        WHERE EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) x WHERE x.grantee = o.oid AND x.privilege_type IN ('TRIGGER', 'REFERENCES')) \
+        WHERE EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) x WHERE x.grantee = o.oid AND \
+        x.privilege_type IN ('TRIGGER', 'REFERENCES')) \
            OR EXISTS (SELECT FROM pg_catalog.pg_attribute t, pg_catalog.aclexplode(t.attacl) x \
              WHERE t.attrelid = c.oid AND x.grantee = o.oid AND x.privilege_type = 'REFERENCES')) AS names \
       FROM relation c WHERE c.relkind IN ('r', 'p', 'v')), \
-    made AS (SELECT c.oid, c.name, (SELECT pg_catalog.string_agg(DISTINCT o.name, ', ') FROM other o, pg_catalog.aclexplode(c.relacl) x \
+    made AS (SELECT c.oid, c.name, (SELECT pg_catalog.string_agg(DISTINCT o.name, ', ') FROM other o, \
+    pg_catalog.aclexplode(c.relacl) x \
         WHERE x.grantee = o.oid AND x.privilege_type = 'TRIGGER') AS names \
-      FROM relation c WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)), \
-    function AS (SELECT p.oid, pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)) AS name, \
+      FROM relation c WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT \
+      t.tgisinternal)), \
+    function AS (SELECT p.oid, pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, \
+    pg_catalog.pg_get_function_identity_arguments(p.oid)) AS name, \
         p.proowner, l.lanname NOT IN ('internal', 'c') AND p.prosqlbody IS NULL AS late \
-      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
+      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN \
+      pg_catalog.pg_language l ON l.oid = p.prolang \
       WHERE p.oid >= 16384) \
-    SELECT 'pg_catalog.pg_proc'::regclass::oid::int8, f.oid::int8, CASE WHEN o.oid IN (SELECT oid FROM app) THEN 'function' ELSE 'third' END, f.name, o.name \
+    SELECT 'pg_catalog.pg_proc'::regclass::oid::int8, f.oid::int8, CASE WHEN o.oid IN (SELECT oid FROM app) \
+    THEN 'function' ELSE 'third' END, f.name, o.name \
       FROM function f JOIN other o ON o.oid = f.proowner \
-    UNION ALL SELECT 'pg_catalog.pg_proc'::regclass::oid::int8, f.oid::int8, 'late', f.name, '' FROM function f WHERE f.late \
-    UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'relation', c.name, o.name FROM relation c JOIN app o ON o.oid = c.relowner \
-    UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'foreign', c.name, '' FROM relation c WHERE c.relkind = 'f' \
-    UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'open', c.sql, c.names FROM open c WHERE c.names IS NOT NULL \
-    UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'triggers', c.name, c.names FROM made c WHERE c.names IS NOT NULL \
-    UNION ALL SELECT 'pg_catalog.pg_type'::regclass::oid::int8, t.oid::int8, 'type', pg_catalog.format_type(t.oid, NULL), o.name \
-      FROM pg_catalog.pg_type t JOIN app o ON o.oid = t.typowner WHERE t.oid >= 16384 AND t.typrelid = 0 AND t.typelem = 0";
+    UNION ALL SELECT 'pg_catalog.pg_proc'::regclass::oid::int8, f.oid::int8, 'late', f.name, '' FROM \
+    function f WHERE f.late \
+    UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'relation', c.name, o.name \
+    FROM relation c JOIN app o ON o.oid = c.relowner \
+    UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'foreign', c.name, '' FROM \
+    relation c WHERE c.relkind = 'f' \
+    UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'open', c.sql, c.names FROM \
+    open c WHERE c.names IS NOT NULL \
+    UNION ALL SELECT 'pg_catalog.pg_class'::regclass::oid::int8, c.oid::int8, 'triggers', c.name, c.names \
+    FROM made c WHERE c.names IS NOT NULL \
+    UNION ALL SELECT 'pg_catalog.pg_type'::regclass::oid::int8, t.oid::int8, 'type', \
+    pg_catalog.format_type(t.oid, NULL), o.name \
+      FROM pg_catalog.pg_type t JOIN app o ON o.oid = t.typowner WHERE t.oid >= 16384 AND t.typrelid = 0 AND \
+      t.typelem = 0";
 
 /// One thing that is known of a node, with its name and who it belongs to or is open to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,7 +170,8 @@ pub(super) async fn admit(
     let mut code = read(connection, security).await?;
     let open = code.open(&targets);
     if !open.is_empty() {
-        // A new trigger or foreign key waits for this lock, and writers do not. So the code that is read next is the code that runs.
+        // A new trigger or foreign key waits for this lock, and writers do not. So the code that is read next
+        // is the code that runs.
         let held = sees_the_newest(connection).await? && hold(connection, &open).await?;
         code = read(connection, security).await?;
         if !held {
@@ -150,8 +182,13 @@ pub(super) async fn admit(
 }
 
 async fn read(connection: &mut PgConnection, security: &RowLevelSecurity) -> Result<Code, CheckError> {
-    let edges: Vec<(i64, i64, i64, i64)> = query_as(EDGES).fetch_all(&mut *connection).await.asked("read what tables bring along")?;
-    let facts = query_as(FACTS).bind(&security.app_role).bind(&security.trusted_owners).fetch_all(&mut *connection).await;
+    let edges: Vec<(i64, i64, i64, i64)> =
+        query_as(EDGES).fetch_all(&mut *connection).await.asked("read what tables bring along")?;
+    let facts = query_as(FACTS)
+        .bind(&security.app_role)
+        .bind(&security.trusted_owners)
+        .fetch_all(&mut *connection)
+        .await;
     let facts: Vec<(i64, i64, String, String, String)> = facts.asked("read whose code tables bring along")?;
     let (class,): (i64,) = query_as("SELECT 'pg_catalog.pg_class'::regclass::oid::int8")
         .fetch_one(&mut *connection)
@@ -179,7 +216,8 @@ async fn read(connection: &mut PgConnection, security: &RowLevelSecurity) -> Res
     Ok(code)
 }
 
-/// Whether a question sees what was committed since the transaction began. A migration may have chosen otherwise, and a lock would not help.
+/// Whether a question sees what was committed since the transaction began. A migration may have chosen
+/// otherwise, and a lock would not help.
 async fn sees_the_newest(connection: &mut PgConnection) -> Result<bool, CheckError> {
     let text = "SELECT pg_catalog.current_setting('transaction_isolation') = 'read committed'";
     query_scalar(text).fetch_one(connection).await.asked("read the isolation of the transaction")
@@ -189,8 +227,11 @@ async fn sees_the_newest(connection: &mut PgConnection) -> Result<bool, CheckErr
 async fn hold(connection: &mut PgConnection, open: &BTreeSet<String>) -> Result<bool, CheckError> {
     trial::begin(connection).await?;
     let names: Vec<_> = open.iter().map(String::as_str).collect();
-    let text =
-        format!("SET LOCAL lock_timeout = '500ms'; LOCK TABLE {} IN ROW EXCLUSIVE MODE; RELEASE SAVEPOINT sluice_trial", names.join(", "));
+    let text = format!(
+        "SET LOCAL lock_timeout = '500ms'; LOCK TABLE {} IN ROW EXCLUSIVE MODE; RELEASE SAVEPOINT \
+            sluice_trial",
+        names.join(", ")
+    );
     let locked = sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await;
     let held = trial::answer(locked, "keep others from changing what a table brings along")?.is_ok();
     if !held {
@@ -200,7 +241,8 @@ async fn hold(connection: &mut PgConnection, open: &BTreeSet<String>) -> Result<
 }
 
 impl Code {
-    /// What is met on the way from each node. Nodes that lead to one another meet the same; those that follow come first.
+    /// What is met on the way from each node. Nodes that lead to one another meet the same; those that follow
+    /// come first.
     fn met(&self) -> BTreeMap<Node, Rc<BTreeSet<&Fact>>> {
         let mut met: BTreeMap<Node, Rc<BTreeSet<&Fact>>> = BTreeMap::new();
         for circle in kosaraju_scc(&self.edges) {
@@ -219,24 +261,38 @@ impl Code {
     /// Relations that must not change, and how they are written.
     fn open(&self, targets: &[Target]) -> BTreeSet<String> {
         let met = self.met();
-        let facts = targets.iter().filter_map(|target| met.get(&(self.class, target.oid))).flat_map(|facts| facts.iter());
+        let facts = targets
+            .iter()
+            .filter_map(|target| met.get(&(self.class, target.oid)))
+            .flat_map(|facts| facts.iter());
         facts.filter(|fact| fact.what == What::Open).map(|fact| fact.name.clone()).collect()
     }
 
     fn mark_unheld(&mut self, open: &BTreeSet<String>) {
-        for fact in self.facts.values_mut().flatten().filter(|fact| fact.what == What::Open && open.contains(&fact.name)) {
+        for fact in self
+            .facts
+            .values_mut()
+            .flatten()
+            .filter(|fact| fact.what == What::Open && open.contains(&fact.name))
+        {
             fact.what = What::Unheld;
         }
     }
 
     /// What stands against trying anything where this is met.
     fn objections<'f>(&'f self, met: &BTreeSet<&'f Fact>) -> BTreeSet<Fact> {
-        let mut against: BTreeSet<Fact> =
-            met.iter().filter(|fact| !matches!(fact.what, What::Open | What::Late)).map(|fact| (*fact).clone()).collect();
+        let mut against: BTreeSet<Fact> = met
+            .iter()
+            .filter(|fact| !matches!(fact.what, What::Open | What::Late))
+            .map(|fact| (*fact).clone())
+            .collect();
         let late = met.iter().any(|fact| fact.what == What::Late);
-        let others = |fact: &&Fact| matches!(fact.what, What::Function | What::OfThird | What::Relation | What::Type);
-        // What is called by name is one reason more only where there is no better one; the application's own is the worse.
-        let near = || self.facts.iter().filter(|(node, _)| !self.apart.contains(node)).flat_map(|(_, facts)| facts);
+        let others =
+            |fact: &&Fact| matches!(fact.what, What::Function | What::OfThird | What::Relation | What::Type);
+        // What is called by name is one reason more only where there is no better one; the application's own
+        // is the worse.
+        let near =
+            || self.facts.iter().filter(|(node, _)| !self.apart.contains(node)).flat_map(|(_, facts)| facts);
         let worst = || near().filter(others).min_by_key(|fact| fact.what == What::OfThird);
         if let (true, Some(other)) = (late && against.is_empty(), worst()) {
             let what = if other.what == What::OfThird { What::AnywhereOfThird } else { What::Anywhere };
@@ -269,18 +325,22 @@ fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
     let (severity, why, remedy) = match what {
         What::Function | What::OfThird => (
             Severity::Error,
-            format!("{who:?} owns this function, and it would run in the session of the migration role, which it can take over"),
-            format!("read it, then ALTER FUNCTION {name} OWNER TO the migration role, or drop what calls it{}", trust(*what, who)),
+            format!("{who:?} owns this function, and it would run in the session of the migration role, \
+                which it can take over"),
+            format!("read it, then ALTER FUNCTION {name} OWNER TO the migration role, or drop what calls \
+                it{}", trust(*what, who)),
         ),
         What::Relation | What::Type => (
             Severity::Error,
-            format!("{who:?} owns it, and may hang code on it at any time that runs in the session of the migration role"),
+            format!("{who:?} owns it, and may hang code on it at any time that runs in the session of the \
+                migration role"),
             "give it to the migration role (ALTER … OWNER TO)".to_owned(),
         ),
         What::Foreign => (
             Severity::Warning,
             "unproven: what is done to a foreign table is done on another server".to_owned(),
-            "REVOKE ALL ON it FROM the application's role, or name it in spec.verify.rowLevelSecurity.except".to_owned(),
+            "REVOKE ALL ON it FROM the application's role, or name it in \
+                spec.verify.rowLevelSecurity.except".to_owned(),
         ),
         What::Open | What::Triggers => (
             Severity::Warning,
@@ -289,21 +349,25 @@ fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
         ),
         What::Unheld => (
             Severity::Warning,
-            "unproven: others may hang code on it, and it could not be locked within 500 ms by a transaction that is READ COMMITTED".to_owned(),
+            "unproven: others may hang code on it, and it could not be locked within 500 ms by a transaction \
+                that is READ COMMITTED".to_owned(),
             "revoke TRIGGER and REFERENCES; the next verification tries again".to_owned(),
         ),
         // The application could switch the probe off by such a thing, so that is no warning.
         What::Anywhere => (
             Severity::Error,
             format!("{who:?} owns it, and functions that look names up when they run might come to it"),
-            "give it to the migration role (ALTER … OWNER TO), drop it, or name its schema in spec.verify.rowLevelSecurity.applicationSchemas \
+            "give it to the migration role (ALTER … OWNER TO), drop it, or name its schema in \
+                spec.verify.rowLevelSecurity.applicationSchemas \
              if no function of yours looks into it"
                 .to_owned(),
         ),
         What::Late | What::AnywhereOfThird => (
             Severity::Warning,
-            format!("unproven: {who:?} owns it, and functions that look names up when they run might come to it"),
-            "give it to the migration role (ALTER … OWNER TO), drop it, or name a third owner in spec.verify.rowLevelSecurity.trustedOwners".to_owned(),
+            format!("unproven: {who:?} owns it, and functions that look names up when they run might come to \
+                it"),
+            "give it to the migration role (ALTER … OWNER TO), drop it, or name a third owner in \
+                spec.verify.rowLevelSecurity.trustedOwners".to_owned(),
         ),
     };
     Finding { severity, ..META.finding(name, format!("{why}, {untried}"), remedy) }
@@ -313,7 +377,10 @@ fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
 fn trust(what: What, who: &str) -> String {
     let third = what == What::OfThird;
     if third {
-        format!("; if {who:?} may do what the migration role may, name it in spec.verify.rowLevelSecurity.trustedOwners")
+        format!(
+            "; if {who:?} may do what the migration role may, name it in \
+                spec.verify.rowLevelSecurity.trustedOwners"
+        )
     } else {
         String::new()
     }
@@ -368,7 +435,10 @@ mod tests {
         for oid in 11..10_011 {
             code.edges.add_edge((1, oid), TABLE, ());
             code.edges.add_edge(TABLE, (1, oid), ());
-            code.facts.insert((1, oid), vec![Fact { what: What::Open, name: format!("t{oid}"), who: "app".into() }]);
+            code.facts.insert(
+                (1, oid),
+                vec![Fact { what: What::Open, name: format!("t{oid}"), who: "app".into() }],
+            );
         }
         let targets: Vec<_> = (11..10_011).map(|oid| Target { oid, ..Target::default() }).collect();
         let started = std::time::Instant::now();
@@ -381,7 +451,8 @@ mod tests {
     #[test]
     fn a_function_that_looks_names_up_might_call_any_function_of_others() {
         let elsewhere = |mut code: Code| {
-            code.facts.insert((2, 99), vec![Fact { what: What::Function, name: "far".into(), who: "app".into() }]);
+            code.facts
+                .insert((2, 99), vec![Fact { what: What::Function, name: "far".into(), who: "app".into() }]);
             code
         };
         assert_eq!(judged(&elsewhere(chain(&[What::Late]))), (0, vec![(Severity::Error, "far".to_owned())]));
@@ -391,6 +462,10 @@ mod tests {
         assert_eq!(judged(&apart), (1, vec![]), "what no name leads to is not called");
         let mut bound = chain(&[What::Late, What::Function]);
         bound.apart.insert((2, 21));
-        assert_eq!(judged(&bound), (0, vec![(Severity::Error, "n21".to_owned())]), "what is bound is met, wherever it is");
+        assert_eq!(
+            judged(&bound),
+            (0, vec![(Severity::Error, "n21".to_owned())]),
+            "what is bound is met, wherever it is"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Where the application does not write the tenant column: it is generated, a trigger sets it, or its default does. Then a row belongs to
-//! whom the other columns say, and those are what an attacker writes.
+//! Where the application does not write the tenant column: it is generated, a trigger sets it, or its default
+//! does. Then a row belongs to whom the other columns say, and those are what an attacker writes.
 
 use super::{
     attack::{Attack, Deed, Observation, Rows, Tenants},
@@ -12,8 +12,8 @@ use crate::inspect::{CheckError, sql};
 const COLUMNS: usize = 6;
 
 impl Attack<'_, '_> {
-    /// INSERT with each column that may decide whose the row is, as the owner: for the owner, which proves that it decides, and for the
-    /// other.
+    /// INSERT with each column that may decide whose the row is, as the owner: for the owner, which proves
+    /// that it decides, and for the other.
     pub(super) async fn insert_derived(
         &mut self,
         tenants: &Tenants,
@@ -74,7 +74,11 @@ impl Attack<'_, '_> {
             let set: Vec<_> = values
                 .iter()
                 .filter_map(|(number, value)| {
-                    Some(format!("{} = {}", sql::identifier(&rows.relation.column(*number)?.name), sql::literal(value)))
+                    Some(format!(
+                        "{} = {}",
+                        sql::identifier(&rows.relation.column(*number)?.name),
+                        sql::literal(value)
+                    ))
                 })
                 .collect();
             let given = self.give(tenants, &set.join(", ")).await?;
@@ -89,8 +93,8 @@ impl Attack<'_, '_> {
         Ok(())
     }
 
-    /// The columns from which the tenant may follow, each by itself and then all: those that it is generated from, or where a trigger
-    /// sets it, those of the same kind.
+    /// The columns from which the tenant may follow, each by itself and then all: those that it is generated
+    /// from, or where a trigger sets it, those of the same kind.
     fn deciding(&self, rows: &Rows<'_, '_>, may: impl Fn(i16, bool) -> bool) -> Vec<Vec<i16>> {
         let generated = !self.target.sources.is_empty();
         if !generated && !self.target.triggers {
@@ -102,9 +106,14 @@ impl Attack<'_, '_> {
                 && !column.generated
                 && !column.serial
                 && may(column.number, column.app_inserts)
-                && if generated { self.target.sources.contains(&column.number) } else { Some(column.category.as_str()) == kind }
+                && if generated {
+                    self.target.sources.contains(&column.number)
+                } else {
+                    Some(column.category.as_str()) == kind
+                }
         };
-        let numbers: Vec<_> = rows.relation.columns.iter().filter(fits).map(|column| column.number).take(COLUMNS).collect();
+        let numbers: Vec<_> =
+            rows.relation.columns.iter().filter(fits).map(|column| column.number).take(COLUMNS).collect();
         let all = (numbers.len() > 1).then(|| numbers.clone());
         numbers.iter().map(|number| vec![*number]).chain(all).collect()
     }

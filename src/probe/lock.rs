@@ -1,4 +1,5 @@
-//! Who holds the lock that attempts ran into. Whoever is the application and locks a whole table could keep everybody from looking at it.
+//! Who holds the lock that attempts ran into. Whoever is the application and locks a whole table could keep
+//! everybody from looking at it.
 
 use super::{
     attempt::{Attempts, Guise},
@@ -6,14 +7,23 @@ use super::{
 };
 use crate::inspect::{CheckError, sql};
 
-/// The application's role, one that it can become or one that has its rights, which has locked the table against writing.
-pub(super) async fn holder(attempts: &mut Attempts<'_>, target: &Target, app: &str) -> Result<Option<String>, CheckError> {
+/// The application's role, one that it can become or one that has its rights, which has locked the table
+/// against writing.
+pub(super) async fn holder(
+    attempts: &mut Attempts<'_>,
+    target: &Target,
+    app: &str,
+) -> Result<Option<String>, CheckError> {
     let question = format!(
-        "SELECT pg_catalog.min(a.usename::pg_catalog.text) FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid \
+        "SELECT pg_catalog.min(a.usename::pg_catalog.text) FROM pg_catalog.pg_locks l JOIN \
+            pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid \
          JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.usesysid \
-         WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.=) {}::pg_catalog.oid AND l.granted \
-           AND l.mode OPERATOR(pg_catalog.=) ANY ('{{ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}}'::pg_catalog.text[]) \
-           AND NOT r.rolsuper AND r.rolname OPERATOR(pg_catalog.<>) session_user AND r.rolname OPERATOR(pg_catalog.<>) current_user \
+         WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.=) \
+         {}::pg_catalog.oid AND l.granted \
+           AND l.mode OPERATOR(pg_catalog.=) ANY \
+           ('{{ShareLock,ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}}'::pg_catalog.text[]) \
+           AND NOT r.rolsuper AND r.rolname OPERATOR(pg_catalog.<>) session_user AND r.rolname \
+           OPERATOR(pg_catalog.<>) current_user \
            AND (pg_catalog.pg_has_role({}, r.oid, 'MEMBER') OR pg_catalog.pg_has_role(r.oid, {}, 'MEMBER'))",
         target.oid,
         sql::literal(app),

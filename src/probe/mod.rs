@@ -1,7 +1,9 @@
-//! Tenants are isolated, tried as an attacker would: as the application's role, with one tenant set, on the rows of others.
+//! Tenants are isolated, tried as an attacker would: as the application's role, with one tenant set, on the
+//! rows of others.
 //!
-//! The attempts are statements that a leak would let through. Each is made inside a savepoint and undone, and a closed table is not
-//! written at all, except for one row of the tenant's own, which proves that a refusal means something.
+//! The attempts are statements that a leak would let through. Each is made inside a savepoint and undone, and
+//! a closed table is not written at all, except for one row of the tenant's own, which proves that a refusal
+//! means something.
 
 mod apart;
 mod attack;
@@ -12,8 +14,8 @@ mod derive;
 mod lock;
 mod login;
 mod nobody;
-mod probe;
 mod seed;
+mod sequence;
 mod target;
 mod unproven;
 mod value;
@@ -26,7 +28,7 @@ use sqlx::PgConnection;
 
 use self::{
     attempt::{Attempts, Guise},
-    probe::Probe,
+    sequence::Probe,
 };
 use crate::{
     api::{Finding, RowLevelSecurity, Severity},
@@ -37,24 +39,40 @@ use crate::{
 pub(crate) const META: Meta = Meta {
     id: "tenant-isolation",
     title: "As the application's role, a tenant reads and writes its own rows and nobody else's",
-    condition: "On every tenant table and partition that the application may use, whether row-level security is on or not, Sluice becomes the \
-                application's role, sets one tenant, and tries: to read rows of others; to read without a tenant (the \
-                setting never set, and empty); to INSERT a row of another tenant; to give an own row away; to UPDATE and DELETE rows of others. \
-                Whatever gets past the policies is found, also when a constraint stops it afterwards. An error counts as closed. A tenant that \
-                does not see its own rows is found too: then the policies read something else than the manifest says. Tables without rows get \
-                one for the length of the attempt; everything is undone. The same is tried through each view and materialized view of the \
-                schemas that shows the tenant column of such a table and that the application may use, unless `except` names it. Every role that the application can SET ROLE to is tried \
-                like it, all within 30 s. The settings that ALTER ROLE and ALTER DATABASE give to the application's login are put on first. What could not be \
-                tried, or was refused or skipped by a trigger so that it proves nothing of the policies, is a warning that begins with `unproven`: of a view also \
-                that it shows no row of a tenant that has some. It is an error where the application holds the lock that is in the way. Rows without a tenant that every \
+    condition: "On every tenant table and partition that the application may use, whether row-level security \
+        is on or not, Sluice becomes the \
+                application's role, sets one tenant, and tries: to read rows of others; to read without a \
+                tenant (the \
+                setting never set, and empty); to INSERT a row of another tenant; to give an own row away; \
+                to UPDATE and DELETE rows of others. \
+                Whatever gets past the policies is found, also when a constraint stops it afterwards. An \
+                error counts as closed. A tenant that \
+                does not see its own rows is found too: then the policies read something else than the \
+                manifest says. Tables without rows get \
+                one for the length of the attempt; everything is undone. The same is tried through each view \
+                and materialized view of the \
+                schemas that shows the tenant column of such a table and that the application may use, \
+                unless `except` names it. Every role that the application can SET ROLE to is tried \
+                like it, all within 30 s. The settings that ALTER ROLE and ALTER DATABASE give to the \
+                application's login are put on first. What could not be \
+                tried, or was refused or skipped by a trigger so that it proves nothing of the policies, is \
+                a warning that begins with `unproven`: of a view also \
+                that it shows no row of a tenant that has some. It is an error where the application holds \
+                the lock that is in the way. Rows without a tenant that every \
                 tenant sees or can make, where the tenant column may be null, are a warning. Nothing is \
-                tried on a table that brings along (by a trigger, default, policy, constraint, index, rule, view, type, operator or foreign key) a \
-                function that neither the migration role nor a superuser nor a role of `trustedOwners` owns, or a relation or type of the application's: an attempt would run it \
-                in the session of the migration role. That is an error about what belongs to somebody else. Where what it brings along looks names up when it runs, \
-                anything of the application's counts, except in a schema of `applicationSchemas` that no search path and no function names.",
-    effect: "What Sluice could do, the application's next injection or forgotten condition can do: one tenant reads or changes another's data.",
+                tried on a table that brings along (by a trigger, default, policy, constraint, index, rule, \
+                view, type, operator or foreign key) a \
+                function that neither the migration role nor a superuser nor a role of `trustedOwners` owns, \
+                or a relation or type of the application's: an attempt would run it \
+                in the session of the migration role. That is an error about what belongs to somebody else. \
+                Where what it brings along looks names up when it runs, \
+                anything of the application's counts, except in a schema of `applicationSchemas` that no \
+                search path and no function names.",
+    effect: "What Sluice could do, the application's next injection or forgotten condition can do: one \
+        tenant reads or changes another's data.",
     remedy: "Mend the policies that the finding names: compare the tenant column with \
-             `NULLIF(current_setting('app.tenant', true), '')` in USING and in WITH CHECK, and look for a second permissive policy that says more. Of a view, set \
+             `NULLIF(current_setting('app.tenant', true), '')` in USING and in WITH CHECK, and look for a \
+             second permissive policy that says more. Of a view, set \
              `security_invoker`; a materialized view cannot be guarded, so revoke it from the application.",
     severity: Severity::Error,
     aspect: Aspect::Isolation,
@@ -97,7 +115,7 @@ async fn as_each(
     security: &RowLevelSecurity,
     roles: Roles,
 ) -> Result<Vec<Finding>, CheckError> {
-    let mut late = Late { until: Instant::now() + probe::BUDGET, tables: Vec::new(), roles: Vec::new() };
+    let mut late = Late { until: Instant::now() + sequence::BUDGET, tables: Vec::new(), roles: Vec::new() };
     let own = apart(connection, scope, security, roles, &mut late).await?;
     let mut found = own.unwrap_or_else(|| vec![out_of_reach(security)]);
     for name in becomes(connection, security).await? {
@@ -135,13 +153,23 @@ impl Late {
         self.tables.dedup();
         let mut untried = Vec::new();
         if times > 0 {
-            untried.push(format!("{} were left out ({times} times, over all roles)", sql::few(&self.tables, 4)));
+            untried
+                .push(format!("{} were left out ({times} times, over all roles)", sql::few(&self.tables, 4)));
         }
         if roles > 0 {
-            untried.push(format!("nobody looked as {} that the application can become", sql::few(&self.roles, 4)));
+            untried.push(format!(
+                "nobody looked as {} that the application can become",
+                sql::few(&self.roles, 4)
+            ));
         }
-        let message = format!("{}there was no time left after {} s: {}", Finding::UNPROVEN, probe::BUDGET.as_secs(), untried.join("; "));
-        let remedy = "find out which policy or trigger is slow; fewer roles of the application, and an index that begins with the tenant column, help";
+        let message = format!(
+            "{}there was no time left after {} s: {}",
+            Finding::UNPROVEN,
+            sequence::BUDGET.as_secs(),
+            untried.join("; ")
+        );
+        let remedy = "find out which policy or trigger is slow; fewer roles of the application, and an index \
+            that begins with the tenant column, help";
         Some(Finding { severity: Severity::Warning, ..META.finding(&security.app_role, message, remedy) })
     }
 }
@@ -179,7 +207,8 @@ async fn attacks(
     }
     target::compare_tenants(connection, &mut targets, &security.tenant.column).await?;
     let relations = target::relations(connection, &targets, &security.app_role).await?;
-    let mut attempts = Attempts::begin(connection, &security.app_role, &security.tenant.setting, late.until).await?;
+    let mut attempts =
+        Attempts::begin(connection, &security.app_role, &security.tenant.setting, late.until).await?;
     attempts.open();
     let became = attempts.make(Guise { app: true, ..Guise::default() }, "SELECT 'yes'").await?;
     attempts.close();
@@ -195,12 +224,16 @@ async fn attacks(
     Ok(Some(found))
 }
 
-/// Roles that the application can SET ROLE to, also where it has their rights without: a policy may ask who `current_user` is. Those that
-/// nothing binds are told by `rls-role`.
-async fn becomes(connection: &mut PgConnection, security: &RowLevelSecurity) -> Result<Vec<String>, CheckError> {
+/// Roles that the application can SET ROLE to, also where it has their rights without: a policy may ask who
+/// `current_user` is. Those that nothing binds are told by `rls-role`.
+async fn becomes(
+    connection: &mut PgConnection,
+    security: &RowLevelSecurity,
+) -> Result<Vec<String>, CheckError> {
     let rows: Vec<(String,)> = query_as(
         "SELECT r.rolname::text FROM pg_catalog.pg_roles a, pg_catalog.pg_roles r, \
-           (SELECT CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END AS becomes) v \
+           (SELECT CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE \
+           'MEMBER' END AS becomes) v \
          WHERE a.rolname = $1 AND r.oid <> a.oid AND NOT r.rolsuper AND NOT r.rolbypassrls \
            AND pg_catalog.pg_has_role(a.oid, r.oid, v.becomes) ORDER BY 1",
     )
@@ -213,7 +246,8 @@ async fn becomes(connection: &mut PgConnection, security: &RowLevelSecurity) -> 
 
 async fn roles(connection: &mut PgConnection, security: &RowLevelSecurity) -> Result<Roles, CheckError> {
     let (caller, login, app_exists, app_bypasses, never_set): (String, String, bool, bool, bool) = query_as(
-        "SELECT pg_catalog.current_setting('role'), session_user::text, r.oid IS NOT NULL, COALESCE(r.rolsuper OR r.rolbypassrls, false), \
+        "SELECT pg_catalog.current_setting('role'), session_user::text, r.oid IS NOT NULL, \
+            COALESCE(r.rolsuper OR r.rolbypassrls, false), \
                 pg_catalog.current_setting($2, true) IS NULL \
          FROM (SELECT) one LEFT JOIN pg_catalog.pg_roles r ON r.rolname = $1",
     )
@@ -241,7 +275,9 @@ fn nothing_binds(security: &RowLevelSecurity, exists: bool) -> Finding {
 }
 
 fn cannot_become(login: &str, app: &str) -> Finding {
-    let message = format!("the migration role {login:?} may not SET ROLE to {app:?}, so nothing can be tried as the application");
+    let message = format!(
+        "the migration role {login:?} may not SET ROLE to {app:?}, so nothing can be tried as the application"
+    );
     META.finding(app, message, format!("GRANT {} TO {}", sql::identifier(app), sql::identifier(login)))
 }
 
@@ -250,6 +286,7 @@ fn out_of_reach(security: &RowLevelSecurity) -> Finding {
         "unproven: {:?} may not use any table that has the column {:?}, so there was nothing to try",
         security.app_role, security.tenant.column
     );
-    let remedy = "grant the application what it needs (GRANT USAGE ON SCHEMA, GRANT SELECT … ON TABLE), or correct appRole";
+    let remedy = "grant the application what it needs (GRANT USAGE ON SCHEMA, GRANT SELECT … ON TABLE), or \
+        correct appRole";
     Finding { severity: Severity::Warning, ..META.finding(&security.app_role, message, remedy) }
 }

@@ -1,4 +1,5 @@
-//! Rows of nobody: the tenant column may be null, and then a policy may let such a row through to every tenant.
+//! Rows of nobody: the tenant column may be null, and then a policy may let such a row through to every
+//! tenant.
 
 use super::{
     attack::{Attack, Deed, Observation, Rows, Sight, Tenants},
@@ -18,9 +19,18 @@ pub(super) struct Nobody {
 }
 
 impl Attack<'_, '_> {
-    /// Takes the tenant off a row, as the caller, and looks for it as a tenant; then does the same as that tenant.
-    pub(super) async fn nobody(&mut self, tenants: &Tenants, rows: &Rows<'_, '_>, seen: &mut Observation) -> Result<(), CheckError> {
-        let nullable = rows.relation.column(self.target.tenant).is_some_and(|column| !column.not_null && !column.generated);
+    /// Takes the tenant off a row, as the caller, and looks for it as a tenant; then does the same as that
+    /// tenant.
+    pub(super) async fn nobody(
+        &mut self,
+        tenants: &Tenants,
+        rows: &Rows<'_, '_>,
+        seen: &mut Observation,
+    ) -> Result<(), CheckError> {
+        let nullable = rows
+            .relation
+            .column(self.target.tenant)
+            .is_some_and(|column| !column.not_null && !column.generated);
         if !nullable || self.target.view.is_some() || seen.unseeded.is_some() {
             return Ok(());
         }

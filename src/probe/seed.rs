@@ -1,5 +1,5 @@
-//! Rows for tables that have none: without a row nothing can be hidden, and nothing proven. They follow foreign keys to the tables
-//! above, use rows that are there, and are undone with everything else.
+//! Rows for tables that have none: without a row nothing can be hidden, and nothing proven. They follow
+//! foreign keys to the tables above, use rows that are there, and are undone with everything else.
 
 use std::collections::BTreeMap;
 
@@ -45,10 +45,16 @@ impl Seeder<'_> {
         fixed: Values,
         tenant: Option<&str>,
     ) -> Result<Result<(), String>, CheckError> {
-        let order =
-            |replica| Order { relation, fixed: fixed.clone(), wanted: &[], guise: Guise { replica, ..Guise::caller(tenant) }, depth: 0 };
+        let order = |replica| Order {
+            relation,
+            fixed: fixed.clone(),
+            wanted: &[],
+            guise: Guise { replica, ..Guise::caller(tenant) },
+            depth: 0,
+        };
         let Err(reason) = self.insert(attempts, order(false)).await? else { return Ok(Ok(())) };
-        // Without foreign keys and triggers, where the role may do that; if it may not, the first reason is the one to mend.
+        // Without foreign keys and triggers, where the role may do that; if it may not, the first reason is
+        // the one to mend.
         Ok(self.insert(attempts, order(true)).await?.map(drop).map_err(|_| reason))
     }
 
@@ -59,7 +65,9 @@ impl Seeder<'_> {
         order: Order<'s>,
     ) -> BoxFuture<'s, Result<Result<Values, String>, CheckError>> {
         Box::pin(async move {
-            let Some(relation) = self.relations.get(&order.relation) else { return Ok(Err("its parent cannot be read".to_owned())) };
+            let Some(relation) = self.relations.get(&order.relation) else {
+                return Ok(Err("its parent cannot be read".to_owned()));
+            };
             if order.depth > DEEPEST {
                 return Ok(Err(format!("the foreign keys from {} go in a circle", relation.qualified)));
             }
@@ -71,9 +79,15 @@ impl Seeder<'_> {
         })
     }
 
-    async fn insert(&mut self, attempts: &mut Attempts<'_>, order: Order<'_>) -> Result<Result<Values, String>, CheckError> {
+    async fn insert(
+        &mut self,
+        attempts: &mut Attempts<'_>,
+        order: Order<'_>,
+    ) -> Result<Result<Values, String>, CheckError> {
         let relations = self.relations;
-        let Some(relation) = relations.get(&order.relation) else { return Ok(Err("it cannot be read".to_owned())) };
+        let Some(relation) = relations.get(&order.relation) else {
+            return Ok(Err("it cannot be read".to_owned()));
+        };
         let mut known = order.fixed.clone();
         if !order.guise.replica {
             for key in &relation.foreign_keys {
@@ -117,11 +131,21 @@ impl Seeder<'_> {
         known: &mut Values,
     ) -> Result<Result<(), String>, CheckError> {
         let pairs = || key.columns.iter().zip(&key.parent_columns);
-        let mut fixed: Values = pairs().filter_map(|(child, parent)| known.get(child).map(|value| (*parent, value.clone()))).collect();
-        if let (Some((_, Some(tenant))), Some((parent, None))) = (self.tenant(order.relation, known), self.tenant(key.parent, &fixed)) {
+        let mut fixed: Values = pairs()
+            .filter_map(|(child, parent)| known.get(child).map(|value| (*parent, value.clone())))
+            .collect();
+        if let (Some((_, Some(tenant))), Some((parent, None))) =
+            (self.tenant(order.relation, known), self.tenant(key.parent, &fixed))
+        {
             fixed.insert(parent, tenant);
         }
-        let order = Order { relation: key.parent, fixed, wanted: &key.parent_columns, guise: order.guise, depth: order.depth + 1 };
+        let order = Order {
+            relation: key.parent,
+            fixed,
+            wanted: &key.parent_columns,
+            guise: order.guise,
+            depth: order.depth + 1,
+        };
         let row = match self.find_or_insert(attempts, order).await? {
             Ok(row) => row,
             Err(reason) => return Ok(Err(reason)),
@@ -136,19 +160,30 @@ impl Seeder<'_> {
 
     /// The tenant column of a relation that has one, and its value as far as it is known.
     fn tenant(&self, relation: i64, known: &Values) -> Option<(i16, Option<String>)> {
-        let column = self.relations.get(&relation)?.columns.iter().find(|column| column.name == self.tenant_column)?;
+        let column =
+            self.relations.get(&relation)?.columns.iter().find(|column| column.name == self.tenant_column)?;
         Some((column.number, known.get(&column.number).cloned()))
     }
 
     /// Names and expressions of the columns that need a value.
-    pub(super) fn values(&mut self, relation: &Relation, known: &Values, variant: u32) -> Result<(Vec<String>, Vec<String>), String> {
+    pub(super) fn values(
+        &mut self,
+        relation: &Relation,
+        known: &Values,
+        variant: u32,
+    ) -> Result<(Vec<String>, Vec<String>), String> {
         let (mut names, mut values) = (Vec::new(), Vec::new());
         for column in relation.columns.iter().filter(|column| !column.generated) {
             let expression = match known.get(&column.number) {
                 Some(text) => sql::literal(text),
-                None if needs_value(column) => value::value(column, variant, &mut self.random).ok_or_else(|| {
-                    format!("no value is known for the column {} of {} ({})", column.name, relation.qualified, column.type_name)
-                })?,
+                None if needs_value(column) => {
+                    value::value(column, variant, &mut self.random).ok_or_else(|| {
+                        format!(
+                            "no value is known for the column {} of {} ({})",
+                            column.name, relation.qualified, column.type_name
+                        )
+                    })?
+                }
                 None => continue,
             };
             names.push(sql::identifier(&column.name));
@@ -165,22 +200,41 @@ fn needs_value(column: &Column) -> bool {
 
 /// A foreign key binds when none of its columns is left null.
 pub(super) fn binds(relation: &Relation, key: &ForeignKey, known: &Values) -> bool {
-    key.columns.iter().all(|number| known.contains_key(number) || relation.column(*number).is_some_and(|column| column.not_null))
+    key.columns.iter().all(|number| {
+        known.contains_key(number) || relation.column(*number).is_some_and(|column| column.not_null)
+    })
 }
 
 pub(super) fn insert(relation: &Relation, columns: &[String], values: &[String], wanted: &[i16]) -> String {
     let names: Vec<_> = wanted.iter().filter_map(|number| relation.column(*number)).map(text_of).collect();
     let returning = if names.is_empty() { String::new() } else { format!(" RETURNING {}", names.join(", ")) };
-    format!("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({}){returning}", relation.qualified, columns.join(", "), values.join(", "))
+    format!(
+        "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({}){returning}",
+        relation.qualified,
+        columns.join(", "),
+        values.join(", ")
+    )
 }
 
 fn select(relation: &Relation, order: &Order<'_>) -> String {
-    let names: Vec<_> = order.wanted.iter().filter_map(|number| relation.column(*number)).map(text_of).collect();
-    let fixed = order.fixed.iter().filter_map(|(number, value)| relation.column(*number).map(|column| (column, value)));
-    let mut conditions: Vec<_> =
-        fixed.map(|(column, value)| format!("{} OPERATOR(pg_catalog.=) {}", sql::identifier(&column.name), sql::literal(value))).collect();
+    let names: Vec<_> =
+        order.wanted.iter().filter_map(|number| relation.column(*number)).map(text_of).collect();
+    let fixed = order
+        .fixed
+        .iter()
+        .filter_map(|(number, value)| relation.column(*number).map(|column| (column, value)));
+    let mut conditions: Vec<_> = fixed
+        .map(|(column, value)| {
+            format!("{} OPERATOR(pg_catalog.=) {}", sql::identifier(&column.name), sql::literal(value))
+        })
+        .collect();
     conditions.push("true".to_owned());
-    format!("SELECT {} FROM {} WHERE {} LIMIT 1", names.join(", "), relation.qualified, conditions.join(" AND "))
+    format!(
+        "SELECT {} FROM {} WHERE {} LIMIT 1",
+        names.join(", "),
+        relation.qualified,
+        conditions.join(" AND ")
+    )
 }
 
 fn text_of(column: &Column) -> String {

@@ -1,4 +1,5 @@
-//! What the catalog knows of the tables that are tried, and of every table that their foreign keys or their views lead to.
+//! What the catalog knows of the tables that are tried, and of every table that their foreign keys or their
+//! views lead to.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,10 @@ use crate::{
 };
 
 /// A tenant table, or a view of one, that the application may use.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalog, and every combination occurs")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the catalog, and every combination occurs"
+)]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {
     pub(super) oid: i64,
@@ -70,21 +74,30 @@ impl Target {
 
 const TARGETS: &str = tenancy::tenants!(
     "SELECT c.oid::int8, n.nspname::text, c.relname::text, \
-            CASE WHEN t.is_partition THEN (SELECT rn.nspname || '.' || rc.relname FROM pg_catalog.pg_class rc \
-              JOIN pg_catalog.pg_namespace rn ON rn.oid = rc.relnamespace WHERE rc.oid = pg_catalog.pg_partition_root(c.oid)) END, \
+            CASE WHEN t.is_partition THEN (SELECT rn.nspname || '.' || rc.relname FROM pg_catalog.pg_class \
+            rc \
+              JOIN pg_catalog.pg_namespace rn ON rn.oid = rc.relnamespace WHERE rc.oid = \
+              pg_catalog.pg_partition_root(c.oid)) END, \
             pg_catalog.format_type(ta.atttypid, ta.atttypmod), ta.attnum, \
-            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'SELECT'), pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'SELECT'), \
+            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'SELECT'), \
+            pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'SELECT'), \
             pg_catalog.has_any_column_privilege(a.oid, c.oid, 'INSERT'), \
             pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'INSERT') AND ta.attgenerated = '', \
             pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'UPDATE') AND ta.attgenerated = '', \
-            ARRAY(SELECT u.attnum FROM pg_catalog.pg_attribute u WHERE u.attrelid = c.oid AND u.attnum > 0 AND NOT u.attisdropped AND u.attnum <> t.tenant \
-               AND u.attgenerated = '' AND u.attidentity = '' AND pg_catalog.has_column_privilege(a.oid, c.oid, u.attnum, 'UPDATE') \
+            ARRAY(SELECT u.attnum FROM pg_catalog.pg_attribute u WHERE u.attrelid = c.oid AND u.attnum > 0 \
+            AND NOT u.attisdropped AND u.attnum <> t.tenant \
+               AND u.attgenerated = '' AND u.attidentity = '' AND pg_catalog.has_column_privilege(a.oid, \
+               c.oid, u.attnum, 'UPDATE') \
                ORDER BY u.attnotnull, u.attnum), \
             pg_catalog.has_table_privilege(a.oid, c.oid, 'DELETE'), \
-            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 3 = 3), \
-            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), NOT t.enabled, \
-            ARRAY(SELECT DISTINCT d.refobjsubid::int2 FROM pg_catalog.pg_attrdef x JOIN pg_catalog.pg_depend d \
-               ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = x.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND \
+            g.tgtype & 3 = 3), \
+            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), NOT \
+            t.enabled, \
+            ARRAY(SELECT DISTINCT d.refobjsubid::int2 FROM pg_catalog.pg_attrdef x JOIN pg_catalog.pg_depend \
+            d \
+               ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = x.oid AND \
+               d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
                AND d.refobjid = c.oid AND d.refobjsubid > 0 AND d.refobjsubid <> t.tenant \
              WHERE x.adrelid = c.oid AND x.adnum = t.tenant AND ta.attgenerated <> '' ORDER BY 1) \
      FROM app a CROSS JOIN tenant_tables t \
@@ -121,13 +134,25 @@ impl FromRow<'_, PgRow> for Target {
     }
 }
 
-/// The tenant tables and partitions that the application may use, whether the catalog calls them guarded or not.
-pub(super) async fn targets(connection: &mut PgConnection, scope: &Scope, security: &RowLevelSecurity) -> Result<Vec<Target>, CheckError> {
-    tenancy::rows(TARGETS, scope, security).fetch_all(connection).await.asked("read what the application may do with tenant tables")
+/// The tenant tables and partitions that the application may use, whether the catalog calls them guarded or
+/// not.
+pub(super) async fn targets(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    security: &RowLevelSecurity,
+) -> Result<Vec<Target>, CheckError> {
+    tenancy::rows(TARGETS, scope, security)
+        .fetch_all(connection)
+        .await
+        .asked("read what the application may do with tenant tables")
 }
 
 /// Finds out how tenants are compared, once for each type.
-pub(super) async fn compare_tenants(connection: &mut PgConnection, targets: &mut [Target], tenant_column: &str) -> Result<(), CheckError> {
+pub(super) async fn compare_tenants(
+    connection: &mut PgConnection,
+    targets: &mut [Target],
+    tenant_column: &str,
+) -> Result<(), CheckError> {
     let mut known: BTreeMap<String, String> = BTreeMap::new();
     for target in targets {
         if let Some(operator) = known.get(&target.tenant_type) {
@@ -158,7 +183,10 @@ impl Relation {
 }
 
 /// A column, as far as a value for it goes.
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalog, and every combination occurs")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the catalog, and every combination occurs"
+)]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Column {
     pub(super) number: i16,
@@ -198,7 +226,8 @@ macro_rules! reached {
     ($rest:literal) => {
         concat!(
             "WITH RECURSIVE reach(oid) AS (SELECT pg_catalog.unnest($1::pg_catalog.oid[]) \
-               UNION SELECT k.confrelid FROM reach r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.oid AND k.contype = 'f') ",
+               UNION SELECT k.confrelid FROM reach r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.oid \
+               AND k.contype = 'f') ",
             $rest
         )
     };
@@ -206,15 +235,23 @@ macro_rules! reached {
 
 /// A column of a domain counts as one of the type under it, with the domain's constraints.
 const COLUMNS: &str = reached!(
-    "SELECT r.oid::int8, n.nspname::text, c.relname::text, a.attnum, a.attname::text, b.typname::text, b.typcategory::text, \
-            CASE WHEN ty.typtype = 'd' THEN ty.typtypmod ELSE a.atttypmod END, a.attnotnull OR ty.typnotnull, a.atthasdef AND a.attgenerated = '', \
-            a.attidentity <> '' OR COALESCE(pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE '%nextval(%', false), a.attgenerated <> '', \
-            EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY(i.indkey)), \
-            ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = b.oid ORDER BY e.enumsortorder), \
-            ARRAY(SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM pg_catalog.pg_constraint k WHERE k.contype = 'c' \
-              AND ((k.conrelid = a.attrelid AND a.attnum = ANY(k.conkey)) OR (ty.typtype = 'd' AND k.contypid = ty.oid)) ORDER BY k.conname), \
+    "SELECT r.oid::int8, n.nspname::text, c.relname::text, a.attnum, a.attname::text, b.typname::text, \
+        b.typcategory::text, \
+            CASE WHEN ty.typtype = 'd' THEN ty.typtypmod ELSE a.atttypmod END, a.attnotnull OR \
+            ty.typnotnull, a.atthasdef AND a.attgenerated = '', \
+            a.attidentity <> '' OR COALESCE(pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE '%nextval(%', \
+            false), a.attgenerated <> '', \
+            EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND \
+            a.attnum = ANY(i.indkey)), \
+            ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = b.oid ORDER BY \
+            e.enumsortorder), \
+            ARRAY(SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM pg_catalog.pg_constraint k WHERE \
+            k.contype = 'c' \
+              AND ((k.conrelid = a.attrelid AND a.attnum = ANY(k.conkey)) OR (ty.typtype = 'd' AND \
+              k.contypid = ty.oid)) ORDER BY k.conname), \
             COALESCE(pg_catalog.has_column_privilege(app.oid, a.attrelid, a.attnum, 'INSERT'), false) \
-     FROM reach r JOIN pg_catalog.pg_class c ON c.oid = r.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     FROM reach r JOIN pg_catalog.pg_class c ON c.oid = r.oid JOIN pg_catalog.pg_namespace n ON n.oid = \
+     c.relnamespace \
      JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped \
      JOIN pg_catalog.pg_type ty ON ty.oid = a.atttypid \
      JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN ty.typtype = 'd' THEN ty.typbasetype ELSE ty.oid END \
@@ -222,11 +259,29 @@ const COLUMNS: &str = reached!(
      LEFT JOIN pg_catalog.pg_roles app ON app.rolname = $2 ORDER BY 1, 4"
 );
 
-type ColumnRow = (i64, String, String, i16, String, String, String, i32, bool, bool, bool, bool, bool, Vec<String>, Vec<String>, bool);
+type ColumnRow = (
+    i64,
+    String,
+    String,
+    i16,
+    String,
+    String,
+    String,
+    i32,
+    bool,
+    bool,
+    bool,
+    bool,
+    bool,
+    Vec<String>,
+    Vec<String>,
+    bool,
+);
 
 const FOREIGN_KEYS: &str = reached!(
     "SELECT k.conrelid::int8, k.conkey, k.confrelid::int8, k.confkey \
-     FROM reach r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.oid AND k.contype = 'f' ORDER BY k.conrelid, k.oid"
+     FROM reach r JOIN pg_catalog.pg_constraint k ON k.conrelid = r.oid AND k.contype = 'f' ORDER BY \
+     k.conrelid, k.oid"
 );
 
 /// The tables, and every table that must have a row before they can have one.
@@ -235,12 +290,22 @@ pub(super) async fn relations(
     targets: &[Target],
     role: &str,
 ) -> Result<BTreeMap<i64, Relation>, CheckError> {
-    let sources = |target: &Target| target.view.iter().flat_map(|view| &view.sources).map(|(oid, _)| *oid).collect::<Vec<_>>();
-    let oids: Vec<i64> = targets.iter().flat_map(|target| std::iter::once(target.oid).chain(sources(target))).collect();
-    let columns: Vec<ColumnRow> =
-        query_as(COLUMNS).bind(&oids).bind(role).fetch_all(&mut *connection).await.asked("read the columns of tenant tables")?;
-    let keys: Vec<(i64, Vec<i16>, i64, Vec<i16>)> =
-        query_as(FOREIGN_KEYS).bind(&oids).fetch_all(connection).await.asked("read the foreign keys of tenant tables")?;
+    let sources = |target: &Target| {
+        target.view.iter().flat_map(|view| &view.sources).map(|(oid, _)| *oid).collect::<Vec<_>>()
+    };
+    let oids: Vec<i64> =
+        targets.iter().flat_map(|target| std::iter::once(target.oid).chain(sources(target))).collect();
+    let columns: Vec<ColumnRow> = query_as(COLUMNS)
+        .bind(&oids)
+        .bind(role)
+        .fetch_all(&mut *connection)
+        .await
+        .asked("read the columns of tenant tables")?;
+    let keys: Vec<(i64, Vec<i16>, i64, Vec<i16>)> = query_as(FOREIGN_KEYS)
+        .bind(&oids)
+        .fetch_all(connection)
+        .await
+        .asked("read the foreign keys of tenant tables")?;
     let mut relations: BTreeMap<i64, Relation> = BTreeMap::new();
     for row in columns {
         let relation = relations.entry(row.0).or_default();
@@ -257,8 +322,38 @@ pub(super) async fn relations(
 }
 
 fn column(row: ColumnRow) -> Column {
-    let (_, _, _, number, name, type_name, category, modifier, not_null, default, serial, generated, unique, labels, checks, app_inserts) =
-        row;
+    let (
+        _,
+        _,
+        _,
+        number,
+        name,
+        type_name,
+        category,
+        modifier,
+        not_null,
+        default,
+        serial,
+        generated,
+        unique,
+        labels,
+        checks,
+        app_inserts,
+    ) = row;
     let default = default && !serial;
-    Column { number, name, type_name, category, modifier, not_null, default, serial, generated, unique, labels, checks, app_inserts }
+    Column {
+        number,
+        name,
+        type_name,
+        category,
+        modifier,
+        not_null,
+        default,
+        serial,
+        generated,
+        unique,
+        labels,
+        checks,
+        app_inserts,
+    }
 }

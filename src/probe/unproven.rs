@@ -19,18 +19,32 @@ pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
     }
     let mut reasons: Vec<_> = seen.untried.iter().map(|reason| format!("everything ({reason})")).collect();
     if seen.unpaired && seen.unseeded.is_none() {
-        reasons.push("reading, UPDATE and DELETE of others' rows (the application may not read the tenant column, and there is no tenant without rows in it to look as)".to_owned());
+        reasons.push(
+            "reading, UPDATE and DELETE of others' rows (the application may not read the tenant \
+            column, and there is no tenant without rows in it to look as)"
+                .to_owned(),
+        );
     }
     match (&seen.unseeded, &seen.own) {
         (None, Sight::Rows(0)) if other => {}
-        (Some(reason), _) => reasons.push(format!("reading, UPDATE and DELETE (the table is empty, and {reason})")),
+        (Some(reason), _) => {
+            reasons.push(format!("reading, UPDATE and DELETE (the table is empty, and {reason})"));
+        }
         (None, Sight::Rows(0)) if seen.seeded => {
-            reasons.push("reading (the table is empty, and a row made for the attempt is not visible to its own tenant)".to_owned());
+            reasons.push(
+                "reading (the table is empty, and a row made for the attempt is not visible to its \
+                own tenant)"
+                    .to_owned(),
+            );
         }
         (None, Sight::Rows(0)) if seen.target.view.is_some() => {
-            reasons.push("reading (it shows no row of a tenant that has some in the tables that it reads)".to_owned());
+            reasons.push(
+                "reading (it shows no row of a tenant that has some in the tables that it reads)".to_owned(),
+            );
         }
-        (None, Sight::Refused(refusal)) if refusal.code != "42P17" => reasons.push(format!("reading ({})", refusal.display())),
+        (None, Sight::Refused(refusal)) if refusal.code != "42P17" => {
+            reasons.push(format!("reading ({})", refusal.display()));
+        }
         _ => {}
     }
     let foreign = seen.foreign.iter().chain([&seen.unset]).find_map(|sight| match sight {
@@ -39,7 +53,10 @@ pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
     });
     reasons.extend(foreign.map(|refusal| format!("reading others' rows ({})", refusal.display())));
     if seen.nobody.untried {
-        reasons.push("reading rows without a tenant (the tenant column may be null, and no such row could be made)".to_owned());
+        reasons.push(
+            "reading rows without a tenant (the tenant column may be null, and no such row could be made)"
+                .to_owned(),
+        );
     }
     reasons.extend(insert_untold(seen, other));
     reasons.extend(untold("UPDATE of an own row", [&seen.give], &seen.target, seen.known));
@@ -54,25 +71,39 @@ pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
     reasons.dedup();
     let message = format!("{}{}", Finding::UNPROVEN, reasons.join("; "));
     if let Some(who) = &seen.held {
-        let message = format!("{who:?} has locked the whole table against writing, so {}{}", Finding::UNTRIED, seen.target.display());
-        let remedy = "end that session; whoever the application is could keep everybody from looking by such a lock, so it is an error";
+        let message = format!(
+            "{who:?} has locked the whole table against writing, so {}{}",
+            Finding::UNTRIED,
+            seen.target.display()
+        );
+        let remedy = "end that session; whoever the application is could keep everybody from looking by such \
+            a lock, so it is an error";
         return Some(META.finding(seen.target.display(), message, remedy));
     }
-    let remedy = "the next verification tries again. Until then the other checks of row-level security are what there is";
+    let remedy = "the next verification tries again. Until then the other checks of row-level security are \
+        what there is";
     Some(Finding { severity: Severity::Warning, ..META.finding(seen.target.display(), message, remedy) })
 }
 
 fn insert_untold(seen: &Observation, other: bool) -> Option<String> {
     match (&seen.insert_own, &seen.insert_foreign) {
-        (Deed::Impossible, Deed::Skipped) => Some("INSERT (no values are known for a row that the application could write)".to_owned()),
+        (Deed::Impossible, Deed::Skipped) => Some(
+            "INSERT (no values are known for a row that the \
+            application could write)"
+                .to_owned(),
+        ),
         // No policy speaks of the other role, so nobody's row is let in.
         (Deed::Refused(own), Deed::Refused(_) | Deed::Skipped) if other && own.code == "42501" => None,
-        (Deed::Refused(own), _) if seen.derived => {
-            Some(format!("INSERT (the application does not write the tenant column, and its own row is refused: {})", own.display()))
-        }
-        (Deed::Touched(0), Deed::Skipped) if seen.derived => {
-            Some("INSERT (the application does not write the tenant column, and it was not found from what the tenant follows)".to_owned())
-        }
+        (Deed::Refused(own), _) if seen.derived => Some(format!(
+            "INSERT (the application does not write the tenant column, and its own row is \
+                refused: {})",
+            own.display()
+        )),
+        (Deed::Touched(0), Deed::Skipped) if seen.derived => Some(
+            "INSERT (the application does not write the tenant column, and it was not found from what \
+                the tenant follows)"
+                .to_owned(),
+        ),
         (Deed::Refused(own), Deed::Refused(_)) if meaning(own) != Meaning::Passed => {
             Some(format!("INSERT (even an own row is refused: {})", own.display()))
         }
@@ -83,9 +114,14 @@ fn insert_untold(seen: &Observation, other: bool) -> Option<String> {
     }
 }
 
-/// What a write does not tell. What a trigger refuses is no more than that one statement, unless it was `the_attack` itself: an own row
-/// that goes to a tenant that there is.
-fn untold<'d>(what: &str, deeds: impl IntoIterator<Item = &'d Deed>, target: &Target, the_attack: bool) -> Option<String> {
+/// What a write does not tell. What a trigger refuses is no more than that one statement, unless it was
+/// `the_attack` itself: an own row that goes to a tenant that there is.
+fn untold<'d>(
+    what: &str,
+    deeds: impl IntoIterator<Item = &'d Deed>,
+    target: &Target,
+    the_attack: bool,
+) -> Option<String> {
     let tells = |refusal: &Refusal| match meaning(refusal) {
         Meaning::Closed => refusal.code != "P0001" || the_attack || !target.reacts,
         Meaning::Passed => !uncertain(target, refusal),
@@ -93,7 +129,9 @@ fn untold<'d>(what: &str, deeds: impl IntoIterator<Item = &'d Deed>, target: &Ta
     };
     deeds.into_iter().find_map(|deed| match deed {
         Deed::Refused(refusal) if !tells(refusal) => Some(format!("{what} ({})", refusal.display())),
-        Deed::Impossible => Some(format!("{what} (no value is known for a column that the application may change)")),
+        Deed::Impossible => {
+            Some(format!("{what} (no value is known for a column that the application may change)"))
+        }
         Deed::Skipping(_) if !the_attack => {
             Some(format!("{what} (a row that the policies let through was skipped, by a trigger or a rule)"))
         }
@@ -108,6 +146,167 @@ pub(super) fn unproven_partitions(root: &str, names: &[String]) -> Finding {
         sql::few(names, 20),
         if names.len() == 1 { "is" } else { "are" }
     );
-    let remedy = "revoke what the application's role may do on the partitions: privileges on the partitioned table are enough";
+    let remedy = "revoke what the application's role may do on the partitions: privileges on the partitioned \
+        table are enough";
     Finding { severity: Severity::Warning, ..META.finding(root, message, remedy) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            nobody::Nobody,
+            verdict::{
+                judge,
+                tests::{closed, found, only, policy, refused},
+            },
+        },
+        *,
+    };
+
+    #[test]
+    fn a_refusal_proves_nothing_when_even_an_own_row_is_refused() {
+        only(
+            Observation { insert_own: Deed::Refused(policy()), ..closed() },
+            Severity::Warning,
+            "even an own row is refused",
+        );
+        assert_eq!(
+            found(Observation {
+                insert_own: Deed::Refused(refused("23505", "_bt_check_unique")),
+                ..closed()
+            }),
+            []
+        );
+    }
+
+    #[test]
+    fn a_table_that_stays_empty_is_a_warning_and_never_a_silent_pass() {
+        let empty = || Observation {
+            unseeded: Some("it has no rows".into()),
+            own: Sight::Rows(0),
+            seeded: false,
+            ..closed()
+        };
+        only(empty(), Severity::Warning, "unproven: reading, UPDATE and DELETE");
+        let partition = |name: &str| {
+            let mut seen = empty();
+            seen.target.root = Some("s.visits".into());
+            seen.target.name = name.into();
+            seen
+        };
+        let found = judge(&[partition("a"), partition("b")], "app.t", false);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].object, "s.visits");
+    }
+
+    #[test]
+    fn time_that_ran_out_is_unproven() {
+        only(
+            Observation { foreign: vec![Sight::Refused(refused("57014", ""))], ..closed() },
+            Severity::Warning,
+            "longer than 5 s",
+        );
+    }
+
+    #[test]
+    fn a_table_that_was_not_tried_is_a_warning() {
+        let target = closed().target;
+        let untried = Some("there was no time left".to_owned());
+        only(
+            Observation { target, untried, ..Observation::default() },
+            Severity::Warning,
+            "unproven: everything (there was no time left)",
+        );
+    }
+
+    #[test]
+    fn a_lock_of_the_application_is_an_error() {
+        let locked = || Deed::Refused(refused("55P03", ""));
+        only(
+            Observation { insert_foreign: locked(), ..closed() },
+            Severity::Warning,
+            "unproven: INSERT (somebody else held a lock",
+        );
+        let held = Some("app".to_owned());
+        only(
+            Observation { insert_foreign: locked(), held, ..closed() },
+            Severity::Error,
+            "has locked the whole table",
+        );
+    }
+
+    #[test]
+    fn what_a_trigger_refuses_or_skips_proves_nothing_unless_it_was_the_attack_itself() {
+        let raised = || Deed::Refused(refused("P0001", "exec_stmt_raise"));
+        let with_triggers = |mut seen: Observation| {
+            seen.target.reacts = true;
+            seen
+        };
+        assert_eq!(
+            found(Observation { update: vec![raised()], ..closed() }),
+            [],
+            "without a trigger it is the policy that raised"
+        );
+        only(
+            with_triggers(Observation { update: vec![raised()], ..closed() }),
+            Severity::Warning,
+            "unproven: UPDATE",
+        );
+        only(
+            with_triggers(Observation { delete: vec![Deed::Skipping(1)], ..closed() }),
+            Severity::Warning,
+            "unproven: DELETE",
+        );
+        only(
+            with_triggers(Observation { give: raised(), ..closed() }),
+            Severity::Warning,
+            "unproven: UPDATE of an own row",
+        );
+        only(
+            with_triggers(Observation { insert_foreign: raised(), ..closed() }),
+            Severity::Warning,
+            "unproven: INSERT",
+        );
+        let known = Observation { give: raised(), insert_foreign: raised(), known: true, ..closed() };
+        assert_eq!(found(with_triggers(known)), []);
+    }
+
+    #[test]
+    fn where_there_was_nobody_to_look_as_nothing_is_proven() {
+        only(
+            Observation { unpaired: true, ..closed() },
+            Severity::Warning,
+            "unproven: reading, UPDATE and DELETE of others' rows",
+        );
+    }
+
+    #[test]
+    fn a_tenant_that_follows_from_other_columns_is_proven_only_where_an_own_row_went_in() {
+        let derived = |insert_own, insert_foreign| Observation {
+            derived: true,
+            insert_own,
+            insert_foreign,
+            ..closed()
+        };
+        assert_eq!(found(derived(Deed::Touched(1), Deed::Refused(policy()))), []);
+        only(
+            derived(Deed::Touched(0), Deed::Skipped),
+            Severity::Warning,
+            "it was not found from what the tenant follows",
+        );
+        only(derived(Deed::Refused(policy()), Deed::Skipped), Severity::Warning, "its own row is refused");
+        only(derived(Deed::Touched(1), Deed::Touched(1)), Severity::Error, "INSERT a row of another tenant");
+        only(
+            Observation { insert_own: Deed::Impossible, insert_foreign: Deed::Skipped, ..closed() },
+            Severity::Warning,
+            "no values are known",
+        );
+    }
+
+    #[test]
+    fn a_row_of_nobody_that_could_not_be_made_is_unproven() {
+        let seen = Observation { nobody: Nobody { untried: true, ..Nobody::default() }, ..closed() };
+        only(seen, Severity::Warning, "unproven: reading rows without a tenant");
+    }
 }

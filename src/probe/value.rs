@@ -1,7 +1,7 @@
 //! Values for rows that exist for the length of an attempt. PURE: chance comes in as a parameter.
 //!
-//! They must satisfy constraints nobody told us about, so there are a few variants to try: ascending values, values that stand in the
-//! check constraints, values next to those, and descending ones.
+//! They must satisfy constraints nobody told us about, so there are a few variants to try: ascending values,
+//! values that stand in the check constraints, values next to those, and descending ones.
 
 use fastrand::Rng;
 
@@ -34,7 +34,9 @@ pub(super) fn value(column: &Column, variant: u32, random: &mut Rng) -> Option<S
         (_, "macaddr") => "'08:00:2b:01:02:03'".to_owned(),
         (_, "point") => "'(0,0)'".to_owned(),
         (_, "ltree") => "'x'".to_owned(),
-        (_, "vector") => format!("'[{}]'", vec!["0"; usize::try_from(column.modifier).unwrap_or(1)].join(",")),
+        (_, "vector") => {
+            format!("'[{}]'", vec!["0"; usize::try_from(column.modifier).unwrap_or(1)].join(","))
+        }
         _ => return None,
     })
 }
@@ -51,7 +53,13 @@ pub(super) fn strangers(column: &Column, random: &mut Rng) -> Option<(String, St
         }
         ("I", _) => Some(format!("198.18.{}.{}", random.u8(..), random.u8(..))),
         (_, "bytea") => Some(format!("\\x{:032x}", random.u128(..))),
-        (_, "macaddr") => Some(format!("02:00:{:02x}:{:02x}:{:02x}:{:02x}", random.u8(..), random.u8(..), random.u8(..), random.u8(..))),
+        (_, "macaddr") => Some(format!(
+            "02:00:{:02x}:{:02x}:{:02x}:{:02x}",
+            random.u8(..),
+            random.u8(..),
+            random.u8(..),
+            random.u8(..)
+        )),
         _ => None,
     };
     let (first, second) = (stranger()?, stranger()?);
@@ -88,7 +96,9 @@ fn large(column: &Column, name: &str, random: &mut Rng) -> i64 {
     match name {
         "int2" => random.i64(20_000..32_000),
         "int4" | "oid" => random.i64(2_000_000_000..2_147_000_000),
-        "numeric" if column.modifier >= 4 => random.i64(0..10_i64.pow(precision.saturating_sub(scale).clamp(1, 18))),
+        "numeric" if column.modifier >= 4 => {
+            random.i64(0..10_i64.pow(precision.saturating_sub(scale).clamp(1, 18)))
+        }
         _ => random.i64(4_000_000_000_000_000_000..4_600_000_000_000_000_000),
     }
 }
@@ -113,7 +123,8 @@ fn word(column: &Column, name: &str, random: &mut Rng) -> String {
     word[..word.len().min(length)].to_owned()
 }
 
-/// Ascending with the columns' order, in the recent past: "starts before it ends", "not in the future", and the partition of today.
+/// Ascending with the columns' order, in the recent past: "starts before it ends", "not in the future", and
+/// the partition of today.
 fn moment(name: &str, variant: u32, order: i64) -> String {
     let order = match variant {
         3 => -order,
@@ -122,15 +133,21 @@ fn moment(name: &str, variant: u32, order: i64) -> String {
     };
     match name {
         "date" => format!("CURRENT_DATE OPERATOR(pg_catalog.-) {}", (30 - order).clamp(0, 60)),
-        "time" | "timetz" => format!("pg_catalog.make_time(12, 0, 0) OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {order})"),
-        _ => format!("pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => {})", 1800 - order),
+        "time" | "timetz" => format!(
+            "pg_catalog.make_time(12, 0, 0) OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => {order})"
+        ),
+        _ => format!(
+            "pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => {})",
+            1800 - order
+        ),
     }
 }
 
 /// The numbers in check constraints, in order and cut to whole ones, without those of type names.
 fn numbers(checks: &[String]) -> impl Iterator<Item = i64> {
-    let words =
-        checks.iter().flat_map(|check| check.split(|character: char| !(character.is_ascii_alphanumeric() || "_.-".contains(character))));
+    let words = checks.iter().flat_map(|check| {
+        check.split(|character: char| !(character.is_ascii_alphanumeric() || "_.-".contains(character)))
+    });
     words.filter_map(|word| word.split('.').next()?.parse().ok())
 }
 
@@ -161,7 +178,13 @@ mod tests {
     use super::*;
 
     fn column(category: &str, type_name: &str) -> Column {
-        Column { number: 7, category: category.into(), type_name: type_name.into(), modifier: -1, ..Column::default() }
+        Column {
+            number: 7,
+            category: category.into(),
+            type_name: type_name.into(),
+            modifier: -1,
+            ..Column::default()
+        }
     }
 
     fn of(column: &Column, variant: u32) -> String {
@@ -176,10 +199,15 @@ mod tests {
 
     #[test]
     fn values_that_stand_in_a_constraint_are_tried() {
-        let status =
-            Column { checks: vec!["CHECK (((status)::text = ANY (ARRAY['it''s'::text, 'b'::text])))".into()], ..column("S", "text") };
+        let status = Column {
+            checks: vec!["CHECK (((status)::text = ANY (ARRAY['it''s'::text, 'b'::text])))".into()],
+            ..column("S", "text")
+        };
         assert_eq!((of(&status, 1), of(&status, 2)), ("'it''s'".to_owned(), "'b'".to_owned()));
-        let rating = Column { checks: vec!["CHECK (((rating >= 3) AND (rating <= 5)))".into()], ..column("N", "int4") };
+        let rating = Column {
+            checks: vec!["CHECK (((rating >= 3) AND (rating <= 5)))".into()],
+            ..column("N", "int4")
+        };
         assert_eq!((of(&rating, 1), of(&rating, 2)), ("3".to_owned(), "4".to_owned()));
     }
 
@@ -187,7 +215,11 @@ mod tests {
     fn moments_ascend_with_the_columns_and_descend_in_the_last_variant() {
         let seconds = |number, variant| {
             let column = Column { number, ..column("D", "timestamptz") };
-            of(&column, variant).rsplit("=> ").next().and_then(|text| text.trim_end_matches(')').parse::<i64>().ok()).expect("seconds ago")
+            of(&column, variant)
+                .rsplit("=> ")
+                .next()
+                .and_then(|text| text.trim_end_matches(')').parse::<i64>().ok())
+                .expect("seconds ago")
         };
         assert!(seconds(5, 0) > seconds(6, 0), "later columns are less long ago");
         assert!(seconds(5, 3) < seconds(6, 3));
@@ -203,13 +235,19 @@ mod tests {
 
     #[test]
     fn strangers_are_two_and_only_of_types_that_have_many_values() {
-        for (category, name) in [("U", "uuid"), ("N", "int8"), ("S", "text"), ("D", "date"), ("I", "inet"), ("U", "bytea")] {
-            let (first, second) = strangers(&column(category, name), &mut Rng::with_seed(2)).expect("strangers");
+        for (category, name) in
+            [("U", "uuid"), ("N", "int8"), ("S", "text"), ("D", "date"), ("I", "inet"), ("U", "bytea")]
+        {
+            let (first, second) =
+                strangers(&column(category, name), &mut Rng::with_seed(2)).expect("strangers");
             assert_ne!(first, second, "{name}");
         }
         assert_eq!(strangers(&column("E", "plan"), &mut Rng::with_seed(2)), None);
         let plan = Column { labels: vec!["free".into(), "paid".into()], ..column("E", "plan") };
-        assert_eq!((labels(&plan).len(), labels(&column("B", "bool")).len(), labels(&column("S", "text")).len()), (2, 2, 0));
+        assert_eq!(
+            (labels(&plan).len(), labels(&column("B", "bool")).len(), labels(&column("S", "text")).len()),
+            (2, 2, 0)
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Views that show the tenant column of tenant tables: they are tried like tables, with rows of the tables that they read.
+//! Views that show the tenant column of tenant tables: they are tried like tables, with rows of the tables
+//! that they read.
 
 use std::collections::BTreeMap;
 
@@ -19,39 +20,59 @@ pub(super) struct View {
     pub(super) sources: Vec<(i64, i16)>,
 }
 
-/// A view, in whatever schema, that has the tenant column, reads a tenant table and is within the application's reach. Bits 3, 2 and 4 of `pg_relation_is_updatable` say INSERT, UPDATE and DELETE.
+/// A view, in whatever schema, that has the tenant column, reads a tenant table and is within the
+/// application's reach. Bits 3, 2 and 4 of `pg_relation_is_updatable` say INSERT, UPDATE and DELETE.
 const VIEWS: &str = tenancy::tenants!(
     ", reads AS (SELECT DISTINCT w.ev_class AS view, d.refobjid AS relation FROM pg_catalog.pg_rewrite w \
-       JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = w.oid \
+       JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = \
+       w.oid \
         AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> w.ev_class), \
-     shows(view, relation) AS (SELECT view, relation FROM reads UNION SELECT s.view, r.relation FROM shows s JOIN reads r ON r.view = s.relation), \
-     views AS (SELECT c.oid, c.relkind = 'm' AS stored, pg_catalog.pg_relation_is_updatable(c.oid, true) AS updatable, \
-         ARRAY(SELECT t.oid::int8 FROM tenant_tables t WHERE t.oid IN (SELECT relation FROM shows s WHERE s.view = c.oid) ORDER BY t.schema, t.name) AS sources, \
-         ARRAY(SELECT t.tenant FROM tenant_tables t WHERE t.oid IN (SELECT relation FROM shows s WHERE s.view = c.oid) ORDER BY t.schema, t.name) AS tenants \
+     shows(view, relation) AS (SELECT view, relation FROM reads UNION SELECT s.view, r.relation FROM shows s \
+     JOIN reads r ON r.view = s.relation), \
+     views AS (SELECT c.oid, c.relkind = 'm' AS stored, pg_catalog.pg_relation_is_updatable(c.oid, true) AS \
+     updatable, \
+         ARRAY(SELECT t.oid::int8 FROM tenant_tables t WHERE t.oid IN (SELECT relation FROM shows s WHERE \
+         s.view = c.oid) ORDER BY t.schema, t.name) AS sources, \
+         ARRAY(SELECT t.tenant FROM tenant_tables t WHERE t.oid IN (SELECT relation FROM shows s WHERE \
+         s.view = c.oid) ORDER BY t.schema, t.name) AS tenants \
        FROM pg_catalog.pg_class c WHERE c.relkind IN ('v', 'm') AND c.oid NOT IN (SELECT oid FROM excepted)) \
-     SELECT c.oid::int8, n.nspname::text, c.relname::text, pg_catalog.format_type(ta.atttypid, ta.atttypmod), ta.attnum, \
-            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'SELECT'), pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'SELECT'), \
+     SELECT c.oid::int8, n.nspname::text, c.relname::text, pg_catalog.format_type(ta.atttypid, \
+     ta.atttypmod), ta.attnum, \
+            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'SELECT'), \
+            pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'SELECT'), \
             v.updatable & 8 <> 0 AND pg_catalog.has_any_column_privilege(a.oid, c.oid, 'INSERT'), \
             v.updatable & 8 <> 0 AND pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'INSERT'), \
-            v.updatable & 4 <> 0 AND pg_catalog.pg_column_is_updatable(c.oid, ta.attnum, true) AND pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'UPDATE'), \
-            ARRAY(SELECT u.attnum FROM pg_catalog.pg_attribute u WHERE u.attrelid = c.oid AND u.attnum > 0 AND NOT u.attisdropped AND u.attnum <> ta.attnum \
+            v.updatable & 4 <> 0 AND pg_catalog.pg_column_is_updatable(c.oid, ta.attnum, true) AND \
+            pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'UPDATE'), \
+            ARRAY(SELECT u.attnum FROM pg_catalog.pg_attribute u WHERE u.attrelid = c.oid AND u.attnum > 0 \
+            AND NOT u.attisdropped AND u.attnum <> ta.attnum \
                AND v.updatable & 4 <> 0 AND pg_catalog.pg_column_is_updatable(c.oid, u.attnum, true) \
                AND pg_catalog.has_column_privilege(a.oid, c.oid, u.attnum, 'UPDATE') ORDER BY u.attnum), \
             v.updatable & 16 <> 0 AND pg_catalog.has_table_privilege(a.oid, c.oid, 'DELETE'), \
-            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgtype & 64 = 64), \
-            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = ANY (v.sources::pg_catalog.oid[] OPERATOR(pg_catalog.||) c.oid) AND NOT g.tgisinternal), \
+            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND \
+            g.tgtype & 64 = 64), \
+            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = ANY (v.sources::pg_catalog.oid[] \
+            OPERATOR(pg_catalog.||) c.oid) AND NOT g.tgisinternal), \
             v.sources, v.tenants, v.stored \
-     FROM app a CROSS JOIN views v JOIN pg_catalog.pg_class c ON c.oid = v.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-     JOIN pg_catalog.pg_attribute ta ON ta.attrelid = c.oid AND ta.attname = $2 AND ta.attnum > 0 AND NOT ta.attisdropped \
+     FROM app a CROSS JOIN views v JOIN pg_catalog.pg_class c ON c.oid = v.oid JOIN pg_catalog.pg_namespace \
+     n ON n.oid = c.relnamespace \
+     JOIN pg_catalog.pg_attribute ta ON ta.attrelid = c.oid AND ta.attname = $2 AND ta.attnum > 0 AND NOT \
+     ta.attisdropped \
      WHERE pg_catalog.cardinality(v.sources) > 0 AND ",
     tenancy::app_reaches!(),
     " ORDER BY 2, 3"
 );
 
 /// The views that are tried.
-pub(super) async fn targets(connection: &mut PgConnection, scope: &Scope, security: &RowLevelSecurity) -> Result<Vec<Target>, CheckError> {
-    let rows: Vec<Shown> =
-        tenancy::rows(VIEWS, scope, security).fetch_all(connection).await.asked("read the views that show the tenant column")?;
+pub(super) async fn targets(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    security: &RowLevelSecurity,
+) -> Result<Vec<Target>, CheckError> {
+    let rows: Vec<Shown> = tenancy::rows(VIEWS, scope, security)
+        .fetch_all(connection)
+        .await
+        .asked("read the views that show the tenant column")?;
     Ok(rows.into_iter().map(|Shown(target)| target).collect())
 }
 
@@ -82,8 +103,8 @@ impl FromRow<'_, PgRow> for Shown {
     }
 }
 
-/// Gives a column of a view what the catalog knows of the column of that name in the one table under it: which values it needs, and
-/// where its foreign keys lead. PURE.
+/// Gives a column of a view what the catalog knows of the column of that name in the one table under it:
+/// which values it needs, and where its foreign keys lead. PURE.
 pub(super) fn inherit(relations: &mut BTreeMap<i64, Relation>, target: &Target) {
     let Some(View { sources, stored: false }) = &target.view else { return };
     let [(source, _)] = sources.as_slice() else { return };
@@ -97,7 +118,8 @@ pub(super) fn inherit(relations: &mut BTreeMap<i64, Relation>, target: &Target) 
         }
     }
     let key = |key: &ForeignKey| {
-        let columns = key.columns.iter().map(|number| numbers.get(number).copied()).collect::<Option<Vec<_>>>()?;
+        let columns =
+            key.columns.iter().map(|number| numbers.get(number).copied()).collect::<Option<Vec<_>>>()?;
         Some(ForeignKey { columns, ..key.clone() })
     };
     view.foreign_keys = table.foreign_keys.iter().filter_map(key).collect();
@@ -113,17 +135,23 @@ mod tests {
 
     #[test]
     fn a_view_knows_of_its_columns_what_the_one_table_under_it_knows() {
-        let key = |columns: &[i16]| ForeignKey { columns: columns.to_vec(), parent: 9, parent_columns: vec![1] };
+        let key =
+            |columns: &[i16]| ForeignKey { columns: columns.to_vec(), parent: 9, parent_columns: vec![1] };
         let table = Relation {
             columns: vec![column(1, "id", true), column(2, "tenant", true), column(3, "hidden", true)],
             foreign_keys: vec![key(&[2]), key(&[3])],
             ..Relation::default()
         };
-        let view = Relation { columns: vec![column(1, "tenant", false), column(2, "other", false)], ..Relation::default() };
+        let view = Relation {
+            columns: vec![column(1, "tenant", false), column(2, "other", false)],
+            ..Relation::default()
+        };
         let mut relations = BTreeMap::from([(1, table), (2, view)]);
-        let mut target = Target { oid: 2, view: Some(View { stored: false, sources: vec![(1, 2)] }), ..Target::default() };
+        let mut target =
+            Target { oid: 2, view: Some(View { stored: false, sources: vec![(1, 2)] }), ..Target::default() };
         inherit(&mut relations, &target);
-        let known: Vec<_> = relations[&2].columns.iter().map(|column| (column.number, column.not_null)).collect();
+        let known: Vec<_> =
+            relations[&2].columns.iter().map(|column| (column.number, column.not_null)).collect();
         assert_eq!(known, [(1, true), (2, false)]);
         let keys: Vec<_> = relations[&2].foreign_keys.iter().map(|key| key.columns.clone()).collect();
         assert_eq!(keys, [[1]], "the one whose column the view does not show cannot be followed");

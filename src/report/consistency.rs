@@ -74,9 +74,11 @@ impl Consistency {
         }
     }
 
-    /// The reports that found something, with their place: errors first, then warnings, and in the order given.
+    /// The reports that found something, with their place: errors first, then warnings, and in the order
+    /// given.
     pub(super) fn worst_first(&self) -> Vec<(usize, &Report)> {
-        let mut reports: Vec<_> = self.reports.iter().enumerate().filter(|(_, report)| !report.findings.is_empty()).collect();
+        let mut reports: Vec<_> =
+            self.reports.iter().enumerate().filter(|(_, report)| !report.findings.is_empty()).collect();
         reports.sort_by_key(|(_, report)| match report.counts {
             Counts { errors: 1.., .. } => 0,
             Counts { warnings: 1.., .. } => 1,

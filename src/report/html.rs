@@ -1,5 +1,5 @@
-//! One page that needs nothing else: no script, no picture, no font and no style from elsewhere. Its content policy forbids them all, so
-//! that even a name that got out of its quotes could load and run nothing. PURE.
+//! One page that needs nothing else: no script, no picture, no font and no style from elsewhere. Its content
+//! policy forbids them all, so that even a name that got out of its quotes could load and run nothing. PURE.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -24,7 +24,8 @@ pub(super) fn shell(title: &str, body: &Markup) -> String {
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src \
+                    'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 // Without it a browser asks the server for one.
@@ -106,7 +107,8 @@ fn header(report: &Report) -> Markup {
             p class="message" { (visible(&report.message)) }
             dl {
                 dt { "Database" }
-                dd { code { (visible(&report.database)) } @if let Some(server) = &report.server { ", PostgreSQL " (visible(server)) } }
+                dd { code { (visible(&report.database)) } @if let Some(server) = &report.server { ", \
+                    PostgreSQL " (visible(server)) } }
                 dt { "Version" }
                 dd {
                     @if let Some(applied) = report.applied {
@@ -116,7 +118,8 @@ fn header(report: &Report) -> Markup {
                 }
                 @if let Some(tenancy) = &report.tenancy {
                     dt { "Tenants" }
-                    dd { code { (visible(&tenancy.column)) } " is " code { (visible(&tenancy.setting)) } ", for the role " code { (visible(&tenancy.app_role)) } }
+                    dd { code { (visible(&tenancy.column)) } " is " code { (visible(&tenancy.setting)) } ", \
+                        for the role " code { (visible(&tenancy.app_role)) } }
                 }
                 dt { "Looked at" }
                 dd { (report.at.to_string()) }
@@ -152,7 +155,8 @@ fn glance(report: &Report) -> Markup {
     html! {
         ul class="tiles" {
             (finding_tiles(report.counts))
-            (tile(of(CheckVerdict::Passed), "checks passed", if of(CheckVerdict::Passed) == 0 { "none" } else { "good" }))
+            (tile(of(CheckVerdict::Passed), "checks \
+                passed", if of(CheckVerdict::Passed) == 0 { "none" } else { "good" }))
             (tile(of(CheckVerdict::NotAsked), "not asked", "none"))
             @if let Some(schema) = &report.schema {
                 @let isolated = |isolation| schema.tables.iter().filter(|table| table.isolation == isolation).count();
@@ -180,7 +184,8 @@ fn findings_section(report: &Report) -> Markup {
         section {
             h2 id="findings" { "Findings" }
             @if report.findings.is_empty() && report.verdict == Verdict::Passed { p { "None." } }
-            @else if report.findings.is_empty() { p { "The checks could not be carried out: " (visible(&report.message)) } }
+            @else if report.findings.is_empty() { p { "The checks could not be carried \
+                out: " (visible(&report.message)) } }
             @for finding in &report.findings { (finding_article(finding, Some(report))) }
         }
     }
@@ -195,8 +200,10 @@ pub(super) fn finding_article(finding: &Finding, report: Option<&Report>) -> Mar
     };
     let check = report.and_then(|report| report.checks.iter().position(|check| check.id == finding.check));
     let schema = report.and_then(|report| report.schema.as_ref());
-    let table = schema.and_then(|schema| schema.tables.iter().position(|table| table.object() == finding.object));
-    let (check_text, object) = (html! { code { (visible(&finding.check)) } }, html! { code { (visible(&finding.object)) } });
+    let table =
+        schema.and_then(|schema| schema.tables.iter().position(|table| table.object() == finding.object));
+    let (check_text, object) =
+        (html! { code { (visible(&finding.check)) } }, html! { code { (visible(&finding.object)) } });
     html! {
         article class={ "finding " (class) } {
             h3 {
@@ -217,7 +224,8 @@ fn checks(report: &Report) -> Markup {
         section {
             h2 id="checks" { "Checks" }
             div class="wide" { table class="stack" {
-                thead { tr { th { "Check" } th { "Verdict" } th class="number" { "Findings" } th { "What must be true" } } }
+                thead { tr { th { "Check" } th { "Verdict" } th class="number" { "Findings" } th { "What \
+                    must be true" } } }
                 tbody {
                     @for (number, check) in report.checks.iter().enumerate() {
                         tr class=[(check.verdict == CheckVerdict::NotAsked).then_some("faint")] {
@@ -235,14 +243,16 @@ fn checks(report: &Report) -> Markup {
 
 fn drawing(report: &Report, schema: &Schema) -> Markup {
     let drawn = picture(schema, report.tenancy.as_ref().map(|tenancy| tenancy.column.as_str()));
-    let label = format!("{} and {}", count(drawn.cards.len(), "table"), count(schema.relations.len(), "foreign key"));
+    let label =
+        format!("{} and {}", count(drawn.cards.len(), "table"), count(schema.relations.len(), "foreign key"));
     html! {
         section {
             h2 id="schema" { "Schema" }
             p class="legend" {
                 "A line leads from a foreign key to the table on its left that it refers to."
                 @if report.tenancy.is_some() { " " (badge("good", "✓", "isolated")) " " (badge("bad", "✗", "exposed")) " " (badge("none", "", "shared")) }
-                @if schema.relations.iter().any(|relation| !relation.validated) { " A broken line is not validated." }
+                @if schema.relations.iter().any(|relation| !relation.validated) { " A broken line is not \
+                    validated." }
             }
             div class="wide picture" { (svg(&drawn, schema, &label, |table| format!("#table-{table}"))) }
         }
@@ -256,7 +266,8 @@ fn tables(schema: &Schema) -> Markup {
             h2 id="tables" { "Tables" }
             div class="wide" { table {
                 thead { tr {
-                    th { "Table" } th { "Tenants" } th { "Row-level security" } th { "Kind" } th class="number" { "Policies" }
+                    th { "Table" } th { "Tenants" } th { "Row-level \
+                        security" } th { "Kind" } th class="number" { "Policies" }
                     th class="number" { "Indexes" } th class="number" { "Columns" } @if counted { th class="number" { "Rows, about" } }
                 } }
                 tbody {

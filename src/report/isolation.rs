@@ -5,17 +5,23 @@ use std::collections::BTreeSet;
 use super::{Isolation, Table, TableKind};
 use crate::api::{Finding, RowLevelSecurity, Severity};
 
-/// Sets the word of each table. `found` are the findings of the isolation checks, or none when nobody could look.
+/// Sets the word of each table. `found` are the findings of the isolation checks, or none when nobody could
+/// look.
 ///
-/// An error about something that is no table, for instance the application's role, concerns every tenant table.
+/// An error about something that is no table, for instance the application's role, concerns every tenant
+/// table.
 pub fn judge(tables: &mut [Table], security: Option<&RowLevelSecurity>, found: Option<&[&Finding]>) {
     let Some(security) = security else { return };
     let names: BTreeSet<String> = tables.iter().map(Table::object).collect();
-    let errors: Vec<&&Finding> = found.unwrap_or_default().iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let errors: Vec<&&Finding> =
+        found.unwrap_or_default().iter().filter(|finding| finding.severity == Severity::Error).collect();
     let everywhere = errors.iter().any(|finding| !names.contains(&finding.object));
     let exposed: BTreeSet<&str> = errors.iter().map(|finding| finding.object.as_str()).collect();
-    let untried: Vec<&&Finding> = found.unwrap_or_default().iter().filter(|finding| finding.is_unproven()).collect();
-    let unproven = |object: &str| untried.iter().any(|finding| finding.leaves_unproven(object, names.iter().map(String::as_str)));
+    let untried: Vec<&&Finding> =
+        found.unwrap_or_default().iter().filter(|finding| finding.is_unproven()).collect();
+    let unproven = |object: &str| {
+        untried.iter().any(|finding| finding.leaves_unproven(object, names.iter().map(String::as_str)))
+    };
     for table in tables {
         let object = table.object();
         let has_column = table.columns.iter().any(|column| column.name == security.tenant.column);
@@ -37,7 +43,8 @@ pub fn judge(tables: &mut [Table], security: Option<&RowLevelSecurity>, found: O
     }
 }
 
-/// A table without row-level security keeps nobody apart, whatever the checks say. A view has none of its own.
+/// A table without row-level security keeps nobody apart, whatever the checks say. A view has none of its
+/// own.
 const fn is_bare(table: &Table) -> bool {
     matches!(table.kind, TableKind::Table | TableKind::Partitioned) && !table.enabled
 }
@@ -48,7 +55,8 @@ mod tests {
     use crate::{api::Tenant, report::Column};
 
     fn table(name: &str, tenant: bool) -> Table {
-        let column = Column { name: "clinic_id".into(), type_: "uuid".into(), nullable: false, primary: false };
+        let column =
+            Column { name: "clinic_id".into(), type_: "uuid".into(), nullable: false, primary: false };
         Table {
             schema: "public".into(),
             name: name.into(),
@@ -71,7 +79,12 @@ mod tests {
 
     fn words(found: Option<&[&Finding]>) -> [Isolation; 4] {
         let tenant = Tenant { column: "clinic_id".into(), setting: "app.clinic_id".into() };
-        let security = RowLevelSecurity { app_role: "app".into(), tenant, except: vec!["free".into()], ..RowLevelSecurity::default() };
+        let security = RowLevelSecurity {
+            app_role: "app".into(),
+            tenant,
+            except: vec!["free".into()],
+            ..RowLevelSecurity::default()
+        };
         let mut tables = [table("a", true), table("b", true), table("c", false), table("free", true)];
         judge(&mut tables, Some(&security), found);
         tables.map(|table| table.isolation)
@@ -99,11 +112,20 @@ mod tests {
             message: message.into(),
             ..error(object)
         };
-        assert_eq!(words(Some(&[&warning("public.b", "unproven: DELETE")])), [Isolated, Unproven, Shared, Excepted]);
-        assert_eq!(words(Some(&[&warning("public.b", "with an empty setting every query fails")])), [Isolated, Isolated, Shared, Excepted]);
+        assert_eq!(
+            words(Some(&[&warning("public.b", "unproven: DELETE")])),
+            [Isolated, Unproven, Shared, Excepted]
+        );
+        assert_eq!(
+            words(Some(&[&warning("public.b", "with an empty setting every query fails")])),
+            [Isolated, Isolated, Shared, Excepted]
+        );
         let named = warning("evil.steal()", "unproven: it might be called, so nothing was tried on public.b");
         assert_eq!(words(Some(&[&named])), [Isolated, Unproven, Shared, Excepted]);
-        let of_another_check = |object: &str| Finding { check: "rls-condition".into(), ..warning(object, "unproven: it compares nothing") };
+        let of_another_check = |object: &str| Finding {
+            check: "rls-condition".into(),
+            ..warning(object, "unproven: it compares nothing")
+        };
         assert_eq!(words(Some(&[&of_another_check("public.b")])), [Isolated, Unproven, Shared, Excepted]);
         assert_eq!(words(Some(&[&of_another_check("elsewhere.b")])), [Isolated, Isolated, Shared, Excepted]);
         for all in [

@@ -1,4 +1,5 @@
-//! The form for pull requests and wikis. PURE. Every name and every sentence is escaped: none can begin a table, a link or an element.
+//! The form for pull requests and wikis. PURE. Every name and every sentence is escaped: none can begin a
+//! table, a link or an element.
 
 use super::{CheckVerdict, Consistency, Counts, Isolation, Report, Verdict, count::count, remedy};
 use crate::{api::Finding, visible::visible};
@@ -70,19 +71,26 @@ const fn check_mark(verdict: CheckVerdict) -> &'static str {
 }
 
 fn counted(counts: Counts) -> String {
-    format!("{}, {}, {} for information", count(counts.errors, "error"), count(counts.warnings, "warning"), counts.information)
+    format!(
+        "{}, {}, {} for information",
+        count(counts.errors, "error"),
+        count(counts.warnings, "warning"),
+        counts.information
+    )
 }
 
 /// One report.
 pub(super) fn report(report: &Report) -> String {
     let name = format!("{}/{}", plain(&report.namespace), plain(&report.name));
     let mut text = format!("# {name}: {}\n\n{}.\n\n", mark(report.verdict), plain(&report.message));
-    let server = report.server.as_ref().map(|server| format!(", PostgreSQL {}", plain(server))).unwrap_or_default();
+    let server =
+        report.server.as_ref().map(|server| format!(", PostgreSQL {}", plain(server))).unwrap_or_default();
     text.push_str(&format!("- Database: {}{server}\n", code(&report.database)));
     text.push_str(&format!("- Version: {}\n", report.progress(code)));
     text.push_str(&format!("- Looked at: {}, by Sluice {}\n", report.at, plain(&report.sluice)));
     if let Some(tenancy) = &report.tenancy {
-        let (column, setting, role) = (code(&tenancy.column), code(&tenancy.setting), code(&tenancy.app_role));
+        let (column, setting, role) =
+            (code(&tenancy.column), code(&tenancy.setting), code(&tenancy.app_role));
         text.push_str(&format!("- Tenants: {column} is {setting}, for the role {role}\n"));
     }
     if let Some(why) = &report.unread {
@@ -90,9 +98,17 @@ pub(super) fn report(report: &Report) -> String {
     }
     text.push_str(&format!("\n## Findings\n\n{}.\n", counted(report.counts)));
     text.push_str(&findings(&report.findings));
-    text.push_str(&format!("\n## Checks\n\n{}", head(&["Check", "Verdict", "Findings", "What must be true"])));
+    text.push_str(&format!(
+        "\n## Checks\n\n{}",
+        head(&["Check", "Verdict", "Findings", "What must be true"])
+    ));
     for check in &report.checks {
-        let cells = [cell(&check.id), check_mark(check.verdict).to_owned(), check.findings.to_string(), plain(&check.title)];
+        let cells = [
+            cell(&check.id),
+            check_mark(check.verdict).to_owned(),
+            check.findings.to_string(),
+            plain(&check.title),
+        ];
         text.push_str(&row(&cells));
     }
     text.push_str(&tables(report));
@@ -103,17 +119,28 @@ fn findings(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
         let severity = format!("{:?}", finding.severity).to_lowercase();
-        text.push_str(&format!("\n- **{severity}** {} on {}\n\n", code(&finding.check), code(&finding.object)));
+        text.push_str(&format!(
+            "\n- **{severity}** {} on {}\n\n",
+            code(&finding.check),
+            code(&finding.object)
+        ));
         text.push_str(&format!("  {}\n", plain(&finding.message)));
         let (sql, words) = remedy::parts(&finding.remedy);
-        text.extend([sql.map(block), words.map(plain)].into_iter().flatten().map(|part| format!("\n  {part}\n")));
+        text.extend(
+            [sql.map(block), words.map(plain)].into_iter().flatten().map(|part| format!("\n  {part}\n")),
+        );
     }
     text
 }
 
 fn tables(report: &Report) -> String {
-    let Some(schema) = report.schema.as_ref().filter(|schema| !schema.tables.is_empty()) else { return String::new() };
-    let mut text = format!("\n## Tables\n\n{}", head(&["Table", "Kind", "Tenants", "Columns", "Indexes", "Policies", "Refers to"]));
+    let Some(schema) = report.schema.as_ref().filter(|schema| !schema.tables.is_empty()) else {
+        return String::new();
+    };
+    let mut text = format!(
+        "\n## Tables\n\n{}",
+        head(&["Table", "Kind", "Tenants", "Columns", "Indexes", "Policies", "Refers to"])
+    );
     for table in &schema.tables {
         let object = table.object();
         let isolation = match table.isolation {
@@ -122,12 +149,17 @@ fn tables(report: &Report) -> String {
             Isolation::Unproven => "❔ unproven",
             other => other.word(),
         };
-        let mut parents: Vec<&str> =
-            schema.relations.iter().filter(|relation| relation.from == object).map(|relation| relation.to.as_str()).collect();
+        let mut parents: Vec<&str> = schema
+            .relations
+            .iter()
+            .filter(|relation| relation.from == object)
+            .map(|relation| relation.to.as_str())
+            .collect();
         parents.sort_unstable();
         parents.dedup();
         let parents: Vec<String> = parents.into_iter().map(cell).collect();
-        let numbers = [table.columns.len(), table.indexes.len(), table.policies.len()].map(|number| number.to_string());
+        let numbers =
+            [table.columns.len(), table.indexes.len(), table.policies.len()].map(|number| number.to_string());
         let [columns, indexes, policies] = numbers;
         text.push_str(&row(&[
             cell(&object),

@@ -1,4 +1,5 @@
-//! What a verification found, as something to read: a plain model, and one file for each form it is printed in.
+//! What a verification found, as something to read: a plain model, and one file for each form it is printed
+//! in.
 //!
 //! PURE: no client, no connection, no file, no clock. The same report gives the same bytes.
 
@@ -20,8 +21,8 @@ pub use consistency::{AspectRow, Consistency, Service};
 pub use isolation::judge as judge_isolation;
 pub use json::{Unreadable, read};
 pub use model::{
-    Asked, CheckResult, CheckVerdict, Column, Counts, Index, Isolation, KIND, Policy, Relation, Report, Schema, Table, TableKind, Tenancy,
-    Verdict,
+    Asked, CheckResult, CheckVerdict, Column, Counts, Index, Isolation, KIND, Policy, Relation, Report,
+    Schema, Table, TableKind, Tenancy, Verdict,
 };
 pub use picture::{Picture, picture};
 

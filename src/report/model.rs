@@ -171,7 +171,16 @@ impl CheckResult {
     pub(crate) fn plain() -> Self {
         let none = String::new;
         let (aspect, verdict) = ("history".to_owned(), CheckVerdict::Passed);
-        Self { id: none(), aspect, verdict, findings: 0, title: none(), condition: none(), effect: none(), remedy: none() }
+        Self {
+            id: none(),
+            aspect,
+            verdict,
+            findings: 0,
+            title: none(),
+            condition: none(),
+            effect: none(),
+            remedy: none(),
+        }
     }
 }
 
@@ -305,7 +314,8 @@ pub enum Isolation {
     Isolated,
     /// It has the tenant column, and a check found a way across.
     Exposed,
-    /// It has the tenant column, and something could not be tried on it: that nobody gets across is not proven.
+    /// It has the tenant column, and something could not be tried on it: that nobody gets across is not
+    /// proven.
     Unproven,
     /// It has the tenant column, and nobody could look.
     Unknown,
@@ -406,7 +416,8 @@ pub struct Relation {
 pub const UNREAD: &str = "not known: the history could not be read";
 
 impl Report {
-    /// How far the history is, with the version written as `code` does. Nothing is said about one that could not be read.
+    /// How far the history is, with the version written as `code` does. Nothing is said about one that could
+    /// not be read.
     pub fn progress(&self, code: impl Fn(&str) -> String) -> String {
         let Some(applied) = self.applied else { return UNREAD.to_owned() };
         let version = self.version.as_deref().map_or_else(|| "nothing is applied".to_owned(), code);

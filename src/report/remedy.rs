@@ -1,8 +1,10 @@
 //! What of a remedy is SQL to copy, and what is a sentence. PURE.
 
 /// What a statement begins with, in a remedy.
-const VERBS: [&str; 12] =
-    ["ALTER", "ANALYZE", "COMMENT", "CREATE", "DELETE", "DROP", "GRANT", "INSERT", "REINDEX", "REVOKE", "UPDATE", "VACUUM"];
+const VERBS: [&str; 12] = [
+    "ALTER", "ANALYZE", "COMMENT", "CREATE", "DELETE", "DROP", "GRANT", "INSERT", "REINDEX", "REVOKE",
+    "UPDATE", "VACUUM",
+];
 /// What stands between a statement and words about it.
 const BETWEEN: [&str; 3] = ["; ", ": ", ", "];
 
@@ -21,7 +23,9 @@ pub(super) fn parts(remedy: &str) -> (Option<&str>, Option<&str>) {
             (None, ')') => brackets = brackets.saturating_sub(1),
             (None, _) => {
                 let words = BETWEEN.iter().find_map(|between| remedy[at..].strip_prefix(between));
-                if let Some(words) = words.filter(|words| brackets == 0 && words.starts_with(|first: char| first.is_ascii_lowercase())) {
+                if let Some(words) = words.filter(|words| {
+                    brackets == 0 && words.starts_with(|first: char| first.is_ascii_lowercase())
+                }) {
                     return (Some(&remedy[..at]), Some(words));
                 }
             }
@@ -33,7 +37,9 @@ pub(super) fn parts(remedy: &str) -> (Option<&str>, Option<&str>) {
 /// A verb and what follows it, in capitals.
 fn is_sql(text: &str) -> bool {
     let mut words = text.split_whitespace();
-    let is_capital = |word: &str| word.len() > 1 && word.trim_end_matches(',').chars().all(|letter| letter.is_ascii_uppercase());
+    let is_capital = |word: &str| {
+        word.len() > 1 && word.trim_end_matches(',').chars().all(|letter| letter.is_ascii_uppercase())
+    };
     words.next().is_some_and(|verb| VERBS.contains(&verb)) && words.next().is_some_and(is_capital)
 }
 
@@ -51,7 +57,11 @@ mod tests {
                 Some("alone"),
             ),
             ("ALTER TABLE \"a, b\" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", None, None),
-            ("REVOKE ALL ON \"x\" FROM \"y\", or name it in except", Some("REVOKE ALL ON \"x\" FROM \"y\""), Some("or name it in except")),
+            (
+                "REVOKE ALL ON \"x\" FROM \"y\", or name it in except",
+                Some("REVOKE ALL ON \"x\" FROM \"y\""),
+                Some("or name it in except"),
+            ),
             ("ALTER POLICY \"p\" ON \"t\": compare", Some("ALTER POLICY \"p\" ON \"t\""), Some("compare")),
             ("GRANT SELECT, INSERT ON \"t\" TO \"r\"", None, None),
         ] {

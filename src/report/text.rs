@@ -108,7 +108,9 @@ pub(super) fn report(report: &Report, coloured: bool) -> String {
     let (style, mark) = Style::of_verdict(report.verdict);
     let name = format!("{}/{}", visible(&report.namespace), visible(&report.name));
     page.line(style, &format!("{mark} {name} {}: {}", report.verdict.word(), visible(&report.message)));
-    page.grid(facts(report).into_iter().map(|(key, value)| (Style::Plain, vec![key.to_owned(), value])).collect());
+    page.grid(
+        facts(report).into_iter().map(|(key, value)| (Style::Plain, vec![key.to_owned(), value])).collect(),
+    );
     if !report.findings.is_empty() {
         page.heading(&format!("Findings: {}", counted(report.counts)));
         for finding in &report.findings {
@@ -124,26 +126,40 @@ pub(super) fn report(report: &Report, coloured: bool) -> String {
 fn check(check: &super::CheckResult) -> (Style, Vec<String>) {
     let (style, mark) = Style::of_check(check.verdict);
     let found = if check.findings == 0 { String::new() } else { check.findings.to_string() };
-    (style, vec![mark.to_owned(), visible(&check.id), check.verdict.word().to_owned(), found, visible(&check.title)])
+    (
+        style,
+        vec![
+            mark.to_owned(),
+            visible(&check.id),
+            check.verdict.word().to_owned(),
+            found,
+            visible(&check.title),
+        ],
+    )
 }
 
 fn show(page: &mut Page, finding: &Finding) {
     let severity = format!("{:?}", finding.severity).to_lowercase();
-    page.line(Style::of_severity(finding.severity), &format!("  {severity}  {}  {}", visible(&finding.check), visible(&finding.object)));
+    page.line(
+        Style::of_severity(finding.severity),
+        &format!("  {severity}  {}  {}", visible(&finding.check), visible(&finding.object)),
+    );
     page.line(Style::Plain, &format!("    {}", visible(&finding.message)));
     page.line(Style::Dim, &format!("    → {}", visible(&finding.remedy)));
 }
 
 /// What the head of a report says, as pairs.
 fn facts(report: &Report) -> Vec<(&'static str, String)> {
-    let server = report.server.as_ref().map(|server| format!(", PostgreSQL {}", visible(server))).unwrap_or_default();
+    let server =
+        report.server.as_ref().map(|server| format!(", PostgreSQL {}", visible(server))).unwrap_or_default();
     let mut facts = vec![
         ("database", format!("{}{server}", visible(&report.database))),
         ("version", report.progress(visible)),
         ("looked at", format!("{}, by Sluice {}", report.at, visible(&report.sluice))),
     ];
     if let Some(tenancy) = &report.tenancy {
-        let (column, setting, role) = (visible(&tenancy.column), visible(&tenancy.setting), visible(&tenancy.app_role));
+        let (column, setting, role) =
+            (visible(&tenancy.column), visible(&tenancy.setting), visible(&tenancy.app_role));
         facts.push(("tenants", format!("{column} is {setting}, for the role {role}{}", isolated(report))));
     }
     if let Some(why) = &report.unread {
@@ -157,21 +173,33 @@ fn isolated(report: &Report) -> String {
     let of = |isolation: Isolation| schema.tables.iter().filter(|table| table.isolation == isolation).count();
     let unproven = of(Isolation::Unproven);
     let unproven = if unproven == 0 { String::new() } else { format!(", {unproven} unproven") };
-    format!("; {} isolated, {} exposed{unproven}, {} shared", of(Isolation::Isolated), of(Isolation::Exposed), of(Isolation::Shared))
+    format!(
+        "; {} isolated, {} exposed{unproven}, {} shared",
+        of(Isolation::Isolated),
+        of(Isolation::Exposed),
+        of(Isolation::Shared)
+    )
 }
 
 fn tables(page: &mut Page, report: &Report) {
     let Some(schema) = report.schema.as_ref().filter(|schema| !schema.tables.is_empty()) else { return };
-    let (tables, relations) = (count(schema.tables.len(), "table"), count(schema.relations.len(), "foreign key"));
+    let (tables, relations) =
+        (count(schema.tables.len(), "table"), count(schema.relations.len(), "foreign key"));
     page.heading(&format!("Tables: {tables}, {relations}"));
     let rows = schema.tables.iter().map(|table| {
         let (style, mark) = Style::of_isolation(table.isolation);
-        let rows = table.rows.map_or_else(String::new, |rows| format!("~{}", count(usize::try_from(rows).unwrap_or(usize::MAX), "row")));
+        let rows = table.rows.map_or_else(String::new, |rows| {
+            format!("~{}", count(usize::try_from(rows).unwrap_or(usize::MAX), "row"))
+        });
         let cells = [
             mark.to_owned(),
             visible(&table.object()),
             table.kind.word().to_owned(),
-            if table.isolation == Isolation::NotAsked { String::new() } else { table.isolation.word().to_owned() },
+            if table.isolation == Isolation::NotAsked {
+                String::new()
+            } else {
+                table.isolation.word().to_owned()
+            },
             count(table.columns.len(), "column"),
             if table.indexes.is_empty() { String::new() } else { count(table.indexes.len(), "index") },
             if table.policies.is_empty() { String::new() } else { count(table.policies.len(), "policy") },
@@ -183,7 +211,12 @@ fn tables(page: &mut Page, report: &Report) {
 }
 
 fn counted(counts: Counts) -> String {
-    format!("{}, {}, {} for information", count(counts.errors, "error"), count(counts.warnings, "warning"), counts.information)
+    format!(
+        "{}, {}, {} for information",
+        count(counts.errors, "error"),
+        count(counts.warnings, "warning"),
+        counts.information
+    )
 }
 
 /// Several reports.
@@ -193,13 +226,16 @@ pub(super) fn consistency(several: &Consistency, coloured: bool) -> String {
     let services = count(several.services.len(), "service");
     page.line(style, &format!("{mark} {services} {}: {}", several.verdict.word(), counted(several.total)));
     page.heading("Services");
-    let head = ["", "service", "verdict", "version", "pending", "errors", "warnings", "information"].map(str::to_owned).to_vec();
+    let head = ["", "service", "verdict", "version", "pending", "errors", "warnings", "information"]
+        .map(str::to_owned)
+        .to_vec();
     let mut rows = vec![(Style::Dim, head)];
     for service in &several.services {
         let (style, mark) = Style::of_verdict(service.verdict);
         let Counts { errors, warnings, information } = service.counts;
         let version = service.version.as_deref().map_or_else(|| "none".to_owned(), visible);
-        let mut cells = vec![mark.to_owned(), visible(&service.name), service.verdict.word().to_owned(), version];
+        let mut cells =
+            vec![mark.to_owned(), visible(&service.name), service.verdict.word().to_owned(), version];
         cells.extend([service.pending, errors, warnings, information].map(|number| number.to_string()));
         rows.push((style, cells));
     }
@@ -212,16 +248,35 @@ pub(super) fn consistency(several: &Consistency, coloured: bool) -> String {
     page.heading("Aspects");
     let rows = several.aspects.iter().map(|row| {
         let (style, mark) = Style::of_check(row.verdict);
-        let bad: Vec<String> =
-            several.services.iter().zip(&row.services).filter_map(|(service, verdict)| inconsistent(service, *verdict)).collect();
-        (style, vec![mark.to_owned(), visible(&row.aspect), if bad.is_empty() { "consistent".to_owned() } else { bad.join(", ") }])
+        let bad: Vec<String> = several
+            .services
+            .iter()
+            .zip(&row.services)
+            .filter_map(|(service, verdict)| inconsistent(service, *verdict))
+            .collect();
+        (
+            style,
+            vec![
+                mark.to_owned(),
+                visible(&row.aspect),
+                if bad.is_empty() { "consistent".to_owned() } else { bad.join(", ") },
+            ],
+        )
     });
     page.grid(rows.collect());
     for (_, report) in several.worst_first() {
-        page.heading(&format!("{}/{}: {}", visible(&report.namespace), visible(&report.name), counted(report.counts)));
+        page.heading(&format!(
+            "{}/{}: {}",
+            visible(&report.namespace),
+            visible(&report.name),
+            counted(report.counts)
+        ));
         for finding in &report.findings {
             if finding.severity == Severity::Information {
-                page.line(Style::Dim, &format!("  information  {}  {}", visible(&finding.check), visible(&finding.object)));
+                page.line(
+                    Style::Dim,
+                    &format!("  information  {}  {}", visible(&finding.check), visible(&finding.object)),
+                );
             } else {
                 show(&mut page, finding);
             }

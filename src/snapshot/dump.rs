@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 use super::{Request, SnapshotError, error::volume, process, server};
 use crate::postgres::LIBPQ_KEEPALIVES;
 
-/// The cheapest gzip. Level 1 takes a third of the time of pg_dump's default and a seventh more space; without compression there
-/// would be no checksum of each table for the proof to check.
+/// The cheapest gzip. Level 1 takes a third of the time of pg_dump's default and a seventh more space;
+/// without compression there would be no checksum of each table for the proof to check.
 const COMPRESSION: &str = "--compress=1";
 /// How long pg_dump waits for somebody who holds a table exclusively. It makes nobody else wait meanwhile.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
@@ -19,7 +19,11 @@ const REQUIRES_METHOD: u32 = 16;
 /// The version of `pg_dump`, if it is new enough for the server and keeps the password to itself.
 pub(super) async fn client(request: &Request<'_>) -> Result<String, SnapshotError> {
     let finished = process::run(&request.tools.pg_dump, &["--version"], None).await?;
-    let version = finished.stdout.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit())).unwrap_or_default();
+    let version = finished
+        .stdout
+        .split_whitespace()
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
+        .unwrap_or_default();
     match major(version) {
         Some(client) if client < request.server_major => {
             Err(SnapshotError::ClientTooOld { client: version.to_owned(), server: request.server_major })
@@ -28,7 +32,9 @@ pub(super) async fn client(request: &Request<'_>) -> Result<String, SnapshotErro
             Err(SnapshotError::ClientGivesPassword { client: version.to_owned() })
         }
         Some(_) => Ok(version.to_owned()),
-        None => Err(failed(request, format!("`pg_dump --version` said {:?}", process::last_words(&finished)))),
+        None => {
+            Err(failed(request, format!("`pg_dump --version` said {:?}", process::last_words(&finished))))
+        }
     }
 }
 
@@ -39,10 +45,19 @@ fn major(version: &str) -> Option<u32> {
 }
 
 /// Writes the dump. `pg_dump` itself waits until it is on the disk.
-pub(super) async fn write(request: &Request<'_>, connection: &mut PgConnection, dump: &Path) -> Result<(), SnapshotError> {
-    // A quarter of the time, so that a deadline that is short still leaves the message about the lock, and the dump itself, some.
+pub(super) async fn write(
+    request: &Request<'_>,
+    connection: &mut PgConnection,
+    dump: &Path,
+) -> Result<(), SnapshotError> {
+    // A quarter of the time, so that a deadline that is short still leaves the message about the lock, and
+    // the dump itself, some.
     let lock_wait = LOCK_WAIT.min(request.deadline / 4);
-    let mut arguments = vec![COMPRESSION.into(), "--no-password".into(), format!("--lock-wait-timeout={}", lock_wait.as_millis()).into()];
+    let mut arguments = vec![
+        COMPRESSION.into(),
+        "--no-password".into(),
+        format!("--lock-wait-timeout={}", lock_wait.as_millis()).into(),
+    ];
     match request.jobs {
         0 | 1 => arguments.push("--format=custom".into()),
         jobs => arguments.extend(["--format=directory".into(), format!("--jobs={jobs}").into()]),
@@ -59,7 +74,11 @@ pub(super) async fn write(request: &Request<'_>, connection: &mut PgConnection, 
     match understand(&finished.stderr) {
         Cause::Locked => {
             let holders = server::lock_holders(connection).await;
-            Err(SnapshotError::Locked { database: request.url.database().to_owned(), seconds: lock_wait.as_secs(), holders })
+            Err(SnapshotError::Locked {
+                database: request.url.database().to_owned(),
+                seconds: lock_wait.as_secs(),
+                holders,
+            })
         }
         cause => Err(explain(request, cause, process::last_words(&finished))),
     }
@@ -75,13 +94,14 @@ enum Cause {
     Other,
 }
 
-/// Reads the cause from what `pg_dump` says. Its own words are English here, the server's may not be: what matters was asked
-/// before, and this is the second line.
+/// Reads the cause from what `pg_dump` says. Its own words are English here, the server's may not be: what
+/// matters was asked before, and this is the second line.
 fn understand(stderr: &str) -> Cause {
     for line in stderr.lines() {
         // The server's disk being full is not the volume's being full.
         let from_server = line.contains("ERROR:") || line.contains("from server");
-        if !from_server && (line.contains("No space left on device") || line.contains("Disk quota exceeded")) {
+        if !from_server && (line.contains("No space left on device") || line.contains("Disk quota exceeded"))
+        {
             return Cause::NoSpace;
         }
         if line.contains("row-level security policy for table") {
@@ -122,9 +142,14 @@ mod tests {
 
     #[test]
     fn a_version_is_read_whoever_built_it() {
-        for (text, expected) in
-            [("15.18", Some(15)), ("18beta1", Some(18)), ("9.6.24", Some(9)), ("17devel", Some(17)), ("", None), ("x", None)]
-        {
+        for (text, expected) in [
+            ("15.18", Some(15)),
+            ("18beta1", Some(18)),
+            ("9.6.24", Some(9)),
+            ("17devel", Some(17)),
+            ("", None),
+            ("x", None),
+        ] {
             assert_eq!(major(text), expected, "{text}");
         }
     }
@@ -133,22 +158,36 @@ mod tests {
     fn each_failure_of_pg_dump_is_told_from_the_others() {
         let table = [
             ("pg_dump: error: could not write to output file: No space left on device", Cause::NoSpace),
-            ("pg_dump: error: could not close TOC file: No space left on device\npg_dump: terminated by user", Cause::NoSpace),
+            (
+                "pg_dump: error: could not close TOC file: No space left on device\npg_dump: terminated by \
+                    user",
+                Cause::NoSpace,
+            ),
             ("pg_dump: error: could not write to output file: Disk quota exceeded", Cause::NoSpace),
             (
-                "pg_dump: error: query failed: ERROR:  query would be affected by row-level security policy for table \"visits\"\npg_dump: detail: Query was: COPY clinical.visits (id) TO stdout;",
+                "pg_dump: error: query failed: ERROR:  query would be affected by row-level security policy \
+                    for table \"visits\"\npg_dump: detail: Query was: COPY clinical.visits (id) TO stdout;",
                 Cause::RowsHidden("visits".into()),
             ),
             (
-                "pg_dump: error: query failed: ERROR:  permission denied for table t\npg_dump: detail: Query was: LOCK TABLE public.t IN ACCESS SHARE MODE",
+                "pg_dump: error: query failed: ERROR:  permission denied for table t\npg_dump: detail: Query \
+                    was: LOCK TABLE public.t IN ACCESS SHARE MODE",
                 Cause::Denied,
             ),
             (
-                "pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout\npg_dump: detail: Query was: LOCK TABLE public.t IN ACCESS SHARE MODE",
+                "pg_dump: error: query failed: ERROR:  canceling statement due to statement \
+                    timeout\npg_dump: detail: Query was: LOCK TABLE public.t IN ACCESS SHARE MODE",
                 Cause::Locked,
             ),
-            ("pg_dump: error: query failed: ERROR:  could not write to file \"base/pgsql_tmp/1\": No space left on device", Cause::Other),
-            ("pg_dump: detail: Error message from server: could not extend file: No space left on device", Cause::Other),
+            (
+                "pg_dump: error: query failed: ERROR:  could not write to file \"base/pgsql_tmp/1\": No \
+                    space left on device",
+                Cause::Other,
+            ),
+            (
+                "pg_dump: detail: Error message from server: could not extend file: No space left on device",
+                Cause::Other,
+            ),
             ("pg_dump: error: a worker process died unexpectedly", Cause::Other),
             ("", Cause::Other),
         ];

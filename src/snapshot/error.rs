@@ -22,7 +22,8 @@ pub enum SnapshotError {
     },
     /// A client tool cannot be started.
     #[error(
-        "cannot start {tool:?}: {cause}; the snapshot stage needs PostgreSQL's client tools (package postgresql-client) of the server's version or newer"
+        "cannot start {tool:?}: {cause}; the snapshot stage needs PostgreSQL's client tools (package \
+            postgresql-client) of the server's version or newer"
     )]
     ToolMissing {
         /// The program.
@@ -32,7 +33,8 @@ pub enum SnapshotError {
     },
     /// `pg_dump` refuses servers newer than itself.
     #[error(
-        "pg_dump {client} is older than the server, which is PostgreSQL {server}: use a stage image with the client tools of PostgreSQL {server} or newer"
+        "pg_dump {client} is older than the server, which is PostgreSQL {server}: use a stage image with the \
+            client tools of PostgreSQL {server} or newer"
     )]
     ClientTooOld {
         /// The version of `pg_dump`.
@@ -42,7 +44,8 @@ pub enum SnapshotError {
     },
     /// Without TLS, `pg_dump` would give the password to whoever asks for it.
     #[error(
-        "pg_dump {client} gives the password in clear to whoever answers in the server's place, and sslmode=disable protects it from nobody: use a \
+        "pg_dump {client} gives the password in clear to whoever answers in the server's place, and \
+            sslmode=disable protects it from nobody: use a \
          stage image with the client tools of PostgreSQL 16 or newer, or sslmode=require, or a unix socket"
     )]
     ClientGivesPassword {
@@ -51,7 +54,8 @@ pub enum SnapshotError {
     },
     /// Row-level security hides rows from the role.
     #[error(
-        "a snapshot of database {database:?} would be incomplete: row-level security applies to role {role:?} on {tables}; let the role see every row: ALTER ROLE \"{role}\" BYPASSRLS"
+        "a snapshot of database {database:?} would be incomplete: row-level security applies to role \
+            {role:?} on {tables}; let the role see every row: ALTER ROLE \"{role}\" BYPASSRLS"
     )]
     Incomplete {
         /// The database.
@@ -63,7 +67,8 @@ pub enum SnapshotError {
     },
     /// The role may not read everything.
     #[error(
-        "role {role:?} may not read all of database {database:?}, so there is no complete snapshot: grant it what is missing ({detail})"
+        "role {role:?} may not read all of database {database:?}, so there is no complete snapshot: grant it \
+            what is missing ({detail})"
     )]
     Denied {
         /// The database.
@@ -74,7 +79,10 @@ pub enum SnapshotError {
         detail: String,
     },
     /// Somebody holds a table exclusively.
-    #[error("the snapshot of database {database:?} waited {seconds} s for a table lock: {holders}; it is tried again")]
+    #[error(
+        "the snapshot of database {database:?} waited {seconds} s for a table lock: {holders}; it is tried \
+            again"
+    )]
     Locked {
         /// The database.
         database: String,
@@ -84,7 +92,9 @@ pub enum SnapshotError {
         holders: String,
     },
     /// The volume is full.
-    #[error("{volume} is full ({detail}): make it larger, or let fewer snapshots stay with spec.snapshot.keep")]
+    #[error(
+        "{volume} is full ({detail}): make it larger, or let fewer snapshots stay with spec.snapshot.keep"
+    )]
     NoSpace {
         /// The volume, in the words of [`volume`].
         volume: String,
@@ -101,7 +111,8 @@ pub enum SnapshotError {
     },
     /// The dump was written but cannot be read back.
     #[error(
-        "the snapshot of database {database:?} was written but cannot be read back: {detail}; no migration runs on it, and it is taken again"
+        "the snapshot of database {database:?} was written but cannot be read back: {detail}; no migration \
+            runs on it, and it is taken again"
     )]
     Unreadable {
         /// The database.
@@ -122,7 +133,8 @@ pub enum SnapshotError {
         cause: io::Error,
     },
     /// The deadline came first.
-    #[error("the snapshot of database {database:?} did not end within {} s: give spec.apply.deadline more time, or spec.snapshot.dump.jobs more tables at once", .deadline.as_secs())]
+    #[error("the snapshot of database {database:?} did not end within {} s: give spec.apply.deadline more \
+        time, or spec.snapshot.dump.jobs more tables at once", .deadline.as_secs())]
     TookTooLong {
         /// The database.
         database: String,
@@ -133,7 +145,10 @@ pub enum SnapshotError {
 
 /// Where snapshots are, for a sentence: the volume of a claim, or a folder of the person who runs Sluice.
 pub(super) fn volume(claim: Option<&str>) -> String {
-    claim.map_or_else(|| "the file system of --snapshot-dir".to_owned(), |claim| format!("the volume of PersistentVolumeClaim {claim:?}"))
+    claim.map_or_else(
+        || "the file system of --snapshot-dir".to_owned(),
+        |claim| format!("the volume of PersistentVolumeClaim {claim:?}"),
+    )
 }
 
 impl SnapshotError {
@@ -148,12 +163,19 @@ impl SnapshotError {
             Self::NoSpace { .. } => Reason::NoSpace,
             Self::Unreadable { .. } => Reason::SnapshotUnreadable,
             Self::TookTooLong { .. } => Reason::DeadlineExceeded,
-            Self::Unanswered { .. } | Self::ToolMissing { .. } | Self::Dump { .. } | Self::Volume { .. } => Reason::SnapshotFailed,
+            Self::Unanswered { .. } | Self::ToolMissing { .. } | Self::Dump { .. } | Self::Volume { .. } => {
+                Reason::SnapshotFailed
+            }
         }
     }
 
     /// A refusal of the file system; a full one has a name of its own.
-    pub(super) fn volume(claim: Option<&str>, action: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
+    pub(super) fn volume(
+        claim: Option<&str>,
+        action: &'static str,
+        path: impl Into<PathBuf>,
+        cause: io::Error,
+    ) -> Self {
         let (volume, path) = (volume(claim), path.into());
         match cause.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -170,7 +192,9 @@ mod tests {
 
     #[test]
     fn a_full_volume_is_told_from_a_broken_one() {
-        let full = |kind: io::ErrorKind| SnapshotError::volume(Some("records-snapshots"), "write", "/snapshots/x", kind.into()).reason();
+        let full = |kind: io::ErrorKind| {
+            SnapshotError::volume(Some("records-snapshots"), "write", "/snapshots/x", kind.into()).reason()
+        };
         assert_eq!(full(io::ErrorKind::StorageFull), Reason::NoSpace);
         assert_eq!(full(io::ErrorKind::QuotaExceeded), Reason::NoSpace);
         assert_eq!(full(io::ErrorKind::PermissionDenied), Reason::SnapshotFailed);
@@ -178,7 +202,12 @@ mod tests {
 
     #[test]
     fn a_message_names_the_object_and_the_remedy() {
-        let error = SnapshotError::volume(Some("records-snapshots"), "write", "/snapshots/x", io::ErrorKind::StorageFull.into());
+        let error = SnapshotError::volume(
+            Some("records-snapshots"),
+            "write",
+            "/snapshots/x",
+            io::ErrorKind::StorageFull.into(),
+        );
         let text = error.to_string();
         assert!(text.contains("\"records-snapshots\"") && text.contains("make it larger"), "{text}");
     }

@@ -13,14 +13,24 @@ pub(super) struct Existing {
     pub(super) taken_at: Timestamp,
 }
 
-/// The names of those that need not stay: neither among the last ones nor young enough. `newer` snapshots that are not in the
-/// list already count among the last ones.
-pub(super) fn expired<'a>(existing: &'a [Existing], keep: &Keep, newer: usize, now: Timestamp) -> Vec<&'a str> {
+/// The names of those that need not stay: neither among the last ones nor young enough. `newer` snapshots
+/// that are not in the list already count among the last ones.
+pub(super) fn expired<'a>(
+    existing: &'a [Existing],
+    keep: &Keep,
+    newer: usize,
+    now: Timestamp,
+) -> Vec<&'a str> {
     let mut newest_first: Vec<_> = existing.iter().collect();
     newest_first.sort_by(|a, b| b.taken_at.cmp(&a.taken_at).then_with(|| b.name.cmp(&a.name)));
     let last = usize::try_from(keep.last).unwrap_or(usize::MAX).saturating_sub(newer);
     let young = SignedDuration::from_hours(24 * i64::from(keep.days));
-    newest_first.into_iter().skip(last).filter(|snapshot| now.duration_since(snapshot.taken_at) >= young).map(|s| s.name.as_str()).collect()
+    newest_first
+        .into_iter()
+        .skip(last)
+        .filter(|snapshot| now.duration_since(snapshot.taken_at) >= young)
+        .map(|s| s.name.as_str())
+        .collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What is written beside a dump, so that somebody who finds the folder in a year knows what it is without asking Kubernetes.
+//! What is written beside a dump, so that somebody who finds the folder in a year knows what it is without
+//! asking Kubernetes.
 
 use std::{fs::File, io::Write, path::Path};
 
@@ -35,7 +36,8 @@ pub struct Manifest {
     /// The server's place in the write-ahead log before the dump began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal_lsn: Option<String>,
-    /// Tables dumped at once; 1 makes a single file in PostgreSQL's custom format, more a folder in its directory format.
+    /// Tables dumped at once; 1 makes a single file in PostgreSQL's custom format, more a folder in its
+    /// directory format.
     pub jobs: u32,
     /// The ledger at that time.
     pub ledger_digest: String,
@@ -50,7 +52,12 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    pub(super) fn new(request: &Request<'_>, client_version: String, server: Server, contents: &Contents) -> Self {
+    pub(super) fn new(
+        request: &Request<'_>,
+        client_version: String,
+        server: Server,
+        contents: &Contents,
+    ) -> Self {
         Self {
             version: VERSION,
             database: request.url.database().to_owned(),
@@ -69,11 +76,18 @@ impl Manifest {
     }
 
     /// Writes the manifest and the digests into a snapshot's folder, and waits until they are on the disk.
-    pub(super) fn write(&self, folder: &Path, contents: &Contents, claim: Option<&str>) -> Result<(), SnapshotError> {
-        let json = serde_json::to_string_pretty(self).expect("a manifest of strings and numbers is always JSON");
+    pub(super) fn write(
+        &self,
+        folder: &Path,
+        contents: &Contents,
+        claim: Option<&str>,
+    ) -> Result<(), SnapshotError> {
+        let json =
+            serde_json::to_string_pretty(self).expect("a manifest of strings and numbers is always JSON");
         for (name, text) in [(SUMS, contents.sums.as_str()), (MANIFEST, &format!("{json}\n"))] {
             let path = folder.join(name);
-            let written = File::create(&path).and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+            let written = File::create(&path)
+                .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
             written.map_err(|cause| SnapshotError::volume(claim, "write", path, cause))?;
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! Snapshots: taken, read back, recorded. One file per kind of snapshot; today there is one, `dump`.
 //!
-//! The snapshot stage calls [`take`]. A snapshot grows in a hidden folder beside its place, is proven there, and is renamed only
-//! when it is whole: whatever stands under its final name can be restored. Nothing in here decides whether a snapshot is
-//! needed, and nothing writes to the database.
+//! The snapshot stage calls [`take`]. A snapshot grows in a hidden folder beside its place, is proven there,
+//! and is renamed only when it is whole: whatever stands under its final name can be restored. Nothing in
+//! here decides whether a snapshot is needed, and nothing writes to the database.
 
 mod dump;
 mod error;
@@ -34,9 +34,11 @@ pub use manifest::Manifest;
 pub struct Request<'a> {
     /// The database, and the role that reads it.
     pub url: &'a ConnectionUrl,
-    /// The folder of this DatabaseMigration: `NAMESPACE/NAME` under the mounted volume. It is created when it is missing.
+    /// The folder of this DatabaseMigration: `NAMESPACE/NAME` under the mounted volume. It is created when it
+    /// is missing.
     pub folder: &'a Path,
-    /// The PersistentVolumeClaim that is mounted there, for the record and for messages; none where a person runs Sluice outside a cluster.
+    /// The PersistentVolumeClaim that is mounted there, for the record and for messages; none where a person
+    /// runs Sluice outside a cluster.
     pub claim: Option<&'a str>,
     /// Tables at once. 1 makes a single file, more make a folder.
     pub jobs: u32,
@@ -80,12 +82,15 @@ impl Default for Tools {
 
 /// Takes a snapshot, proves it, and deletes those that need not stay any longer.
 ///
-/// It either ends within the deadline or ends its tools. A snapshot that failed leaves nothing under a final name; what it
-/// leaves under a hidden one is removed by the next attempt.
+/// It either ends within the deadline or ends its tools. A snapshot that failed leaves nothing under a final
+/// name; what it leaves under a hidden one is removed by the next attempt.
 pub async fn take(request: Request<'_>) -> Result<SnapshotRecord, SnapshotError> {
     match tokio::time::timeout(request.deadline, take_in_time(request)).await {
         Ok(result) => result,
-        Err(_) => Err(SnapshotError::TookTooLong { database: request.url.database().to_owned(), deadline: request.deadline }),
+        Err(_) => Err(SnapshotError::TookTooLong {
+            database: request.url.database().to_owned(),
+            deadline: request.deadline,
+        }),
     }
 }
 
@@ -117,15 +122,22 @@ async fn take_in_time(request: Request<'_>) -> Result<SnapshotRecord, SnapshotEr
     })
 }
 
-/// Deletes what has expired. `newer` snapshots of this run already count among those that stay. A failure is logged and no
-/// more: what could not be deleted today is deleted next time, and it is no reason to hold a migration back.
+/// Deletes what has expired. `newer` snapshots of this run already count among those that stay. A failure is
+/// logged and no more: what could not be deleted today is deleted next time, and it is no reason to hold a
+/// migration back.
 fn prune(store: &store::Store, request: &Request<'_>, newer: usize) {
     let Some(keep) = request.keep else { return };
-    let existing: Vec<_> = store.existing().into_iter().filter(|snapshot| newer == 0 || snapshot.taken_at != request.now).collect();
+    let existing: Vec<_> = store
+        .existing()
+        .into_iter()
+        .filter(|snapshot| newer == 0 || snapshot.taken_at != request.now)
+        .collect();
     for name in keep::expired(&existing, keep, newer, request.now) {
         match store.delete(name) {
             Ok(()) => tracing::info!(snapshot = name, "deleted a snapshot that need not stay"),
-            Err(error) => tracing::warn!(snapshot = name, %error, "could not delete a snapshot that need not stay"),
+            Err(error) => {
+                tracing::warn!(snapshot = name, %error, "could not delete a snapshot that need not stay");
+            }
         }
     }
 }

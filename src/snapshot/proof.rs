@@ -1,9 +1,10 @@
 //! Whether a dump can be read back, and the digests of what was read.
 //!
-//! Listing proves nothing but the table of contents: it passes on a dump whose data is cut off. Reading unpacks every byte, and the
-//! compressed format carries a checksum of each table, so a cut or a flipped bit ends it. One hole is closed here: of a folder,
-//! `pg_restore` takes an empty data file, or one that lost its first bytes, for valid, and since version 18 one that lost its
-//! last bytes, too. So the data files are unpacked here a second time.
+//! Listing proves nothing but the table of contents: it passes on a dump whose data is cut off. Reading
+//! unpacks every byte, and the compressed format carries a checksum of each table, so a cut or a flipped bit
+//! ends it. One hole is closed here: of a folder, `pg_restore` takes an empty data file, or one that lost its
+//! first bytes, for valid, and since version 18 one that lost its last bytes, too. So the data files are
+//! unpacked here a second time.
 
 use std::{
     fs::{self, File},
@@ -19,7 +20,8 @@ use crate::api::ReadBack;
 
 /// Proves that the dump can be read back.
 pub(super) async fn prove(request: &Request<'_>, dump: &Path) -> Result<(), SnapshotError> {
-    let unreadable = |detail| SnapshotError::Unreadable { database: request.url.database().to_owned(), detail };
+    let unreadable =
+        |detail| SnapshotError::Unreadable { database: request.url.database().to_owned(), detail };
     let mut arguments = match request.read_back {
         ReadBack::List => vec!["--list".into(), "--file=/dev/null".into()],
         ReadBack::Read => vec!["--file=/dev/null".into()],
@@ -40,7 +42,9 @@ async fn check_members(dump: &Path) -> Result<(), String> {
     for path in files(dump).map_err(|error| format!("{}: {error}", dump.display()))? {
         if path.extension().is_some_and(|extension| extension == "gz") {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            unpack(&path).await.map_err(|error| format!("data file {name:?} is not a whole gzip file: {error}"))?;
+            unpack(&path)
+                .await
+                .map_err(|error| format!("data file {name:?} is not a whole gzip file: {error}"))?;
         }
     }
     Ok(())
@@ -55,7 +59,11 @@ async fn unpack(path: &Path) -> io::Result<()> {
     }
     // Nothing may follow: a second half that is missing its beginning, say.
     let complete = data.into_inner().fill_buf()?.is_empty();
-    if complete { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidData, "there is more after its end")) }
+    if complete {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "there is more after its end"))
+    }
 }
 
 /// What a dump holds, byte for byte.
@@ -107,7 +115,8 @@ fn files(dump: &Path) -> io::Result<Vec<PathBuf>> {
     if !dump.is_dir() {
         return Ok(vec![dump.to_owned()]);
     }
-    let mut files = fs::read_dir(dump)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut files =
+        fs::read_dir(dump)?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
     files.sort();
     Ok(files)
 }
@@ -141,6 +150,9 @@ mod tests {
         let path = folder.path().join("dump");
         fs::write(&path, "CREATE TABLE a(id int);\nSELECT 1;\n").expect("writes");
         let digest = digest_file(&path).await.expect("reads");
-        assert_eq!(digest, (34, "ef5e0b7229288cbeab72c98dec00a968d659f30fe8ce24f96e09c6083009ff1c".to_owned()));
+        assert_eq!(
+            digest,
+            (34, "ef5e0b7229288cbeab72c98dec00a968d659f30fe8ce24f96e09c6083009ff1c".to_owned())
+        );
     }
 }

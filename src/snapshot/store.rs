@@ -1,7 +1,9 @@
-//! The folder of one DatabaseMigration on the volume: beginning, publishing, listing and deleting snapshots in it.
+//! The folder of one DatabaseMigration on the volume: beginning, publishing, listing and deleting snapshots
+//! in it.
 //!
-//! Only two moves are visible to others, and both are a rename: a snapshot appears when it is whole, and it disappears before its
-//! files do. Whatever a killed attempt leaves has a hidden name and goes with the next sweep.
+//! Only two moves are visible to others, and both are a rename: a snapshot appears when it is whole, and it
+//! disappears before its files do. Whatever a killed attempt leaves has a hidden name and goes with the next
+//! sweep.
 
 use std::{
     fs::{self, DirBuilder, File, Permissions},
@@ -36,7 +38,11 @@ impl<'a> Store<'a> {
     /// Opens the folder; makes it when it is not there.
     pub(super) fn open(folder: &'a Path, claim: Option<&'a str>) -> Result<Self, SnapshotError> {
         let store = Self { folder, claim };
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(store.failed("create", folder))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(store.failed("create", folder))?;
         // The namespace's folder and the volume's root too: either may be new.
         for made in folder.ancestors().take(3).filter(|path| !path.as_os_str().is_empty()) {
             sync(made).map_err(store.failed("write", made))?;
@@ -53,7 +59,8 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
-    /// Makes the hidden folder of a new snapshot. Only its owner may look inside: a dump holds everything the database holds.
+    /// Makes the hidden folder of a new snapshot. Only its owner may look inside: a dump holds everything the
+    /// database holds.
     pub(super) fn begin(self, now: Timestamp) -> Result<Partial<'a>, SnapshotError> {
         let name = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%.3fZ").to_string();
         let path = self.folder.join(format!("{HIDDEN}{name}"));
@@ -64,27 +71,42 @@ impl<'a> Store<'a> {
     /// The snapshots that are there. A folder without a manifest is none, and is left alone.
     pub(super) fn existing(&self) -> Vec<Existing> {
         let names = self.names().unwrap_or_default().into_iter().filter(|name| !name.starts_with('.'));
-        names.filter_map(|name| Manifest::read(&self.folder.join(&name)).map(|found| Existing { name, taken_at: found.taken_at })).collect()
+        names
+            .filter_map(|name| {
+                Manifest::read(&self.folder.join(&name))
+                    .map(|found| Existing { name, taken_at: found.taken_at })
+            })
+            .collect()
     }
 
     /// Deletes a snapshot.
     pub(super) fn delete(&self, name: &str) -> Result<(), SnapshotError> {
         let (path, hidden) = (self.folder.join(name), self.folder.join(format!("{HIDDEN}deleted-{name}")));
-        fs::rename(&path, &hidden).and_then(|()| fs::remove_dir_all(&hidden)).map_err(self.failed("delete", &path))
+        fs::rename(&path, &hidden)
+            .and_then(|()| fs::remove_dir_all(&hidden))
+            .map_err(self.failed("delete", &path))
     }
 
     /// How a status names a snapshot: `CLAIM:NAMESPACE/NAME/SNAPSHOT`, or its path where there is no claim.
     pub(super) fn reference(&self, name: &str) -> String {
         let Some(claim) = self.claim else { return self.folder.join(name).display().to_string() };
         let normal = |part| matches!(part, Component::Normal(_));
-        let parts: Vec<_> = self.folder.components().filter(|part| normal(*part)).map(|part| part.as_os_str().to_string_lossy()).collect();
-        let under_the_mount = parts.iter().skip(parts.len().saturating_sub(2)).map(AsRef::as_ref).chain([name]);
+        let parts: Vec<_> = self
+            .folder
+            .components()
+            .filter(|part| normal(*part))
+            .map(|part| part.as_os_str().to_string_lossy())
+            .collect();
+        let under_the_mount =
+            parts.iter().skip(parts.len().saturating_sub(2)).map(AsRef::as_ref).chain([name]);
         format!("{claim}:{}", under_the_mount.collect::<Vec<_>>().join("/"))
     }
 
     fn names(&self) -> Result<Vec<String>, SnapshotError> {
         let listed = fs::read_dir(self.folder).and_then(|entries| {
-            entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned())).collect::<io::Result<Vec<_>>>()
+            entries
+                .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+                .collect::<io::Result<Vec<_>>>()
         });
         listed.map_err(self.failed("list", self.folder))
     }
@@ -107,7 +129,8 @@ impl Partial<'_> {
         let published = store.folder.join(&name);
         // pg_dump makes files that everybody may read, should somebody open the folder later.
         private(&path).map_err(store.failed("restrict", &path))?;
-        // The order matters: first everything that is in it, then its name, then the folder that holds the name.
+        // The order matters: first everything that is in it, then its name, then the folder that holds the
+        // name.
         sync(&path).map_err(store.failed("write", &path))?;
         fs::rename(&path, &published).map_err(store.failed("name", &published))?;
         sync(store.folder).map_err(store.failed("write", store.folder))?;
@@ -128,10 +151,13 @@ fn private(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until a folder's entries are on the disk. Some network volumes cannot be asked; they are left to their own care.
+/// Waits until a folder's entries are on the disk. Some network volumes cannot be asked; they are left to
+/// their own care.
 fn sync(folder: &Path) -> io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
         result => result,
     }
 }
@@ -144,9 +170,17 @@ mod tests {
     fn a_reference_names_the_claim_and_the_path_below_the_mount() {
         for folder in ["/snapshots/medical/records", "/var/lib/copies/medical/records", "medical/records"] {
             let store = Store { folder: Path::new(folder), claim: Some("records-snapshots") };
-            assert_eq!(store.reference("20261121T000000.000Z"), "records-snapshots:medical/records/20261121T000000.000Z", "{folder}");
+            assert_eq!(
+                store.reference("20261121T000000.000Z"),
+                "records-snapshots:medical/records/20261121T000000.000Z",
+                "{folder}"
+            );
             let own = Store { claim: None, ..store };
-            assert_eq!(own.reference("20261121T000000.000Z"), format!("{folder}/20261121T000000.000Z"), "where there is no claim");
+            assert_eq!(
+                own.reference("20261121T000000.000Z"),
+                format!("{folder}/20261121T000000.000Z"),
+                "where there is no claim"
+            );
         }
     }
 
@@ -162,7 +196,10 @@ mod tests {
 
         store.sweep().expect("sweeps");
         assert_eq!(store.names().expect("lists"), Vec::<String>::new());
-        assert_eq!(store.begin(Timestamp::UNIX_EPOCH).expect("begins").publish().expect("publishes"), "19700101T000000.000Z");
+        assert_eq!(
+            store.begin(Timestamp::UNIX_EPOCH).expect("begins").publish().expect("publishes"),
+            "19700101T000000.000Z"
+        );
         assert_eq!(store.names().expect("lists"), ["19700101T000000.000Z"]);
     }
 
@@ -170,10 +207,12 @@ mod tests {
     fn only_the_owner_reads_a_snapshot() {
         let root = tempfile::tempdir().expect("a temporary folder");
         let folder = root.path().join("medical/records");
-        let partial = Store::open(&folder, Some("claim")).expect("opens").begin(Timestamp::UNIX_EPOCH).expect("begins");
+        let partial =
+            Store::open(&folder, Some("claim")).expect("opens").begin(Timestamp::UNIX_EPOCH).expect("begins");
         fs::create_dir(partial.path().join("dump")).expect("makes a folder");
         fs::write(partial.path().join("dump/toc.dat"), "x").expect("writes");
-        fs::set_permissions(partial.path().join("dump/toc.dat"), Permissions::from_mode(0o644)).expect("as pg_dump does");
+        fs::set_permissions(partial.path().join("dump/toc.dat"), Permissions::from_mode(0o644))
+            .expect("as pg_dump does");
         let published = folder.join(partial.publish().expect("publishes"));
         let mode = |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & 0o777;
         let (dump, file) = (published.join("dump"), published.join("dump/toc.dat"));

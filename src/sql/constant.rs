@@ -2,7 +2,8 @@
 
 use super::cursor::unescape;
 
-/// What the string holds that this token is, with a backslash as the escape of `U&'…'`; none where it cannot be told.
+/// What the string holds that this token is, with a backslash as the escape of `U&'…'`; none where it cannot
+/// be told.
 pub fn constant(text: &str) -> Option<String> {
     if let Some(rest) = text.strip_prefix('$') {
         let tag = rest.find('$')? + 2;
@@ -47,7 +48,9 @@ fn escape<'a>(after: &'a [u8], held: &mut Vec<u8>) -> Option<&'a [u8]> {
         b'0'..=b'7' => (after, 3, 8),
         _ => {
             let control = [(b'b', 8), (b'f', 12), (b'n', b'\n'), (b'r', b'\r'), (b't', b'\t')];
-            held.push(control.iter().find(|(letter, _)| letter == first).map_or(*first, |(_, control)| *control));
+            held.push(
+                control.iter().find(|(letter, _)| letter == first).map_or(*first, |(_, control)| *control),
+            );
             return Some(rest);
         }
     };

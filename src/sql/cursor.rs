@@ -1,4 +1,5 @@
-//! Reading one statement from its beginning: keywords, names, what stands in parentheses. Comments are passed over.
+//! Reading one statement from its beginning: keywords, names, what stands in parentheses. Comments are passed
+//! over.
 
 use super::token::{Token, TokenKind, Tokens};
 
@@ -26,7 +27,8 @@ impl<'a> Cursor<'a> {
     /// Goes on, and answers what it passed.
     pub fn advance(&mut self) -> Option<Token> {
         let passed = self.next;
-        self.next = self.tokens.find(|token| !matches!(token.kind, TokenKind::LineComment | TokenKind::BlockComment));
+        self.next =
+            self.tokens.find(|token| !matches!(token.kind, TokenKind::LineComment | TokenKind::BlockComment));
         passed
     }
 
@@ -42,7 +44,9 @@ impl<'a> Cursor<'a> {
 
     /// Whether this keyword comes next.
     pub fn at(&self, keyword: &str) -> bool {
-        self.next.is_some_and(|token| token.kind == TokenKind::Word && self.text(token).eq_ignore_ascii_case(keyword))
+        self.next.is_some_and(|token| {
+            token.kind == TokenKind::Word && self.text(token).eq_ignore_ascii_case(keyword)
+        })
     }
 
     /// Whether one of these keywords comes next.
@@ -101,7 +105,8 @@ impl<'a> Cursor<'a> {
         None
     }
 
-    /// Passes a name, possibly qualified, and answers its parts as PostgreSQL stores them; none where no name comes next.
+    /// Passes a name, possibly qualified, and answers its parts as PostgreSQL stores them; none where no name
+    /// comes next.
     pub fn name(&mut self) -> Option<Name> {
         let mut parts = vec![self.part()?];
         while self.eat_symbol(b'.') {
@@ -137,7 +142,8 @@ impl<'a> Cursor<'a> {
         unescape(&body, escape)
     }
 
-    /// What the first string from here on holds: the code of a `DO` or of a function, if it is written in dollar quotes or plain ones.
+    /// What the first string from here on holds: the code of a `DO` or of a function, if it is written in
+    /// dollar quotes or plain ones.
     pub fn body(&self) -> Option<&'a str> {
         let token = self.clone().rest().find(|token| token.kind == TokenKind::Text && token.closed)?;
         let text = self.text(token);
@@ -155,7 +161,8 @@ impl<'a> Cursor<'a> {
 
     /// Whether this keyword stands anywhere from here on.
     pub fn mentions(&self, keyword: &str) -> bool {
-        let is = |token: Token| token.kind == TokenKind::Word && self.text(token).eq_ignore_ascii_case(keyword);
+        let is =
+            |token: Token| token.kind == TokenKind::Word && self.text(token).eq_ignore_ascii_case(keyword);
         self.clone().rest().any(is)
     }
 }
@@ -244,7 +251,9 @@ mod tests {
 
     #[test]
     fn the_code_of_a_block_is_what_its_string_holds() {
-        for (sql, body) in [("DO $a$ x $a$", " x "), ("DO LANGUAGE plpgsql 'x'", "x"), ("DO E'x'", "x"), ("DO ''", "")] {
+        for (sql, body) in
+            [("DO $a$ x $a$", " x "), ("DO LANGUAGE plpgsql 'x'", "x"), ("DO E'x'", "x"), ("DO ''", "")]
+        {
             assert_eq!(Cursor::of(sql).body(), Some(body), "{sql}");
         }
         assert_eq!(Cursor::of("CALL p()").body(), None);

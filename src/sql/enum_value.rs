@@ -1,15 +1,18 @@
-//! A value that was just added to an enum, and where it could be used before COMMIT, which PostgreSQL refuses (SQLSTATE 55P04).
+//! A value that was just added to an enum, and where it could be used before COMMIT, which PostgreSQL refuses
+//! (SQLSTATE 55P04).
 //!
-//! PostgreSQL looks where it reads the value from a text, and where it counts the values of the enum. So a statement is suspect where a constant
-//! holds the value's text, where something is converted to the enum that is no constant, and where code runs that does not stand in the file. A
-//! use that is missed here loses nothing: PostgreSQL refuses the statement, as it does where Prisma sends the file.
+//! PostgreSQL looks where it reads the value from a text, and where it counts the values of the enum. So a
+//! statement is suspect where a constant holds the value's text, where something is converted to the enum
+//! that is no constant, and where code runs that does not stand in the file. A use that is missed here loses
+//! nothing: PostgreSQL refuses the statement, as it does where Prisma sends the file.
 
 use super::{constant::constant, cursor::Cursor, token::TokenKind};
 
 /// What counts the values of an enum.
 const COUNTS: [&str; 3] = ["enum_range", "enum_first", "enum_last"];
 
-/// What may stand before a parenthesis though no code of the database's runs: words of SQL, functions of PostgreSQL's, and types.
+/// What may stand before a parenthesis though no code of the database's runs: words of SQL, functions of
+/// PostgreSQL's, and types.
 #[rustfmt::skip]
 const HARMLESS: &[&str] = &[
     "abs", "all", "and", "any", "array", "array_agg", "array_append", "array_length", "as", "between", "bit", "bool_and", "bool_or", "brin", "btree",
@@ -24,7 +27,8 @@ const HARMLESS: &[&str] = &[
     "varbit", "varchar", "varying", "vector", "when", "where", "with",
 ];
 
-/// The word before the name of a table, of a type or of an alias, behind which a list of columns or a size stands in parentheses.
+/// The word before the name of a table, of a type or of an alias, behind which a list of columns or a size
+/// stands in parentheses.
 const BEFORE_A_LIST: [&str; 9] = ["as", "exists", "into", "join", "on", "only", "references", "table", ":"];
 
 /// What runs neither a query nor code, and what PostgreSQL keeps or drops without reading a value.
@@ -53,7 +57,8 @@ impl EnumValue {
         let mut cursor = Cursor::of(sql);
         cursor.eat(&["ALTER", "TYPE"]);
         let of = cursor.name().map(|name| name.own().to_owned()).unwrap_or_default();
-        let label = cursor.clone().rest().find(|token| token.kind == TokenKind::Text && !cursor.mentions("UESCAPE"));
+        let label =
+            cursor.clone().rest().find(|token| token.kind == TokenKind::Text && !cursor.mentions("UESCAPE"));
         Self { label: label.and_then(|token| constant(cursor.text(token))).unwrap_or_default(), of }
     }
 
@@ -91,7 +96,8 @@ impl EnumValue {
             return self.may_be_used_by_code(&cursor, false);
         }
         let runs = cursor.at_any(&["INDEX", "UNIQUE"]);
-        let keeps_rows = cursor.at_any(&["TABLE", "TEMP", "TEMPORARY", "LOCAL", "GLOBAL", "UNLOGGED", "MATERIALIZED"]);
+        let keeps_rows =
+            cursor.at_any(&["TABLE", "TEMP", "TEMPORARY", "LOCAL", "GLOBAL", "UNLOGGED", "MATERIALIZED"]);
         let mut query = cursor.clone();
         while keeps_rows && query.peek().is_some() && !query.at_any(&["SELECT", "EXECUTE"]) {
             query.advance();
@@ -99,20 +105,27 @@ impl EnumValue {
         (keeps_rows && self.stands_in(query, true)) || self.stands_in(cursor, runs)
     }
 
-    /// Code in a string is read as statements are. That of a function does not run yet, and that of `DO` runs, in a language that is read here.
+    /// Code in a string is read as statements are. That of a function does not run yet, and that of `DO`
+    /// runs, in a language that is read here.
     fn may_be_used_by_code(&self, cursor: &Cursor<'_>, runs: bool) -> bool {
-        let mut language = cursor.clone().rest().skip_while(|token| !cursor.text(*token).eq_ignore_ascii_case("LANGUAGE"));
-        let language = language.nth(1).map_or("plpgsql", |token| cursor.text(token).trim_matches(['\'', '"']));
+        let mut language =
+            cursor.clone().rest().skip_while(|token| !cursor.text(*token).eq_ignore_ascii_case("LANGUAGE"));
+        let language =
+            language.nth(1).map_or("plpgsql", |token| cursor.text(token).trim_matches(['\'', '"']));
         if runs && !language.eq_ignore_ascii_case("plpgsql") {
             return true;
         }
-        let mut strings = cursor.clone().rest().filter(|token| token.kind == TokenKind::Text).map(|token| constant(cursor.text(token)));
+        let mut strings = cursor
+            .clone()
+            .rest()
+            .filter(|token| token.kind == TokenKind::Text)
+            .map(|token| constant(cursor.text(token)));
         strings.any(|code| code.is_none_or(|code| self.stands_in(Cursor::of(&code), runs)))
             || (!runs && self.stands_in(cursor.clone(), false))
     }
 
-    /// Whether it stands in there as a constant, is converted from something else, or is counted; and, of what runs, whether it could be used
-    /// in code that is elsewhere.
+    /// Whether it stands in there as a constant, is converted from something else, or is counted; and, of
+    /// what runs, whether it could be used in code that is elsewhere.
     fn stands_in(&self, mut cursor: Cursor<'_>, runs: bool) -> bool {
         let mut read = Read::default();
         while let Some(token) = cursor.peek() {
@@ -129,8 +142,13 @@ impl EnumValue {
                     let own = name.own();
                     let counts = COUNTS.contains(&own) || own == "uescape";
                     let converts = own == self.of && read.is_converted();
-                    let executes = runs && ["execute", "call"].contains(&own) && !cursor.at_any(&["FUNCTION", "PROCEDURE"]);
-                    let is_code = runs && cursor.at_symbol(b'(') && !read.is_before_a_list() && !HARMLESS.contains(&own);
+                    let executes = runs
+                        && ["execute", "call"].contains(&own)
+                        && !cursor.at_any(&["FUNCTION", "PROCEDURE"]);
+                    let is_code = runs
+                        && cursor.at_symbol(b'(')
+                        && !read.is_before_a_list()
+                        && !HARMLESS.contains(&own);
                     if counts || converts || executes || is_code {
                         return true;
                     }
@@ -175,7 +193,8 @@ impl Read {
         matches!(&self.last[at], Piece::Other(other) if other == word)
     }
 
-    /// What it holds; none where that cannot be told: after a line break PostgreSQL goes on with the string before.
+    /// What it holds; none where that cannot be told: after a line break PostgreSQL goes on with the string
+    /// before.
     fn constant(&mut self, text: &str) -> Option<String> {
         let goes_on = self.last[0] == Piece::Text;
         self.push(Piece::Text);
@@ -229,7 +248,8 @@ mod tests {
     use super::*;
 
     fn may_use(sql: &str) -> bool {
-        EnumValue::added_by("ALTER TYPE public.mood ADD VALUE IF NOT EXISTS 'bad' BEFORE 'good'").may_be_used_by(sql)
+        EnumValue::added_by("ALTER TYPE public.mood ADD VALUE IF NOT EXISTS 'bad' BEFORE 'good'")
+            .may_be_used_by(sql)
     }
 
     #[test]
@@ -287,18 +307,24 @@ mod tests {
             "ALTER TYPE other RENAME TO mood_old",
             "CREATE TYPE x AS ENUM ('bad')",
             "COMMENT ON TYPE mood IS 'bad'",
-            "CREATE TABLE \"t\" (\"id\" TEXT NOT NULL, \"a\" mood DEFAULT 'good', \"n\" DECIMAL(65,30), CONSTRAINT \"p\" PRIMARY KEY (\"id\"))",
+            "CREATE TABLE \"t\" (\"id\" TEXT NOT NULL, \"a\" mood DEFAULT 'good', \"n\" DECIMAL(65,30), \
+                CONSTRAINT \"p\" PRIMARY KEY (\"id\"))",
             "CREATE TABLE t (x text DEFAULT 'other', y int GENERATED ALWAYS AS (z + 1) STORED)",
             "CREATE TABLE t AS SELECT 'good'::mood AS m, count(*) FROM u",
-            "ALTER TABLE \"t\" ADD COLUMN \"m\" \"mood\"[] DEFAULT ARRAY['good', 'ok']::\"mood\"[], ADD COLUMN n mood DEFAULT 'good'::mood",
-            "ALTER TABLE t ADD CONSTRAINT \"c\" FOREIGN KEY (\"a\") REFERENCES \"u\"(\"id\") ON DELETE SET NULL",
+            "ALTER TABLE \"t\" ADD COLUMN \"m\" \"mood\"[] DEFAULT ARRAY['good', 'ok']::\"mood\"[], ADD \
+                COLUMN n mood DEFAULT 'good'::mood",
+            "ALTER TABLE t ADD CONSTRAINT \"c\" FOREIGN KEY (\"a\") REFERENCES \"u\"(\"id\") ON DELETE SET \
+                NULL",
             "ALTER TABLE t ALTER COLUMN m TYPE other USING (m::text::\"other\")",
             "ALTER TABLE t ALTER COLUMN a SET DEFAULT 'good'::mood",
             "CREATE UNIQUE INDEX i ON t USING btree (a, lower(b)) WHERE m = 'good'",
-            "INSERT INTO \"t\" (\"id\", m) SELECT gen_random_uuid(), 'good'::mood FROM u WHERE a IN ('x', 'Bad')",
+            "INSERT INTO \"t\" (\"id\", m) SELECT gen_random_uuid(), 'good'::mood FROM u WHERE a IN ('x', \
+                'Bad')",
             "UPDATE t SET m = NULL::mood, j = jsonb_set(j, '{a}', '1') WHERE m = 'good'",
-            "DO $$ BEGIN ALTER TABLE \"t\" ADD CONSTRAINT \"bad\" UNIQUE (\"a\"); EXCEPTION WHEN duplicate_object THEN null; END $$",
-            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM g(); RETURN NEW; END $$",
+            "DO $$ BEGIN ALTER TABLE \"t\" ADD CONSTRAINT \"bad\" UNIQUE (\"a\"); EXCEPTION WHEN \
+                duplicate_object THEN null; END $$",
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM g(); RETURN NEW; END \
+                $$",
             "CREATE TRIGGER g AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f('good')",
             "CREATE VIEW v AS SELECT f(a) FROM t WHERE m = 'good'",
             "CREATE EXTENSION x VERSION '1.1'",
@@ -312,6 +338,8 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_told_may_be_any_constant() {
         let value = EnumValue::added_by("ALTER TYPE mood ADD VALUE U&'b!0061d' UESCAPE '!'");
-        assert!(value.may_be_used_by("SELECT 'x'") && !value.may_be_used_by("ALTER TABLE t ADD COLUMN a int"));
+        assert!(
+            value.may_be_used_by("SELECT 'x'") && !value.may_be_used_by("ALTER TABLE t ADD COLUMN a int")
+        );
     }
 }

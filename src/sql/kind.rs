@@ -1,4 +1,5 @@
-//! What one statement asks of a transaction, read from its keywords. `tests/postgres/sql_kinds.rs` compares this with what a server says.
+//! What one statement asks of a transaction, read from its keywords. `tests/postgres/sql_kinds.rs` compares
+//! this with what a server says.
 
 use super::cursor::{Cursor, Name};
 
@@ -7,13 +8,15 @@ use super::cursor::{Cursor, Name};
 pub struct Statement {
     /// What it asks of a transaction.
     pub needs: Needs,
-    /// How many entries of the server's lock table it may need until the transaction ends. A cautious estimate.
+    /// How many entries of the server's lock table it may need until the transaction ends. A cautious
+    /// estimate.
     pub locks: u32,
     /// It changes a setting of the session, which the statements after it may rely on.
     pub sets: bool,
     /// It may make a constraint that can be deferred.
     pub defers: bool,
-    /// What it did ends with the transaction: SET LOCAL, SET CONSTRAINTS, cursors, tables that are dropped ON COMMIT.
+    /// What it did ends with the transaction: SET LOCAL, SET CONSTRAINTS, cursors, tables that are dropped ON
+    /// COMMIT.
     pub ends: bool,
 }
 
@@ -31,9 +34,11 @@ pub enum Needs {
         /// It says CONCURRENTLY: it may wait for long without making anybody queue, so no limits apply.
         concurrently: bool,
     },
-    /// PostgreSQL decides when it runs, by what it finds: REINDEX of a partitioned table, DROP SUBSCRIPTION with a slot.
+    /// PostgreSQL decides when it runs, by what it finds: REINDEX of a partitioned table, DROP SUBSCRIPTION
+    /// with a slot.
     Undecided,
-    /// PostgreSQL alone knows: `CALL` and `DO` run code that may commit, and some words may not be known here.
+    /// PostgreSQL alone knows: `CALL` and `DO` run code that may commit, and some words may not be known
+    /// here.
     Opaque,
 }
 
@@ -70,7 +75,9 @@ impl Statement {
             return plain;
         }
         let ends = |cursor: &Cursor<'_>| cursor.mentions("set_config");
-        match cursor.eat_any(&["CREATE", "ALTER", "DROP", "REINDEX", "CLUSTER", "VACUUM", "CALL", "DO", "SET", "RESET"]) {
+        match cursor.eat_any(&[
+            "CREATE", "ALTER", "DROP", "REINDEX", "CLUSTER", "VACUUM", "CALL", "DO", "SET", "RESET",
+        ]) {
             Some("CREATE") => Self { defers: contains(sql, "deferrable"), ..create(&mut cursor, plain) },
             Some("ALTER") => {
                 let locks = if cursor.at("TABLE") { 2 } else { 1 };
@@ -84,9 +91,13 @@ impl Statement {
                 let ends = cursor.body().is_some_and(|body| body_sets(Cursor::of(body)));
                 Self { needs: Needs::Opaque, defers: contains(sql, "deferrable"), ends, ..plain }
             }
-            Some("SET") => Self { sets: true, ends: cursor.at_any(&["LOCAL", "CONSTRAINTS", "TRANSACTION"]), ..plain },
+            Some("SET") => {
+                Self { sets: true, ends: cursor.at_any(&["LOCAL", "CONSTRAINTS", "TRANSACTION"]), ..plain }
+            }
             Some("RESET") => Self { sets: true, ..plain },
-            None if cursor.at_any(&["SELECT", "WITH"]) => Self { sets: ends(&cursor), ends: ends(&cursor), ..plain },
+            None if cursor.at_any(&["SELECT", "WITH"]) => {
+                Self { sets: ends(&cursor), ends: ends(&cursor), ..plain }
+            }
             None if cursor.at_any(&["DECLARE", "SAVEPOINT"]) => Self { ends: true, ..plain },
             None if cursor.at_any(&INSIDE) || cursor.at_symbol(b'(') => plain,
             _ => Self { needs: Needs::Opaque, ..plain },
@@ -115,7 +126,11 @@ fn create(cursor: &mut Cursor<'_>, plain: Statement) -> Statement {
     }
     let mut keys = 0;
     for token in cursor.clone().rest() {
-        keys += u32::from(["PRIMARY", "UNIQUE", "REFERENCES"].iter().any(|word| cursor.text(token).eq_ignore_ascii_case(word)));
+        keys += u32::from(
+            ["PRIMARY", "UNIQUE", "REFERENCES"]
+                .iter()
+                .any(|word| cursor.text(token).eq_ignore_ascii_case(word)),
+        );
     }
     // A table locks itself, its TOAST table and index, and one index or table for each key.
     Statement { locks: 3 + keys, ends: temporary && cursor.mentions("COMMIT"), ..plain }
@@ -163,7 +178,11 @@ fn alter(cursor: &mut Cursor<'_>) -> Needs {
 fn alter_table(cursor: &mut Cursor<'_>) -> Needs {
     cursor.eat(&["IF", "EXISTS"]);
     let named = table(cursor).is_some();
-    if named && cursor.eat(&["DETACH", "PARTITION"]) && cursor.name().is_some() && cursor.eat(&["CONCURRENTLY"]) {
+    if named
+        && cursor.eat(&["DETACH", "PARTITION"])
+        && cursor.name().is_some()
+        && cursor.eat(&["CONCURRENTLY"])
+    {
         Needs::Outside { concurrently: true }
     } else {
         Needs::Nothing
@@ -186,8 +205,12 @@ fn alter_subscription(cursor: &mut Cursor<'_>) -> Needs {
 /// Whether `option = false` stands anywhere further on.
 fn is_off(cursor: &Cursor<'_>, option: &str) -> bool {
     let words: Vec<&str> = cursor.clone().rest().map(|token| cursor.text(token)).collect();
-    let is_false = |value: &str| ["false", "off", "0"].iter().any(|off| value.trim_matches('\'').eq_ignore_ascii_case(off));
-    words.windows(3).any(|three| three[0].eq_ignore_ascii_case(option) && three[1] == "=" && is_false(three[2]))
+    let is_false = |value: &str| {
+        ["false", "off", "0"].iter().any(|off| value.trim_matches('\'').eq_ignore_ascii_case(off))
+    };
+    words
+        .windows(3)
+        .any(|three| three[0].eq_ignore_ascii_case(option) && three[1] == "=" && is_false(three[2]))
 }
 
 fn drop(cursor: &mut Cursor<'_>) -> Needs {
@@ -260,7 +283,10 @@ mod tests {
     fn a_concurrent_build_names_its_index_and_its_table_however_it_is_written() {
         let build = |index: Option<&str>, table: &str| (index.map(str::to_owned), table.to_owned());
         for (sql, expected) in [
-            ("CREATE INDEX CONCURRENTLY \"I\" ON clinical.\"Patients\" (a)", build(Some("I"), "\"clinical\".\"Patients\"")),
+            (
+                "CREATE INDEX CONCURRENTLY \"I\" ON clinical.\"Patients\" (a)",
+                build(Some("I"), "\"clinical\".\"Patients\""),
+            ),
             ("create index concurrently on only t (a)", build(None, "\"t\"")),
             ("CREATE INDEX CONCURRENTLY\ton\tONLY\tT(a)", build(None, "\"t\"")),
             ("create unique index concurrently if not exists I on t * (a)", build(Some("i"), "\"t\"")),
@@ -302,7 +328,9 @@ mod tests {
         ] {
             assert!(Statement::read(sql).ends, "{sql}");
         }
-        for sql in ["SET search_path = a", "CREATE TABLE t (a int)", "CREATE TEMP TABLE t (a int)", "SELECT 1"] {
+        for sql in
+            ["SET search_path = a", "CREATE TABLE t (a int)", "CREATE TEMP TABLE t (a int)", "SELECT 1"]
+        {
             assert!(!Statement::read(sql).ends, "{sql}");
         }
     }

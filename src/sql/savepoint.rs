@@ -1,8 +1,10 @@
-//! Savepoints: what a file takes back must be its own work, because the files before it in the release are in the same transaction.
+//! Savepoints: what a file takes back must be its own work, because the files before it in the release are in
+//! the same transaction.
 
 use super::cursor::Cursor;
 
-/// What a statement does with a savepoint, which it names. No name where PostgreSQL would find none either, or one that cannot be read here.
+/// What a statement does with a savepoint, which it names. No name where PostgreSQL would find none either,
+/// or one that cannot be read here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Savepoint {
     /// `SAVEPOINT`
@@ -36,7 +38,10 @@ fn named(cursor: &mut Cursor<'_>) -> Option<String> {
 }
 
 fn name(cursor: &mut Cursor<'_>) -> Option<String> {
-    cursor.name().filter(|name| name.0.len() == 1 && cursor.peek().is_none()).map(|name| name.own().to_owned())
+    cursor
+        .name()
+        .filter(|name| name.0.len() == 1 && cursor.peek().is_none())
+        .map(|name| name.own().to_owned())
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
-//! Where the statements of a text begin and end: at semicolons that stand in no string, comment, parentheses or SQL-standard body.
+//! Where the statements of a text begin and end: at semicolons that stand in no string, comment, parentheses
+//! or SQL-standard body.
 //!
-//! PostgreSQL's grammar knows three places more where a semicolon may stand: strings and names, the actions of a rule in parentheses, and
-//! `BEGIN ATOMIC … END` of a function. Whatever else is open at a semicolon is a syntax error of the whole text.
+//! PostgreSQL's grammar knows three places more where a semicolon may stand: strings and names, the actions
+//! of a rule in parentheses, and `BEGIN ATOMIC … END` of a function. Whatever else is open at a semicolon is
+//! a syntax error of the whole text.
 
 use std::ops::Range;
 
@@ -12,7 +14,8 @@ use super::token::{Token, TokenKind, Tokens};
 pub struct Pieces {
     /// Each statement that is not empty, without its semicolon and without comments around it, in bytes.
     pub statements: Vec<Range<usize>>,
-    /// Comments that begin a line and may be directives, outside of statements and in them, but in no body of a function.
+    /// Comments that begin a line and may be directives, outside of statements and in them, but in no body of
+    /// a function.
     pub remarks: Vec<Range<usize>>,
     /// The first thing that no server could read.
     pub fault: Option<Fault>,
@@ -77,7 +80,9 @@ pub fn split(text: &str) -> Pieces {
             note(&mut pieces.fault, Fault::Unclosed(token.start, unclosed(text, token)));
         }
         match token.kind {
-            TokenKind::LineComment if open.bodies == 0 && may_direct(text, token) => pieces.remarks.push(token.start..token.end),
+            TokenKind::LineComment if open.bodies == 0 && may_direct(text, token) => {
+                pieces.remarks.push(token.start..token.end);
+            }
             TokenKind::LineComment | TokenKind::BlockComment => {}
             TokenKind::Symbol(b';') if open.parentheses == 0 && open.bodies == 0 => {
                 pieces.statements.extend(std::mem::take(&mut open).statement);
@@ -103,7 +108,8 @@ impl Open {
     fn take(&mut self, text: &str, token: Token) {
         let start = self.statement.as_ref().map_or(token.start, |range| range.start);
         self.statement = Some(start..token.end);
-        let (boundary, after_begin) = (std::mem::take(&mut self.in_body_boundary), std::mem::take(&mut self.after_begin));
+        let (boundary, after_begin) =
+            (std::mem::take(&mut self.in_body_boundary), std::mem::take(&mut self.after_begin));
         if boundary {
             self.head = Head::Nothing;
         }
@@ -138,7 +144,9 @@ impl Open {
 
 impl Head {
     fn then(self, text: &str, token: Token) -> Self {
-        let is = |keyword: &str| token.kind == TokenKind::Word && text[token.start..token.end].eq_ignore_ascii_case(keyword);
+        let is = |keyword: &str| {
+            token.kind == TokenKind::Word && text[token.start..token.end].eq_ignore_ascii_case(keyword)
+        };
         match self {
             Self::Nothing if is("CREATE") => Self::Create,
             Self::Create if is("OR") => Self::Or,
@@ -168,7 +176,8 @@ fn unclosed(text: &str, token: Token) -> &'static str {
 
 /// Whether a comment begins its line and speaks to Sluice. A file may have millions of others.
 fn may_direct(text: &str, token: Token) -> bool {
-    text[token.start..token.end].trim_start_matches('-').trim_start().starts_with("sluice:") && begins_line(text, token.start)
+    text[token.start..token.end].trim_start_matches('-').trim_start().starts_with("sluice:")
+        && begins_line(text, token.start)
 }
 
 /// Whether only blanks stand before it on its line.
@@ -193,10 +202,12 @@ mod tests {
             "DO $$ BEGIN PERFORM 1; END $$",
             "SELECT $x$;$x$ /* ; /* ; */ ; */ AS \";\"",
             "CREATE RULE r AS ON INSERT TO t DO ALSO (INSERT INTO a VALUES (1); INSERT INTO b VALUES (2);)",
-            "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN 1 END; END",
+            "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT CASE WHEN true THEN \
+                1 END; END",
             "create or replace procedure p() begin atomic select 1 end; select t.end from t; end",
             "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC END",
-            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC CREATE FUNCTION g() RETURNS int BEGIN ATOMIC SELECT 1; END; SELECT 2; END",
+            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC CREATE FUNCTION g() RETURNS int BEGIN ATOMIC \
+                SELECT 1; END; SELECT 2; END",
             "CREATE SCHEMA s CREATE TABLE t (a int) CREATE VIEW v AS SELECT 1",
         ] {
             assert_eq!(statements(&format!("-- a; comment\n{whole}; SELECT 2;;\n")), [whole, "SELECT 2"]);
@@ -212,8 +223,14 @@ mod tests {
 
     #[test]
     fn begin_atomic_is_a_body_only_where_a_function_is_made() {
-        assert_eq!(statements("SELECT begin atomic FROM t; SELECT 1"), ["SELECT begin atomic FROM t", "SELECT 1"]);
-        assert_eq!(statements("BEGIN; CREATE FUNCTION f() AS $$;$$; END"), ["BEGIN", "CREATE FUNCTION f() AS $$;$$", "END"]);
+        assert_eq!(
+            statements("SELECT begin atomic FROM t; SELECT 1"),
+            ["SELECT begin atomic FROM t", "SELECT 1"]
+        );
+        assert_eq!(
+            statements("BEGIN; CREATE FUNCTION f() AS $$;$$; END"),
+            ["BEGIN", "CREATE FUNCTION f() AS $$;$$", "END"]
+        );
     }
 
     #[test]
@@ -224,7 +241,10 @@ mod tests {
             ("SELECT (1;\nCOMMIT;", Fault::Unclosed(7, "parenthesis")),
             ("SELECT 'a;\nCOMMIT;", Fault::Unclosed(7, "string")),
             ("/* ; ", Fault::Unclosed(0, "comment")),
-            ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1;", Fault::Unclosed(38, "body BEGIN ATOMIC")),
+            (
+                "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1;",
+                Fault::Unclosed(38, "body BEGIN ATOMIC"),
+            ),
             ("SELECT 'a\0b'", Fault::Nul(9)),
         ] {
             assert_eq!(split(text).fault, Some(fault), "{text}");

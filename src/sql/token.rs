@@ -1,5 +1,5 @@
-//! PostgreSQL's lexical rules: where strings, names, comments and bodies in dollar quotes begin and end. What each token means is decided
-//! elsewhere. It needs no memory, and time in proportion to the text.
+//! PostgreSQL's lexical rules: where strings, names, comments and bodies in dollar quotes begin and end. What
+//! each token means is decided elsewhere. It needs no memory, and time in proportion to the text.
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,8 @@ impl<'a> Tokens<'a> {
         bytes[from..].iter().position(|byte| !holds(*byte)).map_or(bytes.len(), |length| from + length)
     }
 
-    /// The end of what `'` or `"` began before `at`: a doubled quote stands for itself, and so does what follows a backslash in `E'…'`.
+    /// The end of what `'` or `"` began before `at`: a doubled quote stands for itself, and so does what
+    /// follows a backslash in `E'…'`.
     fn quoted(&self, mut at: usize, quote: u8, escapes: bool) -> (usize, bool) {
         while let Some(byte) = self.byte(at) {
             at += 1;
@@ -125,7 +126,11 @@ impl<'a> Tokens<'a> {
             return None;
         }
         let (quote, body) = (&self.text[start..=tag], tag + 1);
-        Some(self.text[body..].find(quote).map_or((self.text.len(), false), |length| (body + length + quote.len(), true)))
+        Some(
+            self.text[body..]
+                .find(quote)
+                .map_or((self.text.len(), false), |length| (body + length + quote.len(), true)),
+        )
     }
 
     /// A word, or a string or name that begins with a letter.
@@ -160,7 +165,9 @@ impl Iterator for Tokens<'_> {
     fn next(&mut self) -> Option<Token> {
         let start = self.while_(self.at, is_blank);
         let (kind, end, closed) = match self.byte(start)? {
-            b'-' if self.byte(start + 1) == Some(b'-') => (TokenKind::LineComment, self.while_(start, is_in_line), true),
+            b'-' if self.byte(start + 1) == Some(b'-') => {
+                (TokenKind::LineComment, self.while_(start, is_in_line), true)
+            }
             b'/' if self.byte(start + 1) == Some(b'*') => {
                 let (end, closed) = self.block_comment(start);
                 (TokenKind::BlockComment, end, closed)
@@ -173,9 +180,11 @@ impl Iterator for Tokens<'_> {
                 Some((end, closed)) => (TokenKind::Text, end, closed),
                 None => (TokenKind::Symbol(b'$'), self.while_(start + 1, |byte| byte.is_ascii_digit()), true),
             },
-            byte if byte.is_ascii_digit() => {
-                (TokenKind::Number, self.while_(start, |byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.'), true)
-            }
+            byte if byte.is_ascii_digit() => (
+                TokenKind::Number,
+                self.while_(start, |byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.'),
+                true,
+            ),
             byte if begins_word(byte) => self.word(start),
             byte => (TokenKind::Symbol(byte), start + 1, true),
         };

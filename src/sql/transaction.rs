@@ -1,5 +1,5 @@
-//! Statements that begin and end transactions. A file of Prisma may stand in `BEGIN; … COMMIT;`: Prisma writes that itself where it
-//! removes a value from an enum.
+//! Statements that begin and end transactions. A file of Prisma may stand in `BEGIN; … COMMIT;`: Prisma
+//! writes that itself where it removes a value from an enum.
 
 use super::cursor::Cursor;
 
@@ -15,7 +15,8 @@ pub enum Control {
     },
     /// `SET TRANSACTION …`, with the isolation level that it asks for.
     Set(Option<Isolation>),
-    /// `ROLLBACK`, `ABORT`, `PREPARE TRANSACTION`, `COMMIT PREPARED`, and whatever begins like one of these and is none.
+    /// `ROLLBACK`, `ABORT`, `PREPARE TRANSACTION`, `COMMIT PREPARED`, and whatever begins like one of these
+    /// and is none.
     Forbidden,
 }
 
@@ -47,24 +48,27 @@ impl Isolation {
 /// Reads one statement. None where it does not begin or end a transaction, which savepoints do not.
 pub fn control(statement: &str) -> Option<Control> {
     let mut cursor = Cursor::of(statement);
-    let found = match cursor.eat_any(&["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE", "SET"])? {
-        "BEGIN" => {
-            cursor.eat_any(&["WORK", "TRANSACTION"]);
-            modes(&mut cursor).map(|modes| Control::Begin(modes.isolation))
-        }
-        "START" if cursor.eat(&["TRANSACTION"]) => modes(&mut cursor).map(|modes| Control::Begin(modes.isolation)),
-        "COMMIT" | "END" => Some(commit(&mut cursor)),
-        "ROLLBACK" => {
-            cursor.eat_any(&["WORK", "TRANSACTION"]);
-            if cursor.at("TO") {
-                return None;
+    let found =
+        match cursor.eat_any(&["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE", "SET"])? {
+            "BEGIN" => {
+                cursor.eat_any(&["WORK", "TRANSACTION"]);
+                modes(&mut cursor).map(|modes| Control::Begin(modes.isolation))
             }
-            None
-        }
-        "PREPARE" if !cursor.at("TRANSACTION") => return None,
-        "SET" => return set(&mut cursor).map(|modes| Control::Set(modes.isolation)),
-        _ => None,
-    };
+            "START" if cursor.eat(&["TRANSACTION"]) => {
+                modes(&mut cursor).map(|modes| Control::Begin(modes.isolation))
+            }
+            "COMMIT" | "END" => Some(commit(&mut cursor)),
+            "ROLLBACK" => {
+                cursor.eat_any(&["WORK", "TRANSACTION"]);
+                if cursor.at("TO") {
+                    return None;
+                }
+                None
+            }
+            "PREPARE" if !cursor.at("TRANSACTION") => return None,
+            "SET" => return set(&mut cursor).map(|modes| Control::Set(modes.isolation)),
+            _ => None,
+        };
     Some(found.filter(|_| cursor.peek().is_none()).unwrap_or(Control::Forbidden))
 }
 
@@ -101,7 +105,12 @@ fn modes(cursor: &mut Cursor<'_>) -> Option<Modes> {
 }
 
 fn level(cursor: &mut Cursor<'_>) -> Option<Isolation> {
-    let levels = [Isolation::ReadUncommitted, Isolation::ReadCommitted, Isolation::RepeatableRead, Isolation::Serializable];
+    let levels = [
+        Isolation::ReadUncommitted,
+        Isolation::ReadCommitted,
+        Isolation::RepeatableRead,
+        Isolation::Serializable,
+    ];
     levels.into_iter().find(|level| cursor.eat(&level.sql().split(' ').collect::<Vec<_>>()))
 }
 
@@ -117,15 +126,20 @@ pub fn local_setting(statement: &str) -> Option<String> {
     if !cursor.eat(&["SET", "LOCAL"]) {
         return None;
     }
-    let special = [("TIME", "timezone"), ("SCHEMA", "search_path"), ("SESSION", "session_authorization"), ("ROLE", "role")];
+    let special = [
+        ("TIME", "timezone"),
+        ("SCHEMA", "search_path"),
+        ("SESSION", "session_authorization"),
+        ("ROLE", "role"),
+    ];
     match special.into_iter().find(|(word, _)| cursor.at(word)) {
         Some((_, name)) => Some(name.to_owned()),
         None => cursor.name().map(|name| name.0.join(".").to_ascii_lowercase()),
     }
 }
 
-/// Whether a statement runs code that may commit before it ends: a procedure, or a block that says so. In every language of PostgreSQL's own
-/// the word for it has `commit` or `rollback` in it.
+/// Whether a statement runs code that may commit before it ends: a procedure, or a block that says so. In
+/// every language of PostgreSQL's own the word for it has `commit` or `rollback` in it.
 pub fn may_commit_within(statement: &str) -> bool {
     match Cursor::of(statement).eat_any(&["CALL", "DO"]) {
         Some("DO") => {
@@ -155,7 +169,12 @@ mod tests {
 
     #[test]
     fn code_that_may_commit_in_its_middle_is_told() {
-        for sql in ["CALL p()", "DO $$ BEGIN COMMIT; END $$", "do language plpython3u 'plpy.commit()'", "DO $$ BEGIN CALL p(); END $$"] {
+        for sql in [
+            "CALL p()",
+            "DO $$ BEGIN COMMIT; END $$",
+            "do language plpython3u 'plpy.commit()'",
+            "DO $$ BEGIN CALL p(); END $$",
+        ] {
             assert!(may_commit_within(sql), "{sql}");
         }
         for sql in ["DO $$ BEGIN PERFORM 1; END $$", "SELECT 'commit'", "COMMIT"] {
@@ -179,7 +198,10 @@ mod tests {
             ("COMMIT TRANSACTION AND NO CHAIN", commit),
             ("COMMIT AND CHAIN", Some(Control::Commit { chain: true })),
             ("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", Some(Control::Set(serializable))),
-            ("set local transaction isolation level repeatable read, read only", Some(Control::Set(Some(Isolation::RepeatableRead)))),
+            (
+                "set local transaction isolation level repeatable read, read only",
+                Some(Control::Set(Some(Isolation::RepeatableRead))),
+            ),
             ("SET TRANSACTION READ ONLY", Some(Control::Set(None))),
             ("ROLLBACK", Some(Control::Forbidden)),
             ("ABORT WORK", Some(Control::Forbidden)),

@@ -1,4 +1,5 @@
-//! One attempt at a group of a release: what it needs, how it can end, and what is said about it. Shared by transactions and steps.
+//! One attempt at a group of a release: what it needs, how it can end, and what is said about it. Shared by
+//! transactions and steps.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -35,7 +36,8 @@ pub(super) struct Release<'a> {
     pub(super) began: Began,
     /// Constraints that can be deferred may exist.
     pub(super) defers: bool,
-    /// Whether the texts of migrations are kept, once a transaction has been committed in which that was found out.
+    /// Whether the texts of migrations are kept, once a transaction has been committed in which that was
+    /// found out.
     pub(super) keeps_texts: OnceLock<bool>,
 }
 
@@ -62,20 +64,28 @@ impl Release<'_> {
 
     /// Whether an earlier group wrote into every table that these write into: then they are there.
     pub(super) fn is_recorded_before(&self, members: &[usize]) -> bool {
-        let recorded = |of_phase: bool| (0..members[0]).any(|at| self.migration(at).phase().is_some() == of_phase);
+        let recorded =
+            |of_phase: bool| (0..members[0]).any(|at| self.migration(at).phase().is_some() == of_phase);
         members.iter().all(|at| recorded(self.migration(*at).phase().is_some()))
     }
 }
 
 /// Counts the rows that are compared before COMMIT; first thing in a transaction.
-pub(super) async fn rows_before(session: &mut Session, release: &Release<'_>) -> Result<Option<RowsBefore>, SqlError> {
+pub(super) async fn rows_before(
+    session: &mut Session,
+    release: &Release<'_>,
+) -> Result<Option<RowsBefore>, SqlError> {
     let manifest = &release.context.manifest;
-    let connection = session.trusted().await.map_err(|error| SqlError::other(Trouble::of(&error.cause), error.to_string()))?;
+    let connection = session
+        .trusted()
+        .await
+        .map_err(|error| SqlError::other(Trouble::of(&error.cause), error.to_string()))?;
     let counted = count_rows(connection, &manifest.demands.row_counts.tables, &manifest.schemas).await;
     counted.map_err(|error| SqlError::other(Trouble::of(&error.cause), error.to_string()))
 }
 
-/// Verifies inside an open transaction. `before` has the counts of its beginning, `left` says what a failure leaves.
+/// Verifies inside an open transaction. `before` has the counts of its beginning, `left` says what a failure
+/// leaves.
 pub(super) async fn verification(
     session: &mut Session,
     release: &Release<'_>,
@@ -88,19 +98,25 @@ pub(super) async fn verification(
         return Ok(Judgement::Passed);
     }
     let names = release.source.own().map(|migration| &migration.name);
-    let scope = Scope { rows_before: before, began: Some(release.began), ..Scope::of(&release.context.manifest).with_migrations(names) };
-    let findings = match check::run(session.trusted().await.map_err(MigrateError::Query)?, &scope, &aspects).await {
-        Ok(findings) => findings,
-        Err(error) if Trouble::of(&error.cause) == Trouble::Lock => {
-            return Ok(Judgement::Locked(SqlError::other(Trouble::Lock, error.to_string())));
-        }
-        Err(error) => {
-            session.rollback().await;
-            let message = format!("a check could not be carried out before COMMIT, so {left}: {error}");
-            return Err(MigrateError::Stopped { reason: Reason::StageFailed, message });
-        }
+    let scope = Scope {
+        rows_before: before,
+        began: Some(release.began),
+        ..Scope::of(&release.context.manifest).with_migrations(names)
     };
-    let errors: Vec<&Finding> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
+    let findings =
+        match check::run(session.trusted().await.map_err(MigrateError::Query)?, &scope, &aspects).await {
+            Ok(findings) => findings,
+            Err(error) if Trouble::of(&error.cause) == Trouble::Lock => {
+                return Ok(Judgement::Locked(SqlError::other(Trouble::Lock, error.to_string())));
+            }
+            Err(error) => {
+                session.rollback().await;
+                let message = format!("a check could not be carried out before COMMIT, so {left}: {error}");
+                return Err(MigrateError::Stopped { reason: Reason::StageFailed, message });
+            }
+        };
+    let errors: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     if errors.is_empty() {
         return Ok(Judgement::Passed);
     }
@@ -109,8 +125,9 @@ pub(super) async fn verification(
     Ok(Judgement::Failed(Box::new(Outcome { findings, ..outcome })))
 }
 
-/// Ends on the server what the deadline hit: it would go on for as long as the statement timeout lets it. Tells a statement that waited,
-/// which may be tried again by itself, from one that was at work, which is not started again before a person has looked.
+/// Ends on the server what the deadline hit: it would go on for as long as the statement timeout lets it.
+/// Tells a statement that waited, which may be tried again by itself, from one that was at work, which is not
+/// started again before a person has looked.
 pub(super) async fn end_at_deadline(session: &Session, watcher: &Watcher, error: SqlError) -> SqlError {
     if error.trouble != Trouble::Overrun {
         return error;
@@ -121,15 +138,21 @@ pub(super) async fn end_at_deadline(session: &Session, watcher: &Watcher, error:
         return error;
     }
     let who = blockers.iter().map(describe).collect::<Vec<_>>().join(", ");
-    SqlError { trouble: Trouble::Deadline, message: format!("{}; it waited for {who}", error.message), ..error }
+    SqlError {
+        trouble: Trouble::Deadline,
+        message: format!("{}; it waited for {who}", error.message),
+        ..error
+    }
 }
 
 /// An Outcome that names file, line, statement and SQLSTATE.
 pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, left: &str) -> Outcome {
     let reason = match error.trouble {
         Trouble::Connection => {
-            let message =
-                format!("the connection broke while {:?} ran: {}; the next attempt asks the ledger", migration.name, error.message);
+            let message = format!(
+                "the connection broke while {:?} ran: {}; the next attempt asks the ledger",
+                migration.name, error.message
+            );
             return Outcome::failed(Stage::Migrate, Reason::ConnectionFailed, message);
         }
         Trouble::Deadline => Reason::DeadlineExceeded,
@@ -145,7 +168,8 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
         sqlstate: error.sqlstate.clone(),
         message: error.message.clone(),
     };
-    let code = if failure.sqlstate.is_empty() { String::new() } else { format!(" (SQLSTATE {})", failure.sqlstate) };
+    let code =
+        if failure.sqlstate.is_empty() { String::new() } else { format!(" (SQLSTATE {})", failure.sqlstate) };
     let message = format!(
         "{}:{line}: {}{code} in: {}; {left}{}",
         failure.file,
@@ -157,17 +181,26 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
     Outcome { failure: Some(failure), ..outcome }
 }
 
-/// What is said where a file ended the transaction of the release: what is committed of it, PostgreSQL alone knows.
-pub(super) async fn escaped(session: &mut Session, release: &Release<'_>, error: &SqlError, at: usize) -> Attempt {
+/// What is said where a file ended the transaction of the release: what is committed of it, PostgreSQL alone
+/// knows.
+pub(super) async fn escaped(
+    session: &mut Session,
+    release: &Release<'_>,
+    error: &SqlError,
+    at: usize,
+) -> Attempt {
     let (name, error) = (&release.migration(at).name, &SqlError { offset: None, ..error.clone() });
     let recorded = match session.trusted().await {
         Ok(connection) => release.ledger.rows(connection).await,
         Err(error) => Err(error),
     };
-    let of_release: Vec<&str> = release.pending.iter().map(|at| release.source.migrations[*at].name.as_str()).collect();
+    let of_release: Vec<&str> =
+        release.pending.iter().map(|at| release.source.migrations[*at].name.as_str()).collect();
     let known = match recorded {
         Ok(rows) => {
-            let applied = rows.iter().filter(|row| row.state() == RowState::Applied && of_release.contains(&row.name.as_str()));
+            let applied = rows
+                .iter()
+                .filter(|row| row.state() == RowState::Applied && of_release.contains(&row.name.as_str()));
             let names: Vec<String> = applied.map(|row| format!("{:?}", row.name)).collect();
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             format!("the history says that of this release these are applied: {names}")
@@ -175,9 +208,12 @@ pub(super) async fn escaped(session: &mut Session, release: &Release<'_>, error:
         Err(error) => format!("the history could not be read ({error})"),
     };
     let left = format!(
-        "a statement of {name:?}, or of a function that it calls, ended the transaction of the release before its end, so a part of what it did may be \
-         committed and nothing after it was; {known}; look at what is there of {name:?}, put it right by hand or restore the snapshot, and take \
-         out of the file what commits or rolls back, and what sets standard_conforming_strings or client_encoding"
+        "a statement of {name:?}, or of a function that it calls, ended the transaction of the release \
+            before its end, so a part of what it did may be \
+         committed and nothing after it was; {known}; look at what is there of {name:?}, put it right by \
+         hand or restore the snapshot, and take \
+         out of the file what commits or rolls back, and what sets standard_conforming_strings or \
+         client_encoding"
     );
     Attempt::Failed(Box::new(failure(error, release.migration(at), &release.scripts[at], &left)))
 }
@@ -187,10 +223,12 @@ fn remedy(sqlstate: &str, script: &Script) -> &'static str {
     match sqlstate {
         _ if script.apart => "",
         "25001" | "2D000" => {
-            "; it has to run outside of a transaction: put the line `-- sluice: no-transaction` at the beginning of the file, and each of its statements runs by itself"
+            "; it has to run outside of a transaction: put the line `-- sluice: no-transaction` at the \
+                beginning of the file, and each of its statements runs by itself"
         }
         "55P04" => {
-            "; the new value has to be committed first: write `COMMIT;` behind the statement that adds it, and Sluice, like Prisma, goes on in another transaction"
+            "; the new value has to be committed first: write `COMMIT;` behind the statement that adds it, \
+                and Sluice, like Prisma, goes on in another transaction"
         }
         _ => "",
     }
@@ -198,13 +236,22 @@ fn remedy(sqlstate: &str, script: &Script) -> &'static str {
 
 /// The line and the statement that an error is about, without its literals.
 fn place(error: &SqlError, migration: &Migration, script: &Script) -> (u32, String) {
-    // An error may be about another text than the file, for instance about settings that were made again before a statement.
+    // An error may be about another text than the file, for instance about settings that were made again
+    // before a statement.
     let before = error.offset.and_then(|offset| migration.sql.get(..offset));
     let line = before.map(|before| u32::try_from(before.matches('\n').count() + 1).unwrap_or(u32::MAX));
-    let by_offset = before.and_then(|before| script.statements.iter().rev().find(|statement| statement.start <= before.len()));
+    let by_offset = before
+        .and_then(|before| script.statements.iter().rev().find(|statement| statement.start <= before.len()));
     if let Some(statement) = by_offset.or_else(|| script.statements.get(error.completed)) {
         return (line.unwrap_or(statement.line), redact::statement(statement.sql(), SHOWN));
     }
-    let what = if error.completed > script.statements.len() { "the row of the ledger" } else { "a deferred constraint" };
-    (script.statements.last().map_or(1, |statement| statement.line), format!("{what}, at the end of the file"))
+    let what = if error.completed > script.statements.len() {
+        "the row of the ledger"
+    } else {
+        "a deferred constraint"
+    };
+    (
+        script.statements.last().map_or(1, |statement| statement.line),
+        format!("{what}, at the end of the file"),
+    )
 }

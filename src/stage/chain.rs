@@ -1,7 +1,8 @@
 //! Four containers that start at once and run one after the other.
 //!
-//! Each holds a lock on a file for as long as it lives and leaves its Outcome in another one when it ends. The one behind it
-//! waits for the Outcome; a lock that can be had while there is no Outcome means that its owner died, and ends the chain.
+//! Each holds a lock on a file for as long as it lives and leaves its Outcome in another one when it ends.
+//! The one behind it waits for the Outcome; a lock that can be had while there is no Outcome means that its
+//! owner died, and ends the chain.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -36,7 +37,8 @@ pub enum ChainError {
     },
 }
 
-/// The place of a stage in the chain. It is taken before anything else is done, so that whatever ends this process is noticed by the next.
+/// The place of a stage in the chain. It is taken before anything else is done, so that whatever ends this
+/// process is noticed by the next.
 #[derive(Debug)]
 pub struct Place {
     stage: Stage,
@@ -47,7 +49,11 @@ pub struct Place {
 /// Takes the place of a stage.
 pub fn take_place(stage: Stage, folder: &Path) -> Result<Place, ChainError> {
     let own = lock_path(folder, stage);
-    let lock = File::create(&own).map_err(|cause| ChainError::File { action: "create", path: own.clone(), cause })?;
+    let lock = File::create(&own).map_err(|cause| ChainError::File {
+        action: "create",
+        path: own.clone(),
+        cause,
+    })?;
     lock.lock().map_err(|cause| ChainError::File { action: "lock", path: own, cause })?;
     Ok(Place { stage, _lock: lock })
 }
@@ -64,17 +70,27 @@ pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Resul
 }
 
 /// Every Outcome before this stage, or why it is not reached.
-async fn before(stage: Stage, folder: &Path, until: Instant) -> Result<Result<Vec<Outcome>, Outcome>, ChainError> {
+async fn before(
+    stage: Stage,
+    folder: &Path,
+    until: Instant,
+) -> Result<Result<Vec<Outcome>, Outcome>, ChainError> {
     let Some(previous) = stage.before() else { return Ok(Ok(Vec::new())) };
     match wait(previous, folder, until).await? {
         Some(outcome) if outcome.verdict == Verdict::Passed => {
-            let outcomes =
-                Stage::ALL.into_iter().take_while(|earlier| *earlier != stage).filter_map(|earlier| read(folder, earlier)).collect();
+            let outcomes = Stage::ALL
+                .into_iter()
+                .take_while(|earlier| *earlier != stage)
+                .filter_map(|earlier| read(folder, earlier))
+                .collect();
             Ok(Ok(outcomes))
         }
-        Some(outcome) => {
-            Ok(Err(Outcome::new(stage, Verdict::NotReached, outcome.reason, format!("the stage {} did not pass", previous.name()))))
-        }
+        Some(outcome) => Ok(Err(Outcome::new(
+            stage,
+            Verdict::NotReached,
+            outcome.reason,
+            format!("the stage {} did not pass", previous.name()),
+        ))),
         None => Ok(Err(Outcome::new(
             stage,
             Verdict::NotReached,
@@ -102,7 +118,8 @@ async fn wait(previous: Stage, folder: &Path, until: Instant) -> Result<Option<O
     }
 }
 
-/// Whether the owner of a lock is gone. A file that was created and not locked yet belongs to somebody who lives: it is asked twice.
+/// Whether the owner of a lock is gone. A file that was created and not locked yet belongs to somebody who
+/// lives: it is asked twice.
 fn free(path: &Path) -> Result<bool, ChainError> {
     let failed = |cause| ChainError::File { action: "look at", path: path.to_owned(), cause };
     let file = File::open(path).map_err(failed)?;
@@ -152,7 +169,10 @@ mod tests {
         let waiting = tokio::spawn(async move { before(Stage::Migrate, &path, Instant::now()).await });
         leave(folder.path(), &passed(Stage::Snapshot)).expect("leaves");
         let outcomes = waiting.await.expect("joins").expect("waits").expect("is reached");
-        assert_eq!(outcomes.iter().map(|outcome| outcome.stage).collect::<Vec<_>>(), [Stage::Plan, Stage::Snapshot]);
+        assert_eq!(
+            outcomes.iter().map(|outcome| outcome.stage).collect::<Vec<_>>(),
+            [Stage::Plan, Stage::Snapshot]
+        );
     }
 
     #[tokio::test]
@@ -169,12 +189,17 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let place = take_place(Stage::Plan, folder.path()).expect("the first of the process's deeds");
         let path = folder.path().to_owned();
-        let waiting = tokio::spawn(async move { before(Stage::Snapshot, &path, Instant::now() + STRANGE_AFTER).await });
+        let waiting =
+            tokio::spawn(async move { before(Stage::Snapshot, &path, Instant::now() + STRANGE_AFTER).await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished(), "its owner lives");
         drop(place);
-        let ended = tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("long before the deadline");
-        assert_eq!(ended.expect("joins").expect("waits").expect_err("is not reached").reason, Reason::RunLost);
+        let ended =
+            tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("long before the deadline");
+        assert_eq!(
+            ended.expect("joins").expect("waits").expect_err("is not reached").reason,
+            Reason::RunLost
+        );
     }
 
     #[tokio::test]

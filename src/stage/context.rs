@@ -32,7 +32,8 @@ pub struct Context {
     pub snapshots: PathBuf,
     /// When the run has to end.
     pub until: Instant,
-    /// How long the migrate stage waits for a lock before it says who holds it; longer where taking the snapshot again would cost more.
+    /// How long the migrate stage waits for a lock before it says who holds it; longer where taking the
+    /// snapshot again would cost more.
     pub patience: Duration,
     /// Snapshot and migrate do nothing: what is there is verified again.
     pub verify_only: bool,
@@ -40,7 +41,8 @@ pub struct Context {
     pub required: Vec<String>,
     /// A person runs it outside a cluster: what is said names folders, not volumes.
     pub by_hand: bool,
-    /// Which attempt at what this is: `DIGEST-aNUMBER`, of the Job that it belongs to. Empty where there is none.
+    /// Which attempt at what this is: `DIGEST-aNUMBER`, of the Job that it belongs to. Empty where there is
+    /// none.
     pub attempt: String,
 }
 
@@ -52,7 +54,8 @@ impl Context {
     pub fn new(manifest: ValidatedMigration, url: &str, source: PathBuf, snapshots: PathBuf) -> Self {
         let until = Instant::now() + manifest.deadline.duration();
         let url = ConnectionUrl::parse(url).and_then(|url| verified(url, &manifest));
-        let url = url.map(|url| if manifest.format == Format::Prisma { url.or_schema("public") } else { url });
+        let url =
+            url.map(|url| if manifest.format == Format::Prisma { url.or_schema("public") } else { url });
         let phases = phases::beside(&manifest, &source);
         Self {
             manifest,
@@ -84,7 +87,8 @@ impl Context {
         phase.map(|phase| phase.folder = folder).is_some()
     }
 
-    /// The migrations, read once: stages that share a process work on the same text, whatever happens to the folder meanwhile.
+    /// The migrations, read once: stages that share a process work on the same text, whatever happens to the
+    /// folder meanwhile.
     pub(super) fn source(&self) -> Result<&SourceTree, &SourceError> {
         self.source.get_or_init(|| self.load()).as_ref()
     }
@@ -106,7 +110,9 @@ impl Context {
     #[must_use]
     pub fn with_elsewhere(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
         let others = self.manifest.demands.orphans.iter().filter_map(|relation| relation.database.as_ref());
-        let known = others.filter_map(|other| Some((other.name.clone(), ConnectionUrl::parse(&variable(&other.variable())?))));
+        let known = others.filter_map(|other| {
+            Some((other.name.clone(), ConnectionUrl::parse(&variable(&other.variable())?)))
+        });
         self.elsewhere = known.collect();
         self
     }
@@ -116,11 +122,13 @@ impl Context {
         self.url.as_ref().map_err(|error| ConnectError::Url(error.clone()))
     }
 
-    /// The name under which sessions show in `pg_stat_activity`: `sluice NAMESPACE/NAME`, and which attempt. PostgreSQL cuts it at 63
-    /// bytes, so a long name is cut here: the attempt has to be readable, and a watcher says what it is.
+    /// The name under which sessions show in `pg_stat_activity`: `sluice NAMESPACE/NAME`, and which attempt.
+    /// PostgreSQL cuts it at 63 bytes, so a long name is cut here: the attempt has to be readable, and a
+    /// watcher says what it is.
     pub(super) fn application(&self) -> String {
         let longest = 63_usize.saturating_sub("sluice ".len() + " watcher".len() + 1 + self.attempt.len());
-        let object: String = format!("{}/{}", self.manifest.namespace, self.manifest.name).chars().take(longest).collect();
+        let object: String =
+            format!("{}/{}", self.manifest.namespace, self.manifest.name).chars().take(longest).collect();
         format!("sluice {object} {}", self.attempt).trim_end().to_owned()
     }
 
@@ -137,7 +145,8 @@ impl Context {
     }
 }
 
-/// Where the file is that `spec.database.tls.caFrom` names: in a Pod it is mounted, elsewhere somebody has to say.
+/// Where the file is that `spec.database.tls.caFrom` names: in a Pod it is mounted, elsewhere somebody has to
+/// say.
 const AUTHORITY: &str = "SLUICE_DATABASE_CA";
 
 /// With the authority that the manifest asks for, or not at all.
@@ -146,7 +155,8 @@ fn verified(url: ConnectionUrl, manifest: &ValidatedMigration) -> Result<Connect
         return Ok(url);
     }
     let file = std::env::var_os(AUTHORITY).ok_or(InvalidUrl::Tls(
-        "spec.database.tls.caFrom of the manifest asks for the certificate of an authority: set SLUICE_DATABASE_CA to the path of that file",
+        "spec.database.tls.caFrom of the manifest asks for the certificate of an authority: set \
+            SLUICE_DATABASE_CA to the path of that file",
     ))?;
     url.verified_by(file.into())
 }

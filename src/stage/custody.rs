@@ -1,7 +1,8 @@
-//! Nothing is written to the history while somebody else's code would run: before the first word of a release, and in every transaction that writes.
+//! Nothing is written to the history while somebody else's code would run: before the first word of a
+//! release, and in every transaction that writes.
 //!
-//! Where others may create triggers on the history, a look is worth nothing once it is over. So such a transaction locks the tables before it looks:
-//! CREATE TRIGGER waits for its end, writers do not.
+//! Where others may create triggers on the history, a look is worth nothing once it is over. So such a
+//! transaction locks the tables before it looks: CREATE TRIGGER waits for its end, writers do not.
 
 use super::error::MigrateError;
 use crate::{
@@ -14,13 +15,15 @@ use crate::{
 pub(super) async fn trust(session: &mut Session, ledger: &Ledger) -> Result<(), MigrateError> {
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
     match custody_objection(connection, &ledger.contract).await.map_err(MigrateError::Query)? {
-        Some(objection) => Err(MigrateError::Stopped { reason: objection.reason, message: objection.message }),
+        Some(objection) => {
+            Err(MigrateError::Stopped { reason: objection.reason, message: objection.message })
+        }
         None => Ok(()),
     }
 }
 
-/// Begins a transaction that writes to the history. Which tables are exposed is read each time: Sluice makes some of them on the way, and default
-/// privileges may give TRIGGER on those.
+/// Begins a transaction that writes to the history. Which tables are exposed is read each time: Sluice makes
+/// some of them on the way, and default privileges may give TRIGGER on those.
 pub(super) async fn begin(
     session: &mut Session,
     ledger: &Ledger,

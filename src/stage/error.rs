@@ -28,7 +28,8 @@ impl MigrateError {
 /// A migration let go of the locks, and what another tool did meanwhile is not known.
 pub(super) fn unfenced(migration: &str) -> MigrateError {
     let message = format!(
-        "{migration:?} gave up the lock that keeps other migration tools away (pg_advisory_unlock or pg_advisory_unlock_all), so the plan is \
+        "{migration:?} gave up the lock that keeps other migration tools away (pg_advisory_unlock or \
+            pg_advisory_unlock_all), so the plan is \
          made again; remove that call"
     );
     MigrateError::Stopped { reason: Reason::HistoryChanged, message }
@@ -38,21 +39,31 @@ pub(super) fn unfenced(migration: &str) -> MigrateError {
 pub(super) fn lock_message(holder: Option<Holder>) -> MigrateError {
     let message = match &holder {
         Some(Holder { blocker, same_object: true, ends_by }) => format!(
-            "an earlier run of this DatabaseMigration still holds its migration lock: {}; if its Pod is gone, the server ends its session by \
+            "an earlier run of this DatabaseMigration still holds its migration lock: {}; if its Pod is \
+                gone, the server ends its session by \
              {ends_by} UTC; Sluice retries",
             describe(blocker)
         ),
         Some(Holder { blocker, .. }) => {
-            format!("another migration tool holds the migration lock of this database: {}; Sluice retries", describe(blocker))
+            format!(
+                "another migration tool holds the migration lock of this database: {}; Sluice retries",
+                describe(blocker)
+            )
         }
-        None => "another session held the migration lock of this database until just now; Sluice retries".to_owned(),
+        None => "another session held the migration lock of this database until just now; Sluice retries"
+            .to_owned(),
     };
     MigrateError::Waiting { message, blockers: holder.into_iter().map(|holder| holder.blocker).collect() }
 }
 
 /// A blocker in words. PostgreSQL shows state and age to members of the same role only.
 pub(super) fn describe(blocker: &Blocker) -> String {
-    let application = if blocker.application.is_empty() { "an unnamed application" } else { &blocker.application };
-    let state = if blocker.state.is_empty() { String::new() } else { format!(", {}, for {} s", blocker.state, blocker.age_seconds) };
+    let application =
+        if blocker.application.is_empty() { "an unnamed application" } else { &blocker.application };
+    let state = if blocker.state.is_empty() {
+        String::new()
+    } else {
+        format!(", {}, for {} s", blocker.state, blocker.age_seconds)
+    };
     format!("pid {} ({application}, role {}{state})", blocker.pid, blocker.user)
 }

@@ -1,4 +1,5 @@
-//! Source and ledger together, as a person's verdicts in the manifest change them. Shared by plan, migrate and verify.
+//! Source and ledger together, as a person's verdicts in the manifest change them. Shared by plan, migrate
+//! and verify.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +8,27 @@ use sqlx::PgConnection;
 use crate::{
     api::{Resolve, ResolveAs},
     contract::HistorySummary,
-    migrations::{Comparison, LedgerRow, Match, Migration, RowState, Rules, Script, SourceTree, compare, compare_text, in_order, phase_of},
+    migrations::{
+        Comparison, LedgerRow, Match, Migration, RowState, Rules, Script, SourceTree, compare, compare_text,
+        in_order, phase_of,
+    },
     postgres::{QueryError, read_texts},
 };
 
-/// The ledger as it will be once the manifest's verdicts are carried out, and how many rows they concern. PURE.
-pub(super) fn resolved(rows: &[LedgerRow], verdicts: &[Resolve], source: &SourceTree) -> (Vec<LedgerRow>, u32) {
+/// The ledger as it will be once the manifest's verdicts are carried out, and how many rows they concern.
+/// PURE.
+pub(super) fn resolved(
+    rows: &[LedgerRow],
+    verdicts: &[Resolve],
+    source: &SourceTree,
+) -> (Vec<LedgerRow>, u32) {
     let mut rows = rows.to_vec();
     let mut count = 0;
     for verdict in verdicts {
         let migration = source.migrations.iter().find(|migration| migration.name == verdict.name);
         if migration.is_none() && verdict.verdict == ResolveAs::Applied {
-            // Applied means that its file, with this checksum, is. The row stays failed, and the comparison says so.
+            // Applied means that its file, with this checksum, is. The row stays failed, and the comparison
+            // says so.
             continue;
         }
         let mut failed = false;
@@ -43,23 +53,33 @@ pub(super) fn resolved(rows: &[LedgerRow], verdicts: &[Resolve], source: &Source
     (rows, count)
 }
 
-/// The texts of applied migrations whose file is another one now, or gone, by their checksums: as far as Sluice kept them.
+/// The texts of applied migrations whose file is another one now, or gone, by their checksums: as far as
+/// Sluice kept them.
 pub(super) async fn texts(
     connection: &mut PgConnection,
     source: &SourceTree,
     rows: &[LedgerRow],
 ) -> Result<BTreeMap<String, String>, QueryError> {
-    let known: BTreeMap<&str, &Migration> = source.migrations.iter().map(|migration| (migration.name.as_str(), migration)).collect();
+    let known: BTreeMap<&str, &Migration> =
+        source.migrations.iter().map(|migration| (migration.name.as_str(), migration)).collect();
     let is_other = |row: &&LedgerRow| {
-        let same = |migration: &&Migration| compare_text(&migration.sql, &migration.checksum, &row.checksum) != Match::Different;
-        row.state() == RowState::Applied && known.get(row.name.as_str()).is_none_or(|migration| !same(migration))
+        let same = |migration: &&Migration| {
+            compare_text(&migration.sql, &migration.checksum, &row.checksum) != Match::Different
+        };
+        row.state() == RowState::Applied
+            && known.get(row.name.as_str()).is_none_or(|migration| !same(migration))
     };
     let checksums: Vec<&str> = rows.iter().filter(is_other).map(|row| row.checksum.as_str()).collect();
     read_texts(connection, &checksums).await
 }
 
-/// The source as it was applied: with the texts of then where a file is another one now or gone, as far as they are known. PURE.
-pub(super) fn as_applied(source: &SourceTree, rows: &[LedgerRow], texts: &BTreeMap<String, String>) -> SourceTree {
+/// The source as it was applied: with the texts of then where a file is another one now or gone, as far as
+/// they are known. PURE.
+pub(super) fn as_applied(
+    source: &SourceTree,
+    rows: &[LedgerRow],
+    texts: &BTreeMap<String, String>,
+) -> SourceTree {
     let mut applied = source.clone();
     for row in rows.iter().filter(|row| row.state() == RowState::Applied) {
         let Some(text) = texts.get(&row.checksum) else { continue };
@@ -74,7 +94,8 @@ pub(super) fn as_applied(source: &SourceTree, rows: &[LedgerRow], texts: &BTreeM
     applied
 }
 
-/// Compares and summarises. The digest is that of the rows as they are, not as they will be once the verdicts are carried out.
+/// Compares and summarises. The digest is that of the rows as they are, not as they will be once the verdicts
+/// are carried out.
 pub(super) fn summarise(
     source: &SourceTree,
     rows: &[LedgerRow],
@@ -102,15 +123,19 @@ pub(super) fn summarise(
     (comparison, summary)
 }
 
-/// The version of a database is that of its newest migration in Prisma's order, whenever it was applied; phases hang on to it, unless there
-/// is nothing else. PURE.
+/// The version of a database is that of its newest migration in Prisma's order, whenever it was applied;
+/// phases hang on to it, unless there is nothing else. PURE.
 fn newest(applied: &[String]) -> Option<String> {
     let own = applied.iter().filter(|name| phase_of(name).is_none());
     own.max_by(|a, b| in_order(a, b)).or(applied.last()).cloned()
 }
 
 /// The pending files, split. One that an earlier attempt began step by step goes on so. PURE.
-pub(super) fn scripts(source: &SourceTree, pending: &[usize], rows: &[LedgerRow]) -> Result<Vec<Script>, String> {
+pub(super) fn scripts(
+    source: &SourceTree,
+    pending: &[usize],
+    rows: &[LedgerRow],
+) -> Result<Vec<Script>, String> {
     let script = |at: &usize| {
         let migration = &source.migrations[*at];
         let resumed = rows.iter().any(|row| row.name == migration.name && row.state() == RowState::Resumable);
@@ -127,7 +152,8 @@ mod tests {
     use crate::api::History;
 
     fn pending(source: &SourceTree, rows: &[LedgerRow]) -> Vec<usize> {
-        compare(source, rows, &Rules { target: None, history: &History::default(), texts: &BTreeMap::new() }).pending
+        compare(source, rows, &Rules { target: None, history: &History::default(), texts: &BTreeMap::new() })
+            .pending
     }
 
     #[test]
@@ -140,7 +166,8 @@ mod tests {
 
     #[test]
     fn what_was_applied_is_replayed_with_the_texts_of_then_as_far_as_they_are_known() {
-        let migration = |name: &str, sql: &str| Migration::new(name.into(), format!("{name}/migration.sql"), sql);
+        let migration =
+            |name: &str, sql: &str| Migration::new(name.into(), format!("{name}/migration.sql"), sql);
         let row = |name: &str, sql: &str| LedgerRow {
             id: name.into(),
             checksum: migration(name, sql).checksum,
@@ -151,11 +178,16 @@ mod tests {
             resumable: false,
             finished_at: 1,
         };
-        let source = SourceTree { migrations: vec![migration("1_a", "new"), migration("2_b", "new")], ..SourceTree::default() };
+        let source = SourceTree {
+            migrations: vec![migration("1_a", "new"), migration("2_b", "new")],
+            ..SourceTree::default()
+        };
         let rows = [row("1_a", "old"), row("2_b", "unknown"), row("3_gone", "gone")];
-        let texts = [("1_a", "old"), ("3_gone", "gone")].map(|(name, sql)| (migration(name, sql).checksum, sql.to_owned()));
+        let texts = [("1_a", "old"), ("3_gone", "gone")]
+            .map(|(name, sql)| (migration(name, sql).checksum, sql.to_owned()));
         let applied = as_applied(&source, &rows, &texts.into());
-        let found: Vec<_> = applied.migrations.iter().map(|migration| (migration.name.as_str(), &*migration.sql)).collect();
+        let found: Vec<_> =
+            applied.migrations.iter().map(|migration| (migration.name.as_str(), &*migration.sql)).collect();
         assert_eq!(found, [("1_a", "old"), ("2_b", "new"), ("3_gone", "gone")]);
     }
 
@@ -178,7 +210,11 @@ mod tests {
         let (rows, count) = resolved(std::slice::from_ref(&failed), &applied, &source);
         assert_eq!(count, 1);
         assert_eq!(pending(&source, &rows), Vec::<usize>::new());
-        assert_eq!(resolved(&rows, &applied, &source), (rows.clone(), 0), "carried out a second time it changes nothing");
+        assert_eq!(
+            resolved(&rows, &applied, &source),
+            (rows.clone(), 0),
+            "carried out a second time it changes nothing"
+        );
         let undone = [Resolve { name: "1_a".into(), verdict: ResolveAs::RolledBack }];
         assert_eq!(pending(&source, &resolved(&[failed], &undone, &source).0), [0]);
     }

@@ -1,7 +1,7 @@
 //! What a stage container runs. Knows PostgreSQL and files; knows no Kubernetes API.
 //!
-//! Each stage is a function from a [`Context`] and the Outcomes before it to an Outcome. `sluice run` calls them one after the
-//! other in one process; in a Pod, [`chain`] makes four containers do the same.
+//! Each stage is a function from a [`Context`] and the Outcomes before it to an Outcome. `sluice run` calls
+//! them one after the other in one process; in a Pod, [`chain`] makes four containers do the same.
 
 mod attempt;
 mod baseline;
@@ -52,10 +52,14 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
             Stage::Verify => verify::run(context, before).await,
         }
     };
-    // A question to the catalog can wait for somebody's lock, or for a network that is gone. Whatever a stage leaves undone when it
-    // is dropped, the server rolls back within a second.
+    // A question to the catalog can wait for somebody's lock, or for a network that is gone. Whatever a stage
+    // leaves undone when it is dropped, the server rolls back within a second.
     let mut outcome = tokio::time::timeout(context.remaining() + GRACE, work).await.unwrap_or_else(|_| {
-        let message = format!("the deadline of the run ({}) passed in the stage {}", context.manifest.deadline, stage.name());
+        let message = format!(
+            "the deadline of the run ({}) passed in the stage {}",
+            context.manifest.deadline,
+            stage.name()
+        );
         Outcome::failed(stage, Reason::DeadlineExceeded, message)
     });
     outcome.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -66,7 +70,9 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
 /// A run that only verifies copies nothing and changes nothing, whatever is pending.
 fn nothing(stage: Stage, before: &[Outcome]) -> Outcome {
     let reason = if stage == Stage::Snapshot { Reason::SnapshotNotNeeded } else { Reason::Applied };
-    let history = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.clone()).filter(|_| stage == Stage::Migrate);
+    let history = outcome_of(before, Stage::Plan)
+        .and_then(|plan| plan.history.clone())
+        .filter(|_| stage == Stage::Migrate);
     Outcome { history, ..Outcome::passed(stage, reason, "this run only verifies") }
 }
 

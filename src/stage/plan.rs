@@ -31,10 +31,12 @@ pub(super) async fn run(context: &Context) -> Outcome {
 }
 
 async fn plan(context: &Context) -> Result<Outcome, PlanError> {
-    let object = |reason, error: &dyn std::fmt::Display| PlanError::Objection { reason, message: error.to_string() };
+    let object =
+        |reason, error: &dyn std::fmt::Display| PlanError::Objection { reason, message: error.to_string() };
     let source = context.source().map_err(|error| object(error.reason(), &error))?;
     let url = context.url().map_err(|error| object(error.reason(), &error))?;
-    let mut connection = connect(url, &context.application()).await.map_err(|error| object(error.reason(), &error))?;
+    let mut connection =
+        connect(url, &context.application()).await.map_err(|error| object(error.reason(), &error))?;
     let ledger = context.ledger();
     let server = preflight(&mut connection, &context.manifest.schemas, &ledger.contract)
         .await
@@ -43,14 +45,18 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     let rows = ledger.rows(&mut connection).await.map_err(PlanError::Query)?;
     // Tables without a history are a question only where there is no history.
     let mut strangers = if rows.is_empty() {
-        count_tables(&mut connection, &context.manifest.schemas, &ledger.contract).await.map_err(PlanError::Query)?
+        count_tables(&mut connection, &context.manifest.schemas, &ledger.contract)
+            .await
+            .map_err(PlanError::Query)?
     } else {
         0
     };
     let recorded = baseline::members(context, source, &rows, strangers);
     let recorded = recorded.map_err(|(reason, message)| PlanError::Objection { reason, message })?;
     if !recorded.is_empty() {
-        if let Some(refusal) = baseline::refusal(Stage::Plan, context, &mut connection, source, &recorded).await {
+        if let Some(refusal) =
+            baseline::refusal(Stage::Plan, context, &mut connection, source, &recorded).await
+        {
             return Ok(refusal);
         }
         strangers = 0;
@@ -58,17 +64,25 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     let digest = LedgerRow::digest(&rows);
     let rows = baseline::as_recorded(&rows, source, &recorded);
     let texts = texts(&mut connection, source, &rows).await.map_err(PlanError::Query)?;
-    let (comparison, summary) = summarise(source, &rows, &context.manifest.resolve, &context.rules(&texts), server.major);
+    let (comparison, summary) =
+        summarise(source, &rows, &context.manifest.resolve, &context.rules(&texts), server.major);
     let scripts = scripts(source, &comparison.pending, &rows);
     let journaled = scripts.iter().flatten().any(|script| !script.is_transactional());
     let with_phases = comparison.pending.iter().any(|at| source.migrations[*at].phase().is_some());
-    let why = if journaled { "its journal of steps goes there" } else { "the history of its phases goes there" };
-    let asked = if journaled || with_phases { own_schema_objection(&mut connection, why).await } else { Ok(None) };
+    let why =
+        if journaled { "its journal of steps goes there" } else { "the history of its phases goes there" };
+    let asked =
+        if journaled || with_phases { own_schema_objection(&mut connection, why).await } else { Ok(None) };
     let objection = asked.map_err(PlanError::Query)?;
     let journaled = resume::read(&mut connection, &rows).await.map_err(PlanError::Query)?;
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let unkept = missing(&mut connection, server.texts, source, &rows).await.map_err(PlanError::Query)?;
-    let summary = HistorySummary { ledger_digest: digest, baselining: count(recorded.len()), texts: count(unkept.len()), ..summary };
+    let summary = HistorySummary {
+        ledger_digest: digest,
+        baselining: count(recorded.len()),
+        texts: count(unkept.len()),
+        ..summary
+    };
     let seen = Seen { server, strangers, scripts, objection, journaled };
     let mut outcome = judge(context, source, comparison, summary, &seen);
     if outcome.verdict == Verdict::Passed {
@@ -90,7 +104,13 @@ struct Seen {
 }
 
 /// From what was read to an Outcome. PURE.
-fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary: HistorySummary, seen: &Seen) -> Outcome {
+fn judge(
+    context: &Context,
+    source: &SourceTree,
+    comparison: Comparison,
+    summary: HistorySummary,
+    seen: &Seen,
+) -> Outcome {
     let mut findings = comparison.findings;
     findings.extend(source.findings.iter().cloned());
     findings.sort();
@@ -98,7 +118,8 @@ fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary
         Outcome::failed(Stage::Plan, reason, message)
     } else if seen.strangers > 0 && !comparison.pending.is_empty() {
         let message = format!(
-            "the database has {} tables but no history: name in spec.migrations.baseline.upTo the migration up to which they are there, and Sluice \
+            "the database has {} tables but no history: name in spec.migrations.baseline.upTo the migration \
+                up to which they are there, and Sluice \
              compares the schema and records that; before, nobody can tell what is pending",
             seen.strangers
         );
@@ -112,9 +133,13 @@ fn judge(context: &Context, source: &SourceTree, comparison: Comparison, summary
             Ok(scripts) => passed(context, source, &comparison.pending, scripts, &summary, seen),
         }
     };
-    if let (Verdict::Passed, Some(baseline), 1..) = (outcome.verdict, &context.manifest.baseline, summary.baselining) {
-        let recorded =
-            format!("the schema is what the migrations up to {} make, and {} are recorded as applied", baseline.up_to, summary.baselining);
+    if let (Verdict::Passed, Some(baseline), 1..) =
+        (outcome.verdict, &context.manifest.baseline, summary.baselining)
+    {
+        let recorded = format!(
+            "the schema is what the migrations up to {} make, and {} are recorded as applied",
+            baseline.up_to, summary.baselining
+        );
         outcome.message = format!("{recorded}; {}", outcome.message);
     }
     outcome.findings = findings;
@@ -127,21 +152,30 @@ fn is_ahead(ahead: &[String], summary: &HistorySummary) -> Outcome {
     let names: Vec<&str> = ahead.iter().map(String::as_str).collect();
     let current = summary.current.as_deref().unwrap_or("an empty history");
     let message = format!(
-        "the source is older than the database, which is at {current}: it lacks {}, which {} applied; nothing is pending",
+        "the source is older than the database, which is at {current}: it lacks {}, which {} applied; \
+            nothing is pending",
         listed(&names),
         if names.len() == 1 { "stays" } else { "stay" }
     );
     Outcome::passed(Stage::Plan, Reason::DatabaseAhead, message)
 }
 
-fn passed(context: &Context, source: &SourceTree, pending: &[usize], scripts: &[Script], summary: &HistorySummary, seen: &Seen) -> Outcome {
+fn passed(
+    context: &Context,
+    source: &SourceTree,
+    pending: &[usize],
+    scripts: &[Script],
+    summary: &HistorySummary,
+    seen: &Seen,
+) -> Outcome {
     if pending.is_empty() {
         let mut message = match &summary.current {
             Some(current) => format!("nothing is pending; the database is at {current}"),
             None => "nothing is pending; the source has no migrations".to_owned(),
         };
         if summary.resolving > 0 {
-            message = format!("{message}; {} failed row(s) are resolved as the manifest says", summary.resolving);
+            message =
+                format!("{message}; {} failed row(s) are resolved as the manifest says", summary.resolving);
         }
         return Outcome::passed(Stage::Plan, Reason::NothingPending, message);
     }
@@ -150,14 +184,24 @@ fn passed(context: &Context, source: &SourceTree, pending: &[usize], scripts: &[
     let mut parts = Vec::new();
     for group in &groups {
         parts.push(match group {
-            Group::Transaction(members) if members.len() == 1 => format!("{} in a transaction", name(members[0])),
-            Group::Transaction(members) => format!("{} … {} in one transaction", name(members[0]), name(members[members.len() - 1])),
+            Group::Transaction(members) if members.len() == 1 => {
+                format!("{} in a transaction", name(members[0]))
+            }
+            Group::Transaction(members) => {
+                format!("{} … {} in one transaction", name(members[0]), name(members[members.len() - 1]))
+            }
             Group::Stepwise { migration, steps } => {
                 let (name, script) = (name(*migration), &scripts[*migration]);
                 match seen.journaled.get(name) {
                     None => format!("{name} {}", how(script)),
                     Some(known) => match resume::edited(known, &resume::digests(script, steps)) {
-                        Some(step) => return Outcome::failed(Stage::Plan, Reason::HistoryDirty, resume::changed(name, step)),
+                        Some(step) => {
+                            return Outcome::failed(
+                                Stage::Plan,
+                                Reason::HistoryDirty,
+                                resume::changed(name, step),
+                            );
+                        }
                         None => format!("{name}, which {}", resume::goes_on(known, steps.len())),
                     },
                 }

@@ -1,4 +1,5 @@
-//! A release: its groups in order, each one transaction with its ledger rows, the last one with the verification.
+//! A release: its groups in order, each one transaction with its ledger rows, the last one with the
+//! verification.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,11 @@ pub(super) enum Ended {
     Failed(Box<Outcome>),
 }
 
-pub(super) async fn apply(session: &mut Session, watcher: &Watcher, release: &Release<'_>) -> Result<Ended, MigrateError> {
+pub(super) async fn apply(
+    session: &mut Session,
+    watcher: &Watcher,
+    release: &Release<'_>,
+) -> Result<Ended, MigrateError> {
     let groups = plan_groups(release.scripts, release.context.manifest.atomicity, release.lock_budget);
     let judged = judged(&groups);
     let mut applied = Vec::new();
@@ -38,17 +43,31 @@ pub(super) async fn apply(session: &mut Session, watcher: &Watcher, release: &Re
         loop {
             let attempt = match group {
                 Group::Transaction(members) => {
-                    transaction(session, watcher, release, members, judged.map_or(&[], |(_, aspects)| aspects)).await?
+                    transaction(
+                        session,
+                        watcher,
+                        release,
+                        members,
+                        judged.map_or(&[], |(_, aspects)| aspects),
+                    )
+                    .await?
                 }
-                Group::Stepwise { migration, steps } => stepwise::run(session, watcher, release, *migration, steps, judged).await?,
+                Group::Stepwise { migration, steps } => {
+                    stepwise::run(session, watcher, release, *migration, steps, judged).await?
+                }
             };
             match attempt {
                 Attempt::Committed => break,
                 Attempt::Failed(outcome) => return Ok(Ended::Failed(outcome)),
-                Attempt::Locked if !session.fenced => return Err(unfenced(&release.migration(members[0]).name)),
+                Attempt::Locked if !session.fenced => {
+                    return Err(unfenced(&release.migration(members[0]).name));
+                }
                 Attempt::Locked => {
-                    // From the first time that this group had to wait: what ran before it took as long as it took.
-                    let until = *waits_until.get_or_insert_with(|| (Instant::now() + release.patience).min(release.context.until));
+                    // From the first time that this group had to wait: what ran before it took as long as it
+                    // took.
+                    let until = *waits_until.get_or_insert_with(|| {
+                        (Instant::now() + release.patience).min(release.context.until)
+                    });
                     wait(watcher, release.migration(members[0]), until).await?;
                 }
             }
@@ -58,9 +77,9 @@ pub(super) async fn apply(session: &mut Session, watcher: &Watcher, release: &Re
     Ok(Ended::Applied(applied))
 }
 
-/// In which group, and after which step of it, what is verified before COMMIT. Only the end of a release counts, so the last
-/// transaction carries it. When statements that run alone still follow, which is mostly index builds, indexes are left to the
-/// verify stage.
+/// In which group, and after which step of it, what is verified before COMMIT. Only the end of a release
+/// counts, so the last transaction carries it. When statements that run alone still follow, which is mostly
+/// index builds, indexes are left to the verify stage.
 fn judged(groups: &[Group]) -> Option<(usize, usize, &'static [Aspect])> {
     let (group, step) = last_transaction(groups)?;
     let is_last_step = match &groups[group] {
@@ -83,7 +102,9 @@ async fn transaction(
     members: &[usize],
     aspects: &[Aspect],
 ) -> Result<Attempt, MigrateError> {
-    if let Err(error) = custody::begin(session, release.ledger, release.scripts[members[0]].isolation()).await? {
+    if let Err(error) =
+        custody::begin(session, release.ledger, release.scripts[members[0]].isolation()).await?
+    {
         return Ok(give_up(session, watcher, error, release, members[0]).await);
     }
     if !release.is_recorded_before(members)
@@ -123,7 +144,8 @@ async fn transaction(
     }
 }
 
-/// Why these are not committed, which are then rolled back: a check fails, or the history has not kept their rows.
+/// Why these are not committed, which are then rolled back: a check fails, or the history has not kept their
+/// rows.
 async fn objection(
     session: &mut Session,
     watcher: &Watcher,
@@ -135,7 +157,11 @@ async fn objection(
     let last = members[members.len() - 1];
     let left = match members {
         [only] => format!("{:?} was rolled back", release.migration(*only).name),
-        [first, ..] => format!("{:?} … {:?} were rolled back", release.migration(*first).name, release.migration(last).name),
+        [first, ..] => format!(
+            "{:?} … {:?} were rolled back",
+            release.migration(*first).name,
+            release.migration(last).name
+        ),
         [] => String::new(),
     };
     let judgement = verification(session, release, aspects, before, &left).await?;
@@ -162,10 +188,13 @@ fn not_kept(written: &[(String, &Migration)], lost: &[String], left: &str) -> Ou
     let names: Vec<String> = lost
         .iter()
         .map(|number| number.parse::<usize>().ok().and_then(|number| written.get(number)))
-        .map(|row| row.map_or_else(|| "another row".to_owned(), |(_, migration)| format!("{:?}", migration.name)))
+        .map(|row| {
+            row.map_or_else(|| "another row".to_owned(), |(_, migration)| format!("{:?}", migration.name))
+        })
         .collect();
     let message = format!(
-        "the history did not keep what was written to it about {}: a trigger, a rule or a policy of its table took it away or changed it, so {left}; \
+        "the history did not keep what was written to it about {}: a trigger, a rule or a policy of its \
+            table took it away or changed it, so {left}; \
          take that out of the migrations or the database",
         names.join(", ")
     );
@@ -176,11 +205,16 @@ async fn prepare(session: &mut Session) -> Result<bool, QueryError> {
     prepare_texts(session.trusted().await?).await
 }
 
-async fn create_ledger(session: &mut Session, release: &Release<'_>, members: &[usize]) -> Result<(), QueryError> {
+async fn create_ledger(
+    session: &mut Session,
+    release: &Release<'_>,
+    members: &[usize],
+) -> Result<(), QueryError> {
     release.ledger.create(session.trusted().await?, members.iter().map(|at| release.migration(*at))).await
 }
 
-/// The statements of one file, its deferred constraints, its settings put back, and its row in the ledger, whose id it answers.
+/// The statements of one file, its deferred constraints, its settings put back, and its row in the ledger,
+/// whose id it answers.
 async fn file(
     session: &mut Session,
     release: &Release<'_>,
@@ -199,11 +233,20 @@ async fn file(
         record = format!("{record}; {text}");
     }
     let ended = session.end_file(release.defers, &record, until).await;
-    ended.map_err(|error| SqlError { completed: script.statements.len() + usize::from(error.completed > 0), ..error })?;
+    ended.map_err(|error| SqlError {
+        completed: script.statements.len() + usize::from(error.completed > 0),
+        ..error
+    })?;
     Ok(id)
 }
 
-async fn give_up(session: &mut Session, watcher: &Watcher, error: SqlError, release: &Release<'_>, at: usize) -> Attempt {
+async fn give_up(
+    session: &mut Session,
+    watcher: &Watcher,
+    error: SqlError,
+    release: &Release<'_>,
+    at: usize,
+) -> Attempt {
     let error = &end_at_deadline(session, watcher, error).await;
     let rolled_back = session.rollback().await;
     match error.trouble {
@@ -222,17 +265,28 @@ async fn give_up(session: &mut Session, watcher: &Watcher, error: SqlError, rele
 /// The ledger could not be written: somebody holds a lock on it, or it is out of reach.
 async fn give_up_query(session: &mut Session, error: QueryError) -> Result<Attempt, MigrateError> {
     session.rollback().await;
-    if Trouble::of(&error.cause) == Trouble::Lock { Ok(Attempt::Locked) } else { Err(MigrateError::Query(error)) }
+    if Trouble::of(&error.cause) == Trouble::Lock {
+        Ok(Attempt::Locked)
+    } else {
+        Err(MigrateError::Query(error))
+    }
 }
 
 /// Lets others go first: until whoever was in the way has ended its transaction, and a little longer.
 async fn wait(watcher: &Watcher, migration: &Migration, until: Instant) -> Result<(), MigrateError> {
     let blockers = watcher.blockers();
-    let who = if blockers.is_empty() { "another session".to_owned() } else { blockers.iter().map(describe).collect::<Vec<_>>().join(", ") };
+    let who = if blockers.is_empty() {
+        "another session".to_owned()
+    } else {
+        blockers.iter().map(describe).collect::<Vec<_>>().join(", ")
+    };
     tracing::info!(migration = %migration.name, blockers = %who, "waiting for a lock");
     let clear = watcher.wait_until_clear(until).await.map_err(MigrateError::Query)?;
     if !clear || Instant::now() >= until {
-        let message = format!("{:?} needs a lock that is held by {who}; Sluice tries again, or end that session", migration.name);
+        let message = format!(
+            "{:?} needs a lock that is held by {who}; Sluice tries again, or end that session",
+            migration.name
+        );
         return Err(MigrateError::Waiting { message, blockers });
     }
     tokio::time::sleep(Duration::from_millis(fastrand::u64(20..200))).await;

@@ -1,5 +1,5 @@
-//! What the migrations make: they are replayed in a scratch database, and the result is compared with the real one.
-//! Shared by drift and baseline. The server is left as it was, whatever happens.
+//! What the migrations make: they are replayed in a scratch database, and the result is compared with the
+//! real one. Shared by drift and baseline. The server is left as it was, whatever happens.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,13 @@ use super::Context;
 use crate::{
     api::{Atomicity, Reason, Span},
     catalog::{self, Difference, Key, Kind},
-    migrations::{Group, Migration, Reach, Script, SourceTree, Statement, Step, creates, hexadecimal, plan_groups},
+    migrations::{
+        Group, Migration, Reach, Script, SourceTree, Statement, Step, creates, hexadecimal, plan_groups,
+    },
     postgres::{
-        Given, QueryError, Scratch, Session, Settings, SharedWrites, SqlError, Trouble, bodies, cannot_create_databases, connect,
-        connect_like, counts_writes, defaults_of_sessions, give, surroundings, unused_extensions,
+        Given, QueryError, Scratch, Session, Settings, SharedWrites, SqlError, Trouble, bodies,
+        cannot_create_databases, connect, connect_like, counts_writes, defaults_of_sessions, give,
+        surroundings, unused_extensions,
     },
     sql,
 };
@@ -64,7 +67,8 @@ impl Question<'_> {
     }
 }
 
-/// How the real database differs from what the migrations make. `connection` is on the real one, outside a transaction.
+/// How the real database differs from what the migrations make. `connection` is on the real one, outside a
+/// transaction.
 pub(super) async fn differences(
     context: &Context,
     connection: &mut PgConnection,
@@ -74,10 +78,16 @@ pub(super) async fn differences(
         return Err(no_right(role));
     }
     let scripts = scripts(question)?;
-    let given = wanted(surroundings(connection, question.schemas).await.map_err(ReplayError::query)?, question);
+    let given =
+        wanted(surroundings(connection, question.schemas).await.map_err(ReplayError::query)?, question);
     let url = context.url().map_err(|error| ReplayError::stopped(error.reason(), &error))?;
-    let keeper = connect(url, &context.application()).await.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
-    let purpose = format!("Scratch database of the DatabaseMigration {}/{}", context.manifest.namespace, context.manifest.name);
+    let keeper = connect(url, &context.application())
+        .await
+        .map_err(|error| ReplayError::stopped(error.reason(), &error))?;
+    let purpose = format!(
+        "Scratch database of the DatabaseMigration {}/{}",
+        context.manifest.namespace, context.manifest.name
+    );
     let scratch = Scratch::create(keeper, &digest(question), &purpose).await.map_err(ReplayError::query)?;
     let work = compare_made(context, &scratch, connection, question, &scripts, &given);
     let made = tokio::time::timeout(context.remaining().saturating_sub(RESERVE), work).await;
@@ -103,7 +113,8 @@ fn no_right(role: String) -> ReplayError {
     ReplayError::Unproven {
         reason: Reason::PrivilegesMissing,
         message: format!(
-            "the role {role:?} may not create the scratch database in which the migrations are replayed, so nobody knows whether the schema is what they make"
+            "the role {role:?} may not create the scratch database in which the migrations are replayed, so \
+                nobody knows whether the schema is what they make"
         ),
         remedy: format!("let it, as a superuser: ALTER ROLE \"{quoted}\" CREATEDB"),
         object: role,
@@ -124,25 +135,32 @@ fn digest(question: &Question<'_>) -> String {
     hexadecimal(&hash.finalize()).chars().take(8).collect()
 }
 
-/// What the migrations do not make themselves. Default privileges that a migration sets were not there before it.
+/// What the migrations do not make themselves. Default privileges that a migration sets were not there before
+/// it.
 fn wanted(given: Vec<Given>, question: &Question<'_>) -> Vec<Given> {
     let made = |given: &Given| match given.kind.as_str() {
-        "default privileges" => question.migrations().any(|migration| migration.sql.to_uppercase().contains("ALTER DEFAULT PRIVILEGES")),
+        "default privileges" => question
+            .migrations()
+            .any(|migration| migration.sql.to_uppercase().contains("ALTER DEFAULT PRIVILEGES")),
         kind => question.migrations().any(|migration| creates(&migration.sql, kind, &given.name)),
     };
     given.into_iter().filter(|given| !made(given)).collect()
 }
 
-/// The files, split, without what would change the server. None for one that no migration may be today: it was applied by another tool, and
-/// is replayed as Prisma sends it, as one string.
+/// The files, split, without what would change the server. None for one that no migration may be today: it
+/// was applied by another tool, and is replayed as Prisma sends it, as one string.
 fn scripts(question: &Question<'_>) -> Result<Vec<Option<Script>>, ReplayError> {
-    let hidden = |migration: &Migration, words: &str| {
-        ReplayError::Unproven {
+    let hidden = |migration: &Migration, words: &str| ReplayError::Unproven {
         reason: Reason::BaselineDiffers,
         object: migration.name.clone(),
-        message: format!("{} says {words:?} where it cannot be left out, and a replay must not change the server", migration.file),
-        remedy: "nothing can be compared while this migration is part of the history; roles and settings of the server belong outside of migrations".to_owned(),
-    }
+        message: format!(
+            "{} says {words:?} where it cannot be left out, and a replay must not change the \
+            server",
+            migration.file
+        ),
+        remedy: "nothing can be compared while this migration is part of the history; roles and settings of \
+            the server belong outside of migrations"
+            .to_owned(),
     };
     let mut scripts = Vec::new();
     for migration in question.migrations() {
@@ -150,7 +168,12 @@ fn scripts(question: &Question<'_>) -> Result<Vec<Option<Script>>, ReplayError> 
             for range in sql::split(&migration.sql).statements {
                 match Reach::of(&migration.sql[range]) {
                     Reach::Inside => {}
-                    Reach::Beyond => return Err(hidden(migration, "COPY, or a role, a database or a setting of the server")),
+                    Reach::Beyond => {
+                        return Err(hidden(
+                            migration,
+                            "COPY, or a role, a database or a setting of the server",
+                        ));
+                    }
                     Reach::Hidden(words) => return Err(hidden(migration, words)),
                 }
             }
@@ -183,7 +206,9 @@ async fn compare_made(
     let connection = connect_like(&url, &context.application(), &defaults).await;
     let mut connection = connection.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
     give(&mut connection, given).await;
-    let mut session = Session::new(connection, LOCK_TIMEOUT, context.manifest.statement_timeout).await.map_err(ReplayError::query)?;
+    let mut session = Session::new(connection, LOCK_TIMEOUT, context.manifest.statement_timeout)
+        .await
+        .map_err(ReplayError::query)?;
     for (migration, script) in question.migrations().zip(scripts) {
         let replayed = match script {
             Some(script) => replay(context, &mut session, migration, script).await,
@@ -194,33 +219,54 @@ async fn compare_made(
             Stop::Server(what) => changes_the_server(migration, &what),
         })?;
     }
-    tracing::info!(migrations = scripts.len(), milliseconds = begun.elapsed().as_millis(), "replayed the migrations in a scratch database");
+    tracing::info!(
+        migrations = scripts.len(),
+        milliseconds = begun.elapsed().as_millis(),
+        "replayed the migrations in a scratch database"
+    );
     let begun = Instant::now();
     let scope = scope(context, question);
-    let (expected, actual) =
-        futures::join!(catalog::read(session.trusted().await.map_err(ReplayError::query)?, &scope), catalog::read(real, &scope));
+    let (expected, actual) = futures::join!(
+        catalog::read(session.trusted().await.map_err(ReplayError::query)?, &scope),
+        catalog::read(real, &scope)
+    );
     let (mut expected, actual) = (expected.map_err(ReplayError::query)?, actual.map_err(ReplayError::query)?);
-    let extensions: Vec<String> = given.iter().filter(|given| given.kind == "extension").map(|given| given.name.clone()).collect();
-    for name in unused_extensions(session.trusted().await.map_err(ReplayError::query)?, &extensions).await.map_err(ReplayError::query)? {
+    let extensions: Vec<String> =
+        given.iter().filter(|given| given.kind == "extension").map(|given| given.name.clone()).collect();
+    for name in unused_extensions(session.trusted().await.map_err(ReplayError::query)?, &extensions)
+        .await
+        .map_err(ReplayError::query)?
+    {
         expected.objects.remove(&Key { kind: Kind::Extension, name });
     }
     session.close().await;
     let found = catalog::compare(&expected, &actual, question.ignore);
-    tracing::info!(objects = expected.objects.len(), milliseconds = begun.elapsed().as_millis(), "compared the schema with what they make");
+    tracing::info!(
+        objects = expected.objects.len(),
+        milliseconds = begun.elapsed().as_millis(),
+        "compared the schema with what they make"
+    );
     Ok(found)
 }
 
 fn failed(migration: &Migration, error: &SqlError) -> ReplayError {
-    let message = format!("{:?} cannot be replayed in an empty database: {} (SQLSTATE {})", migration.name, error.message, error.sqlstate);
+    let message = format!(
+        "{:?} cannot be replayed in an empty database: {} (SQLSTATE {})",
+        migration.name, error.message, error.sqlstate
+    );
     match error.trouble {
         Trouble::Connection => ReplayError::Stopped { reason: Reason::ConnectionFailed, message },
-        Trouble::Deadline | Trouble::Overrun => ReplayError::Stopped { reason: Reason::DeadlineExceeded, message },
+        Trouble::Deadline | Trouble::Overrun => {
+            ReplayError::Stopped { reason: Reason::DeadlineExceeded, message }
+        }
         Trouble::Lock => ReplayError::Stopped { reason: Reason::WaitingForLock, message },
         Trouble::Statement | Trouble::Escaped => ReplayError::Unproven {
             reason: Reason::BaselineDiffers,
             object: migration.name.clone(),
             message,
-            remedy: "if it needs something that was there before the first migration, an extension for instance, let a migration create it (IF NOT EXISTS)".to_owned(),
+            remedy: "if it needs something that was there before the first migration, an extension for \
+                instance, let a migration create it (IF NOT EXISTS)"
+                .to_owned(),
         },
     }
 }
@@ -248,13 +294,24 @@ fn changes_the_server(migration: &Migration, what: &str) -> ReplayError {
     ReplayError::Unproven {
         reason: Reason::BaselineDiffers,
         object: migration.name.clone(),
-        message: format!("a replay of {} would change more than a scratch database ({what}), and was rolled back; so nobody knows whether the schema is what the migrations make", migration.file),
-        remedy: "nothing can be compared while this migration is part of the history; roles and settings of the server belong outside of migrations".to_owned(),
+        message: format!(
+            "a replay of {} would change more than a scratch database ({what}), and was rolled \
+            back; so nobody knows whether the schema is what the migrations make",
+            migration.file
+        ),
+        remedy: "nothing can be compared while this migration is part of the history; roles and settings of \
+            the server belong outside of migrations"
+            .to_owned(),
     }
 }
 
 /// One file, as the migrate stage runs it, without a ledger.
-async fn replay(context: &Context, session: &mut Session, migration: &Migration, script: &Script) -> Result<(), Stop> {
+async fn replay(
+    context: &Context,
+    session: &mut Session,
+    migration: &Migration,
+    script: &Script,
+) -> Result<(), Stop> {
     let mut settings = Settings::of_file(&migration.sql);
     for group in plan_groups(std::slice::from_ref(script), Atomicity::Migration, u32::MAX) {
         let steps = match group {
@@ -267,7 +324,8 @@ async fn replay(context: &Context, session: &mut Session, migration: &Migration,
                 Step::Together(range) => (range, true),
                 Step::Alone(at) => (at..at + 1, false),
             };
-            let text = script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n");
+            let text =
+                script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n");
             // Nobody queues behind it here, and a short limit would only cut it off.
             let before = if in_transaction {
                 session.begin().await?;
@@ -304,7 +362,8 @@ async fn commit_inside(session: &mut Session, before: &SharedWrites) -> Result<(
     let connection = session.trusted().await?;
     let written = SharedWrites::so_far(connection).await?;
     let counted = counts_writes(connection).await?;
-    let beyond = if counted { written.since(before) } else { Some("track_counts is off, so it cannot be seen") };
+    let beyond =
+        if counted { written.since(before) } else { Some("track_counts is off, so it cannot be seen") };
     if let Some(what) = beyond {
         let what = what.to_owned();
         session.rollback().await;
@@ -313,15 +372,19 @@ async fn commit_inside(session: &mut Session, before: &SharedWrites) -> Result<(
     Ok(session.commit().await?)
 }
 
-/// Outside a transaction nothing can be taken back: what may call a routine runs only where neither it nor a routine speaks of the server.
+/// Outside a transaction nothing can be taken back: what may call a routine runs only where neither it nor a
+/// routine speaks of the server.
 async fn calls_nothing_beyond(session: &mut Session, text: &str) -> Result<(), Stop> {
     let bodies = bodies(session.trusted().await?).await?;
     let found = bodies.iter().map(String::as_str).chain([text]).find_map(|body| match Reach::of_body(body) {
         Reach::Hidden(words) => Some(words),
         Reach::Inside | Reach::Beyond => None,
     });
-    found
-        .map_or(Ok(()), |words| Err(Stop::Server(format!("{words:?} stands in it or in a routine that it may call outside a transaction"))))
+    found.map_or(Ok(()), |words| {
+        Err(Stop::Server(format!(
+            "{words:?} stands in it or in a routine that it may call outside a transaction"
+        )))
+    })
 }
 
 /// Everything else that runs alone is DDL, which calls no procedure.
@@ -333,7 +396,11 @@ fn may_call(text: &str) -> bool {
 /// One file as Prisma sends it. What it leaves open is taken back, as it is when Prisma goes.
 async fn replay_whole(context: &Context, session: &mut Session, migration: &Migration) -> Result<(), Stop> {
     if migration.sql.contains('\0') {
-        return Err(SqlError::other(Trouble::Statement, "it contains a NUL byte, which no server takes".to_owned()).into());
+        return Err(SqlError::other(
+            Trouble::Statement,
+            "it contains a NUL byte, which no server takes".to_owned(),
+        )
+        .into());
     }
     calls_nothing_beyond(session, &migration.sql).await?;
     session.hand_over().await?;

@@ -23,8 +23,13 @@ const LOST: &str = "verification";
 /// Verifies and reports. `at` is when.
 pub async fn report(context: &Context, at: Timestamp) -> Report {
     let mut outcome = run(Stage::Verify, context, &[]).await;
-    let unreachable = [Reason::ConnectionInvalid, Reason::ConnectionFailed, Reason::DatabaseNotFound, Reason::DirectConnectionRequired]
-        .contains(&outcome.reason);
+    let unreachable = [
+        Reason::ConnectionInvalid,
+        Reason::ConnectionFailed,
+        Reason::DatabaseNotFound,
+        Reason::DirectConnectionRequired,
+    ]
+    .contains(&outcome.reason);
     let (server, schema, unread) = if unreachable {
         (None, None, None)
     } else {
@@ -33,7 +38,9 @@ pub async fn report(context: &Context, at: Timestamp) -> Report {
             Err(why) => (None, None, Some(why)),
         }
     };
-    if outcome.verdict != crate::contract::Verdict::Passed && outcome.findings.iter().all(|finding| finding.severity != Severity::Error) {
+    if outcome.verdict != crate::contract::Verdict::Passed
+        && outcome.findings.iter().all(|finding| finding.severity != Severity::Error)
+    {
         outcome.findings.insert(0, lost(context, &outcome));
     }
     assemble(context, at, outcome, server, schema, unread)
@@ -44,13 +51,17 @@ async fn look(context: &Context) -> Result<(String, Schema), String> {
         let url = context.url().map_err(|error| error.to_string())?;
         let mut connection = connect(url, &context.application()).await.map_err(|error| error.to_string())?;
         let ledger = context.ledger().contract;
-        let found = survey::survey(&mut connection, &context.manifest.schemas, (&ledger.schema, ledger.table)).await;
+        let found =
+            survey::survey(&mut connection, &context.manifest.schemas, (&ledger.schema, ledger.table)).await;
         found.map_err(|error| error.to_string())
     };
-    tokio::time::timeout(context.remaining(), work).await.unwrap_or_else(|_| Err("the deadline passed".to_owned()))
+    tokio::time::timeout(context.remaining(), work)
+        .await
+        .unwrap_or_else(|_| Err("the deadline passed".to_owned()))
 }
 
-/// A verification that could not be carried out is an error like any other: nobody may take its silence for a pass.
+/// A verification that could not be carried out is an error like any other: nobody may take its silence for a
+/// pass.
 fn lost(context: &Context, outcome: &Outcome) -> Finding {
     let check = if is_history(outcome.reason) { HISTORY } else { LOST };
     Finding {
@@ -81,9 +92,16 @@ fn assemble(
     let manifest = &context.manifest;
     let looked = matches!(outcome.reason, Reason::Verified | Reason::VerificationFailed);
     if let Some(schema) = &mut schema {
-        let isolation = |id: &str| check::all().any(|check| check.meta.id == id && check.meta.aspect == Aspect::Isolation);
-        let found: Vec<&Finding> = outcome.findings.iter().filter(|finding| isolation(&finding.check)).collect();
-        report::judge_isolation(&mut schema.tables, manifest.row_level_security.as_ref(), looked.then_some(found.as_slice()));
+        let isolation = |id: &str| {
+            check::all().any(|check| check.meta.id == id && check.meta.aspect == Aspect::Isolation)
+        };
+        let found: Vec<&Finding> =
+            outcome.findings.iter().filter(|finding| isolation(&finding.check)).collect();
+        report::judge_isolation(
+            &mut schema.tables,
+            manifest.row_level_security.as_ref(),
+            looked.then_some(found.as_slice()),
+        );
         let contradictions = contradictions(schema, &found);
         contradict(&mut outcome, contradictions);
     }
@@ -103,7 +121,11 @@ fn assemble(
         database: place(context),
         server,
         at,
-        verdict: if outcome.verdict == crate::contract::Verdict::Passed { Verdict::Passed } else { Verdict::Failed },
+        verdict: if outcome.verdict == crate::contract::Verdict::Passed {
+            Verdict::Passed
+        } else {
+            Verdict::Failed
+        },
         reason: outcome.reason.name().to_owned(),
         message: outcome.message,
         version: history.current,
@@ -123,7 +145,8 @@ fn assemble(
     }
 }
 
-/// What the schema shows to be exposed and no check has found: one of the two was deceived, or the schema changed in between. PURE.
+/// What the schema shows to be exposed and no check has found: one of the two was deceived, or the schema
+/// changed in between. PURE.
 fn contradictions(schema: &Schema, found: &[&Finding]) -> Vec<Finding> {
     let errors: Vec<_> = found.iter().filter(|finding| finding.severity == Severity::Error).collect();
     let of_a_table = |finding: &Finding| schema.tables.iter().any(|table| table.object() == finding.object);
@@ -131,15 +154,19 @@ fn contradictions(schema: &Schema, found: &[&Finding]) -> Vec<Finding> {
         // About the application's role, for instance: it concerns every table.
         return Vec::new();
     }
-    let exposed = schema.tables.iter().filter(|table| table.isolation == Isolation::Exposed).map(report::Table::object);
+    let exposed =
+        schema.tables.iter().filter(|table| table.isolation == Isolation::Exposed).map(report::Table::object);
     let unsaid = exposed.filter(|object| errors.iter().all(|finding| finding.object != *object));
     let contradiction = |object: String| Finding {
         check: LOST.to_owned(),
         object,
         severity: Severity::Error,
-        message: "row-level security is off here, and the checks of row-level security passed: they and the schema contradict each other"
+        message: "row-level security is off here, and the checks of row-level security passed: they and the \
+            schema contradict each other"
             .to_owned(),
-        remedy: "verify again; if it stays, somebody deceives the checks, and nothing they say about this database is true".to_owned(),
+        remedy: "verify again; if it stays, somebody deceives the checks, and nothing they say about this \
+            database is true"
+            .to_owned(),
     };
     unsaid.map(contradiction).collect()
 }
@@ -155,8 +182,8 @@ fn contradict(outcome: &mut Outcome, contradictions: Vec<Finding>) {
     outcome.findings.splice(0..0, contradictions);
 }
 
-/// Attempts that all failed are no pass while anything else calls a table exposed: to its owner, through a role, or because no policy is
-/// asked at all. PURE.
+/// Attempts that all failed are no pass while anything else calls a table exposed: to its owner, through a
+/// role, or because no policy is asked at all. PURE.
 fn doubt(checks: &mut [CheckResult], schema: &Schema) {
     let exposed = schema.tables.iter().any(|table| table.isolation == Isolation::Exposed);
     for check in checks.iter_mut().filter(|check| check.id == PROBE && exposed) {
@@ -177,16 +204,23 @@ fn asked(manifest: &ValidatedMigration) -> Asked {
         waived,
         every: manifest.verify_every,
         tables: demands.tables.require.iter().map(|table| table.name.clone()).collect(),
-        audit_columns: demands.conventions.iter().flat_map(|names| &names.audit_columns).map(|column| column.name.clone()).collect(),
+        audit_columns: demands
+            .conventions
+            .iter()
+            .flat_map(|names| &names.audit_columns)
+            .map(|column| column.name.clone())
+            .collect(),
         questions: demands.queries.iter().map(|question| question.name.clone()).collect(),
         drift_ignored: manifest.drift.iter().flat_map(|drift| drift.ignore.clone()).collect(),
     }
 }
 
-/// Every check with its verdict: the history first, then the rest in the order of a report, then what else was found.
+/// Every check with its verdict: the history first, then the rest in the order of a report, then what else
+/// was found.
 fn checks(outcome: &Outcome, manifest: &ValidatedMigration, looked: bool) -> Vec<CheckResult> {
     let (history, drift): (Vec<_>, Vec<_>) = BESIDE.iter().partition(|beside| beside.aspect == "history");
-    let mut checks: Vec<CheckResult> = history.into_iter().filter_map(|check| beside(check, manifest, outcome)).collect();
+    let mut checks: Vec<CheckResult> =
+        history.into_iter().filter_map(|check| beside(check, manifest, outcome)).collect();
     let scope = Scope::of(manifest);
     checks.extend(check::all().map(|check| CheckResult {
         id: check.meta.id.to_owned(),
@@ -201,9 +235,16 @@ fn checks(outcome: &Outcome, manifest: &ValidatedMigration, looked: bool) -> Vec
     checks.extend(drift.into_iter().filter_map(|check| beside(check, manifest, outcome)));
     for finding in &outcome.findings {
         if checks.iter().all(|check| check.id != finding.check) {
-            let title =
-                if finding.check == LOST { "The verification can be carried out" } else { "The source and the ledger fit each other" };
-            checks.push(CheckResult { id: finding.check.clone(), title: title.to_owned(), ..CheckResult::plain() });
+            let title = if finding.check == LOST {
+                "The verification can be carried out"
+            } else {
+                "The source and the ledger fit each other"
+            };
+            checks.push(CheckResult {
+                id: finding.check.clone(),
+                title: title.to_owned(),
+                ..CheckResult::plain()
+            });
         }
     }
     for check in &mut checks {
@@ -216,7 +257,8 @@ const fn as_asked(asked: bool) -> CheckVerdict {
     if asked { CheckVerdict::Passed } else { CheckVerdict::NotAsked }
 }
 
-/// A check that this stage carries out by itself. One that no verification asks has a row only when it found something.
+/// A check that this stage carries out by itself. One that no verification asks has a row only when it found
+/// something.
 fn beside(check: &Beside, manifest: &ValidatedMigration, outcome: &Outcome) -> Option<CheckResult> {
     let found = outcome.findings.iter().any(|finding| finding.check == check.id);
     let asked = check.when.is_asked(manifest).or(found.then_some(true))?;
@@ -288,11 +330,22 @@ mod tests {
             remedy: "r".into(),
         };
         assert_eq!(contradictions(&schema, &[&error("public.visits")]), [], "a check said so");
-        assert_eq!(contradictions(&schema, &[&error("records_app")]), [], "the role is what exposes every table");
+        assert_eq!(
+            contradictions(&schema, &[&error("records_app")]),
+            [],
+            "the role is what exposes every table"
+        );
         let mut outcome = Outcome::passed(Stage::Verify, Reason::Verified, "as meant");
         contradict(&mut outcome, contradictions(&schema, &[]));
-        assert_eq!((outcome.verdict, outcome.reason), (crate::contract::Verdict::Failed, Reason::VerificationFailed));
-        assert!(outcome.message.starts_with("public.visits: row-level security is off here"), "{}", outcome.message);
+        assert_eq!(
+            (outcome.verdict, outcome.reason),
+            (crate::contract::Verdict::Failed, Reason::VerificationFailed)
+        );
+        assert!(
+            outcome.message.starts_with("public.visits: row-level security is off here"),
+            "{}",
+            outcome.message
+        );
     }
 
     #[test]
@@ -306,9 +359,15 @@ mod tests {
     #[test]
     fn a_warning_alone_does_not_fail_a_check_and_a_finding_of_no_check_has_a_row() {
         let mut outcome = Outcome::passed(Stage::Verify, Reason::Verified, "as meant");
-        let finding =
-            |check: &str, severity| Finding { check: check.into(), object: "x".into(), severity, message: "m".into(), remedy: "r".into() };
-        outcome.findings = vec![finding("index-valid", Severity::Warning), finding("stray-entry", Severity::Warning)];
+        let finding = |check: &str, severity| Finding {
+            check: check.into(),
+            object: "x".into(),
+            severity,
+            message: "m".into(),
+            remedy: "r".into(),
+        };
+        outcome.findings =
+            vec![finding("index-valid", Severity::Warning), finding("stray-entry", Severity::Warning)];
         let found = verdicts(&outcome, true);
         assert!(found.contains(&("index-valid".to_owned(), CheckVerdict::Warned)), "{found:?}");
         assert!(found.contains(&("stray-entry".to_owned(), CheckVerdict::Warned)), "{found:?}");
@@ -319,9 +378,11 @@ mod tests {
     fn what_another_line_calls_exposed_is_not_passed() {
         let mut manifest = manifest();
         let tenant = crate::api::Tenant { column: "clinic_id".into(), setting: "app.clinic_id".into() };
-        manifest.row_level_security = Some(crate::api::RowLevelSecurity { app_role: "app".into(), tenant, ..Default::default() });
+        manifest.row_level_security =
+            Some(crate::api::RowLevelSecurity { app_role: "app".into(), tenant, ..Default::default() });
         let verdict = |isolation| {
-            let mut checks = checks(&Outcome::passed(Stage::Verify, Reason::Verified, "as meant"), &manifest, true);
+            let mut checks =
+                checks(&Outcome::passed(Stage::Verify, Reason::Verified, "as meant"), &manifest, true);
             let table = report::Table {
                 schema: "s".into(),
                 name: "t".into(),
@@ -338,7 +399,10 @@ mod tests {
             doubt(&mut checks, &Schema { tables: vec![table], relations: Vec::new() });
             checks.into_iter().find(|check| check.id == PROBE).expect("is listed").verdict
         };
-        assert_eq!((verdict(Isolation::Isolated), verdict(Isolation::Exposed)), (CheckVerdict::Passed, CheckVerdict::Failed));
+        assert_eq!(
+            (verdict(Isolation::Isolated), verdict(Isolation::Exposed)),
+            (CheckVerdict::Passed, CheckVerdict::Failed)
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A migration that an earlier attempt began step by step: how far it came, and whether the file still begins with what ran.
+//! A migration that an earlier attempt began step by step: how far it came, and whether the file still begins
+//! with what ran.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use crate::{
     postgres::{Journal, JournalStep, QueryError},
 };
 
-/// The steps of migrations that were begun and not finished, as the journal has them, by the names of the migrations.
+/// The steps of migrations that were begun and not finished, as the journal has them, by the names of the
+/// migrations.
 pub(super) type Journaled = BTreeMap<String, Vec<JournalStep>>;
 
 /// Reads the journal of each row that can go on.
@@ -30,14 +32,17 @@ pub(super) fn digests(script: &Script, steps: &[Step]) -> Vec<String> {
 
 /// The first finished step whose statements are no longer those that ran, counted from 0.
 pub(super) fn edited(known: &[JournalStep], digests: &[String]) -> Option<i32> {
-    let same = |step: &JournalStep| usize::try_from(step.step).ok().and_then(|number| digests.get(number)) == Some(&step.digest);
+    let same = |step: &JournalStep| {
+        usize::try_from(step.step).ok().and_then(|number| digests.get(number)) == Some(&step.digest)
+    };
     known.iter().find(|step| step.done && !same(step)).map(|step| step.step)
 }
 
 /// Why it cannot go on.
 pub(super) fn changed(name: &str, step: i32) -> String {
     format!(
-        "{name:?} was edited in its step {}, which is already done: restore the statements that ran, and change only what follows",
+        "{name:?} was edited in its step {}, which is already done: restore the statements that ran, and \
+            change only what follows",
         step + 1
     )
 }
@@ -52,7 +57,9 @@ pub(super) fn goes_on(known: &[JournalStep], of: usize) -> String {
 
 /// The first step that is not done, counted from 1.
 fn next(known: &[JournalStep], of: usize) -> Option<usize> {
-    (0..of).find(|number| !known.iter().any(|step| step.done && usize::try_from(step.step) == Ok(*number))).map(|number| number + 1)
+    (0..of)
+        .find(|number| !known.iter().any(|step| step.done && usize::try_from(step.step) == Ok(*number)))
+        .map(|number| number + 1)
 }
 
 /// One error for each migration that was begun and not finished. PURE.
@@ -62,7 +69,13 @@ pub(super) fn findings(source: &SourceTree, journaled: &Journaled) -> Vec<Findin
         .map(|(name, known)| {
             let migration = source.migrations.iter().find(|migration| migration.name == *name);
             let (message, remedy) = half_done(name, migration, known);
-            Finding { check: "failed-migration".to_owned(), object: name.clone(), severity: Severity::Error, message, remedy }
+            Finding {
+                check: "failed-migration".to_owned(),
+                object: name.clone(),
+                severity: Severity::Error,
+                message,
+                remedy,
+            }
         })
         .collect()
 }
@@ -70,22 +83,35 @@ pub(super) fn findings(source: &SourceTree, journaled: &Journaled) -> Vec<Findin
 fn half_done(name: &str, migration: Option<&Migration>, known: &[JournalStep]) -> (String, String) {
     let done = known.iter().filter(|step| step.done).count();
     let Some(migration) = migration else {
-        let message = format!("{name:?} was begun and not finished: {done} of its steps are done, and its file is no longer in the source");
+        let message = format!(
+            "{name:?} was begun and not finished: {done} of its steps are done, and its file is no longer in \
+                the source"
+        );
         return (message, "restore its file, then let Sluice run: it goes on behind what is done".to_owned());
     };
     let Ok(script) = migration.script() else {
-        let message = format!("{name:?} was begun and not finished: {done} of its steps are done, and its file cannot be read any more");
-        return (message, "restore its file as it was, then let Sluice run: it goes on behind what is done".to_owned());
+        let message = format!(
+            "{name:?} was begun and not finished: {done} of its steps are done, and its file cannot be read \
+                any more"
+        );
+        return (
+            message,
+            "restore its file as it was, then let Sluice run: it goes on behind what is done".to_owned(),
+        );
     };
     let steps = steps(script);
     let verb = if done == 1 { "is" } else { "are" };
-    let message = format!("{name:?} was begun and not finished: {done} of its {} steps {verb} done", steps.len());
+    let message =
+        format!("{name:?} was begun and not finished: {done} of its {} steps {verb} done", steps.len());
     let remedy = match (edited(known, &digests(script, &steps)), next(known, steps.len())) {
         (Some(step), _) => format!(
-            "its step {} was edited after it was done: restore the statements that ran, change only what follows, then let Sluice run",
+            "its step {} was edited after it was done: restore the statements that ran, change only what \
+                follows, then let Sluice run",
             step + 1
         ),
-        (None, Some(step)) => format!("let Sluice run: it goes on at step {step}; a step that fails is corrected in the file first"),
+        (None, Some(step)) => format!(
+            "let Sluice run: it goes on at step {step}; a step that fails is corrected in the file first"
+        ),
         (None, None) => "let Sluice run: it completes the row".to_owned(),
     };
     (message, remedy)
@@ -93,7 +119,9 @@ fn half_done(name: &str, migration: Option<&Migration>, known: &[JournalStep]) -
 
 fn text(script: &Script, step: &Step) -> String {
     match step {
-        Step::Together(range) => script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n"),
+        Step::Together(range) => {
+            script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n")
+        }
         Step::Alone(at) => script.statements[*at].sql().to_owned(),
     }
 }
@@ -113,14 +141,23 @@ mod tests {
         let two = migration(TWO);
         let script = two.script().expect("reads");
         let digest = digests(script, &steps(script)).remove(0);
-        let step = |step, digest: String, done| JournalStep { step, digest, done, settings: crate::postgres::Values::new() };
+        let step = |step, digest: String, done| JournalStep {
+            step,
+            digest,
+            done,
+            settings: crate::postgres::Values::new(),
+        };
         vec![step(-1, two.checksum.clone(), false), step(0, digest, true)]
     }
 
     fn told(source: Option<&str>) -> (String, String) {
-        let source = SourceTree { migrations: source.map(migration).into_iter().collect(), ..SourceTree::default() };
+        let source =
+            SourceTree { migrations: source.map(migration).into_iter().collect(), ..SourceTree::default() };
         let found = findings(&source, &Journaled::from([("1_two".to_owned(), first_done())])).remove(0);
-        assert_eq!((found.check.as_str(), found.object.as_str(), found.severity), ("failed-migration", "1_two", Severity::Error));
+        assert_eq!(
+            (found.check.as_str(), found.object.as_str(), found.severity),
+            ("failed-migration", "1_two", Severity::Error)
+        );
         (found.message, found.remedy)
     }
 

@@ -1,4 +1,5 @@
-//! The stage `snapshot`: nothing changes before a copy was taken and proven, or the manifest says why there is none.
+//! The stage `snapshot`: nothing changes before a copy was taken and proven, or the manifest says why there
+//! is none.
 
 use super::{Context, outcome_of};
 use crate::{
@@ -10,14 +11,26 @@ use crate::{
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
     let Some(history) = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref()) else {
-        return Outcome::failed(Stage::Snapshot, Reason::StageFailed, "the plan stage left no history to take a snapshot for");
+        return Outcome::failed(
+            Stage::Snapshot,
+            Reason::StageFailed,
+            "the plan stage left no history to take a snapshot for",
+        );
     };
     if history.pending_count == 0 {
-        return Outcome::passed(Stage::Snapshot, Reason::SnapshotNotNeeded, "nothing is pending, so nothing needs a snapshot");
+        return Outcome::passed(
+            Stage::Snapshot,
+            Reason::SnapshotNotNeeded,
+            "nothing is pending, so nothing needs a snapshot",
+        );
     }
     let (claim, jobs, read_back, keep) = match &context.manifest.snapshot {
         SnapshotPolicy::Waived(reason) => {
-            return Outcome::passed(Stage::Snapshot, Reason::SnapshotWaived, format!("no snapshot: {reason}"));
+            return Outcome::passed(
+                Stage::Snapshot,
+                Reason::SnapshotWaived,
+                format!("no snapshot: {reason}"),
+            );
         }
         SnapshotPolicy::Dump { claim, jobs, read_back, keep } => (claim, *jobs, *read_back, keep.as_ref()),
     };
@@ -42,8 +55,14 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
     };
     match take(request).await {
         Ok(record) => {
-            let message = format!("{} bytes in {}, read back and proven ({:?})", record.bytes, record.reference, record.verified);
-            Outcome { snapshot: Some(record), ..Outcome::passed(Stage::Snapshot, Reason::SnapshotTaken, message) }
+            let message = format!(
+                "{} bytes in {}, read back and proven ({:?})",
+                record.bytes, record.reference, record.verified
+            );
+            Outcome {
+                snapshot: Some(record),
+                ..Outcome::passed(Stage::Snapshot, Reason::SnapshotTaken, message)
+            }
         }
         Err(error) => Outcome::failed(Stage::Snapshot, error.reason(), error.to_string()),
     }

@@ -7,13 +7,24 @@ use crate::{
     postgres::{Session, SqlError},
 };
 
-/// Runs the very text of the file, so that PostgreSQL's positions are those of the file; an error counts the file's statements, too. Where
-/// the file commits, what is deferred is checked, as COMMIT would. `defers` says that such constraints may exist.
-pub(super) async fn run(session: &mut Session, script: &Script, range: Range<usize>, defers: bool, until: Instant) -> Result<(), SqlError> {
+/// Runs the very text of the file, so that PostgreSQL's positions are those of the file; an error counts the
+/// file's statements, too. Where the file commits, what is deferred is checked, as COMMIT would. `defers`
+/// says that such constraints may exist.
+pub(super) async fn run(
+    session: &mut Session,
+    script: &Script,
+    range: Range<usize>,
+    defers: bool,
+    until: Instant,
+) -> Result<(), SqlError> {
     let parts: Vec<Range<usize>> = if defers { script.parts(range).collect() } else { vec![range] };
     for (number, part) in parts.iter().enumerate() {
         if number > 0 {
-            session.go_on(until).await.map_err(|error| SqlError { completed: part.start, offset: None, ..error })?;
+            session.go_on(until).await.map_err(|error| SqlError {
+                completed: part.start,
+                offset: None,
+                ..error
+            })?;
         }
         let (start, text) = script.text(part.clone());
         session.run(&text, Some(until)).await.map_err(|error| SqlError {
@@ -22,7 +33,10 @@ pub(super) async fn run(session: &mut Session, script: &Script, range: Range<usi
             ..error
         })?;
         if number + 1 < parts.len() {
-            session.check_deferred(until).await.map_err(|error| SqlError { completed: part.end - 1, ..error })?;
+            session
+                .check_deferred(until)
+                .await
+                .map_err(|error| SqlError { completed: part.end - 1, ..error })?;
         }
     }
     Ok(())

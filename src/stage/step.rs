@@ -12,7 +12,10 @@ use crate::{
     contract::Outcome,
     inspect::{Aspect, RowsBefore},
     migrations::{Migration, Script, Statement, StatementKind},
-    postgres::{Build, Journal, Session, Settings, SqlError, Trouble, Watcher, build_index, drop_reindex_left_overs, index_is_there},
+    postgres::{
+        Build, Journal, Session, Settings, SqlError, Trouble, Watcher, build_index, drop_reindex_left_overs,
+        index_is_there,
+    },
     sql::may_commit_within,
 };
 
@@ -78,7 +81,10 @@ pub(super) async fn together(
         }
     };
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
-    work.journal.record(connection, work.number(), work.digest, settings.carried()).await.map_err(MigrateError::Query)?;
+    work.journal
+        .record(connection, work.number(), work.digest, settings.carried())
+        .await
+        .map_err(MigrateError::Query)?;
     if let Err(stop) = judge(session, work, before).await? {
         session.rollback().await;
         return Ok(Err(stop));
@@ -108,14 +114,25 @@ async fn statements(
 }
 
 /// One statement outside a transaction: written down, run, written off.
-pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<'_>, settings: &mut Settings, at: usize) -> Ended {
+pub(super) async fn alone(
+    session: &mut Session,
+    watcher: &Watcher,
+    work: &Work<'_>,
+    settings: &mut Settings,
+    at: usize,
+) -> Ended {
     let statement = &work.script.statements[at];
-    let concurrently = matches!(statement.kind, StatementKind::BuildIndex(_) | StatementKind::Alone { concurrently: true });
-    // Sluice's own lock stays. Whoever waits for the other tools' lock holds a snapshot that CONCURRENTLY waits for: both would wait
-    // for each other. While it is given up, the unfinished row keeps those tools away.
+    let concurrently =
+        matches!(statement.kind, StatementKind::BuildIndex(_) | StatementKind::Alone { concurrently: true });
+    // Sluice's own lock stays. Whoever waits for the other tools' lock holds a snapshot that CONCURRENTLY
+    // waits for: both would wait for each other. While it is given up, the unfinished row keeps those tools
+    // away.
     let others = &work.release.ledger.contract.locks[1..];
     let ledger = work.release.ledger;
-    in_transaction(session, ledger, async |session| work.journal.begin(session.trusted().await?, work.number(), work.digest).await).await?;
+    in_transaction(session, ledger, async |session| {
+        work.journal.begin(session.trusted().await?, work.number(), work.digest).await
+    })
+    .await?;
     if concurrently {
         session.unlock(others).await.map_err(MigrateError::Query)?;
     }
@@ -127,8 +144,11 @@ pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<
     let reset = session.reset().await;
     if let Err(error) = ran {
         // What PostgreSQL says of a place in the text it says before anything runs.
-        let halfway = statement.kind == StatementKind::Opaque && error.offset.is_none() && may_commit_within(statement.sql());
-        let error = SqlError { completed: at, offset: error.offset.map(|offset| statement.start + offset), ..error };
+        let halfway = statement.kind == StatementKind::Opaque
+            && error.offset.is_none()
+            && may_commit_within(statement.sql());
+        let error =
+            SqlError { completed: at, offset: error.offset.map(|offset| statement.start + offset), ..error };
         if halfway {
             return Ok(Err(Stop::Halfway(error)));
         }
@@ -140,9 +160,15 @@ pub(super) async fn alone(session: &mut Session, watcher: &Watcher, work: &Work<
     if let Err(error) = reset {
         return Ok(Err(Stop::Sql(error)));
     }
-    // Not in a transaction of Sluice's own, which renews the locks: whether the statement gave them up is asked next.
+    // Not in a transaction of Sluice's own, which renews the locks: whether the statement gave them up is
+    // asked next.
     work.journal
-        .record(session.trusted().await.map_err(MigrateError::Query)?, work.number(), work.digest, settings.carried())
+        .record(
+            session.trusted().await.map_err(MigrateError::Query)?,
+            work.number(),
+            work.digest,
+            settings.carried(),
+        )
         .await
         .map_err(MigrateError::Query)?;
     if let Err(error) = session.check_locks().await {
@@ -183,8 +209,9 @@ async fn statement_alone(
     build_index(session, build).await
 }
 
-/// The limits, and what the steps before have set. What was to hold until the file ends (SET LOCAL) is set for the session: outside a
-/// transaction it would have no effect, and it is put back when the statement has run.
+/// The limits, and what the steps before have set. What was to hold until the file ends (SET LOCAL) is set
+/// for the session: outside a transaction it would have no effect, and it is put back when the statement has
+/// run.
 async fn settle(session: &mut Session, settings: &mut Settings, concurrently: bool) -> Result<(), SqlError> {
     session.limit_alone(concurrently).await?;
     session.hand_over().await?;
@@ -193,18 +220,22 @@ async fn settle(session: &mut Session, settings: &mut Settings, concurrently: bo
 
 /// Anything but an index build.
 async fn other(session: &mut Session, work: &Work<'_>, statement: &Statement) -> Result<(), SqlError> {
-    let begins = |word: &str| statement.sql().get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word));
+    let begins = |word: &str| {
+        statement.sql().get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word))
+    };
     if work.begun && begins("REINDEX") {
         drop_reindex_left_overs(session, &work.release.context.manifest.schemas, work.until()).await?;
     }
     match session.run(statement.sql(), Some(work.until())).await {
         Err(error) if work.begun && done_before(statement.sql(), &error) => {
-            tracing::info!(migration = %work.migration.name, message = %error.message, "an attempt that was interrupted had done this");
+            tracing::info!(migration = %work.migration.name, message = %error.message, "an attempt that was \
+                interrupted had done this");
             Ok(())
         }
         // DETACH PARTITION CONCURRENTLY was interrupted between its two transactions.
         Err(error) if work.begun && error.sqlstate == "55000" && begins("ALTER TABLE") => {
-            let at = statement.sql().to_ascii_uppercase().rfind("CONCURRENTLY").unwrap_or(statement.sql().len());
+            let at =
+                statement.sql().to_ascii_uppercase().rfind("CONCURRENTLY").unwrap_or(statement.sql().len());
             session.run(&format!("{}FINALIZE", &statement.sql()[..at]), Some(work.until())).await
         }
         ended => ended,
@@ -213,7 +244,8 @@ async fn other(session: &mut Session, work: &Work<'_>, statement: &Statement) ->
 
 /// What PostgreSQL says of a statement that was done already: what it creates exists, what it drops does not.
 fn done_before(sql: &str, error: &SqlError) -> bool {
-    let codes: &[&str] = match sql.split_whitespace().next().unwrap_or_default().to_ascii_uppercase().as_str() {
+    let codes: &[&str] = match sql.split_whitespace().next().unwrap_or_default().to_ascii_uppercase().as_str()
+    {
         "CREATE" => &["42P04", "42P07", "42710"],
         "DROP" => &["42704", "3D000"],
         // It is no partition of the table any more.
@@ -225,13 +257,21 @@ fn done_before(sql: &str, error: &SqlError) -> bool {
 
 async fn take_back(session: &mut Session, work: &Work<'_>, keys: &[i64]) -> Result<(), MigrateError> {
     let until = (Instant::now() + work.release.patience).min(work.until());
-    let taken = session.lock(&work.release.context.application(), keys, until).await.map_err(MigrateError::Query)?;
+    let taken =
+        session.lock(&work.release.context.application(), keys, until).await.map_err(MigrateError::Query)?;
     taken.map_err(lock_message)
 }
 
 /// Verifies before a step's COMMIT.
-async fn judge(session: &mut Session, work: &Work<'_>, before: Option<RowsBefore>) -> Result<Result<(), Stop>, MigrateError> {
-    let left = format!("the last transaction of {:?} was rolled back; the steps before it stay", work.migration.name);
+async fn judge(
+    session: &mut Session,
+    work: &Work<'_>,
+    before: Option<RowsBefore>,
+) -> Result<Result<(), Stop>, MigrateError> {
+    let left = format!(
+        "the last transaction of {:?} was rolled back; the steps before it stay",
+        work.migration.name
+    );
     Ok(match verification(session, work.release, work.aspects, before, &left).await? {
         Judgement::Passed => Ok(()),
         Judgement::Locked(error) => Err(Stop::Sql(error)),

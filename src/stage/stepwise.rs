@@ -1,8 +1,9 @@
-//! A migration that cannot be one transaction. Its ledger row is begun first, unfinished, as Prisma's own is: another tool that
-//! comes by sees a migration under way. Each step is journaled before it begins and when it is done; a retry goes on there.
+//! A migration that cannot be one transaction. Its ledger row is begun first, unfinished, as Prisma's own is:
+//! another tool that comes by sees a migration under way. Each step is journaled before it begins and when it
+//! is done; a retry goes on there.
 //!
-//! A step in a transaction shares it with its journal entry. A statement that runs alone cannot: after a crash it is run again,
-//! and where it had been done already, what PostgreSQL then says is understood.
+//! A step in a transaction shares it with its journal entry. A statement that runs alone cannot: after a
+//! crash it is run again, and where it had been done already, what PostgreSQL then says is understood.
 
 use super::{
     attempt::{Attempt, Release, escaped, failure},
@@ -30,7 +31,10 @@ pub(super) async fn run(
 ) -> Result<Attempt, MigrateError> {
     let (migration, script) = (release.migration(at), &release.scripts[at]);
     let journal = begin(session, release, migration).await?;
-    let known = journal.steps(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
+    let known = journal
+        .steps(session.trusted().await.map_err(MigrateError::Query)?)
+        .await
+        .map_err(MigrateError::Query)?;
     let digests = resume::digests(script, steps);
     if let Some(step) = resume::edited(&known, &digests) {
         let message = resume::changed(&migration.name, step);
@@ -44,8 +48,19 @@ pub(super) async fn run(
             continue;
         }
         let begun = earlier.is_some_and(|earlier| earlier.digest == digests[number]);
-        let aspects = judged.filter(|(judged, _)| *judged == number).map_or([].as_slice(), |(_, aspects)| aspects);
-        let work = Work { release, journal: &journal, at, migration, script, number, digest: &digests[number], begun, aspects };
+        let aspects =
+            judged.filter(|(judged, _)| *judged == number).map_or([].as_slice(), |(_, aspects)| aspects);
+        let work = Work {
+            release,
+            journal: &journal,
+            at,
+            migration,
+            script,
+            number,
+            digest: &digests[number],
+            begun,
+            aspects,
+        };
         if let Step::Alone(at) = step
             && begun
             && script.statements[*at].kind == StatementKind::Opaque
@@ -53,7 +68,9 @@ pub(super) async fn run(
             return Ok(Attempt::Failed(Box::new(cut_off(migration, script, *at))));
         }
         let ended = match step {
-            Step::Together(range) => step::together(session, watcher, &work, &mut settings, range.clone()).await?,
+            Step::Together(range) => {
+                step::together(session, watcher, &work, &mut settings, range.clone()).await?
+            }
             Step::Alone(statement) => step::alone(session, watcher, &work, &mut settings, *statement).await?,
         };
         if let Err(stop) = ended {
@@ -71,10 +88,22 @@ pub(super) async fn run(
 }
 
 /// The row to go on with, or a new one.
-async fn begin(session: &mut Session, release: &Release<'_>, migration: &Migration) -> Result<Journal, MigrateError> {
-    Journal::create(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
-    let rows = release.ledger.rows(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
-    if let Some(row) = rows.into_iter().find(|row| row.name == migration.name && row.state() == RowState::Resumable) {
+async fn begin(
+    session: &mut Session,
+    release: &Release<'_>,
+    migration: &Migration,
+) -> Result<Journal, MigrateError> {
+    Journal::create(session.trusted().await.map_err(MigrateError::Query)?)
+        .await
+        .map_err(MigrateError::Query)?;
+    let rows = release
+        .ledger
+        .rows(session.trusted().await.map_err(MigrateError::Query)?)
+        .await
+        .map_err(MigrateError::Query)?;
+    if let Some(row) =
+        rows.into_iter().find(|row| row.name == migration.name && row.state() == RowState::Resumable)
+    {
         return Ok(Journal { row: row.id });
     }
     release
@@ -84,7 +113,10 @@ async fn begin(session: &mut Session, release: &Release<'_>, migration: &Migrati
         .map_err(MigrateError::Query)?;
     // One transaction: a row without its journal would look like another tool's failure.
     in_transaction(session, release.ledger, async |session| {
-        let row = release.ledger.insert_started(session.trusted().await?, migration, jiff::Timestamp::now()).await?;
+        let row = release
+            .ledger
+            .insert_started(session.trusted().await?, migration, jiff::Timestamp::now())
+            .await?;
         let journal = Journal { row };
         journal.begin(session.trusted().await?, -1, &migration.checksum).await?;
         Ok(journal)
@@ -92,36 +124,59 @@ async fn begin(session: &mut Session, release: &Release<'_>, migration: &Migrati
     .await
 }
 
-const NOT_AGAIN: &str = "it may have committed a part of its work, so Sluice does not run it again as it is: look at what it did, then change \
-    the statement so that it does the rest and can be run twice, or take it out of the file where all is done; the steps before it stay";
+const NOT_AGAIN: &str = "it may have committed a part of its work, so Sluice does not run it again as it is: \
+    look at what it did, then change \
+    the statement so that it does the rest and can be run twice, or take it out of the file where all is \
+    done; the steps before it stay";
 
 /// An earlier attempt began a statement that commits when it likes, and did not live to say how that ended.
 fn cut_off(migration: &Migration, script: &Script, at: usize) -> Outcome {
-    let what = "an earlier attempt was cut off while this statement ran, or before it could write down that it is done";
-    failure(&SqlError { completed: at, ..SqlError::other(Trouble::Statement, what.to_owned()) }, migration, script, NOT_AGAIN)
+    let what = "an earlier attempt was cut off while this statement ran, or before it could write down that \
+        it is done";
+    failure(
+        &SqlError { completed: at, ..SqlError::other(Trouble::Statement, what.to_owned()) },
+        migration,
+        script,
+        NOT_AGAIN,
+    )
 }
 
-/// Leaves the ledger so that it says what is true: nothing of it happened, or some steps did and the rest can follow.
+/// Leaves the ledger so that it says what is true: nothing of it happened, or some steps did and the rest can
+/// follow.
 async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<Attempt, MigrateError> {
-    let trouble = if let Stop::Sql(error) | Stop::Halfway(error) = &stop { Some(error.trouble) } else { None };
+    let trouble =
+        if let Stop::Sql(error) | Stop::Halfway(error) = &stop { Some(error.trouble) } else { None };
     if let (Stop::Sql(error), Some(Trouble::Escaped)) = (&stop, trouble) {
         session.rollback().await;
         return Ok(escaped(session, work.release, error, work.at).await);
     }
-    if !session.usable || !session.fenced || matches!(trouble, Some(Trouble::Connection | Trouble::Deadline | Trouble::Overrun)) {
+    if !session.usable
+        || !session.fenced
+        || matches!(trouble, Some(Trouble::Connection | Trouble::Deadline | Trouble::Overrun))
+    {
         return Ok(told(work, stop, "its finished steps stay, and the next attempt goes on"));
     }
     if let Stop::Halfway(error) = &stop {
         in_transaction(session, work.release.ledger, async |session| {
-            work.release.ledger.note_failure(session.trusted().await?, &work.journal.row, work.migration, &error.message).await
+            work.release
+                .ledger
+                .note_failure(session.trusted().await?, &work.journal.row, work.migration, &error.message)
+                .await
         })
         .await?;
         return Ok(told(work, stop, NOT_AGAIN));
     }
     // What is there by the name of a failed step's object is not this step's work.
     let number = i32::try_from(work.number).unwrap_or(i32::MAX);
-    in_transaction(session, work.release.ledger, async |session| work.journal.forget(session.trusted().await?, number).await).await?;
-    let known = work.journal.steps(session.trusted().await.map_err(MigrateError::Query)?).await.map_err(MigrateError::Query)?;
+    in_transaction(session, work.release.ledger, async |session| {
+        work.journal.forget(session.trusted().await?, number).await
+    })
+    .await?;
+    let known = work
+        .journal
+        .steps(session.trusted().await.map_err(MigrateError::Query)?)
+        .await
+        .map_err(MigrateError::Query)?;
     let left = if known.iter().all(|step| !step.done) {
         in_transaction(session, work.release.ledger, async |session| {
             work.release.ledger.remove(session.trusted().await?, &work.journal.row, work.migration).await?;
@@ -132,18 +187,24 @@ async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<
     } else {
         if let Stop::Sql(error) = &stop {
             in_transaction(session, work.release.ledger, async |session| {
-                work.release.ledger.note_failure(session.trusted().await?, &work.journal.row, work.migration, &error.message).await
+                work.release
+                    .ledger
+                    .note_failure(session.trusted().await?, &work.journal.row, work.migration, &error.message)
+                    .await
             })
             .await?;
         }
-        "the steps before it are done and stay; correct the rest of the file, and the next attempt goes on here"
+        "the steps before it are done and stay; correct the rest of the file, and the next attempt goes on \
+            here"
     };
     Ok(if trouble == Some(Trouble::Lock) { Attempt::Locked } else { told(work, stop, left) })
 }
 
 fn told(work: &Work<'_>, stop: Stop, left: &str) -> Attempt {
     Attempt::Failed(match stop {
-        Stop::Sql(error) | Stop::Halfway(error) => Box::new(failure(&error, work.migration, work.script, left)),
+        Stop::Sql(error) | Stop::Halfway(error) => {
+            Box::new(failure(&error, work.migration, work.script, left))
+        }
         Stop::Verification(outcome) => outcome,
     })
 }

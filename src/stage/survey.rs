@@ -1,6 +1,7 @@
-//! What a report draws: tables, columns, policies, indexes and foreign keys, taken apart. The room `catalog` reads the same catalogs as
-//! texts, of which two can only be equal or not; taking those apart again would need a parser of SQL. Reads `pg_catalog` only, in one
-//! transaction that can write nothing and waits for nobody for long.
+//! What a report draws: tables, columns, policies, indexes and foreign keys, taken apart. The room `catalog`
+//! reads the same catalogs as texts, of which two can only be equal or not; taking those apart again would
+//! need a parser of SQL. Reads `pg_catalog` only, in one transaction that can write nothing and waits for
+//! nobody for long.
 
 use std::collections::BTreeMap;
 
@@ -11,32 +12,41 @@ use crate::{
     report::{Column, Index, Isolation, Policy, Relation, Schema, Table, TableKind},
 };
 
-/// Printing an expression needs a lock that a running ALTER TABLE does not give: a report is not worth waiting for it.
+/// Printing an expression needs a lock that a running ALTER TABLE does not give: a report is not worth
+/// waiting for it.
 const BEGIN: [&str; 3] = [
     "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
     "SET LOCAL lock_timeout = '1s'",
-    "SELECT pg_catalog.set_config(name, value, true) FROM (VALUES ('statement_timeout', '30s'), ('jit', 'off')) s(name, value)",
+    "SELECT pg_catalog.set_config(name, value, true) FROM (VALUES ('statement_timeout', '30s'), ('jit', \
+        'off')) s(name, value)",
 ];
 
-/// Without what extensions brought, and without the ledger. $1 schemas, $2 schema of the ledger, $3 its table.
+/// Without what extensions brought, and without the ledger. $1 schemas, $2 schema of the ledger, $3 its
+/// table.
 const TABLES: &str = "\
-    SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relispartition, pg_catalog.pg_get_userbyid(c.relowner)::text, \
+    SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relispartition, \
+    pg_catalog.pg_get_userbyid(c.relowner)::text, \
            c.reltuples::float8, c.relrowsecurity, c.relforcerowsecurity \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ANY($1) AND NOT (n.nspname = $2 AND c.relname = $3) \
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ANY($1) AND NOT (n.nspname = $2 AND \
+    c.relname = $3) \
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
-        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') \
+        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = \
+        'e') \
     ORDER BY n.nspname, c.relname";
 
 const COLUMNS: &str = "\
-    SELECT a.attrelid::int8, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, \
-           EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'p' AND a.attnum = ANY(k.conkey)) \
+    SELECT a.attrelid::int8, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), NOT \
+    a.attnotnull, \
+           EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'p' \
+           AND a.attnum = ANY(k.conkey)) \
     FROM pg_catalog.pg_attribute a \
     WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
 
 const POLICIES: &str = "\
     SELECT p.polrelid::int8, p.polname::text, \
-           CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END, \
+           CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN \
+           'DELETE' ELSE 'ALL' END, \
            p.polpermissive, \
            ARRAY(SELECT CASE r.oid WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(r.oid)::text END \
              FROM pg_catalog.unnest(p.polroles) r(oid) ORDER BY 1), \
@@ -46,7 +56,8 @@ const POLICIES: &str = "\
 /// Of the definition, what stands behind USING.
 const INDEXES: &str = "\
     SELECT i.indrelid::int8, c.relname::text, \
-           pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(i.indexrelid), '^CREATE (UNIQUE )?INDEX .*? ON .*? USING ', ''), \
+           pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(i.indexrelid), '^CREATE (UNIQUE )?INDEX .*? \
+           ON .*? USING ', ''), \
            i.indisunique, i.indisprimary, i.indisvalid AND i.indisready \
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
     WHERE i.indrelid = ANY($1::oid[]) ORDER BY i.indrelid, c.relname";
@@ -55,15 +66,20 @@ const INDEXES: &str = "\
 const RELATIONS: &str = "\
     SELECT k.conname::text, n.nspname || '.' || t.relname, \
            ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY c(number, place) \
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.number ORDER BY c.place), \
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.number ORDER BY \
+             c.place), \
            m.nspname || '.' || f.relname, \
            ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY c(number, place) \
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = c.number ORDER BY c.place), \
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = c.number ORDER BY \
+             c.place), \
            k.confdeltype::text, k.confupdtype::text, k.convalidated \
     FROM pg_catalog.pg_constraint k \
-    JOIN pg_catalog.pg_class t ON t.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace \
-    JOIN pg_catalog.pg_class f ON f.oid = k.confrelid JOIN pg_catalog.pg_namespace m ON m.oid = f.relnamespace \
-    WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY($1::oid[]) ORDER BY n.nspname, t.relname, k.conname";
+    JOIN pg_catalog.pg_class t ON t.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = \
+    t.relnamespace \
+    JOIN pg_catalog.pg_class f ON f.oid = k.confrelid JOIN pg_catalog.pg_namespace m ON m.oid = \
+    f.relnamespace \
+    WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY($1::oid[]) ORDER BY n.nspname, \
+    t.relname, k.conname";
 
 /// The server's version, and everything in these schemas but the ledger.
 pub(super) async fn survey(
@@ -81,18 +97,29 @@ pub(super) async fn survey(
     Ok(found)
 }
 
-async fn read(connection: &mut PgConnection, schemas: &[String], ledger: (&str, &str)) -> Result<(String, Schema), QueryError> {
-    let version: String = query_scalar("SELECT pg_catalog.split_part(pg_catalog.current_setting('server_version'), ' ', 1)")
-        .fetch_one(&mut *connection)
+async fn read(
+    connection: &mut PgConnection,
+    schemas: &[String],
+    ledger: (&str, &str),
+) -> Result<(String, Schema), QueryError> {
+    let version: String =
+        query_scalar("SELECT pg_catalog.split_part(pg_catalog.current_setting('server_version'), ' ', 1)")
+            .fetch_one(&mut *connection)
+            .await
+            .asked("read the server's version")?;
+    let tables: Vec<Owned<Table>> = query_as(TABLES)
+        .bind(schemas)
+        .bind(ledger.0)
+        .bind(ledger.1)
+        .fetch_all(&mut *connection)
         .await
-        .asked("read the server's version")?;
-    let tables: Vec<Owned<Table>> =
-        query_as(TABLES).bind(schemas).bind(ledger.0).bind(ledger.1).fetch_all(&mut *connection).await.asked("read the tables")?;
+        .asked("read the tables")?;
     let ids: Vec<i64> = tables.iter().map(|table| table.0).collect();
     let mut columns = of(connection, COLUMNS, &ids).await.asked("read the columns")?;
     let mut policies = of(connection, POLICIES, &ids).await.asked("read the policies")?;
     let mut indexes = of(connection, INDEXES, &ids).await.asked("read the indexes")?;
-    let relations: Vec<Relation> = query_as(RELATIONS).bind(&ids).fetch_all(connection).await.asked("read the foreign keys")?;
+    let relations: Vec<Relation> =
+        query_as(RELATIONS).bind(&ids).fetch_all(connection).await.asked("read the foreign keys")?;
     let tables = tables.into_iter().map(|Owned(id, table)| Table {
         columns: columns.remove(&id).unwrap_or_default(),
         policies: policies.remove(&id).unwrap_or_default(),
@@ -105,7 +132,11 @@ async fn read(connection: &mut PgConnection, schemas: &[String], ledger: (&str, 
 /// Something, and the oid of the table that it belongs to.
 struct Owned<T>(i64, T);
 
-async fn of<T>(connection: &mut PgConnection, sql: &'static str, ids: &[i64]) -> Result<BTreeMap<i64, Vec<T>>, sqlx::Error>
+async fn of<T>(
+    connection: &mut PgConnection,
+    sql: &'static str,
+    ids: &[i64],
+) -> Result<BTreeMap<i64, Vec<T>>, sqlx::Error>
 where
     Owned<T>: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
@@ -150,7 +181,12 @@ impl FromRow<'_, PgRow> for Owned<Table> {
 
 impl FromRow<'_, PgRow> for Owned<Column> {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let column = Column { name: row.try_get(1)?, type_: row.try_get(2)?, nullable: row.try_get(3)?, primary: row.try_get(4)? };
+        let column = Column {
+            name: row.try_get(1)?,
+            type_: row.try_get(2)?,
+            nullable: row.try_get(3)?,
+            primary: row.try_get(4)?,
+        };
         Ok(Self(row.try_get(0)?, column))
     }
 }

@@ -1,5 +1,6 @@
-//! The texts of migrations that were applied before Sluice kept texts, or by somebody else. Where the file is still the one that was applied, its
-//! text is the text of then, and Sluice keeps it. Nothing depends on one: where it cannot be kept, the run goes on.
+//! The texts of migrations that were applied before Sluice kept texts, or by somebody else. Where the file is
+//! still the one that was applied, its text is the text of then, and Sluice keeps it. Nothing depends on one:
+//! where it cannot be kept, the run goes on.
 
 use std::collections::BTreeMap;
 
@@ -23,8 +24,10 @@ pub(super) async fn missing<'a>(
     rows: &[LedgerRow],
 ) -> Result<Vec<&'a Migration>, QueryError> {
     let applied = rows.iter().filter(|row| row.state() == RowState::Applied);
-    let applied: BTreeMap<&str, &str> = applied.map(|row| (row.name.as_str(), row.checksum.as_str())).collect();
-    let is_the_same = |migration: &&Migration| applied.get(migration.name.as_str()) == Some(&migration.checksum.as_str());
+    let applied: BTreeMap<&str, &str> =
+        applied.map(|row| (row.name.as_str(), row.checksum.as_str())).collect();
+    let is_the_same =
+        |migration: &&Migration| applied.get(migration.name.as_str()) == Some(&migration.checksum.as_str());
     not_kept(connection, texts, source.migrations.iter().filter(is_the_same)).await
 }
 
@@ -32,8 +35,11 @@ pub(super) async fn missing<'a>(
 pub(super) async fn keep_alone(context: &Context) -> Result<usize, MigrateError> {
     let source = context.source().map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let url = context.url().map_err(|error| MigrateError::stopped(error.reason(), &error))?;
-    let connection = connect(url, &context.application()).await.map_err(|error| MigrateError::stopped(error.reason(), &error))?;
-    let session = Session::new(connection, context.manifest.lock_timeout, context.manifest.statement_timeout).await;
+    let connection = connect(url, &context.application())
+        .await
+        .map_err(|error| MigrateError::stopped(error.reason(), &error))?;
+    let session =
+        Session::new(connection, context.manifest.lock_timeout, context.manifest.statement_timeout).await;
     let mut session = session.map_err(MigrateError::Query)?;
     let kept = keep(&mut session, &context.ledger(), source).await;
     session.close().await;
@@ -41,7 +47,11 @@ pub(super) async fn keep_alone(context: &Context) -> Result<usize, MigrateError>
 }
 
 /// Keeps them, in a transaction of its own; answers how many.
-pub(super) async fn keep(session: &mut Session, ledger: &Ledger, source: &SourceTree) -> Result<usize, MigrateError> {
+pub(super) async fn keep(
+    session: &mut Session,
+    ledger: &Ledger,
+    source: &SourceTree,
+) -> Result<usize, MigrateError> {
     trust(session, ledger).await?;
     let kept = in_transaction(session, ledger, async |session| {
         let connection = session.trusted().await?;
@@ -64,7 +74,9 @@ pub(super) async fn keep(session: &mut Session, ledger: &Ledger, source: &Source
 pub(super) fn told(kept: Result<usize, MigrateError>) -> String {
     match kept {
         Ok(0) => String::new(),
-        Ok(kept) => format!("; the texts of {kept} migration(s) that were applied before are kept from now on"),
+        Ok(kept) => {
+            format!("; the texts of {kept} migration(s) that were applied before are kept from now on")
+        }
         Err(error) => {
             tracing::warn!(error = %error, "the texts of applied migrations could not be kept");
             String::new()

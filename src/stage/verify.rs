@@ -1,4 +1,5 @@
-//! The stage `verify`: a fresh session looks at the schema from outside, after everything is committed. Changes nothing.
+//! The stage `verify`: a fresh session looks at the schema from outside, after everything is committed.
+//! Changes nothing.
 
 use sqlx::PgConnection;
 
@@ -17,7 +18,9 @@ use crate::{
 };
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
-    let server_major = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref()).map_or(0, |history| history.server_major);
+    let server_major = outcome_of(before, Stage::Plan)
+        .and_then(|plan| plan.history.as_ref())
+        .map_or(0, |history| history.server_major);
     let began = outcome_of(before, Stage::Migrate).and_then(|migrate| migrate.began).map(Began);
     let mut history = None;
     // Behind a run nothing may be pending. By itself, a verification looks at what there is.
@@ -39,22 +42,29 @@ async fn verify(
 ) -> Result<(Vec<Finding>, HistorySummary, Vec<Required>), Failed> {
     let source = context.source().map_err(|error| (error.reason(), error.to_string()))?;
     let url = context.url().map_err(|error| (error.reason(), error.to_string()))?;
-    let mut connection = connect(url, &context.application()).await.map_err(|error| (error.reason(), error.to_string()))?;
+    let mut connection =
+        connect(url, &context.application()).await.map_err(|error| (error.reason(), error.to_string()))?;
     let custody = custody_objection(&mut connection, &context.ledger().contract).await;
     if let Some(objection) = custody.map_err(|error| (error.reason(), error.to_string()))? {
         return Err((objection.reason, objection.message));
     }
-    let rows = context.ledger().rows(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
-    let texts = texts(&mut connection, source, &rows).await.map_err(|error| (error.reason(), error.to_string()))?;
+    let rows =
+        context.ledger().rows(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
+    let texts =
+        texts(&mut connection, source, &rows).await.map_err(|error| (error.reason(), error.to_string()))?;
     let (comparison, summary) = summarise(source, &rows, &[], &context.rules(&texts), server_major);
     // Whatever cannot be checked later, what is applied is known now.
     *seen = Some(summary.clone());
     let mut findings = comparison.findings;
-    if let Some((reason, message)) = comparison.objection.filter(|_| findings.iter().all(|finding| finding.severity != Severity::Error)) {
+    if let Some((reason, message)) =
+        comparison.objection.filter(|_| findings.iter().all(|finding| finding.severity != Severity::Error))
+    {
         return Err((reason, message));
     }
-    let mut journaled = resume::read(&mut connection, &rows).await.map_err(|error| (error.reason(), error.to_string()))?;
-    let mut pending: Vec<&str> = comparison.pending.iter().map(|at| source.migrations[*at].name.as_str()).collect();
+    let mut journaled =
+        resume::read(&mut connection, &rows).await.map_err(|error| (error.reason(), error.to_string()))?;
+    let mut pending: Vec<&str> =
+        comparison.pending.iter().map(|at| source.migrations[*at].name.as_str()).collect();
     journaled.retain(|name, _| pending.contains(&name.as_str()) || !comparison.applied.contains(name));
     findings.extend(resume::findings(source, &journaled));
     // One that is half done has an error of its own.
@@ -65,10 +75,17 @@ async fn verify(
     findings.extend(writers.map_err(|error| unchecked(&error))?);
     // The checks come in the order of a report.
     findings.extend(checks(context, source, began, &mut connection).await?);
-    findings.extend(drift::findings(context, &mut connection, &as_applied(source, &rows, &texts), &comparison.applied).await?);
+    findings.extend(
+        drift::findings(context, &mut connection, &as_applied(source, &rows, &texts), &comparison.applied)
+            .await?,
+    );
     findings.sort_by_key(|finding| finding.severity);
-    let database = database_identity(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
-    let is_applied = |version: &String| Required { version: version.clone(), applied: comparison.applied.contains(version) };
+    let database =
+        database_identity(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
+    let is_applied = |version: &String| Required {
+        version: version.clone(),
+        applied: comparison.applied.contains(version),
+    };
     Ok((findings, HistorySummary { database, ..summary }, context.required.iter().map(is_applied).collect()))
 }
 
@@ -80,7 +97,8 @@ fn not_applied(pending: &[&str], after_a_run: bool) -> Option<Finding> {
         many => format!("{many} migrations of the source are pending; the first is {first:?}"),
     };
     let remedy = if after_a_run {
-        "let Sluice run again: the run before this verification left it out; if it stays, another session changes the history by hand"
+        "let Sluice run again: the run before this verification left it out; if it stays, another session \
+            changes the history by hand"
     } else {
         "let Sluice run: it applies what is pending"
     };
@@ -101,9 +119,19 @@ async fn checks(
 ) -> Result<Vec<Finding>, Failed> {
     sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(|error| unchecked(&error))?;
     let names = source.own().map(|migration| &migration.name);
-    let scope = Scope { elsewhere: context.elsewhere.clone(), began, ..Scope::of(&context.manifest).with_migrations(names) };
-    let found = check::run(&mut *connection, &scope, &[Aspect::Isolation, Aspect::Index, Aspect::Structure, Aspect::Data]).await;
-    // After an error the session is closed, which ends its transaction too; it may still be busy and never answer.
+    let scope = Scope {
+        elsewhere: context.elsewhere.clone(),
+        began,
+        ..Scope::of(&context.manifest).with_migrations(names)
+    };
+    let found = check::run(
+        &mut *connection,
+        &scope,
+        &[Aspect::Isolation, Aspect::Index, Aspect::Structure, Aspect::Data],
+    )
+    .await;
+    // After an error the session is closed, which ends its transaction too; it may still be busy and never
+    // answer.
     let findings = found.map_err(|error| unchecked(&error))?;
     sqlx::raw_sql("ROLLBACK").execute(connection).await.map_err(|error| unchecked(&error))?;
     Ok(findings)
@@ -118,7 +146,11 @@ fn judge(findings: Vec<Finding>, summary: HistorySummary) -> Outcome {
     let errors: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     let mut outcome = if errors.is_empty() {
         let version = summary.current.as_deref().unwrap_or("an empty history");
-        Outcome::passed(Stage::Verify, Reason::Verified, format!("the schema at {version} is the one that was meant"))
+        Outcome::passed(
+            Stage::Verify,
+            Reason::Verified,
+            format!("the schema at {version} is the one that was meant"),
+        )
     } else {
         Outcome::failed(Stage::Verify, Reason::VerificationFailed, outcome_message(&errors))
     };

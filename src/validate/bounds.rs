@@ -1,7 +1,7 @@
 //! The bounds of the CustomResourceDefinition hold for a manifest in a file, too. PURE.
 //!
-//! `bounds.json` is the definition's schema of `spec` without its prose: it is generated, and a test compares the two. Building the
-//! schema itself takes 13 ms, which is a quarter of a run that has nothing to do.
+//! `bounds.json` is the definition's schema of `spec` without its prose: it is generated, and a test compares
+//! the two. Building the schema itself takes 13 ms, which is a quarter of a run that has nothing to do.
 
 use regex::Regex;
 use serde::Deserialize;
@@ -13,7 +13,8 @@ use crate::api::DatabaseMigrationSpec;
 
 const BOUNDS: &str = include_str!("bounds.json");
 
-/// One node of the schema: what of it an API server checks besides types, enumerations and required fields, which reading does.
+/// One node of the schema: what of it an API server checks besides types, enumerations and required fields,
+/// which reading does.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 struct Node {
@@ -45,7 +46,10 @@ pub fn violations(spec: &DatabaseMigrationSpec) -> Vec<Violation> {
             found
         }
         (Err(error), _) | (_, Err(error)) => {
-            vec![Violation { field: "spec".into(), problem: format!("its bounds cannot be checked: {error}") }]
+            vec![Violation {
+                field: "spec".into(),
+                problem: format!("its bounds cannot be checked: {error}"),
+            }]
         }
     }
 }
@@ -101,10 +105,16 @@ impl Node {
             let mut seen = BTreeSet::new();
             let key = |item: &Value| match self.list_type.as_deref() {
                 Some("set") => Some(item.to_string()),
-                Some("map") => Some(self.list_map_keys.iter().map(|key| item[key].to_string()).collect::<Vec<_>>().join(", ")),
+                Some("map") => Some(
+                    self.list_map_keys.iter().map(|key| item[key].to_string()).collect::<Vec<_>>().join(", "),
+                ),
                 _ => None,
             };
-            items.iter().filter_map(key).find(|key| !seen.insert(key.clone())).map(|twice| format!("has {twice} twice"))
+            items
+                .iter()
+                .filter_map(key)
+                .find(|key| !seen.insert(key.clone()))
+                .map(|twice| format!("has {twice} twice"))
         })
     }
 }

@@ -41,7 +41,8 @@ impl ValidatedMigration {
 }
 
 pub(super) fn phases(migrations: &Migrations, violations: &mut Vec<Violation>) -> Vec<CustomPhase> {
-    let mut complain = |problem: String| violations.push(Violation { field: "spec.migrations.phases".into(), problem });
+    let mut complain =
+        |problem: String| violations.push(Violation { field: "spec.migrations.phases".into(), problem });
     let mut names = BTreeSet::new();
     let mut folders = BTreeSet::from([folder(migrations.path.as_deref().unwrap_or("/"))]);
     let mut phases = Vec::new();
@@ -56,12 +57,18 @@ pub(super) fn phases(migrations: &Migrations, violations: &mut Vec<Violation>) -
         let source = match (&phase.path, phase.config_maps.as_slice()) {
             (Some(path), []) if migrations.image.is_some() => {
                 if !folders.insert(folder(path)) {
-                    complain(format!("{name:?} has the folder {path:?}, whose files run already: give each phase a folder of its own"));
+                    complain(format!(
+                        "{name:?} has the folder {path:?}, whose files run already: give each phase a folder \
+                            of its own"
+                    ));
                 }
                 PhaseSource::Folder(folder(path))
             }
             (Some(_), []) => {
-                complain(format!("{name:?} has a path, which is a folder of spec.migrations.image: without an image, give it configMaps"));
+                complain(format!(
+                    "{name:?} has a path, which is a folder of spec.migrations.image: without an image, give \
+                        it configMaps"
+                ));
                 continue;
             }
             (None, names @ [_, ..]) => PhaseSource::ConfigMaps(names.to_vec()),
@@ -70,7 +77,12 @@ pub(super) fn phases(migrations: &Migrations, violations: &mut Vec<Violation>) -
                 continue;
             }
         };
-        phases.push(CustomPhase { name: name.clone(), source, when: phase.when, repeatable: phase.repeatable });
+        phases.push(CustomPhase {
+            name: name.clone(),
+            source,
+            when: phase.when,
+            repeatable: phase.repeatable,
+        });
     }
     phases
 }
@@ -82,7 +94,10 @@ fn folder(path: &str) -> String {
 /// The name becomes part of a volume's name and of a version, so it has the characters that both allow.
 fn is_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=40).contains(&name.len()) && name.chars().all(inner) && !name.starts_with('-') && !name.ends_with('-')
+    (1..=40).contains(&name.len())
+        && name.chars().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
 }
 
 #[cfg(test)]
@@ -105,7 +120,10 @@ mod tests {
         ]}));
         assert_eq!(violations, Vec::<String>::new());
         let [structure, security] = phases.as_slice() else { panic!("{phases:?}") };
-        assert_eq!((structure.when, &structure.source), (PhaseWhen::Before, &PhaseSource::Folder("sql/structure".into())));
+        assert_eq!(
+            (structure.when, &structure.source),
+            (PhaseWhen::Before, &PhaseSource::Folder("sql/structure".into()))
+        );
         assert_eq!((security.when, security.repeatable), (PhaseWhen::After, true));
     }
 
@@ -114,10 +132,22 @@ mod tests {
         let cases = [
             (json!({"configMaps": ["m"], "phases": [{"name": "a", "path": "/a"}]}), "without an image"),
             (json!({"configMaps": ["m"], "phases": [{"name": "a"}]}), "exactly one source"),
-            (json!({"image": "i:1", "phases": [{"name": "a", "path": "/a", "configMaps": ["m"]}]}), "exactly one source"),
-            (json!({"image": "i:1", "phases": [{"name": "a", "path": "/a"}, {"name": "a", "path": "/b"}]}), "two phases are called"),
-            (json!({"image": "i:1", "phases": [{"name": "a", "path": "/a"}, {"name": "b", "path": "/a/"}]}), "a folder of its own"),
-            (json!({"image": "i:1", "path": "/m", "phases": [{"name": "a", "path": "/m"}]}), "a folder of its own"),
+            (
+                json!({"image": "i:1", "phases": [{"name": "a", "path": "/a", "configMaps": ["m"]}]}),
+                "exactly one source",
+            ),
+            (
+                json!({"image": "i:1", "phases": [{"name": "a", "path": "/a"}, {"name": "a", "path": "/b"}]}),
+                "two phases are called",
+            ),
+            (
+                json!({"image": "i:1", "phases": [{"name": "a", "path": "/a"}, {"name": "b", "path": "/a/"}]}),
+                "a folder of its own",
+            ),
+            (
+                json!({"image": "i:1", "path": "/m", "phases": [{"name": "a", "path": "/m"}]}),
+                "a folder of its own",
+            ),
             (json!({"image": "i:1", "phases": [{"name": "a/b", "path": "/a"}]}), "is no name"),
         ];
         for (section, part) in cases {

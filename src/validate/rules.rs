@@ -21,11 +21,18 @@ pub(super) fn violations(spec: &DatabaseMigrationSpec) -> Vec<Violation> {
             "must say which one: name a digest (@sha256:…) or a version, not :latest and not nothing",
         );
     }
-    let phases = migrations.phases.iter().filter_map(|phase| Some(("spec.migrations.phases", phase.path.as_ref()?)));
+    let phases =
+        migrations.phases.iter().filter_map(|phase| Some(("spec.migrations.phases", phase.path.as_ref()?)));
     for (field, path) in migrations.path.iter().map(|path| ("spec.migrations.path", path)).chain(phases) {
-        must(path.starts_with('/') && !path.contains(".."), field, "a path must be absolute and must not contain '..'");
+        must(
+            path.starts_with('/') && !path.contains(".."),
+            field,
+            "a path must be absolute and must not contain '..'",
+        );
     }
-    if let Some(security) = verify.row_level_security.as_ref().filter(|security| !security.tenant.setting.is_empty()) {
+    if let Some(security) =
+        verify.row_level_security.as_ref().filter(|security| !security.tenant.setting.is_empty())
+    {
         let problem = "must look like prefix.name, for instance app.clinic_id";
         must(has_prefix(&security.tenant.setting), "spec.verify.rowLevelSecurity.tenant.setting", problem);
     }
@@ -39,7 +46,11 @@ pub(super) fn violations(spec: &DatabaseMigrationSpec) -> Vec<Violation> {
     }
     for column in verify.tables.iter().flat_map(|tables| &tables.require).flat_map(|table| &table.columns) {
         let fits = column.default.is_none() || column.has_default != Some(false);
-        must(fits, "spec.verify.tables.require", "a column must not have both a default and hasDefault: false");
+        must(
+            fits,
+            "spec.verify.tables.require",
+            "a column must not have both a default and hasDefault: false",
+        );
     }
     for rows in verify.row_counts.iter().flat_map(|counts| &counts.tables) {
         let fits = rows.at_least.is_some() || rows.at_most.is_some() || rows.compare.is_some();
@@ -54,14 +65,19 @@ pub(super) fn violations(spec: &DatabaseMigrationSpec) -> Vec<Violation> {
 
 /// A digest, or a version behind the last colon that is no port.
 fn says_which(image: &str) -> bool {
-    let version = image.rsplit_once(':').map(|(_, version)| version).filter(|version| !version.is_empty() && !version.contains('/'));
+    let version = image
+        .rsplit_once(':')
+        .map(|(_, version)| version)
+        .filter(|version| !version.is_empty() && !version.contains('/'));
     image.contains("@sha256:") || version.is_some_and(|version| version != "latest")
 }
 
 /// Two or more words with dots between them.
 fn has_prefix(setting: &str) -> bool {
     let is_word = |word: &str| {
-        !word.starts_with(|c: char| c.is_ascii_digit()) && !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        !word.starts_with(|c: char| c.is_ascii_digit())
+            && !word.is_empty()
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
     setting.contains('.') && setting.split('.').all(is_word)
 }

@@ -1,4 +1,5 @@
-//! `verify.every` on a cluster: what somebody does to the database by hand turns Ready off within one period, and on again.
+//! `verify.every` on a cluster: what somebody does to the database by hand turns Ready off within one period,
+//! and on again.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,8 @@ const PERIOD: Duration = Duration::from_secs(20);
 /// For the run itself, on two cores.
 const RUN: Duration = Duration::from_secs(20);
 const FIRST: &str = "20260101000000_first";
-const POLICY: &str = "CREATE POLICY own ON visits USING (clinic_id = (SELECT NULLIF(current_setting('app.clinic_id', true), '')::uuid)) \
+const POLICY: &str = "CREATE POLICY own ON visits USING (clinic_id = (SELECT \
+    NULLIF(current_setting('app.clinic_id', true), '')::uuid)) \
      WITH CHECK (clinic_id = (SELECT NULLIF(current_setting('app.clinic_id', true), '')::uuid));";
 
 /// Reasons and messages of the Events about `records`, oldest first.
@@ -20,21 +22,32 @@ async fn events(story: &Story) -> Vec<(String, String)> {
     let mut events = story.api::<Event>().list(&ListParams::default()).await.expect("lists").items;
     events.retain(|event| event.involved_object.kind.as_deref() == Some("DatabaseMigration"));
     events.sort_by_key(|event| event.creation_timestamp().map(|time| time.0));
-    events.into_iter().map(|event| (event.reason.unwrap_or_default(), event.message.unwrap_or_default())).collect()
+    events
+        .into_iter()
+        .map(|event| (event.reason.unwrap_or_default(), event.message.unwrap_or_default()))
+        .collect()
 }
 
 /// A clinic whose application may see one tenant, verified every 20 seconds.
 async fn clinic(name: &str) -> Story {
     let story = Story::begin(name).await;
     let (owner, app) = (&story.database, format!("{}_app", story.database));
-    story.execute(&format!("CREATE ROLE {app} LOGIN; ALTER ROLE {owner} BYPASSRLS CREATEDB; GRANT {app} TO {owner}")).await;
+    story
+        .execute(&format!(
+            "CREATE ROLE {app} LOGIN; ALTER ROLE {owner} BYPASSRLS CREATEDB; GRANT {app} TO {owner}"
+        ))
+        .await;
     let sql = format!(
-        "CREATE TABLE visits (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), clinic_id uuid NOT NULL, note text);\n\
-         CREATE INDEX visits_clinic_id_idx ON visits (clinic_id);\nALTER TABLE visits ENABLE ROW LEVEL SECURITY;\n\
-         ALTER TABLE visits FORCE ROW LEVEL SECURITY;\n{POLICY}\nGRANT SELECT, INSERT, UPDATE, DELETE ON visits TO {app};\n"
+        "CREATE TABLE visits (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), clinic_id uuid NOT NULL, note \
+            text);\n\
+         CREATE INDEX visits_clinic_id_idx ON visits (clinic_id);\nALTER TABLE visits ENABLE ROW LEVEL \
+         SECURITY;\n\
+         ALTER TABLE visits FORCE ROW LEVEL SECURITY;\n{POLICY}\nGRANT SELECT, INSERT, UPDATE, DELETE ON \
+         visits TO {app};\n"
     );
     let isolation = json!({"appRole": app, "tenant": {"column": "clinic_id", "setting": "app.clinic_id"}});
-    let verify = json!({"every": format!("{}s", PERIOD.as_secs()), "rowLevelSecurity": isolation, "drift": {}});
+    let verify =
+        json!({"every": format!("{}s", PERIOD.as_secs()), "rowLevelSecurity": isolation, "drift": {}});
     story.everything(&[(FIRST, &sql)], json!({"verify": verify})).await;
     story.ready_at(FIRST).await;
     story
@@ -52,7 +65,11 @@ async fn a_policy_dropped_by_hand_turns_ready_off_within_one_period_and_back_on_
     assert!(message.contains("visits") && message.contains("verified again every 20s"), "{message}");
     let status = story.object("records").await.status.expect("a status");
     for check in ["schema-drift", "rls-policies"] {
-        assert!(status.findings.iter().any(|finding| finding.check == check), "{check}: {:#?}", status.findings);
+        assert!(
+            status.findings.iter().any(|finding| finding.check == check),
+            "{check}: {:#?}",
+            status.findings
+        );
     }
     assert_eq!(story.gate().await, gate, "Pods of this version may run, so the gate stays");
     assert_eq!(story.number("SELECT count(*) FROM pg_policy").await, 0, "it repairs nothing by itself");
@@ -68,7 +85,11 @@ async fn a_policy_dropped_by_hand_turns_ready_off_within_one_period_and_back_on_
     assert!(events[1].1.contains("visits"), "{events:#?}");
     let scratch = "SELECT count(*) FROM pg_database JOIN pg_roles ON pg_roles.oid = datdba \
          WHERE rolname = current_database() AND datname LIKE 'sluice_scratch_%'";
-    story.wait("the scratch databases to be gone", || async { (story.number(scratch).await == 0).then_some(()) }).await;
+    story
+        .wait("the scratch databases to be gone", || async {
+            (story.number(scratch).await == 0).then_some(())
+        })
+        .await;
 }
 
 #[tokio::test]

@@ -12,10 +12,13 @@ use crate::{
     story::{SYSTEM, Story},
 };
 
-const FIRST: (&str, &str) = ("20260101000000_first", "CREATE TABLE counter (n int); INSERT INTO counter VALUES (0);");
+const FIRST: (&str, &str) =
+    ("20260101000000_first", "CREATE TABLE counter (n int); INSERT INTO counter VALUES (0);");
 /// Not idempotent, and long enough to be killed in the middle.
-const COUNTS: (&str, &str) =
-    ("20260102000000_counts", "UPDATE counter SET n = n + 1;\nSELECT pg_sleep(6);\nUPDATE counter SET n = n + 10;");
+const COUNTS: (&str, &str) = (
+    "20260102000000_counts",
+    "UPDATE counter SET n = n + 1;\nSELECT pg_sleep(6);\nUPDATE counter SET n = n + 10;",
+);
 
 #[tokio::test]
 async fn a_pod_killed_while_a_migration_runs_applies_it_exactly_once_in_the_end() {
@@ -42,15 +45,21 @@ async fn a_controller_killed_in_each_stage_creates_no_second_job() {
                 let begun = |name: &str| {
                     statuses.iter().any(|status| {
                         status.name == name
-                            && status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+                            && status
+                                .state
+                                .as_ref()
+                                .is_some_and(|state| state.running.is_some() || state.terminated.is_some())
                     })
                 };
                 begun(stage).then_some(())
             })
             .await;
-        pods.delete_collection(&DeleteParams::default().grace_period(0), &ListParams::default().labels("app.kubernetes.io/name=sluice"))
-            .await
-            .expect("kills the controller");
+        pods.delete_collection(
+            &DeleteParams::default().grace_period(0),
+            &ListParams::default().labels("app.kubernetes.io/name=sluice"),
+        )
+        .await
+        .expect("kills the controller");
     }
     story.ready_at(COUNTS.0).await;
     assert_eq!(story.jobs().await.len(), 1);
@@ -78,8 +87,13 @@ async fn a_lock_held_by_somebody_else_is_named_and_the_migration_is_applied_when
     story.everything(&[FIRST], json!({})).await;
     story.ready_at(FIRST.0).await;
     let mut other = story.sql().await;
-    sqlx::raw_sql("SET application_name = 'nightly-report'; BEGIN; SELECT * FROM counter").execute(&mut other).await.expect("locks");
-    story.migrations(&[FIRST, ("20260102000000_alter", "ALTER TABLE counter ADD COLUMN at timestamptz;")]).await;
+    sqlx::raw_sql("SET application_name = 'nightly-report'; BEGIN; SELECT * FROM counter")
+        .execute(&mut other)
+        .await
+        .expect("locks");
+    story
+        .migrations(&[FIRST, ("20260102000000_alter", "ALTER TABLE counter ADD COLUMN at timestamptz;")])
+        .await;
     let message = story.until("Applied", "False", "WaitingForLock").await;
     assert!(message.contains("nightly-report") && message.contains("pid"), "names the blocker: {message}");
     sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("unlocks");
@@ -93,13 +107,30 @@ async fn an_index_build_that_was_interrupted_is_repaired_and_recorded_once() {
     story.ready_at(FIRST.0).await;
     // CREATE INDEX CONCURRENTLY waits for every transaction that is older than it.
     let mut other = story.sql().await;
-    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM counter").execute(&mut other).await.expect("a snapshot");
-    story.migrations(&[FIRST, ("20260102000000_index", "CREATE INDEX CONCURRENTLY counter_n ON counter (n);")]).await;
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM counter")
+        .execute(&mut other)
+        .await
+        .expect("a snapshot");
+    story
+        .migrations(&[FIRST, ("20260102000000_index", "CREATE INDEX CONCURRENTLY counter_n ON counter (n);")])
+        .await;
     backend(&story, "CREATE INDEX CONCURRENTLY").await;
     signal_stage(&story, "migrate", "KILL");
     sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("ends");
     story.ready_at("20260102000000_index").await;
-    assert_eq!(story.number("SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid = 'counter_n'::regclass").await, 1);
-    assert_eq!(story.number("SELECT count(*) FROM pg_index WHERE NOT indisvalid").await, 0, "nothing invalid is left");
-    assert_eq!(story.number("SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL").await, 2);
+    assert_eq!(
+        story
+            .number("SELECT count(*) FROM pg_index WHERE indisvalid AND indexrelid = 'counter_n'::regclass")
+            .await,
+        1
+    );
+    assert_eq!(
+        story.number("SELECT count(*) FROM pg_index WHERE NOT indisvalid").await,
+        0,
+        "nothing invalid is left"
+    );
+    assert_eq!(
+        story.number("SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL").await,
+        2
+    );
 }

@@ -1,4 +1,5 @@
-//! The folders of `deploy/examples`, applied as their README says: with nothing changed but where the images are.
+//! The folders of `deploy/examples`, applied as their README says: with nothing changed but where the images
+//! are.
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
@@ -31,7 +32,8 @@ struct Example {
 
 /// Runs a program; answers what it printed.
 pub fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let output =
+        Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(output.status.success(), "{program} {arguments:?}\n{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
 }
@@ -50,7 +52,8 @@ impl Example {
         let folder = tempfile::tempdir().expect("a folder");
         let source = top().join("deploy/examples").join(names.folder);
         run("cp", &["-R", &format!("{}/.", source.display()), &folder.path().display().to_string()]);
-        let kustomization = fs::read_to_string(source.join("kustomization.yaml")).expect("the example has one");
+        let kustomization =
+            fs::read_to_string(source.join("kustomization.yaml")).expect("the example has one");
         Self { story: Story::with_its_own(names.namespace).await, names, folder, kustomization }
     }
 
@@ -58,8 +61,8 @@ impl Example {
         self.folder.path().join(file).display().to_string()
     }
 
-    /// What `docker build` does with the example's Dockerfile and these folders, each into a folder of the image, and `docker push`;
-    /// answers the reference.
+    /// What `docker build` does with the example's Dockerfile and these folders, each into a folder of the
+    /// image, and `docker push`; answers the reference.
     fn push(&self, tag: &str, folders: &[(&str, &str)]) -> String {
         let (root, layer) = (self.path(&format!("{tag}.root")), self.path(&format!("{tag}.tar")));
         fs::create_dir(&root).expect("a folder");
@@ -75,10 +78,12 @@ impl Example {
     fn apply(&self, images: &[(&str, &str)], components: &[&str]) {
         let mut text = format!("{}\nimages:\n", self.kustomization);
         let (postgres, app) = (image("POSTGRES_IMAGE"), image("APP_IMAGE"));
-        for (name, reference) in [("postgres", postgres.as_str()), ("app", app.as_str())].iter().chain(images) {
+        for (name, reference) in [("postgres", postgres.as_str()), ("app", app.as_str())].iter().chain(images)
+        {
             let (place, digest) = reference.split_once('@').expect("a digest");
             let (place, _) = place.rsplit_once(':').expect("a tag");
-            writeln!(text, "  - {{name: {name}, newName: {place}, digest: {digest}}}").expect("a String takes every text");
+            writeln!(text, "  - {{name: {name}, newName: {place}, digest: {digest}}}")
+                .expect("a String takes every text");
         }
         writeln!(text, "components: {components:?}").expect("a String takes every text");
         fs::write(self.folder.path().join("kustomization.yaml"), text).expect("writes");
@@ -89,7 +94,8 @@ impl Example {
     fn sql(&self, query: &str) -> String {
         let postgres = format!("deployment/{}", self.names.postgres);
         let namespace = self.names.namespace;
-        let psql = ["psql", "-h", "/var/run/postgresql", "-U", "postgres", "-XAtc", query, self.names.database];
+        let psql =
+            ["psql", "-h", "/var/run/postgresql", "-U", "postgres", "-XAtc", query, self.names.database];
         run("kubectl", &[&["-n", namespace, "exec", &postgres, "--"], psql.as_slice()].concat())
     }
 
@@ -97,7 +103,8 @@ impl Example {
     fn feed(&self, file: &str, role: &str) {
         let file = fs::File::open(self.path(file)).expect("a file of the example");
         let postgres = format!("deployment/{}", self.names.postgres);
-        let psql = ["psql", "-h", "/var/run/postgresql", "-XqU", role, "-v", "ON_ERROR_STOP=1", self.names.database];
+        let psql =
+            ["psql", "-h", "/var/run/postgresql", "-XqU", role, "-v", "ON_ERROR_STOP=1", self.names.database];
         let mut command = Command::new("kubectl");
         command.args(["-n", self.names.namespace, "exec", "-i", &postgres, "--"]).args(psql).stdin(file);
         let output = command.output().expect("kubectl runs");
@@ -115,7 +122,9 @@ impl Example {
             .wait(&what, || async {
                 let app = self.app().await;
                 let status = app.status?;
-                let counted = [status.replicas, status.updated_replicas, status.available_replicas].iter().all(|count| *count == Some(3));
+                let counted = [status.replicas, status.updated_replicas, status.available_replicas]
+                    .iter()
+                    .all(|count| *count == Some(3));
                 let current = status.observed_generation == app.metadata.generation;
                 (current && counted && self.serving(version).await == 3).then_some(())
             })
@@ -133,7 +142,9 @@ impl Example {
             pod.metadata.deletion_timestamp.is_none()
                 && conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
         };
-        pods.iter().filter(|pod| ready(pod) && pod.annotations().get(&requires).is_some_and(|at| at == version)).count()
+        pods.iter()
+            .filter(|pod| ready(pod) && pod.annotations().get(&requires).is_some_and(|at| at == version))
+            .count()
     }
 
     /// The new version waits, and three Pods of the old one serve.
@@ -162,7 +173,12 @@ async fn in_neonpro_a_table_that_forgets_its_policies_is_named_and_its_release_h
     })
     .await;
     let (story, last) = (&example.story, "20250918110000_add_clinic_agenda_view");
-    let folders = [("migrations", ""), ("security", ""), ("performance", ""), ("broken/20250919090000_add_lab_results", "migrations")];
+    let folders = [
+        ("migrations", ""),
+        ("security", ""),
+        ("performance", ""),
+        ("broken/20250919090000_add_lab_results", "migrations"),
+    ];
     let (first, broken) = (example.push("1", &folders[..3]), example.push("2", &folders));
     let migrations = "registry.example/neonpro-migrations";
 
@@ -172,16 +188,27 @@ async fn in_neonpro_a_table_that_forgets_its_policies_is_named_and_its_release_h
         assert!(find(&object, kind).is_some_and(|condition| condition.status == "True"), "{kind}");
     }
     example.rolled_out(last).await;
-    let valid = "SELECT count(*) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE indisvalid AND relname IN \
-         ('idx_appointments_clinic_start', 'idx_patients_clinic_cpf', 'idx_medical_records_clinic_patient_recent', 'idx_lgpd_consents_clinic_active')";
+    let valid = "SELECT count(*) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE indisvalid \
+        AND relname IN \
+         ('idx_appointments_clinic_start', 'idx_patients_clinic_cpf', \
+         'idx_medical_records_clinic_patient_recent', 'idx_lgpd_consents_clinic_active')";
     assert_eq!(example.sql(valid), "4");
 
     example.apply(&[(migrations, &broken)], &["broken"]);
     let message = story.until_of("neonpro", "Verified", "False", "VerificationFailed").await;
     assert!(message.contains("lab_results"), "{message}");
     let findings = story.object("neonpro").await.status.expect("a status").findings;
-    assert!(findings.iter().any(|finding| finding.check == "rls-enabled" && finding.object == "clinical.lab_results"), "{findings:?}");
-    assert_eq!(example.sql("SELECT count(*) FROM pg_class WHERE relname = 'lab_results'"), "0", "not even the table is there");
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding.check == "rls-enabled" && finding.object == "clinical.lab_results"),
+        "{findings:?}"
+    );
+    assert_eq!(
+        example.sql("SELECT count(*) FROM pg_class WHERE relname = 'lab_results'"),
+        "0",
+        "not even the table is there"
+    );
     example.assert_held_at(last).await;
 
     example.apply(&[(migrations, &first)], &[]);
@@ -207,8 +234,12 @@ async fn in_medical_records_the_application_starts_after_its_migration_and_a_bro
 
     example.apply(&[], &["broken"]);
     let message = story.until("Applied", "False", "MigrationFailed").await;
-    assert!(message.contains("42P07") && message.contains("20240220100000_add_vital_signs_table"), "{message}");
-    let column = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'appointments'::regclass AND attname = 'isUnplanned'";
+    assert!(
+        message.contains("42P07") && message.contains("20240220100000_add_vital_signs_table"),
+        "{message}"
+    );
+    let column = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'appointments'::regclass AND attname = \
+        'isUnplanned'";
     assert_eq!(example.sql(column), "0", "the column of its first statement was taken back");
     example.assert_held_at(last).await;
 
@@ -232,14 +263,25 @@ async fn in_smartmed_a_table_without_a_policy_is_named_before_it_exists_and_its_
     example.apply(&[], &[]);
     story.ready_of("smartmed", last).await;
     example.rolled_out(last).await;
-    assert_eq!(example.sql("SELECT count(*) FROM _prisma_migrations"), "22", "the target holds the last three back");
+    assert_eq!(
+        example.sql("SELECT count(*) FROM _prisma_migrations"),
+        "22",
+        "the target holds the last three back"
+    );
 
     example.apply(&[], &["broken"]);
     let message = story.until_of("smartmed", "Verified", "False", "VerificationFailed").await;
     assert!(message.contains("invoices"), "{message}");
     let findings = story.object("smartmed").await.status.expect("a status").findings;
-    assert!(findings.iter().any(|finding| finding.check == "rls-enabled" && finding.object == "public.invoices"), "{findings:?}");
-    assert_eq!(example.sql("SELECT count(*) FROM pg_class WHERE relname = 'invoices'"), "0", "not even the table is there");
+    assert!(
+        findings.iter().any(|finding| finding.check == "rls-enabled" && finding.object == "public.invoices"),
+        "{findings:?}"
+    );
+    assert_eq!(
+        example.sql("SELECT count(*) FROM pg_class WHERE relname = 'invoices'"),
+        "0",
+        "not even the table is there"
+    );
     example.assert_held_at(last).await;
 
     example.apply(&[], &[]);
@@ -267,8 +309,17 @@ async fn in_elderly_care_the_ledger_refuses_to_be_rewritten_and_the_release_that
     example.apply(&[], &["broken"]);
     let message = story.until_of("elderly-care", "Applied", "False", "MigrationFailed").await;
     assert!(message.contains("P0001") && message.contains("20260211090000_change_ledger_roles"), "{message}");
-    assert_eq!(example.sql("SELECT count(*) > 0, count(*) FILTER (WHERE user_role = 'caregiver') FROM audit_log_ledger"), "t|0");
-    assert_eq!(example.sql("SELECT count(*) FROM verify_audit_chain() WHERE is_valid IS NOT TRUE"), "0", "the chain is unbroken");
+    assert_eq!(
+        example.sql(
+            "SELECT count(*) > 0, count(*) FILTER (WHERE user_role = 'caregiver') FROM audit_log_ledger"
+        ),
+        "t|0"
+    );
+    assert_eq!(
+        example.sql("SELECT count(*) FROM verify_audit_chain() WHERE is_valid IS NOT TRUE"),
+        "0",
+        "the chain is unbroken"
+    );
     example.assert_held_at(last).await;
 
     example.apply(&[], &[]);
@@ -278,7 +329,8 @@ async fn in_elderly_care_the_ledger_refuses_to_be_rewritten_and_the_release_that
 
 #[tokio::test]
 async fn in_global_healthcare_a_service_that_breaks_holds_the_portal_and_no_other_service() {
-    const SERVICES: [&str; 8] = ["auth", "api", "telehealth", "mental-health", "chronic-care", "pharmacy", "laboratory", "imaging"];
+    const SERVICES: [&str; 8] =
+        ["auth", "api", "telehealth", "mental-health", "chronic-care", "pharmacy", "laboratory", "imaging"];
     let example = Example::begin(Names {
         folder: "global-healthcare",
         namespace: "ghs",
@@ -302,8 +354,17 @@ async fn in_global_healthcare_a_service_that_breaks_holds_the_portal_and_no_othe
     let message = story.until_of("telehealth", "Verified", "False", "VerificationFailed").await;
     assert!(message.contains("VisitNote"), "{message}");
     let findings = story.object("telehealth").await.status.expect("a status").findings;
-    assert!(findings.iter().any(|finding| finding.check == "foreign-key-indexed" && finding.object == "public.VisitNote"), "{findings:?}");
-    assert_eq!(example.sql("SELECT count(*) FROM pg_class WHERE relname = 'VisitNote'"), "0", "not even the table is there");
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding.check == "foreign-key-indexed" && finding.object == "public.VisitNote"),
+        "{findings:?}"
+    );
+    assert_eq!(
+        example.sql("SELECT count(*) FROM pg_class WHERE relname = 'VisitNote'"),
+        "0",
+        "not even the table is there"
+    );
     example.assert_held_at(last).await;
     ready(&SERVICES[..2]).await;
     ready(&SERVICES[3..]).await;

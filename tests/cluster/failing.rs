@@ -1,4 +1,5 @@
-//! Something is wrong with a migration: nothing is lost, nothing half is left, and the object says where to look.
+//! Something is wrong with a migration: nothing is lost, nothing half is left, and the object says where to
+//! look.
 
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{
@@ -10,14 +11,20 @@ use serde_json::json;
 use crate::story::{PASSWORD, Story, find, kubectl};
 
 const FIRST: (&str, &str) = ("20260101000000_first", "CREATE TABLE patients (id int PRIMARY KEY);");
-const BROKEN: (&str, &str) =
-    ("20260102000000_broken", "CREATE TABLE half (id int PRIMARY KEY);\n\nALTER TABLE nowhere\n  ADD COLUMN a int;\n");
+const BROKEN: (&str, &str) = (
+    "20260102000000_broken",
+    "CREATE TABLE half (id int PRIMARY KEY);\n\nALTER TABLE nowhere\n  ADD COLUMN a int;\n",
+);
 const MENDED: (&str, &str) = ("20260102000000_broken", "CREATE TABLE half (id int PRIMARY KEY);\n");
-const UNINDEXED: (&str, &str) =
-    ("20260102000000_visits", "CREATE TABLE visits (id int PRIMARY KEY, patient int REFERENCES patients (id));");
+const UNINDEXED: (&str, &str) = (
+    "20260102000000_visits",
+    "CREATE TABLE visits (id int PRIMARY KEY, patient int REFERENCES patients (id));",
+);
 
 async fn tables(story: &Story) -> i64 {
-    story.number("SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace").await
+    story
+        .number("SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+        .await
 }
 
 #[tokio::test]
@@ -41,7 +48,11 @@ async fn a_failing_migration_says_sqlstate_file_line_and_statement_and_leaves_no
 
     story.migrations(&[FIRST, MENDED]).await;
     story.ready_at(BROKEN.0).await;
-    assert_eq!(story.jobs().await.len(), jobs.len() + 1, "a halted migration waits for a change instead of trying again and again");
+    assert_eq!(
+        story.jobs().await.len(),
+        jobs.len() + 1,
+        "a halted migration waits for a change instead of trying again and again"
+    );
 }
 
 #[tokio::test]
@@ -58,7 +69,12 @@ async fn a_verification_that_fails_before_commit_leaves_nothing_visible_and_the_
     assert_eq!(story.number("SELECT count(*) FROM _prisma_migrations").await, 1);
     assert_eq!(story.gate().await, gate);
     let findings = story.object("records").await.status.expect("a status").findings;
-    assert!(findings.iter().any(|finding| finding.check == "foreign-key-indexed" && finding.object.contains("visits")), "{findings:?}");
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding.check == "foreign-key-indexed" && finding.object.contains("visits")),
+        "{findings:?}"
+    );
 
     let indexed = format!("{}\nCREATE INDEX ON visits (patient);", UNINDEXED.1);
     story.migrations(&[FIRST, (UNINDEXED.0, &indexed)]).await;
@@ -70,7 +86,8 @@ async fn no_password_shows_in_a_status_an_event_a_log_a_pod_or_an_argument_list(
     let story = Story::begin("no_password").await;
     story.everything(&[FIRST, BROKEN], json!({})).await;
     story.until("Ready", "False", "MigrationFailed").await;
-    let mut everything = kubectl(&["-n", &story.namespace, "get", "dbm,jobs,pods,migrationgates,configmaps", "-o", "yaml"]);
+    let mut everything =
+        kubectl(&["-n", &story.namespace, "get", "dbm,jobs,pods,migrationgates,configmaps", "-o", "yaml"]);
     for event in story.api::<Event>().list(&ListParams::default()).await.expect("lists") {
         everything += &format!("{event:?}");
     }
@@ -99,14 +116,20 @@ async fn an_edited_a_missing_and_a_late_migration_are_each_named_and_nothing_run
     story.migrations(&[second]).await;
     let message = story.wait("the missing one to be named", || async {
         let object = story.object("records").await;
-        find(&object, "Planned").map(|planned| planned.message.clone()).filter(|message| message.contains("missing"))
+        find(&object, "Planned")
+            .map(|planned| planned.message.clone())
+            .filter(|message| message.contains("missing"))
     });
     assert!(message.await.contains(FIRST.0));
 
-    story.migrations(&[FIRST, ("20260102000000_late", "CREATE TABLE late (id int PRIMARY KEY);"), second]).await;
+    story
+        .migrations(&[FIRST, ("20260102000000_late", "CREATE TABLE late (id int PRIMARY KEY);"), second])
+        .await;
     let message = story.wait("the late one to be named", || async {
         let object = story.object("records").await;
-        find(&object, "Planned").map(|planned| planned.message.clone()).filter(|message| message.contains("20260102000000_late"))
+        find(&object, "Planned")
+            .map(|planned| planned.message.clone())
+            .filter(|message| message.contains("20260102000000_late"))
     });
     assert!(message.await.contains(second.0));
     assert_eq!(story.number("SELECT count(*) FROM pg_class WHERE relname = 'late'").await, 0);
@@ -124,11 +147,15 @@ async fn a_failed_row_of_prisma_is_named_and_resolved_by_the_manifest() {
     let story = Story::begin("dirty").await;
     story
         .execute(
-            "CREATE TABLE _prisma_migrations (id VARCHAR(36) PRIMARY KEY NOT NULL, checksum VARCHAR(64) NOT NULL, finished_at TIMESTAMPTZ, \
-             migration_name VARCHAR(255) NOT NULL, logs TEXT, rolled_back_at TIMESTAMPTZ, started_at TIMESTAMPTZ NOT NULL DEFAULT now(), \
+            "CREATE TABLE _prisma_migrations (id VARCHAR(36) PRIMARY KEY NOT NULL, checksum VARCHAR(64) NOT \
+                NULL, finished_at TIMESTAMPTZ, \
+             migration_name VARCHAR(255) NOT NULL, logs TEXT, rolled_back_at TIMESTAMPTZ, started_at \
+             TIMESTAMPTZ NOT NULL DEFAULT now(), \
              applied_steps_count INTEGER NOT NULL DEFAULT 0); \
-             INSERT INTO _prisma_migrations (id, checksum, migration_name, logs) VALUES ('x', 'y', '20260101000000_first', 'boom'); \
-             DO $$ BEGIN EXECUTE format('ALTER TABLE _prisma_migrations OWNER TO %I', current_database()); END $$;",
+             INSERT INTO _prisma_migrations (id, checksum, migration_name, logs) VALUES ('x', 'y', \
+             '20260101000000_first', 'boom'); \
+             DO $$ BEGIN EXECUTE format('ALTER TABLE _prisma_migrations OWNER TO %I', current_database()); \
+             END $$;",
         )
         .await;
     story.everything(&[FIRST], json!({})).await;
@@ -136,7 +163,11 @@ async fn a_failed_row_of_prisma_is_named_and_resolved_by_the_manifest() {
     assert!(message.contains(FIRST.0) && message.contains("resolve"), "{message}");
     story.change(json!({"migrations": {"resolve": [{"name": FIRST.0, "as": "RolledBack"}]}})).await;
     story.ready_at(FIRST.0).await;
-    assert_eq!(story.number("SELECT count(*) FROM _prisma_migrations WHERE rolled_back_at IS NOT NULL").await, 1, "the old row is kept");
+    assert_eq!(
+        story.number("SELECT count(*) FROM _prisma_migrations WHERE rolled_back_at IS NOT NULL").await,
+        1,
+        "the old row is kept"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Whatever breaks in the middle of a run: each migration is applied once, Ready tells the truth about the newest spec, and nothing waits for
-//! a deadline.
+//! Whatever breaks in the middle of a run: each migration is applied once, Ready tells the truth about the
+//! newest spec, and nothing waits for a deadline.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,13 @@ use crate::{
     story::{SYSTEM, Story, find},
 };
 
-const FIRST: (&str, &str) = ("20260101000000_first", "CREATE TABLE counter (n int); INSERT INTO counter VALUES (0);");
+const FIRST: (&str, &str) =
+    ("20260101000000_first", "CREATE TABLE counter (n int); INSERT INTO counter VALUES (0);");
 /// Not idempotent, and long enough for something to happen in the middle.
-const COUNTS: (&str, &str) =
-    ("20260102000000_counts", "UPDATE counter SET n = n + 1;\nSELECT pg_sleep(6);\nUPDATE counter SET n = n + 10;");
+const COUNTS: (&str, &str) = (
+    "20260102000000_counts",
+    "UPDATE counter SET n = n + 1;\nSELECT pg_sleep(6);\nUPDATE counter SET n = n + 10;",
+);
 const THIRD: (&str, &str) = ("20260103000000_third", "ALTER TABLE counter ADD COLUMN at timestamptz;");
 
 /// A run in the middle of its second migration.
@@ -28,7 +31,10 @@ async fn in_the_middle(story: &Story) {
 async fn applied_once(story: &Story) {
     story.ready_at(COUNTS.0).await;
     assert_eq!(story.number("SELECT n::bigint FROM counter").await, 11);
-    assert_eq!(story.number("SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL").await, 2);
+    assert_eq!(
+        story.number("SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL").await,
+        2
+    );
 }
 
 /// The reasons of the runs that ended, newest first.
@@ -54,15 +60,22 @@ async fn the_session_of_a_node_that_vanished_ends_within_half_a_minute_although_
     in_the_middle(&story).await;
     // It hears nothing more, so that its session has nothing to do but to hold its locks.
     signal_stage(&story, "migrate", "STOP");
-    let idle = "SELECT pid::bigint FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' AND query LIKE '%pg_sleep%' UNION ALL SELECT 0 ORDER BY 1 DESC LIMIT 1";
-    let pid = story.wait("the session to be idle", || async { Some(story.number(idle).await).filter(|pid| *pid > 0) }).await;
+    let idle = "SELECT pid::bigint FROM pg_stat_activity WHERE datname = current_database() AND state = \
+        'idle in transaction' AND query LIKE '%pg_sleep%' UNION ALL SELECT 0 ORDER BY 1 DESC LIMIT 1";
+    let pid = story
+        .wait("the session to be idle", || async { Some(story.number(idle).await).filter(|pid| *pid > 0) })
+        .await;
     let cut = Cut::newest_run(&story).await;
     signal_stage(&story, "migrate", "KILL");
     let vanished = Instant::now();
     let lives = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
     assert_eq!(story.number(&lives).await, 1, "the server does not know yet");
     story.wait("the session to end", || async { (story.number(&lives).await == 0).then_some(()) }).await;
-    assert!(vanished.elapsed() < Duration::from_secs(40), "the session lived on for {:?}", vanished.elapsed());
+    assert!(
+        vanished.elapsed() < Duration::from_secs(40),
+        "the session lived on for {:?}",
+        vanished.elapsed()
+    );
     applied_once(&story).await;
     drop(cut);
 }
@@ -72,7 +85,8 @@ async fn a_stage_that_stands_still_for_a_while_goes_on_where_it_was() {
     let story = Story::begin("stands_still").await;
     in_the_middle(&story).await;
     signal_stage(&story, "migrate", "STOP");
-    let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
+    let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle \
+        in transaction'";
     story.wait("the session to be idle", || async { (story.number(idle).await > 0).then_some(()) }).await;
     signal_stage(&story, "migrate", "CONT");
     applied_once(&story).await;
@@ -90,7 +104,11 @@ async fn a_spec_edited_in_the_middle_of_a_run_is_never_called_ready_before_it_wa
         .wait("Ready at the newest generation", || async {
             let object = story.object("records").await;
             let ready = find(&object, "Ready").filter(|ready| ready.status == "True")?.clone();
-            assert_eq!(ready.observed_generation, end, "Ready was True about an older spec: {}", ready.message);
+            assert_eq!(
+                ready.observed_generation, end,
+                "Ready was True about an older spec: {}",
+                ready.message
+            );
             Some(())
         })
         .await;
@@ -129,7 +147,9 @@ async fn a_leader_that_stands_still_beyond_its_lease_is_replaced_and_does_no_har
     let first = story.wait("a leader", || leader(&story)).await;
     in_the_middle(&story).await;
     signal_controller(&first, "STOP");
-    let second = story.wait("another leader", || async { leader(&story).await.filter(|leader| *leader != first) }).await;
+    let second = story
+        .wait("another leader", || async { leader(&story).await.filter(|leader| *leader != first) })
+        .await;
     applied_once(&story).await;
     let before = story.object("records").await.resource_version();
     signal_controller(&first, "CONT");

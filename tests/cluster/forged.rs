@@ -40,15 +40,24 @@ async fn editor(story: &Story) -> Client {
     config.auth_info.impersonate = Some(EDITOR.to_owned());
     let client = Client::try_from(config).expect("a client");
     let pods: Api<Pod> = Api::namespaced(client.clone(), &story.namespace);
-    story.wait("the editor to have the role", || async { pods.list(&ListParams::default()).await.ok().map(|_| ()) }).await;
+    story
+        .wait("the editor to have the role", || async {
+            pods.list(&ListParams::default()).await.ok().map(|_| ())
+        })
+        .await;
     client
 }
 
 /// What a stage of a forged run says.
 fn said(stage: Stage) -> String {
-    let reason = [Reason::PlanReady, Reason::SnapshotTaken, Reason::Applied, Reason::Verified][stage as usize];
+    let reason =
+        [Reason::PlanReady, Reason::SnapshotTaken, Reason::Applied, Reason::Verified][stage as usize];
     let mut outcome = Outcome::passed(stage, reason, "forged");
-    outcome.history = Some(HistorySummary { current: Some(FORGED.into()), applied: vec![FORGED.into()], ..HistorySummary::default() });
+    outcome.history = Some(HistorySummary {
+        current: Some(FORGED.into()),
+        applied: vec![FORGED.into()],
+        ..HistorySummary::default()
+    });
     outcome.message_for_pod()
 }
 
@@ -72,7 +81,14 @@ fn forged_job(real: &Job, name: &str) -> Job {
 }
 
 async fn real_job(story: &Story) -> Job {
-    story.api::<Job>().list(&ListParams::default()).await.expect("lists").items.pop().expect("the Job of the run")
+    story
+        .api::<Job>()
+        .list(&ListParams::default())
+        .await
+        .expect("lists")
+        .items
+        .pop()
+        .expect("the Job of the run")
 }
 
 fn next_name(real: &Job) -> String {
@@ -94,7 +110,11 @@ async fn an_editor_forges_no_job_no_pod_no_status_and_no_gate() {
     let (real, client) = (real_job(&story).await, editor(&story).await);
     let jobs: Api<Job> = Api::namespaced(client.clone(), &story.namespace);
     let only = "only Sluice makes Jobs";
-    refused("a forged Job", jobs.create(&PostParams::default(), &forged_job(&real, &next_name(&real))).await, only);
+    refused(
+        "a forged Job",
+        jobs.create(&PostParams::default(), &forged_job(&real, &next_name(&real))).await,
+        only,
+    );
     let nobody = PatchParams::default();
     let suspend = Patch::Merge(json!({"spec": {"suspend": true}}));
     refused("a change of the real Job", jobs.patch(&real.name_any(), &nobody, &suspend).await, only);
@@ -102,7 +122,14 @@ async fn an_editor_forges_no_job_no_pod_no_status_and_no_gate() {
     refused("the status of the real Job", jobs.patch_status(&real.name_any(), &nobody, &ended).await, only);
 
     let pods: Api<Pod> = Api::namespaced(client.clone(), &story.namespace);
-    let theirs = story.api::<Pod>().list(&ListParams::default()).await.expect("lists").items.pop().expect("the Pod of the run");
+    let theirs = story
+        .api::<Pod>()
+        .list(&ListParams::default())
+        .await
+        .expect("lists")
+        .items
+        .pop()
+        .expect("the Pod of the run");
     let belong = "the Pods of a run belong to Sluice";
     let mut copy = theirs.clone();
     copy.metadata.name = Some("forged".into());
@@ -110,10 +137,26 @@ async fn an_editor_forges_no_job_no_pod_no_status_and_no_gate() {
     copy.status = None;
     refused("a forged Pod", pods.create(&PostParams::default(), &copy).await, belong);
     let verdict = Patch::Merge(json!({"status": {"message": "forged"}}));
-    refused("the status of the real Pod", pods.patch_status(&theirs.name_any(), &nobody, &verdict).await, belong);
+    refused(
+        "the status of the real Pod",
+        pods.patch_status(&theirs.name_any(), &nobody, &verdict).await,
+        belong,
+    );
     let label = Patch::Merge(json!({"metadata": {"labels": {"sluice.dev/migration": "other"}}}));
     refused("a label of the real Pod", pods.patch(&theirs.name_any(), &nobody, &label).await, belong);
-    let run = kubectl(&["--as", EDITOR, "-n", &story.namespace, "exec", &theirs.name_any(), "-c", "plan", "--", "/sluice", "--version"]);
+    let run = kubectl(&[
+        "--as",
+        EDITOR,
+        "-n",
+        &story.namespace,
+        "exec",
+        &theirs.name_any(),
+        "-c",
+        "plan",
+        "--",
+        "/sluice",
+        "--version",
+    ]);
     assert!(run.contains("belongs to a run of Sluice"), "{run}");
 
     let objects: Api<DatabaseMigration> = Api::namespaced(client.clone(), &story.namespace);
@@ -133,7 +176,9 @@ impl Unbound {
         let whole = |name: &&str| {
             let kind = format!("validatingadmissionpolicybinding/{name}");
             let text = kubectl(&["get", &kind, "-o", "json"]);
-            let mut object: Value = serde_json::from_str(text.split_once('\n').expect("the command, and its answer").1).expect("a binding");
+            let mut object: Value =
+                serde_json::from_str(text.split_once('\n').expect("the command, and its answer").1)
+                    .expect("a binding");
             for field in ["resourceVersion", "uid", "creationTimestamp", "managedFields"] {
                 object["metadata"].as_object_mut().expect("metadata").remove(field);
             }
@@ -164,14 +209,24 @@ async fn without_the_policies_a_forged_job_is_named_and_not_believed() {
     let _unbound = Unbound::these(&["sluice-guard-run-jobs", "sluice-guard-run-pods"]);
     let jobs: Api<Job> = Api::namespaced(client, &story.namespace);
     let (forged, name) = (forged_job(&real, &next_name(&real)), next_name(&real));
-    story.wait("the policies to be out of force", || async { jobs.create(&PostParams::default(), &forged).await.ok() }).await;
+    story
+        .wait("the policies to be out of force", || async {
+            jobs.create(&PostParams::default(), &forged).await.ok()
+        })
+        .await;
     story
         .wait("the forged Job to be named", || async {
             let object = story.object("records").await;
             let ready = find(&object, "Ready")?.clone();
-            (ready.status == "True" && ready.message.contains(&format!("{name:?}")) && ready.message.contains("not count")).then_some(())
+            (ready.status == "True"
+                && ready.message.contains(&format!("{name:?}"))
+                && ready.message.contains("not count"))
+            .then_some(())
         })
         .await;
     assert_eq!(story.gate().await, [format!("records@{}", FIRST.0)]);
-    assert_eq!(story.object("records").await.status.expect("a status").current_version.as_deref(), Some(FIRST.0));
+    assert_eq!(
+        story.object("records").await.status.expect("a status").current_version.as_deref(),
+        Some(FIRST.0)
+    );
 }

@@ -7,7 +7,10 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::story::{Story, application, held, running};
+use crate::{
+    application::{application, held, running},
+    story::Story,
+};
 
 const FIRST: (&str, &str) = ("20260101000000_first", "CREATE TABLE patients (id int PRIMARY KEY);");
 const SECOND: (&str, &str) = ("20260102000000_second", "ALTER TABLE patients ADD COLUMN born date;");
@@ -30,7 +33,11 @@ async fn delete_one(story: &Story) {
     let pods = story.api::<Pod>().list(&ListParams::default().labels("app=app")).await.expect("lists");
     let name = pods.iter().find(|pod| pod.metadata.deletion_timestamp.is_none()).expect("a Pod").name_any();
     story.api::<Pod>().delete(&name, &DeleteParams::default()).await.expect("deletes");
-    story.wait("the Pod to go", || async { story.api::<Pod>().get_opt(&name).await.ok().flatten().is_none().then_some(()) }).await;
+    story
+        .wait("the Pod to go", || async {
+            story.api::<Pod>().get_opt(&name).await.ok().flatten().is_none().then_some(())
+        })
+        .await;
 }
 
 /// A settled first version with two Pods of the application.
@@ -54,7 +61,8 @@ async fn a_deployment_waits_for_exactly_the_migration_it_needs() {
 }
 
 #[tokio::test]
-async fn while_a_migration_has_failed_the_old_version_serves_scales_and_is_replaced_and_the_new_one_is_held() {
+async fn while_a_migration_has_failed_the_old_version_serves_scales_and_is_replaced_and_the_new_one_is_held()
+{
     let story = Story::begin("failed_rollout").await;
     first_version(&story).await;
     story.migrations(&[FIRST, BROKEN]).await;
@@ -164,16 +172,27 @@ async fn what_a_held_deployment_and_a_gated_pod_wait_for_is_told_on_them() {
     story.apply::<Deployment>(application(2, SECOND.0)).await;
     story.apply::<Pod>(pod).await;
     for name in ["app", "import"] {
-        is_told(&story, name, &format!("waits for records@{}: no DatabaseMigration has the name \"records\"", SECOND.0)).await;
+        is_told(
+            &story,
+            name,
+            &format!("waits for records@{}: no DatabaseMigration has the name \"records\"", SECOND.0),
+        )
+        .await;
     }
     story.everything(&[FIRST, BROKEN], json!({})).await;
     is_told(&story, "app", "\"records\" is not Ready (MigrationFailed)").await;
     story.migrations(&[FIRST]).await;
-    is_told(&story, "import", &format!("\"records\" is Ready at {}, and what it has applied does not contain it", FIRST.0)).await;
+    is_told(
+        &story,
+        "import",
+        &format!("\"records\" is Ready at {}, and what it has applied does not contain it", FIRST.0),
+    )
+    .await;
     let notes = told(&story, "app").await;
     assert!(notes.len() <= 10, "told endlessly: {notes:#?}");
     story.migrations(&[FIRST, SECOND]).await;
     story.ready_at(SECOND.0).await;
-    // The Pods of the Deployment, and the one that nothing made: born gated without any label or gate in their templates.
+    // The Pods of the Deployment, and the one that nothing made: born gated without any label or gate in
+    // their templates.
     runs(&story, SECOND.0, 3).await;
 }

@@ -4,8 +4,10 @@ use serde_json::json;
 
 use crate::story::{Story, find};
 
-const FIRST: (&str, &str) = ("20260101000000_first", "CREATE TABLE patients (id int PRIMARY KEY, name text);");
-const SECOND: (&str, &str) = ("20260102000000_second", "ALTER TABLE patients ADD COLUMN born date;\nCREATE INDEX ON patients (name);");
+const FIRST: (&str, &str) =
+    ("20260101000000_first", "CREATE TABLE patients (id int PRIMARY KEY, name text);");
+const SECOND: (&str, &str) =
+    ("20260102000000_second", "ALTER TABLE patients ADD COLUMN born date;\nCREATE INDEX ON patients (name);");
 
 #[tokio::test]
 async fn a_migration_is_planned_snapshotted_applied_and_verified_and_the_gate_opens() {
@@ -21,14 +23,26 @@ async fn a_migration_is_planned_snapshotted_applied_and_verified_and_the_gate_op
         ("Verified", "Verified"),
     ] {
         let condition = find(&object, kind).unwrap_or_else(|| panic!("the condition {kind} is there"));
-        assert_eq!((condition.status.as_str(), condition.reason.as_str()), ("True", reason), "{kind}: {}", condition.message);
+        assert_eq!(
+            (condition.status.as_str(), condition.reason.as_str()),
+            ("True", reason),
+            "{kind}: {}",
+            condition.message
+        );
     }
     assert_eq!(find(&object, "Reconciling"), None);
     assert_eq!(story.gate().await, [format!("records@{}", FIRST.0)]);
-    assert_eq!(story.number("SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL").await, 1);
+    assert_eq!(
+        story.number("SELECT count(*) FROM _prisma_migrations WHERE finished_at IS NOT NULL").await,
+        1
+    );
     let status = object.status.expect("a status");
     assert_eq!(status.pending, Some(0));
-    assert!(status.snapshot.is_some_and(|snapshot| snapshot.bytes > 0 && snapshot.reference.starts_with("snapshots:")));
+    assert!(
+        status
+            .snapshot
+            .is_some_and(|snapshot| snapshot.bytes > 0 && snapshot.reference.starts_with("snapshots:"))
+    );
 
     story.migrations(&[FIRST, SECOND]).await;
     story.ready_at(SECOND.0).await;

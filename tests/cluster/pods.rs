@@ -1,4 +1,5 @@
-//! `spec.pods` of a MigrationPolicy on a real cluster: what the scheduler, the kubelet and the kernel make of it.
+//! `spec.pods` of a MigrationPolicy on a real cluster: what the scheduler, the kubelet and the kernel make of
+//! it.
 
 use std::fs;
 
@@ -33,20 +34,31 @@ async fn classes(story: &Story) {
 }
 
 async fn policy(story: &Story, pods: Value) {
-    let policy =
-        json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "MigrationPolicy", "metadata": {"name": "house"}, "spec": {"pods": pods}});
+    let policy = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "MigrationPolicy", "metadata": {"name": "house"}, "spec": {"pods": pods}});
     story.apply::<MigrationPolicy>(policy).await;
 }
 
 /// The Pod of the newest run, as JSON.
 async fn newest(story: &Story) -> Value {
-    let pods = story.api::<Pod>().list(&ListParams::default().labels("sluice.dev/migration")).await.expect("lists").items;
-    let newest = pods.into_iter().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0)).expect("a Pod");
+    let pods = story
+        .api::<Pod>()
+        .list(&ListParams::default().labels("sluice.dev/migration"))
+        .await
+        .expect("lists")
+        .items;
+    let newest = pods
+        .into_iter()
+        .max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0))
+        .expect("a Pod");
     serde_json::to_value(newest).expect("JSON")
 }
 
 fn named<'a>(list: &'a Value, name: &str) -> &'a Value {
-    list.as_array().into_iter().flatten().find(|object| object["name"] == name).unwrap_or_else(|| panic!("{name} in {list}"))
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .find(|object| object["name"] == name)
+        .unwrap_or_else(|| panic!("{name} in {list}"))
 }
 
 #[tokio::test]
@@ -67,7 +79,10 @@ async fn what_the_policy_says_about_pods_is_what_scheduler_and_kubelet_did() {
 
     let pod = newest(&story).await;
     let (metadata, spec) = (&pod["metadata"], &pod["spec"]);
-    assert_eq!((&metadata["labels"]["cost"], &metadata["labels"]["sluice.dev/migration"]), (&json!("records"), &json!("records")));
+    assert_eq!(
+        (&metadata["labels"]["cost"], &metadata["labels"]["sluice.dev/migration"]),
+        (&json!("records"), &json!("records"))
+    );
     assert_eq!(metadata["annotations"]["example.com/asked-by"], "the platform team");
     for field in ["nodeSelector", "affinity", "imagePullSecrets", "priorityClassName", "runtimeClassName"] {
         assert_eq!(spec[field], pods[field], "{field}");
@@ -88,7 +103,8 @@ async fn what_the_policy_says_about_pods_is_what_scheduler_and_kubelet_did() {
 }
 
 #[tokio::test]
-async fn a_place_that_no_node_has_is_told_in_the_schedulers_words_and_a_mended_policy_counts_at_the_next_attempt() {
+async fn a_place_that_no_node_has_is_told_in_the_schedulers_words_and_a_mended_policy_counts_at_the_next_attempt()
+ {
     let story = Story::begin("pods_nowhere").await;
     policy(&story, json!({"nodeSelector": {"pool": "nowhere"}})).await;
     story.everything(&[FIRST], json!({"policyRef": {"name": "house"}})).await;
@@ -114,7 +130,8 @@ async fn a_place_that_no_node_has_is_told_in_the_schedulers_words_and_a_mended_p
 fn image_with(bytes: usize) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |file: &str| folder.path().join(file).display().to_string();
-    let sql = format!("CREATE TABLE letters (body text);\nINSERT INTO letters VALUES ('{}');", "x".repeat(bytes));
+    let sql =
+        format!("CREATE TABLE letters (body text);\nINSERT INTO letters VALUES ('{}');", "x".repeat(bytes));
     fs::create_dir_all(path(&format!("root/migrations/{}", FIRST.0))).expect("makes the folder");
     fs::write(path(&format!("root/migrations/{}/migration.sql", FIRST.0)), sql).expect("writes");
     fs::write(path("root/migrations/migration_lock.toml"), "provider = \"postgresql\"\n").expect("writes");
@@ -142,8 +159,15 @@ async fn a_stage_that_is_killed_for_its_memory_says_which_limit_to_raise_and_the
     let pod = newest(&story).await;
     let killed = named(&pod["status"]["containerStatuses"], "migrate");
     assert_eq!(killed["state"]["terminated"]["reason"], "OOMKilled", "{killed:#}");
-    assert_eq!(story.number("SELECT count(*) FROM pg_class WHERE relname = 'letters'").await, 0, "nothing is half done");
+    assert_eq!(
+        story.number("SELECT count(*) FROM pg_class WHERE relname = 'letters'").await,
+        0,
+        "nothing is half done"
+    );
     policy(&story, limit("200Mi")).await;
     story.ready_at(FIRST.0).await;
-    assert_eq!(story.number("SELECT sum(length(body)) FROM letters").await, i64::try_from(BYTES).expect("fits"));
+    assert_eq!(
+        story.number("SELECT sum(length(body)) FROM letters").await,
+        i64::try_from(BYTES).expect("fits")
+    );
 }

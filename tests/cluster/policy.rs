@@ -1,5 +1,5 @@
-//! A MigrationPolicy on a real API server: what it says is in force, what it stores is only what was written, and a change of it verifies
-//! again.
+//! A MigrationPolicy on a real API server: what it says is in force, what it stores is only what was written,
+//! and a change of it verifies again.
 
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -19,7 +19,11 @@ async fn apply_short(story: &Story) {
 
 async fn change_policy(story: &Story, spec: Value) {
     let patch = Patch::Merge(json!({"spec": spec}));
-    story.api::<MigrationPolicy>().patch("house", &PatchParams::default(), &patch).await.expect("changes the policy");
+    story
+        .api::<MigrationPolicy>()
+        .patch("house", &PatchParams::default(), &patch)
+        .await
+        .expect("changes the policy");
 }
 
 #[tokio::test]
@@ -59,8 +63,13 @@ async fn a_policy_is_waited_for_then_in_force_and_a_change_of_it_verifies_again(
 async fn a_contradiction_in_a_policy_is_refused_by_the_api_server() {
     let story = Story::begin("policy_refused").await;
     let policy = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "MigrationPolicy", "metadata": {"name": "house"},
-        "spec": {"snapshot": {"dump": {"volumeClaim": "snapshots"}, "none": {"reason": "rebuilt each night"}}}});
+        "spec": {"snapshot": {"dump": {"volumeClaim": "snapshots"}, "none": {"reason": "rebuilt each \
+            night"}}}});
     let parameters = PatchParams::apply("gitops").force();
-    let refused = story.api::<MigrationPolicy>().patch("house", &parameters, &Patch::Apply(policy)).await.expect_err("is refused");
+    let refused = story
+        .api::<MigrationPolicy>()
+        .patch("house", &parameters, &Patch::Apply(policy))
+        .await
+        .expect_err("is refused");
     assert!(refused.to_string().contains("spec.snapshot has both dump and none"), "{refused}");
 }

@@ -1,4 +1,5 @@
-//! Processes of the local cluster, seen from the host: stages, controllers, the components of Kubernetes, and the network of one Pod.
+//! Processes of the local cluster, seen from the host: stages, controllers, the components of Kubernetes, and
+//! the network of one Pod.
 
 use std::{fs, process::Command};
 
@@ -10,12 +11,18 @@ use crate::story::Story;
 /// Waits until a session of the story's database runs a statement like this.
 pub async fn backend(story: &Story, pattern: &str) {
     let query = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid() AND query LIKE '%{pattern}%'"
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND \
+            pid <> pg_backend_pid() AND query LIKE '%{pattern}%'"
     );
-    story.wait(&format!("a session that runs {pattern}"), || async { (story.number(&query).await > 0).then_some(()) }).await;
+    story
+        .wait(&format!("a session that runs {pattern}"), || async {
+            (story.number(&query).await > 0).then_some(())
+        })
+        .await;
 }
 
-/// Sends a signal to the process of a stage, as the kernel would: the story's namespace stands in its environment.
+/// Sends a signal to the process of a stage, as the kernel would: the story's namespace stands in its
+/// environment.
 pub fn signal_stage(story: &Story, stage: &str, signal: &str) {
     send(signal, &format!("stage {stage}"), &format!("\"{}\"", story.namespace));
 }
@@ -44,11 +51,15 @@ pub fn restart(component: &str) {
 }
 
 fn run(program: &str, arguments: &[&str]) {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| panic!("{program} does not run: {error}"));
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{program} does not run: {error}"));
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The network of one Pod, cut: nothing it sends leaves the node and nothing reaches it, not even the end of a connection.
+/// The network of one Pod, cut: nothing it sends leaves the node and nothing reaches it, not even the end of
+/// a connection.
 pub struct Cut {
     address: String,
 }
@@ -59,8 +70,15 @@ impl Cut {
         // The kubelet reports the address some time after the stages began.
         let address = story
             .wait("the address of the newest run's Pod", || async {
-                let pods = story.api::<Pod>().list(&ListParams::default().labels("sluice.dev/migration")).await.ok()?.items;
-                let newest = pods.into_iter().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0))?;
+                let pods = story
+                    .api::<Pod>()
+                    .list(&ListParams::default().labels("sluice.dev/migration"))
+                    .await
+                    .ok()?
+                    .items;
+                let newest = pods
+                    .into_iter()
+                    .max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0))?;
                 newest.status?.pod_ip
             })
             .await;
@@ -71,7 +89,21 @@ impl Cut {
 
     fn rules(&self, verb: &str) {
         for direction in ["-s", "-d"] {
-            run("ip", &["netns", "exec", "sluice-cluster", "iptables", verb, "FORWARD", direction, &self.address, "-j", "DROP"]);
+            run(
+                "ip",
+                &[
+                    "netns",
+                    "exec",
+                    "sluice-cluster",
+                    "iptables",
+                    verb,
+                    "FORWARD",
+                    direction,
+                    &self.address,
+                    "-j",
+                    "DROP",
+                ],
+            );
         }
     }
 }

@@ -29,7 +29,10 @@ async fn may(story: &Story, verb: &str, group: &str, resource: &str) -> bool {
         },
         ..SubjectAccessReview::default()
     };
-    let answer = Api::all(story.client.clone()).create(&PostParams::default(), &review).await.expect("the API server answers");
+    let answer = Api::all(story.client.clone())
+        .create(&PostParams::default(), &review)
+        .await
+        .expect("the API server answers");
     answer.status.is_some_and(|status| status.allowed)
 }
 
@@ -43,7 +46,8 @@ async fn the_controllers_service_account_is_refused_a_secret() {
     let secrets: Api<Secret> = Api::namespaced(controller.clone(), &story.namespace);
     let error = secrets.get("db").await.expect_err("is refused");
     assert!(error.to_string().contains("cannot get resource \"secrets\""), "{error}");
-    // The same client may do what the controller is for, so that it is the right that is missing and nothing else.
+    // The same client may do what the controller is for, so that it is the right that is missing and nothing
+    // else.
     let objects: Api<sluice::api::DatabaseMigration> = Api::namespaced(controller, &story.namespace);
     objects.list(&ListParams::default()).await.expect("the controller may list its own kind");
 }
@@ -75,9 +79,11 @@ async fn the_controller_may_not_read_logs_run_commands_or_create_pods() {
     ] {
         assert!(!may(&story, verb, group, resource).await, "the controller may {verb} {resource}");
     }
-    for (verb, group, resource) in
-        [("create", "batch", "jobs"), ("update", "sluice.dev", "databasemigrations/status"), ("patch", "apps", "deployments")]
-    {
+    for (verb, group, resource) in [
+        ("create", "batch", "jobs"),
+        ("update", "sluice.dev", "databasemigrations/status"),
+        ("patch", "apps", "deployments"),
+    ] {
         assert!(may(&story, verb, group, resource).await, "the controller may not {verb} {resource}");
     }
 }
@@ -88,14 +94,14 @@ async fn the_pods_of_a_run_have_no_token_and_pass_the_restricted_standard() {
     story.everything(&[("20260101000000_first", "CREATE TABLE t (id int PRIMARY KEY);")], json!({})).await;
     // The namespace enforces the restricted standard: had the Pod not passed, there would be none.
     story.ready_at("20260101000000_first").await;
-    let pods = story.api::<k8s_openapi::api::core::v1::Pod>().list(&ListParams::default()).await.expect("lists");
+    let pods =
+        story.api::<k8s_openapi::api::core::v1::Pod>().list(&ListParams::default()).await.expect("lists");
     let spec = pods.items[0].spec.as_ref().expect("a spec");
     assert_eq!(spec.automount_service_account_token, Some(false));
     assert!(spec.volumes.iter().flatten().all(|volume| {
-        volume
-            .projected
-            .as_ref()
-            .is_none_or(|projected| projected.sources.iter().flatten().all(|source| source.service_account_token.is_none()))
+        volume.projected.as_ref().is_none_or(|projected| {
+            projected.sources.iter().flatten().all(|source| source.service_account_token.is_none())
+        })
     }));
     assert_ne!(story.namespace, SYSTEM);
 }

@@ -1,5 +1,5 @@
-//! Several databases in one namespace: applied in any order they run in the documented one, and a failure holds only those who come
-//! after it.
+//! Several databases in one namespace: applied in any order they run in the documented one, and a failure
+//! holds only those who come after it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// As deploy/examples/global-healthcare documents it.
-const SERVICES: [&str; 8] = ["auth", "api", "telehealth", "mental-health", "chronic-care", "pharmacy", "laboratory", "imaging"];
+const SERVICES: [&str; 8] =
+    ["auth", "api", "telehealth", "mental-health", "chronic-care", "pharmacy", "laboratory", "imaging"];
 const FIRST: &str = "20260101000000_first";
 const GOOD: &str = "CREATE TABLE things (id int PRIMARY KEY);";
 const BROKEN: &str = "CREATE TABLE things (id int PRIMARY KEY);\nALTER TABLE nowhere ADD COLUMN a int;";
@@ -28,11 +29,24 @@ fn database(story: &Story, service: &str) -> String {
 async fn prepare(story: &Story, service: &str, sql: &str) {
     let (server, name) = (Server::get(), database(story, service));
     let mut administrator = connect(&server.url("postgres", "postgres")).await;
-    execute(&mut administrator, &format!("CREATE DATABASE {name} TEMPLATE template0 OWNER {}", story.database)).await;
-    let url = format!("postgres://{}:{PASSWORD}@{FROM_PODS}:{}/{name}?sslmode=disable", story.database, server.port);
+    execute(
+        &mut administrator,
+        &format!("CREATE DATABASE {name} TEMPLATE template0 OWNER {}", story.database),
+    )
+    .await;
+    let url = format!(
+        "postgres://{}:{PASSWORD}@{FROM_PODS}:{}/{name}?sslmode=disable",
+        story.database, server.port
+    );
     let metadata = |name: String| ObjectMeta { name: Some(name), ..ObjectMeta::default() };
     let data = BTreeMap::from([("url".to_owned(), url)]);
-    story.create(Secret { metadata: metadata(format!("{service}-db")), string_data: Some(data), ..Secret::default() }).await;
+    story
+        .create(Secret {
+            metadata: metadata(format!("{service}-db")),
+            string_data: Some(data),
+            ..Secret::default()
+        })
+        .await;
     source(story, service, sql).await;
 }
 
@@ -48,7 +62,12 @@ async fn migrate(story: &Story, service: &str, before: Value) {
     let none = json!({"dump": null, "none": {"reason": "a story about order"}});
     let database = json!({"secretRef": {"name": format!("{service}-db")}});
     let migrations = json!({"configMaps": [format!("{service}-migrations")]});
-    story.migrate_as(service, json!({"database": database, "migrations": migrations, "snapshot": none, "before": before})).await;
+    story
+        .migrate_as(
+            service,
+            json!({"database": database, "migrations": migrations, "snapshot": none, "before": before}),
+        )
+        .await;
 }
 
 /// Its place, and what it needs.
@@ -60,7 +79,8 @@ fn place(service: &str) -> Value {
 
 /// All eight in an order that nobody chose; `SEED` repeats one.
 async fn apply_all(story: &Story) {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let seed =
+        std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     let mut names = SERVICES;
     Rng::with_seed(seed).shuffle(&mut names);
     println!("SEED={seed}: applied as {names:?}");
@@ -71,7 +91,8 @@ async fn apply_all(story: &Story) {
 
 /// When a service began and ended to migrate, by the clock of the server they share, in microseconds.
 async fn times(story: &Story, service: &str) -> (i64, i64) {
-    let query = "SELECT (extract(epoch FROM min(started_at)) * 1000000)::bigint, (extract(epoch FROM max(finished_at)) * 1000000)::bigint \
+    let query = "SELECT (extract(epoch FROM min(started_at)) * 1000000)::bigint, (extract(epoch FROM \
+        max(finished_at)) * 1000000)::bigint \
          FROM _prisma_migrations WHERE finished_at IS NOT NULL";
     let mut session = connect(&Server::get().url("postgres", &database(story, service))).await;
     sqlx::query_as(query).fetch_one(&mut session).await.unwrap_or_else(|error| panic!("{service}: {error}"))
@@ -123,7 +144,8 @@ async fn a_service_that_fails_holds_those_after_it_and_nobody_else() {
                 let object = story.object(service).await;
                 let ready = find(&object, "Ready")?;
                 let named = ready.message.contains("\"api\"") && ready.message.contains("MigrationFailed");
-                (ready.reason == "DependencyNotReady" && named && find(&object, "Stalled").is_none()).then_some(())
+                (ready.reason == "DependencyNotReady" && named && find(&object, "Stalled").is_none())
+                    .then_some(())
             })
             .await;
     }
@@ -143,13 +165,18 @@ async fn a_circle_is_named_as_a_whole_and_goes_on_at_once_when_it_is_cut() {
         prepare(&story, service, GOOD).await;
         migrate(&story, service, json!({"dependsOn": [{"name": after}]})).await;
     }
-    for (service, circle) in [("a", "a -> b -> c -> a"), ("b", "b -> c -> a -> b"), ("c", "c -> a -> b -> c")] {
+    for (service, circle) in [("a", "a -> b -> c -> a"), ("b", "b -> c -> a -> b"), ("c", "c -> a -> b -> c")]
+    {
         let message = story.until_of(service, "Stalled", "True", "DependencyCycle").await;
         assert!(message.contains(circle), "{message}");
     }
     assert!(story.jobs().await.is_empty());
     let cut = Patch::Merge(json!({"spec": {"before": {"dependsOn": null}}}));
-    story.api::<DatabaseMigration>().patch("c", &PatchParams::default(), &cut).await.expect("changes the spec");
+    story
+        .api::<DatabaseMigration>()
+        .patch("c", &PatchParams::default(), &cut)
+        .await
+        .expect("changes the spec");
     all_ready(&story, &["c", "b", "a"]).await;
     assert_ran_in_order(&story, &["c", "b", "a"]).await;
 }

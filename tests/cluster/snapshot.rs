@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::story::Story;
 
-const FIRST: (&str, &str) = ("20260101000000_first", "CREATE TABLE patients (id int PRIMARY KEY, photo bytea);");
+const FIRST: (&str, &str) =
+    ("20260101000000_first", "CREATE TABLE patients (id int PRIMARY KEY, photo bytea);");
 const SECOND: (&str, &str) = ("20260102000000_second", "CREATE TABLE visits (id int PRIMARY KEY);");
 
 #[tokio::test]
@@ -18,11 +19,20 @@ async fn a_full_snapshot_volume_stops_the_run_before_anything_changes() {
     story.migrate(json!({})).await;
     story.ready_at(FIRST.0).await;
     // Bytes that no compression makes smaller, more of them than the volume holds.
-    story.execute("INSERT INTO patients SELECT n, (SELECT string_agg(decode(md5(random()::text), 'hex'), '') FROM generate_series(1, 2000 + n * 0)) FROM generate_series(1, 200) AS n").await;
+    story
+        .execute(
+            "INSERT INTO patients SELECT n, (SELECT string_agg(decode(md5(random()::text), 'hex'), '') \
+        FROM generate_series(1, 2000 + n * 0)) FROM generate_series(1, 200) AS n",
+        )
+        .await;
     story.migrations(&[FIRST, SECOND]).await;
     let message = story.until("SnapshotReady", "False", "NoSpace").await;
     assert!(message.contains("snapshots"), "names the volume: {message}");
-    assert_eq!(story.number("SELECT count(*) FROM pg_class WHERE relname = 'visits'").await, 0, "no migration ran");
+    assert_eq!(
+        story.number("SELECT count(*) FROM pg_class WHERE relname = 'visits'").await,
+        0,
+        "no migration ran"
+    );
     assert_eq!(story.number("SELECT count(*) FROM _prisma_migrations").await, 1);
     story.until("Stalled", "True", "NoSpace").await;
 }
@@ -55,7 +65,8 @@ fn stage_image() -> String {
 /// The chart with another image for the snapshot stage.
 fn install(image: &str) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/local-cluster/install");
-    let output = Command::new(script).env("SLUICE_STAGE_IMAGE", image).output().expect("the chart's script runs");
+    let output =
+        Command::new(script).env("SLUICE_STAGE_IMAGE", image).output().expect("the chart's script runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -68,13 +79,31 @@ fn faulty_image() -> String {
     let (program, layer) = (root.join("pg_dump"), folder.path().join("layer.tar"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/faulty/pg_dump.c");
     let text = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
-    run("musl-gcc", &["-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o", &text(&program), &text(&source)]);
+    run(
+        "musl-gcc",
+        &["-static", "-Os", "-Wall", "-Wextra", "-Werror", "-o", &text(&program), &text(&source)],
+    );
     run("tar", &["-C", &text(&folder.path().join("root")), "-cf", &text(&layer), "faulty"]);
     let faulty = "10.99.0.2:5000/sluice-stage:faulty";
-    run("crane", &["append", "--insecure", "--base", &image, "--new_layer", &text(&layer), "--new_tag", faulty]);
-    run("crane", &["mutate", "--insecure", "--env", "PATH=/faulty:/usr/lib/postgresql/18/bin:/usr/bin", "--tag", faulty, faulty]);
+    run(
+        "crane",
+        &["append", "--insecure", "--base", &image, "--new_layer", &text(&layer), "--new_tag", faulty],
+    );
+    run(
+        "crane",
+        &[
+            "mutate",
+            "--insecure",
+            "--env",
+            "PATH=/faulty:/usr/lib/postgresql/18/bin:/usr/bin",
+            "--tag",
+            faulty,
+            faulty,
+        ],
+    );
     // As the chart takes it: repository, tag and digest.
-    let digest = Command::new("crane").args(["digest", "--insecure", faulty]).output().expect("crane runs").stdout;
+    let digest =
+        Command::new("crane").args(["digest", "--insecure", faulty]).output().expect("crane runs").stdout;
     format!("{faulty}@{}", String::from_utf8_lossy(&digest).trim())
 }
 
@@ -88,7 +117,11 @@ async fn a_truncated_dump_is_caught_and_no_migration_runs() {
     story.migrate(json!({})).await;
     let message = story.until("SnapshotReady", "False", "SnapshotUnreadable").await;
     assert!(message.contains("read"), "{message}");
-    assert_eq!(story.number("SELECT count(*) FROM pg_class WHERE relname = 'patients'").await, 0, "no migration ran");
+    assert_eq!(
+        story.number("SELECT count(*) FROM pg_class WHERE relname = 'patients'").await,
+        0,
+        "no migration ran"
+    );
     assert!(story.gate().await.is_empty());
     // With a client that works the next attempt goes through by itself.
     install(&stage_image());

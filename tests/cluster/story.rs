@@ -1,5 +1,5 @@
-//! The stage on which a story is played: a namespace, a database, and conditions that are waited for with a deadline. When the
-//! deadline passes, the story prints what a person would look at.
+//! The stage on which a story is played: a namespace, a database, and conditions that are waited for with a
+//! deadline. When the deadline passes, the story prints what a person would look at.
 
 use std::{collections::BTreeMap, fmt::Debug, process::Command, time::Duration};
 
@@ -59,11 +59,22 @@ impl Story {
         Self::set_up(name, None, Some(guard)).await
     }
 
-    async fn set_up(name: &str, shared: Option<RwLockReadGuard<'static, ()>>, alone: Option<RwLockWriteGuard<'static, ()>>) -> Self {
+    async fn set_up(
+        name: &str,
+        shared: Option<RwLockReadGuard<'static, ()>>,
+        alone: Option<RwLockWriteGuard<'static, ()>>,
+    ) -> Self {
         let client = client().await;
         let database = Server::get().database(name).await.name;
         let mut administrator = connect(&Server::get().url("postgres", &database)).await;
-        execute(&mut administrator, &format!("CREATE ROLE {database} LOGIN PASSWORD '{PASSWORD}'; ALTER DATABASE {database} OWNER TO {database}; GRANT ALL ON SCHEMA public TO {database}")).await;
+        execute(
+            &mut administrator,
+            &format!(
+                "CREATE ROLE {database} LOGIN PASSWORD '{PASSWORD}'; ALTER \
+            DATABASE {database} OWNER TO {database}; GRANT ALL ON SCHEMA public TO {database}"
+            ),
+        )
+        .await;
         let namespace = database.replace('_', "-").trim_matches('-').to_owned();
         let api = forget(&client, &namespace).await;
         let labels = BTreeMap::from([
@@ -71,7 +82,11 @@ impl Story {
             ("sluice.test/story".to_owned(), name.chars().take(60).collect()),
         ]);
         let object = Namespace {
-            metadata: ObjectMeta { name: Some(namespace.clone()), labels: Some(labels), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(namespace.clone()),
+                labels: Some(labels),
+                ..ObjectMeta::default()
+            },
             ..Namespace::default()
         };
         api.create(&PostParams::default(), &object).await.expect("creates the namespace");
@@ -83,7 +98,13 @@ impl Story {
         let guard = CONTROLLER.read().await;
         let client = client().await;
         forget(&client, namespace).await;
-        Self { client, namespace: namespace.to_owned(), database: String::new(), _shared: Some(guard), _alone: None }
+        Self {
+            client,
+            namespace: namespace.to_owned(),
+            database: String::new(),
+            _shared: Some(guard),
+            _alone: None,
+        }
     }
 
     /// The API of a kind in the story's namespace.
@@ -97,7 +118,11 @@ impl Story {
 
     /// The URL that Pods use.
     pub fn url(&self) -> String {
-        format!("postgres://{0}:{PASSWORD}@{FROM_PODS}:{1}/{0}?sslmode=disable", self.database, Server::get().port)
+        format!(
+            "postgres://{0}:{PASSWORD}@{FROM_PODS}:{1}/{0}?sslmode=disable",
+            self.database,
+            Server::get().port
+        )
     }
 
     /// A session of the superuser in the story's database.
@@ -126,7 +151,8 @@ impl Story {
 
     /// Creates or replaces the ConfigMap `migrations` with these names and texts.
     pub async fn migrations(&self, files: &[(&str, &str)]) {
-        let mut data: BTreeMap<_, _> = files.iter().map(|(name, text)| (format!("{name}.sql"), (*text).to_owned())).collect();
+        let mut data: BTreeMap<_, _> =
+            files.iter().map(|(name, text)| (format!("{name}.sql"), (*text).to_owned())).collect();
         data.insert("migration_lock.toml".to_owned(), "provider = \"postgresql\"\n".to_owned());
         let object = ConfigMap { metadata: named("migrations"), data: Some(data), ..ConfigMap::default() };
         let api: Api<ConfigMap> = self.api();
@@ -169,19 +195,29 @@ impl Story {
     /// Changes the spec of `records`.
     pub async fn change(&self, spec: Value) {
         let patch = Patch::Merge(json!({"spec": spec}));
-        self.api::<DatabaseMigration>().patch("records", &PatchParams::default(), &patch).await.expect("changes the spec");
+        self.api::<DatabaseMigration>()
+            .patch("records", &PatchParams::default(), &patch)
+            .await
+            .expect("changes the spec");
     }
 
     /// Asks for another attempt.
     pub async fn retry(&self, word: &str) {
         let patch = Patch::Merge(json!({"metadata": {"annotations": {"sluice.dev/retry": word}}}));
-        self.api::<DatabaseMigration>().patch("records", &PatchParams::default(), &patch).await.expect("annotates");
+        self.api::<DatabaseMigration>()
+            .patch("records", &PatchParams::default(), &patch)
+            .await
+            .expect("annotates");
     }
 
     /// Creates an object.
     pub async fn create<K>(&self, object: K)
     where
-        K: Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + Debug
+            + Serialize
+            + DeserializeOwned,
         K::DynamicType: Default,
     {
         self.api::<K>()
@@ -208,7 +244,8 @@ impl Story {
         self.api().get(name).await.expect("the object is there")
     }
 
-    /// Waits until a condition of `records` has a status and a reason, at the present generation; answers its message.
+    /// Waits until a condition of `records` has a status and a reason, at the present generation; answers its
+    /// message.
     pub async fn until(&self, kind: &str, status: &str, reason: &str) -> String {
         self.until_of("records", kind, status, reason).await
     }
@@ -236,9 +273,11 @@ impl Story {
     pub async fn ready_of(&self, name: &str, version: &str) -> DatabaseMigration {
         self.wait(&format!("{name} to be Ready at {version}"), || async {
             let object = self.api::<DatabaseMigration>().get_opt(name).await.ok().flatten()?;
-            let ready = find(&object, "Ready")
-                .is_some_and(|ready| ready.status == "True" && ready.observed_generation == object.metadata.generation);
-            let at = object.status.as_ref().and_then(|status| status.current_version.as_deref()) == Some(version);
+            let ready = find(&object, "Ready").is_some_and(|ready| {
+                ready.status == "True" && ready.observed_generation == object.metadata.generation
+            });
+            let at =
+                object.status.as_ref().and_then(|status| status.current_version.as_deref()) == Some(version);
             (ready && at).then_some(object)
         })
         .await
@@ -273,8 +312,16 @@ impl Story {
         text += &kubectl(&["-n", &self.namespace, "get", "databasemigrations", "-o", "yaml"]);
         for pod in self.api::<Pod>().list(&ListParams::default()).await.into_iter().flatten() {
             for container in pod.spec.iter().flat_map(|spec| &spec.containers) {
-                let parameters = LogParams { container: Some(container.name.clone()), tail_lines: Some(15), ..LogParams::default() };
-                let log = self.api::<Pod>().logs(&pod.name_any(), &parameters).await.unwrap_or_else(|error| error.to_string());
+                let parameters = LogParams {
+                    container: Some(container.name.clone()),
+                    tail_lines: Some(15),
+                    ..LogParams::default()
+                };
+                let log = self
+                    .api::<Pod>()
+                    .logs(&pod.name_any(), &parameters)
+                    .await
+                    .unwrap_or_else(|error| error.to_string());
                 text += &format!("--- {} {}\n{log}\n", pod.name_any(), container.name);
             }
         }
@@ -314,39 +361,8 @@ pub fn kubectl(arguments: &[&str]) -> String {
     }
 }
 
-/// An application of the gated kind, `replicas` times, that needs a version.
-pub fn application(replicas: i32, requires: &str) -> Value {
-    json!({"apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": "app", "labels": {"sluice.dev/gated": "true"}},
-        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "app"}},
-            "template": {"metadata": {"labels": {"app": "app"}, "annotations": {"requires.sluice.dev/records": requires}},
-                "spec": {"terminationGracePeriodSeconds": 1,
-                    "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-                    "containers": [{"name": "app", "image": "10.99.0.2:5000/pause:1",
-                        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}}})
-}
-
-/// How many Pods of the application run for each required version.
-pub async fn running(story: &Story) -> BTreeMap<String, usize> {
-    let pods = story.api::<Pod>().list(&ListParams::default().labels("app=app")).await.expect("lists");
-    let mut count = BTreeMap::new();
-    for pod in pods {
-        let runs =
-            pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running") && pod.metadata.deletion_timestamp.is_none();
-        if let Some(version) = pod.annotations().get("requires.sluice.dev/records").filter(|_| runs) {
-            *count.entry(version.clone()).or_default() += 1;
-        }
-    }
-    count
-}
-
-/// Whether the rollout of the application is held.
-pub async fn held(story: &Story) -> bool {
-    let deployment: Deployment = story.api().get("app").await.expect("the Deployment is there");
-    deployment.annotations().contains_key("sluice.dev/held") && deployment.spec.and_then(|spec| spec.paused) == Some(true)
-}
-
-/// The controller, stopped; a story that drops it without starting it again would leave the others without one.
+/// The controller, stopped; a story that drops it without starting it again would leave the others without
+/// one.
 pub struct Controller {
     replicas: i32,
 }
@@ -356,10 +372,19 @@ impl Controller {
     pub async fn stop() -> Self {
         let client = client().await;
         let api: Api<Deployment> = Api::namespaced(client.clone(), SYSTEM);
-        let replicas = api.get("sluice").await.expect("the controller's Deployment").spec.and_then(|spec| spec.replicas).unwrap_or(1);
+        let replicas = api
+            .get("sluice")
+            .await
+            .expect("the controller's Deployment")
+            .spec
+            .and_then(|spec| spec.replicas)
+            .unwrap_or(1);
         Self::scale(&api, 0).await;
         let pods: Api<Pod> = Api::namespaced(client, SYSTEM);
-        wait_for("the controller to stop", || async { pods.list(&ListParams::default()).await.ok()?.items.is_empty().then_some(()) }).await;
+        wait_for("the controller to stop", || async {
+            pods.list(&ListParams::default()).await.ok()?.items.is_empty().then_some(())
+        })
+        .await;
         Self { replicas }
     }
 
@@ -393,16 +418,25 @@ async fn forget(client: &Client, namespace: &str) -> Api<Namespace> {
     let api: Api<Namespace> = Api::all(client.clone());
     if api.get_opt(namespace).await.expect("the API server answers").is_some() {
         api.delete(namespace, &DeleteParams::default()).await.expect("deletes");
-        wait_for("the old namespace to go", || async { api.get_opt(namespace).await.ok().flatten().is_none().then_some(()) }).await;
+        wait_for("the old namespace to go", || async {
+            api.get_opt(namespace).await.ok().flatten().is_none().then_some(())
+        })
+        .await;
     }
     api
 }
 
 async fn client() -> Client {
     static READY: OnceCell<()> = OnceCell::const_new();
-    let config = Config::infer().await.expect("KUBECONFIG names the local cluster: run these with `make test-cluster`");
+    let config = Config::infer()
+        .await
+        .expect("KUBECONFIG names the local cluster: run these with `make test-cluster`");
     // Stories remove namespaces that are in their way.
-    assert_eq!(config.cluster_url.host(), Some(NODE), "KUBECONFIG names another cluster than the local one: nothing was touched");
+    assert_eq!(
+        config.cluster_url.host(),
+        Some(NODE),
+        "KUBECONFIG names another cluster than the local one: nothing was touched"
+    );
     let client = Client::try_from(config).expect("a client");
     READY
         .get_or_init(|| async {

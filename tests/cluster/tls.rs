@@ -1,5 +1,5 @@
-//! `spec.database.tls.caFrom` in real Pods: a PostgreSQL in the cluster that speaks nothing but TLS, with a certificate of an authority that
-//! only its namespace knows.
+//! `spec.database.tls.caFrom` in real Pods: a PostgreSQL in the cluster that speaks nothing but TLS, with a
+//! certificate of an authority that only its namespace knows.
 
 use std::{collections::BTreeMap, fs, process::Command};
 
@@ -23,7 +23,8 @@ openssl req -x509 $key -keyout ca.key -out ca.crt -days 2 -subj /CN=the-clinic
 openssl req -x509 $key -keyout other.key -out other.crt -days 2 -subj /CN=somebody-else
 openssl req $key -keyout server.key -out server.csr -subj /CN=postgres
 printf 'subjectAltName=DNS:postgres\\n' >names
-openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -extfile names";
+openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -extfile \
+names";
 
 /// The server's own rules: over the network nobody gets in without TLS.
 const RULES: &str = "local all all trust\nhostssl all all all scram-sha-256\n";
@@ -56,17 +57,23 @@ fn server() -> Value {
                                 {"name": "roles", "configMap": {"name": "postgres-roles"}}]}}}})
 }
 
-/// The server, up, and two names of it in the cluster: one is in its certificate, `impostor` is not. Answers the two authorities.
+/// The server, up, and two names of it in the cluster: one is in its certificate, `impostor` is not. Answers
+/// the two authorities.
 async fn clinic(story: &Story) -> [String; 2] {
     let folder = tempfile::tempdir().expect("a folder");
-    let made = Command::new("sh").args(["-c", CERTIFICATES, "sh"]).arg(folder.path()).output().expect("openssl is there");
+    let made = Command::new("sh")
+        .args(["-c", CERTIFICATES, "sh"])
+        .arg(folder.path())
+        .output()
+        .expect("openssl is there");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let file = |name: &str| fs::read_to_string(folder.path().join(name)).expect("openssl made it");
     let tls = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "postgres-tls"},
         "stringData": {"server.crt": file("server.crt"), "server.key": file("server.key"), "hba": RULES}});
     story.apply::<Secret>(tls).await;
     let roles = format!(
-        "CREATE ROLE migrator LOGIN PASSWORD '{PASSWORD}'; ALTER DATABASE records OWNER TO migrator; GRANT ALL ON SCHEMA public TO migrator;"
+        "CREATE ROLE migrator LOGIN PASSWORD '{PASSWORD}'; ALTER DATABASE records OWNER TO migrator; GRANT \
+            ALL ON SCHEMA public TO migrator;"
     );
     let roles = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "postgres-roles"}, "data": {"1-roles.sql": roles}});
     story.apply::<ConfigMap>(roles).await;
@@ -99,13 +106,19 @@ async fn believe(story: &Story, authority: &str) {
 
 fn psql(story: &Story, query: &str) -> String {
     let psql = ["psql", "-h", "/var/run/postgresql", "-U", "postgres", "-XAtc", query, "records"];
-    run("kubectl", &[&["-n", &story.namespace, "exec", "deployment/postgres", "--"], psql.as_slice()].concat())
+    run(
+        "kubectl",
+        &[&["-n", &story.namespace, "exec", "deployment/postgres", "--"], psql.as_slice()].concat(),
+    )
 }
 
 /// The sessions of the migration role that the server let in, as its log tells of them.
 fn let_in(story: &Story) -> Vec<String> {
     let log = run("kubectl", &["-n", &story.namespace, "logs", "deployment/postgres"]);
-    log.lines().filter(|line| line.contains("connection authorized: user=migrator")).map(str::to_owned).collect()
+    log.lines()
+        .filter(|line| line.contains("connection authorized: user=migrator"))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The run is refused, says why, and has not even told the server its password.
@@ -119,7 +132,8 @@ async fn is_refused(story: &Story, words: &str) {
 }
 
 #[tokio::test]
-async fn a_server_is_believed_only_with_a_certificate_of_the_authority_that_the_manifest_names_and_for_its_host() {
+async fn a_server_is_believed_only_with_a_certificate_of_the_authority_that_the_manifest_names_and_for_its_host()
+ {
     let story = Story::begin("tls").await;
     let [ours, other] = clinic(&story).await;
     story.claim("1Gi").await;
@@ -128,7 +142,10 @@ async fn a_server_is_believed_only_with_a_certificate_of_the_authority_that_the_
     believe(&story, &other).await;
     story.migrate(json!({"database": {"tls": {"caFrom": {"configMap": "authority"}}}})).await;
     is_refused(&story, "postgres").await;
-    assert_eq!(psql(&story, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"), "0");
+    assert_eq!(
+        psql(&story, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"),
+        "0"
+    );
     assert!(story.gate().await.is_empty());
 
     believe(&story, &ours).await;
@@ -157,7 +174,10 @@ async fn a_server_is_believed_only_with_a_certificate_of_the_authority_that_the_
 async fn without_the_config_map_of_the_authority_nothing_connects_and_the_field_is_named() {
     let story = Story::begin("tls_no_authority").await;
     let secret = Secret {
-        metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta { name: Some("db".to_owned()), ..Default::default() },
+        metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+            name: Some("db".to_owned()),
+            ..Default::default()
+        },
         string_data: Some(BTreeMap::from([("url".to_owned(), story.url().replace("?sslmode=disable", ""))])),
         ..Secret::default()
     };

@@ -32,7 +32,8 @@ fn kinds(writes: &[String]) -> Vec<String> {
 }
 
 fn environment(world: &World, job: &str) -> Value {
-    world.server.cluster().objects[&key("jobs", job)]["spec"]["template"]["spec"]["containers"][2]["env"].clone()
+    world.server.cluster().objects[&key("jobs", job)]["spec"]["template"]["spec"]["containers"][2]["env"]
+        .clone()
 }
 
 #[tokio::test]
@@ -54,12 +55,19 @@ async fn what_is_settled_is_verified_again_with_two_writes_and_stays_ready_meanw
     let told = |conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]| -> Vec<_> {
         conditions
             .iter()
-            .map(|condition| (condition.type_.clone(), condition.reason.clone(), condition.last_transition_time.clone()))
+            .map(|condition| {
+                (condition.type_.clone(), condition.reason.clone(), condition.last_transition_time.clone())
+            })
             .collect()
     };
     let (first, again) = (told(&since), told(&status.conditions));
-    assert!(first.iter().zip(&again).all(|(a, b)| a.0 == b.0 && a.2 == b.2), "no condition changed:\n{first:#?}\n{again:#?}");
-    let snapshot = |told: &[(String, String, _)]| told.iter().find(|told| told.0 == "SnapshotReady").map(|told| told.1.clone());
+    assert!(
+        first.iter().zip(&again).all(|(a, b)| a.0 == b.0 && a.2 == b.2),
+        "no condition changed:\n{first:#?}\n{again:#?}"
+    );
+    let snapshot = |told: &[(String, String, _)]| {
+        told.iter().find(|told| told.0 == "SnapshotReady").map(|told| told.1.clone())
+    };
     assert_eq!(snapshot(&again), snapshot(&first), "what it did not do it does not tell");
     world.run_for(&["records"], 100).await;
     assert_eq!(world.writes().len(), before + 2, "and then nothing for six hours");
@@ -91,12 +99,17 @@ async fn ready_turns_off_when_it_fails_and_on_again_when_a_later_one_passes_and_
     assert_eq!(world.writes().len(), before, "nothing is tried before the time has come");
     next(&mut world).await;
     assert_eq!(world.ready("records").1, "VerificationFailed");
-    assert_eq!(kinds(&world.writes()[before..]), ["create jobs", "status records"], "the same again is no news");
+    assert_eq!(
+        kinds(&world.writes()[before..]),
+        ["create jobs", "status records"],
+        "the same again is no news"
+    );
     let before = world.writes().len();
     next(&mut world).await;
     assert_eq!(world.ready("records"), ("True".to_owned(), "Verified".to_owned()));
     // The oldest Job makes way.
-    let writes: Vec<String> = kinds(&world.writes()[before..]).into_iter().filter(|write| !write.starts_with("delete")).collect();
+    let writes: Vec<String> =
+        kinds(&world.writes()[before..]).into_iter().filter(|write| !write.starts_with("delete")).collect();
     assert_eq!(writes, ["create jobs", "create events", "status records"]);
     assert_eq!(world.gate(), gate);
 }
@@ -122,7 +135,8 @@ async fn verifications_that_confirm_one_another_do_not_push_out_what_happened() 
         next(&mut world).await;
     }
     let status = world.status("records");
-    let jobs: Vec<&str> = status.history.iter().map(|entry| entry.job.rsplit('-').next().unwrap_or_default()).collect();
+    let jobs: Vec<&str> =
+        status.history.iter().map(|entry| entry.job.rsplit('-').next().unwrap_or_default()).collect();
     assert_eq!(jobs, ["a7", "a1"]);
     assert_eq!(world.jobs().len(), 3);
 }
@@ -144,7 +158,10 @@ async fn a_new_source_during_a_verification_waits_for_its_end_and_is_applied() {
     world.pass(PERIOD);
     world.run_for(&["records"], 2).await;
     world.database.source.push("3_three".into());
-    world.server.cluster().edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
+    world
+        .server
+        .cluster()
+        .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
     world.look("records").await.expect("a look");
     assert_eq!(world.ready("records").0, "False", "a new source turns Ready off at once");
     world.run_for(&["records"], 40).await;
@@ -175,7 +192,8 @@ async fn whichever_write_is_the_last_of_a_process_the_end_is_the_same() {
             let world = a_life(Some((at, fault))).await;
             assert_eq!(world.end_state(), end, "{fault:?} at write {at}, {}", writes[at - 1]);
             for job in world.jobs() {
-                let created = world.writes().iter().filter(|write| **write == format!("create jobs {job}")).count();
+                let created =
+                    world.writes().iter().filter(|write| **write == format!("create jobs {job}")).count();
                 assert_eq!(created, 1, "{fault:?} at write {at}: {job} was created {created} times");
             }
         }
@@ -192,7 +210,9 @@ async fn the_job_that_applied_something_stays_for_its_log_whatever_is_verified_a
     let jobs = world.jobs();
     assert!(jobs.contains(&applied), "{jobs:?}");
     assert_eq!(jobs.len(), 3, "and the last two verifications: {jobs:?}");
-    let ttl = |job: &str| world.server.cluster().objects[&key("jobs", job)]["spec"]["ttlSecondsAfterFinished"].as_i64();
+    let ttl = |job: &str| {
+        world.server.cluster().objects[&key("jobs", job)]["spec"]["ttlSecondsAfterFinished"].as_i64()
+    };
     let verification = jobs.iter().find(|job| **job != applied).expect("a verification");
     assert_eq!((ttl(&applied), ttl(verification)), (Some(30 * 24 * 3600), Some(7 * 24 * 3600)));
 }

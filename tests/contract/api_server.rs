@@ -1,6 +1,6 @@
-//! A small truthful API server in memory, as a service under `kube::Client`: enough of GET, LIST, POST, PATCH and DELETE for
-//! the kinds that the controller touches, with resource versions, uids, generations and refusals; and a fault that cuts the
-//! process off at its n-th write.
+//! A small truthful API server in memory, as a service under `kube::Client`: enough of GET, LIST, POST, PATCH
+//! and DELETE for the kinds that the controller touches, with resource versions, uids, generations and
+//! refusals; and a fault that cuts the process off at its n-th write.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -114,8 +114,11 @@ impl Server {
             return Err(cut());
         }
         let path = Path::parse(parts.uri.path(), parts.uri.query().unwrap_or_default());
-        let metadata_only =
-            parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("PartialObject"));
+        let metadata_only = parts
+            .headers
+            .get(ACCEPT)
+            .and_then(|accept| accept.to_str().ok())
+            .is_some_and(|accept| accept.contains("PartialObject"));
         let answer = cluster.handle(&parts.method, &path, &body, metadata_only);
         match fault {
             Some(Fault::DiesAfter) => {
@@ -140,14 +143,23 @@ struct Path {
 impl Path {
     /// `/api/v1/namespaces/NS/KIND[/NAME[/SUB]]` or `/apis/GROUP/VERSION/namespaces/…`.
     fn parse(path: &str, query: &str) -> Self {
-        let mut parts = path.trim_matches('/').split('/').skip_while(|part| *part != "namespaces").skip(1).map(ToOwned::to_owned);
+        let mut parts = path
+            .trim_matches('/')
+            .split('/')
+            .skip_while(|part| *part != "namespaces")
+            .skip(1)
+            .map(ToOwned::to_owned);
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         Self {
             namespace: parts.next().expect("every request names a namespace"),
             kind: parts.next().expect("every request names a kind"),
             name: parts.next(),
             subresource: parts.next(),
-            query: pairs.map(|(key, value)| (key.to_owned(), value.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/"))).collect(),
+            query: pairs
+                .map(|(key, value)| {
+                    (key.to_owned(), value.replace("%3D", "=").replace("%2C", ",").replace("%2F", "/"))
+                })
+                .collect(),
         }
     }
 }
@@ -159,31 +171,47 @@ impl Cluster {
         let name = path.name.clone();
         let key = |name: &str| (path.kind.clone(), path.namespace.clone(), name.to_owned());
         match (method, name) {
-            (&Method::GET, Some(name)) => self.get(&key(&name)).map(|object| ok(&seen(object, metadata_only))),
+            (&Method::GET, Some(name)) => {
+                self.get(&key(&name)).map(|object| ok(&seen(object, metadata_only)))
+            }
             (&Method::GET, None) => Ok(ok(&self.list(path, metadata_only))),
             (&Method::POST, None) => {
                 let object: Value = serde_json::from_slice(body).expect("JSON");
                 let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
                 self.create(&key(&name), object)
             }
-            (&Method::PUT, Some(name)) => self.replace(&key(&name), path, &serde_json::from_slice(body).expect("JSON")),
-            (&Method::PATCH, Some(name)) => self.apply(&key(&name), path, &serde_json::from_slice(body).expect("JSON")),
+            (&Method::PUT, Some(name)) => {
+                self.replace(&key(&name), path, &serde_json::from_slice(body).expect("JSON"))
+            }
+            (&Method::PATCH, Some(name)) => {
+                self.apply(&key(&name), path, &serde_json::from_slice(body).expect("JSON"))
+            }
             (&Method::DELETE, Some(name)) => self.delete(&key(&name)),
             other => panic!("the controller has no business with {other:?} {path:?}"),
         }
     }
 
     fn get(&self, key: &Key) -> Result<&Value, Response<Body>> {
-        self.objects.get(key).ok_or_else(|| refusal(StatusCode::NOT_FOUND, "NotFound", &format!("{} {:?} not found", key.0, key.2)))
+        self.objects.get(key).ok_or_else(|| {
+            refusal(StatusCode::NOT_FOUND, "NotFound", &format!("{} {:?} not found", key.0, key.2))
+        })
     }
 
     fn list(&self, path: &Path, metadata_only: bool) -> Value {
         let selector = path.query.get("labelSelector").cloned().unwrap_or_default();
         let wanted: Vec<(&str, &str)> = selector.split(',').filter_map(|pair| pair.split_once('=')).collect();
-        let fits = |object: &Value| wanted.iter().all(|(label, value)| object["metadata"]["labels"][*label].as_str() == Some(value));
-        let of_kind = self.objects.iter().filter(|((kind, namespace, _), _)| *kind == path.kind && *namespace == path.namespace);
-        let items: Vec<Value> =
-            of_kind.map(|(_, object)| object).filter(|object| fits(object)).map(|object| seen(object, metadata_only)).collect();
+        let fits = |object: &Value| {
+            wanted.iter().all(|(label, value)| object["metadata"]["labels"][*label].as_str() == Some(value))
+        };
+        let of_kind = self
+            .objects
+            .iter()
+            .filter(|((kind, namespace, _), _)| *kind == path.kind && *namespace == path.namespace);
+        let items: Vec<Value> = of_kind
+            .map(|(_, object)| object)
+            .filter(|object| fits(object))
+            .map(|object| seen(object, metadata_only))
+            .collect();
         json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": self.revision.to_string()}, "items": items})
     }
 
@@ -192,7 +220,11 @@ impl Cluster {
             return Err(refusal(StatusCode::FORBIDDEN, "Forbidden", words));
         }
         if self.objects.contains_key(key) {
-            return Err(refusal(StatusCode::CONFLICT, "AlreadyExists", &format!("{} {:?} already exists", key.0, key.2)));
+            return Err(refusal(
+                StatusCode::CONFLICT,
+                "AlreadyExists",
+                &format!("{} {:?} already exists", key.0, key.2),
+            ));
         }
         self.writes.push(format!("create {} {}", key.0, key.2));
         let object = if key.0 == "jobs" { as_stored(object) } else { object };
@@ -223,21 +255,31 @@ impl Cluster {
         self.revision += 1;
         object["metadata"]["resourceVersion"] = json!(self.revision.to_string());
         if object["spec"] != before["spec"] {
-            object["metadata"]["generation"] = json!(before["metadata"]["generation"].as_i64().expect("a number") + 1);
+            object["metadata"]["generation"] =
+                json!(before["metadata"]["generation"].as_i64().expect("a number") + 1);
         }
     }
 
     /// The status, whole.
     fn replace(&mut self, key: &Key, path: &Path, object: &Value) -> Answer {
         assert_eq!((key.0.as_str(), path.subresource.as_deref()), ("databasemigrations", Some("status")));
-        assert_eq!(path.query.get("fieldManager").map(String::as_str), Some("sluice-status"), "every write names its manager");
+        assert_eq!(
+            path.query.get("fieldManager").map(String::as_str),
+            Some("sluice-status"),
+            "every write names its manager"
+        );
         if self.get(key)?["metadata"]["uid"] != object["metadata"]["uid"] {
             return Err(refusal(StatusCode::CONFLICT, "Conflict", "uid mismatch"));
         }
         self.is_upon_the_newest(key, object)?;
         let generation = self.objects[key]["metadata"]["generation"].clone();
-        let of_another = |ready: &&Value| ready["status"] == "True" && ready["observedGeneration"] != generation;
-        let ready = object["status"]["conditions"].as_array().into_iter().flatten().find(|condition| condition["type"] == "Ready");
+        let of_another =
+            |ready: &&Value| ready["status"] == "True" && ready["observedGeneration"] != generation;
+        let ready = object["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == "Ready");
         if let Some(ready) = ready.filter(of_another) {
             self.untrue.push(format!("at generation {generation}: {ready}"));
         }
@@ -252,7 +294,11 @@ impl Cluster {
 
     fn apply(&mut self, key: &Key, path: &Path, patch: &Value) -> Answer {
         let manager = path.query.get("fieldManager").expect("every apply names its manager").clone();
-        assert_eq!(path.query.get("force").map(String::as_str), Some("true"), "an apply of one's own fields is forced");
+        assert_eq!(
+            path.query.get("force").map(String::as_str),
+            Some("true"),
+            "an apply of one's own fields is forced"
+        );
         match (key.0.as_str(), path.subresource.as_deref()) {
             ("migrationgates", None) => {
                 assert_eq!(key.2, "gates");
@@ -262,7 +308,8 @@ impl Cluster {
                 let database = patch["spec"]["databases"][0].clone();
                 self.publish(key, manager, entries);
                 self.edit(key, |object| {
-                    let mut databases: Vec<Value> = object["spec"]["databases"].as_array().cloned().unwrap_or_default();
+                    let mut databases: Vec<Value> =
+                        object["spec"]["databases"].as_array().cloned().unwrap_or_default();
                     databases.retain(|known| known["name"] != database["name"]);
                     databases.extend((!database.is_null()).then_some(database));
                     object["spec"]["databases"] = json!(databases);
@@ -288,8 +335,10 @@ impl Cluster {
 
     /// A patch that says upon which resourceVersion it was made is refused when the object has another one.
     fn is_upon_the_newest(&self, key: &Key, patch: &Value) -> Result<(), Response<Body>> {
-        let (upon, present) =
-            (&patch["metadata"]["resourceVersion"], self.objects.get(key).map(|object| &object["metadata"]["resourceVersion"]));
+        let (upon, present) = (
+            &patch["metadata"]["resourceVersion"],
+            self.objects.get(key).map(|object| &object["metadata"]["resourceVersion"]),
+        );
         if self.careless || upon.is_null() || Some(upon) == present {
             return Ok(());
         }
@@ -307,7 +356,11 @@ impl Cluster {
 
     /// Every object of a kind.
     pub fn all(&self, kind: &str) -> Vec<(Key, Value)> {
-        self.objects.iter().filter(|(key, _)| key.0 == kind).map(|(key, object)| (key.clone(), object.clone())).collect()
+        self.objects
+            .iter()
+            .filter(|(key, _)| key.0 == kind)
+            .map(|(key, object)| (key.clone(), object.clone()))
+            .collect()
     }
 }
 

@@ -1,5 +1,6 @@
-//! A manifest in a file has the bounds that the CustomResourceDefinition has: for each of them a case just inside and one just
-//! outside, judged by the definition's schema, as an API server would, and by the command line's validation.
+//! A manifest in a file has the bounds that the CustomResourceDefinition has: for each of them a case just
+//! inside and one just outside, judged by the definition's schema, as an API server would, and by the command
+//! line's validation.
 
 use std::{fs, path::PathBuf};
 
@@ -39,7 +40,8 @@ fn pruned(schema: &Value) -> Option<Value> {
         }
     }
     let properties = schema["properties"].as_object().into_iter().flatten();
-    let properties: Map<String, Value> = properties.filter_map(|(name, inner)| Some((name.clone(), pruned(inner)?))).collect();
+    let properties: Map<String, Value> =
+        properties.filter_map(|(name, inner)| Some((name.clone(), pruned(inner)?))).collect();
     if !properties.is_empty() {
         kept.insert("properties".to_owned(), properties.into());
     }
@@ -59,7 +61,10 @@ fn the_bounds_are_current() {
         fs::write(&path, &text).expect("writes");
     }
     let found = fs::read_to_string(&path).expect("reads");
-    assert!(found == text, "src/validate/bounds.json is stale; run `UPDATE=1 cargo test --test contract the_bounds_are_current`");
+    assert!(
+        found == text,
+        "src/validate/bounds.json is stale; run `UPDATE=1 cargo test --test contract the_bounds_are_current`"
+    );
 }
 
 /// Every keyword of the schema that an API server checks is known here, so that a new one is not forgotten.
@@ -116,13 +121,16 @@ fn full(schema: &Value) -> Value {
     match schema["type"].as_str() {
         Some("object") => {
             let fields = schema["properties"].as_object().into_iter().flatten();
-            let mut object: Map<String, Value> = fields.map(|(name, inner)| (name.clone(), full(inner))).collect();
+            let mut object: Map<String, Value> =
+                fields.map(|(name, inner)| (name.clone(), full(inner))).collect();
             if schema["additionalProperties"].is_object() {
                 object.insert("a".to_owned(), full(&schema["additionalProperties"]));
             }
             object.into()
         }
-        Some("array") => (0..schema["minItems"].as_u64().unwrap_or(1).max(1)).map(|_| full(&schema["items"])).collect(),
+        Some("array") => {
+            (0..schema["minItems"].as_u64().unwrap_or(1).max(1)).map(|_| full(&schema["items"])).collect()
+        }
         Some("integer" | "number") => json!(whole(&schema["minimum"]).unwrap_or(1)),
         Some("boolean") => json!(false),
         _ => json!(text(schema, count(&schema["minLength"]).unwrap_or(1).max(1))),
@@ -135,7 +143,10 @@ fn text(schema: &Value, length: usize) -> String {
         // A length of time: as many digits as it takes.
         Some(pattern) if pattern.contains("ms)?$") => match length {
             0..=7 => format!("{}s", "1".repeat(length.saturating_sub(1))),
-            _ => format!("{}h{}m{}s{}ms", "1".repeat(6), "1".repeat(6), "1".repeat(6), "1".repeat(6)).chars().take(length).collect(),
+            _ => format!("{}h{}m{}s{}ms", "1".repeat(6), "1".repeat(6), "1".repeat(6), "1".repeat(6))
+                .chars()
+                .take(length)
+                .collect(),
         },
         _ => "a".repeat(length),
     }
@@ -167,7 +178,9 @@ fn cases(schema: &Value, path: &[String], found: &mut Vec<Case>) {
     }
     if let Some(most) = count("maxLength") {
         // Characters are counted, not bytes.
-        let fill = |length: usize| if schema["pattern"].is_null() { "ä".repeat(length) } else { text(schema, length) };
+        let fill = |length: usize| {
+            if schema["pattern"].is_null() { "ä".repeat(length) } else { text(schema, length) }
+        };
         // A pattern may leave no room for a text that is too long.
         if fill(most + 1).chars().count() > most {
             add("maxLength", json!(fill(most)), json!(fill(most + 1)));
@@ -196,9 +209,13 @@ fn cases(schema: &Value, path: &[String], found: &mut Vec<Case>) {
 /// Items that differ from each other, as far as their bounds let them.
 fn distinct(schema: &Value, at: usize) -> Value {
     let mut value = full(schema);
-    let number = |text: &str| format!("{at:03}").chars().rev().chain(text.chars()).take(text.len().max(3)).collect::<String>();
+    let number = |text: &str| {
+        format!("{at:03}").chars().rev().chain(text.chars()).take(text.len().max(3)).collect::<String>()
+    };
     match &mut value {
-        Value::String(text) if schema["enum"].is_null() && schema["pattern"].is_null() => *text = number(text),
+        Value::String(text) if schema["enum"].is_null() && schema["pattern"].is_null() => {
+            *text = number(text);
+        }
         Value::Object(fields) => {
             if let Some(Value::String(name)) = fields.get_mut("name") {
                 *name = format!("{name}{at}");
@@ -219,8 +236,8 @@ fn set(value: &mut Value, path: &[String], new: Value) {
     }
 }
 
-/// What the command line says of this field: whether a bound of it is broken. Contradictions between fields are told elsewhere, and the
-/// full manifest is full of them.
+/// What the command line says of this field: whether a bound of it is broken. Contradictions between fields
+/// are told elsewhere, and the full manifest is full of them.
 fn refused(spec: &Value, field: &str) -> bool {
     let object = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "DatabaseMigration", "metadata": {"name": "records"}, "spec": spec});
     match serde_json::from_value::<DatabaseMigration>(object) {
@@ -235,7 +252,9 @@ fn is_left_out(spec: &Value, path: &[String]) -> bool {
     let mut spec = spec.clone();
     set(&mut spec, path, json!(""));
     let object = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "DatabaseMigration", "metadata": {"name": "records"}, "spec": spec});
-    let read = serde_json::from_value::<DatabaseMigration>(object).ok().and_then(|object| serde_json::to_value(object.spec).ok());
+    let read = serde_json::from_value::<DatabaseMigration>(object)
+        .ok()
+        .and_then(|object| serde_json::to_value(object.spec).ok());
     read.is_some_and(|spec| spec.pointer(&format!("/{}", path.join("/"))).is_none())
 }
 
@@ -266,13 +285,17 @@ fn every_bound_of_the_definition_holds_for_a_file() {
             set(&mut spec, &case.path, value.clone());
             let pointer = format!("/{}", case.path.join("/"));
             // JSON Schema knows nothing of Kubernetes' sets and maps.
-            let server =
-                case.what == "twice" && expected || judge.iter_errors(&spec).any(|error| error.instance_path().as_str() == pointer);
+            let server = case.what == "twice" && expected
+                || judge.iter_errors(&spec).any(|error| error.instance_path().as_str() == pointer);
             if server != expected {
                 wrong.push(format!("{field}, {} {side}: the case itself is wrong: {value}", case.what));
             }
             if refused(&spec, &field) != expected {
-                wrong.push(format!("{field}, {} {side}: a file is {}refused: {value}", case.what, if expected { "not " } else { "" }));
+                wrong.push(format!(
+                    "{field}, {} {side}: a file is {}refused: {value}",
+                    case.what,
+                    if expected { "not " } else { "" }
+                ));
             }
         }
     }
@@ -292,11 +315,24 @@ fn a_manifest_is_refused_for_its_bounds_and_for_names_that_no_object_has() {
     };
     assert_eq!(manifest("records", "medical", 8), "");
     assert_eq!(manifest("records.eu", "medical", 8), "");
-    assert_eq!(manifest("records", "medical", 100_000), "spec.snapshot.dump.jobs: is 100000: it must be at most 32");
-    for (name, namespace) in
-        [("../../etc", "medical"), ("records", "../x"), ("a/b", "medical"), ("", "medical"), (".", "m"), ("A", "m"), ("a", "a.b")]
-    {
-        assert!(manifest(name, namespace, 1).starts_with("metadata.name"), "{name}, {namespace}: {}", manifest(name, namespace, 1));
+    assert_eq!(
+        manifest("records", "medical", 100_000),
+        "spec.snapshot.dump.jobs: is 100000: it must be at most 32"
+    );
+    for (name, namespace) in [
+        ("../../etc", "medical"),
+        ("records", "../x"),
+        ("a/b", "medical"),
+        ("", "medical"),
+        (".", "m"),
+        ("A", "m"),
+        ("a", "a.b"),
+    ] {
+        assert!(
+            manifest(name, namespace, 1).starts_with("metadata.name"),
+            "{name}, {namespace}: {}",
+            manifest(name, namespace, 1)
+        );
     }
     assert!(manifest(&"a".repeat(46), "m", 1).contains("at most 45 characters"));
 }

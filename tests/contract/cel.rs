@@ -1,11 +1,14 @@
-//! The rules that the API server evaluates, on the files in `crds/examples`: each rule rejects something, in its own words, and
-//! leaves alone what is meant to pass.
+//! The rules that the API server evaluates, on the files in `crds/examples`: each rule rejects something, in
+//! its own words, and leaves alone what is meant to pass.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use kube::core::cel;
 use serde_json::Value;
-use sluice::api::{DatabaseMigration, MigrationGate, MigrationPolicy, database_migration_crd, migration_gate_crd, migration_policy_crd};
+use sluice::api::{
+    DatabaseMigration, MigrationGate, MigrationPolicy, database_migration_crd, migration_gate_crd,
+    migration_policy_crd,
+};
 
 /// The name of a file, its first line, and its documents.
 struct Example {
@@ -16,12 +19,14 @@ struct Example {
 
 fn examples(folder: &str) -> Vec<Example> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds/examples").join(folder);
-    let mut paths: Vec<PathBuf> = fs::read_dir(&folder).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(&folder).expect("the folder").map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     let example = |path: PathBuf| {
         let text = fs::read_to_string(&path).expect("a text");
-        let documents =
-            text.split("\n---\n").map(|text| serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
+        let documents = text.split("\n---\n").map(|text| {
+            serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        });
         Example {
             documents: documents.collect(),
             first_line: text.lines().next().unwrap_or_default().trim_start_matches("# ").to_owned(),
@@ -46,14 +51,20 @@ fn judged<K>(example: &Example) -> Vec<String>
 where
     K: kube::CustomResourceExt + serde::de::DeserializeOwned + serde::Serialize,
 {
-    let read =
-        |document: &Value| -> K { serde_json::from_value(document.clone()).unwrap_or_else(|error| panic!("{}: {error}", example.name)) };
+    let read = |document: &Value| -> K {
+        serde_json::from_value(document.clone()).unwrap_or_else(|error| panic!("{}: {error}", example.name))
+    };
     let result = match example.documents.as_slice() {
         [object] => cel::validate_cel(&read(object)),
-        [old, new] => cel::validate_cel(&read(old)).and_then(|()| cel::validate_cel_update(&read(new), &read(old))),
+        [old, new] => {
+            cel::validate_cel(&read(old)).and_then(|()| cel::validate_cel_update(&read(new), &read(old)))
+        }
         other => panic!("{}: {} documents", example.name, other.len()),
     };
-    result.err().map(|errors| errors.as_slice().iter().map(|error| error.message.clone()).collect()).unwrap_or_default()
+    result
+        .err()
+        .map(|errors| errors.as_slice().iter().map(|error| error.message.clone()).collect())
+        .unwrap_or_default()
 }
 
 /// The messages of every rule of every kind.
@@ -68,8 +79,10 @@ fn rules() -> BTreeSet<String> {
 fn collect(value: &Value, messages: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
-            for rule in fields.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten() {
-                let message = rule["message"].as_str().unwrap_or_else(|| panic!("a rule without a message: {rule}"));
+            for rule in fields.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten()
+            {
+                let message =
+                    rule["message"].as_str().unwrap_or_else(|| panic!("a rule without a message: {rule}"));
                 messages.insert(message.to_owned());
             }
             fields.values().for_each(|value| collect(value, messages));
@@ -97,7 +110,8 @@ fn what_is_meant_to_be_rejected_is_rejected_in_the_words_of_its_first_line() {
 
 #[test]
 fn every_rule_rejects_something() {
-    let rejected: BTreeSet<String> = examples("reject").into_iter().map(|example| example.first_line).collect();
+    let rejected: BTreeSet<String> =
+        examples("reject").into_iter().map(|example| example.first_line).collect();
     let rules = rules();
     assert!(rules.len() >= 8, "the rules were not found in the definitions: {rules:?}");
     let idle: Vec<&String> = rules.difference(&rejected).collect();
@@ -108,15 +122,19 @@ fn every_rule_rejects_something() {
 fn what_passes_is_a_valid_manifest_too() {
     for example in examples("accept") {
         // One that names a policy is half of a manifest: tests/contract/policy.rs has both halves.
-        let whole = |document: &Value| document["kind"] == "DatabaseMigration" && document["spec"]["policyRef"].is_null();
+        let whole = |document: &Value| {
+            document["kind"] == "DatabaseMigration" && document["spec"]["policyRef"].is_null()
+        };
         for document in example.documents.into_iter().filter(whole) {
             let object: DatabaseMigration = serde_json::from_value(document).expect("readable");
-            sluice::validate::validate(&object).unwrap_or_else(|violations| panic!("{}: {violations:?}", example.name));
+            sluice::validate::validate(&object)
+                .unwrap_or_else(|violations| panic!("{}: {violations:?}", example.name));
         }
     }
 }
 
-/// What the rules keep out of a cluster, a file is refused for as well: what a rule says of one object, not of its update.
+/// What the rules keep out of a cluster, a file is refused for as well: what a rule says of one object, not
+/// of its update.
 #[test]
 fn what_is_rejected_is_no_valid_manifest_either() {
     let mut accepted = Vec::new();

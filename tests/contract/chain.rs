@@ -10,8 +10,16 @@ use serde_json::json;
 
 fn stage(stage: &str, folder: &Path, spec: Option<&str>) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-    command.args(["stage", stage, "--run"]).arg(folder).arg("--termination-log").arg(folder.join(format!("{stage}.message")));
-    command.env("DATABASE_URL", "postgres://127.0.0.1:1/none").env_remove("SLUICE_SPEC").stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(["stage", stage, "--run"])
+        .arg(folder)
+        .arg("--termination-log")
+        .arg(folder.join(format!("{stage}.message")));
+    command
+        .env("DATABASE_URL", "postgres://127.0.0.1:1/none")
+        .env_remove("SLUICE_SPEC")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.envs(spec.map(|spec| ("SLUICE_SPEC", spec))).spawn().expect("the binary starts")
 }
 
@@ -41,5 +49,8 @@ fn a_stage_whose_environment_is_unreadable_ends_those_behind_it_at_once() {
     assert_eq!(end(&mut plan, Duration::from_mins(1)), Some(2));
     assert_eq!(end(&mut snapshot, Duration::from_mins(1)), Some(1));
     let message = std::fs::read_to_string(folder.path().join("snapshot.message")).expect("a message");
-    assert!(message.contains("RunLost") && message.contains("the stage plan ended without a result"), "{message}");
+    assert!(
+        message.contains("RunLost") && message.contains("the stage plan ended without a result"),
+        "{message}"
+    );
 }

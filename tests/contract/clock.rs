@@ -1,4 +1,5 @@
-//! A clock that jumps, by an hour, forwards or backwards, at any moment: what is due happens in time all the same, and once.
+//! A clock that jumps, by an hour, forwards or backwards, at any moment: what is due happens in time all the
+//! same, and once.
 
 use serde_json::json;
 use sluice::{api::Reason, contract::Stage};
@@ -50,7 +51,8 @@ async fn a_stage_that_works_for_long_is_reported_whenever_the_clock_jumps() {
 #[tokio::test]
 async fn a_failed_attempt_is_followed_by_the_next_in_time_and_not_by_a_storm_of_them() {
     let fails = |world: &mut World| {
-        world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::WaitingForLock), Mishap::Killed(Stage::Verify)];
+        world.database.mishaps =
+            vec![Mishap::Fails(Stage::Migrate, Reason::WaitingForLock), Mishap::Killed(Stage::Verify)];
     };
     for after in [0, 2, 3, 5, 6, 7, 9, 12] {
         for by in [-HOUR, HOUR] {
@@ -89,7 +91,9 @@ async fn what_is_verified_again_goes_on_being_verified_and_not_more_often() {
                 world.pass(52);
             }
             world.run_for(&["records"], 8).await;
-            let created = |world: &World| world.writes().iter().filter(|write| write.starts_with("create jobs")).count();
+            let created = |world: &World| {
+                world.writes().iter().filter(|write| write.starts_with("create jobs")).count()
+            };
             let meanwhile = created(&world);
             let expected = if by > 0 { 3..=5 } else { 1..=3 };
             assert!(expected.contains(&meanwhile), "{meanwhile} Jobs, {by} s after {after} s");

@@ -1,5 +1,5 @@
-//! The crash matrix: each story again, cut off at its n-th write, for every n, before the write and after it. The end must be
-//! the one of the undisturbed life, with one Job for each attempt.
+//! The crash matrix: each story again, cut off at its n-th write, for every n, before the write and after it.
+//! The end must be the one of the undisturbed life, with one Job for each attempt.
 
 use serde_json::json;
 use sluice::{api::Reason, contract::Stage};
@@ -12,7 +12,8 @@ use super::{
 
 const NAMES: &[&str] = &["records"];
 
-/// What happens in a story: something before the controller looks, and something after it came to rest, or after some seconds.
+/// What happens in a story: something before the controller looks, and something after it came to rest, or
+/// after some seconds.
 struct Story {
     begins: fn(&mut World),
     after: Option<u32>,
@@ -21,7 +22,10 @@ struct Story {
 
 fn new_source(world: &mut World) {
     world.database.source.push("3_three".into());
-    world.server.cluster().edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
+    world
+        .server
+        .cluster()
+        .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
 }
 
 async fn live(story: &Story, fault: Option<(usize, Fault)>) -> World {
@@ -46,7 +50,8 @@ async fn whichever_write_is_the_last(story: &Story) {
             let life = format!("{fault:?} at write {at}, {}", writes[at - 1]);
             similar(&life, &end, &world.end_state());
             for job in world.jobs() {
-                let created = world.writes().iter().filter(|write| **write == format!("create jobs {job}")).count();
+                let created =
+                    world.writes().iter().filter(|write| **write == format!("create jobs {job}")).count();
                 assert_eq!(created, 1, "{life}: {job} was created {created} times");
             }
             assert_eq!(world.database.applied, undisturbed.database.applied, "{life}");
@@ -68,35 +73,46 @@ async fn a_new_source_survives_a_crash_at_every_write() {
 
 #[tokio::test]
 async fn a_new_spec_survives_a_crash_at_every_write() {
-    let goes_on = |world: &mut World| world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
+    let goes_on = |world: &mut World| {
+        world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
+    };
     whichever_write_is_the_last(&Story { begins: |_| {}, after: None, goes_on }).await;
 }
 
 #[tokio::test]
 async fn a_new_spec_in_the_middle_of_a_run_survives_a_crash_at_every_write() {
-    let goes_on = |world: &mut World| world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
+    let goes_on = |world: &mut World| {
+        world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
+    };
     whichever_write_is_the_last(&Story { begins: |_| {}, after: Some(2), goes_on }).await;
 }
 
 #[tokio::test]
 async fn waiting_for_a_lock_and_losing_a_pod_survive_a_crash_at_every_write() {
     let begins = |world: &mut World| {
-        world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::WaitingForLock), Mishap::Killed(Stage::Verify)];
+        world.database.mishaps =
+            vec![Mishap::Fails(Stage::Migrate, Reason::WaitingForLock), Mishap::Killed(Stage::Verify)];
     };
     whichever_write_is_the_last(&Story { begins, after: None, goes_on: |_| {} }).await;
 }
 
 #[tokio::test]
 async fn a_failed_migration_that_is_mended_survives_a_crash_at_every_write() {
-    let begins = |world: &mut World| world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::MigrationFailed)];
+    let begins = |world: &mut World| {
+        world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::MigrationFailed)];
+    };
     whichever_write_is_the_last(&Story { begins, after: None, goes_on: new_source }).await;
 }
 
 #[tokio::test]
 async fn a_run_that_makes_way_survives_a_crash_at_every_write() {
-    let begins =
-        |world: &mut World| world.database.mishaps = vec![Mishap::Waits("CreateContainerConfigError", "no such key in Secret db", 500)];
-    let goes_on = |world: &mut World| world.edit("records", |object| object["spec"]["database"]["secretRef"]["key"] = json!("address"));
+    let begins = |world: &mut World| {
+        world.database.mishaps =
+            vec![Mishap::Waits("CreateContainerConfigError", "no such key in Secret db", 500)];
+    };
+    let goes_on = |world: &mut World| {
+        world.edit("records", |object| object["spec"]["database"]["secretRef"]["key"] = json!("address"));
+    };
     whichever_write_is_the_last(&Story { begins, after: Some(8), goes_on }).await;
 }
 
@@ -105,7 +121,12 @@ fn similar(life: &str, end: &serde_json::Value, other: &serde_json::Value) {
         return;
     }
     let (left, right) = (format!("{end:#}"), format!("{other:#}"));
-    let differing: Vec<String> =
-        left.lines().zip(right.lines()).filter(|(a, b)| a != b).map(|(a, b)| format!("- {a}\n+ {b}")).take(20).collect();
+    let differing: Vec<String> = left
+        .lines()
+        .zip(right.lines())
+        .filter(|(a, b)| a != b)
+        .map(|(a, b)| format!("- {a}\n+ {b}"))
+        .take(20)
+        .collect();
     panic!("{life}:\n{}", differing.join("\n"));
 }

@@ -15,7 +15,11 @@ fn the_crds_are_current() {
         let found = fs::read_to_string(&path).unwrap_or_default();
         if found != text {
             let first = found.lines().zip(text.lines()).position(|(old, new)| old != new).unwrap_or_default();
-            panic!("crds/{name} is stale from line {} on; run `UPDATE=1 cargo test --test contract the_crds_are_current`", first + 1);
+            panic!(
+                "crds/{name} is stale from line {} on; run `UPDATE=1 cargo test --test contract \
+                    the_crds_are_current`",
+                first + 1
+            );
         }
     }
 }

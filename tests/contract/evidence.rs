@@ -1,5 +1,6 @@
-//! Evidence for regimes: everything is proven only when everything was asked, looked at and found as it should be. Each piece of evidence is
-//! taken away in turn, and the duties that rest on it, and no others, are no longer proven.
+//! Evidence for regimes: everything is proven only when everything was asked, looked at and found as it
+//! should be. Each piece of evidence is taken away in turn, and the duties that rest on it, and no others,
+//! are no longer proven.
 
 use std::{fs, path::PathBuf};
 
@@ -9,8 +10,8 @@ use sluice::{
     api::{DatabaseMigrationStatus, Finding, ReadBack, Severity, Span},
     check::{self, BESIDE, When},
     report::{
-        Asked, CheckResult, CheckVerdict, Column, Counts, Form, Isolation, KIND, Policy, Report, Schema, Table, TableKind, Tenancy,
-        Verdict,
+        Asked, CheckResult, CheckVerdict, Column, Counts, Form, Isolation, KIND, Policy, Report, Schema,
+        Table, TableKind, Tenancy, Verdict,
         evidence::{Evidence, NAMES, Part, Piece, Proven, Regime, Subject, named},
     },
 };
@@ -24,7 +25,16 @@ fn regimes(names: &[&str]) -> Vec<&'static Regime> {
 
 fn check(id: &str, verdict: CheckVerdict) -> CheckResult {
     let text = String::new;
-    CheckResult { id: id.into(), aspect: text(), verdict, findings: 0, title: text(), condition: text(), effect: text(), remedy: text() }
+    CheckResult {
+        id: id.into(),
+        aspect: text(),
+        verdict,
+        findings: 0,
+        title: text(),
+        condition: text(),
+        effect: text(),
+        remedy: text(),
+    }
 }
 
 fn table(name: &str, isolation: Isolation) -> Table {
@@ -37,7 +47,12 @@ fn table(name: &str, isolation: Isolation) -> Table {
         enabled: true,
         forced: true,
         isolation,
-        columns: vec![Column { name: "clinic_id".into(), type_: "uuid".into(), nullable: false, primary: false }],
+        columns: vec![Column {
+            name: "clinic_id".into(),
+            type_: "uuid".into(),
+            nullable: false,
+            primary: false,
+        }],
         policies: vec![Policy {
             name: "own".into(),
             command: "ALL".into(),
@@ -52,7 +67,9 @@ fn table(name: &str, isolation: Isolation) -> Table {
 
 /// Everything was asked and found as it should be.
 fn proven() -> Subject {
-    let ids = check::all().map(|check| check.meta.id).chain(BESIDE.iter().filter(|b| b.when != When::Adopting).map(|b| b.id));
+    let ids = check::all()
+        .map(|check| check.meta.id)
+        .chain(BESIDE.iter().filter(|b| b.when != When::Adopting).map(|b| b.id));
     let report = Report {
         kind: KIND.into(),
         format: 1,
@@ -71,7 +88,11 @@ fn proven() -> Subject {
         counts: Counts::default(),
         findings: Vec::new(),
         checks: ids.map(|id| check(id, CheckVerdict::Passed)).collect(),
-        tenancy: Some(Tenancy { app_role: "app".into(), column: "clinic_id".into(), setting: "app.clinic_id".into() }),
+        tenancy: Some(Tenancy {
+            app_role: "app".into(),
+            column: "clinic_id".into(),
+            setting: "app.clinic_id".into(),
+        }),
         schema: Some(Schema {
             tables: vec![
                 table("clinics", Isolation::Shared),
@@ -116,7 +137,13 @@ fn verdicts(part: &Part, concerned: impl Fn(&Piece) -> bool) -> Vec<(bool, Prove
 }
 
 fn set(subject: &mut Subject, id: &str, verdict: CheckVerdict) {
-    subject.report.checks.iter_mut().find(|check| check.id == id).unwrap_or_else(|| panic!("no check {id}")).verdict = verdict;
+    subject
+        .report
+        .checks
+        .iter_mut()
+        .find(|check| check.id == id)
+        .unwrap_or_else(|| panic!("no check {id}"))
+        .verdict = verdict;
 }
 
 #[test]
@@ -131,23 +158,38 @@ fn every_duty_is_proven_when_everything_was_asked_and_found_as_it_should_be() {
 
 #[test]
 fn a_check_that_failed_warned_or_was_not_carried_out_takes_away_its_duties_and_no_others_in_each_regime() {
-    let ids: Vec<&str> = check::all().map(|check| check.meta.id).chain(BESIDE.iter().map(|beside| beside.id)).collect();
+    let ids: Vec<&str> =
+        check::all().map(|check| check.meta.id).chain(BESIDE.iter().map(|beside| beside.id)).collect();
     for name in NAMES {
         let mut broken = 0;
         for part in evidence(&proven(), &[name]).parts {
             let used = part.duties.iter().flat_map(|duty| &duty.evidence).map(|piece| piece.what.clone());
             let used: Vec<String> = used.filter(|what| ids.contains(&what.as_str())).collect();
             for id in &used {
-                for verdict in [CheckVerdict::Failed, CheckVerdict::Warned, CheckVerdict::Unknown, CheckVerdict::NotAsked] {
+                for verdict in [
+                    CheckVerdict::Failed,
+                    CheckVerdict::Warned,
+                    CheckVerdict::Unknown,
+                    CheckVerdict::NotAsked,
+                ] {
                     let mut subject = proven();
                     set(&mut subject, id, verdict);
-                    let expected = if verdict == CheckVerdict::NotAsked { Proven::NotAsked } else { Proven::NotProven };
+                    let expected =
+                        if verdict == CheckVerdict::NotAsked { Proven::NotAsked } else { Proven::NotProven };
                     let found = evidence(&subject, &[name]);
                     for (concerned, found) in verdicts(&found.parts[0], |piece| piece.what == *id) {
-                        assert_eq!(found, if concerned { expected } else { Proven::Proven }, "{name}: {id} {verdict:?}");
+                        assert_eq!(
+                            found,
+                            if concerned { expected } else { Proven::Proven },
+                            "{name}: {id} {verdict:?}"
+                        );
                     }
                     assert_eq!(found.verdict, Verdict::Failed, "{name}: {id}");
-                    assert_eq!(found.parts[0].ask.is_empty(), verdict != CheckVerdict::NotAsked, "{name}: {id}");
+                    assert_eq!(
+                        found.parts[0].ask.is_empty(),
+                        verdict != CheckVerdict::NotAsked,
+                        "{name}: {id}"
+                    );
                 }
                 broken += 1;
             }
@@ -160,20 +202,42 @@ type Fault = (&'static str, &'static str, Proven, fn(&mut Subject));
 
 /// What is no check: the piece, what is done, and what it becomes.
 const FAULTS: [Fault; 15] = [
-    ("row-level security", "a table is exposed", Proven::NotProven, |subject| tables(subject)[1].isolation = Isolation::Exposed),
-    ("row-level security", "a table is not forced", Proven::NotProven, |subject| tables(subject)[1].forced = false),
-    ("row-level security", "no table has the column", Proven::NotProven, |subject| tables(subject).truncate(1)),
-    ("row-level security", "the schema could not be read", Proven::NotProven, |subject| subject.report.schema = None),
+    ("row-level security", "a table is exposed", Proven::NotProven, |subject| {
+        tables(subject)[1].isolation = Isolation::Exposed;
+    }),
+    ("row-level security", "a table is not forced", Proven::NotProven, |subject| {
+        tables(subject)[1].forced = false;
+    }),
+    ("row-level security", "no table has the column", Proven::NotProven, |subject| {
+        tables(subject).truncate(1);
+    }),
+    ("row-level security", "the schema could not be read", Proven::NotProven, |subject| {
+        subject.report.schema = None;
+    }),
     ("row-level security", "nobody asked", Proven::NotAsked, |subject| subject.report.tenancy = None),
     ("audit table", "none is required", Proven::NotAsked, |subject| asked(subject).tables.truncate(1)),
-    ("questions `unalterable: …`", "there is none", Proven::NotAsked, |subject| asked(subject).questions.retain(|q| !q.starts_with('u'))),
-    ("questions `retention: …`", "its answer is wrong", Proven::NotProven, |subject| answer(subject, "retention: 20 years")),
-    ("snapshot", "the manifest waives it", Proven::NotAsked, |subject| asked(subject).waived = Some("none needed".into())),
-    ("snapshot", "it is only listed", Proven::NotAsked, |subject| asked(subject).snapshot = Some(ReadBack::List)),
+    ("questions `unalterable: …`", "there is none", Proven::NotAsked, |subject| {
+        asked(subject).questions.retain(|q| !q.starts_with('u'));
+    }),
+    ("questions `retention: …`", "its answer is wrong", Proven::NotProven, |subject| {
+        answer(subject, "retention: 20 years");
+    }),
+    ("snapshot", "the manifest waives it", Proven::NotAsked, |subject| {
+        asked(subject).waived = Some("none needed".into());
+    }),
+    ("snapshot", "it is only listed", Proven::NotAsked, |subject| {
+        asked(subject).snapshot = Some(ReadBack::List);
+    }),
     ("snapshot", "the status has none", Proven::NotProven, |subject| known(subject).snapshot = None),
-    ("snapshot", "the status is of another version", Proven::NotProven, |subject| known(subject).current_version = None),
-    ("repeated verification", "the manifest does not ask", Proven::NotAsked, |subject| asked(subject).every = None),
-    ("repeated verification", "it was long ago", Proven::NotProven, |subject| asked(subject).every = Some(Span::from_secs(60))),
+    ("snapshot", "the status is of another version", Proven::NotProven, |subject| {
+        known(subject).current_version = None;
+    }),
+    ("repeated verification", "the manifest does not ask", Proven::NotAsked, |subject| {
+        asked(subject).every = None;
+    }),
+    ("repeated verification", "it was long ago", Proven::NotProven, |subject| {
+        asked(subject).every = Some(Span::from_secs(60));
+    }),
     ("repeated verification", "it failed", Proven::NotProven, |subject| known(subject).conditions.clear()),
 ];
 
@@ -191,8 +255,15 @@ fn known(subject: &mut Subject) -> &mut DatabaseMigrationStatus {
 
 fn answer(subject: &mut Subject, object: &str) {
     set(subject, "query-assertion", CheckVerdict::Failed);
-    let (check, message, remedy) = ("query-assertion".into(), format!("{object} found a row"), "mend it".into());
-    subject.report.findings.push(Finding { check, object: object.into(), severity: Severity::Error, message, remedy });
+    let (check, message, remedy) =
+        ("query-assertion".into(), format!("{object} found a row"), "mend it".into());
+    subject.report.findings.push(Finding {
+        check,
+        object: object.into(),
+        severity: Severity::Error,
+        message,
+        remedy,
+    });
 }
 
 #[test]
@@ -203,7 +274,12 @@ fn what_is_no_check_takes_away_its_duties_and_no_others_in_each_regime() {
         let mut concerned = 0;
         for part in evidence(&subject, &NAMES).parts {
             for (rests, found) in verdicts(&part, |piece| piece.what == what) {
-                assert_eq!(found, if rests { expected } else { Proven::Proven }, "{}: {what}: {why}", part.regime);
+                assert_eq!(
+                    found,
+                    if rests { expected } else { Proven::Proven },
+                    "{}: {what}: {why}",
+                    part.regime
+                );
                 concerned += usize::from(rests);
             }
         }
@@ -218,7 +294,8 @@ fn a_wrong_answer_takes_away_only_the_duties_that_the_question_is_about() {
     assert_eq!(evidence(&subject, &NAMES).verdict, Verdict::Passed, "a question about something else");
     answer(&mut subject, "unalterable: the chain");
     let part = evidence(&subject, &["630f"]).parts.remove(0);
-    let not_proven: Vec<&str> = part.duties.iter().filter(|duty| duty.verdict == Proven::NotProven).map(|duty| duty.rule).collect();
+    let not_proven: Vec<&str> =
+        part.duties.iter().filter(|duty| duty.verdict == Proven::NotProven).map(|duty| duty.rule).collect();
     assert_eq!(not_proven, ["§ 630f (1) sentences 2 and 3 BGB"]);
 }
 
@@ -226,7 +303,9 @@ fn a_wrong_answer_takes_away_only_the_duties_that_the_question_is_about() {
 fn without_a_status_no_snapshot_is_proven_and_a_report_of_an_older_version_proves_less() {
     let alone = Subject { status: None, ..proven() };
     for part in evidence(&alone, &NAMES).parts {
-        for (rests, found) in verdicts(&part, |piece| ["snapshot", "repeated verification"].contains(&piece.what.as_str())) {
+        for (rests, found) in
+            verdicts(&part, |piece| ["snapshot", "repeated verification"].contains(&piece.what.as_str()))
+        {
             assert_eq!(found, if rests { Proven::NotProven } else { Proven::Proven }, "{}", part.regime);
         }
     }
@@ -259,15 +338,29 @@ fn mixed() -> Evidence {
 #[test]
 fn every_form_of_the_evidence_is_the_file_beside_this_one_and_no_name_breaks_out() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/contract/reports");
-    for (ending, form) in [("txt", Form::Text { coloured: false }), ("json", Form::Json), ("md", Form::Markdown), ("html", Form::Html)] {
-        let (path, text) = (folder.join(format!("evidence.{ending}")), mixed().print(form).expect("has this form"));
+    for (ending, form) in [
+        ("txt", Form::Text { coloured: false }),
+        ("json", Form::Json),
+        ("md", Form::Markdown),
+        ("html", Form::Html),
+    ] {
+        let (path, text) =
+            (folder.join(format!("evidence.{ending}")), mixed().print(form).expect("has this form"));
         if std::env::var_os("UPDATE").is_some() {
             fs::write(&path, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
         let written = fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(written, text, "{} is stale: UPDATE=1 cargo test --test contract evidence", path.display());
+        assert_eq!(
+            written,
+            text,
+            "{} is stale: UPDATE=1 cargo test --test contract evidence",
+            path.display()
+        );
         let steering = text.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
-        assert!(steering.is_none() || (ending == "json" && steering == Some('\u{202e}')), "{ending} has {steering:?}");
+        assert!(
+            steering.is_none() || (ending == "json" && steering == Some('\u{202e}')),
+            "{ending} has {steering:?}"
+        );
         assert!(ending == "json" || text.contains("no legal opinion"), "{ending}");
     }
     let page = mixed().print(Form::Html).expect("has this form");

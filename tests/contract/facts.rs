@@ -7,7 +7,10 @@ use serde_json::json;
 use sluice::{
     api::{DatabaseMigration, DatabaseMigrationStatus, HistoryEntry, Reason, RunStatus},
     contract::{HistorySummary, Outcome, Stage, Verdict},
-    plan::facts::{Dependency, DependencyState, Facts, JobState, PolicyFact, Rival, Run, RunPod, SourceFact, StageState, Trouble},
+    plan::facts::{
+        Dependency, DependencyState, Facts, JobState, PolicyFact, Rival, Run, RunPod, SourceFact, StageState,
+        Trouble,
+    },
     validate::validate,
 };
 
@@ -72,8 +75,11 @@ pub fn published(status: &DatabaseMigrationStatus) -> DatabaseMigrationStatus {
 
 pub fn ended(stage: Stage, verdict: Verdict, reason: Reason, at: i64) -> StageState {
     let mut outcome = Outcome::new(stage, verdict, reason, format!("said the stage {}", stage.name()));
-    outcome.history =
-        Some(HistorySummary { current: Some("2_two".into()), applied: vec!["2_two".into(), "1_one".into()], ..HistorySummary::default() });
+    outcome.history = Some(HistorySummary {
+        current: Some("2_two".into()),
+        applied: vec!["2_two".into(), "1_one".into()],
+        ..HistorySummary::default()
+    });
     StageState::Terminated { at: moment(at), outcome: Some(Box::new(outcome)), why: String::new() }
 }
 
@@ -115,25 +121,39 @@ pub fn any(rng: &mut Rng, digests: &[String]) -> Facts {
     facts.generation = rng.i64(1..4);
     facts.deleting = rng.u8(..) < 8;
     facts.retry = pick(rng, &[None, Some("1".to_owned())]);
-    facts.migration = match rng.u8(0..10) {
-        0 => Err(validate(&serde_json::from_value(bare()).expect("a manifest")).expect_err("it says too little")),
-        1 => validate(&object(true)),
-        2..5 => validate(&repeated()),
-        _ => facts.migration,
-    };
+    facts.migration =
+        match rng.u8(0..10) {
+            0 => Err(validate(&serde_json::from_value(bare()).expect("a manifest"))
+                .expect_err("it says too little")),
+            1 => validate(&object(true)),
+            2..5 => validate(&repeated()),
+            _ => facts.migration,
+        };
     facts.source = match rng.u8(0..10) {
         0 => SourceFact::Missing { names: vec!["records-migrations".into()] },
         1 => SourceFact::Unknown,
         _ => SourceFact::Found { revision: format!("records-migrations@{}", rng.u8(7..9)) },
     };
-    let states = [DependencyState::Ready, DependencyState::Missing, DependencyState::Vacant, DependencyState::NotReady("Planning".into())];
+    let states = [
+        DependencyState::Ready,
+        DependencyState::Missing,
+        DependencyState::Vacant,
+        DependencyState::NotReady("Planning".into()),
+    ];
     let position = pick(rng, &[None, Some(1)]);
-    facts.dependencies = (0..rng.usize(0..2)).map(|n| Dependency { name: format!("d{n}"), position, state: pick(rng, &states) }).collect();
-    facts.rivals = (0..rng.usize(0..2)).map(|n| Rival { name: format!("r{n}"), running: rng.bool(), older: rng.bool() }).collect();
+    facts.dependencies = (0..rng.usize(0..2))
+        .map(|n| Dependency { name: format!("d{n}"), position, state: pick(rng, &states) })
+        .collect();
+    facts.rivals = (0..rng.usize(0..2))
+        .map(|n| Rival { name: format!("r{n}"), running: rng.bool(), older: rng.bool() })
+        .collect();
     facts.runs = (0..rng.usize(0..5)).map(|_| any_run(rng, digests)).collect();
     facts.runs.sort_by(|a, b| a.job.cmp(&b.job));
     facts.runs.dedup_by(|a, b| a.job == b.job);
-    facts.gate = pick(rng, &[vec![], vec!["records@1_one".into()], vec!["records@1_one".into(), "records@2_two".into()]]);
+    facts.gate = pick(
+        rng,
+        &[vec![], vec!["records@1_one".into()], vec!["records@1_one".into(), "records@2_two".into()]],
+    );
     facts.trouble = pick(rng, &[None, None, None, Some(Trouble { message: "refused".into() })]);
     facts.published = any_status(rng, digests);
     facts
@@ -151,7 +171,12 @@ fn pick<T: Clone>(rng: &mut Rng, items: &[T]) -> T {
 
 fn any_run(rng: &mut Rng, digests: &[String]) -> Run {
     let (digest, attempt) = (pick(rng, digests), rng.u32(1..4));
-    let mut run = run(&format!("records-{digest}-a{attempt}"), &digest, attempt, Stage::ALL.map(|stage| any_stage(rng, stage)));
+    let mut run = run(
+        &format!("records-{digest}-a{attempt}"),
+        &digest,
+        attempt,
+        Stage::ALL.map(|stage| any_stage(rng, stage)),
+    );
     run.started = moment(rng.i64(0..40));
     run.deleting = rng.u8(..) < 16;
     run.verify_only = rng.u8(0..4) == 0;
@@ -175,8 +200,11 @@ fn any_run(rng: &mut Rng, digests: &[String]) -> Run {
 }
 
 fn any_stage(rng: &mut Rng, stage: Stage) -> StageState {
-    let waits =
-        [("ImagePullBackOff", "Back-off"), ("ContainerCreating", ""), ("CreateContainerConfigError", "secret \"records-db\" not found")];
+    let waits = [
+        ("ImagePullBackOff", "Back-off"),
+        ("ContainerCreating", ""),
+        ("CreateContainerConfigError", "secret \"records-db\" not found"),
+    ];
     match rng.u8(0..12) {
         0 => StageState::Unknown,
         1 => StageState::Running,
@@ -186,7 +214,12 @@ fn any_stage(rng: &mut Rng, stage: Stage) -> StageState {
         }
         3 => StageState::Terminated { at: moment(rng.i64(0..60)), outcome: None, why: "OOMKilled".into() },
         4 => ended(stage, Verdict::Failed, pick(rng, Reason::ALL), rng.i64(0..60)),
-        5 => ended(stage, pick(rng, &[Verdict::Passed, Verdict::NotReached]), pick(rng, Reason::ALL), rng.i64(0..60)),
+        5 => ended(
+            stage,
+            pick(rng, &[Verdict::Passed, Verdict::NotReached]),
+            pick(rng, Reason::ALL),
+            rng.i64(0..60),
+        ),
         _ => ended(stage, Verdict::Passed, PASSES[stage as usize], rng.i64(0..60)),
     }
 }
@@ -203,7 +236,10 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
             digest: digest.clone(),
             attempt,
             fingerprint: pick(rng, &[None, Some("work".to_owned()), Some("other work".to_owned())]),
-            stage: pick(rng, &[None, Some("plan".to_owned()), Some("migrate".to_owned()), Some("?".to_owned())]),
+            stage: pick(
+                rng,
+                &[None, Some("plan".to_owned()), Some("migrate".to_owned()), Some("?".to_owned())],
+            ),
             reason: ended.is_some().then(|| reason.clone()),
             finished_at: ended,
         });
@@ -212,7 +248,12 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
     if let Some(run) = &status.run
         && let Some(finished_at) = run.finished_at.clone()
     {
-        status.history.push(HistoryEntry { job: run.job.clone(), reason: reason.clone(), finished_at, stages: Vec::new() });
+        status.history.push(HistoryEntry {
+            job: run.job.clone(),
+            reason: reason.clone(),
+            finished_at,
+            stages: Vec::new(),
+        });
     }
     for attempt in 1..rng.u32(1..4) {
         let (job, finished_at) = (format!("records-{digest}-a{attempt}"), Time(moment(rng.i64(0..60))));
@@ -221,7 +262,14 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
     for kind in sluice::api::ConditionType::ALL {
         if rng.u8(0..4) > 0 {
             let holds = pick(rng, &[None, Some(true), Some(false)]);
-            status.conditions.push(sluice::api::condition(kind, holds, pick(rng, Reason::ALL), "as it was".into(), 1, moment(0)));
+            status.conditions.push(sluice::api::condition(
+                kind,
+                holds,
+                pick(rng, Reason::ALL),
+                "as it was".into(),
+                1,
+                moment(0),
+            ));
         }
     }
     status

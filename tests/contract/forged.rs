@@ -1,5 +1,5 @@
-//! What somebody who may create Jobs and Pods, and nothing else, can make the controller believe: nothing. Without admission policies, which
-//! an API server in memory does not have.
+//! What somebody who may create Jobs and Pods, and nothing else, can make the controller believe: nothing.
+//! Without admission policies, which an API server in memory does not have.
 
 use serde_json::{Value, json};
 use sluice::{
@@ -23,12 +23,15 @@ async fn under_way() -> (World, String) {
 /// What the last container of a forged Pod says: a version that exists nowhere is applied and verified.
 fn forged_statuses() -> Value {
     let status = |stage: &Stage| {
-        let reason = [Reason::PlanReady, Reason::SnapshotTaken, Reason::Applied, Reason::Verified][*stage as usize];
+        let reason =
+            [Reason::PlanReady, Reason::SnapshotTaken, Reason::Applied, Reason::Verified][*stage as usize];
         let mut outcome = Outcome::passed(*stage, reason, "forged");
-        outcome.history =
-            Some(HistorySummary { current: Some("9_forged".into()), applied: vec!["9_forged".into()], ..HistorySummary::default() });
-        let terminated =
-            json!({"exitCode": 0, "reason": "Completed", "message": outcome.message_for_pod(), "finishedAt": "2026-05-28T20:26:50Z"});
+        outcome.history = Some(HistorySummary {
+            current: Some("9_forged".into()),
+            applied: vec!["9_forged".into()],
+            ..HistorySummary::default()
+        });
+        let terminated = json!({"exitCode": 0, "reason": "Completed", "message": outcome.message_for_pod(), "finishedAt": "2026-05-28T20:26:50Z"});
         json!({"name": stage.name(), "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": terminated}})
     };
     Stage::ALL.iter().map(status).collect()
@@ -43,7 +46,8 @@ fn put_pod(world: &World, job: &str, name: &str) {
     let uid = uid(world, "jobs", job);
     let template = world.server.cluster().objects[&key("jobs", job)]["spec"]["template"].clone();
     let owner = json!({"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": uid, "controller": true});
-    let metadata = json!({"name": name, "labels": template["metadata"]["labels"], "ownerReferences": [owner]});
+    let metadata =
+        json!({"name": name, "labels": template["metadata"]["labels"], "ownerReferences": [owner]});
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"],
         "status": {"phase": "Succeeded", "containerStatuses": forged_statuses()}});
     world.server.cluster().put(key("pods", name), pod);
@@ -56,12 +60,26 @@ fn changes() -> Vec<Change> {
     vec![
         ("image", |pod| pod["containers"][3]["image"] = json!("registry.example/evil:1")),
         ("command", |pod| pod["containers"][3]["command"] = json!(["/bin/sh"])),
-        ("args", |pod| pod["containers"][3]["args"] = json!(["stage", "verify", "--termination-log", "/tmp/x"])),
+        ("args", |pod| {
+            pod["containers"][3]["args"] = json!(["stage", "verify", "--termination-log", "/tmp/x"]);
+        }),
         ("env", |pod| pod["containers"][3]["env"][0]["value"] = json!("postgres://evil/x")),
-        ("env", |pod| pod["containers"][0]["env"].as_array_mut().expect("env").push(json!({"name": "PGHOST", "value": "evil"}))),
+        ("env", |pod| {
+            pod["containers"][0]["env"]
+                .as_array_mut()
+                .expect("env")
+                .push(json!({"name": "PGHOST", "value": "evil"}));
+        }),
         ("envFrom", |pod| pod["containers"][0]["envFrom"] = json!([{"secretRef": {"name": "x"}}])),
-        ("lifecycle", |pod| pod["containers"][0]["lifecycle"] = json!({"postStart": {"exec": {"command": ["/sluice"]}}})),
-        ("containers[fifth]", |pod| pod["containers"].as_array_mut().expect("containers").push(json!({"name": "fifth", "image": "x"}))),
+        ("lifecycle", |pod| {
+            pod["containers"][0]["lifecycle"] = json!({"postStart": {"exec": {"command": ["/sluice"]}}});
+        }),
+        ("containers[fifth]", |pod| {
+            pod["containers"]
+                .as_array_mut()
+                .expect("containers")
+                .push(json!({"name": "fifth", "image": "x"}));
+        }),
         ("initContainers", |pod| pod["initContainers"] = json!([{"name": "first", "image": "x"}])),
         ("volumes[source]", |pod| pod["volumes"][2] = json!({"name": "source", "emptyDir": {}})),
         ("volumeMounts", |pod| pod["containers"][0]["volumeMounts"][0]["subPath"] = json!("x")),
@@ -71,8 +89,12 @@ fn changes() -> Vec<Change> {
         ("hostNetwork", |pod| pod["hostNetwork"] = json!(true)),
         ("shareProcessNamespace", |pod| pod["shareProcessNamespace"] = json!(true)),
         ("serviceAccountName", |pod| pod["serviceAccountName"] = json!("another")),
-        ("terminationMessagePath", |pod| pod["containers"][3]["terminationMessagePath"] = json!("/run/sluice/x")),
-        ("terminationMessagePolicy", |pod| pod["containers"][3]["terminationMessagePolicy"] = json!("FallbackToLogsOnError")),
+        ("terminationMessagePath", |pod| {
+            pod["containers"][3]["terminationMessagePath"] = json!("/run/sluice/x");
+        }),
+        ("terminationMessagePolicy", |pod| {
+            pod["containers"][3]["terminationMessagePolicy"] = json!("FallbackToLogsOnError");
+        }),
         ("runAsUser", |pod| pod["securityContext"]["runAsUser"] = json!(0)),
     ]
 }
@@ -86,7 +108,11 @@ async fn a_job_at_the_announced_name_that_does_anything_else_is_named_and_not_be
         put_pod(&world, &job, &format!("{job}-forge"));
         world.run_for(&["records"], 5).await;
         let (status, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
-        assert_eq!((status.as_str(), reason.as_str()), ("False", Reason::ForeignJob.name()), "{place}: {message}");
+        assert_eq!(
+            (status.as_str(), reason.as_str()),
+            ("False", Reason::ForeignJob.name()),
+            "{place}: {message}"
+        );
         assert!(message.contains(place) && message.contains(&job), "{place}: {message}");
         assert_eq!((world.gate().len(), world.status("records").applied.len()), (0, 0), "{place}");
         assert!(!message.contains("evil"), "what somebody wrote is not repeated: {message}");
@@ -108,14 +134,20 @@ async fn a_pod_that_says_it_belongs_to_the_job_and_does_anything_else_is_not_rea
         world.server.cluster().objects.remove(&key("pods", &format!("{job}-pod")));
         world.look("records").await.expect("a look");
         let (_, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
-        assert_eq!((reason.as_str(), world.gate().len()), (Reason::ForeignJob.name(), 0), "{place}: {message}");
+        assert_eq!(
+            (reason.as_str(), world.gate().len()),
+            (Reason::ForeignJob.name(), 0),
+            "{place}: {message}"
+        );
     }
 }
 
 /// People may run commands in any Pod that is not named like one of a run.
 #[tokio::test]
 async fn a_pod_that_does_what_the_job_says_under_a_name_that_no_job_gives_is_not_read() {
-    for (name, believed) in [("forged".to_owned(), false), ("records-forged".to_owned(), false), ("JOB-abcde".to_owned(), true)] {
+    for (name, believed) in
+        [("forged".to_owned(), false), ("records-forged".to_owned(), false), ("JOB-abcde".to_owned(), true)]
+    {
         let (mut world, job) = under_way().await;
         world.server.cluster().objects.remove(&key("pods", &format!("{job}-pod")));
         put_pod(&world, &job, &name.replace("JOB", &job));
@@ -124,11 +156,16 @@ async fn a_pod_that_does_what_the_job_says_under_a_name_that_no_job_gives_is_not
         }
         let (_, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
         assert_eq!(world.gate() == ["records@9_forged"], believed, "{name}: {message}");
-        assert_eq!(reason == Reason::ForeignJob.name() && message.contains("metadata.name"), !believed, "{name}: {message}");
+        assert_eq!(
+            reason == Reason::ForeignJob.name() && message.contains("metadata.name"),
+            !believed,
+            "{name}: {message}"
+        );
     }
 }
 
-/// The Job takes a Pod of somebody's for its own, takes the one too many away, which migrates, and waits for the other.
+/// The Job takes a Pod of somebody's for its own, takes the one too many away, which migrates, and waits for
+/// the other.
 #[tokio::test]
 async fn a_job_whose_pod_is_somebody_elses_makes_way_for_the_next_attempt() {
     let mut world = World::new();
@@ -151,7 +188,10 @@ async fn a_job_whose_pod_is_somebody_elses_makes_way_for_the_next_attempt() {
 async fn a_debugging_container_in_the_pod_makes_its_result_count_for_nothing() {
     let (mut world, job) = under_way().await;
     let debug = json!([{"name": "debug", "image": "busybox", "targetContainerName": "verify"}]);
-    world.server.cluster().edit(&key("pods", &format!("{job}-pod")), |pod| pod["spec"]["ephemeralContainers"] = debug);
+    world
+        .server
+        .cluster()
+        .edit(&key("pods", &format!("{job}-pod")), |pod| pod["spec"]["ephemeralContainers"] = debug);
     world.run_for(&["records"], 10).await;
     let (_, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
     assert_eq!((reason.as_str(), world.gate().len()), (Reason::ForeignJob.name(), 0));
@@ -183,18 +223,31 @@ async fn a_job_that_nobody_announced_opens_nothing_and_is_named_beside_a_ready_t
     let job = world.jobs().pop().expect("a Job");
     world.pass(60);
     let digest = world.status("records").run.expect("a run").digest;
-    let image = |job: &mut Value| job["spec"]["template"]["spec"]["containers"][3]["image"] = json!("registry.example/evil:1");
+    let image = |job: &mut Value| {
+        job["spec"]["template"]["spec"]["containers"][3]["image"] = json!("registry.example/evil:1");
+    };
     for (name, labels, attempt) in [
         (format!("records-{digest}-a2"), vec![("sluice.dev/attempt", "2")], "the next attempt"),
-        (format!("records-{digest}-a4294967295"), vec![("sluice.dev/attempt", "4294967295")], "the last attempt that can be counted"),
-        ("records-ffffffff-a1".to_owned(), vec![("sluice.dev/digest", "ffffffff"), ("sluice.dev/attempt", "1")], "another digest"),
+        (
+            format!("records-{digest}-a4294967295"),
+            vec![("sluice.dev/attempt", "4294967295")],
+            "the last attempt that can be counted",
+        ),
+        (
+            "records-ffffffff-a1".to_owned(),
+            vec![("sluice.dev/digest", "ffffffff"), ("sluice.dev/attempt", "1")],
+            "another digest",
+        ),
         ("anything".to_owned(), vec![("sluice.dev/attempt", "2")], "another name"),
     ] {
         put_copy(&world, &job, &name, &labels, image);
         world.run(&["records"]).await;
         let (status, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
         assert_eq!((status.as_str(), reason.as_str()), ("True", "Verified"), "{attempt}");
-        assert!(message.contains(&format!("{name:?}")) && message.contains("does not count"), "{attempt}: {message}");
+        assert!(
+            message.contains(&format!("{name:?}")) && message.contains("does not count"),
+            "{attempt}: {message}"
+        );
         assert_eq!(world.gate(), ["records@1_one", "records@2_two"], "{attempt}");
         world.server.cluster().objects.remove(&key("jobs", &name));
         world.server.cluster().objects.remove(&key("pods", &format!("{name}-pod")));
@@ -206,7 +259,8 @@ async fn a_name_that_somebody_took_is_left_to_them_and_the_next_attempt_has_anot
     let mut world = World::new();
     world.run(&["records"]).await;
     let job = world.jobs().pop().expect("a Job");
-    // The status is lost, and with it every announcement; the Job at the first attempt's name is another one now.
+    // The status is lost, and with it every announcement; the Job at the first attempt's name is another one
+    // now.
     world.edit("records", |object| object["status"] = json!({"observedGeneration": -1}));
     let ended = |job: &mut Value| {
         job["spec"]["template"]["spec"]["containers"][0]["image"] = json!("registry.example/evil:1");

@@ -1,5 +1,5 @@
-//! The gate beyond the newest versions: which database its entries are about, and older versions that workloads and other
-//! DatabaseMigrations require by name.
+//! The gate beyond the newest versions: which database its entries are about, and older versions that
+//! workloads and other DatabaseMigrations require by name.
 
 use serde_json::json;
 use sluice::{api::ConditionType, objects::gate_manager};
@@ -20,15 +20,23 @@ async fn another_database_behind_the_same_name_closes_nothing_and_opens_nothing_
 
     // An empty database of somebody's own: everything of the source, and more, runs there.
     for identity in [Some("7/2".to_owned()), None] {
-        world.database =
-            Database { source: vec!["1_one".into(), "2_two".into(), "3_three".into()], identity: identity.clone(), ..Database::default() };
+        world.database = Database {
+            source: vec!["1_one".into(), "2_two".into(), "3_three".into()],
+            identity: identity.clone(),
+            ..Database::default()
+        };
         let word = format!("{identity:?}");
         world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!(word));
         world.run(&["records"]).await;
         assert_eq!(world.ready("records"), ("False".into(), "DatabaseChanged".into()));
-        let (_, _, message) = world.condition("records", ConditionType::Stalled).expect("a person has to act");
+        let (_, _, message) =
+            world.condition("records", ConditionType::Stalled).expect("a person has to act");
         assert!(message.contains("7/1") && message.contains("bypass"), "{message}");
-        assert_eq!((world.gate(), world.databases().len()), (gate.clone(), 1), "nothing is taken away, nothing added");
+        assert_eq!(
+            (world.gate(), world.databases().len()),
+            (gate.clone(), 1),
+            "nothing is taken away, nothing added"
+        );
         let writes = world.writes().len();
         world.run_for(&["records"], 30).await;
         assert_eq!(world.writes().len(), writes, "and nothing goes on");
@@ -46,7 +54,9 @@ async fn another_database_behind_the_same_name_closes_nothing_and_opens_nothing_
     assert!(message.contains("{name: records, identity: 7/2}"), "{message}");
     let meant = json!([{"name": "records", "identity": "7/2"}]);
     world.server.cluster().edit(&key("migrationgates", "gates"), |gate| gate["spec"]["databases"] = meant);
-    world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!("the new one is meant"));
+    world.edit("records", |object| {
+        object["metadata"]["annotations"]["sluice.dev/retry"] = json!("the new one is meant");
+    });
     world.run(&["records"]).await;
     assert_eq!(world.ready("records").0, "True");
     assert_eq!(world.databases(), [json!({"name": "records", "identity": "7/2"})]);
@@ -58,14 +68,23 @@ async fn another_database_behind_the_same_name_closes_nothing_and_opens_nothing_
 async fn a_gate_that_was_deleted_or_that_lost_the_database_forgets_nothing_of_it() {
     let lost: [fn(&World); 2] = [
         |world| drop(world.server.cluster().objects.remove(&key("migrationgates", "gates"))),
-        |world| world.server.cluster().edit(&key("migrationgates", "gates"), |gate| gate["spec"]["databases"] = json!([])),
+        |world| {
+            world
+                .server
+                .cluster()
+                .edit(&key("migrationgates", "gates"), |gate| gate["spec"]["databases"] = json!([]));
+        },
     ];
     for lose in lost {
         let mut world = World::new();
         world.run(&["records"]).await;
-        let retry =
-            |world: &World, word: &str| world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!(word));
-        // The other database is seen once before the gate goes, so that what was seen last is no way around it either.
+        let retry = |world: &World, word: &str| {
+            world.edit("records", |object| {
+                object["metadata"]["annotations"]["sluice.dev/retry"] = json!(word);
+            });
+        };
+        // The other database is seen once before the gate goes, so that what was seen last is no way around
+        // it either.
         let third = vec!["1_one".into(), "2_two".into(), "3_three".into()];
         world.database = Database { source: third, identity: Some("7/2".into()), ..Database::default() };
         for word in ["before", "after", "and again"] {
@@ -73,15 +92,23 @@ async fn a_gate_that_was_deleted_or_that_lost_the_database_forgets_nothing_of_it
             world.run(&["records"]).await;
             assert_eq!(world.ready("records").1, "DatabaseChanged", "{word}");
             assert!(!world.gate().contains(&"records@3_three".to_owned()), "{word}");
-            let (_, _, message) = world.condition("records", ConditionType::Stalled).expect("a person has to act");
+            let (_, _, message) =
+                world.condition("records", ConditionType::Stalled).expect("a person has to act");
             assert!(message.contains("are about 7/1"), "{message}");
             lose(&world);
         }
         // Back in the old one the gate is as it was.
-        world.database = Database { source: vec!["1_one".into(), "2_two".into()], identity: Some("7/1".into()), ..Database::default() };
+        world.database = Database {
+            source: vec!["1_one".into(), "2_two".into()],
+            identity: Some("7/1".into()),
+            ..Database::default()
+        };
         retry(&world, "the old one");
         world.run(&["records"]).await;
-        assert_eq!((world.ready("records").0.as_str(), world.databases()), ("True", vec![json!({"name": "records", "identity": "7/1"})]));
+        assert_eq!(
+            (world.ready("records").0.as_str(), world.databases()),
+            ("True", vec![json!({"name": "records", "identity": "7/1"})])
+        );
     }
 }
 
@@ -92,10 +119,14 @@ async fn a_database_that_does_not_say_which_one_it_is_passes_where_a_person_says
     world.database.identity = None;
     world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!("1"));
     world.run(&["records"]).await;
-    let (_, reason, message) = world.condition("records", ConditionType::Stalled).expect("a person has to act");
+    let (_, reason, message) =
+        world.condition("records", ConditionType::Stalled).expect("a person has to act");
     assert!(reason == "DatabaseChanged" && message.contains("{name: records, identity: any}"), "{message}");
     let any = json!([{"name": "records", "identity": "any"}]);
-    world.server.cluster().edit(&key("migrationgates", "gates"), |gate| gate["spec"]["databases"] = any.clone());
+    world
+        .server
+        .cluster()
+        .edit(&key("migrationgates", "gates"), |gate| gate["spec"]["databases"] = any.clone());
     world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!("2"));
     world.run(&["records"]).await;
     assert_eq!((world.ready("records").0.as_str(), json!(world.databases())), ("True", any));
@@ -103,13 +134,17 @@ async fn a_database_that_does_not_say_which_one_it_is_passes_where_a_person_says
     world.database.identity = Some("7/3".into());
     world.edit("records", |object| object["metadata"]["annotations"]["sluice.dev/retry"] = json!("3"));
     world.run(&["records"]).await;
-    assert_eq!((world.ready("records").0, world.databases()), ("True".into(), vec![json!({"name": "records", "identity": "7/3"})]));
+    assert_eq!(
+        (world.ready("records").0, world.databases()),
+        ("True".into(), vec![json!({"name": "records", "identity": "7/3"})])
+    );
 }
 
 /// A history that is far too long for a termination message, adopted: everything was applied before.
 fn adopted() -> World {
     let mut world = World::new();
-    let names: Vec<String> = (0..120).map(|n| format!("20240101{n:06}_a_migration_with_an_ordinary_name")).collect();
+    let names: Vec<String> =
+        (0..120).map(|n| format!("20240101{n:06}_a_migration_with_an_ordinary_name")).collect();
     world.database.source.clone_from(&names);
     world.database.applied = names;
     world
@@ -142,11 +177,19 @@ async fn an_older_version_of_a_long_adopted_history_is_satisfied_once_a_workload
         let mut world = adopted();
         world.run(&["records"]).await;
         let entry = format!("records@{OLD}");
-        assert!(!world.gate().is_empty() && !world.gate().contains(&entry), "the newest names fill the message: {}", world.gate().len());
+        assert!(
+            !world.gate().is_empty() && !world.gate().contains(&entry),
+            "the newest names fill the message: {}",
+            world.gate().len()
+        );
         let before = (world.gate(), jobs_created(&world));
         put(&world, "app", OLD);
         world.run(&["records"]).await;
-        assert!(world.gate().contains(&entry) && before.0.iter().all(|entry| world.gate().contains(entry)), "{:?}", world.gate());
+        assert!(
+            world.gate().contains(&entry) && before.0.iter().all(|entry| world.gate().contains(entry)),
+            "{:?}",
+            world.gate()
+        );
         assert_eq!(jobs_created(&world), before.1 + 1, "one question");
         assert_eq!(world.ready("records"), ("True".into(), "Verified".into()));
         assert!(!world.server.cluster().writes.iter().any(|write| write.contains("stage")));
@@ -166,7 +209,8 @@ async fn ready_stays_true_while_the_database_is_asked() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_not_applied_is_asked_for_once_and_never_opened_also_where_it_sorts_before_one_that_is() {
+async fn a_version_that_is_not_applied_is_asked_for_once_and_never_opened_also_where_it_sorts_before_one_that_is()
+ {
     let mut world = adopted();
     world.run(&["records"]).await;
     let before = jobs_created(&world);
@@ -174,14 +218,21 @@ async fn a_version_that_is_not_applied_is_asked_for_once_and_never_opened_also_w
     put_pod(&world, "app", typo);
     put_pod(&world, "empty", "");
     world.run(&["records"]).await;
-    assert_eq!(world.status("records").required.map(|required| required.missing), Some(vec![typo.to_owned()]), "and the status says so");
+    assert_eq!(
+        world.status("records").required.map(|required| required.missing),
+        Some(vec![typo.to_owned()]),
+        "and the status says so"
+    );
     world.run_for(&["records"], 90).await;
     assert_eq!(jobs_created(&world), before + 1, "the answer is remembered");
     assert!(!world.gate().iter().any(|entry| entry.ends_with(typo) || entry.ends_with('@')));
 
     // It is applied after all, by a release: that run answers for it, however full its message is.
     world.database.source.push(typo.to_owned());
-    world.server.cluster().edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"new": "file"}));
+    world
+        .server
+        .cluster()
+        .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"new": "file"}));
     world.run(&["records"]).await;
     assert!(world.gate().contains(&format!("records@{typo}")));
     assert_eq!(world.status("records").required.map(|required| required.missing), Some(Vec::new()));
@@ -239,12 +290,20 @@ async fn an_older_version_that_another_database_depends_on_is_asked_for_once_and
         assert!(before > 0 && !world.gate().contains(&format!("records@{OLD}")), "{:?}", world.writes());
         put_dependent(&world, "late", condition, OLD);
         world.run_for(&["late"], 5).await;
-        assert!(world.condition("late", ConditionType::Ready).expect("Ready").2.contains(OLD), "alone it waits, and names the version");
+        assert!(
+            world.condition("late", ConditionType::Ready).expect("Ready").2.contains(OLD),
+            "alone it waits, and names the version"
+        );
         for _ in 0..60 {
             world.run_for(&["records", "late"], 1).await;
             assert_eq!(world.ready("records").0, "True", "Ready stays as it is while the database is asked");
         }
-        assert_eq!(world.ready("late").0, "True", "{condition}: {:?}", world.condition("late", ConditionType::Ready));
+        assert_eq!(
+            world.ready("late").0,
+            "True",
+            "{condition}: {:?}",
+            world.condition("late", ConditionType::Ready)
+        );
         assert_eq!(jobs_of(&world, "records"), before + 1, "{condition}: one question");
         assert!(world.gate().contains(&format!("records@{OLD}")));
     }
@@ -274,11 +333,19 @@ async fn invented_versions_of_dependents_make_few_jobs_and_let_nobody_begin() {
         put_dependent(&world, name, "Applied", &format!("20230101000000_invented_by_{name}"));
     }
     world.run_for(&["records"], 130).await;
-    assert!((1..=3).contains(&(jobs_of(&world, "records") - before)), "{} Jobs", jobs_of(&world, "records") - before);
+    assert!(
+        (1..=3).contains(&(jobs_of(&world, "records") - before)),
+        "{} Jobs",
+        jobs_of(&world, "records") - before
+    );
     assert!(world.status("records").required.expect("answers").missing.len() <= 50);
     world.run_for(&names.iter().map(String::as_str).collect::<Vec<_>>(), 2).await;
     for name in &names {
-        assert_eq!((world.ready(name).1.as_str(), jobs_of(&world, name)), ("DependencyNotReady", 0), "{name}");
+        assert_eq!(
+            (world.ready(name).1.as_str(), jobs_of(&world, name)),
+            ("DependencyNotReady", 0),
+            "{name}"
+        );
     }
     assert!(!world.gate().iter().any(|entry| entry.contains("invented")));
     assert_eq!(world.ready("records").0, "True");
@@ -295,7 +362,8 @@ async fn whichever_write_is_the_last_of_a_process_the_dependent_begins_in_the_en
     }
 }
 
-/// How many writes it took from the first look at a dependent of an older version until all is at rest, with this fault at this write of them.
+/// How many writes it took from the first look at a dependent of an older version until all is at rest, with
+/// this fault at this write of them.
 async fn dependent_begins(fault: Option<(usize, Fault)>) -> usize {
     let mut world = adopted();
     world.run(&["records"]).await;
@@ -304,7 +372,11 @@ async fn dependent_begins(fault: Option<(usize, Fault)>) -> usize {
     world.server.cluster().fault = fault.map(|(at, fault)| (asked + at, fault));
     world.run(&["records", "late"]).await;
     assert_eq!((world.ready("late").0.as_str(), jobs_of(&world, "late")), ("True", 1), "{fault:?}");
-    assert_eq!((world.ready("records").0.as_str(), jobs_of(&world, "records")), ("True", jobs + 1), "{fault:?}");
+    assert_eq!(
+        (world.ready("records").0.as_str(), jobs_of(&world, "records")),
+        ("True", jobs + 1),
+        "{fault:?}"
+    );
     assert!(world.gate().contains(&format!("records@{OLD}")), "{fault:?}");
     world.server.cluster().asked - asked
 }

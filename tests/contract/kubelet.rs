@@ -1,5 +1,5 @@
-//! The Job controller, the kubelet and the stages in one: plays the Pods of Jobs to their end, one stage for each tick, against
-//! a model of the database whose ledger decides what is pending.
+//! The Job controller, the kubelet and the stages in one: plays the Pods of Jobs to their end, one stage for
+//! each tick, against a model of the database whose ledger decides what is pending.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -73,7 +73,8 @@ impl Database {
             self.current = Some((key.2.clone(), mishap));
             return true;
         }
-        let mishap = self.current.as_mut().filter(|(job, _)| *job == key.2).and_then(|(_, mishap)| mishap.as_mut());
+        let mishap =
+            self.current.as_mut().filter(|(job, _)| *job == key.2).and_then(|(_, mishap)| mishap.as_mut());
         if let Some(Mishap::Waits(reason, message, ticks)) = mishap
             && *ticks > 0
         {
@@ -95,10 +96,17 @@ impl Database {
     fn advance(&mut self, cluster: &mut Cluster, job: &Key, pod: &Key, mishap: Option<Mishap>) {
         let statuses = cluster.objects[pod]["status"]["containerStatuses"].clone();
         let ended = |stage: &&Stage| statuses[**stage as usize]["state"]["terminated"].is_object();
-        let failed =
-            statuses.as_array().into_iter().flatten().any(|status| status["state"]["terminated"]["exitCode"].as_i64().unwrap_or(0) != 0);
+        let failed = statuses
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|status| status["state"]["terminated"]["exitCode"].as_i64().unwrap_or(0) != 0);
         let Some(stage) = Stage::ALL.iter().find(|stage| !ended(stage)).copied() else {
-            return conclude(cluster, job, if failed { ("Failed", "BackoffLimitExceeded") } else { ("Complete", "CompletionsReached") });
+            return conclude(
+                cluster,
+                job,
+                if failed { ("Failed", "BackoffLimitExceeded") } else { ("Complete", "CompletionsReached") },
+            );
         };
         match mishap {
             Some(Mishap::Evicted(at)) if at == stage => {
@@ -115,7 +123,8 @@ impl Database {
                 terminate(cluster, pod, stage, None, self.skew);
                 if mishap == Some(Mishap::OutOfMemory(at)) {
                     let status = |pod: &mut Value| {
-                        pod["status"]["containerStatuses"][stage as usize]["state"]["terminated"]["reason"] = json!("OOMKilled");
+                        pod["status"]["containerStatuses"][stage as usize]["state"]["terminated"]["reason"] =
+                            json!("OOMKilled");
                     };
                     cluster.edit(pod, status);
                 }
@@ -152,7 +161,8 @@ impl Database {
             (Stage::Verify, _) => Reason::Verified,
         };
         if stage == Stage::Migrate {
-            let pending: Vec<String> = self.source.iter().filter(|name| !self.applied.contains(name)).cloned().collect();
+            let pending: Vec<String> =
+                self.source.iter().filter(|name| !self.applied.contains(name)).cloned().collect();
             self.applied.extend(pending);
         }
         let mut outcome = Outcome::passed(stage, reason, format!("the stage {} passed", stage.name()));
@@ -172,9 +182,13 @@ impl Database {
     fn answers(&self, job: &Value) -> Vec<Required> {
         let variables = job["spec"]["template"]["spec"]["containers"][3]["env"].as_array();
         let asked = variables.into_iter().flatten().find(|variable| variable["name"] == "SLUICE_REQUIRED");
-        let names: Vec<String> =
-            asked.map_or(Vec::new(), |asked| serde_json::from_str(asked["value"].as_str().expect("text")).expect("a list"));
-        names.into_iter().map(|version| Required { applied: self.applied.contains(&version), version }).collect()
+        let names: Vec<String> = asked.map_or(Vec::new(), |asked| {
+            serde_json::from_str(asked["value"].as_str().expect("text")).expect("a list")
+        });
+        names
+            .into_iter()
+            .map(|version| Required { applied: self.applied.contains(&version), version })
+            .collect()
     }
 
     fn failure(&self, stage: Stage, reason: Reason) -> Outcome {
@@ -192,7 +206,8 @@ impl Database {
     }
 
     fn history(&self) -> HistorySummary {
-        let pending: Vec<String> = self.source.iter().filter(|name| !self.applied.contains(name)).cloned().collect();
+        let pending: Vec<String> =
+            self.source.iter().filter(|name| !self.applied.contains(name)).cloned().collect();
         HistorySummary {
             current: self.applied.last().cloned(),
             applied_count: u32::try_from(self.applied.len()).expect("few"),
@@ -220,7 +235,11 @@ fn new_pod(job: &Value) -> Value {
         &json!({"nodeName": "a-node", "serviceAccount": "default", "serviceAccountName": "default", "priority": 0,
         "preemptionPolicy": "PreemptLowerPriority", "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]}),
     );
-    spec["containers"].as_array_mut().into_iter().flatten().for_each(|container| container["resources"] = limits.clone());
+    spec["containers"]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+        .for_each(|container| container["resources"] = limits.clone());
     let statuses: Vec<Value> = Stage::ALL
         .iter()
         .map(
@@ -257,14 +276,17 @@ fn terminate(cluster: &mut Cluster, pod: &Key, stage: Stage, outcome: Option<&Ou
     let terminated = json!({
         "exitCode": code, "reason": "Ended", "message": message, "finishedAt": second(on_the_node),
     });
-    cluster.edit(pod, |pod| pod["status"]["containerStatuses"][stage as usize]["state"] = json!({"terminated": terminated}));
+    cluster.edit(pod, |pod| {
+        pod["status"]["containerStatuses"][stage as usize]["state"] = json!({"terminated": terminated});
+    });
 }
 
 fn conclude(cluster: &mut Cluster, job: &Key, (kind, reason): (&str, &str)) {
     let now = second(cluster.now);
     cluster.edit(job, |job| {
         job["status"] = json!({"conditions": [
-            {"type": kind, "status": "True", "reason": reason, "message": "said the Job controller", "lastTransitionTime": now},
+            {"type": kind, "status": "True", "reason": reason, "message": "said the Job \
+                controller", "lastTransitionTime": now},
         ]});
     });
 }

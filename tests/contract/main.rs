@@ -1,5 +1,5 @@
-//! What can be proven with cargo alone: no cluster, no database. CRDs, CEL rules, invariants of the source tree, plans, and the
-//! controller in a model of a cluster that is cut off at every write.
+//! What can be proven with cargo alone: no cluster, no database. CRDs, CEL rules, invariants of the source
+//! tree, plans, and the controller in a model of a cluster that is cut off at every write.
 
 #![allow(clippy::panic, reason = "a test ends by panicking")]
 

@@ -1,4 +1,5 @@
-//! Ready is about the newest spec and the newest source, whenever somebody edits them: also between a look and the write that follows it.
+//! Ready is about the newest spec and the newest source, whenever somebody edits them: also between a look
+//! and the write that follows it.
 
 use serde_json::json;
 use sluice::api::ConditionType;
@@ -9,11 +10,15 @@ use super::{
 };
 
 fn edit(cluster: &mut Cluster) {
-    cluster.edit(&key("databasemigrations", "records"), |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
+    cluster.edit(&key("databasemigrations", "records"), |object| {
+        object["spec"]["apply"] = json!({"deadline": "10m"});
+    });
 }
 
 fn annotate(cluster: &mut Cluster) {
-    cluster.edit(&key("databasemigrations", "records"), |object| object["metadata"]["annotations"] = json!({"argocd/tracking": "1"}));
+    cluster.edit(&key("databasemigrations", "records"), |object| {
+        object["metadata"]["annotations"] = json!({"argocd/tracking": "1"});
+    });
 }
 
 /// A life in which something else happens right before the n-th write that the controller asks for.
@@ -34,7 +39,11 @@ async fn an_edit_right_before_any_write_never_leaves_ready_true_for_the_older_sp
         let world = overtaken(at, edit, false).await;
         assert_eq!(world.server.cluster().untrue, [""; 0], "an edit before write {at}");
         assert_eq!(world.ready("records").0, "True", "an edit before write {at}");
-        let ready = world.status("records").conditions.into_iter().find(|condition| condition.type_ == ConditionType::Ready.name());
+        let ready = world
+            .status("records")
+            .conditions
+            .into_iter()
+            .find(|condition| condition.type_ == ConditionType::Ready.name());
         assert_eq!(ready.and_then(|ready| ready.observed_generation), Some(2), "an edit before write {at}");
     }
 }
@@ -53,7 +62,11 @@ async fn a_write_that_is_overtaken_by_an_annotation_is_made_again_and_leaves_no_
     let undisturbed = overtaken(WRITES + 1, annotate, false).await;
     for at in 1..=WRITES {
         let world = overtaken(at, annotate, false).await;
-        assert_eq!(world.status("records").conditions.len(), undisturbed.status("records").conditions.len(), "before write {at}");
+        assert_eq!(
+            world.status("records").conditions.len(),
+            undisturbed.status("records").conditions.len(),
+            "before write {at}"
+        );
         assert_eq!(world.writes(), undisturbed.writes(), "before write {at}");
         assert_eq!(world.ready("records").0, "True");
     }
@@ -69,7 +82,11 @@ fn another_leader_publishes(cluster: &mut Cluster) {
 async fn stopped_before_its_gate(careless: bool) -> Vec<String> {
     let mut world = World::new();
     let labs = ["labs@1_one".to_owned()];
-    world.server.cluster().publish(&key("migrationgates", "gates"), "sluice-gate-labs".to_owned(), labs.into());
+    world.server.cluster().publish(
+        &key("migrationgates", "gates"),
+        "sluice-gate-labs".to_owned(),
+        labs.into(),
+    );
     world.server.cluster().careless = careless;
     world.server.cluster().meanwhile = Some((3, another_leader_publishes));
     world.run(&["records"]).await;
@@ -81,7 +98,10 @@ async fn stopped_before_its_gate(careless: bool) -> Vec<String> {
 async fn a_process_that_was_stopped_before_it_published_takes_nothing_out_of_the_gate() {
     let newest = "records@3_three".to_owned();
     assert!(stopped_before_its_gate(false).await.contains(&newest), "in {NAMESPACE}");
-    assert!(!stopped_before_its_gate(true).await.contains(&newest), "control: a server that takes every write loses it");
+    assert!(
+        !stopped_before_its_gate(true).await.contains(&newest),
+        "control: a server that takes every write loses it"
+    );
 }
 
 #[tokio::test]
@@ -90,10 +110,17 @@ async fn a_source_that_changes_at_any_moment_of_a_run_turns_ready_off_until_it_i
         let mut world = World::new();
         world.run_for(&["records"], second).await;
         world.database.source.push("3_three".into());
-        world.server.cluster().edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
+        world
+            .server
+            .cluster()
+            .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
         world.look("records").await.expect("a look");
         let applied = world.database.applied.contains(&"3_three".to_owned());
-        assert!(applied || world.ready("records").0 != "True", "changed after {second} s: {:?}", world.ready("records"));
+        assert!(
+            applied || world.ready("records").0 != "True",
+            "changed after {second} s: {:?}",
+            world.ready("records")
+        );
         world.run(&["records"]).await;
         assert_eq!(world.ready("records").0, "True", "changed after {second} s");
         assert_eq!(world.database.applied, ["1_one", "2_two", "3_three"], "changed after {second} s");

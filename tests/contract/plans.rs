@@ -1,5 +1,5 @@
-//! The plan as a function: total, stable, silent once its status is written, never Ready too early; and for each reason a row
-//! that says what people see.
+//! The plan as a function: total, stable, silent once its status is written, never Ready too early; and for
+//! each reason a row that says what people see.
 
 use fastrand::Rng;
 use sluice::{
@@ -23,7 +23,8 @@ fn digests() -> Vec<String> {
     for (revision, retry) in [(7, None), (8, None), (7, Some("1")), (8, Some("1"))] {
         let mut facts = facts::new();
         facts.retry = retry.map(ToOwned::to_owned);
-        facts.source = sluice::plan::facts::SourceFact::Found { revision: format!("records-migrations@{revision}") };
+        facts.source =
+            sluice::plan::facts::SourceFact::Found { revision: format!("records-migrations@{revision}") };
         digests.push(announced(&facts).digest);
     }
     digests
@@ -58,14 +59,21 @@ fn once_its_status_is_written_a_plan_says_nothing_more_at_that_moment() {
     at_random(|facts, now, first| {
         let written = Facts { published: facts::published(&first.status), ..facts.clone() };
         let second = plan(&written, now);
-        assert_eq!(facts::published(&second.status), written.published, "after {:#?}\nof {facts:#?}", first.status);
+        assert_eq!(
+            facts::published(&second.status),
+            written.published,
+            "after {:#?}\nof {facts:#?}",
+            first.status
+        );
     });
 }
 
 #[test]
 fn ready_is_true_only_for_a_verified_run_whose_versions_are_in_the_gate() {
     at_random(|facts, _, plan| {
-        if facts.deleting || condition(&plan.status, ConditionType::Ready).map(|(status, _)| status) != Some("True") || !plan.speaks(facts)
+        if facts.deleting
+            || condition(&plan.status, ConditionType::Ready).map(|(status, _)| status) != Some("True")
+            || !plan.speaks(facts)
         {
             return;
         }
@@ -73,7 +81,11 @@ fn ready_is_true_only_for_a_verified_run_whose_versions_are_in_the_gate() {
         assert_eq!(run.reason.as_deref(), Some("Verified"), "{facts:#?}");
         assert_eq!(plan.status.observed_generation, facts.generation);
         for applied in &plan.status.applied {
-            assert!(facts.gate.contains(&entry("records", &applied.name)), "{} is not in the gate: {facts:#?}", applied.name);
+            assert!(
+                facts.gate.contains(&entry("records", &applied.name)),
+                "{} is not in the gate: {facts:#?}",
+                applied.name
+            );
         }
     });
 }
@@ -109,7 +121,10 @@ fn no_job_is_created_beside_one_that_has_not_ended_nor_twice_under_one_name() {
             // A verification that is only repeated is not announced: Ready stays on.
             let announced = plan.status.run.as_ref().is_some_and(|run| run.job == order.job);
             assert!(announced || order.verify_only, "a run is announced before it begins");
-            assert!(announced || plan.status == facts.published, "and a quiet one begins when there is nothing else to say");
+            assert!(
+                announced || plan.status == facts.published,
+                "and a quiet one begins when there is nothing else to say"
+            );
         }
     });
 }
@@ -119,8 +134,14 @@ fn nothing_begins_without_a_valid_spec_a_source_and_what_goes_before() {
     at_random(|facts, _, plan| {
         if let Some(Step::CreateJob(order)) = &plan.step {
             assert!(facts.migration.as_ref().is_ok_and(|migration| !migration.suspend) && !facts.deleting);
-            let cleared = facts.dependencies.iter().all(|dependency| dependency.state == sluice::plan::facts::DependencyState::Ready);
-            assert!(cleared || order.verify_only, "only what changes nothing may begin before its turn: {facts:#?}");
+            let cleared = facts
+                .dependencies
+                .iter()
+                .all(|dependency| dependency.state == sluice::plan::facts::DependencyState::Ready);
+            assert!(
+                cleared || order.verify_only,
+                "only what changes nothing may begin before its turn: {facts:#?}"
+            );
             assert!(facts.rivals.iter().all(|rival| !rival.running && !rival.older));
         }
     });
@@ -167,7 +188,11 @@ fn every_failure_that_a_stage_can_report_shows_in_its_own_condition() {
     ] {
         let plan = after_failure(stage, reason);
         assert_eq!(condition(&plan.status, kind), Some(("False", reason.name())), "{reason:?}");
-        assert_eq!(condition(&plan.status, ConditionType::Ready), Some(("False", reason.name())), "{reason:?}");
+        assert_eq!(
+            condition(&plan.status, ConditionType::Ready),
+            Some(("False", reason.name())),
+            "{reason:?}"
+        );
         let stalled = condition(&plan.status, ConditionType::Stalled).is_some();
         assert_eq!(stalled, reason.class() == Class::NeedsUser, "{reason:?}");
         assert_eq!(condition(&plan.status, ConditionType::Reconciling).is_some(), !stalled, "{reason:?}");
@@ -186,7 +211,11 @@ fn every_stage_that_works_for_a_while_is_shown() {
     ] {
         let run = announced(&facts::new());
         let runs = vec![facts::run(&run.job, &run.digest, 1, facts::reached(stage, &StageState::Running))];
-        let facts = Facts { published: facts::published(&plan(&facts::new(), facts::moment(0)).status), runs, ..facts::new() };
+        let facts = Facts {
+            published: facts::published(&plan(&facts::new(), facts::moment(0)).status),
+            runs,
+            ..facts::new()
+        };
         let soon = plan(&facts, facts::moment(stage as i64 + 1));
         assert!(!soon.speaks(&facts), "{stage:?} is not shown at once");
         let later = plan(&facts, facts::moment(stage as i64 + 9));
@@ -198,7 +227,8 @@ fn every_stage_that_works_for_a_while_is_shown() {
 #[test]
 fn what_passes_is_told_for_each_stage() {
     let run = announced(&facts::new());
-    let stages = facts::reached(Stage::Verify, &facts::ended(Stage::Verify, Verdict::Passed, Reason::Verified, 5));
+    let stages =
+        facts::reached(Stage::Verify, &facts::ended(Stage::Verify, Verdict::Passed, Reason::Verified, 5));
     let gate = vec!["records@1_one".into(), "records@2_two".into()];
     let runs = vec![facts::run(&run.job, &run.digest, 1, stages)];
     let opening = plan(&Facts { runs: runs.clone(), ..facts::new() }, facts::moment(5));
@@ -220,10 +250,12 @@ fn what_passes_is_told_for_each_stage() {
 #[test]
 fn a_source_that_is_older_than_the_database_is_ready_and_says_so_by_name_once() {
     let run = announced(&facts::new());
-    let mut stages = facts::reached(Stage::Verify, &facts::ended(Stage::Verify, Verdict::Passed, Reason::Verified, 5));
+    let mut stages =
+        facts::reached(Stage::Verify, &facts::ended(Stage::Verify, Verdict::Passed, Reason::Verified, 5));
     let message = "the source is older than the database: it lacks \"3_three\"";
     let outcome = Outcome::passed(Stage::Plan, Reason::DatabaseAhead, message);
-    stages[0] = StageState::Terminated { at: facts::moment(1), outcome: Some(Box::new(outcome)), why: String::new() };
+    stages[0] =
+        StageState::Terminated { at: facts::moment(1), outcome: Some(Box::new(outcome)), why: String::new() };
     let gate = vec!["records@1_one".into(), "records@2_two".into()];
     let facts = Facts { runs: vec![facts::run(&run.job, &run.digest, 1, stages)], gate, ..facts::new() };
     let settled = plan(&facts, facts::moment(5));
@@ -234,5 +266,9 @@ fn a_source_that_is_older_than_the_database_is_ready_and_says_so_by_name_once() 
     assert!(settled.status.conditions[0].message.contains("3_three"));
     assert!(settled.event.is_some_and(|event| !event.warning && event.reason == Reason::DatabaseAhead));
     let again = plan(&Facts { published: facts::published(&settled.status), ..facts }, facts::moment(900));
-    assert_eq!((again.status, again.step, again.event), (settled.status, None, None), "and nothing more follows");
+    assert_eq!(
+        (again.status, again.step, again.event),
+        (settled.status, None, None),
+        "and nothing more follows"
+    );
 }

@@ -1,4 +1,5 @@
-//! `spec.pods` of a MigrationPolicy, from the policy to the Pod, and what happens to a stage that its limit is too small for.
+//! `spec.pods` of a MigrationPolicy, from the policy to the Pod, and what happens to a stage that its limit
+//! is too small for.
 
 use serde_json::{Value, json};
 use sluice::{api::Reason, contract::Stage};
@@ -9,8 +10,7 @@ use super::{
 };
 
 fn put_policy(world: &World, pods: &Value) {
-    let policy =
-        json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "MigrationPolicy", "metadata": {"name": "house"}, "spec": {"pods": pods}});
+    let policy = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "MigrationPolicy", "metadata": {"name": "house"}, "spec": {"pods": pods}});
     world.server.cluster().put(key("migrationpolicies", "house"), policy);
     world.edit("records", |object| object["spec"]["policyRef"] = json!({"name": "house"}));
 }
@@ -36,19 +36,41 @@ async fn what_the_policy_says_about_pods_is_in_the_pod_and_takes_nothing_of_slui
         }),
     );
     world.run(&["records"]).await;
-    assert_eq!(world.ready("records"), ("True".to_owned(), "Verified".to_owned()), "Sluice recognises its Job wherever it runs");
+    assert_eq!(
+        world.ready("records"),
+        ("True".to_owned(), "Verified".to_owned()),
+        "Sluice recognises its Job wherever it runs"
+    );
     let template = template(&world);
     let (metadata, pod) = (&template["metadata"], &template["spec"]);
-    assert_eq!((&metadata["labels"]["cost"], &metadata["labels"]["sluice.dev/migration"]), (&json!("records"), &json!("records")));
+    assert_eq!(
+        (&metadata["labels"]["cost"], &metadata["labels"]["sluice.dev/migration"]),
+        (&json!("records"), &json!("records"))
+    );
     assert_eq!(metadata["annotations"]["sidecar.istio.io/inject"], "false");
     assert_eq!(metadata["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"], "false");
-    assert_eq!((&pod["affinity"], &pod["nodeSelector"], &pod["priorityClassName"]), (&affinity, &json!({"pool": "jobs"}), &json!("low")));
-    assert_eq!((&pod["runtimeClassName"], &pod["imagePullSecrets"]), (&json!("gvisor"), &json!([{"name": "registry"}])));
+    assert_eq!(
+        (&pod["affinity"], &pod["nodeSelector"], &pod["priorityClassName"]),
+        (&affinity, &json!({"pool": "jobs"}), &json!("low"))
+    );
+    assert_eq!(
+        (&pod["runtimeClassName"], &pod["imagePullSecrets"]),
+        (&json!("gvisor"), &json!([{"name": "registry"}]))
+    );
     assert_eq!(pod["tolerations"], json!([{"key": "jobs", "operator": "Exists"}]));
     let resources = |stage: Stage| pod["containers"][stage as usize]["resources"].clone();
-    assert_eq!(resources(Stage::Plan), json!({"limits": {"memory": "256Mi"}, "requests": {"cpu": "10m", "memory": "32Mi"}}));
-    assert_eq!(resources(Stage::Snapshot), json!({"limits": {"cpu": "2"}, "requests": {"cpu": "10m", "memory": "32Mi"}}));
-    assert_eq!(resources(Stage::Migrate), json!({"limits": {"memory": "2Gi"}, "requests": {"memory": "32Mi"}}));
+    assert_eq!(
+        resources(Stage::Plan),
+        json!({"limits": {"memory": "256Mi"}, "requests": {"cpu": "10m", "memory": "32Mi"}})
+    );
+    assert_eq!(
+        resources(Stage::Snapshot),
+        json!({"limits": {"cpu": "2"}, "requests": {"cpu": "10m", "memory": "32Mi"}})
+    );
+    assert_eq!(
+        resources(Stage::Migrate),
+        json!({"limits": {"memory": "2Gi"}, "requests": {"memory": "32Mi"}})
+    );
     assert_eq!(resources(Stage::Verify), json!({"requests": {"cpu": "10m", "memory": "32Mi"}}));
 }
 
@@ -58,17 +80,21 @@ async fn a_change_of_the_settings_starts_no_run_and_counts_from_the_next_one_on(
     put_policy(&world, &json!({"nodeSelector": {"pool": "a"}}));
     world.run(&["records"]).await;
     let before = world.writes().len();
-    world
-        .server
-        .cluster()
-        .edit(&key("migrationpolicies", "house"), |policy| policy["spec"]["pods"] = json!({"nodeSelector": {"pool": "b"}}));
+    world.server.cluster().edit(&key("migrationpolicies", "house"), |policy| {
+        policy["spec"]["pods"] = json!({"nodeSelector": {"pool": "b"}});
+    });
     world.run(&["records"]).await;
     assert_eq!((world.writes().len(), world.jobs().len()), (before, 1));
     world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
     world.run(&["records"]).await;
     assert_eq!(world.ready("records").0, "True");
-    let pools: Vec<Value> =
-        world.server.cluster().all("jobs").iter().map(|(_, job)| job["spec"]["template"]["spec"]["nodeSelector"]["pool"].clone()).collect();
+    let pools: Vec<Value> = world
+        .server
+        .cluster()
+        .all("jobs")
+        .iter()
+        .map(|(_, job)| job["spec"]["template"]["spec"]["nodeSelector"]["pool"].clone())
+        .collect();
     assert!(pools.contains(&json!("b")), "{pools:?}");
 }
 
@@ -94,13 +120,18 @@ async fn a_stage_that_is_killed_for_its_memory_says_which_limit_to_raise_and_the
     let raised = json!({"resources": {"migrate": {"limits": {"memory": "1Gi"}}}});
     world.server.cluster().edit(&key("migrationpolicies", "house"), |policy| policy["spec"]["pods"] = raised);
     world.run(&["records"]).await;
-    assert_eq!((world.ready("records").0.as_str(), world.status("records").run.expect("a run").attempt), ("True", 2));
+    assert_eq!(
+        (world.ready("records").0.as_str(), world.status("records").run.expect("a run").attempt),
+        ("True", 2)
+    );
     let limits: Vec<Value> = world
         .server
         .cluster()
         .all("jobs")
         .iter()
-        .map(|(_, job)| job["spec"]["template"]["spec"]["containers"][2]["resources"]["limits"]["memory"].clone())
+        .map(|(_, job)| {
+            job["spec"]["template"]["spec"]["containers"][2]["resources"]["limits"]["memory"].clone()
+        })
         .collect();
     assert_eq!(limits, [json!("256Mi"), json!("1Gi")]);
 }

@@ -1,10 +1,14 @@
-//! A MigrationPolicy, from its definition to what the stages get: what the schemas leave open for it, and what the controller makes of it.
+//! A MigrationPolicy, from its definition to what the stages get: what the schemas leave open for it, and
+//! what the controller makes of it.
 
 use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 use sluice::{
-    api::{ConditionType, DatabaseMigration, POLICY_SECTIONS, Reason, database_migration_crd, migration_policy_crd},
+    api::{
+        ConditionType, DatabaseMigration, POLICY_SECTIONS, Reason, database_migration_crd,
+        migration_policy_crd,
+    },
     policy,
     validate::validate,
 };
@@ -16,7 +20,9 @@ use super::{
 };
 
 fn spec_schema(crd: impl serde::Serialize) -> Value {
-    serde_json::to_value(crd).expect("JSON")["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone()
+    serde_json::to_value(crd).expect("JSON")["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+        ["spec"]
+        .clone()
 }
 
 /// Every object below a schema that is merged field by field, with its path. What is inside a list is not.
@@ -32,7 +38,11 @@ fn mergeable() -> Vec<(String, Value)> {
     let (migration, policy) = (spec_schema(database_migration_crd()), spec_schema(migration_policy_crd()));
     let mut found = Vec::new();
     for section in POLICY_SECTIONS {
-        merged_objects(&migration["properties"][section], &format!("DatabaseMigration.{section}"), &mut found);
+        merged_objects(
+            &migration["properties"][section],
+            &format!("DatabaseMigration.{section}"),
+            &mut found,
+        );
         merged_objects(&policy["properties"][section], &format!("MigrationPolicy.{section}"), &mut found);
     }
     assert!(found.len() > 100, "the schemas were not found");
@@ -51,7 +61,8 @@ fn the_api_server_fills_in_no_default_that_would_hide_the_policys_value() {
 
 #[test]
 fn nothing_is_required_of_a_half_that_the_other_half_may_say() {
-    // Whose database it is and how it proves that, why there is no snapshot, and how a baseline is named, only one place can say.
+    // Whose database it is and how it proves that, why there is no snapshot, and how a baseline is named,
+    // only one place can say.
     let own = [
         "DatabaseMigration.database",
         "DatabaseMigration.database.secretRef",
@@ -62,7 +73,9 @@ fn nothing_is_required_of_a_half_that_the_other_half_may_say() {
     let whole = |path: &str| own.contains(&path) || path.ends_with(".snapshot.none");
     let required: Vec<String> = mergeable()
         .into_iter()
-        .filter(|(path, schema)| !whole(path) && schema["required"].as_array().is_some_and(|names| !names.is_empty()))
+        .filter(|(path, schema)| {
+            !whole(path) && schema["required"].as_array().is_some_and(|names| !names.is_empty())
+        })
         .map(|(path, schema)| format!("{path}: {}", schema["required"]))
         .collect();
     assert!(required.is_empty(), "{required:#?}");
@@ -70,7 +83,8 @@ fn nothing_is_required_of_a_half_that_the_other_half_may_say() {
 
 #[test]
 fn a_policy_may_say_nothing_that_a_database_migration_may_not() {
-    let (migration, mut policy) = (spec_schema(database_migration_crd()), spec_schema(migration_policy_crd()));
+    let (migration, mut policy) =
+        (spec_schema(database_migration_crd()), spec_schema(migration_policy_crd()));
     // Where the Pods of runs are placed is no part of a manifest.
     let pods = policy["properties"].as_object_mut().expect("sections").remove("pods");
     assert!(pods.is_some() && migration["properties"]["pods"].is_null());
@@ -81,7 +95,10 @@ fn a_policy_may_say_nothing_that_a_database_migration_may_not() {
         assert!(migration.pointer(&pointer).is_some(), "spec{path} is no field of a DatabaseMigration");
     }
     let sections: Vec<&String> = policy["properties"].as_object().expect("sections").keys().collect();
-    assert!(sections.iter().all(|section| POLICY_SECTIONS.contains(&section.as_str())) && sections.len() == POLICY_SECTIONS.len());
+    assert!(
+        sections.iter().all(|section| POLICY_SECTIONS.contains(&section.as_str()))
+            && sections.len() == POLICY_SECTIONS.len()
+    );
 }
 
 fn example(name: &str) -> Value {
@@ -93,8 +110,11 @@ fn example(name: &str) -> Value {
 fn the_two_halves_of_the_example_are_one_valid_manifest_and_each_alone_is_not() {
     let (mut short, house) = (example("short-with-a-policy.yaml"), example("house-policy.yaml"));
     let alone: DatabaseMigration = serde_json::from_value(short.clone()).expect("readable");
-    let told: Vec<String> =
-        validate(&alone).expect_err("it is half of a manifest").iter().map(|violation| violation.field.to_string()).collect();
+    let told: Vec<String> = validate(&alone)
+        .expect_err("it is half of a manifest")
+        .iter()
+        .map(|violation| violation.field.to_string())
+        .collect();
     assert_eq!(told, ["spec.policyRef", "spec.snapshot", "spec.verify.rowLevelSecurity"]);
     short["spec"] = policy::in_force(&short["spec"], Some(&house["spec"]));
     let whole: DatabaseMigration = serde_json::from_value(short).expect("readable");
@@ -106,7 +126,9 @@ fn the_two_halves_of_the_example_are_one_valid_manifest_and_each_alone_is_not() 
 
 #[test]
 fn the_controller_may_read_policies_and_nothing_more() {
-    let rights = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/sluice/templates/rbac.yaml")).expect("the rights");
+    let rights =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/sluice/templates/rbac.yaml"))
+            .expect("the rights");
     let lines: Vec<&str> = rights.lines().map(str::trim).collect();
     let at = lines.iter().position(|line| *line == "resources: [migrationpolicies]").expect("a rule");
     assert_eq!(lines[at + 1], "verbs: [get, list, watch]");
@@ -147,8 +169,12 @@ fn verified() -> (String, String) {
 /// The manifest that the stages of a Job get.
 fn manifest_of(world: &World, job: &str) -> Value {
     let job = world.server.cluster().objects[&key("jobs", job)].clone();
-    let environment = job["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("variables").clone();
-    let text = environment.iter().find(|variable| variable["name"] == "SLUICE_SPEC").and_then(|variable| variable["value"].as_str());
+    let environment =
+        job["spec"]["template"]["spec"]["containers"][0]["env"].as_array().expect("variables").clone();
+    let text = environment
+        .iter()
+        .find(|variable| variable["name"] == "SLUICE_SPEC")
+        .and_then(|variable| variable["value"].as_str());
     serde_json::from_str(&text.expect("the manifest").replace("$$", "$")).expect("JSON")
 }
 
@@ -162,11 +188,26 @@ async fn the_stages_get_the_manifest_with_what_the_policy_says() {
     let job = world.jobs().remove(0);
     let spec = manifest_of(&world, &job)["spec"].clone();
     assert_eq!(spec["snapshot"]["dump"]["volumeClaim"], CLAIM);
-    assert_eq!((&spec["apply"]["deadline"], &spec["apply"]["lockTimeout"]), (&json!("10m"), &json!("2s")), "the manifest wins");
+    assert_eq!(
+        (&spec["apply"]["deadline"], &spec["apply"]["lockTimeout"]),
+        (&json!("10m"), &json!("2s")),
+        "the manifest wins"
+    );
     assert_eq!(spec["verify"]["conventions"]["tables"], "PascalCase");
-    assert_eq!((&spec["policyRef"], &spec["verify"]["conventions"]["preset"]), (&Value::Null, &Value::Null), "nothing is left to look up");
-    let volumes = world.server.cluster().objects[&key("jobs", &job)]["spec"]["template"]["spec"]["volumes"].clone();
-    assert!(volumes.as_array().expect("volumes").iter().any(|volume| volume["persistentVolumeClaim"]["claimName"] == CLAIM));
+    assert_eq!(
+        (&spec["policyRef"], &spec["verify"]["conventions"]["preset"]),
+        (&Value::Null, &Value::Null),
+        "nothing is left to look up"
+    );
+    let volumes =
+        world.server.cluster().objects[&key("jobs", &job)]["spec"]["template"]["spec"]["volumes"].clone();
+    assert!(
+        volumes
+            .as_array()
+            .expect("volumes")
+            .iter()
+            .any(|volume| volume["persistentVolumeClaim"]["claimName"] == CLAIM)
+    );
 }
 
 #[tokio::test]
@@ -204,9 +245,15 @@ async fn a_change_of_the_policy_verifies_again_and_migrates_nothing() {
     world.look("records").await.expect("a look");
     assert_eq!(world.ready("records").0, "False", "what is verified is not what is asked for any more");
     world.run(&["records"]).await;
-    assert_eq!((world.ready("records"), world.jobs().len(), world.status("records").history.len()), (verified(), 2, 2));
+    assert_eq!(
+        (world.ready("records"), world.jobs().len(), world.status("records").history.len()),
+        (verified(), 2, 2)
+    );
     assert_eq!((&world.database.applied, world.gate()), (&applied, gate), "nothing was pending");
-    assert_eq!(world.condition("records", ConditionType::SnapshotReady).expect("SnapshotReady").1, "SnapshotNotNeeded");
+    assert_eq!(
+        world.condition("records", ConditionType::SnapshotReady).expect("SnapshotReady").1,
+        "SnapshotNotNeeded"
+    );
 }
 
 #[tokio::test]
@@ -232,7 +279,9 @@ async fn a_change_that_the_manifest_overrules_and_one_of_another_policy_start_no
     world.run(&["records"]).await;
     let before = world.writes().len();
     change_house(&world, |spec| spec["apply"]["deadline"] = json!("1h"));
-    world.server.cluster().edit(&key("migrationpolicies", "other"), |object| object["spec"]["apply"] = json!({"deadline": "1h"}));
+    world.server.cluster().edit(&key("migrationpolicies", "other"), |object| {
+        object["spec"]["apply"] = json!({"deadline": "1h"});
+    });
     world.run(&["records"]).await;
     assert_eq!((world.writes().len(), world.ready("records")), (before, verified()));
 }
@@ -280,7 +329,10 @@ async fn what_is_wrong_after_merging_names_the_policy() {
     world.run(&["records"]).await;
     let (_, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
     assert_eq!(reason, "InvalidSpec");
-    assert!(message.contains("spec.apply.lockTimeout") && message.contains("MigrationPolicy \"house\""), "{message}");
+    assert!(
+        message.contains("spec.apply.lockTimeout") && message.contains("MigrationPolicy \"house\""),
+        "{message}"
+    );
     change_house(&world, |spec| spec["apply"]["lockTimeout"] = json!(7));
     world.run(&["records"]).await;
     assert_eq!(world.ready("records").1, "InvalidSpec", "what cannot be read at all is told, too");

@@ -1,5 +1,5 @@
-//! `sluice policy show` as a process: what it prints of the two halves in `crds/examples`, compared with the files in
-//! `tests/contract/policy_show` (`UPDATE=1` writes them), and how it ends.
+//! `sluice policy show` as a process: what it prints of the two halves in `crds/examples`, compared with the
+//! files in `tests/contract/policy_show` (`UPDATE=1` writes them), and how it ends.
 
 use std::{
     fs,
@@ -27,7 +27,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn halves() -> [PathBuf; 2] {
-    ["short-with-a-policy.yaml", "house-policy.yaml"].map(|name| top().join("crds/examples/accept").join(name))
+    ["short-with-a-policy.yaml", "house-policy.yaml"]
+        .map(|name| top().join("crds/examples/accept").join(name))
 }
 
 #[test]
@@ -41,7 +42,12 @@ fn what_is_in_force_is_the_file_beside_this_one_in_every_form() {
             fs::write(&path, &output.stdout).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
         let written = fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(written, text(&output.stdout), "{} is stale: UPDATE=1 cargo test --test contract policy_show", path.display());
+        assert_eq!(
+            written,
+            text(&output.stdout),
+            "{} is stale: UPDATE=1 cargo test --test contract policy_show",
+            path.display()
+        );
     }
 }
 
@@ -56,7 +62,10 @@ fn the_columns_are_aligned_and_each_field_has_an_origin() {
     for row in &rows[1..] {
         let origin = row[from..value].trim();
         assert!(["manifest", "policy", "preset", "default"].contains(&origin), "{row}");
-        assert!(row[..from].ends_with("  ") && row[..value].ends_with("  ") && !row[value..].starts_with(' '), "{row}");
+        assert!(
+            row[..from].ends_with("  ") && row[..value].ends_with("  ") && !row[value..].starts_with(' '),
+            "{row}"
+        );
     }
 }
 
@@ -64,7 +73,13 @@ fn the_columns_are_aligned_and_each_field_has_an_origin() {
 fn how_the_policy_places_the_pods_of_runs_is_shown_and_what_is_wrong_with_it_keeps_it_from_being_used() {
     let [short, house] = halves();
     let shown = text(&show(&[&short, &house], &[]).stdout);
-    let row = |field: &str| shown.lines().find(|line| line.split_whitespace().next() == Some(field)).map(str::to_owned).unwrap_or_default();
+    let row = |field: &str| {
+        shown
+            .lines()
+            .find(|line| line.split_whitespace().next() == Some(field))
+            .map(str::to_owned)
+            .unwrap_or_default()
+    };
     assert!(row("spec.pods.nodeSelector.pool").ends_with("policy    jobs"), "{shown}");
     assert!(row("spec.pods.resources.migrate.limits.memory").ends_with("policy    1Gi"), "{shown}");
     let json: Value = serde_json::from_slice(&show(&[&short, &house], &["-o", "json"]).stdout).expect("JSON");
@@ -72,7 +87,9 @@ fn how_the_policy_places_the_pods_of_runs_is_shown_and_what_is_wrong_with_it_kee
 
     let folder = tempfile::tempdir().expect("a folder");
     let wrong = folder.path().join("wrong.yaml");
-    let written = fs::read_to_string(&house).expect("the example").replace("nodeSelector: {pool: jobs}", "nodeSelector: [jobs]");
+    let written = fs::read_to_string(&house)
+        .expect("the example")
+        .replace("nodeSelector: {pool: jobs}", "nodeSelector: [jobs]");
     fs::write(&wrong, written).expect("writes");
     let output = show(&[&short, &wrong], &[]);
     let told = text(&output.stdout) + &text(&output.stderr);
@@ -83,7 +100,8 @@ fn how_the_policy_places_the_pods_of_runs_is_shown_and_what_is_wrong_with_it_kee
 fn what_yaml_and_json_print_as_the_manifest_is_in_force_as_it_stands() {
     let [short, house] = halves();
     let json: Value = serde_json::from_slice(&show(&[&short, &house], &["-o", "json"]).stdout).expect("JSON");
-    let yaml: Value = serde_saphyr::from_str(&text(&show(&[&short, &house], &["-o", "yaml"]).stdout)).expect("YAML");
+    let yaml: Value =
+        serde_saphyr::from_str(&text(&show(&[&short, &house], &["-o", "yaml"]).stdout)).expect("YAML");
     assert_eq!(json, yaml);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("merged.yaml");
@@ -97,10 +115,12 @@ fn what_yaml_and_json_print_as_the_manifest_is_in_force_as_it_stands() {
 fn objects_as_a_cluster_has_them_are_shown_one_after_the_other() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("all.yaml");
-    let [short, house] =
-        halves().map(|path| serde_saphyr::from_str::<Value>(&fs::read_to_string(path).expect("the example")).expect("YAML"));
+    let [short, house] = halves().map(|path| {
+        serde_saphyr::from_str::<Value>(&fs::read_to_string(path).expect("the example")).expect("YAML")
+    });
     let mut other = short.clone();
-    other["metadata"] = serde_json::json!({"name": "visits", "namespace": "medical", "uid": "0d1f", "managedFields": []});
+    other["metadata"] =
+        serde_json::json!({"name": "visits", "namespace": "medical", "uid": "0d1f", "managedFields": []});
     other["status"] = serde_json::json!({"observedGeneration": 3, "conditions": []});
     let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [short, house, other]});
     fs::write(&file, list.to_string()).expect("writes");
@@ -133,5 +153,8 @@ fn a_policy_that_is_not_given_ends_with_2_and_what_cannot_be_used_with_1() {
     assert_eq!(output.status.code(), Some(1));
     let printed = text(&output.stdout);
     assert!(printed.contains("cannot be used: spec.apply.deadline: 3s is too short"), "{printed}");
-    assert!(printed.lines().any(|line| line.starts_with("spec.apply.deadline ") && line.contains("policy")), "{printed}");
+    assert!(
+        printed.lines().any(|line| line.starts_with("spec.apply.deadline ") && line.contains("policy")),
+        "{printed}"
+    );
 }

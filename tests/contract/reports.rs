@@ -1,5 +1,5 @@
-//! Reports in every form, compared with the files in `tests/contract/reports`. `UPDATE=1` writes them. The names in the fixture hold
-//! what could break out of each form.
+//! Reports in every form, compared with the files in `tests/contract/reports`. `UPDATE=1` writes them. The
+//! names in the fixture hold what could break out of each form.
 
 use std::{fs, path::PathBuf};
 
@@ -8,19 +8,25 @@ use quick_xml::{Reader, events::Event};
 use sluice::{
     api::{Finding, Severity},
     report::{
-        CheckResult, CheckVerdict, Column, Consistency, Counts, Document, Form, Index, Isolation, KIND, Policy, Relation, Report, Schema,
-        Table, TableKind, Tenancy, Verdict, read,
+        CheckResult, CheckVerdict, Column, Consistency, Counts, Document, Form, Index, Isolation, KIND,
+        Policy, Relation, Report, Schema, Table, TableKind, Tenancy, Verdict, read,
     },
 };
 
 /// What a database may call a table, and what no form may take for its own.
 const NASTY: &str = "</title><script>alert(\"1\")</script>'&|`*_[x](http://evil)\n]]>-->\u{1b}[31m\u{202e}🏥";
 
-const FORMS: [(&str, Form); 5] =
-    [("txt", Form::Text { coloured: false }), ("json", Form::Json), ("xml", Form::Junit), ("md", Form::Markdown), ("html", Form::Html)];
+const FORMS: [(&str, Form); 5] = [
+    ("txt", Form::Text { coloured: false }),
+    ("json", Form::Json),
+    ("xml", Form::Junit),
+    ("md", Form::Markdown),
+    ("html", Form::Html),
+];
 
 fn finding(check: &str, object: &str, severity: Severity) -> Finding {
-    let (message, remedy) = (format!("{object} is not as it should be"), format!("ALTER TABLE \"{object}\" …"));
+    let (message, remedy) =
+        (format!("{object} is not as it should be"), format!("ALTER TABLE \"{object}\" …"));
     Finding { check: check.into(), object: object.into(), severity, message, remedy }
 }
 
@@ -38,7 +44,8 @@ fn check(id: &str, aspect: &str, verdict: CheckVerdict, findings: usize) -> Chec
 }
 
 fn table(name: &str, isolation: Isolation) -> Table {
-    let column = |name: &str, primary| Column { name: name.into(), type_: "uuid".into(), nullable: false, primary };
+    let column =
+        |name: &str, primary| Column { name: name.into(), type_: "uuid".into(), nullable: false, primary };
     Table {
         schema: "clinical".into(),
         name: name.into(),
@@ -57,7 +64,13 @@ fn table(name: &str, isolation: Isolation) -> Table {
             using: Some("(clinic_id = 1) AND ('<' <> '&')".into()),
             check: None,
         }],
-        indexes: vec![Index { name: "pk".into(), definition: "btree (id)".into(), unique: true, primary: true, valid: true }],
+        indexes: vec![Index {
+            name: "pk".into(),
+            definition: "btree (id)".into(),
+            unique: true,
+            primary: true,
+            valid: true,
+        }],
     }
 }
 
@@ -104,7 +117,11 @@ fn failed() -> Report {
             check("index-required", "indexes", CheckVerdict::NotAsked, 0),
             check("line-endings", "history", CheckVerdict::Passed, 1),
         ],
-        tenancy: Some(Tenancy { app_role: "app".into(), column: "clinic_id".into(), setting: "app.clinic_id".into() }),
+        tenancy: Some(Tenancy {
+            app_role: "app".into(),
+            column: "clinic_id".into(),
+            setting: "app.clinic_id".into(),
+        }),
         schema: Some(Schema {
             tables: vec![
                 table("clinics", Isolation::Shared),
@@ -112,7 +129,11 @@ fn failed() -> Report {
                 table("visits", Isolation::Isolated),
                 table(NASTY, Isolation::Exposed),
             ],
-            relations: vec![relation("patients", "clinics"), relation("visits", "patients"), relation(NASTY, "clinics")],
+            relations: vec![
+                relation("patients", "clinics"),
+                relation("visits", "patients"),
+                relation(NASTY, "clinics"),
+            ],
         }),
         unread: None,
         asked: None,
@@ -120,8 +141,10 @@ fn failed() -> Report {
 }
 
 fn passed() -> Report {
-    let checks =
-        vec![check("history-equals-source", "history", CheckVerdict::Passed, 0), check("rls-forced", "isolation", CheckVerdict::Passed, 0)];
+    let checks = vec![
+        check("history-equals-source", "history", CheckVerdict::Passed, 0),
+        check("rls-forced", "isolation", CheckVerdict::Passed, 0),
+    ];
     let findings = Vec::new();
     Report {
         name: "auth".into(),
@@ -154,7 +177,12 @@ fn every_form_of_a_report_is_the_file_beside_this_one() {
                 fs::write(&path, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             }
             let written = fs::read_to_string(&path).unwrap_or_default();
-            assert_eq!(written, text, "{} is stale: UPDATE=1 cargo test --test contract reports", path.display());
+            assert_eq!(
+                written,
+                text,
+                "{} is stale: UPDATE=1 cargo test --test contract reports",
+                path.display()
+            );
         }
     }
 }
@@ -165,7 +193,10 @@ fn no_form_lets_a_name_steer_the_terminal_or_turn_the_direction_of_writing() {
         for (ending, form) in FORMS {
             let text = document.print(form);
             let steering = text.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
-            assert!(steering.is_none() || (ending == "json" && steering == Some('\u{202e}')), "{ending} has {steering:?}");
+            assert!(
+                steering.is_none() || (ending == "json" && steering == Some('\u{202e}')),
+                "{ending} has {steering:?}"
+            );
             assert!(text.contains("🏥") && text.ends_with('\n'), "{ending}");
         }
     }
@@ -215,7 +246,8 @@ fn junit_is_well_formed_and_its_numbers_are_those_of_its_cases() {
                 Event::Start(tag) | Event::Empty(tag) => match tag.name().as_ref() {
                     "testsuites" => {
                         let number = |name: &str| -> usize {
-                            let attribute = tag.try_get_attribute(name).expect("attributes").expect("is there");
+                            let attribute =
+                                tag.try_get_attribute(name).expect("attributes").expect("is there");
                             attribute.value.parse().expect("a number")
                         };
                         announced = (number("tests"), number("failures"));
@@ -246,8 +278,15 @@ fn json_reads_back_as_it_was_alone_and_among_others() {
 #[test]
 fn the_sum_of_several_services_is_that_of_its_rows_and_one_that_failed_fails_all() {
     let Document::Several(several) = several() else { panic!("several") };
-    assert_eq!((several.verdict, several.total), (Verdict::Failed, Counts { errors: 2, warnings: 1, information: 1 }));
-    let rows: Vec<_> = several.services.iter().map(|service| (service.name.as_str(), service.verdict, service.counts.errors)).collect();
+    assert_eq!(
+        (several.verdict, several.total),
+        (Verdict::Failed, Counts { errors: 2, warnings: 1, information: 1 })
+    );
+    let rows: Vec<_> = several
+        .services
+        .iter()
+        .map(|service| (service.name.as_str(), service.verdict, service.counts.errors))
+        .collect();
     assert_eq!(rows, [("medical/auth", Verdict::Passed, 0), ("medical/records", Verdict::Failed, 2)]);
     let isolation = several.aspects.iter().find(|row| row.aspect == "isolation").expect("an aspect");
     assert_eq!(isolation.services, [CheckVerdict::Passed, CheckVerdict::Failed]);
@@ -256,7 +295,8 @@ fn the_sum_of_several_services_is_that_of_its_rows_and_one_that_failed_fails_all
 
 #[test]
 fn colours_are_there_only_when_they_are_wanted_and_change_no_letter() {
-    let (plain, coloured) = (one().print(Form::Text { coloured: false }), one().print(Form::Text { coloured: true }));
+    let (plain, coloured) =
+        (one().print(Form::Text { coloured: false }), one().print(Form::Text { coloured: true }));
     assert!(!plain.contains('\u{1b}') && coloured.contains("\u{1b}[1;31m"));
     let mut stripped = String::new();
     let mut rest = coloured.as_str();

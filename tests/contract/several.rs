@@ -1,5 +1,5 @@
-//! Several databases in one namespace: whatever the order in which they are applied and looked at, they run in the order that
-//! `before` says, and a failure holds only those who come after it.
+//! Several databases in one namespace: whatever the order in which they are applied and looked at, they run
+//! in the order that `before` says, and a failure holds only those who come after it.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -15,7 +15,8 @@ use super::{
 };
 
 /// As deploy/examples/global-healthcare documents it.
-const SERVICES: [&str; 8] = ["auth", "api", "telehealth", "mental-health", "chronic-care", "pharmacy", "laboratory", "imaging"];
+const SERVICES: [&str; 8] =
+    ["auth", "api", "telehealth", "mental-health", "chronic-care", "pharmacy", "laboratory", "imaging"];
 
 fn before(position: usize) -> Value {
     let depends_on = if position > 2 { json!([{"name": "api"}]) } else { json!([]) };
@@ -52,13 +53,17 @@ async fn until_ready(world: &mut World, names: &[&str], rng: &mut Rng) {
         rng.shuffle(&mut names);
         world.run_for(&names, 1).await;
     }
-    let states: Vec<_> = names.iter().map(|name| (name, world.condition(name, ConditionType::Ready))).collect();
+    let states: Vec<_> =
+        names.iter().map(|name| (name, world.condition(name, ConditionType::Ready))).collect();
     panic!("not everyone is Ready: {states:#?}");
 }
 
 /// Whose Jobs were created, in that order.
 fn begun(world: &World) -> Vec<String> {
-    let jobs = world.writes().into_iter().filter_map(|write| write.strip_prefix("create jobs ").map(ToOwned::to_owned));
+    let jobs = world
+        .writes()
+        .into_iter()
+        .filter_map(|write| write.strip_prefix("create jobs ").map(ToOwned::to_owned));
     jobs.map(|job| job.rsplitn(3, '-').nth(2).expect("NAME-DIGEST-aN").to_owned()).collect()
 }
 
@@ -117,7 +122,10 @@ async fn a_service_that_fails_holds_those_after_it_and_nobody_else() {
     for name in &SERVICES[2..] {
         let (reason, message) = reason(&world, name);
         assert_eq!(reason, "DependencyNotReady");
-        assert!(message.contains("\"api\"") && message.contains("MigrationFailed"), "{name} names the cause: {message}");
+        assert!(
+            message.contains("\"api\"") && message.contains("MigrationFailed"),
+            "{name} names the cause: {message}"
+        );
         assert_eq!(world.condition(name, ConditionType::Stalled), None, "{name} needs nobody itself");
     }
     assert_eq!(begun(&world), ["auth", "api", "billing", "invoices"]);
@@ -144,7 +152,11 @@ async fn a_circle_stalls_everyone_in_it_and_is_mended_by_an_edit() {
     }
     assert!(reason(&world, "outside").1.contains("\"a\", which is not Ready (DependencyCycle)"));
     assert_eq!(begun(&world), ["beside"]);
-    assert_eq!(world.writes().iter().filter(|write| write.starts_with("create events")).count(), 4, "each of the three says so once");
+    assert_eq!(
+        world.writes().iter().filter(|write| write.starts_with("create events")).count(),
+        4,
+        "each of the three says so once"
+    );
 
     world.edit("c", |object| object["spec"]["before"] = json!({}));
     until_ready(&mut world, &["a", "b", "c", "outside"], &mut rng).await;
@@ -172,8 +184,11 @@ async fn a_version_that_the_status_no_longer_lists_is_found_in_the_gate_and_one_
     put(&world, "auth", &json!({}));
     world.run(&["auth"]).await;
     let listed = world.status("auth").applied;
-    let forgotten = (10..40).map(|n| format!("{n}_n")).find(|name| listed.iter().all(|applied| applied.name != *name));
-    let remembered = forgotten.filter(|name| world.gate().contains(&format!("auth@{name}"))).expect("the gate remembers more");
+    let forgotten =
+        (10..40).map(|n| format!("{n}_n")).find(|name| listed.iter().all(|applied| applied.name != *name));
+    let remembered = forgotten
+        .filter(|name| world.gate().contains(&format!("auth@{name}")))
+        .expect("the gate remembers more");
     put(&world, "late", &json!({"dependsOn": [{"name": "auth", "minVersion": remembered}]}));
     world.run(&["late"]).await;
     assert!(is_ready(&world, "late"));
@@ -182,7 +197,10 @@ async fn a_version_that_the_status_no_longer_lists_is_found_in_the_gate_and_one_
     world.run_for(&["later"], 2).await;
     assert!(reason(&world, "later").1.contains("\"auth\", which has not applied \"40_n\" yet"));
     world.database.source.push("40_n".into());
-    world.server.cluster().edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"40_n.sql": ""}));
+    world
+        .server
+        .cluster()
+        .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"40_n.sql": ""}));
     world.run(&["auth", "later"]).await;
     assert!(is_ready(&world, "later"));
 }

@@ -1,4 +1,5 @@
-//! What the controller does from beginning to end, in a model of a cluster: which writes, which conditions, which gate.
+//! What the controller does from beginning to end, in a model of a cluster: which writes, which conditions,
+//! which gate.
 
 use serde_json::json;
 use sluice::{
@@ -24,7 +25,8 @@ async fn a_small_migration_takes_five_writes_in_this_order() {
     let mut world = World::new();
     world.run(&["records"]).await;
     assert_eq!(world.ready("records"), verified());
-    let kinds: Vec<String> = world.writes().iter().map(|write| write.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
+    let kinds: Vec<String> =
+        world.writes().iter().map(|write| write.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(kinds, ["status records", "create jobs", "gate medical", "create events", "status records"]);
     assert_eq!(world.gate(), ["records@1_one", "records@2_two"]);
     let status = world.status("records");
@@ -42,7 +44,11 @@ async fn every_condition_speaks_of_the_generation_and_only_ready_work_is_absent(
     let conditions = world.status("records").conditions;
     let types: Vec<&str> = conditions.iter().map(|condition| condition.type_.as_str()).collect();
     assert_eq!(types, ["Ready", "Planned", "Cleared", "SnapshotReady", "Applied", "Verified"]);
-    assert!(conditions.iter().all(|condition| condition.observed_generation == Some(1) && condition.status == "True"));
+    assert!(
+        conditions
+            .iter()
+            .all(|condition| condition.observed_generation == Some(1) && condition.status == "True")
+    );
 }
 
 #[tokio::test]
@@ -72,7 +78,10 @@ async fn a_new_source_turns_ready_off_before_anything_else() {
     let mut world = World::new();
     world.run(&["records"]).await;
     world.database.source.push("3_three".into());
-    world.server.cluster().edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
+    world
+        .server
+        .cluster()
+        .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
     let before = world.writes().len();
     world.look("records").await.expect("a look");
     assert_eq!(world.writes().len(), before + 1);
@@ -98,7 +107,11 @@ async fn a_new_spec_waits_for_the_run_that_has_begun() {
 #[tokio::test]
 async fn a_run_that_cannot_start_makes_way_for_the_spec_that_mends_it() {
     let mut world = World::new();
-    world.database.mishaps = vec![Mishap::Waits("CreateContainerConfigError", "couldn't find key url in Secret medical/records-db", 500)];
+    world.database.mishaps = vec![Mishap::Waits(
+        "CreateContainerConfigError",
+        "couldn't find key url in Secret medical/records-db",
+        500,
+    )];
     world.run_for(&["records"], 10).await;
     assert_eq!(world.ready("records"), not_ready("SecretNotFound"));
     world.edit("records", |object| object["spec"]["database"]["secretRef"]["key"] = json!("address"));
@@ -109,13 +122,17 @@ async fn a_run_that_cannot_start_makes_way_for_the_spec_that_mends_it() {
 #[tokio::test]
 async fn a_secret_that_arrives_late_uses_up_no_attempt() {
     let mut world = World::new();
-    world.database.mishaps = vec![Mishap::Waits("CreateContainerConfigError", "secret \"records-db\" not found", 20)];
+    world.database.mishaps =
+        vec![Mishap::Waits("CreateContainerConfigError", "secret \"records-db\" not found", 20)];
     world.run_for(&["records"], 10).await;
     assert_eq!(world.ready("records"), not_ready("SecretNotFound"));
     assert_eq!(world.condition("records", ConditionType::Planned).expect("Planned").1, "SecretNotFound");
     assert_eq!(world.condition("records", ConditionType::Stalled), None);
     world.run(&["records"]).await;
-    assert_eq!((world.ready("records"), world.status("records").run.expect("a run").attempt), (verified(), 1));
+    assert_eq!(
+        (world.ready("records"), world.status("records").run.expect("a run").attempt),
+        (verified(), 1)
+    );
 }
 
 #[tokio::test]
@@ -124,7 +141,11 @@ async fn a_source_that_arrives_late_is_waited_for_without_a_job() {
     world.server.cluster().objects.remove(&key("configmaps", "records-migrations"));
     world.run_for(&["records"], 30).await;
     assert_eq!(world.ready("records"), not_ready("SourceNotFound"));
-    assert_eq!((world.jobs().len(), world.writes().len()), (0, 1), "one status, and no Event for a thing that is only waited for");
+    assert_eq!(
+        (world.jobs().len(), world.writes().len()),
+        (0, 1),
+        "one status, and no Event for a thing that is only waited for"
+    );
     world.put_source("records-migrations");
     world.run(&["records"]).await;
     assert_eq!(world.ready("records"), verified());
@@ -143,23 +164,38 @@ async fn a_config_map_of_a_phase_is_waited_for_and_its_change_makes_a_new_run() 
     world.run(&["records"]).await;
     assert_eq!((world.ready("records"), world.jobs().len()), (verified(), 1));
     world.database.source.push("security/010_policies".into());
-    world.server.cluster().edit(&key("configmaps", "records-security"), |map| map["data"] = json!({"010_policies.sql": ""}));
+    world
+        .server
+        .cluster()
+        .edit(&key("configmaps", "records-security"), |map| map["data"] = json!({"010_policies.sql": ""}));
     world.run(&["records"]).await;
     assert_eq!(world.ready("records"), verified());
-    assert!(world.gate().contains(&"records@security/010_policies".to_owned()), "a workload can require it: {:?}", world.gate());
+    assert!(
+        world.gate().contains(&"records@security/010_policies".to_owned()),
+        "a workload can require it: {:?}",
+        world.gate()
+    );
 }
 
 #[tokio::test]
 async fn an_authority_that_arrives_late_or_is_corrected_makes_a_new_run() {
     let mut world = World::new();
-    let database = json!({"secretRef": {"name": "records-db"}, "tls": {"caFrom": {"configMap": "authority"}}});
+    let database =
+        json!({"secretRef": {"name": "records-db"}, "tls": {"caFrom": {"configMap": "authority"}}});
     world.put("records", &json!({"database": database}));
     world.run(&["records"]).await;
-    assert_eq!((world.ready("records"), world.jobs().len()), (verified(), 1), "that it is missing a stage says");
+    assert_eq!(
+        (world.ready("records"), world.jobs().len()),
+        (verified(), 1),
+        "that it is missing a stage says"
+    );
     world.put_source("authority");
     world.run(&["records"]).await;
     assert_eq!((world.ready("records"), world.jobs().len()), (verified(), 2));
-    world.server.cluster().edit(&key("configmaps", "authority"), |map| map["data"] = json!({"ca.crt": "another"}));
+    world
+        .server
+        .cluster()
+        .edit(&key("configmaps", "authority"), |map| map["data"] = json!({"ca.crt": "another"}));
     world.run(&["records"]).await;
     assert_eq!((world.ready("records"), world.jobs().len()), (verified(), 3));
 }
@@ -208,24 +244,37 @@ async fn what_may_pass_is_tried_again_with_longer_and_longer_pauses_and_one_even
     world.run_for(&["records"], 12).await;
     assert_eq!(world.ready("records"), not_ready("WaitingForLock"));
     assert_eq!(world.condition("records", ConditionType::Stalled), None);
-    assert_eq!(world.condition("records", ConditionType::Reconciling).expect("Reconciling").1, "WaitingForLock");
+    assert_eq!(
+        world.condition("records", ConditionType::Reconciling).expect("Reconciling").1,
+        "WaitingForLock"
+    );
     world.run(&["records"]).await;
     let status = world.status("records");
-    assert_eq!((world.ready("records"), status.run.expect("a run").attempt, status.history.len()), (verified(), 4, 4));
+    assert_eq!(
+        (world.ready("records"), status.run.expect("a run").attempt, status.history.len()),
+        (verified(), 4, 4)
+    );
     let events = world.writes().iter().filter(|write| write.starts_with("create events")).count();
     assert_eq!(events, 2, "one for the first failure, one for the end");
 }
 
 #[tokio::test]
 async fn a_run_that_is_lost_is_followed_by_one_that_asks_the_database() {
-    for mishap in
-        [Mishap::Killed(Stage::Migrate), Mishap::Evicted(Stage::Verify), Mishap::Killed(Stage::Plan), Mishap::Evicted(Stage::Plan)]
-    {
+    for mishap in [
+        Mishap::Killed(Stage::Migrate),
+        Mishap::Evicted(Stage::Verify),
+        Mishap::Killed(Stage::Plan),
+        Mishap::Evicted(Stage::Plan),
+    ] {
         let mut world = World::new();
         world.database.mishaps = vec![mishap];
         world.run(&["records"]).await;
         let status = world.status("records");
-        assert_eq!((world.ready("records"), status.run.expect("a run").attempt), (verified(), 2), "{mishap:?}");
+        assert_eq!(
+            (world.ready("records"), status.run.expect("a run").attempt),
+            (verified(), 2),
+            "{mishap:?}"
+        );
         assert_eq!(status.history[1].reason, "RunLost", "{mishap:?}");
         assert_eq!(world.database.applied, ["1_one", "2_two"]);
     }
@@ -240,7 +289,11 @@ async fn a_container_that_dies_before_those_behind_it_can_see_it_costs_half_a_mi
         world.run(&["records"]).await;
         let took = world.server.cluster().now.duration_since(begun).as_secs();
         let status = world.status("records");
-        assert_eq!((world.ready("records"), status.run.expect("a run").attempt), (verified(), 2), "{stage:?}");
+        assert_eq!(
+            (world.ready("records"), status.run.expect("a run").attempt),
+            (verified(), 2),
+            "{stage:?}"
+        );
         assert_eq!(status.history[1].reason, "RunLost", "{stage:?}");
         assert!(took < 60, "{stage:?} took {took} s");
     }
@@ -266,7 +319,11 @@ async fn suspend_keeps_a_settled_object_ready_and_a_new_one_waiting() {
     assert_eq!(world.ready("records"), verified());
     world.edit("records", |object| object["spec"]["suspend"] = json!(true));
     world.run(&["records"]).await;
-    assert_eq!((world.ready("records"), world.jobs().len()), (verified(), 1), "it is up to date, so suspend changes nothing");
+    assert_eq!(
+        (world.ready("records"), world.jobs().len()),
+        (verified(), 1),
+        "it is up to date, so suspend changes nothing"
+    );
     assert_eq!(world.status("records").observed_generation, 4);
 }
 
@@ -283,7 +340,8 @@ async fn a_dependency_goes_first() {
     assert_eq!(world.condition("late", ConditionType::Cleared).expect("Cleared").0, "False");
     world.run(&["records", "auth", "late"]).await;
     assert_eq!(world.ready("late"), verified());
-    let created: Vec<String> = world.writes().into_iter().filter(|write| write.starts_with("create jobs")).collect();
+    let created: Vec<String> =
+        world.writes().into_iter().filter(|write| write.starts_with("create jobs")).collect();
     assert!(created[2].contains("late"), "{created:?}");
 }
 
@@ -321,7 +379,11 @@ async fn a_status_that_was_lost_is_found_again() {
     world.edit("records", |object| object["status"] = json!({"observedGeneration": -1}));
     world.server.cluster().objects.retain(|key, _| key.0 != "jobs" && key.0 != "pods");
     world.run(&["records"]).await;
-    assert_eq!((world.ready("records"), world.database.applied.len()), (verified(), 2), "a new run finds nothing pending");
+    assert_eq!(
+        (world.ready("records"), world.database.applied.len()),
+        (verified(), 2),
+        "a new run finds nothing pending"
+    );
 }
 
 #[tokio::test]
@@ -399,7 +461,10 @@ async fn an_invalid_spec_stalls_with_every_violation() {
     world.run(&["records"]).await;
     let (_, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
     assert_eq!(reason, "InvalidSpec");
-    assert!(message.contains("spec.apply.deadline") && message.contains("spec.apply.lockTimeout"), "{message}");
+    assert!(
+        message.contains("spec.apply.deadline") && message.contains("spec.apply.lockTimeout"),
+        "{message}"
+    );
 }
 
 #[tokio::test]

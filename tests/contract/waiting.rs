@@ -69,9 +69,19 @@ async fn a_name_that_no_source_has_is_told_when_everything_else_is_applied() {
     tell(world.context(), NAMESPACE, &mut Told::default()).await.expect("tells");
     let said = events(&world);
     assert!(said.iter().all(|(_, kind, _)| kind == "Warning"), "{said:#?}");
-    let about = |who: &str| said.iter().find(|(whom, _, _)| whom == who).map(|(_, _, note)| note.clone()).unwrap_or_default();
-    assert!(about("Deployment/app").contains("\"records\" is Ready at 2_two, and what it has applied does not contain it"), "{said:#?}");
-    assert!(about("Deployment/typo").contains("no DatabaseMigration has the name \"recrods\"; the namespace has records"), "{said:#?}");
+    let about = |who: &str| {
+        said.iter().find(|(whom, _, _)| whom == who).map(|(_, _, note)| note.clone()).unwrap_or_default()
+    };
+    assert!(
+        about("Deployment/app")
+            .contains("\"records\" is Ready at 2_two, and what it has applied does not contain it"),
+        "{said:#?}"
+    );
+    assert!(
+        about("Deployment/typo")
+            .contains("no DatabaseMigration has the name \"recrods\"; the namespace has records"),
+        "{said:#?}"
+    );
     assert!(about("Deployment/bare").contains("waits for ever"), "{said:#?}");
 }
 
@@ -79,12 +89,14 @@ async fn a_name_that_no_source_has_is_told_when_everything_else_is_applied() {
 async fn who_does_not_wait_is_told_nothing() {
     let world = World::new();
     held(&world, "app", &json!({"requires.sluice.dev/records": "2_two"}));
-    world.server.cluster().edit(&key("deployments", "app"), |object| object["metadata"]["annotations"] = json!({}));
-    gated(&world, "import", &json!({"requires.sluice.dev/records": "2_two"}));
     world
         .server
         .cluster()
-        .edit(&key("pods", "import"), |object| object["spec"]["schedulingGates"] = json!([{"name": "example.org/quota"}]));
+        .edit(&key("deployments", "app"), |object| object["metadata"]["annotations"] = json!({}));
+    gated(&world, "import", &json!({"requires.sluice.dev/records": "2_two"}));
+    world.server.cluster().edit(&key("pods", "import"), |object| {
+        object["spec"]["schedulingGates"] = json!([{"name": "example.org/quota"}]);
+    });
     tell(world.context(), NAMESPACE, &mut Told::default()).await.expect("tells");
     assert_eq!(events(&world), []);
 }

@@ -34,7 +34,11 @@ impl World {
         let server = Server::new(Timestamp::from_second(1_780_000_000).expect("a moment"));
         let image = "registry.example/sluice:1".to_owned();
         let context = context(&server, &image);
-        let database = Database { source: vec!["1_one".into(), "2_two".into()], identity: Some("7/1".into()), ..Database::default() };
+        let database = Database {
+            source: vec!["1_one".into(), "2_two".into()],
+            identity: Some("7/1".into()),
+            ..Database::default()
+        };
         let world = Self { server, database, context, image };
         world.put_source("records-migrations");
         world.put("records", &json!({}));
@@ -88,8 +92,10 @@ impl World {
         }
         let result = reconcile(&self.context, NAMESPACE, name).await;
         if let Err(error) = &result {
-            let uid =
-                self.server.cluster().objects[&key("databasemigrations", name)]["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+            let uid = self.server.cluster().objects[&key("databasemigrations", name)]["metadata"]["uid"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             let _ = retry(&self.context, &uid, error);
         }
         result
@@ -162,13 +168,15 @@ impl World {
     }
 
     pub fn gate(&self) -> Vec<String> {
-        let gate = self.server.cluster().objects.get(&key("migrationgates", "gates")).cloned().unwrap_or_default();
+        let gate =
+            self.server.cluster().objects.get(&key("migrationgates", "gates")).cloned().unwrap_or_default();
         serde_json::from_value(gate["spec"]["satisfied"].clone()).unwrap_or_default()
     }
 
     /// The databases that the entries of the gate are about.
     pub fn databases(&self) -> Vec<Value> {
-        let gate = self.server.cluster().objects.get(&key("migrationgates", "gates")).cloned().unwrap_or_default();
+        let gate =
+            self.server.cluster().objects.get(&key("migrationgates", "gates")).cloned().unwrap_or_default();
         gate["spec"]["databases"].as_array().cloned().unwrap_or_default()
     }
 
@@ -176,10 +184,12 @@ impl World {
         self.server.cluster().all("jobs").into_iter().map(|(key, _)| key.2).collect()
     }
 
-    /// Everything that is stored, without what may differ between two lives: times, versions and uids of children.
+    /// Everything that is stored, without what may differ between two lives: times, versions and uids of
+    /// children.
     pub fn end_state(&self) -> Value {
         let cluster = self.server.cluster();
-        let objects = cluster.objects.iter().map(|(key, object)| (format!("{key:?}"), timeless(object))).collect();
+        let objects =
+            cluster.objects.iter().map(|(key, object)| (format!("{key:?}"), timeless(object))).collect();
         Value::Object(objects)
     }
 }
@@ -204,5 +214,6 @@ pub fn key(kind: &str, name: &str) -> Key {
 fn context(server: &Server, image: &str) -> Context {
     let images = Images { sluice: image.to_owned(), snapshot: "registry.example/sluice-stage:1".into() };
     let clock = server.clone();
-    Context::new(server.client(), images, "a-test".into(), Arc::new(Metrics::default())).with_clock(move || clock.cluster().now)
+    Context::new(server.client(), images, "a-test".into(), Arc::new(Metrics::default()))
+        .with_clock(move || clock.cluster().now)
 }

@@ -1,4 +1,5 @@
-//! Random inputs, for whatever reads what others wrote: no panic, no hang, and what is promised holds. `make fuzz`; one file per target.
+//! Random inputs, for whatever reads what others wrote: no panic, no hang, and what is promised holds. `make
+//! fuzz`; one file per target.
 //!
 //! `FUZZ=n` inputs for each target, `FUZZ_SEED=s` for another sequence. The same seed makes the same inputs.
 
@@ -37,7 +38,8 @@ struct Target {
     read: fn(&str) -> bool,
 }
 
-const TARGETS: [Target; 6] = [splitter::TARGET, script::TARGET, redaction::TARGET, outcome::TARGET, manifest::TARGET, url::TARGET];
+const TARGETS: [Target; 6] =
+    [splitter::TARGET, script::TARGET, redaction::TARGET, outcome::TARGET, manifest::TARGET, url::TARGET];
 
 /// How long one input may take; one that takes far longer is a hang.
 const SLOW: Duration = Duration::from_secs(2);
@@ -45,7 +47,9 @@ const HANG: Duration = Duration::from_secs(30);
 
 #[test]
 fn whatever_is_read_nothing_panics_and_nothing_hangs() {
-    let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let number = |name: &str, default: u64| {
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
     let (count, seed) = (number("FUZZ", 20_000), number("FUZZ_SEED", 1));
     for target in &TARGETS {
         let begun = Instant::now();
@@ -54,11 +58,17 @@ fn whatever_is_read_nothing_panics_and_nothing_hangs() {
         std::thread::scope(|scope| {
             for thread in 0..threads {
                 let read = &read;
-                scope.spawn(move || read.fetch_add(work(target, seed * 1000 + thread, count / threads + 1), Ordering::Relaxed));
+                scope.spawn(move || {
+                    read.fetch_add(work(target, seed * 1000 + thread, count / threads + 1), Ordering::Relaxed)
+                });
             }
         });
         let read = read.into_inner();
-        println!("{}: {count} inputs, of which {read} could be read, in {:.1?}", target.name, begun.elapsed());
+        println!(
+            "{}: {count} inputs, of which {read} could be read, in {:.1?}",
+            target.name,
+            begun.elapsed()
+        );
         assert!(read > count / 50, "{}: what no input gets past is not tried", target.name);
     }
 }

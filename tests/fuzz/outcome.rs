@@ -13,8 +13,22 @@ const SEEDS: [&str; 2] = [
     r#"{"version":1,"stage":"plan","verdict":"Passed","reason":"PlanReady","message":"2 migrations are pending","milliseconds":12,"history":{"current":"1_a","appliedCount":1,"applied":["1_a"],"pendingCount":2,"pending":["2_b","3_c"],"ledgerDigest":"d","sourceDigest":"s","serverMajor":15}}"#,
     r#"{"version":1,"stage":"migrate","verdict":"Failed","reason":"MigrationFailed","message":"1_a/migration.sql:7: no table","failure":{"migration":"1_a","file":"1_a/migration.sql","line":7,"statement":"SELECT $1","sqlstate":"42P01","message":"relation \"t\" does not exist"},"blockers":[{"pid":7,"application":"psql","user":"u","state":"idle","ageSeconds":9}],"findings":[{"check":"rls-enabled","object":"public.t","severity":"Error","message":"m\u202e","remedy":"r"}]}"#,
 ];
-const WORDS: [&str; 14] =
-    ["\"", "{", "}", "[", "]", "null", "\"version\":2", "\"findings\":[]", "\\u0000", "\\ud800", "1e999", "-1", "\u{202e}", "\u{1b}[2J"];
+const WORDS: [&str; 14] = [
+    "\"",
+    "{",
+    "}",
+    "[",
+    "]",
+    "null",
+    "\"version\":2",
+    "\"findings\":[]",
+    "\\u0000",
+    "\\ud800",
+    "1e999",
+    "-1",
+    "\u{202e}",
+    "\u{1b}[2J",
+];
 
 fn read(text: &str) -> bool {
     let Some(read) = Outcome::from_message(text) else { return false };

@@ -16,7 +16,11 @@ fn read(text: &str) -> bool {
     let lines = visible::lines(text);
     assert_eq!(visible::lines(&lines), lines, "what is shown stays as it is");
     let json = serde_json::to_string(text).unwrap_or_default();
-    assert_eq!(serde_json::from_str::<String>(&visible::json(&json)).ok().as_deref(), Some(text), "JSON means the same");
+    assert_eq!(
+        serde_json::from_str::<String>(&visible::json(&json)).ok().as_deref(),
+        Some(text),
+        "JSON means the same"
+    );
     let _ = visible::coloured(text);
     true
 }

@@ -27,7 +27,10 @@ fn read(text: &str) -> bool {
             assert!(mended.marks.is_empty(), "and nothing that ends a transaction is left in");
         }
         let parts: Vec<_> = script.parts(0..count).collect();
-        assert!(parts.first().is_some_and(|part| part.start == 0) && parts.last().is_some_and(|part| part.end == count));
+        assert!(
+            parts.first().is_some_and(|part| part.start == 0)
+                && parts.last().is_some_and(|part| part.end == count)
+        );
         assert!(parts.windows(2).all(|two| two[0].end == two[1].start && two[0].start < two[0].end));
     }
     true

@@ -1,13 +1,27 @@
-//! Inputs made from a document: its values taken out, doubled, moved, mixed and replaced, so that what comes out is a document still.
+//! Inputs made from a document: its values taken out, doubled, moved, mixed and replaced, so that what comes
+//! out is a document still.
 //!
-//! Changed byte by byte, nearly every document is refused by the parser, and whatever reads it behind the parser sees nothing.
+//! Changed byte by byte, nearly every document is refused by the parser, and whatever reads it behind the
+//! parser sees nothing.
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
 /// Names and texts that mean something somewhere.
-const TEXTS: [&str; 12] =
-    ["", "Passed", "Failed", "Ready", "../../x", "\u{1b}[2J", "\u{202e}", "postgres://u:p@h/d", "\0", "9e9", "2026-02-30T25:61:61Z", "é😀"];
+const TEXTS: [&str; 12] = [
+    "",
+    "Passed",
+    "Failed",
+    "Ready",
+    "../../x",
+    "\u{1b}[2J",
+    "\u{202e}",
+    "postgres://u:p@h/d",
+    "\0",
+    "9e9",
+    "2026-02-30T25:61:61Z",
+    "é😀",
+];
 
 /// The document with a few changes, as JSON, which YAML takes too.
 pub fn changed(random: &mut Rng, document: &Value, words: &[&str]) -> String {

@@ -13,7 +13,8 @@ const SEEDS: [&str; 5] = [
     "prisma+postgres://accelerate.example/?api_key=k",
     "host=db user=app password='s3 cret' dbname=records",
 ];
-const WORDS: [&str; 14] = ["://", "@", ":", "/", "?", "#", "%", "%00", "[::1]", "password=", "'", "host=", "&", "sslmode="];
+const WORDS: [&str; 14] =
+    ["://", "@", ":", "/", "?", "#", "%", "%00", "[::1]", "password=", "'", "host=", "&", "sslmode="];
 
 fn read(text: &str) -> bool {
     let Ok(url) = ConnectionUrl::parse(text) else { return false };

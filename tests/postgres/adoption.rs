@@ -1,5 +1,5 @@
-//! A healthy database that Prisma made, and the shortest manifest there is: the first run is green. What the manifest did not ask for is
-//! a warning; what is broken is an error all the same.
+//! A healthy database that Prisma made, and the shortest manifest there is: the first run is green. What the
+//! manifest did not ask for is a warning; what is broken is an error all the same.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::stage_scene::Scene;
 
-/// As teams have it after some years: no row-level security, keys without indexes, a table without a primary key, names that need
-/// quotes, an index too many, a key that was never validated and one that can never do what it says.
+/// As teams have it after some years: no row-level security, keys without indexes, a table without a primary
+/// key, names that need quotes, an index too many, a key that was never validated and one that can never do
+/// what it says.
 const INIT: &str = r#"
 -- CreateEnum
 CREATE TYPE "Role" AS ENUM ('USER', 'ADMIN', 'read only');
@@ -43,7 +44,8 @@ CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW."create
 CREATE TRIGGER touch BEFORE INSERT ON "User" FOR EACH ROW EXECUTE FUNCTION touch();
 "#;
 const NAME: &str = "20230101000000_init";
-const UNRELATED: (&str, &str) = ("20240101000000_add_note", "-- AlterTable\nALTER TABLE \"Tag\" ADD COLUMN \"note\" TEXT;\n");
+const UNRELATED: (&str, &str) =
+    ("20240101000000_add_note", "-- AlterTable\nALTER TABLE \"Tag\" ADD COLUMN \"note\" TEXT;\n");
 
 /// Everything that this schema is warned about, and nothing more severe: check and object.
 const WARNED: [(&str, &str); 6] = [
@@ -58,16 +60,28 @@ const WARNED: [(&str, &str); 6] = [
 /// What `sluice verify` finds, as severity, check and object; and its exit code.
 async fn verified(scene: &Scene) -> (Option<i32>, BTreeSet<(String, String, String)>) {
     let mut command = scene.command("verify");
-    let output = tokio::task::spawn_blocking(move || command.args(["-o", "json"]).output().expect("sluice starts")).await.expect("ends");
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
-    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_else(|| panic!("no {key}: {finding}")).to_owned();
+    let output =
+        tokio::task::spawn_blocking(move || command.args(["-o", "json"]).output().expect("sluice starts"))
+            .await
+            .expect("ends");
+    let report: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let text = |finding: &Value, key: &str| {
+        finding[key].as_str().unwrap_or_else(|| panic!("no {key}: {finding}")).to_owned()
+    };
     let found = report["findings"].as_array().expect("findings").iter();
-    (output.status.code(), found.map(|finding| (text(finding, "severity"), text(finding, "check"), text(finding, "object"))).collect())
+    (
+        output.status.code(),
+        found
+            .map(|finding| (text(finding, "severity"), text(finding, "check"), text(finding, "object")))
+            .collect(),
+    )
 }
 
 async fn is_green_with_warnings(scene: &Scene) {
     let mut command = scene.command("run");
-    let output = tokio::task::spawn_blocking(move || command.output().expect("sluice starts")).await.expect("ends");
+    let output =
+        tokio::task::spawn_blocking(move || command.output().expect("sluice starts")).await.expect("ends");
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && printed.contains("notes.sql"), "{output:?}");
     let (code, found) = verified(scene).await;
@@ -88,11 +102,14 @@ async fn a_database_that_prisma_migrated_takes_an_unrelated_migration_and_is_gre
     let scene = Scene::new("adopt_running", &[(NAME, INIT), UNRELATED]).await;
     std::fs::write(scene.source().join("notes.sql"), "SELECT 1;").expect("writes a stray file");
     let ledger = format!(
-        "CREATE TABLE _prisma_migrations (id VARCHAR(36) PRIMARY KEY NOT NULL, checksum VARCHAR(64) NOT NULL, finished_at TIMESTAMPTZ, \
-             migration_name VARCHAR(255) NOT NULL, logs TEXT, rolled_back_at TIMESTAMPTZ, started_at TIMESTAMPTZ NOT NULL DEFAULT now(), \
+        "CREATE TABLE _prisma_migrations (id VARCHAR(36) PRIMARY KEY NOT NULL, checksum VARCHAR(64) NOT \
+            NULL, finished_at TIMESTAMPTZ, \
+             migration_name VARCHAR(255) NOT NULL, logs TEXT, rolled_back_at TIMESTAMPTZ, started_at \
+             TIMESTAMPTZ NOT NULL DEFAULT now(), \
              applied_steps_count INTEGER NOT NULL DEFAULT 0); \
          INSERT INTO _prisma_migrations (id, checksum, finished_at, migration_name, applied_steps_count) \
-             VALUES (gen_random_uuid()::text, encode(sha256(convert_to($file${INIT}$file$, 'UTF8')), 'hex'), now(), '{NAME}', 1);"
+             VALUES (gen_random_uuid()::text, encode(sha256(convert_to($file${INIT}$file$, 'UTF8')), 'hex'), \
+             now(), '{NAME}', 1);"
     );
     let mut session = crate::server::connect(&scene.url).await;
     crate::server::execute(&mut session, INIT).await;
@@ -102,9 +119,14 @@ async fn a_database_that_prisma_migrated_takes_an_unrelated_migration_and_is_gre
 
     // The negative control: what is broken is an error, whether anybody asked or not.
     crate::server::execute(&mut session, "INSERT INTO \"Tag\" (name) VALUES ('twice'), ('twice')").await;
-    let unique = sqlx::raw_sql("CREATE UNIQUE INDEX CONCURRENTLY \"Tag_name_key\" ON \"Tag\" (\"name\")").execute(&mut session).await;
+    let unique = sqlx::raw_sql("CREATE UNIQUE INDEX CONCURRENTLY \"Tag_name_key\" ON \"Tag\" (\"name\")")
+        .execute(&mut session)
+        .await;
     unique.expect_err("two rows have the same name");
     let (code, found) = verified(&scene).await;
     assert_eq!(code, Some(1));
-    assert!(found.contains(&("Error".to_owned(), "index-valid".to_owned(), "public.Tag_name_key".to_owned())), "{found:#?}");
+    assert!(
+        found.contains(&("Error".to_owned(), "index-valid".to_owned(), "public.Tag_name_key".to_owned())),
+        "{found:#?}"
+    );
 }

@@ -1,5 +1,5 @@
-//! `spec.migrations.baseline`: a database with tables and no history is adopted when it is what the migrations make, and refused
-//! with the differences when it is not.
+//! `spec.migrations.baseline`: a database with tables and no history is adopted when it is what the
+//! migrations make, and refused with the differences when it is not.
 
 use sluice::{
     api::Reason,
@@ -9,10 +9,12 @@ use sluice::{
 
 use crate::stage_scene::Scene;
 
-const FIRST: (&str, &str) = ("1_patients", "CREATE TABLE patients (id int PRIMARY KEY, name text NOT NULL DEFAULT 'x');");
+const FIRST: (&str, &str) =
+    ("1_patients", "CREATE TABLE patients (id int PRIMARY KEY, name text NOT NULL DEFAULT 'x');");
 const SECOND: (&str, &str) = (
     "2_visits",
-    "CREATE TABLE visits (id int PRIMARY KEY, patient int REFERENCES patients);\nCREATE INDEX visits_patient ON visits (patient);",
+    "CREATE TABLE visits (id int PRIMARY KEY, patient int REFERENCES patients);\nCREATE INDEX visits_patient \
+        ON visits (patient);",
 );
 const THIRD: (&str, &str) = ("3_notes", "ALTER TABLE visits ADD note text;");
 const BASELINE: &str = "{configMaps: [records], baseline: {upTo: 2_visits}}";
@@ -23,7 +25,9 @@ async fn grown(test: &str, files: &[(&str, &str)], made: &str) -> Scene {
     let role = &scene.role;
     scene
         .database
-        .execute(&format!("ALTER ROLE {role} CREATEDB; SET ROLE {role}; {made}; INSERT INTO patients VALUES (1, 'somebody')"))
+        .execute(&format!(
+            "ALTER ROLE {role} CREATEDB; SET ROLE {role}; {made}; INSERT INTO patients VALUES (1, 'somebody')"
+        ))
         .await;
     scene
 }
@@ -40,10 +44,24 @@ async fn a_database_that_is_equal_is_recorded_and_nothing_is_run() {
     assert_eq!(outcomes[0].reason, Reason::NothingPending);
     assert!(outcomes[0].message.contains("2 are recorded as applied"), "{}", outcomes[0].message);
     assert_eq!(outcomes[1].reason, Reason::SnapshotNotNeeded);
-    let row = "SELECT concat_ws(' ', logs = '', applied_steps_count, started_at = finished_at, rolled_back_at IS NULL, length(id), length(checksum)) FROM _prisma_migrations";
-    assert_eq!(scene.column(row).await, ["t 0 t t 36 64", "t 0 t t 36 64"], "as `prisma migrate resolve --applied` writes them");
+    let row = "SELECT concat_ws(' ', logs = '', applied_steps_count, started_at = finished_at, \
+        rolled_back_at IS NULL, length(id), length(checksum)) FROM _prisma_migrations";
+    assert_eq!(
+        scene.column(row).await,
+        ["t 0 t t 36 64", "t 0 t t 36 64"],
+        "as `prisma migrate resolve --applied` writes them"
+    );
     assert_eq!(scene.value("SELECT count(*)::text FROM patients").await, "1");
-    assert_eq!(scene.value("SELECT string_agg(datname, ',') FROM pg_database WHERE datname LIKE 'sluice_scratch_%' AND datdba = (SELECT datdba FROM pg_database WHERE datname = current_database())").await, "");
+    assert_eq!(
+        scene
+            .value(
+                "SELECT string_agg(datname, ',') FROM pg_database WHERE datname LIKE \
+        'sluice_scratch_%' AND datdba = (SELECT datdba FROM pg_database WHERE datname = \
+        current_database())"
+            )
+            .await,
+        ""
+    );
     scene.ready().await;
     assert_eq!(scene.ledger().await.len(), 2, "an entry that stays in the manifest does nothing more");
 }
@@ -53,7 +71,12 @@ async fn what_comes_after_the_baseline_is_applied_in_the_same_run() {
     let scene = grown("baseline_more", &[FIRST, SECOND, THIRD], &both()).await;
     scene.ready().await;
     assert_eq!(scene.ledger().await, ["1_patients applied", "2_visits applied", "3_notes applied"]);
-    assert_eq!(scene.value("SELECT count(*)::text FROM information_schema.columns WHERE table_name = 'visits'").await, "3");
+    assert_eq!(
+        scene
+            .value("SELECT count(*)::text FROM information_schema.columns WHERE table_name = 'visits'")
+            .await,
+        "3"
+    );
 }
 
 #[tokio::test]
@@ -65,9 +88,16 @@ async fn a_database_that_differs_is_refused_with_the_differences_and_nothing_is_
     let objects: Vec<&str> = outcome.findings.iter().map(|finding| finding.object.as_str()).collect();
     assert_eq!(objects, ["public.patients.extra", "public.patients.name"]);
     assert!(outcome.findings.iter().all(|finding| finding.check == "baseline"), "{:?}", outcome.findings);
-    assert!(outcome.message.contains("nothing was recorded") && outcome.message.contains("2 object(s) differ"), "{}", outcome.message);
+    assert!(
+        outcome.message.contains("nothing was recorded") && outcome.message.contains("2 object(s) differ"),
+        "{}",
+        outcome.message
+    );
     assert_eq!(scene.catalog().await, before, "not even the ledger was created");
-    scene.database.execute("ALTER TABLE patients DROP extra; ALTER TABLE patients ALTER name SET NOT NULL").await;
+    scene
+        .database
+        .execute("ALTER TABLE patients DROP extra; ALTER TABLE patients ALTER name SET NOT NULL")
+        .await;
     scene.ready().await;
     assert_eq!(scene.ledger().await.len(), 3);
 }
@@ -84,7 +114,12 @@ async fn one_that_changes_between_plan_and_migrate_is_refused_under_the_locks() 
     }
     scene.database.execute("DROP INDEX visits_patient").await;
     let outcome = stage::run(Stage::Migrate, &context, &outcomes).await;
-    assert_eq!((outcome.verdict, outcome.reason), (Verdict::Failed, Reason::BaselineDiffers), "{}", outcome.message);
+    assert_eq!(
+        (outcome.verdict, outcome.reason),
+        (Verdict::Failed, Reason::BaselineDiffers),
+        "{}",
+        outcome.message
+    );
     assert_eq!(outcome.findings.len(), 1);
     assert_eq!(scene.value("SELECT to_regclass('_prisma_migrations')::text").await, "");
 }
@@ -94,7 +129,11 @@ async fn an_empty_database_is_migrated_as_if_there_were_no_baseline() {
     let scene = Scene::new("baseline_empty", &[FIRST, SECOND, THIRD]).await.with("migrations", BASELINE);
     scene.ready().await;
     assert_eq!(scene.ledger().await.len(), 3);
-    assert_eq!(scene.value("SELECT min(applied_steps_count)::text FROM _prisma_migrations").await, "1", "they were run");
+    assert_eq!(
+        scene.value("SELECT min(applied_steps_count)::text FROM _prisma_migrations").await,
+        "1",
+        "they were run"
+    );
 }
 
 #[tokio::test]
@@ -109,7 +148,11 @@ async fn a_database_that_grew_further_than_the_baseline_is_refused() {
 async fn a_baseline_that_is_not_in_the_source_is_named() {
     let scene = grown("baseline_unknown", &[FIRST], FIRST.1).await;
     let outcome = scene.stopped(Stage::Plan, Reason::TargetNotFound).await;
-    assert!(outcome.message.contains("spec.migrations.baseline.upTo") && outcome.message.contains("2_visits"), "{}", outcome.message);
+    assert!(
+        outcome.message.contains("spec.migrations.baseline.upTo") && outcome.message.contains("2_visits"),
+        "{}",
+        outcome.message
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! For each kind of object, a difference made by hand is found and named, and nothing else is; once it is mended, nothing is found.
-//! The last test counts: a kind without a control fails it.
+//! For each kind of object, a difference made by hand is found and named, and nothing else is; once it is
+//! mended, nothing is found. The last test counts: a kind without a control fails it.
 
 use std::collections::BTreeSet;
 
@@ -52,7 +52,13 @@ struct Control {
     mends: &'static str,
 }
 
-const fn control(kind: Kind, name: &'static str, how: &'static [&'static str], breaks: &'static str, mends: &'static str) -> Control {
+const fn control(
+    kind: Kind,
+    name: &'static str,
+    how: &'static [&'static str],
+    breaks: &'static str,
+    mends: &'static str,
+) -> Control {
     Control { kind, name, how, breaks, mends }
 }
 
@@ -64,7 +70,8 @@ const CONTROLS: &[Control] = &[
         "public.mood",
         &["values", "'low', 'high'", "'low', 'mid', 'high'"],
         "ALTER TYPE mood ADD VALUE 'mid' BEFORE 'high'",
-        "ALTER TABLE patients DROP COLUMN mood; DROP TYPE mood; CREATE TYPE mood AS ENUM ('low', 'high'); ALTER TABLE patients ADD mood mood",
+        "ALTER TABLE patients DROP COLUMN mood; DROP TYPE mood; CREATE TYPE mood AS ENUM ('low', 'high'); \
+            ALTER TABLE patients ADD mood mood",
     ),
     control(
         Kind::Domain,
@@ -101,7 +108,13 @@ const CONTROLS: &[Control] = &[
         "ALTER SEQUENCE numbers INCREMENT 5",
         "ALTER SEQUENCE numbers INCREMENT 1",
     ),
-    control(Kind::Sequence, "public.numbers", &["missing"], "DROP SEQUENCE numbers", "CREATE SEQUENCE numbers"),
+    control(
+        Kind::Sequence,
+        "public.numbers",
+        &["missing"],
+        "DROP SEQUENCE numbers",
+        "CREATE SEQUENCE numbers",
+    ),
     control(
         Kind::Table,
         "public.notes",
@@ -148,8 +161,10 @@ const CONTROLS: &[Control] = &[
         Kind::Column,
         "clinical.visits.note",
         &["type", "text", "character varying(20)"],
-        "DROP INDEX clinical.visits_patient; ALTER TABLE clinical.visits ALTER note TYPE varchar(20); CREATE INDEX visits_patient ON clinical.visits (patient) WHERE note IS NULL",
-        "DROP INDEX clinical.visits_patient; ALTER TABLE clinical.visits ALTER note TYPE text; CREATE INDEX visits_patient ON clinical.visits (patient) WHERE note IS NULL",
+        "DROP INDEX clinical.visits_patient; ALTER TABLE clinical.visits ALTER note TYPE varchar(20); CREATE \
+            INDEX visits_patient ON clinical.visits (patient) WHERE note IS NULL",
+        "DROP INDEX clinical.visits_patient; ALTER TABLE clinical.visits ALTER note TYPE text; CREATE INDEX \
+            visits_patient ON clinical.visits (patient) WHERE note IS NULL",
     ),
     control(
         Kind::Column,
@@ -184,7 +199,8 @@ const CONTROLS: &[Control] = &[
         "public.patients.shout",
         &["generated", "stored: (name || '!'::text)", "none"],
         "ALTER TABLE patients ALTER shout DROP EXPRESSION",
-        "ALTER TABLE patients DROP shout; ALTER TABLE patients ADD shout text GENERATED ALWAYS AS (name || '!') STORED",
+        "ALTER TABLE patients DROP shout; ALTER TABLE patients ADD shout text GENERATED ALWAYS AS (name || \
+            '!') STORED",
     ),
     control(
         Kind::Constraint,
@@ -197,8 +213,10 @@ const CONTROLS: &[Control] = &[
         Kind::Constraint,
         "clinical.visits.visits_patient_fkey",
         &["ON DELETE CASCADE", "NOT VALID"],
-        "ALTER TABLE clinical.visits DROP CONSTRAINT visits_patient_fkey, ADD CONSTRAINT visits_patient_fkey FOREIGN KEY (patient) REFERENCES patients NOT VALID",
-        "ALTER TABLE clinical.visits DROP CONSTRAINT visits_patient_fkey, ADD CONSTRAINT visits_patient_fkey FOREIGN KEY (patient) REFERENCES patients ON DELETE CASCADE",
+        "ALTER TABLE clinical.visits DROP CONSTRAINT visits_patient_fkey, ADD CONSTRAINT visits_patient_fkey \
+            FOREIGN KEY (patient) REFERENCES patients NOT VALID",
+        "ALTER TABLE clinical.visits DROP CONSTRAINT visits_patient_fkey, ADD CONSTRAINT visits_patient_fkey \
+            FOREIGN KEY (patient) REFERENCES patients ON DELETE CASCADE",
     ),
     control(
         Kind::Index,
@@ -211,15 +229,19 @@ const CONTROLS: &[Control] = &[
         Kind::Index,
         "clinical.visits_patient",
         &["WHERE (note IS NULL)", "text_pattern_ops"],
-        "DROP INDEX clinical.visits_patient; CREATE INDEX visits_patient ON clinical.visits (note text_pattern_ops)",
-        "DROP INDEX clinical.visits_patient; CREATE INDEX visits_patient ON clinical.visits (patient) WHERE note IS NULL",
+        "DROP INDEX clinical.visits_patient; CREATE INDEX visits_patient ON clinical.visits (note \
+            text_pattern_ops)",
+        "DROP INDEX clinical.visits_patient; CREATE INDEX visits_patient ON clinical.visits (patient) WHERE \
+            note IS NULL",
     ),
     control(
         Kind::Index,
         "clinical.visits_patient",
         &["valid", "yes", "no"],
-        "UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = 'clinical.visits_patient'::regclass",
-        "UPDATE pg_catalog.pg_index SET indisvalid = true WHERE indexrelid = 'clinical.visits_patient'::regclass",
+        "UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = \
+            'clinical.visits_patient'::regclass",
+        "UPDATE pg_catalog.pg_index SET indisvalid = true WHERE indexrelid = \
+            'clinical.visits_patient'::regclass",
     ),
     control(
         Kind::View,
@@ -239,8 +261,10 @@ const CONTROLS: &[Control] = &[
         Kind::MaterializedView,
         "public.totals",
         &["definition", "WHERE"],
-        "DROP MATERIALIZED VIEW totals; CREATE MATERIALIZED VIEW totals AS SELECT count(*) AS visits FROM clinical.visits WHERE id > 0",
-        "DROP MATERIALIZED VIEW totals; CREATE MATERIALIZED VIEW totals AS SELECT count(*) AS visits FROM clinical.visits",
+        "DROP MATERIALIZED VIEW totals; CREATE MATERIALIZED VIEW totals AS SELECT count(*) AS visits FROM \
+            clinical.visits WHERE id > 0",
+        "DROP MATERIALIZED VIEW totals; CREATE MATERIALIZED VIEW totals AS SELECT count(*) AS visits FROM \
+            clinical.visits",
     ),
     control(
         Kind::Function,
@@ -260,7 +284,8 @@ const CONTROLS: &[Control] = &[
         Kind::Function,
         "public.joined(text)",
         &["definition", "begins with"],
-        "DROP AGGREGATE joined(text); CREATE AGGREGATE joined(text) (SFUNC = textcat, STYPE = text, INITCOND = 'x')",
+        "DROP AGGREGATE joined(text); CREATE AGGREGATE joined(text) (SFUNC = textcat, STYPE = text, INITCOND \
+            = 'x')",
         "DROP AGGREGATE joined(text); CREATE AGGREGATE joined(text) (SFUNC = textcat, STYPE = text)",
     ),
     control(
@@ -343,7 +368,10 @@ const CONTROLS: &[Control] = &[
 ];
 
 fn scope() -> Scope {
-    Scope { schemas: ["public", "clinical", "archive"].map(ToOwned::to_owned).into(), ledger: LedgerContract::of(Format::Prisma, "public") }
+    Scope {
+        schemas: ["public", "clinical", "archive"].map(ToOwned::to_owned).into(),
+        ledger: LedgerContract::of(Format::Prisma, "public"),
+    }
 }
 
 async fn database(test: &str, app: &str) -> Database {
@@ -387,14 +415,22 @@ async fn a_difference_of_each_kind_is_found_alone_and_gone_when_it_is_mended() {
             Change::Different(parts) => parts
                 .iter()
                 .map(|part| {
-                    format!("{}: {} {}", part.word, part.expected.as_deref().unwrap_or("none"), part.actual.as_deref().unwrap_or("none"))
+                    format!(
+                        "{}: {} {}",
+                        part.word,
+                        part.expected.as_deref().unwrap_or("none"),
+                        part.actual.as_deref().unwrap_or("none")
+                    )
                 })
                 .collect(),
             Change::Reordered(part) => panic!("{part:?}"),
         };
         for part in *how {
             let part = part.replace("{app}", app);
-            assert!(text.contains(&part) || text.replace('"', "").contains(&part), "{name}: {part:?} is missing in {text:?}");
+            assert!(
+                text.contains(&part) || text.replace('"', "").contains(&part),
+                "{name}: {part:?} is missing in {text:?}"
+            );
         }
         actual.execute(&mends.replace("{app}", app)).await;
         let left = apart_from_order(differences(&expected, &actual).await);
@@ -404,7 +440,8 @@ async fn a_difference_of_each_kind_is_found_alone_and_gone_when_it_is_mended() {
 
 #[tokio::test]
 async fn columns_in_another_order_are_told_apart_from_other_columns() {
-    let (one, other) = (Server::get().database("order_one").await, Server::get().database("order_other").await);
+    let (one, other) =
+        (Server::get().database("order_one").await, Server::get().database("order_other").await);
     one.execute("CREATE TABLE t (a int, b int)").await;
     other.execute("CREATE TABLE t (b int, a int)").await;
     let found = differences(&one, &other).await;
@@ -417,8 +454,10 @@ async fn the_ledger_the_journal_and_what_belongs_to_extensions_do_not_count() {
     one.execute("CREATE EXTENSION citext; CREATE EXTENSION hstore").await;
     other
         .execute(
-            "CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE SCHEMA sluice; CREATE TABLE sluice.journal (a int);
-             CREATE TABLE _prisma_migrations (id varchar(36) PRIMARY KEY, checksum text); GRANT SELECT ON _prisma_migrations TO pg_monitor",
+            "CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE SCHEMA sluice; CREATE TABLE \
+                sluice.journal (a int);
+             CREATE TABLE _prisma_migrations (id varchar(36) PRIMARY KEY, checksum text); GRANT SELECT ON \
+             _prisma_migrations TO pg_monitor",
         )
         .await;
     assert_eq!(differences(&one, &other).await, []);

@@ -1,5 +1,6 @@
-//! What newer versions of PostgreSQL brought to catalogs: on a server that has it, a difference made by hand is found, alone, and gone when it
-//! is mended. On an older server a control is left out, so `make test-postgres-newest` is where all of them run.
+//! What newer versions of PostgreSQL brought to catalogs: on a server that has it, a difference made by hand
+//! is found, alone, and gone when it is mended. On an older server a control is left out, so `make
+//! test-postgres-newest` is where all of them run.
 
 use sluice::{
     api::Format,
@@ -9,7 +10,8 @@ use sluice::{
 
 use crate::server::{Database, Server};
 
-/// Since which version; what both databases have; what is done to one, and undone; the object that is found, and what both sides say.
+/// Since which version; what both databases have; what is done to one, and undone; the object that is found,
+/// and what both sides say.
 struct Control {
     since: u32,
     both: &'static str,
@@ -87,7 +89,8 @@ const CONTROLS: [Control; 8] = [
 ];
 
 async fn differences(expected: &Database, actual: &Database) -> Vec<Difference> {
-    let scope = Scope { schemas: vec!["public".into()], ledger: LedgerContract::of(Format::Prisma, "public") };
+    let scope =
+        Scope { schemas: vec!["public".into()], ledger: LedgerContract::of(Format::Prisma, "public") };
     let expected = catalog::read(&mut expected.connect().await, &scope).await.expect("reads");
     let actual = catalog::read(&mut actual.connect().await, &scope).await.expect("reads");
     catalog::compare(&expected, &actual, &[])
@@ -96,7 +99,8 @@ async fn differences(expected: &Database, actual: &Database) -> Vec<Difference> 
 #[tokio::test]
 async fn what_each_version_brought_is_compared() {
     let major = Server::get().major;
-    let (expected, actual) = (Server::get().database("majors_expected").await, Server::get().database("majors_actual").await);
+    let (expected, actual) =
+        (Server::get().database("majors_expected").await, Server::get().database("majors_actual").await);
     for Control { since, both, breaks, mends, object, sides: [left, right] } in CONTROLS {
         if major < since {
             continue;

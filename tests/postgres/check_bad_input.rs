@@ -1,4 +1,5 @@
-//! A manifest in which everything is wrong: each wrong thing is an error that names it, in time, and nothing passes or changes.
+//! A manifest in which everything is wrong: each wrong thing is an error that names it, in time, and nothing
+//! passes or changes.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,9 @@ async fn each_thing_that_a_manifest_gets_wrong_is_an_error_that_names_it() {
         "indexes": {
             "foreignKeys": {"level": "Off"}, "redundant": false,
             "require": [{"table": "missing_a", "columns": ["id"]}, {"table": "visits", "columns": ["missing_column"]}],
-            "mustUse": [{"name": "unplanned", "sql": "SELECT FROM WHERE", "index": "visits_patient"}, {"name": "no index", "sql": "SELECT 1", "index": "missing_index"}],
+            "mustUse": [{"name": "unplanned", "sql": "SELECT FROM \
+                WHERE", "index": "visits_patient"}, {"name": "no index", "sql": "SELECT \
+                1", "index": "missing_index"}],
         },
         "foreignKeys": {"require": [{"table": "missing_b", "columns": ["x"], "references": "visits"}]},
         "tables": {"require": [{"name": "missing_c"}], "enums": [{"name": "missing_enum", "values": ["a"]}]},
@@ -26,7 +29,8 @@ async fn each_thing_that_a_manifest_gets_wrong_is_an_error_that_names_it() {
             {"name": "invalid", "sql": "SELEC 1"},
             {"name": "no table", "sql": "SELECT * FROM missing_d"},
             {"name": "writes", "sql": "WITH x AS (DELETE FROM visits RETURNING id) SELECT * FROM x"},
-            {"name": "never ends", "sql": "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n FROM t) SELECT count(*) FROM t", "timeout": "300ms"},
+            {"name": "never ends", "sql": "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n FROM t) \
+                SELECT count(*) FROM t", "timeout": "300ms"},
         ],
         "rowCounts": {"tables": [{"table": "missing_e", "atLeast": 1}, {"table": "missing_f", "compare": "Equal"}]},
         "orphans": [relation("missing_g", "x", "visits"), relation("visits", "patient_id", "missing_h"), relation("access_log", "missing_i", "clinics"), elsewhere],
@@ -36,7 +40,8 @@ async fn each_thing_that_a_manifest_gets_wrong_is_an_error_that_names_it() {
     let started = Instant::now();
     let found = clinic.findings().await;
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
-    let mut told: Vec<_> = found.iter().map(|finding| (finding.check.as_str(), finding.object.as_str())).collect();
+    let mut told: Vec<_> =
+        found.iter().map(|finding| (finding.check.as_str(), finding.object.as_str())).collect();
     told.sort_unstable();
     let expected = [
         ("enum-required", "missing_enum"),
@@ -60,7 +65,12 @@ async fn each_thing_that_a_manifest_gets_wrong_is_an_error_that_names_it() {
         ("tenant-isolation", "nobody_of_that_name"),
     ];
     assert_eq!(told, expected, "{found:#?}");
-    assert!(found.iter().all(|finding| finding.severity == Severity::Error && !finding.remedy.is_empty()), "{found:#?}");
-    let visits = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM visits").fetch_one(&mut clinic.superuser_session().await).await;
+    assert!(
+        found.iter().all(|finding| finding.severity == Severity::Error && !finding.remedy.is_empty()),
+        "{found:#?}"
+    );
+    let visits = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM visits")
+        .fetch_one(&mut clinic.superuser_session().await)
+        .await;
     assert_eq!(visits.expect("counts"), 2);
 }

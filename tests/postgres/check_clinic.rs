@@ -1,7 +1,11 @@
-//! A small product for the tests of checks: two clinics, three tenant tables and a partitioned one, and roles as they should be.
+//! A small product for the tests of checks: two clinics, three tenant tables and a partitioned one, and roles
+//! as they should be.
 
 use sluice::{
-    api::{Finding, ForeignKeyIndexes, IndexVerification, Level, RequiredIndex, RowLevelSecurity, Severity, Tenant},
+    api::{
+        Finding, ForeignKeyIndexes, IndexVerification, Level, RequiredIndex, RowLevelSecurity, Severity,
+        Tenant,
+    },
     check,
     inspect::{Aspect, Scope},
 };
@@ -9,7 +13,8 @@ use sqlx::PgConnection;
 
 use crate::server::{Database, Server, connect, execute};
 
-/// Run by the superuser. `BYPASSRLS` as the documentation recommends for the role that takes snapshots and migrates data.
+/// Run by the superuser. `BYPASSRLS` as the documentation recommends for the role that takes snapshots and
+/// migrates data.
 const ROLES: &str = "
     CREATE ROLE {migrator} LOGIN BYPASSRLS;
     CREATE ROLE {app} LOGIN;
@@ -25,21 +30,24 @@ const SCHEMA: &str = "
         full_name varchar(40) NOT NULL, born date NOT NULL CHECK (born <= current_date),
         PRIMARY KEY (clinic_id, id));
     CREATE TABLE visits (
-        clinic_id uuid NOT NULL REFERENCES clinics, id bigint GENERATED ALWAYS AS IDENTITY, patient_id uuid NOT NULL,
+        clinic_id uuid NOT NULL REFERENCES clinics, id bigint GENERATED ALWAYS AS IDENTITY, patient_id uuid \
+        NOT NULL,
         status text NOT NULL CHECK (status IN ('open', 'closed')),
         starts_at timestamptz NOT NULL, ends_at timestamptz NOT NULL CHECK (starts_at < ends_at),
         PRIMARY KEY (clinic_id, id),
         FOREIGN KEY (clinic_id, patient_id) REFERENCES patients (clinic_id, id));
     CREATE INDEX visits_patient ON visits (clinic_id, patient_id);
     CREATE INDEX visits_open ON visits (clinic_id, starts_at DESC) WHERE status = 'open';
-    CREATE TABLE access_log (clinic_id uuid NOT NULL, at timestamptz NOT NULL DEFAULT now(), what text NOT NULL) PARTITION BY RANGE (at);
+    CREATE TABLE access_log (clinic_id uuid NOT NULL, at timestamptz NOT NULL DEFAULT now(), what text NOT \
+    NULL) PARTITION BY RANGE (at);
     CREATE TABLE access_log_old PARTITION OF access_log FOR VALUES FROM (MINVALUE) TO ('2020-01-01');
     CREATE TABLE access_log_new PARTITION OF access_log FOR VALUES FROM ('2020-01-01') TO (MAXVALUE);
     CREATE INDEX access_log_tenant ON access_log (clinic_id, at);
     DO $$ DECLARE t text; BEGIN
       FOREACH t IN ARRAY ARRAY['patients', 'visits', 'access_log'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', t);
-        EXECUTE format('CREATE POLICY tenant ON %I USING (clinic_id = (SELECT NULLIF(current_setting(''app.clinic_id'', true), '''')::uuid))', t);
+        EXECUTE format('CREATE POLICY tenant ON %I USING (clinic_id = (SELECT \
+        NULLIF(current_setting(''app.clinic_id'', true), '''')::uuid))', t);
       END LOOP;
     END $$;
     GRANT SELECT, INSERT, UPDATE, DELETE ON patients, visits TO {app};
@@ -49,8 +57,10 @@ const SCHEMA: &str = "
 /// Two clinics with a patient, a visit and a line in the log each.
 const ROWS: &str = "
     WITH c AS (INSERT INTO clinics (name) VALUES ('north'), ('south') RETURNING id),
-         p AS (INSERT INTO patients (clinic_id, full_name, born) SELECT id, 'somebody', '1980-01-01' FROM c RETURNING clinic_id, id),
-         v AS (INSERT INTO visits (clinic_id, patient_id, status, starts_at, ends_at) SELECT clinic_id, id, 'open', now(), now() + interval '1 hour' FROM p)
+         p AS (INSERT INTO patients (clinic_id, full_name, born) SELECT id, 'somebody', '1980-01-01' FROM c \
+         RETURNING clinic_id, id),
+         v AS (INSERT INTO visits (clinic_id, patient_id, status, starts_at, ends_at) SELECT clinic_id, id, \
+         'open', now(), now() + interval '1 hour' FROM p)
     INSERT INTO access_log (clinic_id, what) SELECT id, 'looked' FROM c;";
 
 /// What the verify stage asks.
@@ -85,7 +95,10 @@ impl Clinic {
 
     /// A script's names of roles and of the database filled in.
     pub fn text(&self, script: &str) -> String {
-        script.replace("{app}", &self.app).replace("{migrator}", &self.migrator).replace("{database}", &self.database.name)
+        script
+            .replace("{app}", &self.app)
+            .replace("{migrator}", &self.migrator)
+            .replace("{database}", &self.database.name)
     }
 
     /// Runs a script as the migration role and commits it.
@@ -143,13 +156,19 @@ impl Clinic {
         assert!(found.is_empty(), "{found:#?}");
     }
 
-    /// Asserts that a check finds exactly one thing, of this severity, about this object, whose message has this part.
+    /// Asserts that a check finds exactly one thing, of this severity, about this object, whose message has
+    /// this part.
     pub async fn assert_one(&self, check: &str, severity: Severity, object: &str, part: &str) {
         let found = self.findings_of(check).await;
         let part = self.text(part);
         let object = self.text(object);
-        let fits = |finding: &Finding| finding.severity == severity && finding.object == object && finding.message.contains(&part);
-        assert!(found.len() == 1 && fits(&found[0]), "not one {severity:?} of {check} on {object:?} with {part:?}: {found:#?}");
+        let fits = |finding: &Finding| {
+            finding.severity == severity && finding.object == object && finding.message.contains(&part)
+        };
+        assert!(
+            found.len() == 1 && fits(&found[0]),
+            "not one {severity:?} of {check} on {object:?} with {part:?}: {found:#?}"
+        );
     }
 }
 
@@ -157,7 +176,11 @@ fn scope(app: &str) -> Scope {
     let tenant = Tenant { column: "clinic_id".into(), setting: "app.clinic_id".into() };
     Scope {
         schemas: vec!["public".into()],
-        row_level_security: Some(RowLevelSecurity { app_role: app.into(), tenant, ..RowLevelSecurity::default() }),
+        row_level_security: Some(RowLevelSecurity {
+            app_role: app.into(),
+            tenant,
+            ..RowLevelSecurity::default()
+        }),
         indexes: IndexVerification {
             foreign_keys: ForeignKeyIndexes { level: Level::Error, ..ForeignKeyIndexes::default() },
             require: vec![required("visits", &["clinic_id", "starts_at DESC"], Some("status = 'open'"))],

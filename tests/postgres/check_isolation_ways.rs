@@ -1,4 +1,5 @@
-//! Ways across that were hidden from the isolation probe: each is found, or honestly called unproven, and its sound counterpart is neither.
+//! Ways across that were hidden from the isolation probe: each is found, or honestly called unproven, and its
+//! sound counterpart is neither.
 
 use sluice::api::{
     Finding,
@@ -17,7 +18,8 @@ const ANY: &str = "NULLIF(current_setting('app.clinic_id', true), '') IS NOT NUL
 /// A table `notes` with a row of each clinic, and these policies.
 fn notes(columns: &str, policies: &str) -> String {
     format!(
-        "CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {columns}, body text); CREATE INDEX ON notes (clinic_id);
+        "CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, {columns}, body text); \
+            CREATE INDEX ON notes (clinic_id);
          ALTER TABLE notes ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; {policies};"
     )
 }
@@ -42,8 +44,13 @@ const ALL: &str = "GRANT SELECT, INSERT, UPDATE, DELETE ON notes TO {app};";
 async fn found_on(clinic: &Clinic, severity: Severity, object: &str, part: &str) {
     let found = clinic.findings_of(PROBE).await;
     let (object, part) = (clinic.text(object), clinic.text(part));
-    let fits = |finding: &&Finding| finding.severity == severity && finding.object == object && finding.message.contains(&part);
-    assert!(found.iter().any(|finding| fits(&finding)), "no {severity:?} on {object} with {part:?}: {found:#?}");
+    let fits = |finding: &&Finding| {
+        finding.severity == severity && finding.object == object && finding.message.contains(&part)
+    };
+    assert!(
+        found.iter().any(|finding| fits(&finding)),
+        "no {severity:?} on {object} with {part:?}: {found:#?}"
+    );
 }
 
 async fn nothing_found(clinic: &Clinic) {
@@ -58,16 +65,27 @@ async fn who_may_not_read_the_tenant_column_is_tried_also_where_no_tenant_can_be
     let table = notes("clinic_id clinic NOT NULL", &format!("CREATE POLICY p ON notes USING ({own})"));
     clinic
         .migrate(&format!(
-            "CREATE TYPE clinic AS ENUM ('a', 'b', 'c'); {table} INSERT INTO notes (clinic_id) VALUES ('a'), ('b');
+            "CREATE TYPE clinic AS ENUM ('a', 'b', 'c'); {table} INSERT INTO notes (clinic_id) VALUES ('a'), \
+                ('b');
              GRANT SELECT (id, body), UPDATE (body), DELETE ON notes TO {{app}};"
         ))
         .await;
     nothing_found(&clinic).await;
-    clinic.migrate("ALTER POLICY p ON notes USING (NULLIF(current_setting('app.clinic_id', true), '')::clinic IS NOT NULL)").await;
+    clinic
+        .migrate(
+            "ALTER POLICY p ON notes USING (NULLIF(current_setting('app.clinic_id', true), \
+        '')::clinic IS NOT NULL)",
+        )
+        .await;
     found_on(&clinic, Error, "public.notes", "cross-tenant read").await;
-    found_on(&clinic, Error, "public.notes", "UPDATE another tenant's rows, DELETE another tenant's row").await;
+    found_on(&clinic, Error, "public.notes", "UPDATE another tenant's rows, DELETE another tenant's row")
+        .await;
     // Every clinic that there can be has rows: there is nobody to look as, and that is said.
-    clinic.migrate(&format!("ALTER POLICY p ON notes USING ({own}); INSERT INTO notes (clinic_id) VALUES ('c')")).await;
+    clinic
+        .migrate(&format!(
+            "ALTER POLICY p ON notes USING ({own}); INSERT INTO notes (clinic_id) VALUES ('c')"
+        ))
+        .await;
     found_on(&clinic, Warning, "public.notes", "unproven: reading, UPDATE and DELETE of others' rows").await;
 }
 
@@ -75,9 +93,20 @@ async fn who_may_not_read_the_tenant_column_is_tried_also_where_no_tenant_can_be
 async fn a_generated_tenant_column_is_written_through_what_it_is_made_from() {
     let clinic = Clinic::with_rows("generated").await;
     let columns = "clinic uuid, clinic_id uuid GENERATED ALWAYS AS (clinic) STORED NOT NULL";
-    clinic.migrate(&notes(columns, &format!("CREATE POLICY p ON notes USING ({OWN}) WITH CHECK (clinic IS NOT NULL)"))).await;
+    clinic
+        .migrate(&notes(
+            columns,
+            &format!("CREATE POLICY p ON notes USING ({OWN}) WITH CHECK (clinic IS NOT NULL)"),
+        ))
+        .await;
     clinic.migrate(&format!("INSERT INTO notes (clinic) SELECT id FROM clinics; {ALL}")).await;
-    found_on(&clinic, Error, "public.notes", "INSERT a row of another tenant, UPDATE an own row so that it is another tenant's").await;
+    found_on(
+        &clinic,
+        Error,
+        "public.notes",
+        "INSERT a row of another tenant, UPDATE an own row so that it is another tenant's",
+    )
+    .await;
     clinic.migrate(&format!("ALTER POLICY p ON notes WITH CHECK ({OWN})")).await;
     nothing_found(&clinic).await;
 }
@@ -86,34 +115,60 @@ async fn a_generated_tenant_column_is_written_through_what_it_is_made_from() {
 async fn a_tenant_column_that_a_trigger_sets_is_written_through_what_it_follows_from() {
     let clinic = Clinic::with_rows("derived").await;
     let columns = "clinic uuid, clinic_id uuid";
-    clinic.migrate(&notes(columns, &format!("CREATE POLICY p ON notes USING ({OWN}) WITH CHECK (clinic IS NOT NULL)"))).await;
+    clinic
+        .migrate(&notes(
+            columns,
+            &format!("CREATE POLICY p ON notes USING ({OWN}) WITH CHECK (clinic IS NOT NULL)"),
+        ))
+        .await;
     clinic
         .migrate(
-            "CREATE FUNCTION derive() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.clinic_id = NEW.clinic; RETURN NEW; END';
+            "CREATE FUNCTION derive() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.clinic_id = NEW.clinic; \
+                RETURN NEW; END';
              CREATE TRIGGER a BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION derive();
              INSERT INTO notes (clinic) SELECT id FROM clinics;
              GRANT SELECT, INSERT (clinic, body), UPDATE (clinic, body) ON notes TO {app}",
         )
         .await;
-    found_on(&clinic, Error, "public.notes", "INSERT a row of another tenant, UPDATE an own row so that it is another tenant's").await;
+    found_on(
+        &clinic,
+        Error,
+        "public.notes",
+        "INSERT a row of another tenant, UPDATE an own row so that it is another tenant's",
+    )
+    .await;
     clinic.migrate(&format!("ALTER POLICY p ON notes WITH CHECK ({OWN})")).await;
     let found = clinic.findings_of(PROBE).await;
-    assert!(found.iter().all(|finding| finding.severity == Warning && finding.message.contains("may be null")), "{found:#?}");
+    assert!(
+        found.iter().all(|finding| finding.severity == Warning && finding.message.contains("may be null")),
+        "{found:#?}"
+    );
     // What cannot be found out is said: the trigger looks at something that no attempt writes.
     clinic
-        .migrate("CREATE OR REPLACE FUNCTION derive() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.clinic_id = md5(NEW.body)::uuid; RETURN NEW; END'")
+        .migrate(
+            "CREATE OR REPLACE FUNCTION derive() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN \
+            NEW.clinic_id = md5(NEW.body)::uuid; RETURN NEW; END'",
+        )
         .await;
-    found_on(&clinic, Warning, "public.notes", "unproven: INSERT (the application does not write the tenant column").await;
+    found_on(
+        &clinic,
+        Warning,
+        "public.notes",
+        "unproven: INSERT (the application does not write the tenant column",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_trigger_that_keeps_the_tenant_does_not_hide_an_open_policy_for_update() {
-    for (test, refusal) in [("keeps", "RAISE EXCEPTION 'the tenant never changes'"), ("skips", "RETURN NULL")] {
+    for (test, refusal) in [("keeps", "RAISE EXCEPTION 'the tenant never changes'"), ("skips", "RETURN NULL")]
+    {
         let clinic = Clinic::with_rows(test).await;
         clinic.migrate(&format!("{} {ROWS} {ALL}", notes(UUID, &policies("UPDATE", ANY)))).await;
         clinic
             .migrate(&format!(
-                "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.clinic_id <> OLD.clinic_id THEN {refusal}; END IF; RETURN NEW; END$$;
+                "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.clinic_id <> \
+                    OLD.clinic_id THEN {refusal}; END IF; RETURN NEW; END$$;
                  CREATE TRIGGER a BEFORE UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION guard()"
             ))
             .await;
@@ -133,7 +188,13 @@ async fn a_trigger_that_refuses_everything_leaves_an_open_policy_unproven() {
              CREATE TRIGGER a BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION kept()",
         )
         .await;
-    found_on(&clinic, Warning, "public.notes", "unproven: DELETE (a row that the policies let through was skipped").await;
+    found_on(
+        &clinic,
+        Warning,
+        "public.notes",
+        "unproven: DELETE (a row that the policies let through was skipped",
+    )
+    .await;
     clinic.migrate(&format!("ALTER POLICY d ON notes USING ({OWN})")).await;
     nothing_found(&clinic).await;
 }
@@ -146,7 +207,8 @@ async fn a_trigger_that_knows_the_tenants_does_not_hide_an_open_policy_for_inser
         .migrate(
             "INSERT INTO notes (clinic_id) SELECT id FROM clinics LIMIT 1;
              CREATE FUNCTION known() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
-               IF NOT EXISTS (SELECT FROM public.clinics c WHERE c.id = NEW.clinic_id) THEN RAISE EXCEPTION 'unknown'; END IF; RETURN NEW; END$$;
+               IF NOT EXISTS (SELECT FROM public.clinics c WHERE c.id = NEW.clinic_id) THEN RAISE EXCEPTION \
+               'unknown'; END IF; RETURN NEW; END$$;
              CREATE TRIGGER a BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION known()",
         )
         .await;
@@ -159,7 +221,11 @@ async fn a_trigger_that_knows_the_tenants_does_not_hide_an_open_policy_for_inser
 async fn a_lock_of_the_application_is_an_error_and_one_of_somebody_else_a_warning() {
     let clinic = Clinic::with_rows("app_lock").await;
     let mut app = connect(clinic.url()).await;
-    execute(&mut app, &clinic.text("SET SESSION AUTHORIZATION {app}; BEGIN; LOCK TABLE visits IN EXCLUSIVE MODE")).await;
+    execute(
+        &mut app,
+        &clinic.text("SET SESSION AUTHORIZATION {app}; BEGIN; LOCK TABLE visits IN EXCLUSIVE MODE"),
+    )
+    .await;
     found_on(&clinic, Warning, "public.visits", "unproven").await;
     // The session belongs to whoever logged in.
     execute(&mut app, "ROLLBACK").await;
@@ -173,11 +239,16 @@ async fn a_lock_of_the_application_is_an_error_and_one_of_somebody_else_a_warnin
 #[tokio::test]
 async fn what_the_application_is_told_at_its_login_holds_in_the_attempts() {
     let clinic = Clinic::with_rows("login").await;
-    clinic.migrate("CREATE POLICY support ON visits USING (current_setting('app.support', true) = 'on')").await;
+    clinic
+        .migrate("CREATE POLICY support ON visits USING (current_setting('app.support', true) = 'on')")
+        .await;
     nothing_found(&clinic).await;
     for (set, reset) in [
         ("ALTER ROLE {app} SET app.support = 'on'", "ALTER ROLE {app} RESET app.support"),
-        ("ALTER ROLE {app} IN DATABASE {database} SET app.support = 'on'", "ALTER ROLE {app} IN DATABASE {database} RESET app.support"),
+        (
+            "ALTER ROLE {app} IN DATABASE {database} SET app.support = 'on'",
+            "ALTER ROLE {app} IN DATABASE {database} RESET app.support",
+        ),
         ("ALTER DATABASE {database} SET app.support = 'on'", "ALTER DATABASE {database} RESET app.support"),
     ] {
         clinic.as_superuser(set).await;
@@ -191,7 +262,10 @@ async fn what_the_application_is_told_at_its_login_holds_in_the_attempts() {
 async fn a_role_whose_rights_are_inherited_is_tried_after_set_role() {
     let clinic = Clinic::with_rows("inherited").await;
     clinic
-        .as_superuser("CREATE ROLE {app}_reports; GRANT {app}_reports TO {app}; GRANT USAGE ON SCHEMA public TO {app}_reports; GRANT SELECT, INSERT ON visits TO {app}_reports")
+        .as_superuser(
+            "CREATE ROLE {app}_reports; GRANT {app}_reports TO {app}; GRANT USAGE ON SCHEMA public \
+            TO {app}_reports; GRANT SELECT, INSERT ON visits TO {app}_reports",
+        )
         .await;
     clinic.migrate("DROP POLICY tenant ON visits").await;
     clinic.migrate(&format!("CREATE POLICY tenant ON visits TO {{app}} USING ({OWN})")).await;
@@ -205,20 +279,31 @@ async fn all_roles_together_have_one_time_and_what_is_left_is_told_once() {
     let clinic = Clinic::with_rows("one_time").await;
     for role in 1..5 {
         clinic
-            .as_superuser(&format!("CREATE ROLE {{app}}_{role}; GRANT {{app}}_{role} TO {{app}}; GRANT USAGE ON SCHEMA public TO {{app}}_{role}; GRANT SELECT, INSERT, UPDATE, DELETE ON visits TO {{app}}_{role}"))
+            .as_superuser(&format!(
+                "CREATE ROLE {{app}}_{role}; GRANT {{app}}_{role} TO {{app}}; GRANT USAGE \
+                ON SCHEMA public TO {{app}}_{role}; GRANT SELECT, INSERT, UPDATE, DELETE ON visits TO \
+                {{app}}_{role}"
+            ))
             .await;
     }
     clinic
         .migrate(&format!(
-            "CREATE FUNCTION slow() RETURNS bool LANGUAGE plpgsql AS 'BEGIN PERFORM pg_catalog.pg_sleep(2.5); RETURN true; END';
+            "CREATE FUNCTION slow() RETURNS bool LANGUAGE plpgsql AS 'BEGIN PERFORM \
+                pg_catalog.pg_sleep(2.5); RETURN true; END';
              ALTER POLICY tenant ON visits USING (slow() AND {OWN})"
         ))
         .await;
     let began = std::time::Instant::now();
     let found = clinic.findings_of(PROBE).await;
-    let late: Vec<_> = found.iter().filter(|finding| finding.message.contains("there was no time left after 30 s")).collect();
+    let late: Vec<_> = found
+        .iter()
+        .filter(|finding| finding.message.contains("there was no time left after 30 s"))
+        .collect();
     assert_eq!(late.len(), 1, "{found:#?}");
-    assert!(late[0].severity == Warning && late[0].is_unproven() && late[0].object == clinic.app, "{late:#?}");
+    assert!(
+        late[0].severity == Warning && late[0].is_unproven() && late[0].object == clinic.app,
+        "{late:#?}"
+    );
     // Thirty seconds, and what was under way. Each role by itself would take as long.
     assert!(began.elapsed() < std::time::Duration::from_secs(90), "{:?}", began.elapsed());
 }
@@ -227,8 +312,19 @@ async fn all_roles_together_have_one_time_and_what_is_left_is_told_once() {
 async fn rows_without_a_tenant_that_everybody_sees_or_makes_are_a_warning() {
     let clinic = Clinic::with_rows("nobody").await;
     let open = format!("clinic_id IS NULL OR {OWN}");
-    clinic.migrate(&format!("{} {ROWS} {ALL}", notes("clinic_id uuid", &format!("CREATE POLICY p ON notes USING ({open})")))).await;
-    found_on(&clinic, Warning, "public.notes", "every tenant sees a row without a tenant, and any tenant can make one").await;
+    clinic
+        .migrate(&format!(
+            "{} {ROWS} {ALL}",
+            notes("clinic_id uuid", &format!("CREATE POLICY p ON notes USING ({open})"))
+        ))
+        .await;
+    found_on(
+        &clinic,
+        Warning,
+        "public.notes",
+        "every tenant sees a row without a tenant, and any tenant can make one",
+    )
+    .await;
     clinic.migrate(&format!("ALTER POLICY p ON notes USING ({OWN})")).await;
     nothing_found(&clinic).await;
 }
@@ -237,7 +333,10 @@ async fn rows_without_a_tenant_that_everybody_sees_or_makes_are_a_warning() {
 #[tokio::test]
 async fn no_policy_knows_the_probe_by_a_setting() {
     let clinic = Clinic::with_rows("known_by").await;
-    for condition in ["current_setting('sluice.reached', true) IS NULL", "current_setting('application_name') NOT LIKE 'sluice%'"] {
+    for condition in [
+        "current_setting('sluice.reached', true) IS NULL",
+        "current_setting('application_name') NOT LIKE 'sluice%'",
+    ] {
         clinic.migrate(&format!("CREATE POLICY open ON visits USING ({condition})")).await;
         found_on(&clinic, Error, "public.visits", "cross-tenant read").await;
         found_on(&clinic, Error, "public.visits", "UPDATE another tenant's rows").await;
@@ -250,8 +349,10 @@ async fn no_policy_knows_the_probe_by_a_setting() {
 #[tokio::test]
 async fn a_tenant_that_has_no_row_yet_looks_too() {
     let clinic = Clinic::with_rows("newcomer").await;
-    let newcomer =
-        format!("{ANY} AND NOT EXISTS (SELECT FROM clinics c WHERE c.id = NULLIF(current_setting('app.clinic_id', true), '')::uuid)");
+    let newcomer = format!(
+        "{ANY} AND NOT EXISTS (SELECT FROM clinics c WHERE c.id = NULLIF(current_setting('app.clinic_id', \
+            true), '')::uuid)"
+    );
     clinic.migrate(&format!("CREATE POLICY open ON visits FOR SELECT USING ({newcomer})")).await;
     found_on(&clinic, Error, "public.visits", "cross-tenant read").await;
 }

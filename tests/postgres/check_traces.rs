@@ -1,5 +1,5 @@
-//! A run leaves the database, the role and every setting as it found them: in a transaction of its own, and in one that the migrate
-//! stage has open with changes that nobody else sees yet.
+//! A run leaves the database, the role and every setting as it found them: in a transaction of its own, and
+//! in one that the migrate stage has open with changes that nobody else sees yet.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,28 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use crate::{check_clinic::Clinic, server::execute};
 
-/// Everything a session could notice: its role, its settings, its locks, its savepoints' effects, and what the database holds.
+/// Everything a session could notice: its role, its settings, its locks, its savepoints' effects, and what
+/// the database holds.
 async fn state(session: &mut PgConnection) -> BTreeMap<String, String> {
     let mut state = BTreeMap::new();
-    let settings = "SELECT name, setting FROM pg_settings UNION ALL SELECT 'current_user', current_user UNION ALL SELECT 'session_user', session_user \
-                    UNION ALL SELECT 'current_schemas', current_schemas(true)::text UNION ALL SELECT 'role', current_setting('role') \
+    let settings = "SELECT name, setting FROM pg_settings UNION ALL SELECT 'current_user', current_user \
+        UNION ALL SELECT 'session_user', session_user \
+                    UNION ALL SELECT 'current_schemas', current_schemas(true)::text UNION ALL SELECT 'role', \
+                    current_setting('role') \
                     UNION ALL SELECT 'tenant', COALESCE(current_setting('app.clinic_id', true), '') \
-                    UNION ALL SELECT concat('lock ', relation::regclass, mode), 'held' FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation' \
+                    UNION ALL SELECT concat('lock ', relation::regclass, mode), 'held' FROM pg_locks WHERE \
+                    pid = pg_backend_pid() AND locktype = 'relation' \
                       AND relation > 16384 \
-                    UNION ALL SELECT concat('relation ', oid), concat(relname, relkind, relrowsecurity, relforcerowsecurity) FROM pg_class \
-                    UNION ALL SELECT 'role ' || rolname, rolbypassrls::text FROM pg_roles WHERE rolname LIKE current_database() || '%'";
+                    UNION ALL SELECT concat('relation ', oid), concat(relname, relkind, relrowsecurity, \
+                    relforcerowsecurity) FROM pg_class \
+                    UNION ALL SELECT 'role ' || rolname, rolbypassrls::text FROM pg_roles WHERE rolname LIKE \
+                    current_database() || '%'";
     for row in sqlx::query(settings).fetch_all(&mut *session).await.expect("the settings") {
         state.insert(row.get(0), row.get(1));
     }
     let relations = sqlx::query(
-        "SELECT oid::regclass::text, relkind::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'S')",
+        "SELECT oid::regclass::text, relkind::text FROM pg_class WHERE relnamespace = 'public'::regnamespace \
+            AND relkind IN ('r', 'S')",
     );
     for row in relations.fetch_all(&mut *session).await.expect("the relations") {
         let (name, kind): (String, String) = (row.get(0), row.get(1));
@@ -30,8 +37,10 @@ async fn state(session: &mut PgConnection) -> BTreeMap<String, String> {
         } else {
             "count(*)::text || COALESCE(min(t::text), '') || COALESCE(max(t::text), '')"
         };
-        let read =
-            sqlx::query(AssertSqlSafe(format!("SELECT {content} FROM {name} t"))).fetch_one(&mut *session).await.expect("the content");
+        let read = sqlx::query(AssertSqlSafe(format!("SELECT {content} FROM {name} t")))
+            .fetch_one(&mut *session)
+            .await
+            .expect("the content");
         state.insert(format!("content of {name}"), read.get(0));
     }
     state
@@ -67,7 +76,8 @@ async fn a_run_that_finds_leaks_leaves_nothing_either() {
     let clinic = Clinic::with_rows("traces_leaks").await;
     clinic
         .migrate(
-            "CREATE POLICY open ON visits USING (status <> ''); CREATE POLICY open ON access_log USING (what <> '');
+            "CREATE POLICY open ON visits USING (status <> ''); CREATE POLICY open ON access_log USING (what \
+                <> '');
              GRANT ALL ON access_log, access_log_new TO {app}",
         )
         .await;
@@ -84,21 +94,33 @@ async fn a_run_inside_an_open_migration_sees_its_changes_and_leaves_its_role_and
     clinic
         .as_superuser(
             "CREATE ROLE {migrator}_deputy BYPASSRLS; GRANT {migrator}_deputy TO {migrator};
-         GRANT ALL ON SCHEMA public TO {migrator}_deputy; GRANT ALL ON ALL TABLES IN SCHEMA public TO {migrator}_deputy;
+         GRANT ALL ON SCHEMA public TO {migrator}_deputy; GRANT ALL ON ALL TABLES IN SCHEMA public TO \
+         {migrator}_deputy;
          GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {migrator}_deputy",
         )
         .await;
     let mut session = clinic.session().await;
-    let open = "BEGIN; SET LOCAL lock_timeout = '77ms'; SET LOCAL statement_timeout = '33s'; SET search_path = pg_catalog, public;
-        SET LOCAL app.clinic_id = 'somebody'; SET SESSION row_security = off; SAVEPOINT sluice_check; SET ROLE {migrator}_deputy;
-        CREATE TABLE public.notes (clinic_id uuid NOT NULL, body text); INSERT INTO public.notes VALUES (gen_random_uuid(), 'kept');";
+    let open =
+        "BEGIN; SET LOCAL lock_timeout = '77ms'; SET LOCAL statement_timeout = '33s'; SET search_path \
+        = pg_catalog, public;
+        SET LOCAL app.clinic_id = 'somebody'; SET SESSION row_security = off; SAVEPOINT sluice_check; SET \
+        ROLE {migrator}_deputy;
+        CREATE TABLE public.notes (clinic_id uuid NOT NULL, body text); INSERT INTO public.notes VALUES \
+        (gen_random_uuid(), 'kept');";
     execute(&mut session, &clinic.text(open)).await;
     assert_no_traces(&clinic, &mut session).await;
 
     let found = clinic.findings_in(&mut session).await;
-    assert!(found.len() == 1 && found[0].check == "rls-enabled" && found[0].object == "public.notes", "{found:#?}");
+    assert!(
+        found.len() == 1 && found[0].check == "rls-enabled" && found[0].object == "public.notes",
+        "{found:#?}"
+    );
     execute(&mut session, &clinic.text("COMMIT")).await;
-    let kept: i64 = sqlx::query("SELECT count(*) FROM public.notes").fetch_one(&mut session).await.expect("committed").get(0);
+    let kept: i64 = sqlx::query("SELECT count(*) FROM public.notes")
+        .fetch_one(&mut session)
+        .await
+        .expect("committed")
+        .get(0);
     assert_eq!(kept, 1);
     let elsewhere = clinic.findings_of("rls-enabled").await;
     assert_eq!(elsewhere.len(), 1);

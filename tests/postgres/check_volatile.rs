@@ -1,5 +1,6 @@
-//! A question of a manifest only reads, and ends nobody's session: whatever it calls is found by PostgreSQL's own record of the query. Each
-//! attack is shown to work in a transaction that only reads, which is all that PostgreSQL offers against it.
+//! A question of a manifest only reads, and ends nobody's session: whatever it calls is found by PostgreSQL's
+//! own record of the query. Each attack is shown to work in a transaction that only reads, which is all that
+//! PostgreSQL offers against it.
 
 use serde_json::{Value, json};
 use sluice::api::{Finding, Severity};
@@ -55,7 +56,11 @@ async fn whatever_way_a_question_calls_it_no_session_is_ended() {
         ("SELECT pg_terminate_backend({pid})", ended),
         ("SELECT \"pg_terminate_backend\"({pid})", ended),
         ("SELECT U&\"pg\\005fterminate_backend\"({pid})", ended),
-        ("WITH x AS MATERIALIZED (SELECT pg_catalog.pg_terminate_backend(pid) AS e FROM victims) SELECT 1 FROM x WHERE e", ended),
+        (
+            "WITH x AS MATERIALIZED (SELECT pg_catalog.pg_terminate_backend(pid) AS e FROM victims) SELECT 1 \
+                FROM x WHERE e",
+            ended,
+        ),
         ("SELECT 1 WHERE (VALUES (pg_terminate_backend({pid})))", ended),
         ("SELECT 1 FROM pg_terminate_backend({pid}) AS e", ended),
         ("SELECT 1 FROM victims ORDER BY pg_terminate_backend(pid)", ended),
@@ -66,7 +71,8 @@ async fn whatever_way_a_question_calls_it_no_session_is_ended() {
         ("SELECT ROW({pid})::victim::boolean", "public.ended(public.victim)"),
         ("SELECT (ROW({pid})::victim).ended", "public.ended(public.victim)"),
         (
-            "SELECT ts_rewrite('a'::tsquery, 'SELECT NULL::tsquery, NULL::tsquery WHERE pg_terminate_backend({pid})')",
+            "SELECT ts_rewrite('a'::tsquery, 'SELECT NULL::tsquery, NULL::tsquery WHERE \
+                pg_terminate_backend({pid})')",
             "ts_rewrite(tsquery,text)",
         ),
         ("SELECT 1) AS a, LATERAL (SELECT pg_terminate_backend({pid})", ended),
@@ -74,14 +80,21 @@ async fn whatever_way_a_question_calls_it_no_session_is_ended() {
         let (mut session, pid) = victim(&clinic).await;
         let sql = sql.replace("{pid}", &pid);
         let found = asked(&mut clinic, &json!({"name": "q", "sql": sql, "expect": "NoRows"})).await;
-        let says = |finding: &Finding| finding.severity == Severity::Error && finding.message.contains(&format!("it calls {named}"));
+        let says = |finding: &Finding| {
+            finding.severity == Severity::Error && finding.message.contains(&format!("it calls {named}"))
+        };
         assert!(found.len() == 1 && says(&found[0]), "{sql}: {found:#?}");
         assert!(found[0].remedy.contains("ALTER FUNCTION … STABLE"), "{found:#?}");
         assert_eq!(value(&mut session, "SELECT 'alive'").await, "alive", "{sql}");
 
-        // The negative control: in a transaction that only reads, which is rolled back, the same query ends the session.
+        // The negative control: in a transaction that only reads, which is rolled back, the same query ends
+        // the session.
         let mut other = clinic.session().await;
-        execute(&mut other, &format!("BEGIN READ ONLY; SELECT * FROM ({sql}) AS sluice_row LIMIT 4; ROLLBACK")).await;
+        execute(
+            &mut other,
+            &format!("BEGIN READ ONLY; SELECT * FROM ({sql}) AS sluice_row LIMIT 4; ROLLBACK"),
+        )
+        .await;
         assert!(
             sqlx::raw_sql("SELECT 1").execute(&mut session).await.is_err(),
             "the attack does not work at all, so nothing was shown: {sql}"
@@ -106,7 +119,9 @@ async fn what_outlives_a_rollback_is_refused_by_the_name_of_its_function() {
         ("SELECT query_to_xml('SELECT 1', true, true, '')", "query_to_xml(text,boolean,boolean,text)"),
     ] {
         let found = asked(&mut clinic, &json!({"name": "q", "sql": sql, "expect": "Rows"})).await;
-        let says = found.len() == 1 && found[0].severity == Severity::Error && found[0].message.contains(&format!("it calls {named}"));
+        let says = found.len() == 1
+            && found[0].severity == Severity::Error
+            && found[0].message.contains(&format!("it calls {named}"));
         assert!(says, "{sql}: {found:#?}");
     }
 }
@@ -116,8 +131,10 @@ async fn what_only_reads_may_be_called() {
     let mut clinic = clinic("volatile_reads").await;
     clinic
         .migrate(
-            "CREATE FUNCTION how_many() RETURNS bigint STABLE LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM visits); END';
-             CREATE VIEW held AS SELECT l.mode FROM pg_locks l; CREATE DOMAIN positive AS int CHECK (VALUE > 0);",
+            "CREATE FUNCTION how_many() RETURNS bigint STABLE LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT \
+                count(*) FROM visits); END';
+             CREATE VIEW held AS SELECT l.mode FROM pg_locks l; CREATE DOMAIN positive AS int CHECK (VALUE > \
+             0);",
         )
         .await;
     for sql in [
@@ -142,7 +159,8 @@ async fn nothing_stays_of_a_question_and_a_role_that_may_make_no_temporary_view_
     assert_eq!(value(&mut connect(clinic.url()).await, left).await, "0");
     clinic.as_superuser("REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC, {migrator}").await;
     let found = asked(&mut clinic, &query).await;
-    let told =
-        found.len() == 1 && found[0].message.contains("permission denied") && found[0].remedy.contains("GRANT TEMPORARY ON DATABASE");
+    let told = found.len() == 1
+        && found[0].message.contains("permission denied")
+        && found[0].remedy.contains("GRANT TEMPORARY ON DATABASE");
     assert!(told, "{found:#?}");
 }

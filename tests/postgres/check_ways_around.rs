@@ -1,5 +1,5 @@
-//! Ways around row-level security that only the catalog tells: what must not be taken for one, and what needs more than one step to be shown.
-//! That each is found is in `check_controls.rs`.
+//! Ways around row-level security that only the catalog tells: what must not be taken for one, and what needs
+//! more than one step to be shown. That each is found is in `check_controls.rs`.
 
 use sluice::api::Severity::{self, Error, Warning};
 
@@ -18,7 +18,8 @@ async fn told(clinic: &Clinic, check: &str) -> Vec<(Severity, String)> {
 /// How many rows the application sees with one tenant set.
 async fn seen(clinic: &Clinic, relation: &str) -> i64 {
     let mut session = connect(clinic.url()).await;
-    let tenant = "SELECT set_config('app.clinic_id', (SELECT id::text FROM clinics WHERE name = 'north'), false)";
+    let tenant =
+        "SELECT set_config('app.clinic_id', (SELECT id::text FROM clinics WHERE name = 'north'), false)";
     execute(&mut session, &clinic.text(&format!("{tenant}; SET ROLE {{app}}"))).await;
     let count = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {relation}")));
     count.fetch_one(&mut session).await.expect("the application may read it")
@@ -30,12 +31,15 @@ async fn an_owner_with_the_applications_own_policy_lends_it_nothing() {
     clinic.as_superuser("ALTER ROLE {migrator} NOBYPASSRLS").await;
     clinic
         .migrate(
-            &"ALTER POLICY tenant ON visits TO {app}; CREATE POLICY migrations ON visits TO {migrator} USING ({own});
+            &"ALTER POLICY tenant ON visits TO {app}; CREATE POLICY migrations ON visits TO {migrator} USING \
+                ({own});
              CREATE VIEW agenda AS SELECT clinic_id, starts_at FROM visits; GRANT SELECT ON agenda TO {app};
-             CREATE FUNCTION all_visits() RETURNS SETOF visits LANGUAGE sql SECURITY DEFINER SET search_path = public AS 'SELECT * FROM visits';
+             CREATE FUNCTION all_visits() RETURNS SETOF visits LANGUAGE sql SECURITY DEFINER SET search_path \
+             = public AS 'SELECT * FROM visits';
              CREATE TABLE notes (id int); GRANT SELECT, INSERT, UPDATE ON notes TO {app};
              CREATE RULE r AS ON UPDATE TO notes DO INSTEAD SELECT status FROM visits;
-             CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN NEW; END';
+             CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN RETURN NEW; \
+             END';
              CREATE TRIGGER t BEFORE INSERT ON notes FOR EACH ROW EXECUTE FUNCTION fires()"
                 .replace("{own}", OWN),
         )
@@ -66,19 +70,30 @@ async fn the_usual_policies_are_proven() {
     let clinic = Clinic::with_rows("usual").await;
     clinic
         .migrate(
-            &"CREATE FUNCTION tenant() RETURNS uuid STABLE LANGUAGE sql AS $$ SELECT NULLIF(current_setting('app.clinic_id', true), '')::uuid $$;
+            &"CREATE FUNCTION tenant() RETURNS uuid STABLE LANGUAGE sql AS $$ SELECT \
+                NULLIF(current_setting('app.clinic_id', true), '')::uuid $$;
              ALTER POLICY tenant ON visits USING (clinic_id = (SELECT tenant()));
-             ALTER POLICY tenant ON patients USING ({own} AND born < now()) WITH CHECK (clinic_id::text = current_setting('app.clinic_id', true));
-             CREATE POLICY narrow ON access_log AS RESTRICTIVE USING ({own}); CREATE POLICY staff ON access_log FOR SELECT USING (session_user <> 'nobody')"
+             ALTER POLICY tenant ON patients USING ({own} AND born < now()) WITH CHECK (clinic_id::text = \
+             current_setting('app.clinic_id', true));
+             CREATE POLICY narrow ON access_log AS RESTRICTIVE USING ({own}); CREATE POLICY staff ON \
+             access_log FOR SELECT USING (session_user <> 'nobody')"
                 .replace("{own}", OWN),
         )
         .await;
     clinic.assert_clean().await;
     clinic
-        .migrate("CREATE OR REPLACE FUNCTION tenant() RETURNS uuid STABLE LANGUAGE sql AS $$ SELECT current_setting('app.other')::uuid $$")
+        .migrate(
+            "CREATE OR REPLACE FUNCTION tenant() RETURNS uuid STABLE LANGUAGE sql AS $$ SELECT \
+            current_setting('app.other')::uuid $$",
+        )
         .await;
     let found = told(&clinic, "rls-condition").await;
-    assert!(found.len() == 1 && found[0].1.contains("the policy tenant") && found[0].1.ends_with("it asks tenant()"), "{found:#?}");
+    assert!(
+        found.len() == 1
+            && found[0].1.contains("the policy tenant")
+            && found[0].1.ends_with("it asks tenant()"),
+        "{found:#?}"
+    );
 }
 
 #[tokio::test]
@@ -88,7 +103,11 @@ async fn what_the_role_may_besides_is_each_told() {
     clinic.as_superuser("ALTER ROLE {app} CREATEROLE").await;
     let severity = if newer { Warning } else { Error };
     clinic.assert_one("rls-role", severity, "{app}", "has CREATEROLE").await;
-    clinic.as_superuser("ALTER ROLE {app} NOCREATEROLE; REVOKE {app} FROM {migrator}; GRANT {migrator} TO {app}").await;
+    clinic
+        .as_superuser(
+            "ALTER ROLE {app} NOCREATEROLE; REVOKE {app} FROM {migrator}; GRANT {migrator} TO {app}",
+        )
+        .await;
     let found = told(&clinic, "rls-role").await;
     let all: String = found.iter().map(|(_, message)| message.as_str()).collect();
     for part in ["which has BYPASSRLS", "which is the migration role", "has the rights of"] {
@@ -103,10 +122,14 @@ async fn an_application_that_is_the_migration_role_is_told_so() {
     clinic.scope.row_level_security.as_mut().expect("it is checked").app_role = clinic.migrator.clone();
     let found = told(&clinic, "rls-role").await;
     assert!(
-        found.iter().all(|(severity, _)| *severity == Error) && found.iter().any(|(_, message)| message.contains("is the migration role")),
+        found.iter().all(|(severity, _)| *severity == Error)
+            && found.iter().any(|(_, message)| message.contains("is the migration role")),
         "{found:#?}"
     );
-    assert!(found.iter().any(|(_, message)| message.contains("whose row-level security an owner can switch off")), "{found:#?}");
+    assert!(
+        found.iter().any(|(_, message)| message.contains("whose row-level security an owner can switch off")),
+        "{found:#?}"
+    );
 }
 
 #[tokio::test]
@@ -117,10 +140,17 @@ async fn parameters_of_superusers_are_told() {
     clinic.as_superuser("GRANT SET ON PARAMETER session_replication_role TO {app}").await;
     clinic.assert_one("rls-role", Error, "{app}", "may SET the parameter session_replication_role").await;
     clinic
-        .as_superuser("REVOKE SET ON PARAMETER session_replication_role FROM {app}; GRANT ALTER SYSTEM ON PARAMETER work_mem TO {app}")
+        .as_superuser(
+            "REVOKE SET ON PARAMETER session_replication_role FROM {app}; GRANT ALTER SYSTEM ON \
+            PARAMETER work_mem TO {app}",
+        )
         .await;
     clinic.assert_one("rls-role", Error, "{app}", "may ALTER SYSTEM SET the parameter work_mem").await;
-    clinic.as_superuser("REVOKE ALL ON PARAMETER work_mem FROM {app}; GRANT SET ON PARAMETER log_statement TO {app}").await;
+    clinic
+        .as_superuser(
+            "REVOKE ALL ON PARAMETER work_mem FROM {app}; GRANT SET ON PARAMETER log_statement TO {app}",
+        )
+        .await;
     clinic.assert_one("rls-role", Warning, "{app}", "log_statement").await;
     clinic.as_superuser("REVOKE ALL ON PARAMETER log_statement FROM {app}").await;
     clinic.assert_clean().await;
@@ -131,14 +161,23 @@ async fn what_is_shared_and_what_nobody_reaches_is_left_alone() {
     let mut clinic = Clinic::with_rows("shared").await;
     clinic
         .migrate(
-            "CREATE SCHEMA archive; CREATE TABLE archive.visits (LIKE visits); CREATE TABLE archive.heir () INHERITS (visits);
-             CREATE TABLE countries (id int PRIMARY KEY, name text); GRANT SELECT, INSERT, UPDATE (name) ON countries TO {app};
-             ALTER TABLE patients ADD country int REFERENCES countries ON UPDATE CASCADE; CREATE INDEX ON patients (country);
-             CREATE TABLE doses (clinic uuid, patient uuid, FOREIGN KEY (clinic, patient) REFERENCES patients); CREATE INDEX ON doses (clinic, patient)",
+            "CREATE SCHEMA archive; CREATE TABLE archive.visits (LIKE visits); CREATE TABLE archive.heir () \
+                INHERITS (visits);
+             CREATE TABLE countries (id int PRIMARY KEY, name text); GRANT SELECT, INSERT, UPDATE (name) ON \
+             countries TO {app};
+             ALTER TABLE patients ADD country int REFERENCES countries ON UPDATE CASCADE; CREATE INDEX ON \
+             patients (country);
+             CREATE TABLE doses (clinic uuid, patient uuid, FOREIGN KEY (clinic, patient) REFERENCES \
+             patients); CREATE INDEX ON doses (clinic, patient)",
         )
         .await;
     clinic.assert_clean().await;
-    clinic.migrate("GRANT SELECT ON doses TO {app}; GRANT USAGE ON SCHEMA archive TO {app}; GRANT SELECT ON archive.visits TO {app}").await;
+    clinic
+        .migrate(
+            "GRANT SELECT ON doses TO {app}; GRANT USAGE ON SCHEMA archive TO {app}; GRANT SELECT ON \
+        archive.visits TO {app}",
+        )
+        .await;
     assert_eq!(told(&clinic, "rls-uncovered").await.len(), 2);
     let except = &mut clinic.scope.row_level_security.as_mut().expect("it is checked").except;
     *except = vec!["doses".to_owned(), "archive.visits".to_owned()];
@@ -148,11 +187,23 @@ async fn what_is_shared_and_what_nobody_reaches_is_left_alone() {
 #[tokio::test]
 async fn an_exception_with_a_schema_is_not_a_table_whose_name_has_a_dot() {
     let mut clinic = Clinic::with_rows("dotted").await;
-    clinic.scope.row_level_security.as_mut().expect("it is checked").except = vec!["public.countries".to_owned()];
+    clinic.scope.row_level_security.as_mut().expect("it is checked").except =
+        vec!["public.countries".to_owned()];
     clinic.migrate("CREATE TABLE countries (clinic_id uuid); GRANT SELECT ON countries TO {app}").await;
     clinic.assert_clean().await;
-    clinic.migrate("CREATE TABLE \"public.countries\" (clinic_id uuid); GRANT SELECT ON \"public.countries\" TO {app}").await;
+    clinic
+        .migrate(
+            "CREATE TABLE \"public.countries\" (clinic_id uuid); GRANT SELECT ON \"public.countries\" \
+        TO {app}",
+        )
+        .await;
     clinic.assert_one("rls-enabled", Error, "public.public.countries", "row-level security is off").await;
-    clinic.scope.row_level_security.as_mut().expect("it is checked").except.push("public.public.countries".to_owned());
+    clinic
+        .scope
+        .row_level_security
+        .as_mut()
+        .expect("it is checked")
+        .except
+        .push("public.public.countries".to_owned());
     clinic.assert_clean().await;
 }

@@ -1,4 +1,5 @@
-//! What the binary prints into: a reader that goes away, as `head` does, or a disk that is full. Neither may stop a migration.
+//! What the binary prints into: a reader that goes away, as `head` does, or a disk that is full. Neither may
+//! stop a migration.
 
 use std::{
     fs::{self, File},
@@ -87,7 +88,15 @@ async fn what_is_read_to_the_end_is_whole() {
     assert!(output.status.success());
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
     let text = String::from_utf8(output.stdout).expect("is UTF-8");
-    for entry in fs::read_dir(folder).expect("lists").map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file()) {
-        assert!(text.contains(&fs::read_to_string(&entry).expect("reads")), "{} is not in the output", entry.display());
+    for entry in fs::read_dir(folder)
+        .expect("lists")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.is_file())
+    {
+        assert!(
+            text.contains(&fs::read_to_string(&entry).expect("reads")),
+            "{} is not in the output",
+            entry.display()
+        );
     }
 }

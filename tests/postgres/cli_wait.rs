@@ -1,4 +1,5 @@
-//! `sluice wait`, as an init container runs it: it ends when the version is in the ledger, and says what it waits for until then.
+//! `sluice wait`, as an init container runs it: it ends when the version is in the ledger, and says what it
+//! waits for until then.
 
 use std::{
     fs,
@@ -37,15 +38,21 @@ impl Waiting {
 
     /// Its next line; it must come in time.
     async fn line(&mut self) -> String {
-        let line = tokio::time::timeout(DEADLINE, self.lines.next_line()).await.expect("says something in time");
-        let line = line.expect("its output is read").unwrap_or_else(|| panic!("it ended after saying {:?}", self.said));
+        let line =
+            tokio::time::timeout(DEADLINE, self.lines.next_line()).await.expect("says something in time");
+        let line = line
+            .expect("its output is read")
+            .unwrap_or_else(|| panic!("it ended after saying {:?}", self.said));
         self.said += &(line.clone() + "\n");
         line
     }
 
     /// Waits for its end.
     async fn end(mut self) -> (ExitStatus, String) {
-        let status = tokio::time::timeout(DEADLINE, self.child.wait()).await.expect("ends in time").expect("has a status");
+        let status = tokio::time::timeout(DEADLINE, self.child.wait())
+            .await
+            .expect("ends in time")
+            .expect("has a status");
         while let Some(line) = self.lines.next_line().await.expect("its output is read") {
             self.said += &(line + "\n");
         }
@@ -57,7 +64,12 @@ impl Waiting {
 
 fn command(url: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-    command.arg("wait").args(arguments).env("DATABASE_URL", url).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .arg("wait")
+        .args(arguments)
+        .env("DATABASE_URL", url)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -70,13 +82,22 @@ fn place(scene: &Scene) -> String {
 async fn it_waits_until_the_version_is_in_the_ledger_and_then_ends_well() {
     let scene = Scene::new("waits", &[FIRST]).await;
     let mut waiting = Waiting::on(&scene.url, &["--require", "records@2_second"]);
-    assert_eq!(waiting.line().await, format!("waiting for 2_second in {}: nothing is applied yet", place(&scene)));
+    assert_eq!(
+        waiting.line().await,
+        format!("waiting for 2_second in {}: nothing is applied yet", place(&scene))
+    );
     scene.ready().await;
-    assert_eq!(waiting.line().await, format!("waiting for 2_second in {}: the newest applied is 1_first", place(&scene)));
+    assert_eq!(
+        waiting.line().await,
+        format!("waiting for 2_second in {}: the newest applied is 1_first", place(&scene))
+    );
     scene.write(SECOND.0, SECOND.1);
     scene.ready().await;
     let (status, said) = waiting.end().await;
-    assert!(status.success() && said.ends_with(&format!("\n2_second is applied in {}\n", place(&scene))), "{status}: {said}");
+    assert!(
+        status.success() && said.ends_with(&format!("\n2_second is applied in {}\n", place(&scene))),
+        "{status}: {said}"
+    );
 }
 
 #[tokio::test]
@@ -94,8 +115,13 @@ async fn a_name_that_is_cut_short_is_waited_for_with_a_hint_at_the_whole_one() {
     let scene = Scene::new("cut_short", &[FIRST, SECOND]).await;
     scene.ready().await;
     for (version, hint) in [("2_sec", true), ("3_", false), ("_", false)] {
-        let (status, said) = Waiting::on(&scene.url, &["--require", version, "--timeout", "200ms"]).end().await;
-        assert!(status.code() == Some(1) && said.contains("is the beginning of 2_second, which is applied") == hint, "{status}: {said}");
+        let (status, said) =
+            Waiting::on(&scene.url, &["--require", version, "--timeout", "200ms"]).end().await;
+        assert!(
+            status.code() == Some(1)
+                && said.contains("is the beginning of 2_second, which is applied") == hint,
+            "{status}: {said}"
+        );
     }
 }
 
@@ -103,11 +129,21 @@ async fn a_name_that_is_cut_short_is_waited_for_with_a_hint_at_the_whole_one() {
 async fn a_migration_that_is_unfinished_or_rolled_back_is_not_applied() {
     let scene = Scene::new("unfinished", &[FIRST]).await;
     scene.ready().await;
-    let row = "INSERT INTO _prisma_migrations (id, checksum, migration_name, rolled_back_at, finished_at) VALUES";
-    scene.database.execute(&format!("{row} ('u', 'x', '2_unfinished', NULL, NULL), ('r', 'x', '3_rolled_back', now(), NULL)")).await;
+    let row =
+        "INSERT INTO _prisma_migrations (id, checksum, migration_name, rolled_back_at, finished_at) VALUES";
+    scene
+        .database
+        .execute(&format!(
+            "{row} ('u', 'x', '2_unfinished', NULL, NULL), ('r', 'x', '3_rolled_back', now(), NULL)"
+        ))
+        .await;
     for version in ["2_unfinished", "3_rolled_back"] {
-        let (status, said) = Waiting::on(&scene.url, &["--require", version, "--timeout", "200ms"]).end().await;
-        assert!(status.code() == Some(1) && said.contains("the newest applied is 1_first"), "{status}: {said}");
+        let (status, said) =
+            Waiting::on(&scene.url, &["--require", version, "--timeout", "200ms"]).end().await;
+        assert!(
+            status.code() == Some(1) && said.contains("the newest applied is 1_first"),
+            "{status}: {said}"
+        );
     }
 }
 
@@ -116,25 +152,35 @@ async fn when_the_time_is_up_it_fails_and_names_version_and_database() {
     let scene = Scene::new("gives_up", &[FIRST]).await;
     scene.ready().await;
     let began = Instant::now();
-    let (status, said) = Waiting::on(&scene.url, &["--require", "records@2_second", "--timeout", "1500ms"]).end().await;
+    let (status, said) =
+        Waiting::on(&scene.url, &["--require", "records@2_second", "--timeout", "1500ms"]).end().await;
     assert!(began.elapsed().as_millis() >= 1500, "gave up too early: {:?}", began.elapsed());
-    let expected = format!("\nsluice: gave up after 1s500ms of waiting for 2_second in {}: the newest applied is 1_first\n", place(&scene));
+    let expected = format!(
+        "\nsluice: gave up after 1s500ms of waiting for 2_second in {}: the newest applied is 1_first\n",
+        place(&scene)
+    );
     assert!(status.code() == Some(1) && said.ends_with(&expected), "{status}: {said}");
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_waited_for_and_named() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port");
     let url = format!("postgres://app:{PASSWORD}@{nobody}/records");
     let (status, said) = Waiting::on(&url, &["--require", "1_first", "--timeout", "300ms"]).end().await;
     assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains(&format!("cannot connect to {nobody}/records")) && !said.contains(PASSWORD), "{said}");
+    assert!(
+        said.contains(&format!("cannot connect to {nobody}/records")) && !said.contains(PASSWORD),
+        "{said}"
+    );
 }
 
 #[tokio::test]
 async fn a_url_or_an_argument_that_cannot_be_used_is_told_at_once() {
     let good = format!("postgres://app:{PASSWORD}@127.0.0.1:1/records");
-    let (mysql, no_database) = (format!("mysql://app:{PASSWORD}@db/records"), format!("postgres://app:{PASSWORD}@db"));
+    let (mysql, no_database) =
+        (format!("mysql://app:{PASSWORD}@db/records"), format!("postgres://app:{PASSWORD}@db"));
     let pooled = format!("{good}?pgbouncer=true");
     for (url, require, expected) in [
         ("", "1_first", "is not a URL"),
@@ -145,7 +191,10 @@ async fn a_url_or_an_argument_that_cannot_be_used_is_told_at_once() {
         (&good, "records@", "names no version"),
     ] {
         let (status, said) = Waiting::on(url, &["--require", require]).end().await;
-        assert!(status.code() == Some(2) && said.starts_with("sluice: ") && said.contains(expected), "{url:?} {status}: {said}");
+        assert!(
+            status.code() == Some(2) && said.starts_with("sluice: ") && said.contains(expected),
+            "{url:?} {status}: {said}"
+        );
         assert!(!said.contains(PASSWORD), "{said}");
     }
     let mut nothing = command("", &["--require", "1_first"]).into_std();
@@ -164,7 +213,8 @@ async fn the_password_is_in_no_argument_list_and_in_no_word_it_says() {
     let shown = fs::read(format!("/proc/{pid}/cmdline")).expect("reads the argument list");
     let shown = String::from_utf8_lossy(&shown).replace('\0', " ");
     assert!(shown.contains("wait --require 1_first") && !shown.contains(PASSWORD), "{shown}");
-    let sessions = format!("SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE '%{PASSWORD}%'");
+    let sessions =
+        format!("SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE '%{PASSWORD}%'");
     assert_eq!(scene.value(&sessions).await, "0");
     scene.ready().await;
     let (status, said) = waiting.end().await;
@@ -176,12 +226,15 @@ async fn plain_sql_files_and_another_schema_are_found_where_their_ledger_is() {
     let sql = Scene::new("wait_sql", &[]).await.with("migrations", "{configMaps: [records], format: Sql}");
     fs::write(sql.source().join("1_first.sql"), FIRST.1).expect("writes a file");
     sql.ready().await;
-    let (status, said) = Waiting::on(&sql.url, &["--require", "1_first", "--format", "Sql", "--timeout", "0s"]).end().await;
+    let (status, said) =
+        Waiting::on(&sql.url, &["--require", "1_first", "--format", "Sql", "--timeout", "0s"]).end().await;
     assert!(status.success(), "{said}");
     let (status, said) = Waiting::on(&sql.url, &["--require", "1_first", "--timeout", "0s"]).end().await;
     assert!(status.code() == Some(1) && said.contains("nothing is applied yet"), "{said}");
 
-    let mut schema = Scene::new("wait_schema", &[FIRST]).await.with("database", "{secretRef: {name: records-db}, schemas: [Clinical]}");
+    let mut schema = Scene::new("wait_schema", &[FIRST])
+        .await
+        .with("database", "{secretRef: {name: records-db}, schemas: [Clinical]}");
     let plain = schema.url.clone();
     schema.url.push_str("&schema=Clinical");
     schema.ready().await;

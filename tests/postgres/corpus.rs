@@ -1,9 +1,11 @@
-//! Small folders of migrations, one for each habit that was seen in real ones (`tests/corpus`). Sluice, with nothing but defaults, and
-//! Prisma's own engine apply each to an empty database, release by release; schema, rows and history must be equal. Then Sluice looks
-//! at what Prisma made: nothing is pending, nothing has drifted, and it is Ready.
+//! Small folders of migrations, one for each habit that was seen in real ones (`tests/corpus`). Sluice, with
+//! nothing but defaults, and Prisma's own engine apply each to an empty database, release by release; schema,
+//! rows and history must be equal. Then Sluice looks at what Prisma made: nothing is pending, nothing has
+//! drifted, and it is Ready.
 //!
-//! `NAME/1`, `NAME/2`, … are the folder as each release has it; `NAME/2.accept` names the edited migrations that the manifest of release 2
-//! acknowledges, `NAME/adopted.accept` those of a database that Prisma made: what was applied there is not known to the letter.
+//! `NAME/1`, `NAME/2`, … are the folder as each release has it; `NAME/2.accept` names the edited migrations
+//! that the manifest of release 2 acknowledges, `NAME/adopted.accept` those of a database that Prisma made:
+//! what was applied there is not known to the letter.
 
 use std::{
     collections::BTreeSet,
@@ -29,39 +31,65 @@ pub struct Pair {
 impl Pair {
     pub async fn new(name: &str) -> Self {
         let database = async |of| Server::get().database(&format!("{of}_{}", name.replace('-', "_"))).await;
-        Self { sluice: database("s").await, prisma: database("p").await, scratch: tempfile::tempdir().expect("a temporary folder") }
+        Self {
+            sluice: database("s").await,
+            prisma: database("p").await,
+            scratch: tempfile::tempdir().expect("a temporary folder"),
+        }
     }
 
     /// `sluice run` on a database with the smallest manifest, and more sections of it.
-    pub fn run(&self, database: &Database, folder: &Path, accept: &[String], more: &str) -> Result<(), String> {
+    pub fn run(
+        &self,
+        database: &Database,
+        folder: &Path,
+        accept: &[String],
+        more: &str,
+    ) -> Result<(), String> {
         let history = if accept.is_empty() {
             String::new()
         } else {
-            let entries: Vec<String> = accept.iter().map(|name| format!("{{name: {name}, reason: only said otherwise}}")).collect();
+            let entries: Vec<String> =
+                accept.iter().map(|name| format!("{{name: {name}, reason: only said otherwise}}")).collect();
             format!("    history: {{accept: [{}]}}\n", entries.join(", "))
         };
         let manifest = self.scratch.path().join("migration.yaml");
         let text = format!(
-            "apiVersion: sluice.dev/v1alpha1\nkind: DatabaseMigration\nmetadata: {{name: corpus, namespace: corpus}}\nspec:\n  \
+            "apiVersion: sluice.dev/v1alpha1\nkind: DatabaseMigration\nmetadata: {{name: corpus, namespace: \
+                corpus}}\nspec:\n  \
              database: {{secretRef: {{name: corpus}}}}\n  migrations:\n    configMaps: [corpus]\n{history}  \
              snapshot: {{none: {{reason: the database is made for a test}}}}\n{more}"
         );
         fs::write(&manifest, text).expect("writes the manifest");
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-        command.arg("run").arg("--file").arg(manifest).arg("--source").arg(folder).env("DATABASE_URL", &database.url);
+        command
+            .arg("run")
+            .arg("--file")
+            .arg(manifest)
+            .arg("--source")
+            .arg(folder)
+            .env("DATABASE_URL", &database.url);
         answer(&command.output().expect("sluice runs"))
     }
 
     /// Prisma's engine, on its own database.
     pub fn deploy(&self, folder: &Path) -> Result<(), String> {
         let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/prisma"));
-        answer(&command.args(["engine", &self.prisma.url]).arg(folder).arg("apply").output().expect("tests/interop/prisma runs"))
+        answer(
+            &command
+                .args(["engine", &self.prisma.url])
+                .arg(folder)
+                .arg("apply")
+                .output()
+                .expect("tests/interop/prisma runs"),
+        )
     }
 
     /// What differs between the two databases.
     pub fn differences(&self) -> Vec<String> {
         let (ours, theirs) = (described(&self.sluice), described(&self.prisma));
-        let (ours, theirs): (BTreeSet<&str>, BTreeSet<&str>) = (ours.lines().collect(), theirs.lines().collect());
+        let (ours, theirs): (BTreeSet<&str>, BTreeSet<&str>) =
+            (ours.lines().collect(), theirs.lines().collect());
         let only = |these: &BTreeSet<&str>, those: &BTreeSet<&str>, sign: char| -> Vec<String> {
             these.difference(those).map(|line| format!("{sign} {line}")).collect()
         };
@@ -70,19 +98,26 @@ impl Pair {
 }
 
 fn answer(output: &Output) -> Result<(), String> {
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() { Ok(()) } else { Err(said) }
 }
 
-/// Schema, rows and history, without what Sluice keeps beside them and without what differs from one database to the next.
+/// Schema, rows and history, without what Sluice keeps beside them and without what differs from one database
+/// to the next.
 fn described(database: &Database) -> String {
     let dump = |arguments: &[&str]| {
         let mut command = Command::new(Server::get().bin.join("pg_dump"));
-        let output = command.args(arguments).args(["--exclude-schema=sluice", &database.url]).output().expect("pg_dump runs");
+        let output = command
+            .args(arguments)
+            .args(["--exclude-schema=sluice", &database.url])
+            .output()
+            .expect("pg_dump runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("is UTF-8")
     };
-    let history = "select migration_name || ' ' || checksum || ' ' || applied_steps_count from _prisma_migrations \
+    let history = "select migration_name || ' ' || checksum || ' ' || applied_steps_count from \
+        _prisma_migrations \
                    where finished_at is not null and rolled_back_at is null";
     let mut psql = Command::new(Server::get().bin.join("psql"));
     let history = psql.args(["-XAtq", "-c", history, &database.url]).output().expect("psql runs");
@@ -92,7 +127,10 @@ fn described(database: &Database) -> String {
         String::from_utf8(history.stdout).expect("is UTF-8"),
     ];
     let lines = text.iter().flat_map(|text| text.lines());
-    lines.filter(|line| !line.is_empty() && !line.starts_with("--") && !line.starts_with('\\')).collect::<Vec<_>>().join("\n")
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with("--") && !line.starts_with('\\'))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The lines of a file; none where it is not there.
@@ -104,23 +142,28 @@ fn lines(file: &Path) -> Vec<String> {
 fn releases(name: &str) -> Vec<(PathBuf, Vec<String>)> {
     let folder = corpus().join(name);
     let numbers = (1..).take_while(|number| folder.join(number.to_string()).is_dir());
-    let releases: Vec<_> =
-        numbers.map(|number| (folder.join(number.to_string()), lines(&folder.join(format!("{number}.accept"))))).collect();
+    let releases: Vec<_> = numbers
+        .map(|number| (folder.join(number.to_string()), lines(&folder.join(format!("{number}.accept")))))
+        .collect();
     assert!(!releases.is_empty(), "{} holds no release", folder.display());
     releases
 }
 
 async fn equal(name: &str) {
-    let about = fs::read_to_string(corpus().join(name).join("about.txt")).expect("about.txt says what is shown");
+    let about =
+        fs::read_to_string(corpus().join(name).join("about.txt")).expect("about.txt says what is shown");
     let pair = Pair::new(name).await;
     let releases = releases(name);
     for (folder, accepted) in &releases {
         pair.deploy(folder).unwrap_or_else(|said| panic!("{about}{}: Prisma: {said}", folder.display()));
         if !accepted.is_empty() {
-            let refused = pair.run(&pair.sluice, folder, &[], "").expect_err("an edited statement is refused until it is accepted");
+            let refused = pair
+                .run(&pair.sluice, folder, &[], "")
+                .expect_err("an edited statement is refused until it is accepted");
             assert!(accepted.iter().all(|name| refused.contains(name)), "{refused}");
         }
-        pair.run(&pair.sluice, folder, accepted, "").unwrap_or_else(|said| panic!("{about}{}: {said}", folder.display()));
+        pair.run(&pair.sluice, folder, accepted, "")
+            .unwrap_or_else(|said| panic!("{about}{}: {said}", folder.display()));
         assert_eq!(pair.differences(), Vec::<String>::new(), "{about}{}", folder.display());
     }
     let (folder, _) = releases.last().expect("there is one");
@@ -129,7 +172,9 @@ async fn equal(name: &str) {
     let drift = "  verify: {drift: {}}\n";
     for database in [&pair.prisma, &pair.sluice] {
         let verdict = pair.run(database, folder, &accepted, drift);
-        verdict.unwrap_or_else(|said| panic!("{about}{}: what is there has not drifted: {said}", folder.display()));
+        verdict.unwrap_or_else(|said| {
+            panic!("{about}{}: what is there has not drifted: {said}", folder.display())
+        });
     }
 }
 
@@ -143,7 +188,8 @@ macro_rules! folders {
         fn every_folder_has_a_test() {
             let named: BTreeSet<String> = [$($folder),*].map(str::to_owned).into();
             let found: BTreeSet<String> =
-                fs::read_dir(corpus()).expect("the corpus").map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect();
+                fs::read_dir(corpus()).expect("the \
+                    corpus").map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned()).collect();
             assert_eq!(named, found);
         }
     };
@@ -189,9 +235,16 @@ async fn a_difference_between_the_two_databases_is_seen() {
         ("INSERT INTO \"Visit\" (\"state\") VALUES ('more')", "'more'"),
         ("UPDATE _prisma_migrations SET checksum = 'other'", "other"),
     ] {
-        assert!(!pair.differences().iter().any(|line| line.starts_with('+') && line.contains(seen)), "{seen}");
+        assert!(
+            !pair.differences().iter().any(|line| line.starts_with('+') && line.contains(seen)),
+            "{seen}"
+        );
         pair.sluice.execute(harm).await;
-        assert!(pair.differences().iter().any(|line| line.starts_with('+') && line.contains(seen)), "{:?}", pair.differences());
+        assert!(
+            pair.differences().iter().any(|line| line.starts_with('+') && line.contains(seen)),
+            "{:?}",
+            pair.differences()
+        );
     }
 }
 
@@ -201,7 +254,11 @@ async fn what_prisma_cannot_deploy_is_refused_as_well() {
     let folder = pair.scratch.path().join("migrations");
     fs::create_dir_all(folder.join("20240101000000_init")).expect("makes the folder");
     fs::write(folder.join("migration_lock.toml"), "provider = \"postgresql\"\n").expect("writes");
-    fs::write(folder.join("20240101000000_init/migration.sql"), "CREATE TABLE a (id int PRIMARY KEY);\nSELECT 1/0;\n").expect("writes");
+    fs::write(
+        folder.join("20240101000000_init/migration.sql"),
+        "CREATE TABLE a (id int PRIMARY KEY);\nSELECT 1/0;\n",
+    )
+    .expect("writes");
     pair.deploy(&folder).expect_err("a division by zero");
     pair.run(&pair.sluice, &folder, &[], "").expect_err("a division by zero");
 }

@@ -1,4 +1,5 @@
-//! The checks beside what `psql \\d` prints of the same tables: row-level security, primary keys, invalid indexes, keys not validated.
+//! The checks beside what `psql \\d` prints of the same tables: row-level security, primary keys, invalid
+//! indexes, keys not validated.
 
 use std::{collections::BTreeSet, process::Command};
 
@@ -28,7 +29,9 @@ async fn psql(clinic: &Clinic) -> Told {
     let mut told = Told::default();
     for table in TABLES {
         let mut command = Command::new("psql");
-        command.args(["--no-psqlrc", "--dbname", clinic.url(), "--command"]).arg(format!("\\d public.{table}"));
+        command
+            .args(["--no-psqlrc", "--dbname", clinic.url(), "--command"])
+            .arg(format!("\\d public.{table}"));
         let output = finish(command).await;
         assert!(output.status.success(), "{}", said(&output));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -37,13 +40,15 @@ async fn psql(clinic: &Clinic) -> Told {
         let off = policies.is_empty() || policies.contains("disabled");
         // The clinics themselves have no tenant column.
         if table != "clinics" {
-            if off { &mut told.off } else { &mut told.unforced }.extend((off || !policies.contains("forced")).then(|| object.clone()));
+            if off { &mut told.off } else { &mut told.unforced }
+                .extend((off || !policies.contains("forced")).then(|| object.clone()));
         }
         told.keyless.extend((!text.contains("PRIMARY KEY")).then(|| object.clone()));
         let index = |line: &str| line.split('"').nth(1).map(|name| format!("public.{name}"));
         told.invalid.extend(text.lines().filter(|line| line.contains(" INVALID")).filter_map(index));
         // Also the keys of other tables that refer to this one stand there, each after the word TABLE.
-        let unvalidated = |line: &str| line.contains(" NOT VALID") && !line.trim_start().starts_with("TABLE ");
+        let unvalidated =
+            |line: &str| line.contains(" NOT VALID") && !line.trim_start().starts_with("TABLE ");
         told.unvalidated.extend(text.lines().any(unvalidated).then_some(object));
     }
     told
@@ -51,7 +56,9 @@ async fn psql(clinic: &Clinic) -> Told {
 
 async fn sluice(clinic: &Clinic) -> Told {
     let found = clinic.findings().await;
-    let of = |check: &str| found.iter().filter(|finding| finding.check == check).map(|finding| finding.object.clone()).collect();
+    let of = |check: &str| {
+        found.iter().filter(|finding| finding.check == check).map(|finding| finding.object.clone()).collect()
+    };
     Told {
         off: of("rls-enabled"),
         unforced: of("rls-forced"),
@@ -66,7 +73,8 @@ const BREAKS: [&str; 6] = [
     "ALTER TABLE patients NO FORCE ROW LEVEL SECURITY",
     "ALTER TABLE visits DROP CONSTRAINT visits_pkey",
     "UPDATE pg_catalog.pg_index SET indisvalid = false WHERE indexrelid = 'visits_patient'::regclass",
-    "ALTER TABLE visits DROP CONSTRAINT visits_clinic_id_fkey; ALTER TABLE visits ADD FOREIGN KEY (clinic_id) REFERENCES clinics NOT VALID",
+    "ALTER TABLE visits DROP CONSTRAINT visits_clinic_id_fkey; ALTER TABLE visits ADD FOREIGN KEY \
+        (clinic_id) REFERENCES clinics NOT VALID",
     "DROP POLICY tenant ON visits",
 ];
 
@@ -81,5 +89,9 @@ async fn psql_describes_each_broken_state_as_the_checks_do() {
         assert_eq!(sluice(&clinic).await, told, "after {breaks}");
         states.insert(format!("{told:?}"));
     }
-    assert_eq!(states.len(), 6, "a policy more or less is no state of its own: psql lists policies, the checks judge them");
+    assert_eq!(
+        states.len(),
+        6,
+        "a policy more or less is no state of its own: psql lists policies, the checks judge them"
+    );
 }

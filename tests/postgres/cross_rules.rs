@@ -1,5 +1,5 @@
-//! What others say should be found: the published rules of Supabase's splinter in words of our own, for any role and any schemas. Each
-//! names the objects as the checks do that say the same.
+//! What others say should be found: the published rules of Supabase's splinter in words of our own, for any
+//! role and any schemas. Each names the objects as the checks do that say the same.
 
 /// A rule, and the findings that say the same.
 pub struct Rule {
@@ -10,7 +10,8 @@ pub struct Rule {
     pub says: &'static str,
     /// The check names indexes and the rule tables.
     pub by_table: bool,
-    /// Answers objects; `{schemas}` is an array, `{app}` the application's role, `{tenant}` the tenant column.
+    /// Answers objects; `{schemas}` is an array, `{app}` the application's role, `{tenant}` the tenant
+    /// column.
     pub sql: &'static str,
 }
 
@@ -18,9 +19,11 @@ pub struct Rule {
 macro_rules! policies {
     ($rest:literal) => {
         concat!(
-            "SELECT DISTINCT n.nspname || '.' || c.relname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid \
+            "SELECT DISTINCT n.nspname || '.' || c.relname FROM pg_policy p JOIN pg_class c ON c.oid = \
+                p.polrelid \
                JOIN pg_namespace n ON n.oid = c.relnamespace, \
-               LATERAL (SELECT pg_get_expr(p.polqual, p.polrelid) AS seen, pg_get_expr(p.polwithcheck, p.polrelid) AS written) e \
+               LATERAL (SELECT pg_get_expr(p.polqual, p.polrelid) AS seen, pg_get_expr(p.polwithcheck, \
+               p.polrelid) AS written) e \
              WHERE n.nspname = ANY({schemas}) AND c.relrowsecurity AND ",
             $rest
         )
@@ -31,7 +34,8 @@ macro_rules! policies {
 macro_rules! readable {
     ($kind:literal, $rest:literal) => {
         concat!(
-            "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+            "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = \
+                c.relnamespace \
                JOIN pg_roles a ON a.rolname = '{app}' WHERE c.relkind = '",
             $kind,
             "' AND n.nspname = ANY({schemas}) AND has_table_privilege(a.oid, c.oid, 'SELECT')",
@@ -46,8 +50,10 @@ pub const RULES: &[Rule] = &[
         check: "foreign-key-indexed",
         says: "",
         by_table: false,
-        sql: "SELECT DISTINCT n.nspname || '.' || c.relname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
-                JOIN pg_namespace n ON n.oid = c.relnamespace WHERE k.contype = 'f' AND n.nspname = ANY({schemas}) \
+        sql: "SELECT DISTINCT n.nspname || '.' || c.relname FROM pg_constraint k JOIN pg_class c ON c.oid = \
+            k.conrelid \
+                JOIN pg_namespace n ON n.oid = c.relnamespace WHERE k.contype = 'f' AND n.nspname = \
+                ANY({schemas}) \
                 AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = k.conrelid AND i.indisvalid \
                   AND (string_to_array(i.indkey::text, ' ')::int2[])[1:cardinality(k.conkey)] = k.conkey)",
     },
@@ -56,7 +62,8 @@ pub const RULES: &[Rule] = &[
         check: "primary-key",
         says: "",
         by_table: false,
-        sql: "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        sql: "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = \
+            c.relnamespace \
                 WHERE c.relkind = 'r' AND n.nspname = ANY({schemas}) \
                 AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)",
     },
@@ -65,9 +72,11 @@ pub const RULES: &[Rule] = &[
         check: "rls-enabled",
         says: "",
         by_table: false,
-        sql: "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        sql: "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = \
+            c.relnamespace \
                 JOIN pg_attribute t ON t.attrelid = c.oid AND t.attname = '{tenant}' AND NOT t.attisdropped \
-                JOIN pg_roles a ON a.rolname = '{app}' WHERE c.relkind = 'r' AND n.nspname = ANY({schemas}) AND NOT c.relrowsecurity \
+                JOIN pg_roles a ON a.rolname = '{app}' WHERE c.relkind = 'r' AND n.nspname = ANY({schemas}) \
+                AND NOT c.relrowsecurity \
                 AND has_any_column_privilege(a.oid, c.oid, 'SELECT, INSERT, UPDATE')",
     },
     Rule {
@@ -75,15 +84,18 @@ pub const RULES: &[Rule] = &[
         check: "rls-enabled",
         says: "so ",
         by_table: false,
-        sql: "SELECT DISTINCT n.nspname || '.' || c.relname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid \
-                JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ANY({schemas}) AND NOT c.relrowsecurity",
+        sql: "SELECT DISTINCT n.nspname || '.' || c.relname FROM pg_policy p JOIN pg_class c ON c.oid = \
+            p.polrelid \
+                JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ANY({schemas}) AND NOT \
+                c.relrowsecurity",
     },
     Rule {
         name: "rls_enabled_no_policy",
         check: "rls-policies",
         says: "row-level security is on and there is no policy",
         by_table: false,
-        sql: "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        sql: "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = \
+            c.relnamespace \
                 WHERE c.relkind = 'r' AND n.nspname = ANY({schemas}) AND c.relrowsecurity \
                 AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid)",
     },
@@ -113,8 +125,10 @@ pub const RULES: &[Rule] = &[
         says: "has the same keys as",
         by_table: true,
         sql: "SELECT DISTINCT n.nspname || '.' || t.relname FROM pg_index i \
-                JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = ANY({schemas}) \
-                GROUP BY n.nspname, t.oid, t.relname, i.indisunique, substring(pg_get_indexdef(i.indexrelid) FROM ' ON .*') HAVING count(*) > 1",
+                JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace WHERE \
+                n.nspname = ANY({schemas}) \
+                GROUP BY n.nspname, t.oid, t.relname, i.indisunique, substring(pg_get_indexdef(i.indexrelid) \
+                FROM ' ON .*') HAVING count(*) > 1",
     },
     Rule {
         name: "invalid_index",
@@ -122,7 +136,8 @@ pub const RULES: &[Rule] = &[
         says: "",
         by_table: false,
         sql: "SELECT n.nspname || '.' || c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
-                JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT i.indisvalid AND n.nspname = ANY({schemas})",
+                JOIN pg_namespace n ON n.oid = c.relnamespace WHERE NOT i.indisvalid AND n.nspname = \
+                ANY({schemas})",
     },
     Rule {
         name: "security_definer_view",
@@ -131,7 +146,8 @@ pub const RULES: &[Rule] = &[
         by_table: false,
         sql: readable!(
             "v",
-            " AND NOT COALESCE('security_invoker=true' = ANY(c.reloptions) OR 'security_invoker=on' = ANY(c.reloptions), false)"
+            " AND NOT COALESCE('security_invoker=true' = ANY(c.reloptions) OR 'security_invoker=on' = \
+                ANY(c.reloptions), false)"
         ),
     },
     Rule {
@@ -146,9 +162,11 @@ pub const RULES: &[Rule] = &[
         check: "rls-function",
         says: "",
         by_table: false,
-        sql: "SELECT n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' FROM pg_proc p \
+        sql: "SELECT n.nspname || '.' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || \
+            ')' FROM pg_proc p \
                 JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_roles a ON a.rolname = '{app}' \
-                WHERE p.prosecdef AND n.nspname = ANY({schemas}) AND has_function_privilege(a.oid, p.oid, 'EXECUTE')",
+                WHERE p.prosecdef AND n.nspname = ANY({schemas}) AND has_function_privilege(a.oid, p.oid, \
+                'EXECUTE')",
     },
 ];
 

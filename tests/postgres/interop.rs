@@ -1,233 +1,17 @@
-//! Sluice and Prisma's own engines on the same database, in both directions. Two generations of Prisma are asked: the command-line
-//! tool of version 6, and the engine of version 7 as a library; `tests/interop/prisma` runs both. Without Node.js these tests fail and say
-//! what to install: a claim of compatibility that nobody checked is worth nothing.
+//! Sluice and Prisma's own engines on the same database, in both directions. Two generations of Prisma are
+//! asked: the command-line tool of version 6, and the engine of version 7 as a library;
+//! `tests/interop/prisma` runs both. Without Node.js these tests fail and say what to install: a claim of
+//! compatibility that nobody checked is worth nothing.
 
 use std::{
     fs,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
 use sqlx::Row;
 
-use crate::server::{Database, Server};
-
-const EXAMPLE: &str = "deploy/examples/medical-records/migrations";
-const INITIAL: &str = "20240215120000_initial_schema";
-const PREFERRED_NAME: &str = "20240216140000_add_patient_preferred_name";
-const LANGUAGE: &str = "20240301090000_add_patient_language";
-const ADD_LANGUAGE: &str = "ALTER TABLE \"patients\" ADD COLUMN \"language\" varchar(35);\n";
-
-/// Two ways to run Prisma.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Prisma {
-    Tool6,
-    Engine7,
-}
-
-/// A team's folder of migrations and its database.
-struct Project {
-    database: Database,
-    root: tempfile::TempDir,
-}
-
-/// What a program answered.
-#[derive(Debug)]
-struct Answer {
-    succeeded: bool,
-    text: String,
-}
-
-impl Project {
-    /// A copy of the example, and an empty database.
-    async fn new(name: &str) -> Self {
-        let project = Self { database: Server::get().database(name).await, root: tempfile::tempdir().expect("a temporary folder") };
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join(EXAMPLE);
-        fs::create_dir(project.folder()).expect("makes the folder");
-        fs::copy(example.join("migration_lock.toml"), project.folder().join("migration_lock.toml")).expect("copies the lock file");
-        for migration in [INITIAL, PREFERRED_NAME] {
-            project.write(migration, &fs::read_to_string(example.join(migration).join("migration.sql")).expect("the example is there"));
-        }
-        project
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.root.path().join("migrations")
-    }
-
-    fn write(&self, migration: &str, sql: &str) {
-        fs::create_dir_all(self.folder().join(migration)).expect("makes the folder");
-        fs::write(self.folder().join(migration).join("migration.sql"), sql).expect("writes the migration");
-    }
-
-    fn read(&self, migration: &str) -> String {
-        fs::read_to_string(self.folder().join(migration).join("migration.sql")).expect("the migration is there")
-    }
-
-    fn remove(&self, migration: &str) {
-        fs::remove_dir_all(self.folder().join(migration)).expect("removes the migration");
-    }
-
-    fn prisma(&self, mode: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/prisma"));
-        command.args([mode, &self.database.url]).arg(self.folder()).args(arguments);
-        command
-    }
-
-    fn tool(&self, arguments: &[&str]) -> Answer {
-        answer(&self.prisma("cli", &[&["migrate"], arguments].concat()).output().expect("tests/interop/prisma runs"))
-    }
-
-    fn engine(&self, arguments: &[&str]) -> Answer {
-        answer(&self.prisma("engine", arguments).output().expect("tests/interop/prisma runs"))
-    }
-
-    /// Applies what is pending, as a team would that does not know Sluice.
-    fn deploy(&self, prisma: Prisma) -> Answer {
-        match prisma {
-            Prisma::Tool6 => self.tool(&["deploy"]),
-            Prisma::Engine7 => self.engine(&["apply"]),
-        }
-    }
-
-    /// The newest engine's opinion of the history.
-    fn diagnose(&self) -> Value {
-        let answer = self.engine(&["diagnose"]).expect_success();
-        serde_json::from_str(&answer.text).unwrap_or_else(|error| unreadable(&error, &answer.text))
-    }
-
-    /// Both generations say that there is nothing to do and nothing wrong.
-    fn both_prismas_agree(&self) {
-        let status = self.tool(&["status"]).expect_success();
-        assert!(status.text.contains("Database schema is up to date!"), "{}", status.text);
-        let deploy = self.tool(&["deploy"]).expect_success();
-        assert!(deploy.text.contains("No pending migrations to apply."), "{}", deploy.text);
-        self.prisma_agrees();
-    }
-
-    /// The newest engine, which tells most, says that there is nothing to do and nothing wrong.
-    fn prisma_agrees(&self) {
-        assert_eq!(
-            self.diagnose(),
-            serde_json::json!({"editedMigrationNames": [], "failedMigrationNames": [], "hasMigrationsTable": true, "history": null})
-        );
-    }
-
-    /// `sluice run`, with the given lines in the section `migrations`.
-    fn sluice_command(&self, migrations: &str) -> Command {
-        let manifest = self.root.path().join("migration.yaml");
-        let text = format!(
-            "apiVersion: sluice.dev/v1alpha1\nkind: DatabaseMigration\nmetadata: {{name: records, namespace: medical}}\nspec:\n  \
-             database: {{secretRef: {{name: records-db}}}}\n  migrations:\n    configMaps: [records-migrations]\n{migrations}\
-             \n  snapshot: {{none: {{reason: the database is made for a test}}}}\n"
-        );
-        fs::write(&manifest, text).expect("writes the manifest");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-        command.args(["run", "--output", "json", "--file"]).arg(manifest).arg("--source").arg(self.folder());
-        command.env("DATABASE_URL", &self.database.url);
-        command
-    }
-
-    fn sluice(&self, migrations: &str) -> Status {
-        Status::read(&self.sluice_command(migrations).output().expect("sluice runs"))
-    }
-
-    /// The ledger as both should write it. What differs by nature, identifiers and times, is reduced to its form.
-    async fn ledger(&self) -> Vec<String> {
-        let rows = sqlx::query(LEDGER).fetch_all(&mut self.database.connect().await).await.expect("reads the ledger");
-        rows.iter().map(|row| row.get(0)).collect()
-    }
-
-    async fn applied(&self) -> Vec<String> {
-        let query = "select migration_name::text from _prisma_migrations where finished_at is not null and rolled_back_at is null order by finished_at, 1";
-        let rows = sqlx::query(query).fetch_all(&mut self.database.connect().await).await.expect("reads the ledger");
-        rows.iter().map(|row| row.get(0)).collect()
-    }
-}
-
-/// `null` where a column is null, `form` where it has the one form that Prisma writes, else the value itself.
-const LEDGER: &str = "
-select concat_ws(' ', migration_name, checksum, 'steps=' || applied_steps_count, 'logs=' || case when logs is null then 'null' when logs = '' then 'empty' else 'text' end,
-                 'id=' || case when id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$' then 'form' else id end,
-                 'started=' || case when date_trunc('milliseconds', started_at) = started_at and started_at <= now() then 'form' else started_at::text end,
-                 'finished=' || case when finished_at is null then 'null'
-                     when date_trunc('milliseconds', finished_at) = finished_at and finished_at >= started_at then 'form' else finished_at::text end,
-                 'rolledback=' || case when rolled_back_at is null then 'null'
-                     when date_trunc('milliseconds', rolled_back_at) = rolled_back_at and rolled_back_at >= started_at then 'form' else rolled_back_at::text end)
-  from _prisma_migrations order by started_at, finished_at nulls first, migration_name";
-
-/// Everything the catalog knows of the ledger's table.
-const TABLE: &str = "
-select string_agg(line, E'\\n' order by line) from (
-    select concat_ws(' ', 'column', attnum, attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid), attstorage, attidentity, attgenerated)
-      from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum where attrelid = '_prisma_migrations'::regclass and attnum > 0
-    union all select concat_ws(' ', 'constraint', conname, pg_get_constraintdef(oid)) from pg_constraint where conrelid = '_prisma_migrations'::regclass
-    union all select concat_ws(' ', 'index', pg_get_indexdef(indexrelid), indisprimary, indisunique) from pg_index where indrelid = '_prisma_migrations'::regclass
-    union all select concat_ws(' ', 'table', n.nspname, relkind, relpersistence, relrowsecurity, relreplident, coalesce(relacl::text, 'no grants'), coalesce(array_to_string(reloptions, ','), 'no options'))
-      from pg_class c join pg_namespace n on n.oid = relnamespace where c.oid = '_prisma_migrations'::regclass
-    union all select concat_ws(' ', 'trigger', tgname) from pg_trigger where tgrelid = '_prisma_migrations'::regclass
-) as described (line)";
-
-impl Answer {
-    fn expect_success(self) -> Self {
-        assert!(self.succeeded, "{}", self.text);
-        self
-    }
-
-    fn expect_failure(self) -> Self {
-        assert!(!self.succeeded, "{}", self.text);
-        self
-    }
-}
-
-fn answer(output: &Output) -> Answer {
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_ne!(output.status.code(), Some(3), "{stderr}");
-    Answer {
-        succeeded: output.status.success(),
-        text: if output.status.success() { stdout.into_owned() } else { format!("{stdout}{stderr}") },
-    }
-}
-
-/// Stands in for what was no JSON, so that the assertion that misses something shows it.
-fn unreadable(error: &serde_json::Error, text: &str) -> Value {
-    serde_json::json!({"unreadable": error.to_string(), "text": text})
-}
-
-/// What `sluice run` printed.
-#[derive(Debug)]
-struct Status {
-    ready: bool,
-    json: Value,
-}
-
-impl Status {
-    fn read(output: &Output) -> Self {
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let json = serde_json::from_str(&stdout).unwrap_or_else(|error| unreadable(&error, &format!("{stdout}\n{stderr}")));
-        Self { ready: output.status.success(), json }
-    }
-
-    /// The reason and the message of a condition.
-    fn condition(&self, name: &str) -> (&str, &str) {
-        let conditions = self.json["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let found = conditions.iter().find(|condition| condition["type"] == name).unwrap_or(&Value::Null);
-        (found["reason"].as_str().unwrap_or("absent"), found["message"].as_str().unwrap_or_default())
-    }
-
-    fn expect_ready(self) -> Self {
-        assert!(self.ready, "{:#}", self.json);
-        self
-    }
-
-    fn expect_reason(self, reason: &str) -> Self {
-        assert_eq!(self.condition("Ready").0, reason, "{:#}", self.json);
-        assert!(!self.ready, "{:#}", self.json);
-        self
-    }
-}
+use crate::interop_prisma::{ADD_LANGUAGE, INITIAL, LANGUAGE, PREFERRED_NAME, Prisma, Project, TABLE};
 
 #[tokio::test]
 async fn prisma_finds_nothing_to_do_after_sluice_and_applies_the_next_one() {
@@ -249,14 +33,17 @@ async fn prisma_finds_nothing_to_do_after_sluice_and_applies_the_next_one() {
     }
 }
 
-/// SQL beside Prisma's migrations is none of Prisma's business: neither generation sees a row, a table or a folder too many.
+/// SQL beside Prisma's migrations is none of Prisma's business: neither generation sees a row, a table or a
+/// folder too many.
 #[tokio::test]
 async fn prisma_finds_nothing_to_do_beside_a_phase_and_sluice_goes_on_after_prisma() {
     let phases = "    phases: [{name: security, configMaps: [records-security]}]";
     for prisma in [Prisma::Tool6, Prisma::Engine7] {
         let project = Project::new("interop_phases").await;
         fs::create_dir(project.root.path().join("security")).expect("makes the folder");
-        let put = |file: &str, sql: &str| fs::write(project.root.path().join("security").join(file), sql).expect("writes the file");
+        let put = |file: &str, sql: &str| {
+            fs::write(project.root.path().join("security").join(file), sql).expect("writes the file");
+        };
         put("010_patients.sql", "ALTER TABLE patients ENABLE ROW LEVEL SECURITY;\n");
         project.sluice(phases).expect_ready();
         project.both_prismas_agree();
@@ -267,7 +54,12 @@ async fn prisma_finds_nothing_to_do_beside_a_phase_and_sluice_goes_on_after_pris
         put("020_language.sql", "CREATE INDEX CONCURRENTLY patients_language ON patients (language);\n");
         let status = project.sluice(phases).expect_ready();
         assert_eq!(status.json["currentVersion"].as_str(), Some(LANGUAGE), "{prisma:?}");
-        assert_eq!(status.json["applied"][0]["name"].as_str(), Some("security/020_language"), "{prisma:?}: {:#}", status.json);
+        assert_eq!(
+            status.json["applied"][0]["name"].as_str(),
+            Some("security/020_language"),
+            "{prisma:?}: {:#}",
+            status.json
+        );
         project.both_prismas_agree();
     }
 }
@@ -291,20 +83,30 @@ async fn sluice_finds_nothing_to_do_after_prisma_and_applies_the_next_one() {
 
 #[tokio::test]
 async fn both_write_the_same_rows_into_the_same_table() {
-    let (sluice, tool, engine) = (Project::new("rows_sluice").await, Project::new("rows_tool").await, Project::new("rows_engine").await);
+    let (sluice, tool, engine) = (
+        Project::new("rows_sluice").await,
+        Project::new("rows_tool").await,
+        Project::new("rows_engine").await,
+    );
     sluice.sluice("").expect_ready();
     tool.deploy(Prisma::Tool6).expect_success();
     engine.deploy(Prisma::Engine7).expect_success();
 
     let rows = tool.ledger().await;
     let form = "steps=1 logs=null id=form started=form finished=form rolledback=null";
-    assert!(rows.len() == 2 && rows.iter().all(|row| row.ends_with(form)), "Prisma's rows look as they did: {rows:#?}");
+    assert!(
+        rows.len() == 2 && rows.iter().all(|row| row.ends_with(form)),
+        "Prisma's rows look as they did: {rows:#?}"
+    );
     assert_eq!(sluice.ledger().await, rows);
     assert_eq!(engine.ledger().await, rows);
 
     let mut described = Vec::new();
     for project in [&sluice, &tool, &engine] {
-        let row = sqlx::query(TABLE).fetch_one(&mut project.database.connect().await).await.expect("describes the table");
+        let row = sqlx::query(TABLE)
+            .fetch_one(&mut project.database.connect().await)
+            .await
+            .expect("describes the table");
         described.push(row.get::<String, _>(0));
     }
     assert!(described[1].lines().count() >= 11, "the description says something: {}", described[1]);
@@ -315,29 +117,40 @@ async fn both_write_the_same_rows_into_the_same_table() {
 /// A table's columns, rows and schema, whatever the tables are.
 const STATE: &str = "
 select coalesce(string_agg(line, E'\\n' order by line), '') from (
-    select concat_ws(' ', c.oid::regclass, a.attname, a.atttypid::regtype, a.attnotnull, query_to_xml('select * from ' || c.oid::regclass, true, true, ''))
-      from pg_class c join pg_namespace n on n.oid = relnamespace join pg_attribute a on attrelid = c.oid and attnum > 0 and not attisdropped
-      where relkind = 'r' and nspname !~ '^pg_' and nspname <> 'information_schema' and relname <> '_prisma_migrations' and nspname <> 'sluice'
+    select concat_ws(' ', c.oid::regclass, a.attname, a.atttypid::regtype, a.attnotnull, \
+    query_to_xml('select * from ' || c.oid::regclass, true, true, ''))
+      from pg_class c join pg_namespace n on n.oid = relnamespace join pg_attribute a on attrelid = c.oid \
+      and attnum > 0 and not attisdropped
+      where relkind = 'r' and nspname !~ '^pg_' and nspname <> 'information_schema' and relname <> \
+      '_prisma_migrations' and nspname <> 'sluice'
     union all select concat_ws(' ', enumtypid::regtype, enumlabel) from pg_enum
 ) as state (line)";
 
 #[tokio::test]
 async fn files_in_brackets_leave_what_they_leave_with_prisma() {
-    let sets = "CREATE SCHEMA side;\nBEGIN;\nSET LOCAL search_path = side;\nCREATE TABLE inside (a int);\nCOMMIT;\nCREATE TABLE outside (a int);\n";
-    let defers = "CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE c (p int PRIMARY KEY REFERENCES p DEFERRABLE INITIALLY DEFERRED);\n\
-        BEGIN;\nINSERT INTO c VALUES (1);\nINSERT INTO p VALUES (1);\nCOMMIT;\nALTER TABLE c ADD COLUMN b int;\n";
+    let sets = "CREATE SCHEMA side;\nBEGIN;\nSET LOCAL search_path = side;\nCREATE TABLE inside (a \
+        int);\nCOMMIT;\nCREATE TABLE outside (a int);\n";
+    let defers = "CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE c (p int PRIMARY KEY REFERENCES p \
+        DEFERRABLE INITIALLY DEFERRED);\n\
+        BEGIN;\nINSERT INTO c VALUES (1);\nINSERT INTO p VALUES (1);\nCOMMIT;\nALTER TABLE c ADD COLUMN b \
+        int;\n";
     let removes = "CREATE TYPE mood AS ENUM ('calm', 'odd');\nCREATE TABLE m (a mood DEFAULT 'calm');\n\
         BEGIN;\nCREATE TYPE mood_new AS ENUM ('calm');\nALTER TABLE m ALTER COLUMN a DROP DEFAULT;\n\
-        ALTER TABLE m ALTER COLUMN a TYPE mood_new USING (a::text::mood_new);\nALTER TYPE mood RENAME TO mood_old;\n\
+        ALTER TABLE m ALTER COLUMN a TYPE mood_new USING (a::text::mood_new);\nALTER TYPE mood RENAME TO \
+        mood_old;\n\
         ALTER TYPE mood_new RENAME TO mood;\nDROP TYPE mood_old;\nCOMMIT;\nINSERT INTO m VALUES ('calm');\n";
     let files = [
         removes,
         sets,
         defers,
-        "CREATE TABLE a (b text);\nCOMMIT;\nINSERT INTO a VALUES (current_setting('transaction_isolation'));\nEND;\n",
-        "CREATE TYPE mood AS ENUM ('calm');\nCREATE TABLE m (a mood);\nCOMMIT;\nALTER TYPE mood ADD VALUE 'odd';\nCOMMIT;\nINSERT INTO m VALUES ('odd');\n",
-        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nCREATE TABLE a AS SELECT current_setting('transaction_isolation') AS b;\n",
-        "START TRANSACTION ISOLATION LEVEL REPEATABLE READ;\nCREATE TABLE a AS SELECT current_setting('transaction_isolation') AS b;\n\
+        "CREATE TABLE a (b text);\nCOMMIT;\nINSERT INTO a VALUES \
+            (current_setting('transaction_isolation'));\nEND;\n",
+        "CREATE TYPE mood AS ENUM ('calm');\nCREATE TABLE m (a mood);\nCOMMIT;\nALTER TYPE mood ADD VALUE \
+            'odd';\nCOMMIT;\nINSERT INTO m VALUES ('odd');\n",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nCREATE TABLE a AS SELECT \
+            current_setting('transaction_isolation') AS b;\n",
+        "START TRANSACTION ISOLATION LEVEL REPEATABLE READ;\nCREATE TABLE a AS SELECT \
+            current_setting('transaction_isolation') AS b;\n\
             COMMIT AND CHAIN;\nINSERT INTO a VALUES (current_setting('transaction_isolation'));\nCOMMIT;\n\
             INSERT INTO a VALUES (current_setting('transaction_isolation'));\n",
     ];
@@ -350,7 +163,10 @@ async fn files_in_brackets_leave_what_they_leave_with_prisma() {
         sluice.sluice("").expect_ready();
         let mut states = Vec::new();
         for project in [&sluice, &prisma] {
-            let row = sqlx::query(STATE).fetch_one(&mut project.database.connect().await).await.expect("reads the state");
+            let row = sqlx::query(STATE)
+                .fetch_one(&mut project.database.connect().await)
+                .await
+                .expect("reads the state");
             states.push(row.get::<String, _>(0));
         }
         assert_eq!(states[0], states[1], "{sql}");
@@ -363,7 +179,10 @@ async fn files_in_brackets_leave_what_they_leave_with_prisma() {
 async fn a_failed_row_of_prisma_is_named_and_rolled_back_by_the_manifest() {
     for prisma in [Prisma::Tool6, Prisma::Engine7] {
         let project = Project::new("interop_failed").await;
-        project.write(LANGUAGE, "ALTER TABLE \"patients\" ADD COLUMN \"language\" varchar(35);\nSELECT 1 / 0;\n");
+        project.write(
+            LANGUAGE,
+            "ALTER TABLE \"patients\" ADD COLUMN \"language\" varchar(35);\nSELECT 1 / 0;\n",
+        );
         project.deploy(prisma).expect_failure();
         assert_eq!(project.diagnose()["failedMigrationNames"], serde_json::json!([LANGUAGE]), "{prisma:?}");
 
@@ -444,7 +263,11 @@ async fn both_see_the_same_migration_as_missing_from_the_folder() {
     // Prisma goes on, and so does Sluice, but it says so.
     project.tool(&["deploy"]).expect_success();
     let told = project.sluice("").expect_ready();
-    assert!(told.json["findings"].to_string().contains(&format!("{PREFERRED_NAME}\\\" is applied but missing")), "{:#}", told.json);
+    assert!(
+        told.json["findings"].to_string().contains(&format!("{PREFERRED_NAME}\\\" is applied but missing")),
+        "{:#}",
+        told.json
+    );
 }
 
 #[tokio::test]
@@ -458,18 +281,25 @@ async fn while_prisma_is_at_work_sluice_waits_and_never_takes_its_unfinished_row
         .stderr(Stdio::null())
         .spawn()
         .expect("tests/interop/prisma runs");
-    let unfinished = "select count(*) from _prisma_migrations where finished_at is null and migration_name = $1";
+    let unfinished =
+        "select count(*) from _prisma_migrations where finished_at is null and migration_name = $1";
     let deadline = Instant::now() + Duration::from_mins(1);
     let mut session = project.database.connect().await;
     // The table itself is not there at first.
-    while sqlx::query(unfinished).bind(LANGUAGE).fetch_one(&mut session).await.map_or(0_i64, |row| row.get(0)) == 0 {
+    while sqlx::query(unfinished).bind(LANGUAGE).fetch_one(&mut session).await.map_or(0_i64, |row| row.get(0))
+        == 0
+    {
         assert!(Instant::now() < deadline, "Prisma did not begin");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let during = project.sluice("");
     assert!(prisma.wait().expect("Prisma ends").success());
     let reason = during.condition("Ready").0.to_owned();
-    assert!(["Verified", "WaitingForLock", "DatabaseBusy"].contains(&reason.as_str()), "{reason}: {:#}", during.json);
+    assert!(
+        ["Verified", "WaitingForLock", "DatabaseBusy"].contains(&reason.as_str()),
+        "{reason}: {:#}",
+        during.json
+    );
     assert_eq!(project.applied().await, [INITIAL, PREFERRED_NAME, LANGUAGE], "each exactly once");
     project.sluice("").expect_ready();
     project.prisma_agrees();

@@ -1,7 +1,7 @@
 //! Tests against a real PostgreSQL: one server for the whole run, a fresh database for each test.
 //!
-//! The binaries come from `/usr/lib/postgresql/*/bin`, the newest wins; `PG_BIN=/path/to/bin cargo test --test postgres` takes another version.
-//! `make test-postgres-newest` does that with PostgreSQL 18.
+//! The binaries come from `/usr/lib/postgresql/*/bin`, the newest wins; `PG_BIN=/path/to/bin cargo test
+//! --test postgres` takes another version. `make test-postgres-newest` does that with PostgreSQL 18.
 
 #![allow(clippy::panic, reason = "a test ends by panicking")]
 
@@ -17,6 +17,8 @@ mod check_elsewhere;
 mod check_indexes;
 mod check_isolation;
 mod check_isolation_code;
+mod check_isolation_reach;
+mod check_isolation_untried;
 mod check_isolation_ways;
 mod check_questions;
 mod check_rows_kept;
@@ -36,11 +38,13 @@ mod cross_rules;
 mod cross_tap;
 mod drift_server;
 mod interop;
+mod interop_prisma;
 mod outputs_crash;
 mod outputs_planted;
 mod outputs_terminal;
 mod phases;
 mod phases_schema;
+mod platform_pages;
 mod platform_stand;
 mod platforms;
 mod policy;
@@ -57,6 +61,7 @@ mod session_environment;
 mod session_servers;
 mod session_tls;
 mod snapshot;
+mod snapshot_rights;
 mod sql_applied;
 mod sql_brackets;
 mod sql_kinds;
@@ -77,6 +82,7 @@ mod stage_scene;
 mod stage_session;
 mod stage_settings;
 mod stage_steps;
+mod stage_texts;
 mod stage_verification;
 mod switched_off;
 mod trust_history;

@@ -1,4 +1,5 @@
-//! Names of people and passwords are planted wherever they can come from; then everything that leaves a process is searched for them.
+//! Names of people and passwords are planted wherever they can come from; then everything that leaves a
+//! process is searched for them.
 
 use std::{
     fs,
@@ -19,33 +20,54 @@ use crate::{
 /// Two names and a password. None is part of a name of an object, of a migration or of a file.
 const PLANTED: [&str; 3] = ["Wintergreen", "Oldcastle", "hunter-of-s3crets"];
 
-const FIRST: &str = "CREATE TABLE patients (id int PRIMARY KEY, name text UNIQUE, ssn varchar(40), born date);
-INSERT INTO patients VALUES (1, 'Jane Wintergreen', '078-05-1120', '1990-01-02'), (2, 'John Oldcastle', '219-09-9999', '1980-03-04');
+const FIRST: &str =
+    "CREATE TABLE patients (id int PRIMARY KEY, name text UNIQUE, ssn varchar(40), born date);
+INSERT INTO patients VALUES (1, 'Jane Wintergreen', '078-05-1120', '1990-01-02'), (2, 'John Oldcastle', \
+'219-09-9999', '1980-03-04');
 CREATE TABLE visits (id int, patient text);
 INSERT INTO visits VALUES (1, 'Jane Wintergreen'), (2, 'Nobody Wintergreen');
 CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   RAISE NOTICE 'looks at %', NEW.name;
-  IF NEW.id > 900 THEN RAISE EXCEPTION 'patient % is not welcome', OLD.name USING ERRCODE = '42P01', TABLE = OLD.name, HINT = OLD.name; END IF;
+  IF NEW.id > 900 THEN RAISE EXCEPTION 'patient % is not welcome', OLD.name USING ERRCODE = '42P01', TABLE = \
+  OLD.name, HINT = OLD.name; END IF;
   RETURN NEW; END $$;
 CREATE TRIGGER guard BEFORE UPDATE ON patients FOR EACH ROW EXECUTE FUNCTION guard();";
 
-/// Migrations that fail, each so that PostgreSQL or the team's own code quotes a row or a literal. What the finding must name instead.
+/// Migrations that fail, each so that PostgreSQL or the team's own code quotes a row or a literal. What the
+/// finding must name instead.
 const FAILING: &[(&str, &str, &str)] = &[
     ("unique", "INSERT INTO patients (id, name) VALUES (3, 'Jane Wintergreen');", "patients_name_key"),
     ("not_null", "UPDATE patients SET id = NULL;", "\"id\""),
     ("check", "ALTER TABLE patients ADD CONSTRAINT short_names CHECK (length(name) < 3);", "short_names"),
-    ("failing_row", "ALTER TABLE patients ADD CHECK (true); INSERT INTO patients VALUES (NULL, 'Jane Wintergreen', 'x');", "\"id\""),
-    ("foreign_key", "ALTER TABLE visits ADD CONSTRAINT of_patient FOREIGN KEY (patient) REFERENCES patients (name);", "of_patient"),
+    (
+        "failing_row",
+        "ALTER TABLE patients ADD CHECK (true); INSERT INTO patients VALUES (NULL, 'Jane Wintergreen', 'x');",
+        "\"id\"",
+    ),
+    (
+        "foreign_key",
+        "ALTER TABLE visits ADD CONSTRAINT of_patient FOREIGN KEY (patient) REFERENCES patients (name);",
+        "of_patient",
+    ),
     ("cast", "ALTER TABLE patients ALTER name TYPE int USING name::int;", "type integer"),
     ("moment", "SELECT name::date FROM patients;", "type date"),
     ("length", "ALTER TABLE patients ALTER name TYPE varchar(4);", "character varying(4)"),
     ("json", "SELECT ('{\"a\": ' || name || '}')::jsonb FROM patients;", "type json"),
     ("trigger", "UPDATE patients SET id = id + 1000;", "left out here"),
-    ("raise", "DO $$ BEGIN RAISE EXCEPTION 'there is still %', (SELECT min(name) FROM patients); END $$;", "there is still %"),
-    ("execute", "DO $$ BEGIN EXECUTE format('SELECT %L::int', (SELECT min(name) FROM patients)); END $$;", "type integer"),
+    (
+        "raise",
+        "DO $$ BEGIN RAISE EXCEPTION 'there is still %', (SELECT min(name) FROM patients); END $$;",
+        "there is still %",
+    ),
+    (
+        "execute",
+        "DO $$ BEGIN EXECUTE format('SELECT %L::int', (SELECT min(name) FROM patients)); END $$;",
+        "type integer",
+    ),
     (
         "literal",
-        "SELECT missing FROM patients WHERE name = 'Jane Wintergreen' AND ssn = $q$Oldcastle$q$; -- for Jane Wintergreen",
+        "SELECT missing FROM patients WHERE name = 'Jane Wintergreen' AND ssn = $q$Oldcastle$q$; -- for Jane \
+            Wintergreen",
         "missing",
     ),
     ("syntax", "SELECT 1 'Jane Wintergreen';", "syntax error"),
@@ -55,7 +77,8 @@ const FAILING: &[(&str, &str, &str)] = &[
     ("long", "DO $$ BEGIN RAISE EXCEPTION '%', repeat('Wintergreen ', 100000); END $$;", "RAISE"),
     (
         "index",
-        "CREATE TABLE done (); SELECT 'Oldcastle';\nCREATE UNIQUE INDEX CONCURRENTLY i ON visits ((left(patient, 0) || 'Wintergreen'));",
+        "CREATE TABLE done (); SELECT 'Oldcastle';\nCREATE UNIQUE INDEX CONCURRENTLY i ON visits \
+            ((left(patient, 0) || 'Wintergreen'));",
         "\"i\"",
     ),
     ("copy", "COPY patients FROM STDIN;\n7\tJane Wintergreen\tx\n\\.\n", "COPY from STDIN"),
@@ -71,7 +94,8 @@ fn leaks(place: &str, text: &str) -> Vec<String> {
     let found = PLANTED.iter().filter_map(|planted| text.find(planted).map(|at| (planted, at)));
     found
         .map(|(planted, at)| {
-            let around: String = text.chars().skip(text[..at].chars().count().saturating_sub(60)).take(140).collect();
+            let around: String =
+                text.chars().skip(text[..at].chars().count().saturating_sub(60)).take(140).collect();
             format!("{place}: {planted:?} in …{around}…")
         })
         .collect()
@@ -95,7 +119,8 @@ fn sluice(scene: &Scene, verb: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Every stage as its container runs it. The log of each, standard output and error, and everything else that it leaves.
+/// Every stage as its container runs it. The log of each, standard output and error, and everything else that
+/// it leaves.
 async fn pod(scene: &Scene) -> Vec<(String, String)> {
     let object: DatabaseMigration = serde_saphyr::from_str(&scene.manifest()).expect("the manifest reads");
     let mut spec = serde_json::to_value(&object).expect("is JSON");
@@ -113,9 +138,17 @@ async fn pod(scene: &Scene) -> Vec<(String, String)> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = finish(command).await;
         left.push((format!("log of {}", stage.name()), String::from_utf8_lossy(&output.stderr).into_owned()));
-        left.push((format!("result of {}", stage.name()), String::from_utf8_lossy(&output.stdout).into_owned()));
+        left.push((
+            format!("result of {}", stage.name()),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        ));
         let told = fs::read_to_string(&message).expect("a termination message");
-        assert!(Outcome::from_message(&told).is_some(), "{}: {told:?} of {}", stage.name(), String::from_utf8_lossy(&output.stderr));
+        assert!(
+            Outcome::from_message(&told).is_some(),
+            "{}: {told:?} of {}",
+            stage.name(),
+            String::from_utf8_lossy(&output.stderr)
+        );
         left.push((format!("termination message of {}", stage.name()), told));
     }
     for entry in fs::read_dir(&run).expect("lists") {
@@ -125,13 +158,15 @@ async fn pod(scene: &Scene) -> Vec<(String, String)> {
     left
 }
 
-/// Everything in the tables of the history and of the journal. `sluice.texts` is left out: it keeps the files that were applied, as they
-/// are, for those who may read the schema `sluice`.
+/// Everything in the tables of the history and of the journal. `sluice.texts` is left out: it keeps the files
+/// that were applied, as they are, for those who may read the schema `sluice`.
 async fn tables(scene: &Scene) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let names = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'sluice' AND tablename <> 'texts' OR tablename = '_prisma_migrations'";
+    let names = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'sluice' \
+        AND tablename <> 'texts' OR tablename = '_prisma_migrations'";
     for table in scene.column(names).await {
-        let text = scene.value(&format!("SELECT coalesce(string_agg(t::text, E'\\n'), '') FROM {table} t")).await;
+        let text =
+            scene.value(&format!("SELECT coalesce(string_agg(t::text, E'\\n'), '') FROM {table} t")).await;
         found.push((table, text));
     }
     found
@@ -172,7 +207,8 @@ async fn nothing_that_fails_repeats_a_row_a_literal_or_a_password() {
         problems.extend(everything_said(&scene).await.into_iter().map(|leak| format!("{name}: {leak}")));
         scene.remove(&migration);
         // What ran alone, or is journaled, stays until somebody corrects the file.
-        let tidy = "DELETE FROM _prisma_migrations WHERE migration_name <> '1_first'; DROP TABLE IF EXISTS done; DROP INDEX IF EXISTS i; \
+        let tidy = "DELETE FROM _prisma_migrations WHERE migration_name <> '1_first'; DROP TABLE IF EXISTS \
+            done; DROP INDEX IF EXISTS i; \
                     DROP SCHEMA IF EXISTS sluice CASCADE";
         execute(&mut scene.database.connect().await, tidy).await;
     }
@@ -185,7 +221,10 @@ async fn no_check_and_no_report_repeats_a_row_or_a_password() {
     let mut found = everything_said(&scene).await;
     for form in ["text", "json", "junit", "markdown", "html"] {
         let output = finish(sluice(&scene, "verify", &["-o", form])).await;
-        assert!(String::from_utf8_lossy(&output.stdout).contains("nobody left"), "{form}: the queries were asked");
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("nobody left"),
+            "{form}: the queries were asked"
+        );
         found.extend(streams(&format!("verify -o {form}"), &output));
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
@@ -220,7 +259,9 @@ async fn a_url_that_cannot_be_used_is_not_repeated() {
 /// The search is shown to find: with `logData` the log has it all, and nothing else has it even then.
 #[tokio::test]
 async fn with_log_data_the_log_of_the_container_has_it_and_nothing_else() {
-    for (name, sql) in [("unique", FAILING[0].1), ("notice", "UPDATE patients SET id = id + 100; SELECT missing;")] {
+    for (name, sql) in
+        [("unique", FAILING[0].1), ("notice", "UPDATE patients SET id = id + 100; SELECT missing;")]
+    {
         let scene = Scene::new("planted_log", &[("1_first", FIRST)]).await;
         scene.ready().await;
         let scene = scene.with("apply", "{logData: true}");
@@ -232,7 +273,10 @@ async fn with_log_data_the_log_of_the_container_has_it_and_nothing_else() {
         assert!(elsewhere.is_empty(), "{name}: {}", elsewhere.join("\n"));
         let output = finish(sluice(&scene, "run", &[])).await;
         assert!(leaks("", &String::from_utf8_lossy(&output.stdout)).is_empty());
-        assert!(String::from_utf8_lossy(&output.stderr).contains("Jane Wintergreen"), "sluice run logs to standard error");
+        assert!(
+            String::from_utf8_lossy(&output.stderr).contains("Jane Wintergreen"),
+            "sluice run logs to standard error"
+        );
         assert!(!log[0].1.contains(PLANTED[2]), "a password is in no log");
         assert!(Path::new(&scene.source()).exists());
     }

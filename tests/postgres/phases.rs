@@ -10,16 +10,21 @@ use sluice::{
 use crate::stage_scene::{Scene, finish, said};
 
 /// In tests a phase from ConfigMaps is the neighbour of the folder of migrations.
-pub const PHASES: &str = "{configMaps: [records], phases: [{name: types, configMaps: [types], when: Before}, {name: security, configMaps: [security]}, \
+pub const PHASES: &str = "{configMaps: [records], phases: [{name: types, configMaps: [types], when: Before}, \
+    {name: security, configMaps: [security]}, \
      {name: performance, configMaps: [performance]}]}";
-pub const PATIENTS: (&str, &str) =
-    ("1_patients", "CREATE TABLE patients (id int PRIMARY KEY, clinic text NOT NULL, state state NOT NULL);\n");
+pub const PATIENTS: (&str, &str) = (
+    "1_patients",
+    "CREATE TABLE patients (id int PRIMARY KEY, clinic text NOT NULL, state state NOT NULL);\n",
+);
 pub const TYPES: (&str, &str) = ("types/1", "CREATE TYPE state AS ENUM ('active', 'left');\n");
 pub const POLICIES: (&str, &str) = (
     "security/010_policies",
-    "ALTER TABLE patients ENABLE ROW LEVEL SECURITY;\nCREATE POLICY own ON patients USING (clinic = current_user);\n",
+    "ALTER TABLE patients ENABLE ROW LEVEL SECURITY;\nCREATE POLICY own ON patients USING (clinic = \
+        current_user);\n",
 );
-pub const INDEX: (&str, &str) = ("performance/010_clinic", "CREATE INDEX CONCURRENTLY patients_clinic ON patients (clinic);\n");
+pub const INDEX: (&str, &str) =
+    ("performance/010_clinic", "CREATE INDEX CONCURRENTLY patients_clinic ON patients (clinic);\n");
 
 /// A folder for each phase of [`PHASES`], with these files.
 pub async fn scene(test: &str, files: &[(&str, &str)], phases: &[(&str, &str)]) -> Scene {
@@ -51,18 +56,28 @@ async fn phases_run_around_the_migrations_and_each_is_in_its_own_ledger() {
     let scene = scene("phases_happy", &[PATIENTS], &[TYPES, POLICIES, INDEX]).await;
     let outcomes = scene.ready().await;
     assert_eq!(scene.ledger().await, ["1_patients applied"], "Prisma's table has Prisma's rows");
-    assert_eq!(of_phases(&scene).await, ["types/1 applied", "security/010_policies applied", "performance/010_clinic applied"]);
+    assert_eq!(
+        of_phases(&scene).await,
+        ["types/1 applied", "security/010_policies applied", "performance/010_clinic applied"]
+    );
     assert_eq!(
         outcomes[0].message,
-        "4 pending: types/1 … security/010_policies in one transaction, then performance/010_clinic outside a transaction; connected with sslmode=disable"
+        "4 pending: types/1 … security/010_policies in one transaction, then performance/010_clinic outside \
+            a transaction; connected with sslmode=disable"
     );
     let history = history(&outcomes);
     assert_eq!(history.current.as_deref(), Some("1_patients"), "the version of the database is Prisma's");
     assert_eq!(history.applied, ["performance/010_clinic", "security/010_policies", "1_patients", "types/1"]);
     let transactions = "SELECT count(DISTINCT xmin::text)::text FROM (SELECT xmin FROM _prisma_migrations \
-         UNION ALL SELECT xmin FROM sluice.phases_public WHERE migration_name NOT LIKE 'performance%') AS rows";
+         UNION ALL SELECT xmin FROM sluice.phases_public WHERE migration_name NOT LIKE 'performance%') AS \
+         rows";
     assert_eq!(scene.value(transactions).await, "1", "one transaction wrote migrations and phases");
-    assert_eq!(scene.value("SELECT indisvalid::text FROM pg_index WHERE indexrelid = 'patients_clinic'::regclass").await, "true");
+    assert_eq!(
+        scene
+            .value("SELECT indisvalid::text FROM pg_index WHERE indexrelid = 'patients_clinic'::regclass")
+            .await,
+        "true"
+    );
 
     let again = scene.ready().await;
     assert_eq!(again[0].reason, Reason::NothingPending);
@@ -89,18 +104,28 @@ async fn a_failing_file_takes_the_migrations_of_its_release_with_it_and_is_named
     put(
         &scene,
         "security/010_policies",
-        "ALTER TABLE visits ENABLE ROW LEVEL SECURITY;\n\nCREATE POLICY own ON visits\n  USING (nowhere = 1);\n",
+        "ALTER TABLE visits ENABLE ROW LEVEL SECURITY;\n\nCREATE POLICY own ON visits\n  USING (nowhere = \
+            1);\n",
     );
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
     let failure = outcome.failure.expect("a failure");
-    assert_eq!((failure.migration.as_str(), failure.file.as_str()), ("security/010_policies", "security/010_policies.sql"));
+    assert_eq!(
+        (failure.migration.as_str(), failure.file.as_str()),
+        ("security/010_policies", "security/010_policies.sql")
+    );
     assert_eq!((failure.line, failure.sqlstate.as_str()), (3, "42703"));
     assert!(
-        outcome.message.starts_with("security/010_policies.sql:3: column \"nowhere\" does not exist (SQLSTATE 42703)"),
+        outcome
+            .message
+            .starts_with("security/010_policies.sql:3: column \"nowhere\" does not exist (SQLSTATE 42703)"),
         "{}",
         outcome.message
     );
-    assert_eq!((scene.catalog().await, scene.ledger().await, of_phases(&scene).await), before, "nothing of the release is left");
+    assert_eq!(
+        (scene.catalog().await, scene.ledger().await, of_phases(&scene).await),
+        before,
+        "nothing of the release is left"
+    );
 
     put(&scene, "security/010_policies", "ALTER TABLE visits ENABLE ROW LEVEL SECURITY;\n");
     scene.ready().await;
@@ -114,8 +139,12 @@ async fn a_file_that_was_edited_removed_or_came_late_is_refused_with_its_name() 
     scene.ready().await;
     let refused = async |check: &str, object: &str| {
         let outcome = scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
-        let found: Vec<_> =
-            outcome.findings.iter().filter(|finding| finding.check == check).map(|finding| finding.object.as_str()).collect();
+        let found: Vec<_> = outcome
+            .findings
+            .iter()
+            .filter(|finding| finding.check == check)
+            .map(|finding| finding.object.as_str())
+            .collect();
         assert_eq!(found, [object], "{:#?}", outcome.findings);
         assert!(outcome.message.contains(object), "{}", outcome.message);
     };
@@ -123,7 +152,12 @@ async fn a_file_that_was_edited_removed_or_came_late_is_refused_with_its_name() 
     refused("edited-migration", POLICIES.0).await;
     put(&scene, POLICIES.0, &POLICIES.1.replace('\n', "\r\n"));
     let outcomes = scene.ready().await;
-    assert!(outcomes[0].findings.iter().any(|finding| finding.check == "line-endings" && finding.object == POLICIES.0));
+    assert!(
+        outcomes[0]
+            .findings
+            .iter()
+            .any(|finding| finding.check == "line-endings" && finding.object == POLICIES.0)
+    );
 
     fs::remove_file(scene.folder.path().join("security/010_policies.sql")).expect("removes it");
     put(&scene, "security/020_more", "SELECT 1;");
@@ -146,24 +180,47 @@ async fn a_phase_without_a_folder_or_taken_out_of_the_manifest_is_an_error_that_
     assert_eq!(scene.catalog().await, ["schema public"], "nothing was done without it");
     fs::rename(scene.folder.path().join("elsewhere"), &security).expect("moves it back");
     scene.ready().await;
-    scene.set("migrations", "{configMaps: [records], phases: [{name: types, configMaps: [types], when: Before}]}");
+    scene.set(
+        "migrations",
+        "{configMaps: [records], phases: [{name: types, configMaps: [types], when: Before}]}",
+    );
     let outcome = scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
-    assert!(outcome.message.contains("\"security/010_policies\" is applied but missing"), "{}", outcome.message);
+    assert!(
+        outcome.message.contains("\"security/010_policies\" is applied but missing"),
+        "{}",
+        outcome.message
+    );
     assert!(outcome.message.contains("spec.migrations.phases"), "{}", outcome.message);
 }
 
 #[tokio::test]
 async fn a_repeatable_phase_runs_a_changed_file_again_and_only_that() {
     let mut scene = scene("phases_repeatable", &[PATIENTS], &[TYPES]).await;
-    scene.set("migrations", "{configMaps: [records], phases: [{name: types, configMaps: [types], when: Before}, {name: security, configMaps: [security], repeatable: true}]}");
-    put(&scene, "security/010_function", "CREATE OR REPLACE FUNCTION clinic() RETURNS text LANGUAGE sql AS $$ SELECT 'one' $$;");
+    scene.set(
+        "migrations",
+        "{configMaps: [records], phases: [{name: types, configMaps: [types], when: \
+        Before}, {name: security, configMaps: [security], repeatable: true}]}",
+    );
+    put(
+        &scene,
+        "security/010_function",
+        "CREATE OR REPLACE FUNCTION clinic() RETURNS text LANGUAGE sql AS $$ SELECT 'one' $$;",
+    );
     put(&scene, "security/020_once", "CREATE TABLE once (x int);");
     scene.ready().await;
-    put(&scene, "security/010_function", "CREATE OR REPLACE FUNCTION clinic() RETURNS text LANGUAGE sql AS $$ SELECT 'two' $$;");
+    put(
+        &scene,
+        "security/010_function",
+        "CREATE OR REPLACE FUNCTION clinic() RETURNS text LANGUAGE sql AS $$ SELECT 'two' $$;",
+    );
     let outcomes = scene.ready().await;
     assert_eq!(outcomes[0].history.as_ref().expect("a history").pending, ["security/010_function"]);
     assert_eq!(scene.value("SELECT clinic()").await, "two");
-    assert_eq!(of_phases(&scene).await.iter().filter(|row| row.starts_with("security/010")).count(), 2, "both times are on record");
+    assert_eq!(
+        of_phases(&scene).await.iter().filter(|row| row.starts_with("security/010")).count(),
+        2,
+        "both times are on record"
+    );
     assert_eq!(scene.ready().await[0].reason, Reason::NothingPending);
 }
 
@@ -171,15 +228,28 @@ async fn a_repeatable_phase_runs_a_changed_file_again_and_only_that() {
 async fn two_services_in_one_database_have_phases_of_the_same_name() {
     let first = scene("phases_services", &[PATIENTS], &[TYPES, POLICIES]).await;
     first.ready().await;
-    let second = scene("phases_services_other", &[("1_bills", "CREATE TABLE billing.bills (id int PRIMARY KEY);")], &[]).await;
+    let second = scene(
+        "phases_services_other",
+        &[("1_bills", "CREATE TABLE billing.bills (id int PRIMARY KEY);")],
+        &[],
+    )
+    .await;
     put(&second, "types/1", "CREATE TYPE billing.state AS ENUM ('open');");
     put(&second, "security/010_policies", "ALTER TABLE billing.bills ENABLE ROW LEVEL SECURITY;");
     first.database.execute(&format!("CREATE SCHEMA billing AUTHORIZATION {}", first.role)).await;
-    let mut second = second.with("database", "{secretRef: {name: records-db}, schemas: [billing], historySchema: billing}");
+    let mut second = second
+        .with("database", "{secretRef: {name: records-db}, schemas: [billing], historySchema: billing}");
     second.url.clone_from(&first.url);
     second.ready().await;
-    assert_eq!(first.ledger_in("sluice.phases_billing").await, ["types/1 applied", "security/010_policies applied"]);
-    assert_eq!(first.ready().await[0].reason, Reason::NothingPending, "neither takes the other's history for its own");
+    assert_eq!(
+        first.ledger_in("sluice.phases_billing").await,
+        ["types/1 applied", "security/010_policies applied"]
+    );
+    assert_eq!(
+        first.ready().await[0].reason,
+        Reason::NothingPending,
+        "neither takes the other's history for its own"
+    );
 }
 
 #[tokio::test]
@@ -188,7 +258,8 @@ async fn a_role_that_may_not_make_the_history_of_phases_is_told_so_before_anythi
     scene.database.execute(&format!("ALTER DATABASE {} OWNER TO postgres", scene.database.name)).await;
     let outcome = scene.stopped(Stage::Plan, Reason::PrivilegesMissing).await;
     assert!(
-        outcome.message.contains("the history of its phases goes there") && outcome.message.contains("GRANT CREATE ON DATABASE"),
+        outcome.message.contains("the history of its phases goes there")
+            && outcome.message.contains("GRANT CREATE ON DATABASE"),
         "{}",
         outcome.message
     );
@@ -197,7 +268,11 @@ async fn a_role_that_may_not_make_the_history_of_phases_is_told_so_before_anythi
 #[tokio::test]
 async fn plain_sql_has_phases_too_and_a_target_does_not_stop_them() {
     let mut scene = Scene::new("phases_sql", &[]).await;
-    scene.set("migrations", "{format: Sql, configMaps: [records], target: 1_patients, phases: [{name: security, configMaps: [security]}]}");
+    scene.set(
+        "migrations",
+        "{format: Sql, configMaps: [records], target: 1_patients, phases: [{name: \
+        security, configMaps: [security]}]}",
+    );
     for (file, sql) in [
         ("migrations/1_patients", "CREATE TABLE patients (id int)"),
         ("migrations/2_later", "CREATE TABLE later ()"),
@@ -217,7 +292,9 @@ async fn an_init_container_can_wait_for_a_file_of_a_phase() {
     let wait = |timeout: &str| {
         let mut command = scene.command("wait");
         command = std::process::Command::new(command.get_program());
-        command.args(["wait", "--require", "records@security/010_policies", "--timeout", timeout]).env("DATABASE_URL", &scene.url);
+        command
+            .args(["wait", "--require", "records@security/010_policies", "--timeout", timeout])
+            .env("DATABASE_URL", &scene.url);
         command
     };
     assert_eq!(finish(wait("1s")).await.status.code(), Some(1), "nothing is applied yet");
@@ -231,7 +308,12 @@ async fn the_commands_know_phases_and_say_where_they_look() {
     let scene = scene("phases_commands", &[PATIENTS], &[TYPES, POLICIES]).await;
     let output = finish(scene.command("plan")).await;
     assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("  pending  types/1\n  pending  1_patients\n  pending  security/010_policies\n"), "{}", said(&output));
+    assert!(
+        said(&output)
+            .contains("  pending  types/1\n  pending  1_patients\n  pending  security/010_policies\n"),
+        "{}",
+        said(&output)
+    );
 
     let mut elsewhere = scene.command("run");
     fs::rename(scene.folder.path().join("security"), scene.folder.path().join("rls")).expect("moves it");
@@ -256,11 +338,18 @@ async fn lint_reads_the_folders_of_phases() {
         .args(["lint", "migrations", "--phase", "security=security", "--phase", "performance=performance"])
         .current_dir(scene.folder.path());
     let output = finish(command).await;
-    let expected = "1_patients/migration.sql: 1 statement, in a transaction\nsecurity/010_policies.sql: 2 statements, in a transaction\n\
-         performance/010_clinic.sql: 1 statement, outside a transaction\n  line 1: cannot run in a transaction, so it runs alone: CREATE INDEX CONCURRENTLY patients_clinic ON patients (clinic)\n\
+    let expected = "1_patients/migration.sql: 1 statement, in a transaction\nsecurity/010_policies.sql: 2 \
+        statements, in a transaction\n\
+         performance/010_clinic.sql: 1 statement, outside a transaction\n  line 1: cannot run in a \
+         transaction, so it runs alone: CREATE INDEX CONCURRENTLY patients_clinic ON patients (clinic)\n\
          1 migration, 2 files of phases, 2 warnings\n";
     let said = said(&output);
-    let (warnings, told): (Vec<&str>, Vec<&str>) = said.split_inclusive('\n').partition(|line| line.contains("not-portable-to-prisma"));
+    let (warnings, told): (Vec<&str>, Vec<&str>) =
+        said.split_inclusive('\n').partition(|line| line.contains("not-portable-to-prisma"));
     assert_eq!((output.status.code(), told.concat()), (Some(0), expected.to_owned()));
-    assert!(warnings.len() == 2 && warnings[0].contains("the phase \"security\"") && warnings[1].contains("the phase \"performance\""));
+    assert!(
+        warnings.len() == 2
+            && warnings[0].contains("the phase \"security\"")
+            && warnings[1].contains("the phase \"performance\"")
+    );
 }

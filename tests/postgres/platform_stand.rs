@@ -1,5 +1,5 @@
-//! An example of `deploy/examples` on a database of its own. Roles belong to the server, so each copy has roles of its own: their names
-//! in the copied files are replaced by names that begin like the database's.
+//! An example of `deploy/examples` on a database of its own. Roles belong to the server, so each copy has
+//! roles of its own: their names in the copied files are replaced by names that begin like the database's.
 
 use std::{fs, path::Path, process::Command};
 
@@ -70,8 +70,10 @@ pub fn read(path: &Path) -> String {
 /// The names of the folders in a folder, sorted.
 pub fn folders(path: &Path) -> Vec<String> {
     let entries = fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).flatten();
-    let mut names: Vec<_> =
-        entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> = entries
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -97,10 +99,14 @@ impl Platform {
         }
         // The eight share one script. The database is there already.
         let script = read(&self.path().join("../../databases.sql"));
-        let about = |line: &&str| line.contains(&format!("{}_", self.prefix)) || line.contains(&format!("{} ", self.prefix));
-        let lines: Vec<_> = script.lines().filter(about).filter(|line| !line.starts_with("CREATE DATABASE")).collect();
+        let about = |line: &&str| {
+            line.contains(&format!("{}_", self.prefix)) || line.contains(&format!("{} ", self.prefix))
+        };
+        let lines: Vec<_> =
+            script.lines().filter(about).filter(|line| !line.starts_with("CREATE DATABASE")).collect();
         let owner = format!("ALTER DATABASE {database} OWNER TO {}_migrator;", self.prefix);
-        format!("{}\n{owner}", lines.join("\n")).replace(&format!("DATABASE {} ", self.prefix), &format!("DATABASE {database} "))
+        format!("{}\n{owner}", lines.join("\n"))
+            .replace(&format!("DATABASE {} ", self.prefix), &format!("DATABASE {database} "))
     }
 }
 
@@ -108,7 +114,11 @@ impl Stand {
     pub async fn new(platform: &'static Platform, test: &str) -> Self {
         let database = Server::get().database(&format!("{}_{test}", platform.prefix)).await;
         let files = tempfile::tempdir().expect("a temporary folder");
-        let migrator = if platform.prefix.is_empty() { "postgres".to_owned() } else { format!("{}_migrator", database.name) };
+        let migrator = if platform.prefix.is_empty() {
+            "postgres".to_owned()
+        } else {
+            format!("{}_migrator", database.name)
+        };
         let neighbour = match platform.reads {
             Some((name, other)) => {
                 let other = Box::pin(Self::new(other, &format!("{test}_{name}"))).await;
@@ -129,7 +139,11 @@ impl Stand {
 
     /// The role that migrates.
     pub fn role(&self) -> String {
-        if self.platform.prefix.is_empty() { "postgres".to_owned() } else { format!("{}_migrator", self.database.name) }
+        if self.platform.prefix.is_empty() {
+            "postgres".to_owned()
+        } else {
+            format!("{}_migrator", self.database.name)
+        }
     }
 
     /// A text of the example with the names of this copy's roles.
@@ -138,7 +152,10 @@ impl Stand {
             return text.to_owned();
         }
         ["app", "migrator", "backup", "reader"].iter().fold(text.to_owned(), |text, role| {
-            text.replace(&format!("{}_{role}", self.platform.prefix), &format!("{}_{role}", self.database.name))
+            text.replace(
+                &format!("{}_{role}", self.platform.prefix),
+                &format!("{}_{role}", self.database.name),
+            )
         })
     }
 
@@ -172,7 +189,9 @@ impl Stand {
             manifest.target = Some(target.to_owned());
         }
         let context = Context::new(manifest, &self.url, self.file("migrations"), self.file("snapshots"));
-        context.with_elsewhere(|variable| self.url_elsewhere().filter(|(known, _)| known == variable).map(|(_, url)| url))
+        context.with_elsewhere(|variable| {
+            self.url_elsewhere().filter(|(known, _)| known == variable).map(|(_, url)| url)
+        })
     }
 
     /// The variable of the environment that has the URL of the other database, and the URL.
@@ -182,7 +201,8 @@ impl Stand {
         Some((format!("DATABASE_URL_{}", name.to_ascii_uppercase()), reader))
     }
 
-    /// Every stage up to a migration, or as far as the manifest says; everything must pass, without an error among the findings.
+    /// Every stage up to a migration, or as far as the manifest says; everything must pass, without an error
+    /// among the findings.
     pub async fn ready(&self, target: Option<&str>) -> Vec<Outcome> {
         self.passes(&self.context(target)).await
     }
@@ -198,9 +218,19 @@ impl Stand {
     async fn passes(&self, context: &Context) -> Vec<Outcome> {
         let outcomes = run_all(context).await;
         let last = outcomes.last().expect("at least one stage");
-        assert_eq!(last.verdict, Verdict::Passed, "{}: {:?}: {}", self.platform.folder, last.reason, last.message);
-        let errors: Vec<&Finding> =
-            outcomes.iter().flat_map(|outcome| &outcome.findings).filter(|finding| finding.severity == Severity::Error).collect();
+        assert_eq!(
+            last.verdict,
+            Verdict::Passed,
+            "{}: {:?}: {}",
+            self.platform.folder,
+            last.reason,
+            last.message
+        );
+        let errors: Vec<&Finding> = outcomes
+            .iter()
+            .flat_map(|outcome| &outcome.findings)
+            .filter(|finding| finding.severity == Severity::Error)
+            .collect();
         assert!(errors.is_empty(), "{}: {errors:#?}", self.platform.folder);
         outcomes
     }
@@ -243,34 +273,43 @@ impl Stand {
         value(&mut self.database.connect().await, sql).await
     }
 
-    /// Everything that a refused release must leave as it was: the catalog, what policies and defaults say, and the ledger.
+    /// Everything that a refused release must leave as it was: the catalog, what policies and defaults say,
+    /// and the ledger.
     pub async fn everything(&self) -> String {
         let catalog = format!("SELECT string_agg(line, chr(10)) FROM ({CATALOG}) AS c(line)");
         let texts = "SELECT string_agg(line, chr(10) ORDER BY line) FROM (
             SELECT concat_ws(' ', tablename, policyname, qual, with_check) FROM pg_policies
             UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname !~ '^pg_'
-            UNION ALL SELECT concat_ws(' ', adrelid::regclass, adnum, pg_get_expr(adbin, adrelid)) FROM pg_attrdef) AS t(line)";
-        let ledger = "SELECT string_agg(l::text, chr(10) ORDER BY started_at, id) FROM _prisma_migrations AS l";
+            UNION ALL SELECT concat_ws(' ', adrelid::regclass, adnum, pg_get_expr(adbin, adrelid)) FROM \
+            pg_attrdef) AS t(line)";
+        let ledger =
+            "SELECT string_agg(l::text, chr(10) ORDER BY started_at, id) FROM _prisma_migrations AS l";
         format!("{}\n{}\n{}", self.value(&catalog).await, self.value(texts).await, self.value(ledger).await)
     }
 
     /// As [`Platform::counts`] has them.
     pub async fn counts(&self) -> [u32; 4] {
-        let ours = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'sluice') AND c.relname <> '_prisma_migrations'";
+        let ours = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'sluice') AND c.relname \
+            <> '_prisma_migrations'";
         let tables = format!(
-            "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {ours} AND relkind IN ('r', 'p') AND NOT relispartition"
+            "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {ours} AND relkind IN ('r', 'p') \
+                AND NOT relispartition"
         );
         let indexes = format!(
             "pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE {ours} AND NOT indisprimary AND NOT relispartition"
         );
         let keys = format!(
-            "pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+            "pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = \
+                c.relnamespace \
              WHERE {ours} AND contype = 'f' AND conparentid = 0"
         );
         let mut counts = [0; 4];
-        for (count, from) in counts.iter_mut().zip([tables, indexes, keys, "pg_type t WHERE typtype = 'e'".to_owned()]) {
-            *count = self.value(&format!("SELECT count(*)::text FROM {from}")).await.parse().expect("a number");
+        for (count, from) in
+            counts.iter_mut().zip([tables, indexes, keys, "pg_type t WHERE typtype = 'e'".to_owned()])
+        {
+            *count =
+                self.value(&format!("SELECT count(*)::text FROM {from}")).await.parse().expect("a number");
         }
         counts
     }
@@ -283,7 +322,8 @@ impl Stand {
             fs::rename(&place, &kept).expect("sets the right one aside");
         }
         fs::create_dir(&place).expect("a folder of a migration");
-        fs::copy(self.file("broken").join(&broken.name).join("migration.sql"), place.join("migration.sql")).expect("copies");
+        fs::copy(self.file("broken").join(&broken.name).join("migration.sql"), place.join("migration.sql"))
+            .expect("copies");
         let mut context = self.context(None);
         // A release that needs a newer migration raises the target.
         if context.manifest.target.as_ref().is_some_and(|target| *target < broken.name) {
@@ -308,14 +348,18 @@ impl Broken {
         folders(&folder).into_iter().map(|name| Self::of(platform, name)).collect()
     }
 
-    /// The line `-- Sluice must say: REASON, CHECK on OBJECT`, or `REASON, TEXT` with alternatives between bars.
+    /// The line `-- Sluice must say: REASON, CHECK on OBJECT`, or `REASON, TEXT` with alternatives between
+    /// bars.
     fn of(platform: &Platform, name: String) -> Self {
         let sql = read(&platform.path().join("broken").join(&name).join("migration.sql"));
         let line = sql.lines().find_map(|line| line.strip_prefix("-- Sluice must say: "));
-        let line = line.unwrap_or_else(|| panic!("{}/broken/{name} does not say what Sluice must say", platform.folder));
+        let line = line
+            .unwrap_or_else(|| panic!("{}/broken/{name} does not say what Sluice must say", platform.folder));
         let (reason, text) = line.split_once(", ").unwrap_or_else(|| panic!("{name}: {line:?} has no comma"));
         let said = match text.split_once(" on ") {
-            Some((check, object)) if !check.contains(' ') => Said::Finding { check: check.to_owned(), object: object.to_owned() },
+            Some((check, object)) if !check.contains(' ') => {
+                Said::Finding { check: check.to_owned(), object: object.to_owned() }
+            }
             _ => Said::Message(text.split('|').map(str::to_owned).collect()),
         };
         Self { name, reason: reason.to_owned(), said }
@@ -323,7 +367,13 @@ impl Broken {
 
     /// The outcome is what the line promises.
     pub fn assert_said(&self, outcome: &Outcome) {
-        assert_eq!((outcome.verdict, outcome.reason.name()), (Verdict::Failed, self.reason.as_str()), "{}: {}", self.name, outcome.message);
+        assert_eq!(
+            (outcome.verdict, outcome.reason.name()),
+            (Verdict::Failed, self.reason.as_str()),
+            "{}: {}",
+            self.name,
+            outcome.message
+        );
         match &self.said {
             Said::Finding { check, object } => {
                 let fits = |finding: &Finding| {
@@ -332,10 +382,20 @@ impl Broken {
                         && finding.object == *object
                         && !finding.remedy.is_empty()
                 };
-                assert!(outcome.findings.iter().any(fits), "{}: no {check} on {object}: {:#?}", self.name, outcome.findings);
+                assert!(
+                    outcome.findings.iter().any(fits),
+                    "{}: no {check} on {object}: {:#?}",
+                    self.name,
+                    outcome.findings
+                );
             }
             Said::Message(texts) => {
-                assert!(texts.iter().any(|text| outcome.message.contains(text)), "{}: none of {texts:?}: {}", self.name, outcome.message);
+                assert!(
+                    texts.iter().any(|text| outcome.message.contains(text)),
+                    "{}: none of {texts:?}: {}",
+                    self.name,
+                    outcome.message
+                );
             }
         }
     }

@@ -1,5 +1,6 @@
-//! What Sluice runs and Prisma's engine refuses, or runs differently, and the other way round: each rule of `sluice lint` on the real
-//! engine, in a file that breaks it and mended as its remedy says. What the mended files leave is the same with both, and lint is silent.
+//! What Sluice runs and Prisma's engine refuses, or runs differently, and the other way round: each rule of
+//! `sluice lint` on the real engine, in a file that breaks it and mended as its remedy says. What the mended
+//! files leave is the same with both, and lint is silent.
 
 use std::{
     fs,
@@ -14,7 +15,8 @@ use crate::{
     server::{Database, Server},
 };
 
-const FIRST: &str = "CREATE TABLE t (a int, b int);\nCREATE SCHEMA side;\nCREATE TYPE mood AS ENUM ('calm');\nCREATE TABLE m (a mood);\n\
+const FIRST: &str = "CREATE TABLE t (a int, b int);\nCREATE SCHEMA side;\nCREATE TYPE mood AS ENUM \
+    ('calm');\nCREATE TABLE m (a mood);\n\
     CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$;\n";
 
 /// What Prisma does with the files.
@@ -59,7 +61,10 @@ fn warnings(folder: &Path, arguments: &[&str]) -> Vec<String> {
 /// The SQLSTATE with which PostgreSQL refuses a file that is sent as one query.
 fn sqlstate(database: &Database, sql: &str) -> String {
     let mut command = Command::new(Server::get().bin.join("psql"));
-    let output = command.args(["-XAtq", "-v", "VERBOSITY=sqlstate", "-c", sql, &database.url]).output().expect("psql runs");
+    let output = command
+        .args(["-XAtq", "-v", "VERBOSITY=sqlstate", "-c", sql, &database.url])
+        .output()
+        .expect("psql runs");
     String::from_utf8_lossy(&output.stderr).trim().to_owned()
 }
 
@@ -101,11 +106,16 @@ async fn prove(name: &str, case: Case) {
 async fn several_statements_that_run_alone_need_a_file_each() {
     let prisma = Prisma::Refuses("cannot run inside a transaction block", "25001");
     let files = &["CREATE INDEX CONCURRENTLY i ON t (a);\nCREATE INDEX CONCURRENTLY j ON t (b);"];
-    let mended = &["-- alone\nCREATE INDEX CONCURRENTLY i ON t (a);", "CREATE INDEX CONCURRENTLY j ON t (b);"];
+    let mended =
+        &["-- alone\nCREATE INDEX CONCURRENTLY i ON t (a);", "CREATE INDEX CONCURRENTLY j ON t (b);"];
     prove("not_alone", Case { files, line: 1, prisma, mended }).await;
     let prisma = Prisma::Refuses("cannot run inside a transaction block", "25001");
     let files = &["BEGIN;\nUPDATE t SET a = 1;\nCOMMIT;\nVACUUM t;"];
-    prove("behind_commit", Case { files, line: 4, prisma, mended: &["BEGIN;\nUPDATE t SET a = 1;\nCOMMIT;", "VACUUM t;"] }).await;
+    prove(
+        "behind_commit",
+        Case { files, line: 4, prisma, mended: &["BEGIN;\nUPDATE t SET a = 1;\nCOMMIT;", "VACUUM t;"] },
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -113,7 +123,11 @@ async fn a_new_enum_value_is_used_after_a_commit() {
     for (name, uses) in [
         ("enum_constant", "ALTER TYPE mood ADD VALUE 'odd';\nINSERT INTO m VALUES ('odd');"),
         ("enum_array", "ALTER TYPE mood ADD VALUE 'odd';\nINSERT INTO m SELECT unnest('{odd}'::mood[]);"),
-        ("enum_range", "ALTER TYPE mood ADD VALUE 'odd';\nINSERT INTO m SELECT max(a) FROM unnest(enum_range(NULL::mood)) AS u (a);"),
+        (
+            "enum_range",
+            "ALTER TYPE mood ADD VALUE 'odd';\nINSERT INTO m SELECT max(a) FROM \
+                unnest(enum_range(NULL::mood)) AS u (a);",
+        ),
         ("enum_block", "ALTER TYPE mood ADD VALUE 'odd';\nDO $$ BEGIN INSERT INTO m VALUES ('odd'); END $$;"),
     ] {
         let prisma = Prisma::Refuses("unsafe use of new value", "55P04");
@@ -151,11 +165,16 @@ async fn savepoints_chains_and_a_lonely_lock_need_a_begin() {
 async fn an_isolation_level_and_read_only_are_prismas_as_they_stand() {
     let prisma = Prisma::Refuses("must be called before any query", "25001");
     let files = &["CREATE TABLE u (a int);\nBEGIN ISOLATION LEVEL SERIALIZABLE;\nDROP TABLE u;\nCOMMIT;"];
-    let mended = &["CREATE TABLE u (a int);\nCOMMIT;\nBEGIN ISOLATION LEVEL SERIALIZABLE;\nDROP TABLE u;\nCOMMIT;"];
+    let mended =
+        &["CREATE TABLE u (a int);\nCOMMIT;\nBEGIN ISOLATION LEVEL SERIALIZABLE;\nDROP TABLE u;\nCOMMIT;"];
     prove("level", Case { files, line: 2, prisma, mended }).await;
     let prisma = Prisma::Refuses("in a read-only transaction", "25006");
     let files = &["BEGIN READ ONLY;\nCREATE TABLE u (a int);\nCOMMIT;"];
-    prove("read_only", Case { files, line: 2, prisma, mended: &["BEGIN;\nCREATE TABLE u (a int);\nCOMMIT;"] }).await;
+    prove(
+        "read_only",
+        Case { files, line: 2, prisma, mended: &["BEGIN;\nCREATE TABLE u (a int);\nCOMMIT;"] },
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -173,7 +192,8 @@ async fn a_begin_without_commit_is_lost_with_prisma_which_says_that_it_is_applie
     prove("open", Case { files, line: 1, prisma: Prisma::Differs("keeps nothing of it"), mended }).await;
 }
 
-/// Prisma has one session for all files: what one of them sets holds for the next, and for Prisma's own history.
+/// Prisma has one session for all files: what one of them sets holds for the next, and for Prisma's own
+/// history.
 #[tokio::test]
 async fn settings_of_the_session_reach_the_next_files_with_prisma() {
     let next = "CREATE TABLE u AS SELECT current_setting('bytea_output') AS b;";
@@ -181,7 +201,11 @@ async fn settings_of_the_session_reach_the_next_files_with_prisma() {
     let holds = "SET LOCAL search_path = side, public;\nSET LOCAL bytea_output = 'escape';\nSELECT 1;";
     let files = Box::leak(Box::new([leaks, next]));
     let mended = Box::leak(Box::new([holds, next]));
-    prove("leak", Case { files, line: 2, prisma: Prisma::Differs("bytea_output, search_path set here"), mended }).await;
+    prove(
+        "leak",
+        Case { files, line: 2, prisma: Prisma::Differs("bytea_output, search_path set here"), mended },
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -232,7 +256,9 @@ async fn a_folder_without_a_script_stops_prisma() {
     pair.run(&pair.sluice, &folder, &[], "").expect("Sluice passes over it");
     let said = warnings(&folder, &[]);
     assert!(
-        said.iter().any(|line| line.starts_with("not-portable-to-prisma: ") && line.contains("P3015") && line.contains("\"notes\"")),
+        said.iter().any(|line| line.starts_with("not-portable-to-prisma: ")
+            && line.contains("P3015")
+            && line.contains("\"notes\"")),
         "{said:?}"
     );
     fs::remove_dir(folder.join("notes")).expect("removes it");
@@ -250,7 +276,10 @@ async fn a_phase_is_told_once_and_its_files_are_not_judged_by_what_prisma_takes(
         fs::write(phase.join(file), "CREATE INDEX CONCURRENTLY i ON t (a);\nVACUUM t;").expect("writes");
     }
     let said = warnings(&folder, &["--phase", &format!("security={}", phase.display())]);
-    assert!(said.len() == 1 && said[0].contains("the phase \"security\" and runs none of its 2 files"), "{said:?}");
+    assert!(
+        said.len() == 1 && said[0].contains("the phase \"security\" and runs none of its 2 files"),
+        "{said:?}"
+    );
 }
 
 /// The other way round: this runs with Prisma and not with Sluice.
@@ -258,17 +287,29 @@ async fn a_phase_is_told_once_and_its_files_are_not_judged_by_what_prisma_takes(
 async fn a_temporary_table_of_an_earlier_file_is_gone_whatever_the_atomicity() {
     let pair = Pair::new("temporary").await;
     let folder_of = |name, files: &[&str]| folder(&pair, name, files);
-    let broken = folder_of("broken", &["CREATE TEMP TABLE kept AS SELECT 1 AS a;", "SELECT 1;\nINSERT INTO t SELECT a, a FROM kept;"]);
+    let broken = folder_of(
+        "broken",
+        &["CREATE TEMP TABLE kept AS SELECT 1 AS a;", "SELECT 1;\nINSERT INTO t SELECT a, a FROM kept;"],
+    );
     pair.deploy(&broken).expect("Prisma's session is one");
     for atomicity in ["Release", "Migration"] {
         let database = Server::get().database("temporary").await;
-        let refused = pair.run(&database, &broken, &[], &format!("  apply: {{atomicity: {atomicity}}}\n")).expect_err("it is gone");
+        let refused = pair
+            .run(&database, &broken, &[], &format!("  apply: {{atomicity: {atomicity}}}\n"))
+            .expect_err("it is gone");
         assert!(refused.contains("42P01") && refused.contains("20240102000000_x"), "{atomicity}: {refused}");
     }
     let said = warnings(&broken, &[]);
-    assert!(said.len() == 1 && said[0].starts_with("temporary-table: 20240102000000_x/migration.sql:2: "), "{said:?}");
+    assert!(
+        said.len() == 1 && said[0].starts_with("temporary-table: 20240102000000_x/migration.sql:2: "),
+        "{said:?}"
+    );
     let pair = Pair::new("temporary_mended").await;
-    let mended = folder(&pair, "mended", &["CREATE TEMP TABLE kept AS SELECT 1 AS a;\nINSERT INTO t SELECT a, a FROM kept;"]);
+    let mended = folder(
+        &pair,
+        "mended",
+        &["CREATE TEMP TABLE kept AS SELECT 1 AS a;\nINSERT INTO t SELECT a, a FROM kept;"],
+    );
     assert_eq!(warnings(&mended, &[]), Vec::<String>::new());
     pair.deploy(&mended).expect("Prisma deploys it");
     pair.run(&pair.sluice, &mended, &[], "").expect("Sluice runs it");
@@ -303,20 +344,25 @@ async fn now_is_one_moment_in_a_release_and_one_for_each_file_where_the_manifest
     assert_eq!(moments(&pair.prisma).await, 2);
     for (atomicity, expected) in [("Release", 1), ("Migration", 2)] {
         let database = Server::get().database("moments").await;
-        pair.run(&database, &folder, &[], &format!("  apply: {{atomicity: {atomicity}}}\n")).expect("Sluice runs it");
+        pair.run(&database, &folder, &[], &format!("  apply: {{atomicity: {atomicity}}}\n"))
+            .expect("Sluice runs it");
         assert_eq!(moments(&database).await, expected, "{atomicity}");
     }
     assert_eq!(warnings(&folder, &[]), Vec::<String>::new());
 }
 
-/// Prisma deploys every folder of the corpus and leaves what Sluice leaves: whatever lint said of one would be a false alarm.
+/// Prisma deploys every folder of the corpus and leaves what Sluice leaves: whatever lint said of one would
+/// be a false alarm.
 #[test]
 fn lint_says_nothing_of_what_prisma_deploys_alike() {
     let mut releases = 0;
     for entry in fs::read_dir(corpus()).expect("the corpus") {
         let folder = entry.expect("readable").path();
-        for release in (1..).map(|number| folder.join(number.to_string())).take_while(|release| release.is_dir()) {
-            let said: Vec<_> = warnings(&release, &[]).into_iter().filter(|line| !line.starts_with("stray-entry")).collect();
+        for release in
+            (1..).map(|number| folder.join(number.to_string())).take_while(|release| release.is_dir())
+        {
+            let said: Vec<_> =
+                warnings(&release, &[]).into_iter().filter(|line| !line.starts_with("stray-entry")).collect();
             assert_eq!(said, Vec::<String>::new(), "{}", release.display());
             releases += 1;
         }

@@ -1,5 +1,5 @@
-//! SIGKILL at many moments of `sluice run`. Whenever it dies, the next run ends where an undisturbed one does: each migration
-//! applied exactly once, and nothing left over.
+//! SIGKILL at many moments of `sluice run`. Whenever it dies, the next run ends where an undisturbed one
+//! does: each migration applied exactly once, and nothing left over.
 
 use std::{
     cell::Cell,
@@ -17,33 +17,46 @@ use crate::{
     stage_scene::{DEADLINE, Scene, finish, said, session, until},
 };
 
-/// Each file leaves a row for every time it ran, and takes its time: by sleeping, which a busy machine does not change, so that the
-/// moments of the kills spread over all of them. The first build takes longer than the server needs to find out that its client is
-/// gone; else it would come to its end, and no kill would leave an invalid index.
+/// Each file leaves a row for every time it ran, and takes its time: by sleeping, which a busy machine does
+/// not change, so that the moments of the kills spread over all of them. The first build takes longer than
+/// the server needs to find out that its client is gone; else it would come to its end, and no kill would
+/// leave an invalid index.
 const RELEASE: [(&str, &str); 7] = [
     (
         "1_patients",
         "CREATE TABLE ran (file text NOT NULL);\nCREATE TYPE state AS ENUM ('active', 'left');\n\
-         CREATE TABLE patients (id int PRIMARY KEY, name text NOT NULL, state state NOT NULL DEFAULT 'active');\n\
+         CREATE TABLE patients (id int PRIMARY KEY, name text NOT NULL, state state NOT NULL DEFAULT \
+         'active');\n\
          INSERT INTO patients (id, name) SELECT i, md5(i::text) FROM generate_series(1, 200) AS i;\n\
-         CREATE FUNCTION slow(t anyelement) RETURNS anyelement LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_catalog.pg_sleep(0.005); RETURN t; END $$;\n\
+         CREATE FUNCTION slow(t anyelement) RETURNS anyelement LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN \
+         PERFORM pg_catalog.pg_sleep(0.005); RETURN t; END $$;\n\
          INSERT INTO ran SELECT '1' FROM pg_sleep(0.05);\n",
     ),
-    ("2_note", "ALTER TABLE patients ADD COLUMN note text NOT NULL DEFAULT '';\nINSERT INTO ran SELECT '2' FROM pg_sleep(0.05);\n"),
+    (
+        "2_note",
+        "ALTER TABLE patients ADD COLUMN note text NOT NULL DEFAULT '';\nINSERT INTO ran SELECT '2' FROM \
+            pg_sleep(0.05);\n",
+    ),
     (
         "3_visits",
-        "CREATE TABLE visits (id serial PRIMARY KEY, patient int NOT NULL REFERENCES patients, at date NOT NULL);\n\
+        "CREATE TABLE visits (id serial PRIMARY KEY, patient int NOT NULL REFERENCES patients, at date NOT \
+            NULL);\n\
          INSERT INTO visits (patient, at) SELECT id, date '2024-01-01' + id % 365 FROM patients;\n\
-         CREATE INDEX visits_patient ON visits (patient);\nCREATE INDEX visits_at ON visits (at);\nCREATE VIEW today AS SELECT * FROM visits WHERE at = CURRENT_DATE;\n\
-         CREATE FUNCTION visit_count(p int) RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT count(*) FROM visits WHERE patient = p; $$;\n\
+         CREATE INDEX visits_patient ON visits (patient);\nCREATE INDEX visits_at ON visits (at);\nCREATE \
+         VIEW today AS SELECT * FROM visits WHERE at = CURRENT_DATE;\n\
+         CREATE FUNCTION visit_count(p int) RETURNS bigint LANGUAGE sql STABLE AS $$ SELECT count(*) FROM \
+         visits WHERE patient = p; $$;\n\
          COMMENT ON TABLE visits IS 'who came; and when';\nINSERT INTO ran SELECT '3' FROM pg_sleep(0.05);\n",
     ),
     ("4_slow", "CREATE INDEX CONCURRENTLY visits_slow ON visits (slow(patient));\n"),
     (
         "5_mixed",
-        "INSERT INTO ran SELECT '5 begins' FROM pg_sleep(0.05);\nALTER TABLE patients ADD COLUMN code text;\nUPDATE patients SET code = md5(name);\n\
-         CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS patients_code ON patients (code);\nDROP INDEX CONCURRENTLY visits_at;\n\
-         INSERT INTO ran SELECT '5 ends' FROM pg_sleep(0.05);\nALTER TABLE patients ALTER COLUMN code SET NOT NULL;\n",
+        "INSERT INTO ran SELECT '5 begins' FROM pg_sleep(0.05);\nALTER TABLE patients ADD COLUMN code \
+            text;\nUPDATE patients SET code = md5(name);\n\
+         CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS patients_code ON patients (code);\nDROP INDEX \
+         CONCURRENTLY visits_at;\n\
+         INSERT INTO ran SELECT '5 ends' FROM pg_sleep(0.05);\nALTER TABLE patients ALTER COLUMN code SET \
+         NOT NULL;\n",
     ),
     (
         "6_archived",
@@ -65,15 +78,20 @@ struct State {
     left: Vec<String>,
 }
 
-const LEDGER: &str = "SELECT concat_ws(' ', migration_name, checksum, CASE WHEN finished_at IS NULL THEN 'unfinished' ELSE 'finished' END, \
-     'rolled back: ' || rolled_back_at, 'logs: ' || logs, applied_steps_count) FROM _prisma_migrations ORDER BY migration_name, started_at";
+const LEDGER: &str = "SELECT concat_ws(' ', migration_name, checksum, CASE WHEN finished_at IS NULL THEN \
+    'unfinished' ELSE 'finished' END, \
+     'rolled back: ' || rolled_back_at, 'logs: ' || logs, applied_steps_count) FROM _prisma_migrations ORDER \
+     BY migration_name, started_at";
 const ROWS: &str = "SELECT 'file ' || file || ' ran ' || count(*) || ' time(s)' FROM ran GROUP BY file \
-     UNION ALL SELECT concat_ws(' ', 'patients', state, count(*), count(DISTINCT code), md5(string_agg(name || code || note, '' ORDER BY id))) \
+     UNION ALL SELECT concat_ws(' ', 'patients', state, count(*), count(DISTINCT code), md5(string_agg(name \
+     || code || note, '' ORDER BY id))) \
        FROM patients GROUP BY state \
      UNION ALL SELECT concat_ws(' ', 'visits', count(*), count(DISTINCT patient)) FROM visits ORDER BY 1";
-const LEFT: &str = "SELECT 'invalid index ' || indexrelid::regclass FROM pg_index WHERE NOT (indisvalid AND indisready AND indislive) \
+const LEFT: &str = "SELECT 'invalid index ' || indexrelid::regclass FROM pg_index WHERE NOT (indisvalid AND \
+    indisready AND indislive) \
      UNION ALL SELECT 'journal of ' || row_id || ', step ' || step FROM sluice.journal \
-     UNION ALL SELECT 'session of ' || application_name FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'sluice%' \
+     UNION ALL SELECT 'session of ' || application_name FROM pg_stat_activity WHERE datname = \
+     current_database() AND application_name LIKE 'sluice%' \
      UNION ALL SELECT 'advisory lock of ' || pid FROM pg_locks WHERE locktype = 'advisory' \
        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1";
 
@@ -110,7 +128,8 @@ impl State {
 
 /// The snapshots that are not whole.
 fn half_snapshots(scene: &Scene) -> Vec<String> {
-    let entries = fs::read_dir(scene.folder.path().join("snapshots/medical/records")).into_iter().flatten().flatten();
+    let entries =
+        fs::read_dir(scene.folder.path().join("snapshots/medical/records")).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with('.')).map(|name| format!("half a snapshot {name}")).collect()
 }
@@ -123,7 +142,10 @@ async fn schema(scene: &Scene) -> String {
     assert!(output.status.success(), "{}", said(&output));
     let text = String::from_utf8(output.stdout).expect("is UTF-8").replace(&scene.role, "ROLE");
     // A random key, against whoever could smuggle commands of psql into a dump.
-    text.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 async fn scene(test: &str, sections: &[(&'static str, &str)]) -> Scene {
@@ -144,12 +166,14 @@ async fn ready(scene: &Scene) -> Duration {
 async fn killed(scene: &Scene, moment: Duration) -> bool {
     let mut command = scene.command("run");
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().expect("the binary starts");
+    let mut child =
+        tokio::process::Command::from(command).kill_on_drop(true).spawn().expect("the binary starts");
     if tokio::time::timeout(moment, child.wait()).await.is_ok() {
         return false;
     }
     child.start_kill().expect("SIGKILL is sent");
-    let status = tokio::time::timeout(DEADLINE, child.wait()).await.expect("it is gone").expect("has a status");
+    let status =
+        tokio::time::timeout(DEADLINE, child.wait()).await.expect("it is gone").expect("has a status");
     status.signal() == Some(9)
 }
 
@@ -164,7 +188,12 @@ async fn found(scene: &Scene) -> String {
         return ledger;
     }
     let journal = scene.value("SELECT count(*)::text FROM sluice.journal").await;
-    let invalid = scene.value("SELECT string_agg(', invalid index ' || indexrelid::regclass, '') FROM pg_index WHERE NOT indisvalid").await;
+    let invalid = scene
+        .value(
+            "SELECT string_agg(', invalid index ' || indexrelid::regclass, '') FROM \
+        pg_index WHERE NOT indisvalid",
+        )
+        .await;
     format!("{ledger}, {journal} step(s) in the journal{invalid}")
 }
 
@@ -177,10 +206,16 @@ enum Next {
     AtOnce,
 }
 
-/// Kills at moments spread evenly over a run, lets the next run end it, and compares with an undisturbed one. Answers what the
-/// kills left, and how often.
-async fn sweep(test: &str, moments: u32, next: Next, sections: &[(&'static str, &str)]) -> BTreeMap<String, u32> {
-    // A few at a time, since most of it is waiting; so the undisturbed runs, which are measured, are as many at a time.
+/// Kills at moments spread evenly over a run, lets the next run end it, and compares with an undisturbed one.
+/// Answers what the kills left, and how often.
+async fn sweep(
+    test: &str,
+    moments: u32,
+    next: Next,
+    sections: &[(&'static str, &str)],
+) -> BTreeMap<String, u32> {
+    // A few at a time, since most of it is waiting; so the undisturbed runs, which are measured, are as many
+    // at a time.
     let undisturbed = join_all((0..AT_A_TIME).map(async |_| {
         let scene = scene(test, sections).await;
         (ready(&scene).await, State::of(&scene).await)
@@ -200,7 +235,12 @@ async fn sweep(test: &str, moments: u32, next: Next, sections: &[(&'static str, 
         let situation = found(&scene).await;
         ready(&scene).await;
         let differences = expected.differences(&State::of(&scene).await);
-        assert_eq!(differences, [""; 0], "killed at {fraction:.3} of {:?}, which left: {situation}", took.get());
+        assert_eq!(
+            differences,
+            [""; 0],
+            "killed at {fraction:.3} of {:?}, which left: {situation}",
+            took.get()
+        );
         situation
     });
     let mut left = BTreeMap::new();
@@ -212,7 +252,12 @@ async fn sweep(test: &str, moments: u32, next: Next, sections: &[(&'static str, 
 }
 
 /// A database whose run was killed after this fraction of the time that a run takes.
-async fn scene_killed_at(test: &str, sections: &[(&'static str, &str)], took: &Cell<Duration>, fraction: f64) -> Scene {
+async fn scene_killed_at(
+    test: &str,
+    sections: &[(&'static str, &str)],
+    took: &Cell<Duration>,
+    fraction: f64,
+) -> Scene {
     for _ in 0..10 {
         let scene = scene(test, sections).await;
         if killed(&scene, took.get().mul_f64(fraction)).await {
@@ -226,8 +271,11 @@ async fn scene_killed_at(test: &str, sections: &[(&'static str, &str)], took: &C
 
 #[tokio::test]
 async fn a_run_that_is_killed_at_any_moment_is_finished_by_the_next_one_exactly_once() {
-    // Different enough to mean something. A machine whose speed changes makes the kills bunch, and it is measured again.
-    let various = |left: &BTreeMap<String, u32>| left.len() >= 4 && left.keys().any(|found| found.contains("invalid index"));
+    // Different enough to mean something. A machine whose speed changes makes the kills bunch, and it is
+    // measured again.
+    let various = |left: &BTreeMap<String, u32>| {
+        left.len() >= 4 && left.keys().any(|found| found.contains("invalid index"))
+    };
     let mut left = BTreeMap::new();
     for _ in 0..3 {
         left = sweep("killed_anywhere", 28, Next::OnceTheServerKnows, &[]).await;
@@ -248,7 +296,10 @@ const WITH_SNAPSHOT: [(&str, &str); 1] = [("snapshot", "{dump: {volumeClaim: rec
 #[tokio::test]
 async fn a_run_that_is_killed_while_it_takes_a_snapshot_leaves_half_of_one_that_the_next_run_removes() {
     let scene = scene("half_a_snapshot", &WITH_SNAPSHOT).await;
-    let mut child = tokio::process::Command::from(scene.command("run")).kill_on_drop(true).spawn().expect("the binary starts");
+    let mut child = tokio::process::Command::from(scene.command("run"))
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the binary starts");
     until("a snapshot grows", || async { !half_snapshots(&scene).is_empty() }).await;
     child.start_kill().expect("SIGKILL is sent");
     child.wait().await.expect("it is gone");
@@ -263,7 +314,8 @@ async fn a_run_with_a_snapshot_that_is_killed_at_any_moment_is_finished_by_the_n
     sweep("killed_with_snapshot", 6, Next::OnceTheServerKnows, &WITH_SNAPSHOT).await;
 }
 
-/// What the comparison says after something was done to a finished database that no run would do. It is undone again.
+/// What the comparison says after something was done to a finished database that no run would do. It is
+/// undone again.
 async fn noticed(scene: &Scene, expected: &State, script: &str, undo: &str) -> String {
     scene.database.execute(script).await;
     let differences = expected.differences(&State::of(scene).await).join("\n");
@@ -277,28 +329,47 @@ async fn the_comparison_notices_whatever_a_kill_could_have_left() {
     let scene = scene("noticed", &[]).await;
     ready(&scene).await;
     let expected = State::of(&scene).await;
-    let record = "INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, started_at, applied_steps_count)";
+    let record = "INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, started_at, \
+        applied_steps_count)";
     let duplicate = format!(
-        "{record} SELECT 'again', checksum, migration_name, now(), now(), 1 FROM _prisma_migrations WHERE migration_name = '2_note'"
+        "{record} SELECT 'again', checksum, migration_name, now(), now(), 1 FROM _prisma_migrations WHERE \
+            migration_name = '2_note'"
     );
     let unfinished = "UPDATE _prisma_migrations SET finished_at = NULL WHERE migration_name = '2_note'";
     let finished = "UPDATE _prisma_migrations SET finished_at = now() WHERE migration_name = '2_note'";
-    let valid = |valid: bool| format!("UPDATE pg_index SET indisvalid = {valid} WHERE indexrelid = 'patients_code'::regclass");
+    let valid = |valid: bool| {
+        format!("UPDATE pg_index SET indisvalid = {valid} WHERE indexrelid = 'patients_code'::regclass")
+    };
     for (script, undo, line) in [
-        ("INSERT INTO ran VALUES ('5 ends')", "DELETE FROM ran WHERE ctid = (SELECT max(ctid) FROM ran)", "+ file 5 ends ran 2 time(s)"),
+        (
+            "INSERT INTO ran VALUES ('5 ends')",
+            "DELETE FROM ran WHERE ctid = (SELECT max(ctid) FROM ran)",
+            "+ file 5 ends ran 2 time(s)",
+        ),
         (&duplicate, "DELETE FROM _prisma_migrations WHERE id = 'again'", "+ 2_note "),
         (unfinished, finished, " unfinished 1"),
         (&valid(false), &valid(true), "+ invalid index patients_code"),
-        ("INSERT INTO sluice.journal VALUES ('x', 1, 'y')", "DELETE FROM sluice.journal", "+ journal of x, step 1"),
+        (
+            "INSERT INTO sluice.journal VALUES ('x', 1, 'y')",
+            "DELETE FROM sluice.journal",
+            "+ journal of x, step 1",
+        ),
         ("ALTER TABLE rooms ADD COLUMN beds int", "ALTER TABLE rooms DROP COLUMN beds", "+     beds integer"),
-        ("DROP INDEX visits_patient", "CREATE INDEX visits_patient ON visits (patient)", "- CREATE INDEX visits_patient ON public.visits"),
+        (
+            "DROP INDEX visits_patient",
+            "CREATE INDEX visits_patient ON visits (patient)",
+            "- CREATE INDEX visits_patient ON public.visits",
+        ),
     ] {
         let differences = noticed(&scene, &expected, script, undo).await;
         assert!(differences.contains(line), "{script}: {differences}");
     }
     let _holder = session(&scene.database.url, "sluice-left-over", "SELECT pg_advisory_lock(1)").await;
     let differences = expected.differences(&State::of(&scene).await).join("\n");
-    assert!(differences.contains("+ session of sluice-left-over") && differences.contains("+ advisory lock of "), "{differences}");
+    assert!(
+        differences.contains("+ session of sluice-left-over") && differences.contains("+ advisory lock of "),
+        "{differences}"
+    );
 }
 
 #[tokio::test]
@@ -318,8 +389,12 @@ async fn the_comparison_notices_a_migration_that_ran_twice_and_one_that_never_di
     // An engine that records what it did not do.
     let skipped = scene("skipped", &[]).await;
     ready(&skipped).await;
-    let record = "INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count)";
-    let values = format!("VALUES ('8', encode(sha256(convert_to($sql${}$sql$, 'UTF8')), 'hex'), '8_data', now(), 1)", DATA.1);
+    let record =
+        "INSERT INTO _prisma_migrations (id, checksum, migration_name, finished_at, applied_steps_count)";
+    let values = format!(
+        "VALUES ('8', encode(sha256(convert_to($sql${}$sql$, 'UTF8')), 'hex'), '8_data', now(), 1)",
+        DATA.1
+    );
     skipped.database.execute(&format!("{record} {values}")).await;
     skipped.write(DATA.0, DATA.1);
     ready(&skipped).await;

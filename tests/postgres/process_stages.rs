@@ -1,5 +1,5 @@
-//! The four stages as the Pod of a run starts them: four processes at once, one folder between them, an Outcome in each
-//! termination message.
+//! The four stages as the Pod of a run starts them: four processes at once, one folder between them, an
+//! Outcome in each termination message.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,8 @@ use crate::{
     stage_scene::{DEADLINE, Scene, session, until},
 };
 
-const INIT: (&str, &str) = ("1_init", "CREATE TABLE t (x int);\nINSERT INTO t SELECT generate_series(1, 100);\n");
+const INIT: (&str, &str) =
+    ("1_init", "CREATE TABLE t (x int);\nINSERT INTO t SELECT generate_series(1, 100);\n");
 const INDEX: (&str, &str) = ("2_index", "CREATE INDEX CONCURRENTLY t_x ON t (x);\n");
 
 /// One Pod: its containers share a folder, and each has a termination message of its own.
@@ -33,7 +34,8 @@ struct Pod<'a> {
 impl<'a> Pod<'a> {
     /// Starts every container, in this order.
     fn start(scene: &'a Scene, order: [Stage; 4]) -> Self {
-        let mut pod = Self { scene, folder: tempfile::tempdir().expect("a folder"), containers: BTreeMap::new() };
+        let mut pod =
+            Self { scene, folder: tempfile::tempdir().expect("a folder"), containers: BTreeMap::new() };
         fs::create_dir(pod.folder.path().join("run")).expect("an empty volume");
         for stage in order {
             // The kubelet makes the file before it starts the container.
@@ -44,17 +46,30 @@ impl<'a> Pod<'a> {
         pod
     }
 
-    /// What `build::pod` writes: the stage, its environment; and, since there are no mounts here, where everything is.
+    /// What `build::pod` writes: the stage, its environment; and, since there are no mounts here, where
+    /// everything is.
     fn container(&self, stage: Stage) -> Command {
-        let object: DatabaseMigration = serde_saphyr::from_str(&self.scene.manifest()).expect("the manifest reads");
+        let object: DatabaseMigration =
+            serde_saphyr::from_str(&self.scene.manifest()).expect("the manifest reads");
         let mut spec = serde_json::to_value(&object).expect("is JSON");
         spec["apiVersion"] = "sluice.dev/v1alpha1".into();
         spec["kind"] = "DatabaseMigration".into();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command.args(["stage", stage.name(), "--run"]).arg(self.folder.path().join("run"));
-        command.arg("--source").arg(self.scene.source()).arg("--snapshots").arg(self.folder.path().join("snapshots"));
-        command.arg("--phases").arg(self.scene.folder.path()).arg("--termination-log").arg(self.message(stage));
-        command.env("SLUICE_SPEC", spec.to_string()).env("SLUICE_ATTEMPT", "1").env("DATABASE_URL", &self.scene.url);
+        command
+            .arg("--source")
+            .arg(self.scene.source())
+            .arg("--snapshots")
+            .arg(self.folder.path().join("snapshots"));
+        command
+            .arg("--phases")
+            .arg(self.scene.folder.path())
+            .arg("--termination-log")
+            .arg(self.message(stage));
+        command
+            .env("SLUICE_SPEC", spec.to_string())
+            .env("SLUICE_ATTEMPT", "1")
+            .env("DATABASE_URL", &self.scene.url);
         command.stdout(self.log(stage)).stderr(Stdio::inherit()).kill_on_drop(true);
         command
     }
@@ -87,8 +102,13 @@ impl<'a> Pod<'a> {
             let message = fs::read_to_string(self.message(stage)).expect("the message reads");
             let outcome = Outcome::from_message(&message);
             if let Some(outcome) = &outcome {
-                let log = fs::read_to_string(self.folder.path().join(format!("{}.log", stage.name()))).expect("the log reads");
-                assert_eq!(Outcome::from_message(&log).as_ref(), Some(outcome), "the log says the same: {log}");
+                let log = fs::read_to_string(self.folder.path().join(format!("{}.log", stage.name())))
+                    .expect("the log reads");
+                assert_eq!(
+                    Outcome::from_message(&log).as_ref(),
+                    Some(outcome),
+                    "the log says the same: {log}"
+                );
             }
             ended.push((stage, status.code(), outcome));
         }
@@ -96,12 +116,18 @@ impl<'a> Pod<'a> {
     }
 }
 
-/// A container that has ended: exit code, none after a signal; and what its message says, none where it says nothing readable.
+/// A container that has ended: exit code, none after a signal; and what its message says, none where it says
+/// nothing readable.
 type Ended<T> = (Stage, Option<i32>, Option<T>);
 
 /// Only what the tests compare.
 fn short(ended: &[Ended<Outcome>]) -> Vec<Ended<(Verdict, Reason)>> {
-    ended.iter().map(|(stage, code, outcome)| (*stage, *code, outcome.as_ref().map(|outcome| (outcome.verdict, outcome.reason)))).collect()
+    ended
+        .iter()
+        .map(|(stage, code, outcome)| {
+            (*stage, *code, outcome.as_ref().map(|outcome| (outcome.verdict, outcome.reason)))
+        })
+        .collect()
 }
 
 const IN_ORDER: [Stage; 4] = Stage::ALL;
@@ -111,7 +137,9 @@ const MIXED: [Stage; 4] = [Stage::Snapshot, Stage::Verify, Stage::Plan, Stage::M
 #[tokio::test]
 async fn four_processes_started_in_any_order_run_one_after_the_other() {
     for order in [IN_ORDER, BACKWARDS, MIXED] {
-        let scene = Scene::new("four", &[INIT, INDEX]).await.with("snapshot", "{dump: {volumeClaim: records-snapshots}}");
+        let scene = Scene::new("four", &[INIT, INDEX])
+            .await
+            .with("snapshot", "{dump: {volumeClaim: records-snapshots}}");
         let mut pod = Pod::start(&scene, order);
         let ended = pod.ended().await;
         let passed = |stage, reason| (stage, Some(0), Some((Verdict::Passed, reason)));
@@ -125,7 +153,11 @@ async fn four_processes_started_in_any_order_run_one_after_the_other() {
         let record = ended[1].2.as_ref().and_then(|outcome| outcome.snapshot.clone()).expect("a snapshot");
         let (_, path) = record.reference.split_once(':').expect("CLAIM:PATH");
         assert!(pod.folder.path().join("snapshots").join(path).is_dir(), "{path} is there");
-        let history = ended[3].2.as_ref().and_then(|outcome| outcome.history.clone()).expect("the last stage says what is applied");
+        let history = ended[3]
+            .2
+            .as_ref()
+            .and_then(|outcome| outcome.history.clone())
+            .expect("the last stage says what is applied");
         assert_eq!((history.current.as_deref(), history.pending_count), (Some(INDEX.0), 0));
         assert_eq!(scene.ledger().await, ["1_init applied", "2_index applied"]);
         until("their sessions end", || async { scene.sessions().await == "0" }).await;
@@ -134,7 +166,8 @@ async fn four_processes_started_in_any_order_run_one_after_the_other() {
 
 #[tokio::test]
 async fn a_plan_that_fails_ends_the_other_three_and_nothing_is_changed() {
-    let scene = Scene::new("plan_fails", &[INIT]).await.with("snapshot", "{dump: {volumeClaim: records-snapshots}}");
+    let scene =
+        Scene::new("plan_fails", &[INIT]).await.with("snapshot", "{dump: {volumeClaim: records-snapshots}}");
     scene.database.execute("CREATE TABLE already_here ()").await;
     let before = scene.catalog().await;
     for order in [IN_ORDER, BACKWARDS] {
@@ -165,7 +198,10 @@ async fn a_migration_that_fails_is_told_by_its_own_container_and_verify_is_not_r
     ];
     assert_eq!(short(&ended), expected, "{ended:#?}");
     let failure = ended[2].2.as_ref().and_then(|outcome| outcome.failure.clone()).expect("a failure");
-    assert_eq!((failure.file.as_str(), failure.line, failure.sqlstate.as_str()), ("2_wrong/migration.sql", 2, "42703"));
+    assert_eq!(
+        (failure.file.as_str(), failure.line, failure.sqlstate.as_str()),
+        ("2_wrong/migration.sql", 2, "42703")
+    );
     assert_eq!(scene.value("SELECT to_regclass('t')::text").await, "", "rolled back");
 }
 
@@ -176,10 +212,16 @@ async fn a_migrate_process_that_is_killed_leaves_no_outcome_and_verify_says_that
     scene.database.execute("CREATE TABLE other ()").await;
     scene.write(INDEX.0, INDEX.1);
     // The build waits for every snapshot that is older than itself.
-    let reader = session(&scene.database.url, "nightly-report", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other").await;
+    let reader = session(
+        &scene.database.url,
+        "nightly-report",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other",
+    )
+    .await;
     let mut pod = Pod::start(&scene, MIXED);
     let waits = format!(
-        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE 'sluice%' AND wait_event = 'virtualxid'",
+        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE \
+            'sluice%' AND wait_event = 'virtualxid'",
         scene.database.name
     );
     until("the build waits for the reader", || async { scene.value(&waits).await == "true" }).await;
@@ -199,7 +241,10 @@ async fn a_migrate_process_that_is_killed_leaves_no_outcome_and_verify_says_that
     let ended = Pod::start(&scene, BACKWARDS).ended().await;
     assert!(ended.iter().all(|(_, code, _)| *code == Some(0)), "{ended:#?}");
     assert_eq!(scene.ledger().await, ["1_init applied", "2_index applied"]);
-    assert_eq!(scene.value("SELECT bool_and(indisvalid)::text FROM pg_index WHERE indrelid = 't'::regclass").await, "true");
+    assert_eq!(
+        scene.value("SELECT bool_and(indisvalid)::text FROM pg_index WHERE indrelid = 't'::regclass").await,
+        "true"
+    );
     assert_eq!(scene.value("SELECT count(*)::text FROM sluice.journal").await, "0");
 }
 
@@ -209,10 +254,13 @@ async fn whichever_process_is_killed_while_it_waits_the_later_ones_end_and_the_e
     scene.ready().await;
     scene.write("2_alter", "ALTER TABLE t ADD COLUMN y int;\n");
     // Who reads the ledger waits, so the plan does.
-    let holder = session(&scene.database.url, "somebody", "BEGIN; LOCK _prisma_migrations IN ACCESS EXCLUSIVE MODE").await;
+    let holder =
+        session(&scene.database.url, "somebody", "BEGIN; LOCK _prisma_migrations IN ACCESS EXCLUSIVE MODE")
+            .await;
     let mut pod = Pod::start(&scene, IN_ORDER);
     let waits = format!(
-        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE 'sluice%' AND wait_event_type = 'Lock'",
+        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE \
+            'sluice%' AND wait_event_type = 'Lock'",
         scene.database.name
     );
     until("the plan waits for the ledger", || async { scene.value(&waits).await == "true" }).await;
@@ -236,20 +284,31 @@ async fn whichever_process_is_killed_while_it_waits_the_later_ones_end_and_the_e
 #[tokio::test]
 async fn a_password_is_in_no_message_no_log_and_no_argument_list() {
     const PASSWORD: &str = "s3cr3t-of-records";
-    let mut scene =
-        Scene::new("pod_password", &[INIT, ("2_says", &format!("DO $$ BEGIN RAISE EXCEPTION 'it is %', '{PASSWORD}'; END $$;"))]).await;
+    let mut scene = Scene::new(
+        "pod_password",
+        &[INIT, ("2_says", &format!("DO $$ BEGIN RAISE EXCEPTION 'it is %', '{PASSWORD}'; END $$;"))],
+    )
+    .await;
     scene.url = scene.url.replacen(&scene.role, &format!("{}:{PASSWORD}", scene.role), 1);
     let mut pod = Pod::start(&scene, IN_ORDER);
     for child in pod.containers.values() {
-        let arguments = child.id().and_then(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok()).unwrap_or_default();
+        let arguments =
+            child.id().and_then(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok()).unwrap_or_default();
         assert!(!String::from_utf8_lossy(&arguments).contains(PASSWORD));
     }
     let ended = pod.ended().await;
     let outcome = ended[2].2.as_ref().expect("an Outcome");
-    assert!(outcome.reason == Reason::MigrationFailed && outcome.message.contains("RAISE \"it is %\""), "{outcome:#?}");
-    for entry in fs::read_dir(pod.folder.path()).expect("lists").map(|entry| entry.expect("an entry").path()) {
-        let files =
-            if entry.is_dir() { fs::read_dir(&entry).expect("lists").map(|e| e.expect("an entry").path()).collect() } else { vec![entry] };
+    assert!(
+        outcome.reason == Reason::MigrationFailed && outcome.message.contains("RAISE \"it is %\""),
+        "{outcome:#?}"
+    );
+    for entry in fs::read_dir(pod.folder.path()).expect("lists").map(|entry| entry.expect("an entry").path())
+    {
+        let files = if entry.is_dir() {
+            fs::read_dir(&entry).expect("lists").map(|e| e.expect("an entry").path()).collect()
+        } else {
+            vec![entry]
+        };
         for file in files {
             assert!(!fs::read_to_string(&file).expect("reads").contains(PASSWORD), "{}", file.display());
         }
@@ -258,7 +317,9 @@ async fn a_password_is_in_no_message_no_log_and_no_argument_list() {
 
 #[tokio::test]
 async fn the_stages_of_a_pod_find_each_phase_where_it_is_mounted() {
-    let scene = phases::scene("four_phases", &[phases::PATIENTS], &[phases::TYPES, phases::POLICIES, phases::INDEX]).await;
+    let scene =
+        phases::scene("four_phases", &[phases::PATIENTS], &[phases::TYPES, phases::POLICIES, phases::INDEX])
+            .await;
     let ended = Pod::start(&scene, IN_ORDER).ended().await;
     assert!(ended.iter().all(|(_, code, _)| *code == Some(0)), "{ended:#?}");
     let history = ended[3].2.as_ref().and_then(|outcome| outcome.history.clone()).expect("a history");

@@ -1,4 +1,5 @@
-//! The HTML page of a report, opened in a real browser: it shows what was found, says nothing on the console and asks nobody for anything.
+//! The HTML page of a report, opened in a real browser: it shows what was found, says nothing on the console
+//! and asks nobody for anything.
 //!
 //! The browser is the Chromium or Chrome of this machine, without a window. `make test-postgres` installs it.
 
@@ -28,23 +29,42 @@ struct Opened {
 }
 
 fn browser() -> PathBuf {
-    let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
-    let found = BROWSERS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file());
+    let folders: Vec<PathBuf> =
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+    let found = BROWSERS
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|path| path.is_file());
     found.expect("a browser is installed: apt-get install chromium")
 }
 
 fn open(page: &Path, extra: &[&str]) -> Opened {
     let folder = tempfile::tempdir().expect("a folder of its own");
     let log = folder.path().join("net.json");
-    // `timeout` ends a browser that hangs. Whatever it or the page asks for, no name is resolved: nothing leaves this machine.
+    // `timeout` ends a browser that hangs. Whatever it or the page asks for, no name is resolved: nothing
+    // leaves this machine.
     let mut command = Command::new("timeout");
     command.arg("--kill-after=5").arg("120").arg(browser());
-    command.args(["--headless", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions"]);
-    command.args(["--disable-background-networking", "--disable-component-update", "--enable-logging=stderr"]);
+    command.args([
+        "--headless",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-extensions",
+    ]);
+    command.args([
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--enable-logging=stderr",
+    ]);
     command.arg("--host-resolver-rules=MAP * ~NOTFOUND");
     // Its sandbox wants a user that is not root. The page is our own.
     command.arg("--no-sandbox").arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
-    command.arg(format!("--log-net-log={}", log.display())).args(extra).arg("--dump-dom").arg(format!("file://{}", page.display()));
+    command
+        .arg(format!("--log-net-log={}", log.display()))
+        .args(extra)
+        .arg("--dump-dom")
+        .arg(format!("file://{}", page.display()));
     let output = command.env("HOME", folder.path()).output().expect("the browser starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
@@ -55,14 +75,17 @@ fn open(page: &Path, extra: &[&str]) -> Opened {
     }
 }
 
-/// Requests that were made for the page: they have an origin, `null` for a file, which the browser's own lack.
+/// Requests that were made for the page: they have an origin, `null` for a file, which the browser's own
+/// lack.
 fn requests(log: &str) -> Vec<String> {
     let log: Value = serde_json::from_str(log).expect("the log is JSON");
     let kind = &log["constants"]["logEventTypes"]["URL_REQUEST_START_JOB"];
     assert!(kind.is_number(), "the log knows requests");
     let events = log["events"].as_array().expect("events").iter();
     let started = events.filter(|event| event["type"] == *kind).map(|event| &event["params"]);
-    let own = |params: &&Value| params["initiator"].as_str().is_some_and(|origin| origin == "null" || origin.contains("://"));
+    let own = |params: &&Value| {
+        params["initiator"].as_str().is_some_and(|origin| origin == "null" || origin.contains("://"))
+    };
     started.filter(own).filter_map(|params| params["url"].as_str().map(str::to_owned)).collect()
 }
 
@@ -87,7 +110,8 @@ fn assert_quiet(opened: &Opened) {
 #[test]
 fn this_harness_sees_errors_on_the_console_and_requests_to_the_network() {
     let folder = tempfile::tempdir().expect("a folder");
-    let text = "<!DOCTYPE html><img src=\"http://127.0.0.1:9/x.png\"><script>console.error('seen'); document.title = 'ran'</script>";
+    let text = "<!DOCTYPE html><img src=\"http://127.0.0.1:9/x.png\"><script>console.error('seen'); \
+        document.title = 'ran'</script>";
     let opened = open(&page(folder.path(), text), &[]);
     assert!(opened.console.iter().any(|line| line.contains("seen")), "{:?}", opened.console);
     assert_eq!(opened.requests, ["http://127.0.0.1:9/x.png"]);
@@ -97,7 +121,11 @@ fn this_harness_sees_errors_on_the_console_and_requests_to_the_network() {
 #[tokio::test]
 async fn a_browser_shows_every_finding_and_is_asked_for_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
-    let scene = Scene::new("browser", &[("1_tables", "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (a int REFERENCES a)")]).await;
+    let scene = Scene::new(
+        "browser",
+        &[("1_tables", "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (a int REFERENCES a)")],
+    )
+    .await;
     execute_file(&scene).await;
     let saved = verify_into(&scene, folder.path()).await;
     let report = json(&saved);
@@ -109,10 +137,16 @@ async fn a_browser_shows_every_finding_and_is_asked_for_nothing_else() {
         assert!(!findings.is_empty());
         for finding in findings {
             let message = finding["message"].as_str().expect("a message");
-            assert!(opened.dom.contains(&message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")), "{message}");
+            assert!(
+                opened.dom.contains(&message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")),
+                "{message}"
+            );
         }
         assert_eq!(opened.dom.matches("<article").count(), findings.len());
-        assert!(opened.dom.contains("class=\"line") && opened.dom.contains("class=\"card"), "the schema is drawn");
+        assert!(
+            opened.dom.contains("class=\"line") && opened.dom.contains("class=\"card"),
+            "the schema is drawn"
+        );
     }
 }
 
@@ -127,14 +161,27 @@ async fn names_that_try_to_break_out_run_nothing_in_a_browser() {
     let folder = tempfile::tempdir().expect("a folder");
     let scene = Scene::new("breaks_out", &[("1_tables", "SELECT 1")]).await;
     // 63 bytes are the most that a name may have.
-    for name in ["</title><script>document.title='ran'</script>", "\"><img src=x onerror=document.title='ran'>", "a\nb'&amp;<b>🏥"] {
+    for name in [
+        "</title><script>document.title='ran'</script>",
+        "\"><img src=x onerror=document.title='ran'>",
+        "a\nb'&amp;<b>🏥",
+    ] {
         let quoted = name.replace('"', "\"\"");
-        scene.database.execute(&format!("CREATE TABLE \"{quoted}\" (\"{quoted}\" int PRIMARY KEY REFERENCES \"{quoted}\")")).await;
+        scene
+            .database
+            .execute(&format!(
+                "CREATE TABLE \"{quoted}\" (\"{quoted}\" int PRIMARY KEY REFERENCES \"{quoted}\")"
+            ))
+            .await;
     }
     let saved = verify_into(&scene, folder.path()).await;
     let opened = open(&page(folder.path(), &html(&saved)), &[]);
     assert_quiet(&opened);
-    assert!(!opened.dom.contains("<title>ran") && !opened.dom.contains("<script") && !opened.dom.contains("<img"), "{}", opened.dom);
+    assert!(
+        !opened.dom.contains("<title>ran") && !opened.dom.contains("<script") && !opened.dom.contains("<img"),
+        "{}",
+        opened.dom
+    );
     assert!(opened.dom.contains("a\\nb'&amp;amp;&lt;b&gt;🏥"), "the name is shown as it is");
 }
 

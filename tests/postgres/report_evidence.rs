@@ -1,5 +1,6 @@
-//! Compliance evidence from a real database: all of it is proven for neonpro when its manifest asks for everything, and for each regime one
-//! thing is broken by hand, which takes away the duty that it is about; mended, the duty is proven again.
+//! Compliance evidence from a real database: all of it is proven for neonpro when its manifest asks for
+//! everything, and for each regime one thing is broken by hand, which takes away the duty that it is about;
+//! mended, the duty is proven again.
 
 use std::{fs, process::Command};
 
@@ -28,7 +29,8 @@ const MORE: &str = r#"  verify:
         sql: SELECT id FROM compliance.lgpd_consents WHERE revoked_at < granted_at
 "#;
 const CONVENTIONS: &str = "conventions: {tables: snake_case,";
-const AUDIT: &str = "conventions: {auditColumns: [{name: created_at}], except: [compliance.lgpd_consents.created_at, \
+const AUDIT: &str = "conventions: {auditColumns: [{name: created_at}], except: \
+    [compliance.lgpd_consents.created_at, \
                      compliance.access_log.created_at], tables: snake_case,";
 
 /// A regime, its duty, what breaks it and what mends it.
@@ -48,7 +50,8 @@ const FAULTS: [[&str; 4]; 7] = [
     [
         "ANVISA",
         "Records of patients keep their integrity",
-        "ALTER TABLE core.professionals ADD CONSTRAINT doubtful FOREIGN KEY (clinic_id) REFERENCES core.clinics (id) NOT VALID",
+        "ALTER TABLE core.professionals ADD CONSTRAINT doubtful FOREIGN KEY (clinic_id) REFERENCES \
+            core.clinics (id) NOT VALID",
         "ALTER TABLE core.professionals DROP CONSTRAINT doubtful",
     ],
     [
@@ -57,7 +60,12 @@ const FAULTS: [[&str; 4]; 7] = [
         "ALTER TABLE compliance.access_log RENAME COLUMN accessed_at TO seen_at",
         "ALTER TABLE compliance.access_log RENAME COLUMN seen_at TO accessed_at",
     ],
-    ["GDPR", "Integrity of the system, by design", "CREATE VIEW core.by_hand AS SELECT 1 AS one", "DROP VIEW core.by_hand"],
+    [
+        "GDPR",
+        "Integrity of the system, by design",
+        "CREATE VIEW core.by_hand AS SELECT 1 AS one",
+        "DROP VIEW core.by_hand",
+    ],
     [
         "GoBD",
         "Programs and structures are on record, version by version",
@@ -81,7 +89,8 @@ async fn evidence(stand: &Stand, regimes: &str) -> (Value, Option<i32>) {
     report.args(["report", "-o", "json", "--regime", regimes, "--from"]).arg(stand.file("report.json"));
     report.arg("--status").arg(stand.file("status.json"));
     let output = finish(report).await;
-    let found = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
+    let found =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
     (found, output.status.code())
 }
 
@@ -95,7 +104,10 @@ fn open(part: &Value) -> Vec<String> {
 async fn every_regime_is_proven_and_each_loses_the_duty_that_is_broken_by_hand_and_gets_it_back() {
     let stand = Stand::new(&PLATFORM, "evidence").await;
     let manifest = read(&stand.file("migration.yaml"));
-    assert!(manifest.contains("  verify:\n") && manifest.contains(CONVENTIONS), "the example was written otherwise");
+    assert!(
+        manifest.contains("  verify:\n") && manifest.contains(CONVENTIONS),
+        "the example was written otherwise"
+    );
     let manifest = manifest.replace("  verify:\n", &stand.own(MORE)).replace(CONVENTIONS, AUDIT);
     fs::write(stand.file("evidence.yaml"), manifest).expect("writes the manifest");
     stand.database.execute(&format!("ALTER ROLE {}_migrator CREATEDB", stand.database.name)).await;
@@ -105,17 +117,31 @@ async fn every_regime_is_proven_and_each_loses_the_duty_that_is_broken_by_hand_a
 
     let (found, code) = evidence(&stand, REGIMES).await;
     let parts = found["parts"].as_array().expect("parts");
-    assert!(parts.iter().all(|part| open(part).is_empty()), "{:#?}", parts.iter().flat_map(open).collect::<Vec<_>>());
+    assert!(
+        parts.iter().all(|part| open(part).is_empty()),
+        "{:#?}",
+        parts.iter().flat_map(open).collect::<Vec<_>>()
+    );
     assert_eq!((parts.len(), code, &found["verdict"]), (FAULTS.len(), Some(0), &"passed".into()));
     let counted = parts[0]["duties"][0]["evidence"][0]["found"].as_str().expect("a text");
-    assert!(counted.starts_with("8 tables with the column clinic_id: row-level security on 8, forced on 8, "), "{counted}");
+    assert!(
+        counted.starts_with("8 tables with the column clinic_id: row-level security on 8, forced on 8, "),
+        "{counted}"
+    );
 
     for [regime, duty, fault, repair] in FAULTS {
         execute(&mut connect(&stand.url).await, &stand.own(fault)).await;
         let (broken, code) = evidence(&stand, regime).await;
         let duties = broken["parts"][0]["duties"].as_array().expect("duties").clone();
-        let concerned = duties.iter().find(|found| found["title"] == duty).unwrap_or_else(|| panic!("{regime} has no duty {duty}"));
-        assert_eq!((&concerned["verdict"], code), (&"notProven".into(), Some(1)), "{regime}: {fault}: {concerned:#}");
+        let concerned = duties
+            .iter()
+            .find(|found| found["title"] == duty)
+            .unwrap_or_else(|| panic!("{regime} has no duty {duty}"));
+        assert_eq!(
+            (&concerned["verdict"], code),
+            (&"notProven".into(), Some(1)),
+            "{regime}: {fault}: {concerned:#}"
+        );
         execute(&mut connect(&stand.url).await, &stand.own(repair)).await;
         let (mended, code) = evidence(&stand, regime).await;
         assert_eq!((open(&mended["parts"][0]), code), (Vec::new(), Some(0)), "{regime}: {repair}");
@@ -131,11 +157,17 @@ async fn what_an_example_does_not_ask_for_is_not_asked_and_the_evidence_says_wha
     fs::write(stand.file("report.json"), finish(verify).await.stdout).expect("writes the report");
     for (form, code) in [("text", 1), ("markdown", 1), ("html", 1), ("json", 1), ("junit", 2)] {
         let mut report = Command::new(env!("CARGO_BIN_EXE_sluice"));
-        report.args(["report", "-o", form, "--regime", "DSGVO,hipaa", "--from"]).arg(stand.file("report.json"));
+        report
+            .args(["report", "-o", form, "--regime", "DSGVO,hipaa", "--from"])
+            .arg(stand.file("report.json"));
         let output = finish(report).await;
         assert_eq!(output.status.code(), Some(code), "{form}: {}", said(&output));
         if code == 1 {
-            assert!(said(&output).contains("spec.verify.drift") && said(&output).contains("legal opinion"), "{form}: {}", said(&output));
+            assert!(
+                said(&output).contains("spec.verify.drift") && said(&output).contains("legal opinion"),
+                "{form}: {}",
+                said(&output)
+            );
         }
     }
     let mut unknown = Command::new(env!("CARGO_BIN_EXE_sluice"));

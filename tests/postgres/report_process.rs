@@ -1,4 +1,5 @@
-//! `sluice verify` and `sluice report` as processes: what they print, with which exit code, and that they change nothing.
+//! `sluice verify` and `sluice report` as processes: what they print, with which exit code, and that they
+//! change nothing.
 
 use std::{
     fs,
@@ -12,7 +13,8 @@ use crate::stage_scene::{Scene, finish, said};
 
 const TABLES: (&str, &str) = (
     "1_tables",
-    "CREATE TABLE patients (id int PRIMARY KEY, name text); CREATE TABLE visits (id int PRIMARY KEY, patient int REFERENCES patients); CREATE INDEX ON visits (patient)",
+    "CREATE TABLE patients (id int PRIMARY KEY, name text); CREATE TABLE visits (id int PRIMARY KEY, patient \
+        int REFERENCES patients); CREATE INDEX ON visits (patient)",
 );
 const FORMS: [&str; 5] = ["text", "json", "junit", "markdown", "html"];
 
@@ -52,7 +54,9 @@ pub async fn scene_of_sixty() -> Scene {
         sql.push_str(&format!("CREATE TABLE table_{at:02} ({});\n", columns.join(", ")));
     }
     sql.push_str("ALTER TABLE table_01 ADD COLUMN last_id uuid REFERENCES table_40;\n");
-    let scene = Scene::new("sixty", &[("1_tables", &sql)]).await.with("verify", "{indexes: {foreignKeys: {level: Off}}}");
+    let scene = Scene::new("sixty", &[("1_tables", &sql)])
+        .await
+        .with("verify", "{indexes: {foreignKeys: {level: Off}}}");
     scene.ready().await;
     scene
 }
@@ -63,17 +67,25 @@ fn report(arguments: &[&str]) -> Output {
 }
 
 fn findings(output: &Output) -> Vec<(String, String)> {
-    let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)));
-    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_else(|| panic!("no {key}: {finding}")).to_owned();
+    let value: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)));
+    let text = |finding: &Value, key: &str| {
+        finding[key].as_str().unwrap_or_else(|| panic!("no {key}: {finding}")).to_owned()
+    };
     let all = value["findings"].as_array().expect("findings").iter();
-    all.inspect(|finding| ["severity", "message", "remedy"].iter().for_each(|key| assert!(!text(finding, key).is_empty())))
-        .map(|finding| (text(finding, "check"), text(finding, "object")))
-        .collect()
+    all.inspect(|finding| {
+        for key in ["severity", "message", "remedy"] {
+            assert!(!text(finding, key).is_empty());
+        }
+    })
+    .map(|finding| (text(finding, "check"), text(finding, "object")))
+    .collect()
 }
 
 #[tokio::test]
 async fn verify_ends_with_0_when_clean_1_when_broken_and_0_when_repaired_and_changes_nothing() {
-    let scene = Scene::new("verify_verb", &[TABLES]).await.with("verify", "{indexes: {foreignKeys: {level: Error}}}");
+    let scene =
+        Scene::new("verify_verb", &[TABLES]).await.with("verify", "{indexes: {foreignKeys: {level: Error}}}");
     scene.ready().await;
     let (catalog, ledger) = (scene.catalog().await, scene.ledger().await);
     let clean = verify(&scene, &["-o", "json"]).await;
@@ -94,7 +106,11 @@ async fn verify_ends_with_0_when_clean_1_when_broken_and_0_when_repaired_and_cha
     scene.database.execute("CREATE INDEX visits_patient_idx ON visits (patient)").await;
     let repaired = verify(&scene, &[]).await;
     assert_eq!(repaired.status.code(), Some(0), "{}", said(&repaired));
-    assert!(said(&repaired).contains("✓ medical/records passed") && !said(&repaired).contains('\u{1b}'), "{}", said(&repaired));
+    assert!(
+        said(&repaired).contains("✓ medical/records passed") && !said(&repaired).contains('\u{1b}'),
+        "{}",
+        said(&repaired)
+    );
     assert_eq!((scene.catalog().await, scene.ledger().await), (catalog, ledger));
 }
 
@@ -104,7 +120,10 @@ async fn what_is_pending_is_named_and_stays_pending() {
     scene.ready().await;
     scene.write("2_more", "CREATE TABLE more ()");
     let output = verify(&scene, &["-o", "json"]).await;
-    assert_eq!((output.status.code(), findings(&output)), (Some(1), vec![("history-equals-source".to_owned(), "2_more".to_owned())]));
+    assert_eq!(
+        (output.status.code(), findings(&output)),
+        (Some(1), vec![("history-equals-source".to_owned(), "2_more".to_owned())])
+    );
     assert_eq!(scene.ledger().await, ["1_tables applied"]);
     assert_eq!(scene.value("SELECT to_regclass('more')::text").await, "");
 }
@@ -122,8 +141,12 @@ async fn a_database_that_does_not_answer_is_a_finding_and_never_a_pass_and_no_pa
         if form == "json" {
             assert_eq!(findings(&output), [("verification".to_owned(), "127.0.0.1:9/records".to_owned())]);
             let value: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-            let verdicts: Vec<&Value> = value["checks"].as_array().expect("checks").iter().map(|check| &check["verdict"]).collect();
-            assert!(!verdicts.iter().any(|verdict| **verdict == "passed" || **verdict == "warned"), "{verdicts:?}");
+            let verdicts: Vec<&Value> =
+                value["checks"].as_array().expect("checks").iter().map(|check| &check["verdict"]).collect();
+            assert!(
+                !verdicts.iter().any(|verdict| **verdict == "passed" || **verdict == "warned"),
+                "{verdicts:?}"
+            );
         }
     }
 }
@@ -135,9 +158,11 @@ async fn arguments_and_files_that_cannot_be_used_end_with_2() {
     let nowhere = scene.with("verify", "{indexs: {}}");
     assert_eq!(verify(&nowhere, &[]).await.status.code(), Some(2));
     let manifest = nowhere.folder.path().join("manifest.yaml");
-    for (arguments, part) in
-        [(&["--from", "/nowhere.json"][..], "cannot read"), (&["--from", &manifest.to_string_lossy()], "is no report"), (&[], "--from")]
-    {
+    for (arguments, part) in [
+        (&["--from", "/nowhere.json"][..], "cannot read"),
+        (&["--from", &manifest.to_string_lossy()], "is no report"),
+        (&[], "--from"),
+    ] {
         let output = report(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(said(&output).contains(part), "{}", said(&output));
@@ -148,13 +173,15 @@ async fn arguments_and_files_that_cannot_be_used_end_with_2() {
 async fn a_saved_report_prints_in_every_form_and_several_stand_side_by_side() {
     let folder = tempfile::tempdir().expect("a folder");
     let strict = "{indexes: {foreignKeys: {level: Error}}}";
-    let (clean, broken) = (Scene::new("report_clean", &[TABLES]).await, Scene::new("report_broken", &[TABLES]).await);
+    let (clean, broken) =
+        (Scene::new("report_clean", &[TABLES]).await, Scene::new("report_broken", &[TABLES]).await);
     let (clean, broken) = (clean.with("verify", strict), broken.with("verify", strict));
     for scene in [&clean, &broken] {
         scene.ready().await;
     }
     broken.database.execute("DROP INDEX visits_patient_idx").await;
-    let (clean, broken) = (verify_into(&clean, folder.path()).await, verify_into(&broken, folder.path()).await);
+    let (clean, broken) =
+        (verify_into(&clean, folder.path()).await, verify_into(&broken, folder.path()).await);
     let (clean, broken) = (clean.to_string_lossy(), broken.to_string_lossy());
     for form in FORMS {
         let one = report(&["--from", &clean, "-o", form]);
@@ -168,7 +195,8 @@ async fn a_saved_report_prints_in_every_form_and_several_stand_side_by_side() {
     assert_eq!(same.stdout, fs::read(&*broken).expect("the report"), "read and printed again it is the same");
     let both = report(&["--from", &clean, "--from", &broken, "-o", "json"]);
     let value: Value = serde_json::from_slice(&both.stdout).expect("JSON");
-    let verdicts: Vec<&Value> = value["services"].as_array().expect("services").iter().map(|service| &service["verdict"]).collect();
+    let verdicts: Vec<&Value> =
+        value["services"].as_array().expect("services").iter().map(|service| &service["verdict"]).collect();
     assert_eq!(verdicts, ["passed", "failed"]);
     assert_eq!((&value["verdict"], &value["total"]["errors"]), (&"failed".into(), &1.into()));
 }
@@ -183,8 +211,12 @@ async fn a_terminal_gets_colours_unless_somebody_wants_none() {
     let in_terminal = |variable: (&str, &str)| {
         let line = format!("'{}' report --from '{}'", env!("CARGO_BIN_EXE_sluice"), saved.display());
         let mut command = Command::new("script");
-        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
-        let output = command.env(variable.0, variable.1).stdin(Stdio::null()).output().expect("script starts");
+        command
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .env("TERM", "xterm")
+            .env_remove("NO_COLOR");
+        let output =
+            command.env(variable.0, variable.1).stdin(Stdio::null()).output().expect("script starts");
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
         said(&output)
     };

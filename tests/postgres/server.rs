@@ -1,7 +1,8 @@
 //! The PostgreSQL server of this test process, and the databases on it.
 //!
-//! A small shell holds the server: it reads its standard input, and when that ends, because the test process ended in whatever way,
-//! it stops the server and removes the data. So nothing stays behind after a panic, Ctrl-C or SIGKILL.
+//! A small shell holds the server: it reads its standard input, and when that ends, because the test process
+//! ended in whatever way, it stops the server and removes the data. So nothing stays behind after a panic,
+//! Ctrl-C or SIGKILL.
 
 #![allow(clippy::panic, reason = "what cannot be set up ends the test")]
 
@@ -21,9 +22,10 @@ use std::{
 
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, postgres::PgConnectOptions};
 
-/// Starts a server in a folder of its own, says where, and stops it at the end of the input.
-/// `$1` is the folder of the binaries, `$2` the port, `$3` the addresses. Pods of the local cluster need a password. `$4`, if it is not
-/// empty, is a folder with more `settings`, other rules (`hba`), and a certificate with its key.
+/// Starts a server in a folder of its own, says where, and stops it at the end of the input. `$1` is the
+/// folder of the binaries, `$2` the port, `$3` the addresses. Pods of the local cluster need a password.
+/// `$4`, if it is not empty, is a folder with more `settings`, other rules (`hba`), and a certificate with
+/// its key.
 const KEEPER: &str = r#"
 set -eu
 home=$(mktemp -d -t sluice-postgres.XXXXXX)
@@ -92,7 +94,8 @@ impl Server {
     /// An empty database whose name begins like the test's.
     pub async fn database(&self, test: &str) -> Database {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let mut name: String = test.chars().take(40).filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let mut name: String =
+            test.chars().take(40).filter(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
         name.make_ascii_lowercase();
         write!(name, "_{}", COUNTER.fetch_add(1, Ordering::Relaxed)).expect("a String takes every text");
         let mut administrator = connect(&self.url("postgres", "postgres")).await;
@@ -105,7 +108,8 @@ impl Server {
         format!("postgres://{role}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
-    /// Another one, of these binaries or those of this process, with what is in a folder: see the keeper's `$4`.
+    /// Another one, of these binaries or those of this process, with what is in a folder: see the keeper's
+    /// `$4`.
     pub fn another(bin: Option<&Path>, extra: Option<&Path>) -> Self {
         let bin = bin.map_or_else(binaries, Path::to_owned);
         let extra = extra.map_or("", |extra| extra.to_str().expect("a path in UTF-8"));
@@ -113,19 +117,40 @@ impl Server {
     }
 
     fn start(bin: &Path, extra: &str) -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
         let mut command = unprivileged();
-        command.args(["sh", "-c", KEEPER, "keeper"]).arg(bin).arg(port.to_string()).arg(addresses()).arg(extra);
+        command
+            .args(["sh", "-c", KEEPER, "keeper"])
+            .arg(bin)
+            .arg(port.to_string())
+            .arg(addresses())
+            .arg(extra);
         // A process group of its own: Ctrl-C in the terminal must reach the test, not the keeper.
-        let mut keeper = command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).spawn().expect("the keeper starts");
+        let mut keeper = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .expect("the keeper starts");
         let mut home = String::new();
-        BufReader::new(keeper.stdout.take().expect("its output is a pipe")).read_line(&mut home).expect("the keeper speaks");
+        BufReader::new(keeper.stdout.take().expect("its output is a pipe"))
+            .read_line(&mut home)
+            .expect("the keeper speaks");
         if home.is_empty() {
             keeper.wait().expect("the keeper ends");
             return None;
         }
         let home = PathBuf::from(home.trim_end());
-        Some(Self { bin: bin.to_owned(), socket: home.join("socket"), port, major: major(bin), _keeper: keeper })
+        Some(Self {
+            bin: bin.to_owned(),
+            socket: home.join("socket"),
+            port,
+            major: major(bin),
+            _keeper: keeper,
+        })
     }
 }
 
@@ -149,7 +174,11 @@ impl Database {
 /// A plain session, with none of the settings that Sluice's own have.
 pub async fn connect(url: &str) -> PgConnection {
     let options: PgConnectOptions = url.parse().expect("a URL of this file");
-    options.disable_statement_logging().connect().await.unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
+    options
+        .disable_statement_logging()
+        .connect()
+        .await
+        .unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"))
 }
 
 /// Runs a script of one or more statements.
@@ -164,9 +193,15 @@ fn binaries() -> PathBuf {
     if let Some(folder) = std::env::var_os("PG_BIN") {
         return folder.into();
     }
-    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
+    let installed = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"));
     let newest = installed.filter(|bin| bin.join("initdb").exists()).max_by_key(|bin| major(bin));
-    newest.expect("PostgreSQL is installed: apt-get install postgresql, or set PG_BIN to the folder that holds initdb")
+    newest.expect(
+        "PostgreSQL is installed: apt-get install postgresql, or set PG_BIN to the folder that holds initdb",
+    )
 }
 
 /// The host's side of the local cluster, too, where there is one: Pods reach the server there.
@@ -181,16 +216,24 @@ fn addresses() -> String {
 
 /// The first number of `postgres (PostgreSQL) 15.18 (Debian …)`.
 fn major(bin: &Path) -> u32 {
-    let output = Command::new(bin.join("postgres")).arg("--version").output().expect("postgres --version runs");
+    let output =
+        Command::new(bin.join("postgres")).arg("--version").output().expect("postgres --version runs");
     let text = String::from_utf8_lossy(&output.stdout);
-    let version = text.split_whitespace().nth(2).and_then(|version| version.split(|c: char| !c.is_ascii_digit()).next());
-    version.and_then(|major| major.parse().ok()).unwrap_or_else(|| panic!("not a version of PostgreSQL: {text:?}"))
+    let version = text
+        .split_whitespace()
+        .nth(2)
+        .and_then(|version| version.split(|c: char| !c.is_ascii_digit()).next());
+    version
+        .and_then(|major| major.parse().ok())
+        .unwrap_or_else(|| panic!("not a version of PostgreSQL: {text:?}"))
 }
 
 /// PostgreSQL refuses to run as root: root becomes `postgres`, or `nobody` where that user does not exist.
 fn unprivileged() -> Command {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let root = status.lines().any(|line| line.strip_prefix("Uid:").is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0")));
+    let root = status
+        .lines()
+        .any(|line| line.strip_prefix("Uid:").is_some_and(|ids| ids.split_whitespace().nth(1) == Some("0")));
     if !root {
         return Command::new("env");
     }
@@ -235,9 +278,11 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the victim starts");
-        let mut lines = BufReader::new(victim.stdout.take().expect("its output is a pipe")).lines().map_while(Result::ok);
+        let mut lines =
+            BufReader::new(victim.stdout.take().expect("its output is a pipe")).lines().map_while(Result::ok);
         let socket = lines.find_map(|line| line.split_once("socket=").map(|(_, path)| path.to_owned()));
-        let home = PathBuf::from(socket.expect("the victim says where")).parent().expect("a folder").to_owned();
+        let home =
+            PathBuf::from(socket.expect("the victim says where")).parent().expect("a folder").to_owned();
         let pid = fs::read_to_string(home.join("data/postmaster.pid")).expect("a server runs there");
         let process = PathBuf::from(format!("/proc/{}", pid.lines().next().expect("its process id")));
         assert!(process.exists());

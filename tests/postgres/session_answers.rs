@@ -57,16 +57,27 @@ async fn a_log_in_that_is_none_is_an_error_and_no_panic() {
         b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(),
     ];
     for kind in b"RSKZENTDCtAGvX?".iter().copied() {
-        for body in
-            [&b""[..], b"\0", b"\0\0", b"\0\0\0\x05", b"\0\0\0\x0a", b"\0\0\0\x0br", b"\0\0\0\x0cv", b"S", b"SFATAL\0", b"\xff\xff\xff\xff"]
-        {
+        for body in [
+            &b""[..],
+            b"\0",
+            b"\0\0",
+            b"\0\0\0\x05",
+            b"\0\0\0\x0a",
+            b"\0\0\0\x0br",
+            b"\0\0\0\x0cv",
+            b"S",
+            b"SFATAL\0",
+            b"\xff\xff\xff\xff",
+        ] {
             logs_in.push(message(kind, body));
             logs_in.push([&message(b'R', &[0; 4]), &message(kind, body)[..], b"Z\0\0\0\x05I"].concat());
         }
     }
     for log_in in logs_in {
         let port = server([log_in.clone(), b"Z\0\0\0\x05I".to_vec()].concat(), Vec::new());
-        let connected = tokio::time::timeout(std::time::Duration::from_millis(500), connect(&url(port), "sluice test")).await;
+        let connected =
+            tokio::time::timeout(std::time::Duration::from_millis(500), connect(&url(port), "sluice test"))
+                .await;
         if let Ok(Err(error)) = connected {
             assert_eq!(error.reason(), Reason::ConnectionFailed, "{log_in:?}: {error}");
         }
@@ -75,15 +86,33 @@ async fn a_log_in_that_is_none_is_an_error_and_no_panic() {
 
 #[tokio::test]
 async fn an_answer_that_is_none_is_an_error_and_no_panic() {
-    let column = |kind: u8| [b"\0\x01c\0\0\0\0\0\0\0\0\0\0".as_slice(), &[kind], b"\0\x04\xff\xff\xff\xff\0\x01"].concat();
-    let prepared = |kind: u8| {
-        [message(b'1', b""), message(b't', b"\0\0"), message(b'T', &column(kind)), message(b'Z', b"I"), message(b'2', b"")].concat()
+    let column = |kind: u8| {
+        [b"\0\x01c\0\0\0\0\0\0\0\0\0\0".as_slice(), &[kind], b"\0\x04\xff\xff\xff\xff\0\x01"].concat()
     };
-    for body in
-        [&b""[..], b"\0", b"\0\x01", b"\0\x02\0\0\0\0\0\0\0\0", b"\0\x01\0\0\0\x09x", b"\0\x01\0\0\0\x02xx", b"\0\x01\0\0\0\0", b"\xff\xff"]
-    {
+    let prepared = |kind: u8| {
+        [
+            message(b'1', b""),
+            message(b't', b"\0\0"),
+            message(b'T', &column(kind)),
+            message(b'Z', b"I"),
+            message(b'2', b""),
+        ]
+        .concat()
+    };
+    for body in [
+        &b""[..],
+        b"\0",
+        b"\0\x01",
+        b"\0\x02\0\0\0\0\0\0\0\0",
+        b"\0\x01\0\0\0\x09x",
+        b"\0\x01\0\0\0\x02xx",
+        b"\0\x01\0\0\0\0",
+        b"\xff\xff",
+    ] {
         for kind in [23, 20, 16, 25] {
-            let answer = [prepared(kind), message(b'D', body), message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat();
+            let answer =
+                [prepared(kind), message(b'D', body), message(b'C', b"SELECT 1\0"), message(b'Z', b"I")]
+                    .concat();
             let port = server(KNOWN.to_vec(), answer);
             // The first question is asked as the session begins.
             let mut session = match connect(&url(port), "sluice test").await {

@@ -1,4 +1,5 @@
-//! Variables of libpq count for nothing, in a session and in `pg_dump`: which server is asked, who asks, and how it behaves is in the URL.
+//! Variables of libpq count for nothing, in a session and in `pg_dump`: which server is asked, who asks, and
+//! how it behaves is in the URL.
 
 use std::process::Command;
 
@@ -7,7 +8,8 @@ use crate::{
     stage_scene::{Scene, finish, said},
 };
 
-/// Every variable that libpq or the driver reads, each with a value that would stop the run or change what it does.
+/// Every variable that libpq or the driver reads, each with a value that would stop the run or change what it
+/// does.
 const HOSTILE: [(&str, &str); 34] = [
     ("PGHOST", "nowhere.invalid"),
     ("PGHOSTADDR", "192.0.2.1"),
@@ -45,11 +47,14 @@ const HOSTILE: [(&str, &str); 34] = [
     ("PGTZ", "nowhere/nothing"),
 ];
 
-const TABLES: &str = "CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent); CREATE INDEX ON child (parent);";
+const TABLES: &str = "CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (id int PRIMARY KEY, \
+    parent int REFERENCES parent); CREATE INDEX ON child (parent);";
 
 #[tokio::test]
 async fn no_variable_of_libpq_changes_what_a_run_does() {
-    let scene = Scene::new("environment", &[("20240101000000_tables", TABLES)]).await.with("snapshot", "{dump: {volumeClaim: snapshots}}");
+    let scene = Scene::new("environment", &[("20240101000000_tables", TABLES)])
+        .await
+        .with("snapshot", "{dump: {volumeClaim: snapshots}}");
     execute(&mut scene.database.connect().await, &format!("ALTER ROLE {} SUPERUSER", scene.role)).await;
     let mut command = scene.command("run");
     command.envs(HOSTILE);
@@ -69,7 +74,17 @@ async fn no_variable_of_libpq_changes_what_a_run_does() {
 async fn a_client_that_reads_pgoptions_lets_the_orphan_in() {
     let database = Server::get().database("environment_psql").await;
     let mut psql = Command::new(Server::get().bin.join("psql"));
-    psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", TABLES, "-c", "INSERT INTO child VALUES (1, 42)", &database.url]);
+    psql.args([
+        "-X",
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-c",
+        TABLES,
+        "-c",
+        "INSERT INTO child VALUES (1, 42)",
+        &database.url,
+    ]);
     psql.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     psql.env("PGOPTIONS", "-c session_replication_role=replica");
     let output = finish(psql).await;

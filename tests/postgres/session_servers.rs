@@ -1,5 +1,5 @@
-//! Servers that Sluice must not work with, the real ones: PostgreSQL 14, PgBouncer that shares its connections, and a name that no
-//! database has.
+//! Servers that Sluice must not work with, the real ones: PostgreSQL 14, PgBouncer that shares its
+//! connections, and a name that no database has.
 
 use std::{
     fs,
@@ -33,20 +33,29 @@ struct Pooler {
 
 impl Pooler {
     fn start(settings: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
         let folder = tempfile::tempdir().expect("a folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("PgBouncer may look");
         let file = folder.path().join("pgbouncer.ini");
         let server = Server::get().port;
         let text = format!(
-            "[databases]\n* = host=127.0.0.1 port={server} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\n\
+            "[databases]\n* = host=127.0.0.1 port={server} user=postgres\n[pgbouncer]\nlisten_addr = \
+                127.0.0.1\nlisten_port = {port}\nauth_type = any\n\
              unix_socket_dir =\npool_mode = transaction\nlogfile = {0}/log\n{settings}\n",
             folder.path().display()
         );
         fs::write(&file, text).expect("writes");
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "keeper", "pgbouncer", "--quiet"]).arg("--user").arg("nobody").arg(&file);
-        let keeper = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().expect("sh starts");
+        let keeper = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("sh starts");
         let deadline = Instant::now() + Duration::from_secs(20);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
             let log = || {
@@ -72,7 +81,11 @@ async fn pgbouncer_is_recognised_whether_it_refuses_or_ignores_the_settings_of_a
         scene.url = scene.url.replace(&format!(":{}/", Server::get().port), &format!(":{}/", pooler.port));
         let before = scene.catalog().await;
         let outcome = scene.stopped(Stage::Plan, Reason::DirectConnectionRequired).await;
-        assert!(outcome.message.contains("pooler") && outcome.message.contains("the server itself"), "{settings}: {}", outcome.message);
+        assert!(
+            outcome.message.contains("pooler") && outcome.message.contains("the server itself"),
+            "{settings}: {}",
+            outcome.message
+        );
         assert_eq!(scene.catalog().await, before);
     }
 }
@@ -82,12 +95,17 @@ async fn a_database_that_is_not_there_is_named_and_not_created() {
     let mut scene = Scene::new("misspelt", &[("1_t", "CREATE TABLE t ();")]).await;
     scene.url = scene.url.replace(&format!("/{}?", scene.database.name), "/recrods?");
     let outcome = scene.stopped(Stage::Plan, Reason::DatabaseNotFound).await;
-    assert!(outcome.message.contains("\"recrods\"") && outcome.message.contains("never creates one"), "{}", outcome.message);
+    assert!(
+        outcome.message.contains("\"recrods\"") && outcome.message.contains("never creates one"),
+        "{}",
+        outcome.message
+    );
     assert_eq!(scene.value("SELECT count(*)::text FROM pg_database WHERE datname = 'recrods'").await, "0");
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_connect_is_told_with_the_statement_that_lets_it_and_whatever_ends_by_itself_is_retried() {
+async fn a_role_that_may_not_connect_is_told_with_the_statement_that_lets_it_and_whatever_ends_by_itself_is_retried()
+ {
     let scene = Scene::new("no_login", &[("1_t", "CREATE TABLE t ();")]).await;
     let (role, database) = (&scene.role, &scene.database.name);
     let login = format!("ALTER ROLE \"{role}\" LOGIN");
@@ -95,7 +113,13 @@ async fn a_role_that_may_not_connect_is_told_with_the_statement_that_lets_it_and
     let room = format!("ALTER ROLE {role} CONNECTION LIMIT -1");
     let rename = format!("ALTER ROLE {role}_away RENAME TO {role}");
     for (takes, gives, reason, class, words) in [
-        (format!("ALTER ROLE {role} NOLOGIN"), &login, Reason::PrivilegesMissing, Class::NeedsUser, login.as_str()),
+        (
+            format!("ALTER ROLE {role} NOLOGIN"),
+            &login,
+            Reason::PrivilegesMissing,
+            Class::NeedsUser,
+            login.as_str(),
+        ),
         (
             format!("REVOKE CONNECT ON DATABASE {database} FROM PUBLIC, {role}"),
             &connect,
@@ -103,14 +127,31 @@ async fn a_role_that_may_not_connect_is_told_with_the_statement_that_lets_it_and
             Class::NeedsUser,
             &connect,
         ),
-        // 53300, and 28000 for another cause: both may be over at the next attempt, and a Secret can be corrected.
-        (format!("ALTER ROLE {role} CONNECTION LIMIT 0"), &room, Reason::ConnectionFailed, Class::Transient, "too many connections"),
-        (format!("ALTER ROLE {role} RENAME TO {role}_away"), &rename, Reason::ConnectionFailed, Class::Transient, "does not exist"),
+        // 53300, and 28000 for another cause: both may be over at the next attempt, and a Secret can be
+        // corrected.
+        (
+            format!("ALTER ROLE {role} CONNECTION LIMIT 0"),
+            &room,
+            Reason::ConnectionFailed,
+            Class::Transient,
+            "too many connections",
+        ),
+        (
+            format!("ALTER ROLE {role} RENAME TO {role}_away"),
+            &rename,
+            Reason::ConnectionFailed,
+            Class::Transient,
+            "does not exist",
+        ),
     ] {
         scene.database.execute(&takes).await;
         let outcome = scene.stopped(Stage::Plan, reason).await;
         assert_eq!(reason.class(), class);
-        assert!(outcome.message.contains(words) && outcome.message.contains(role.as_str()), "{takes}: {}", outcome.message);
+        assert!(
+            outcome.message.contains(words) && outcome.message.contains(role.as_str()),
+            "{takes}: {}",
+            outcome.message
+        );
         scene.database.execute(gives).await;
     }
     scene.ready().await;
@@ -133,11 +174,18 @@ async fn postgresql_14_is_refused_before_anything_changes() {
         assert_eq!(old.major, 14);
         let scene = Scene::on(&old, "oldest", &[("1_t", "CREATE TABLE t ();")]).await;
         let outcome = scene.stopped(Stage::Plan, Reason::ServerTooOld).await;
-        assert!(outcome.message.contains("PostgreSQL 14") && outcome.message.contains("needs 15"), "{}", outcome.message);
+        assert!(
+            outcome.message.contains("PostgreSQL 14") && outcome.message.contains("needs 15"),
+            "{}",
+            outcome.message
+        );
         let mut session = server::connect(&scene.database.url).await;
         assert_eq!(
-            crate::stage_scene::value(&mut session, "SELECT count(*)::text FROM pg_class WHERE relnamespace = 'public'::regnamespace")
-                .await,
+            crate::stage_scene::value(
+                &mut session,
+                "SELECT count(*)::text FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            )
+            .await,
             "0"
         );
     }

@@ -1,10 +1,12 @@
-//! `BEGIN; … COMMIT;` in a file: left out, so that the release stays one transaction, and cut where something depends on it.
+//! `BEGIN; … COMMIT;` in a file: left out, so that the release stays one transaction, and cut where something
+//! depends on it.
 
 use sluice::{api::Reason, contract::Stage};
 
 use crate::stage_scene::Scene;
 
-const REMOVES_A_VALUE: &str = "BEGIN;\nCREATE TYPE mood_new AS ENUM ('calm');\nALTER TYPE mood RENAME TO mood_old;\n\
+const REMOVES_A_VALUE: &str = "BEGIN;\nCREATE TYPE mood_new AS ENUM ('calm');\nALTER TYPE mood RENAME TO \
+    mood_old;\n\
     ALTER TYPE mood_new RENAME TO mood;\nDROP TYPE mood_old;\nCOMMIT;\n";
 
 #[tokio::test]
@@ -18,7 +20,10 @@ async fn a_release_with_brackets_is_one_transaction() {
     let before = scene.catalog().await;
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
     let failure = outcome.failure.expect("a failure");
-    assert_eq!((failure.line, failure.statement.as_str(), failure.sqlstate.as_str()), (4, "SELECT missing", "42703"));
+    assert_eq!(
+        (failure.line, failure.statement.as_str(), failure.sqlstate.as_str()),
+        (4, "SELECT missing", "42703")
+    );
     assert_eq!(scene.catalog().await, before, "nothing of the release is left");
     scene.write("3_bad", "BEGIN;\nCREATE TABLE t (a int);\nCOMMIT;\nSELECT 1;");
     scene.ready().await;
@@ -30,7 +35,8 @@ async fn a_release_with_brackets_is_one_transaction() {
 
 #[tokio::test]
 async fn a_deferred_constraint_is_checked_where_the_file_commits() {
-    let sql = "CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE c (p int PRIMARY KEY REFERENCES p DEFERRABLE INITIALLY DEFERRED);\n\
+    let sql = "CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE c (p int PRIMARY KEY REFERENCES p \
+        DEFERRABLE INITIALLY DEFERRED);\n\
         BEGIN;\nINSERT INTO c VALUES (1);\nCOMMIT;\nINSERT INTO p VALUES (1);\n";
     let scene = Scene::new("brackets_deferred", &[("1_a", sql)]).await;
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
@@ -38,17 +44,28 @@ async fn a_deferred_constraint_is_checked_where_the_file_commits() {
     assert_eq!((failure.line, failure.sqlstate.as_str()), (4, "23503"));
     scene.write(
         "1_a",
-        &sql.replace("INSERT INTO c VALUES (1);\n", "INSERT INTO p VALUES (1), (2);\nINSERT INTO c VALUES (2);\n")
-            .replace("(1);\n", "(3);\n"),
+        &sql.replace(
+            "INSERT INTO c VALUES (1);\n",
+            "INSERT INTO p VALUES (1), (2);\nINSERT INTO c VALUES (2);\n",
+        )
+        .replace("(1);\n", "(3);\n"),
     );
     scene.ready().await;
 }
 
 #[tokio::test]
 async fn a_file_that_begins_with_an_isolation_level_has_it() {
-    let sql = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nINSERT INTO seen VALUES (current_setting('transaction_isolation'));\n";
+    let sql = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;\nINSERT INTO seen VALUES \
+        (current_setting('transaction_isolation'));\n";
     let next = "INSERT INTO seen VALUES (current_setting('transaction_isolation'));\n";
-    let scene = Scene::new("isolation", &[("1_init", "CREATE TABLE seen (level text);"), ("2_isolated", sql), ("3_next", next)]).await;
+    let scene = Scene::new(
+        "isolation",
+        &[("1_init", "CREATE TABLE seen (level text);"), ("2_isolated", sql), ("3_next", next)],
+    )
+    .await;
     scene.ready().await;
-    assert_eq!(scene.value("SELECT string_agg(level, ', ' ORDER BY ctid) FROM seen").await, "serializable, read committed");
+    assert_eq!(
+        scene.value("SELECT string_agg(level, ', ' ORDER BY ctid) FROM seen").await,
+        "serializable, read committed"
+    );
 }

@@ -1,4 +1,5 @@
-//! What `src/sql` says about statements and transactions, against what a server says: each kind of statement is tried after BEGIN.
+//! What `src/sql` says about statements and transactions, against what a server says: each kind of statement
+//! is tried after BEGIN.
 
 use sluice::{
     api::Reason,
@@ -13,15 +14,21 @@ use crate::{
 };
 
 const SETUP: &str = "
-    CREATE TABLE t (a int NOT NULL, b text); CREATE INDEX i ON t (a); CREATE UNIQUE INDEX u ON t (a); CLUSTER t USING i;
+    CREATE TABLE t (a int NOT NULL, b text); CREATE INDEX i ON t (a); CREATE UNIQUE INDEX u ON t (a); \
+    CLUSTER t USING i;
     CREATE TABLE p (a int NOT NULL) PARTITION BY RANGE (a); CREATE INDEX pi ON p (a);
-    CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10); CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20);
+    CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10); CREATE TABLE p2 PARTITION OF p FOR VALUES \
+    FROM (10) TO (20);
     CREATE MATERIALIZED VIEW m AS SELECT 1 AS a; CREATE UNIQUE INDEX mu ON m (a);
-    CREATE TYPE mood AS ENUM ('calm'); CREATE SEQUENCE q; CREATE VIEW v AS SELECT 1 AS a; CREATE PUBLICATION pub FOR TABLE t;
+    CREATE TYPE mood AS ENUM ('calm'); CREATE SEQUENCE q; CREATE VIEW v AS SELECT 1 AS a; CREATE PUBLICATION \
+    pub FOR TABLE t;
     CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';
-    CREATE PROCEDURE plain() LANGUAGE sql AS 'SELECT 1'; CREATE PROCEDURE commits() LANGUAGE plpgsql AS 'BEGIN COMMIT; END';
-    CREATE SUBSCRIPTION with_slot CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION pub, second WITH (connect = false);
-    CREATE SUBSCRIPTION no_slot CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION pub WITH (connect = false, slot_name = NONE);
+    CREATE PROCEDURE plain() LANGUAGE sql AS 'SELECT 1'; CREATE PROCEDURE commits() LANGUAGE plpgsql AS \
+    'BEGIN COMMIT; END';
+    CREATE SUBSCRIPTION with_slot CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION pub, second WITH \
+    (connect = false);
+    CREATE SUBSCRIPTION no_slot CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION pub WITH (connect = \
+    false, slot_name = NONE);
     ALTER SUBSCRIPTION with_slot ENABLE";
 const CLEAN_UP: &str = "
     ALTER SUBSCRIPTION with_slot DISABLE; ALTER SUBSCRIPTION with_slot SET (slot_name = NONE);
@@ -48,8 +55,10 @@ const INSIDE: &[&str] = &[
     "ALTER SUBSCRIPTION with_slot SET PUBLICATION pub WITH (refresh = false)",
     "ALTER SUBSCRIPTION with_slot ADD PUBLICATION other WITH (refresh = false)",
     "ALTER SUBSCRIPTION with_slot DISABLE",
-    "CREATE SUBSCRIPTION n CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION pub WITH (connect = false)",
-    "CREATE SUBSCRIPTION n CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION pub WITH (slot_name = NONE, enabled = false, create_slot = false, connect = FALSE)",
+    "CREATE SUBSCRIPTION n CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION pub WITH (connect = \
+        false)",
+    "CREATE SUBSCRIPTION n CONNECTION 'host=127.0.0.1 port=1 dbname=x' PUBLICATION pub WITH (slot_name = \
+        NONE, enabled = false, create_slot = false, connect = FALSE)",
     "INSERT INTO t VALUES (1)",
     "UPDATE t SET a = 2",
     "DELETE FROM t",
@@ -152,7 +161,12 @@ async fn refusal(connection: &mut PgConnection, sql: &str) -> Option<String> {
     let ran = sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {sql}"))).execute(&mut *connection).await;
     sqlx::raw_sql("ROLLBACK").execute(connection).await.expect("rolls back");
     let error = ran.err()?;
-    Some(error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned)).unwrap_or_else(|| error.to_string()))
+    Some(
+        error
+            .as_database_error()
+            .and_then(|error| error.code().map(std::borrow::Cow::into_owned))
+            .unwrap_or_else(|| error.to_string()),
+    )
 }
 
 #[tokio::test]
@@ -167,8 +181,9 @@ async fn what_is_said_about_statements_and_transactions_is_what_a_server_does() 
             let code = refusal(&mut connection, &sql).await.unwrap_or_default();
             // Of what is not there on this server, only whether the transaction is to blame counts.
             let refused = ["25001", "2D000"].contains(&code.as_str());
-            let real =
-                refused || code.is_empty() || ["0A000", "22023", "42704", "58P01", "42P01", "2BP01", "55000"].contains(&code.as_str());
+            let real = refused
+                || code.is_empty()
+                || ["0A000", "22023", "42704", "58P01", "42P01", "2BP01", "55000"].contains(&code.as_str());
             let needs = Statement::read(&sql).needs;
             let right = match needs {
                 Needs::Nothing | Needs::Commit => taken,
@@ -189,13 +204,17 @@ async fn what_is_said_about_statements_and_transactions_is_what_a_server_does() 
 async fn no_transaction_means_what_it_says_and_is_named_where_it_is_missing() {
     let init = "CREATE TABLE p (a int NOT NULL) PARTITION BY RANGE (a); CREATE INDEX i ON p (a);\n\
         CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10); CREATE TABLE log (a text);";
-    for sql in ["SELECT 1;\nREINDEX TABLE p;", "SELECT 1;\nDO $$ BEGIN INSERT INTO log VALUES ('did'); COMMIT; END $$;"] {
+    for sql in [
+        "SELECT 1;\nREINDEX TABLE p;",
+        "SELECT 1;\nDO $$ BEGIN INSERT INTO log VALUES ('did'); COMMIT; END $$;",
+    ] {
         let scene = Scene::new("sql_no_transaction", &[("1_init", init)]).await;
         scene.ready().await;
         scene.write("2_a", sql);
         let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
         assert!(
-            outcome.message.contains("2_a/migration.sql:2") && outcome.message.contains("`-- sluice: no-transaction`"),
+            outcome.message.contains("2_a/migration.sql:2")
+                && outcome.message.contains("`-- sluice: no-transaction`"),
             "{}",
             outcome.message
         );
@@ -203,13 +222,19 @@ async fn no_transaction_means_what_it_says_and_is_named_where_it_is_missing() {
         scene.ready().await;
         assert_eq!(scene.ledger().await, ["1_init applied", "2_a applied"]);
     }
-    let scene = Scene::new("sql_alone", &[("1_init", init), ("2_a", "-- as Prisma sends it: by itself\nREINDEX TABLE p;")]).await;
+    let scene = Scene::new(
+        "sql_alone",
+        &[("1_init", init), ("2_a", "-- as Prisma sends it: by itself\nREINDEX TABLE p;")],
+    )
+    .await;
     scene.ready().await;
 }
 
 /// Whatever is tried with the value `bad`.
-const MOOD: &str = "CREATE TYPE mood AS ENUM ('good'); CREATE TABLE m (x mood, y text); INSERT INTO m VALUES ('good', 'bad');\n\
-    CREATE FUNCTION makes(a text, b text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (a || b)::mood; END $$;";
+const MOOD: &str = "CREATE TYPE mood AS ENUM ('good'); CREATE TABLE m (x mood, y text); INSERT INTO m VALUES \
+    ('good', 'bad');\n\
+    CREATE FUNCTION makes(a text, b text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (a || b)::mood; \
+    END $$;";
 
 #[tokio::test]
 async fn a_new_value_is_committed_before_whatever_may_use_it() {
@@ -239,7 +264,8 @@ async fn a_new_value_is_committed_before_whatever_may_use_it() {
         scene.ready().await;
         let mut connection = scene.database.connect().await;
         let whole = sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {file}"))).execute(&mut connection).await;
-        let refused = whole.as_ref().is_err_and(|error| error.to_string().contains("unsafe use of new value"));
+        let refused =
+            whole.as_ref().is_err_and(|error| error.to_string().contains("unsafe use of new value"));
         assert!(refused, "PostgreSQL refuses it in one transaction: {uses}: {whole:?}");
         execute(&mut connection, "ROLLBACK").await;
         scene.write("2_value", &file);
@@ -250,17 +276,28 @@ async fn a_new_value_is_committed_before_whatever_may_use_it() {
 
 #[tokio::test]
 async fn a_file_that_uses_other_values_only_is_one_transaction_and_leaves_nothing_where_its_end_fails() {
-    let file = "ALTER TYPE mood ADD VALUE 'bad';\nCREATE TABLE n (id uuid DEFAULT gen_random_uuid(), x text DEFAULT 'other', z mood DEFAULT 'good');\n\
-        ALTER TABLE m ADD COLUMN many mood[] DEFAULT ARRAY['good']::mood[];\nINSERT INTO n (x, z) SELECT 'other', 'good'::mood FROM m;\n\
-        DO $$ BEGIN ALTER TABLE n ADD CONSTRAINT n_bad UNIQUE (id); EXCEPTION WHEN duplicate_object THEN NULL; END $$;\n\
-        CREATE TYPE other AS ENUM ('bad');\nUPDATE m SET y = 'worse' WHERE x = 'good';\nCOMMENT ON TABLE n IS 'bad';\n";
+    let file = "ALTER TYPE mood ADD VALUE 'bad';\nCREATE TABLE n (id uuid DEFAULT gen_random_uuid(), x text \
+        DEFAULT 'other', z mood DEFAULT 'good');\n\
+        ALTER TABLE m ADD COLUMN many mood[] DEFAULT ARRAY['good']::mood[];\nINSERT INTO n (x, z) SELECT \
+        'other', 'good'::mood FROM m;\n\
+        DO $$ BEGIN ALTER TABLE n ADD CONSTRAINT n_bad UNIQUE (id); EXCEPTION WHEN duplicate_object THEN \
+        NULL; END $$;\n\
+        CREATE TYPE other AS ENUM ('bad');\nUPDATE m SET y = 'worse' WHERE x = 'good';\nCOMMENT ON TABLE n \
+        IS 'bad';\n";
     let scene = Scene::new("sql_enum_whole", &[("1_init", MOOD)]).await;
     scene.ready().await;
     scene.write("2_value", &format!("{file}SELECT 1 / 0;"));
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-    assert!(outcome.message.contains("2_value/migration.sql:9") && outcome.message.contains("22012"), "{}", outcome.message);
+    assert!(
+        outcome.message.contains("2_value/migration.sql:9") && outcome.message.contains("22012"),
+        "{}",
+        outcome.message
+    );
     assert_eq!(scene.value("SELECT coalesce(to_regclass('n')::text, 'nothing')").await, "nothing");
-    assert_eq!(scene.column("SELECT enumlabel::text FROM pg_enum WHERE enumtypid = to_regtype('mood')").await, ["good"]);
+    assert_eq!(
+        scene.column("SELECT enumlabel::text FROM pg_enum WHERE enumtypid = to_regtype('mood')").await,
+        ["good"]
+    );
     scene.write("2_value", file);
     scene.ready().await;
     assert_eq!(scene.ledger().await, ["1_init applied", "2_value applied"]);
@@ -269,14 +306,19 @@ async fn a_file_that_uses_other_values_only_is_one_transaction_and_leaves_nothin
 #[tokio::test]
 async fn a_use_that_nobody_can_see_fails_whole_and_the_message_says_what_to_write() {
     let init = format!(
-        "{MOOD}\nCREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM makes('ba', 'd'); RETURN NEW; END $$;\n\
+        "{MOOD}\nCREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM makes('ba', 'd'); \
+            RETURN NEW; END $$;\n\
         CREATE TABLE t (a int); CREATE TRIGGER g BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION g();"
     );
     let scene = Scene::new("sql_enum_unseen", &[("1_init", &init)]).await;
     scene.ready().await;
     scene.write("2_value", "ALTER TYPE mood ADD VALUE 'bad';\nINSERT INTO t VALUES (1);");
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-    assert!(outcome.message.contains("55P04") && outcome.message.contains("`COMMIT;`"), "{}", outcome.message);
+    assert!(
+        outcome.message.contains("55P04") && outcome.message.contains("`COMMIT;`"),
+        "{}",
+        outcome.message
+    );
     assert_eq!(scene.value("SELECT count(*)::text FROM pg_enum WHERE enumlabel = 'bad'").await, "0");
     scene.write("2_value", "ALTER TYPE mood ADD VALUE 'bad';\nCOMMIT;\nINSERT INTO t VALUES (1);");
     scene.ready().await;

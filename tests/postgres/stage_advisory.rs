@@ -36,7 +36,8 @@ async fn prismas_lock_is_waited_for() {
     scene.patience = DEADLINE;
     let holder = session(&scene.database.url, "prisma", PRISMA).await;
     let waits = format!(
-        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND query LIKE '%pg_try_advisory_lock%' AND pid <> pg_backend_pid()",
+        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND query LIKE \
+            '%pg_try_advisory_lock%' AND pid <> pg_backend_pid()",
         scene.database.name
     );
     let (outcomes, ()) = tokio::join!(scene.run(), async {
@@ -48,16 +49,21 @@ async fn prismas_lock_is_waited_for() {
 
 #[tokio::test]
 async fn prisma_is_kept_away_while_a_migration_runs() {
-    let scene = Scene::new("prisma_waits", &[("1_slow", "SELECT pg_advisory_lock(4711); CREATE TABLE t ();")]).await;
+    let scene =
+        Scene::new("prisma_waits", &[("1_slow", "SELECT pg_advisory_lock(4711); CREATE TABLE t ();")]).await;
     let mut gate = session(&scene.database.url, "gate", "SELECT pg_advisory_lock(4711)").await;
     let (outcomes, ()) = tokio::join!(scene.run(), async {
-        let running = "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted";
+        let running = "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = \
+            4711 AND NOT granted";
         until("the migration runs", || async { scene.value(running).await == "true" }).await;
         assert_eq!(scene.value("SELECT pg_try_advisory_lock(72707369)::text").await, "false");
         execute(&mut gate, "SELECT pg_advisory_unlock(4711)").await;
     });
     assert_eq!(outcomes.last().map(|outcome| outcome.verdict), Some(Verdict::Passed));
-    until("the lock is given back", || async { scene.value("SELECT pg_try_advisory_lock(72707369)::text").await == "true" }).await;
+    until("the lock is given back", || async {
+        scene.value("SELECT pg_try_advisory_lock(72707369)::text").await == "true"
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -70,33 +76,44 @@ async fn plain_sql_files_do_not_wait_for_prismas_lock() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_runs_at_once_apply_each_migration_once_and_both_end_ready() {
-    let scene =
-        Scene::new("two_runs", &[INIT, COUNT, ("3_count", COUNT.1), ("4_index", "CREATE INDEX CONCURRENTLY i ON counter (n);")]).await;
+    let scene = Scene::new(
+        "two_runs",
+        &[INIT, COUNT, ("3_count", COUNT.1), ("4_index", "CREATE INDEX CONCURRENTLY i ON counter (n);")],
+    )
+    .await;
     let runs = futures::future::join_all((0..4).map(|_| finish(scene.command("run")))).await;
     for run in &runs {
         assert_eq!(run.status.code(), Some(0), "{}", said(run));
     }
     assert_eq!(scene.value("SELECT n::text FROM counter").await, "2");
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_count applied", "3_count applied", "4_index applied"]);
+    assert_eq!(
+        scene.ledger().await,
+        ["1_init applied", "2_count applied", "3_count applied", "4_index applied"]
+    );
 }
 
 #[tokio::test]
 async fn a_tool_blocked_in_prismas_lock_does_not_deadlock_a_concurrent_build() {
     let scene = Scene::new("blocked_tool", &[("1_init", "CREATE TABLE t (x int);")]).await;
     scene.ready().await;
-    // A first statement that waits, so that the other tool can block in its lock before the build begins; and so long ago that its
-    // own look for deadlocks found none.
-    scene.write("2_mixed", "SELECT pg_advisory_lock(4711);\nCREATE INDEX CONCURRENTLY i ON t (x);\nCREATE TABLE after_it ();");
+    // A first statement that waits, so that the other tool can block in its lock before the build begins; and
+    // so long ago that its own look for deadlocks found none.
+    scene.write(
+        "2_mixed",
+        "SELECT pg_advisory_lock(4711);\nCREATE INDEX CONCURRENTLY i ON t (x);\nCREATE TABLE after_it ();",
+    );
     let mut gate = session(&scene.database.url, "gate", "SELECT pg_advisory_lock(4711)").await;
     let tool = crate::server::connect(&format!("{}&application_name=prisma", scene.database.url)).await;
     let blocked = |more: &str| {
         format!(
-            "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name = 'prisma' AND wait_event = 'advisory' {more}",
+            "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name = \
+                'prisma' AND wait_event = 'advisory' {more}",
             scene.database.name
         )
     };
     let (outcomes, ()) = tokio::join!(scene.run(), async {
-        let running = "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted";
+        let running = "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = \
+            4711 AND NOT granted";
         until("the migration runs", || async { scene.value(running).await == "true" }).await;
         let waiting = tokio::spawn(async move {
             let mut tool = tool;
@@ -104,12 +121,24 @@ async fn a_tool_blocked_in_prismas_lock_does_not_deadlock_a_concurrent_build() {
             tool.close().await.expect("goes");
         });
         let long = blocked("AND query_start < clock_timestamp() - interval '1500 ms'");
-        until("the tool has looked for deadlocks in vain", || async { scene.value(&long).await == "true" }).await;
+        until("the tool has looked for deadlocks in vain", || async { scene.value(&long).await == "true" })
+            .await;
         execute(&mut gate, "SELECT pg_advisory_unlock(4711)").await;
         waiting.await.expect("the tool gets its lock in the end");
     });
     let last = outcomes.last().expect("an outcome");
     assert_eq!(last.reason, Reason::Verified, "{}", last.message);
-    assert_eq!(scene.value(&format!("SELECT deadlocks::text FROM pg_stat_database WHERE datname = '{}'", scene.database.name)).await, "0");
-    assert_eq!(scene.value("SELECT indisvalid::text FROM pg_index WHERE indexrelid = 'i'::regclass").await, "true");
+    assert_eq!(
+        scene
+            .value(&format!(
+                "SELECT deadlocks::text FROM pg_stat_database WHERE datname = '{}'",
+                scene.database.name
+            ))
+            .await,
+        "0"
+    );
+    assert_eq!(
+        scene.value("SELECT indisvalid::text FROM pg_index WHERE indexrelid = 'i'::regclass").await,
+        "true"
+    );
 }

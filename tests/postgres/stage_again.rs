@@ -1,4 +1,5 @@
-//! A run that only verifies, as `spec.verify.every` asks for: it copies nothing and changes nothing, whatever it finds.
+//! A run that only verifies, as `spec.verify.every` asks for: it copies nothing and changes nothing, whatever
+//! it finds.
 
 use sluice::{
     api::Reason,
@@ -30,7 +31,10 @@ async fn what_is_applied_is_verified_and_every_stage_passes() {
 async fn a_row_that_was_taken_out_of_the_ledger_is_told_and_its_migration_does_not_run_again() {
     let scene = Scene::new("again_taken_out", &[FIRST, SECOND]).await;
     scene.ready().await;
-    scene.database.execute("DELETE FROM _prisma_migrations WHERE migration_name = '2_visits'; DROP TABLE visits").await;
+    scene
+        .database
+        .execute("DELETE FROM _prisma_migrations WHERE migration_name = '2_visits'; DROP TABLE visits")
+        .await;
     let before = scene.catalog().await;
     let outcomes = run_all(&only_verifying(&scene)).await;
     let last = outcomes.last().expect("verify");

@@ -19,7 +19,11 @@ const fn case(name: &'static str, sql: &'static str, expected: (&'static str, u3
 }
 
 const CASES: &[Case] = &[
-    case("position_in_the_first_statement", "SELECT nothing_like_it;\nSELECT 2;\nSELECT 3;", ("42703", 1, "SELECT nothing_like_it")),
+    case(
+        "position_in_the_first_statement",
+        "SELECT nothing_like_it;\nSELECT 2;\nSELECT 3;",
+        ("42703", 1, "SELECT nothing_like_it"),
+    ),
     case(
         "position_in_the_middle",
         "CREATE TABLE a (x int);\nINSERT INTO\n  a (y)\nVALUES (1);\nSELECT 3;",
@@ -30,9 +34,21 @@ const CASES: &[Case] = &[
         "SELECT 1;\n\n-- a comment\nSELECT\n  1,\n  missing FROM pg_class",
         ("42703", 6, "SELECT $1, missing"),
     ),
-    case("no_position_in_the_first_statement", "SELECT 1 / (SELECT 0);\nSELECT 2;", ("22012", 1, "SELECT $1 / (SELECT $2)")),
-    case("no_position_in_the_middle", "SELECT 1;\n\nSELECT 1 / (SELECT 0);\nSELECT 3;", ("22012", 3, "SELECT $1 / (SELECT $2)")),
-    case("no_position_in_the_last_statement", "SELECT 1;\nDO $$ BEGIN\n  RAISE EXCEPTION 'no;thing';\nEND $$;", ("P0001", 2, "DO $1")),
+    case(
+        "no_position_in_the_first_statement",
+        "SELECT 1 / (SELECT 0);\nSELECT 2;",
+        ("22012", 1, "SELECT $1 / (SELECT $2)"),
+    ),
+    case(
+        "no_position_in_the_middle",
+        "SELECT 1;\n\nSELECT 1 / (SELECT 0);\nSELECT 3;",
+        ("22012", 3, "SELECT $1 / (SELECT $2)"),
+    ),
+    case(
+        "no_position_in_the_last_statement",
+        "SELECT 1;\nDO $$ BEGIN\n  RAISE EXCEPTION 'no;thing';\nEND $$;",
+        ("P0001", 2, "DO $1"),
+    ),
     case(
         "multi_byte_characters_before_it",
         "SELECT 'äöü ☂ 漢字 🐘🐘🐘🐘';\n-- Größe\nSELECT 'ß', missing;",
@@ -43,14 +59,26 @@ const CASES: &[Case] = &[
         "SELECT '漢字';\nSELECT '🐘' || 1 / (SELECT 0);",
         ("22012", 2, "SELECT $1 || $2 / (SELECT $3)"),
     ),
-    case("carriage_returns_with_a_position", "SELECT 1;\r\nSELECT 2;\r\n\r\nSELECT\r\n  missing;\r\n", ("42703", 5, "SELECT missing")),
+    case(
+        "carriage_returns_with_a_position",
+        "SELECT 1;\r\nSELECT 2;\r\n\r\nSELECT\r\n  missing;\r\n",
+        ("42703", 5, "SELECT missing"),
+    ),
     case(
         "carriage_returns_without_a_position",
         "SELECT 1;\r\nSELECT 2;\r\n\r\nSELECT 1 / (SELECT 0);\r\n",
         ("22012", 4, "SELECT $1 / (SELECT $2)"),
     ),
-    case("two_statements_on_one_line", "SELECT 1;\nSELECT missing; SELECT 2;", ("42703", 2, "SELECT missing")),
-    case("two_on_one_line_and_no_position", "SELECT 1;\nSELECT 1 / (SELECT 0); SELECT 2;", ("22012", 2, "SELECT $1 / (SELECT $2)")),
+    case(
+        "two_statements_on_one_line",
+        "SELECT 1;\nSELECT missing; SELECT 2;",
+        ("42703", 2, "SELECT missing"),
+    ),
+    case(
+        "two_on_one_line_and_no_position",
+        "SELECT 1;\nSELECT 1 / (SELECT 0); SELECT 2;",
+        ("22012", 2, "SELECT $1 / (SELECT $2)"),
+    ),
     case("a_syntax_error", "SELECT 1;\nCREATE TABEL a (x int);\nSELECT 2;", ("42601", 2, "CREATE TABEL a")),
     case("a_syntax_error_at_the_end", "SELECT 1;\nCREATE TABLE a\n", ("42601", 2, "CREATE TABLE a")),
     case(
@@ -65,7 +93,8 @@ const CASES: &[Case] = &[
     ),
     case(
         "a_deferred_constraint",
-        "CREATE TABLE a (x int PRIMARY KEY, y int REFERENCES a DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO a VALUES (1, 2);\nSELECT 1;",
+        "CREATE TABLE a (x int PRIMARY KEY, y int REFERENCES a DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO \
+            a VALUES (1, 2);\nSELECT 1;",
         ("23503", 3, "a deferred constraint"),
     ),
     case(
@@ -73,8 +102,16 @@ const CASES: &[Case] = &[
         "CREATE TABLE a (x int);\nCREATE INDEX CONCURRENTLY i\n  ON a (y);",
         ("42703", 2, "CREATE INDEX CONCURRENTLY"),
     ),
-    case("first_step_of_several", "SELECT 1;\nSELECT 'ü',\n  missing;\nVACUUM pg_class;", ("42703", 3, "SELECT $1, missing")),
-    case("first_step_and_no_position", "SELECT 1;\nSELECT 1 / (SELECT 0);\nVACUUM pg_class;", ("22012", 2, "SELECT $1 / (SELECT $2)")),
+    case(
+        "first_step_of_several",
+        "SELECT 1;\nSELECT 'ü',\n  missing;\nVACUUM pg_class;",
+        ("42703", 3, "SELECT $1, missing"),
+    ),
+    case(
+        "first_step_and_no_position",
+        "SELECT 1;\nSELECT 1 / (SELECT 0);\nVACUUM pg_class;",
+        ("22012", 2, "SELECT $1 / (SELECT $2)"),
+    ),
 ];
 
 fn judge(case: &Case, file: &str, outcome: &Outcome) {
@@ -82,7 +119,12 @@ fn judge(case: &Case, file: &str, outcome: &Outcome) {
     let Failure { sqlstate, line, statement, file: told, message, .. } =
         outcome.failure.clone().unwrap_or_else(|| panic!("{name}: {}", outcome.message));
     let (code, expected_line, beginning) = case.expected;
-    assert_eq!((sqlstate.as_str(), line, told.as_str()), (code, expected_line, file), "{name}: {}", outcome.message);
+    assert_eq!(
+        (sqlstate.as_str(), line, told.as_str()),
+        (code, expected_line, file),
+        "{name}: {}",
+        outcome.message
+    );
     assert!(statement.starts_with(beginning), "{name}: {statement}");
     for part in [file, code, &message] {
         assert!(outcome.message.contains(part), "{name}: {}", outcome.message);
@@ -92,8 +134,11 @@ fn judge(case: &Case, file: &str, outcome: &Outcome) {
 #[tokio::test]
 async fn a_failing_migration_is_told_by_sqlstate_file_line_and_statement_and_leaves_nothing() {
     for case in CASES {
-        let scene =
-            Scene::new(case.name, &[("20240215120000_first", "CREATE TABLE first ();"), ("20240216120000_failing", case.sql)]).await;
+        let scene = Scene::new(
+            case.name,
+            &[("20240215120000_first", "CREATE TABLE first ();"), ("20240216120000_failing", case.sql)],
+        )
+        .await;
         let before = scene.catalog().await;
         let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
         judge(case, "20240216120000_failing/migration.sql", &outcome);
@@ -113,18 +158,29 @@ async fn with_atomicity_release_the_earlier_pending_ones_go_too() {
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
     assert_eq!((scene.catalog().await, scene.ledger().await), (before, vec!["1_good applied".to_owned()]));
     let history = outcome.history.expect("a failed stage says what the database holds");
-    assert_eq!((history.applied_count, history.pending), (1, vec!["2_also_good".to_owned(), "3_bad".to_owned()]));
+    assert_eq!(
+        (history.applied_count, history.pending),
+        (1, vec!["2_also_good".to_owned(), "3_bad".to_owned()])
+    );
 }
 
 #[tokio::test]
 async fn with_atomicity_migration_the_earlier_pending_ones_stay() {
-    let files =
-        [("1_good", "CREATE TABLE good ();"), ("2_bad", "CREATE TABLE bad ();\nSELECT missing;"), ("3_never", "CREATE TABLE never ();")];
+    let files = [
+        ("1_good", "CREATE TABLE good ();"),
+        ("2_bad", "CREATE TABLE bad ();\nSELECT missing;"),
+        ("3_never", "CREATE TABLE never ();"),
+    ];
     let scene = Scene::new("one_by_one", &files).await.with("apply", "{atomicity: Migration}");
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
     assert_eq!(scene.ledger().await, ["1_good applied"]);
     assert_eq!(
-        scene.value("SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'public' AND tablename !~ '^_'").await,
+        scene
+            .value(
+                "SELECT string_agg(tablename, ' ') FROM pg_tables WHERE schemaname = 'public' AND \
+            tablename !~ '^_'"
+            )
+            .await,
         "good"
     );
     assert_eq!(outcome.history.and_then(|history| history.current).as_deref(), Some("1_good"));
@@ -147,7 +203,11 @@ async fn transaction_control_is_refused_with_its_line_before_anything_runs() {
         let scene = Scene::new("transaction_control", &[("1_a", sql)]).await;
         let before = scene.catalog().await;
         let outcome = scene.stopped(Stage::Plan, Reason::SourceInvalid).await;
-        assert!(outcome.message.contains(&format!("1_a/migration.sql: line {line}:")), "{sql}: {}", outcome.message);
+        assert!(
+            outcome.message.contains(&format!("1_a/migration.sql: line {line}:")),
+            "{sql}: {}",
+            outcome.message
+        );
         assert_eq!(scene.catalog().await, before);
     }
 }
@@ -167,7 +227,12 @@ async fn copy_from_stdin_is_refused_with_its_line_and_does_not_hang() {
 
 #[tokio::test]
 async fn a_password_in_a_failing_statement_is_not_repeated() {
-    for secret in ["PASSWORD 's3cret-1'", "password E's3cret-2'", "PASSWORD\n  $x$s3cret-3$x$", "ENCRYPTED PASSWORD 's3cret-ß-4'"] {
+    for secret in [
+        "PASSWORD 's3cret-1'",
+        "password E's3cret-2'",
+        "PASSWORD\n  $x$s3cret-3$x$",
+        "ENCRYPTED PASSWORD 's3cret-ß-4'",
+    ] {
         let sql = format!("SELECT 'ßßßßßßßßßß';\nCREATE ROLE \"a_role_ß\" LOGIN {secret};");
         let scene = Scene::new("statement_secret", &[("1_a", &sql)]).await;
         let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;

@@ -1,5 +1,5 @@
-//! What keeps a run apart from others holds whatever a migration says: the advisory locks, how text is read, and the end of a session
-//! that an earlier attempt left behind.
+//! What keeps a run apart from others holds whatever a migration says: the advisory locks, how text is read,
+//! and the end of a session that an earlier attempt left behind.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ const FREE: &str = "SELECT pg_try_advisory_lock(72707369)::text";
 const PAUSE: &str = "SELECT pg_advisory_xact_lock_shared(4711)";
 
 async fn waits(scene: &Scene) -> bool {
-    let sql = "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted \
+    let sql = "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND \
+        NOT granted \
                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     scene.value(sql).await == "true"
 }
@@ -28,7 +29,9 @@ async fn a_migration_that_gives_up_every_advisory_lock_still_keeps_other_tools_a
             ("2_waits", format!("CREATE TABLE t (); {PAUSE};")),
         ];
         let files: Vec<_> = files.iter().map(|(name, sql)| (*name, sql.as_str())).collect();
-        let scene = Scene::new("unlock_all", &files).await.with("apply", &format!("{{atomicity: {atomicity}, lockTimeout: 60s}}"));
+        let scene = Scene::new("unlock_all", &files)
+            .await
+            .with("apply", &format!("{{atomicity: {atomicity}, lockTimeout: 60s}}"));
         let mut gate = session(&scene.database.url, "gate", "SELECT pg_advisory_lock(4711)").await;
         let (outcomes, ()) = tokio::join!(scene.run(), async {
             until("the second file runs", || waits(&scene)).await;
@@ -55,8 +58,10 @@ async fn locks_that_a_rolled_back_migration_gave_up_stop_the_run_instead_of_a_bl
 
 #[tokio::test]
 async fn locks_given_up_outside_a_transaction_are_noticed_and_the_step_is_not_run_again() {
-    let file = "-- sluice: no-transaction\nDO $$ BEGIN PERFORM pg_advisory_unlock_all(); INSERT INTO counter VALUES (1); END $$;\nINSERT INTO counter VALUES (2);";
-    let scene = Scene::new("unlock_alone", &[("1_init", "CREATE TABLE counter (n int);"), ("2_alone", file)]).await;
+    let file = "-- sluice: no-transaction\nDO $$ BEGIN PERFORM pg_advisory_unlock_all(); INSERT INTO counter \
+        VALUES (1); END $$;\nINSERT INTO counter VALUES (2);";
+    let scene =
+        Scene::new("unlock_alone", &[("1_init", "CREATE TABLE counter (n int);"), ("2_alone", file)]).await;
     let outcome = scene.stopped(Stage::Migrate, Reason::HistoryChanged).await;
     assert!(outcome.message.contains("pg_advisory_unlock_all"), "{}", outcome.message);
     scene.ready().await;
@@ -83,11 +88,22 @@ async fn the_session_of_an_earlier_attempt_is_ended_and_nobody_elses() {
         let last = outcomes.last().expect("an outcome");
         let there = format!("SELECT count(*)::text FROM pg_stat_activity WHERE pid = {pid}");
         if ends {
-            assert_eq!((last.reason, scene.value(&there).await.as_str()), (Reason::Verified, "0"), "{name}: {}", last.message);
+            assert_eq!(
+                (last.reason, scene.value(&there).await.as_str()),
+                (Reason::Verified, "0"),
+                "{name}: {}",
+                last.message
+            );
             continue;
         }
-        assert_eq!((last.reason, scene.value(&there).await.as_str()), (Reason::WaitingForLock, "1"), "{name}: {}", last.message);
-        let ours = last.message.contains("an earlier run of this DatabaseMigration") && last.message.contains("ends its session by");
+        assert_eq!(
+            (last.reason, scene.value(&there).await.as_str()),
+            (Reason::WaitingForLock, "1"),
+            "{name}: {}",
+            last.message
+        );
+        let ours = last.message.contains("an earlier run of this DatabaseMigration")
+            && last.message.contains("ends its session by");
         assert_eq!(ours, name.starts_with("sluice"), "{}", last.message);
     }
 }
@@ -98,21 +114,37 @@ async fn an_earlier_attempt_of_another_role_is_left_alone() {
     scene.patience = Duration::from_millis(400);
     let mut context = scene.context();
     context.attempt = "0123abcd-a3".to_owned();
-    let lock = "SET application_name = 'sluice medical/records 0123abcd-a2'; SELECT pg_advisory_lock(72707369)";
+    let lock =
+        "SET application_name = 'sluice medical/records 0123abcd-a2'; SELECT pg_advisory_lock(72707369)";
     let _superuser = session(&scene.database.url, "left-over", lock).await;
     assert_eq!(run_all(&context).await.last().map(|outcome| outcome.reason), Some(Reason::WaitingForLock));
 }
 
-/// Read by the standard, two strings. Read by the old rules, a string that ends after the comma, a COMMIT, and a comment.
+/// Read by the standard, two strings. Read by the old rules, a string that ends after the comma, a COMMIT,
+/// and a comment.
 const HIDDEN_COMMIT: &str = "SELECT 'a\\', '; COMMIT; --';\nSELECT 1/0;";
 
 #[tokio::test]
 async fn a_commit_does_not_slip_through_where_the_role_reads_strings_by_the_old_rules() {
     let scene = Scene::new("strings", &[("1_t", &format!("CREATE TABLE t ();\n{HIDDEN_COMMIT}"))]).await;
-    let role = format!("ALTER ROLE {} SET standard_conforming_strings = off; ALTER ROLE {0} SET backslash_quote = on", scene.role);
-    scene.database.execute(&format!("{role}; ALTER DATABASE {} SET standard_conforming_strings = off", scene.database.name)).await;
+    let role = format!(
+        "ALTER ROLE {} SET standard_conforming_strings = off; ALTER ROLE {0} SET backslash_quote = on",
+        scene.role
+    );
+    scene
+        .database
+        .execute(&format!(
+            "{role}; ALTER DATABASE {} SET standard_conforming_strings = off",
+            scene.database.name
+        ))
+        .await;
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-    assert_eq!(outcome.failure.map(|failure| failure.sqlstate).as_deref(), Some("22012"), "{}", outcome.message);
+    assert_eq!(
+        outcome.failure.map(|failure| failure.sqlstate).as_deref(),
+        Some("22012"),
+        "{}",
+        outcome.message
+    );
     assert_eq!(scene.value("SELECT to_regclass('t')::text").await, "");
 }
 
@@ -146,8 +178,12 @@ async fn migrate_within(scene: &Scene, milliseconds: u64) -> sluice::contract::O
 
 #[tokio::test]
 async fn a_deadline_that_hits_a_statement_at_work_needs_a_person() {
-    for (at, sql) in
-        ["SELECT pg_sleep(60);", "CREATE TABLE t (x int); CREATE INDEX CONCURRENTLY ON t (x); SELECT pg_sleep(60);"].iter().enumerate()
+    for (at, sql) in [
+        "SELECT pg_sleep(60);",
+        "CREATE TABLE t (x int); CREATE INDEX CONCURRENTLY ON t (x); SELECT pg_sleep(60);",
+    ]
+    .iter()
+    .enumerate()
     {
         let scene = Scene::new(&format!("at_work_{at}"), &[("1_slow", sql)]).await;
         let outcome = migrate_within(&scene, 2500).await;
@@ -159,8 +195,9 @@ async fn a_deadline_that_hits_a_statement_at_work_needs_a_person() {
 
 #[tokio::test]
 async fn a_deadline_that_hits_a_statement_that_waits_is_tried_again() {
-    let scene =
-        Scene::new("waits", &[("1_waits", "CREATE TABLE t (); SELECT pg_advisory_lock(4711);")]).await.with("apply", "{lockTimeout: 1m}");
+    let scene = Scene::new("waits", &[("1_waits", "CREATE TABLE t (); SELECT pg_advisory_lock(4711);")])
+        .await
+        .with("apply", "{lockTimeout: 1m}");
     let _gate = session(&scene.database.url, "nightly-report", "SELECT pg_advisory_lock(4711)").await;
     let outcome = migrate_within(&scene, 2500).await;
     assert_eq!(outcome.reason, Reason::DeadlineExceeded, "{}", outcome.message);

@@ -1,5 +1,5 @@
-//! A block or a procedure that commits in its middle, under `-- sluice: no-transaction`: nobody but itself knows how far it came, so it never
-//! runs a second time by itself.
+//! A block or a procedure that commits in its middle, under `-- sluice: no-transaction`: nobody but itself
+//! knows how far it came, so it never runs a second time by itself.
 
 use sluice::{api::Reason, contract::Stage};
 
@@ -21,7 +21,8 @@ async fn log(scene: &Scene) -> String {
 #[tokio::test]
 async fn a_block_that_was_killed_after_it_had_committed_is_not_run_again() {
     let sql = "-- sluice: no-transaction\nINSERT INTO log VALUES ('one');\n\
-               DO $$ BEGIN INSERT INTO log VALUES ('two'); COMMIT; PERFORM pg_sleep(60); END $$;\nINSERT INTO log VALUES ('three');";
+               DO $$ BEGIN INSERT INTO log VALUES ('two'); COMMIT; PERFORM pg_sleep(60); END $$;\nINSERT \
+               INTO log VALUES ('three');";
     let scene = scene("killed_block", sql).await;
     let mut process = scene.command("run").spawn().expect("starts");
     until("the block has committed", || async { log(&scene).await == "one two" }).await;
@@ -32,18 +33,29 @@ async fn a_block_that_was_killed_after_it_had_committed_is_not_run_again() {
         let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
         assert_eq!(outcome.failure.as_ref().map(|failure| failure.line), Some(3), "{}", outcome.message);
         assert!(outcome.message.contains("does not run it again as it is"), "{}", outcome.message);
-        assert_eq!((log(&scene).await.as_str(), scene.ledger().await[1].as_str()), ("one two", "2_parts unfinished"));
+        assert_eq!(
+            (log(&scene).await.as_str(), scene.ledger().await[1].as_str()),
+            ("one two", "2_parts unfinished")
+        );
     }
-    scene.write("2_parts", "-- sluice: no-transaction\nINSERT INTO log VALUES ('one');\nINSERT INTO log VALUES ('three');");
+    scene.write(
+        "2_parts",
+        "-- sluice: no-transaction\nINSERT INTO log VALUES ('one');\nINSERT INTO log VALUES ('three');",
+    );
     scene.ready().await;
-    assert_eq!((log(&scene).await.as_str(), scene.ledger().await[1].as_str()), ("one two three", "2_parts applied"));
+    assert_eq!(
+        (log(&scene).await.as_str(), scene.ledger().await[1].as_str()),
+        ("one two three", "2_parts applied")
+    );
 }
 
 #[tokio::test]
 async fn a_block_or_a_procedure_that_failed_after_it_had_committed_is_not_run_again() {
-    let procedure = "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES ('half'); COMMIT; PERFORM 1 / (SELECT count(*) FROM t); END $$;";
+    let procedure = "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES ('half'); \
+        COMMIT; PERFORM 1 / (SELECT count(*) FROM t); END $$;";
     for sql in [
-        "DO $$ BEGIN INSERT INTO log VALUES ('half'); COMMIT; PERFORM 1 / (SELECT count(*) FROM t); END $$;".to_owned(),
+        "DO $$ BEGIN INSERT INTO log VALUES ('half'); COMMIT; PERFORM 1 / (SELECT count(*) FROM t); END $$;"
+            .to_owned(),
         "CALL p();".to_owned(),
     ] {
         let scene = scene("failed_block", &format!("-- sluice: no-transaction\n{sql}")).await;
@@ -51,7 +63,11 @@ async fn a_block_or_a_procedure_that_failed_after_it_had_committed_is_not_run_ag
         for _ in 0..2 {
             let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
             assert!(outcome.message.contains("may have committed a part of its work"), "{}", outcome.message);
-            assert_eq!((log(&scene).await.as_str(), scene.ledger().await[1].as_str()), ("half", "2_parts unfinished"), "{sql}");
+            assert_eq!(
+                (log(&scene).await.as_str(), scene.ledger().await[1].as_str()),
+                ("half", "2_parts unfinished"),
+                "{sql}"
+            );
         }
         scene.database.execute("INSERT INTO t VALUES (1)").await;
         scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
@@ -68,10 +84,17 @@ async fn what_cannot_have_committed_runs_again_when_the_fault_is_mended() {
     ] {
         let scene = scene("whole_block", &format!("-- sluice: no-transaction\n{sql}")).await;
         scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-        assert_eq!((log(&scene).await.as_str(), scene.ledger().await.len()), ("", 1), "{sql}: nothing of it is left");
+        assert_eq!(
+            (log(&scene).await.as_str(), scene.ledger().await.len()),
+            ("", 1),
+            "{sql}: nothing of it is left"
+        );
         scene
             .database
-            .execute("INSERT INTO t VALUES (1); CREATE PROCEDURE later() LANGUAGE sql AS 'INSERT INTO log VALUES (''whole'')'")
+            .execute(
+                "INSERT INTO t VALUES (1); CREATE PROCEDURE later() LANGUAGE sql AS 'INSERT INTO log \
+                VALUES (''whole'')'",
+            )
             .await;
         scene.ready().await;
         assert_eq!(log(&scene).await, "whole");

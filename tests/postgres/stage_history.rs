@@ -10,15 +10,16 @@ use sluice::{
 
 use crate::stage_scene::{Scene, finish, run_all, said};
 
-const A: (&str, &str) = ("20240215120000_a", "CREATE TABLE a (x int);\n");
-const B: (&str, &str) = ("20240216120000_b", "CREATE TABLE b (x int);\n");
-const C: (&str, &str) = ("20240217120000_c", "CREATE TABLE c (x int);\n");
+pub const A: (&str, &str) = ("20240215120000_a", "CREATE TABLE a (x int);\n");
+pub const B: (&str, &str) = ("20240216120000_b", "CREATE TABLE b (x int);\n");
+pub const C: (&str, &str) = ("20240217120000_c", "CREATE TABLE c (x int);\n");
 /// As Prisma's engine leaves a migration that failed.
 const FAILED: &str = "INSERT INTO _prisma_migrations (id, checksum, migration_name, logs, started_at) \
-     VALUES ('6ba7b810-9dad-41d1-80b4-00c04fd430c8', repeat('0', 64), '20240216120000_b', 'Database error code: 42P07', now())";
+     VALUES ('6ba7b810-9dad-41d1-80b4-00c04fd430c8', repeat('0', 64), '20240216120000_b', 'Database error \
+     code: 42P07', now())";
 
 /// Stops in the plan, names the object, changes nothing.
-async fn refused(scene: &Scene, reason: Reason, check: &str, object: &str) {
+pub async fn refused(scene: &Scene, reason: Reason, check: &str, object: &str) {
     let before = (scene.catalog().await, scene.ledger().await);
     let outcome = scene.stopped(Stage::Plan, reason).await;
     let finding = outcome.findings.iter().find(|finding| finding.check == check);
@@ -27,7 +28,7 @@ async fn refused(scene: &Scene, reason: Reason, check: &str, object: &str) {
     assert_eq!((scene.catalog().await, scene.ledger().await), before);
 }
 
-async fn applied(test: &str, files: &[(&str, &str)]) -> Scene {
+pub async fn applied(test: &str, files: &[(&str, &str)]) -> Scene {
     let scene = Scene::new(test, files).await;
     scene.ready().await;
     scene
@@ -48,8 +49,18 @@ async fn an_edited_migration_is_accepted_by_name_with_a_reason_and_what_is_pendi
     scene.write(B.0, B.1);
     let outcome = scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
     let remedy = &outcome.findings[0].remedy;
-    assert!(remedy.contains(&format!("accept: {{name: {}, reason:", A.0)) && remedy.contains("history.edited: Warn"), "{remedy}");
-    scene.set("migrations", &format!("{{configMaps: [records], history: {{accept: [{{name: {}, reason: a typing error}}]}}}}", A.0));
+    assert!(
+        remedy.contains(&format!("accept: {{name: {}, reason:", A.0))
+            && remedy.contains("history.edited: Warn"),
+        "{remedy}"
+    );
+    scene.set(
+        "migrations",
+        &format!(
+            "{{configMaps: [records], history: {{accept: [{{name: {}, reason: a typing error}}]}}}}",
+            A.0
+        ),
+    );
     let outcomes = scene.ready().await;
     assert_eq!(told(&outcomes[3], "edited-migration"), [(A.0.to_owned(), Severity::Information)]);
     assert_eq!(scene.ledger().await, ["20240215120000_a applied", "20240216120000_b applied"]);
@@ -57,105 +68,8 @@ async fn an_edited_migration_is_accepted_by_name_with_a_reason_and_what_is_pendi
     assert_eq!(told(&scene.ready().await[0], "edited-migration"), [(A.0.to_owned(), Severity::Warning)]);
 }
 
-#[tokio::test]
-async fn an_edit_of_comments_and_blanks_is_information_because_the_text_of_then_is_kept() {
-    let index = ("20240216120000_b", "CREATE INDEX CONCURRENTLY i ON a (x);\n");
-    let scene = applied("comments", &[A, index]).await;
-    assert_eq!(scene.column("SELECT text FROM sluice.texts ORDER BY kept_at").await, [A.1, index.1], "one whole, one step by step");
-    for (name, edited) in
-        [(A.0, "-- CreateTable\nCREATE TABLE a (\n  x int\n);\n"), (index.0, "CREATE INDEX CONCURRENTLY i\n  ON a (x); -- for the list\n")]
-    {
-        scene.write(name, edited);
-        let outcomes = scene.ready().await;
-        for stage in [0, 3] {
-            assert!(told(&outcomes[stage], "edited-migration").contains(&(name.to_owned(), Severity::Information)));
-        }
-    }
-    scene.write(C.0, C.1);
-    scene.ready().await;
-    scene.write(A.0, "CREATE TABLE a (x bigint);\n");
-    refused(&scene, Reason::HistoryDiverged, "edited-migration", A.0).await;
-    // A text that is not what its checksum says proves nothing.
-    let forged = "UPDATE sluice.texts SET text = 'CREATE TABLE a (x bigint)' WHERE text LIKE 'CREATE TABLE a%'";
-    scene.database.execute(forged).await;
-    refused(&scene, Reason::HistoryDiverged, "edited-migration", A.0).await;
-}
-
-#[tokio::test]
-async fn the_texts_of_what_somebody_else_applied_are_kept_once_their_files_are_those_that_were_applied() {
-    let large = ("20240217120000_large", format!("CREATE TABLE c (x int);\n-- {}\n", "x".repeat(300 * 1024)));
-    let scene = applied("adopted_texts", &[A, B, (large.0, &large.1)]).await;
-    // As in a database that Prisma made.
-    scene.database.execute("DROP SCHEMA sluice CASCADE").await;
-    scene.write(B.0, "CREATE TABLE b (x bigint);\n");
-    scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
-    assert_eq!(scene.value("SELECT to_regnamespace('sluice')::text").await, "", "a run that does not pass keeps nothing");
-    scene.write(B.0, B.1);
-    let outcomes = scene.ready().await;
-    assert!(outcomes[2].message.contains("the texts of 2 migration(s)"), "{}", outcomes[2].message);
-    assert_eq!(scene.column("SELECT text FROM sluice.texts ORDER BY text").await, [A.1, B.1]);
-    assert_eq!(scene.ready().await[2].message, "nothing was pending", "kept once");
-    scene.write(A.0, "-- a word\nCREATE TABLE a (x int);\n");
-    assert_eq!(told(&scene.ready().await[0], "edited-migration"), [(A.0.to_owned(), Severity::Information)]);
-    // Beside a release, and what it does not keep is what was edited meanwhile.
-    scene.database.execute("DROP SCHEMA sluice CASCADE").await;
-    scene.write(A.0, A.1);
-    scene.write("20240218120000_d", "CREATE TABLE d (x int);\n");
-    scene.ready().await;
-    assert_eq!(scene.value("SELECT count(*)::text FROM sluice.texts").await, "3");
-}
-
-#[tokio::test]
-async fn a_release_that_is_rolled_back_keeps_no_text_and_leaves_no_schema() {
-    let scene = Scene::new("no_text", &[A, ("20240216120000_b", "SELECT 1 / 0;")]).await;
-    let before = scene.catalog().await;
-    scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-    assert_eq!(scene.catalog().await, before);
-}
-
-#[tokio::test]
-async fn a_role_that_may_not_create_the_schema_migrates_without_keeping_texts() {
-    let scene = Scene::new("may_not_keep", &[A]).await;
-    let name = &scene.database.name;
-    scene
-        .database
-        .execute(&format!("ALTER DATABASE {name} OWNER TO CURRENT_USER; REVOKE CREATE ON DATABASE {name} FROM PUBLIC, {}", scene.role))
-        .await;
-    scene.ready().await;
-    assert_eq!(scene.value("SELECT to_regnamespace('sluice')::text").await, "");
-    scene.write(A.0, "-- a word\nCREATE TABLE a (x int);\n");
-    let outcome = scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
-    assert!(outcome.message.contains("accept"), "{}", outcome.message);
-    // A table of somebody else's, who could give it triggers, is not written to.
-    scene.write(A.0, A.1);
-    scene.database.execute("CREATE SCHEMA sluice; CREATE TABLE sluice.texts (checksum varchar(64) PRIMARY KEY, text text); GRANT ALL ON SCHEMA sluice TO PUBLIC; GRANT ALL ON sluice.texts TO PUBLIC").await;
-    scene.write(B.0, B.1);
-    scene.ready().await;
-    assert_eq!(scene.value("SELECT count(*)::text FROM sluice.texts").await, "0");
-}
-
-#[tokio::test]
-async fn a_large_file_is_applied_and_its_text_not_kept() {
-    let large = format!("CREATE TABLE a (x int);\n-- {}\n", "x".repeat(300 * 1024));
-    let scene = applied("large_text", &[(A.0, &large), B]).await;
-    assert_eq!(scene.column("SELECT text FROM sluice.texts").await, [B.1]);
-}
-
-#[tokio::test]
-async fn drift_replays_the_text_of_then_of_a_file_that_was_edited_or_lost_since() {
-    let mut scene = applied("drift_of_then", &[A, B]).await;
-    scene.database.execute(&format!("ALTER ROLE {} CREATEDB", scene.role)).await;
-    scene.set("verify", "{drift: {}}");
-    scene.set("migrations", "{configMaps: [records], history: {edited: Warn}}");
-    scene.write(A.0, "CREATE TABLE a (x bigint);\n");
-    scene.remove(B.0);
-    assert_eq!(told(&scene.ready().await[3], "schema-drift"), []);
-    scene.database.execute("ALTER TABLE b ADD COLUMN by_hand int").await;
-    assert_eq!(told(&scene.stopped(Stage::Verify, Reason::VerificationFailed).await, "schema-drift").len(), 1);
-}
-
 /// What a check said, and how bad it is.
-fn told(outcome: &Outcome, check: &str) -> Vec<(String, Severity)> {
+pub fn told(outcome: &Outcome, check: &str) -> Vec<(String, Severity)> {
     let of_check = outcome.findings.iter().filter(|finding| finding.check == check);
     of_check.map(|finding| (finding.object.clone(), finding.severity)).collect()
 }
@@ -172,7 +86,10 @@ async fn a_migration_missing_in_the_middle_is_told_and_what_is_pending_runs_unle
     for stage in [0, 3] {
         assert_eq!(told(&outcomes[stage], "missing-migration"), [(A.0.to_owned(), Severity::Warning)]);
     }
-    assert_eq!(scene.ledger().await, ["20240215120000_a applied", "20240216120000_b applied", "20240217120000_c applied"]);
+    assert_eq!(
+        scene.ledger().await,
+        ["20240215120000_a applied", "20240216120000_b applied", "20240217120000_c applied"]
+    );
 }
 
 #[tokio::test]
@@ -185,13 +102,25 @@ async fn a_source_that_is_older_than_the_database_is_ready_changes_nothing_and_n
         scene.set("migrations", &format!("{{configMaps: [records], history: {{missing: {missing}}}}}"));
         let outcomes = scene.ready().await;
         assert_eq!(outcomes[0].reason, Reason::DatabaseAhead);
-        assert!(outcomes[0].message.contains(B.0) && outcomes[0].message.contains(C.0), "{}", outcomes[0].message);
+        assert!(
+            outcomes[0].message.contains(B.0) && outcomes[0].message.contains(C.0),
+            "{}",
+            outcomes[0].message
+        );
         assert_eq!(told(&outcomes[3], "missing-migration"), [(C.0.to_owned(), Severity::Information)]);
         let history = outcomes[3].history.as_ref().expect("a history");
-        assert_eq!((history.current.as_deref(), history.applied.len()), (Some(C.0), 3), "the gate keeps all of them");
+        assert_eq!(
+            (history.current.as_deref(), history.applied.len()),
+            (Some(C.0), 3),
+            "the gate keeps all of them"
+        );
     }
     let text = said(&finish(scene.command("run")).await);
-    assert!(text.lines().any(|line| line.starts_with("Ready") && line.contains("DatabaseAhead") && line.contains(C.0)), "{text}");
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("Ready") && line.contains("DatabaseAhead") && line.contains(C.0)),
+        "{text}"
+    );
     assert_eq!((scene.catalog().await, scene.ledger().await), before);
     // The same with something pending is another branch, and no older release.
     scene.write("20240216130000_fix", "CREATE TABLE fix (x int);");
@@ -224,7 +153,10 @@ async fn a_migration_that_arrives_late_is_applied_with_a_warning_or_refused() {
     let outcomes = scene.ready().await;
     assert_eq!(told(&outcomes[0], "out-of-order"), [(B.0.to_owned(), Severity::Warning)]);
     assert!(outcomes[0].findings[0].message.contains(C.0), "{:?}", outcomes[0].findings);
-    assert_eq!(scene.ledger().await, ["20240215120000_a applied", "20240217120000_c applied", "20240216120000_b applied"]);
+    assert_eq!(
+        scene.ledger().await,
+        ["20240215120000_a applied", "20240217120000_c applied", "20240216120000_b applied"]
+    );
     let history = outcomes[3].history.as_ref().expect("a history");
     assert_eq!(history.current.as_deref(), Some(C.0), "the version is the newest name");
     assert_eq!(history.applied, [B.0, C.0, A.0], "and what was applied last comes first");
@@ -233,7 +165,11 @@ async fn a_migration_that_arrives_late_is_applied_with_a_warning_or_refused() {
 
 #[tokio::test]
 async fn a_release_with_a_late_name_has_no_drift_although_only_the_order_of_application_makes_this_schema() {
-    let mut scene = applied("late_drift", &[A, ("20240217120000_c", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 3';")]).await;
+    let mut scene = applied(
+        "late_drift",
+        &[A, ("20240217120000_c", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 3';")],
+    )
+    .await;
     scene.database.execute(&format!("ALTER ROLE {} CREATEDB", scene.role)).await;
     scene.write(B.0, "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2';");
     scene.set("verify", "{drift: {}}");
@@ -242,7 +178,8 @@ async fn a_release_with_a_late_name_has_no_drift_although_only_the_order_of_appl
 }
 
 #[tokio::test]
-async fn what_missing_migrations_made_is_a_warning_of_the_comparison_and_what_is_changed_by_hand_an_error_again() {
+async fn what_missing_migrations_made_is_a_warning_of_the_comparison_and_what_is_changed_by_hand_an_error_again()
+ {
     let mut scene = applied("ahead_drift", &[A, B]).await;
     // As in a database that Prisma made: nobody knows the texts.
     scene.database.execute("DROP SCHEMA sluice CASCADE").await;
@@ -258,7 +195,11 @@ async fn what_missing_migrations_made_is_a_warning_of_the_comparison_and_what_is
 
 #[tokio::test]
 async fn names_whose_order_bytes_would_change_run_in_prismas_order() {
-    let scene = Scene::new("prismas_order", &[("10_b", "CREATE VIEW u AS SELECT * FROM t;"), ("1_a", "CREATE TABLE t (x int);")]).await;
+    let scene = Scene::new(
+        "prismas_order",
+        &[("10_b", "CREATE VIEW u AS SELECT * FROM t;"), ("1_a", "CREATE TABLE t (x int);")],
+    )
+    .await;
     scene.ready().await;
     scene.write("202310122339_x", "CREATE TABLE v (x int);");
     scene.write("20231012000000_Z", "CREATE TABLE w (x int);");
@@ -280,7 +221,11 @@ async fn a_folder_without_a_migration_is_an_error_unless_the_manifest_allows_it(
     let mut scene = Scene::new("empty_source", &[]).await;
     std::fs::write(scene.source().join("schema.prisma"), "").expect("a file");
     let outcome = scene.stopped(Stage::Plan, Reason::SourceInvalid).await;
-    assert!(outcome.message.contains("it has only \"schema.prisma\"") && outcome.message.contains("allowEmpty"), "{}", outcome.message);
+    assert!(
+        outcome.message.contains("it has only \"schema.prisma\"") && outcome.message.contains("allowEmpty"),
+        "{}",
+        outcome.message
+    );
     for verb in ["run", "plan"] {
         let output = finish(scene.command(verb)).await;
         assert_eq!(output.status.code(), Some(1), "{verb}: {}", said(&output));
@@ -300,8 +245,13 @@ async fn the_words_of_a_run_name_what_is_late_edited_and_missing() {
     let output = finish(scene.command("run")).await;
     let text = said(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for (check, name) in [("edited-migration", A.0), ("missing-migration", B.0), ("out-of-order", "20240216130000_late")] {
-        assert!(text.lines().any(|line| line.contains(check) && line.contains(name)), "{check} of {name}: {text}");
+    for (check, name) in
+        [("edited-migration", A.0), ("missing-migration", B.0), ("out-of-order", "20240216130000_late")]
+    {
+        assert!(
+            text.lines().any(|line| line.contains(check) && line.contains(name)),
+            "{check} of {name}: {text}"
+        );
     }
 }
 
@@ -311,7 +261,8 @@ async fn other_line_endings_are_information_and_nothing_more() {
     scene.write(A.0, &A.1.replace('\n', "\r\n"));
     scene.write(B.0, B.1);
     let outcomes = scene.ready().await;
-    let finding = outcomes[3].findings.iter().find(|finding| finding.check == "line-endings").expect("is told");
+    let finding =
+        outcomes[3].findings.iter().find(|finding| finding.check == "line-endings").expect("is told");
     assert_eq!((finding.severity, finding.object.as_str()), (Severity::Information, A.0));
 }
 
@@ -321,9 +272,15 @@ async fn a_row_that_prisma_left_failed_stops_everything_until_it_is_resolved_as_
     scene.database.execute(FAILED).await;
     scene.write(B.0, B.1);
     refused(&scene, Reason::HistoryDirty, "failed-migration", B.0).await;
-    let scene = scene.with("migrations", &format!("{{configMaps: [records], resolve: [{{name: {}, as: RolledBack}}]}}", B.0));
+    let scene = scene.with(
+        "migrations",
+        &format!("{{configMaps: [records], resolve: [{{name: {}, as: RolledBack}}]}}", B.0),
+    );
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["20240215120000_a applied", "20240216120000_b rolled back", "20240216120000_b applied"]);
+    assert_eq!(
+        scene.ledger().await,
+        ["20240215120000_a applied", "20240216120000_b rolled back", "20240216120000_b applied"]
+    );
     assert_eq!(scene.value("SELECT to_regclass('b')::text").await, "b");
     assert_eq!(scene.ready().await[0].reason, Reason::NothingPending, "carried out once");
 }
@@ -333,13 +290,18 @@ async fn a_failed_row_resolved_as_applied_is_recorded_as_prisma_would_and_not_ru
     let scene = applied("as_applied", &[A]).await;
     scene.database.execute(FAILED).await;
     scene.write(B.0, B.1);
-    let scene = scene.with("migrations", &format!("{{configMaps: [records], resolve: [{{name: {}, as: Applied}}]}}", B.0));
+    let scene = scene
+        .with("migrations", &format!("{{configMaps: [records], resolve: [{{name: {}, as: Applied}}]}}", B.0));
     scene.ready().await;
     assert_eq!(scene.value("SELECT to_regclass('b')::text").await, "", "it was not run");
-    let row = "SELECT concat_ws('|', logs, applied_steps_count, started_at = finished_at, checksum = encode(sha256(E'CREATE TABLE b (x int);\\n'), 'hex')) \
+    let row = "SELECT concat_ws('|', logs, applied_steps_count, started_at = finished_at, checksum = \
+        encode(sha256(E'CREATE TABLE b (x int);\\n'), 'hex')) \
                FROM _prisma_migrations WHERE finished_at IS NOT NULL AND migration_name = '20240216120000_b'";
     assert_eq!(scene.value(row).await, "|0|t|t");
-    assert_eq!(scene.value("SELECT count(*)::text FROM _prisma_migrations WHERE rolled_back_at IS NOT NULL").await, "1");
+    assert_eq!(
+        scene.value("SELECT count(*)::text FROM _prisma_migrations WHERE rolled_back_at IS NOT NULL").await,
+        "1"
+    );
     scene.ready().await;
     assert_eq!(scene.ledger().await.len(), 3);
 }
@@ -348,7 +310,8 @@ async fn a_failed_row_resolved_as_applied_is_recorded_as_prisma_would_and_not_ru
 async fn a_failed_row_is_not_resolved_as_applied_when_the_source_lacks_its_file() {
     let scene = applied("applied_without_file", &[A]).await;
     scene.database.execute(FAILED).await;
-    let scene = scene.with("migrations", &format!("{{configMaps: [records], resolve: [{{name: {}, as: Applied}}]}}", B.0));
+    let scene = scene
+        .with("migrations", &format!("{{configMaps: [records], resolve: [{{name: {}, as: Applied}}]}}", B.0));
     refused(&scene, Reason::HistoryDirty, "failed-migration", B.0).await;
 }
 
@@ -358,7 +321,13 @@ async fn tables_without_history_are_refused_until_there_is_one() {
     scene.database.execute("CREATE TABLE already_here ()").await;
     let outcome = scene.stopped(Stage::Plan, Reason::NonEmptyDatabase).await;
     assert!(outcome.message.contains('1'), "{}", outcome.message);
-    scene.database.execute(&format!("DROP TABLE already_here; CREATE VIEW only_a_view AS SELECT 1; SET ROLE {}", scene.role)).await;
+    scene
+        .database
+        .execute(&format!(
+            "DROP TABLE already_here; CREATE VIEW only_a_view AS SELECT 1; SET ROLE {}",
+            scene.role
+        ))
+        .await;
     scene.ready().await;
 }
 
@@ -400,11 +369,17 @@ async fn a_source_that_changed_after_the_plan_is_not_migrated_either() {
 
 #[tokio::test]
 async fn a_row_that_another_process_begins_or_finishes_right_now_is_never_taken_for_one_that_failed() {
-    let scene = applied("race", &[("1_init", "CREATE TABLE t (x int);"), ("2_index", "CREATE INDEX CONCURRENTLY i ON t (x);")]).await;
+    let scene = applied(
+        "race",
+        &[("1_init", "CREATE TABLE t (x int);"), ("2_index", "CREATE INDEX CONCURRENTLY i ON t (x);")],
+    )
+    .await;
     // What the step-by-step migrations of another process write: each line is a transaction.
     let writer = "DO $$ BEGIN FOR i IN 1..3000 LOOP \
-         INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES (i::text, 'x', '3_next'); INSERT INTO sluice.journal VALUES (i::text, -1, 'x'); COMMIT; \
-         UPDATE _prisma_migrations SET finished_at = now() WHERE id = i::text; DELETE FROM sluice.journal WHERE row_id = i::text; COMMIT; \
+         INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES (i::text, 'x', '3_next'); \
+         INSERT INTO sluice.journal VALUES (i::text, -1, 'x'); COMMIT; \
+         UPDATE _prisma_migrations SET finished_at = now() WHERE id = i::text; DELETE FROM sluice.journal \
+         WHERE row_id = i::text; COMMIT; \
          DELETE FROM _prisma_migrations WHERE id = i::text; COMMIT; END LOOP; END $$";
     let ledger = Ledger { contract: LedgerContract::of(Format::Prisma, "public") };
     let mut reader = scene.database.connect().await;
@@ -427,19 +402,29 @@ async fn a_row_that_another_process_begins_or_finishes_right_now_is_never_taken_
 #[tokio::test]
 async fn a_verification_says_which_database_it_saw_whatever_that_is_called() {
     let scene = applied("identity", &[A]).await;
-    let seen = async |scene: &Scene| scene.ready().await[3].history.clone().and_then(|history| history.database);
+    let seen =
+        async |scene: &Scene| scene.ready().await[3].history.clone().and_then(|history| history.database);
     let identity = seen(&scene).await.expect("says which");
-    let expected = "SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let expected = "SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || (SELECT oid FROM \
+        pg_database WHERE datname = current_database())";
     assert_eq!(identity, scene.value(expected).await);
     let other = applied("identity_other", &[A]).await;
     let another = seen(&other).await.expect("says which");
-    assert!(identity != another && identity.split('/').next() == another.split('/').next(), "{identity} and {another}");
+    assert!(
+        identity != another && identity.split('/').next() == another.split('/').next(),
+        "{identity} and {another}"
+    );
 }
 
 #[tokio::test]
 async fn a_verification_answers_for_exactly_the_versions_that_it_is_asked_for() {
     let scene = applied("required", &[A, B]).await;
-    scene.database.execute("UPDATE _prisma_migrations SET rolled_back_at = now() WHERE migration_name = '20240216120000_b'").await;
+    scene
+        .database
+        .execute(
+            "UPDATE _prisma_migrations SET rolled_back_at = now() WHERE migration_name = '20240216120000_b'",
+        )
+        .await;
     scene.remove(B.0);
     let mut context = scene.context();
     context.verify_only = true;
@@ -449,8 +434,12 @@ async fn a_verification_answers_for_exactly_the_versions_that_it_is_asked_for() 
     let verify = outcomes.last().expect("verifies");
     assert_eq!((verify.stage, verify.reason), (Stage::Verify, Reason::Verified), "{}", verify.message);
     let read = Outcome::from_message(&verify.message_for_pod()).expect("reads back");
-    let answers: Vec<(&str, bool)> = read.required.iter().map(|required| (required.version.as_str(), required.applied)).collect();
-    assert_eq!(answers, [(A.0, true), ("20240215120000", false), (B.0, false), ("'; DROP TABLE a; --", false)]);
+    let answers: Vec<(&str, bool)> =
+        read.required.iter().map(|required| (required.version.as_str(), required.applied)).collect();
+    assert_eq!(
+        answers,
+        [(A.0, true), ("20240215120000", false), (B.0, false), ("'; DROP TABLE a; --", false)]
+    );
 }
 
 #[tokio::test]
@@ -460,12 +449,19 @@ async fn a_report_says_nothing_about_a_history_that_it_could_not_read() {
     assert!(text.contains(A.0) && text.contains("1 applied, 0 pending"), "{text}");
     scene.remove(A.0);
     let text = said(&finish(scene.command("verify")).await);
-    assert!(text.contains("not known: the history could not be read") && !text.contains("0 applied"), "{text}");
+    assert!(
+        text.contains("not known: the history could not be read") && !text.contains("0 applied"),
+        "{text}"
+    );
     let mut command = scene.command("verify");
     command.args(["-o", "json"]);
     let output = finish(command).await;
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
-    assert_eq!((&report["applied"], &report["version"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    let report: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
+    assert_eq!(
+        (&report["applied"], &report["version"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
 }
 
 #[tokio::test]

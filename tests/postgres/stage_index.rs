@@ -1,4 +1,5 @@
-//! CONCURRENTLY: built, interrupted, repaired. An invalid index is never taken for the real one, and never left behind.
+//! CONCURRENTLY: built, interrupted, repaired. An invalid index is never taken for the real one, and never
+//! left behind.
 
 use std::process::Child;
 
@@ -12,9 +13,11 @@ use crate::{
 
 const INIT: (&str, &str) = (
     "1_init",
-    "CREATE TABLE t (x int, y int); CREATE TABLE other (x int); INSERT INTO t SELECT i, i % 10 FROM generate_series(1, 1000) i;",
+    "CREATE TABLE t (x int, y int); CREATE TABLE other (x int); INSERT INTO t SELECT i, i % 10 FROM \
+        generate_series(1, 1000) i;",
 );
-const VALID: &str = "SELECT string_agg(indexrelid::regclass || ' ' || indisvalid, ', ' ORDER BY indexrelid::regclass::text) FROM pg_index \
+const VALID: &str = "SELECT string_agg(indexrelid::regclass || ' ' || indisvalid, ', ' ORDER BY \
+    indexrelid::regclass::text) FROM pg_index \
      WHERE indrelid IN (SELECT oid FROM pg_class WHERE relname IN ('t', 'other'))";
 
 async fn scene(test: &str, sql: &str) -> Scene {
@@ -26,7 +29,12 @@ async fn scene(test: &str, sql: &str) -> Scene {
 
 /// A transaction whose snapshot every concurrent build waits for, on a table that has nothing to do with it.
 async fn old_snapshot(scene: &Scene) -> PgConnection {
-    session(&scene.database.url, "nightly-report", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM other").await
+    session(
+        &scene.database.url,
+        "nightly-report",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM other",
+    )
+    .await
 }
 
 async fn valid(scene: &Scene) -> String {
@@ -38,14 +46,19 @@ async fn killed_while_it_builds(scene: &Scene, index: &str) {
     let snapshot = old_snapshot(scene).await;
     let mut process: Child = scene.command("run").spawn().expect("starts");
     let waits = format!(
-        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE 'sluice%' AND wait_event = 'virtualxid'",
+        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE \
+            'sluice%' AND wait_event = 'virtualxid'",
         scene.database.name
     );
     until("the build waits for the old snapshot", || async { scene.value(&waits).await == "true" }).await;
     process.kill().expect("SIGKILL is sent");
     process.wait().expect("it is gone");
     until("its back end is gone too", || async { scene.sessions().await == "0" }).await;
-    assert!(valid(scene).await.contains(&format!("{index} false")), "an invalid index is left: {}", valid(scene).await);
+    assert!(
+        valid(scene).await.contains(&format!("{index} false")),
+        "an invalid index is left: {}",
+        valid(scene).await
+    );
     snapshot.close().await.expect("goes");
 }
 
@@ -60,7 +73,8 @@ async fn repaired(scene: &Scene, expected: &str) {
 async fn an_index_is_built_concurrently_and_recorded_once() {
     let scene = scene("built", "CREATE INDEX CONCURRENTLY i ON t (x);").await;
     repaired(&scene, "i true").await;
-    let row = "SELECT concat_ws('|', applied_steps_count, logs IS NULL, finished_at > started_at) FROM _prisma_migrations WHERE migration_name = '2_index'";
+    let row = "SELECT concat_ws('|', applied_steps_count, logs IS NULL, finished_at > started_at) FROM \
+        _prisma_migrations WHERE migration_name = '2_index'";
     assert_eq!(scene.value(row).await, "1|t|t");
 }
 
@@ -91,7 +105,8 @@ async fn a_build_that_somebody_cancelled_leaves_no_invalid_index() {
     let scene = scene("cancelled", "CREATE INDEX CONCURRENTLY i ON t (x);").await;
     let snapshot = old_snapshot(&scene).await;
     let cancel = format!(
-        "SELECT coalesce(bool_or(pg_cancel_backend(pid)), false)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE 'sluice%' AND wait_event = 'virtualxid'",
+        "SELECT coalesce(bool_or(pg_cancel_backend(pid)), false)::text FROM pg_stat_activity WHERE datname = \
+            '{}' AND application_name LIKE 'sluice%' AND wait_event = 'virtualxid'",
         scene.database.name
     );
     let (outcomes, snapshot) = tokio::join!(scene.run(), async {
@@ -103,7 +118,10 @@ async fn a_build_that_somebody_cancelled_leaves_no_invalid_index() {
     let last = outcomes.last().expect("an outcome");
     assert_eq!((last.reason, snapshot), (Reason::MigrationFailed, ()), "{}", last.message);
     assert_eq!(last.failure.as_ref().map(|failure| failure.sqlstate.as_str()), Some("57014"));
-    assert_eq!((valid(&scene).await, scene.ledger().await), (String::new(), vec!["1_init applied".to_owned()]));
+    assert_eq!(
+        (valid(&scene).await, scene.ledger().await),
+        (String::new(), vec!["1_init applied".to_owned()])
+    );
     repaired(&scene, "i true").await;
 }
 
@@ -113,7 +131,10 @@ async fn a_unique_build_that_meets_duplicates_fails_and_cleans_up() {
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
     let failure = outcome.failure.expect("a failure");
     assert_eq!((failure.sqlstate.as_str(), failure.line), ("23505", 1));
-    assert_eq!((valid(&scene).await, scene.ledger().await), (String::new(), vec!["1_init applied".to_owned()]));
+    assert_eq!(
+        (valid(&scene).await, scene.ledger().await),
+        (String::new(), vec!["1_init applied".to_owned()])
+    );
     scene.database.execute("INSERT INTO t VALUES (1001, 1)").await;
     scene.write("2_index", "CREATE UNIQUE INDEX CONCURRENTLY i ON t (x);");
     repaired(&scene, "i true").await;
@@ -130,11 +151,15 @@ async fn if_not_exists_does_not_take_an_invalid_left_over_of_another_tool_for_th
 
 #[tokio::test]
 async fn an_index_that_was_there_before_is_not_taken_for_the_work_of_a_failed_build() {
-    let scene = scene("already_there", "CREATE TABLE first_step ();\nCREATE INDEX CONCURRENTLY i ON t (x);").await;
+    let scene =
+        scene("already_there", "CREATE TABLE first_step ();\nCREATE INDEX CONCURRENTLY i ON t (x);").await;
     scene.database.execute("CREATE INDEX i ON t (y)").await;
     for _ in 0..2 {
         let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-        assert_eq!(outcome.failure.map(|failure| (failure.sqlstate, failure.line)), Some(("42P07".to_owned(), 2)));
+        assert_eq!(
+            outcome.failure.map(|failure| (failure.sqlstate, failure.line)),
+            Some(("42P07".to_owned(), 2))
+        );
     }
     scene.database.execute("DROP INDEX i").await;
     repaired(&scene, "i true").await;
@@ -153,15 +178,20 @@ async fn an_invalid_index_that_is_left_is_found_by_the_verification() {
 async fn what_postgresql_refuses_in_a_transaction_runs_and_is_recorded_once() {
     for (test, sql) in [
         ("drop_index", "CREATE INDEX i ON t (x);\nDROP INDEX CONCURRENTLY i;"),
-        ("reindex", "CREATE INDEX i ON t (x);\nREINDEX INDEX CONCURRENTLY i;\nREINDEX (CONCURRENTLY) TABLE t;"),
+        (
+            "reindex",
+            "CREATE INDEX i ON t (x);\nREINDEX INDEX CONCURRENTLY i;\nREINDEX (CONCURRENTLY) TABLE t;",
+        ),
         ("vacuum", "VACUUM t;\nVACUUM (FULL, ANALYZE) t;"),
         (
             "detach",
-            "CREATE TABLE p (x int) PARTITION BY LIST (x); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);\nALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;",
+            "CREATE TABLE p (x int) PARTITION BY LIST (x); CREATE TABLE p1 PARTITION OF p FOR VALUES IN \
+                (1);\nALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;",
         ),
         (
             "add_value",
-            "CREATE TYPE mood AS ENUM ('sad');\nALTER TYPE mood ADD VALUE 'calm';\nCREATE TABLE m (m mood DEFAULT 'calm'); INSERT INTO m VALUES ('calm');",
+            "CREATE TYPE mood AS ENUM ('sad');\nALTER TYPE mood ADD VALUE 'calm';\nCREATE TABLE m (m mood \
+                DEFAULT 'calm'); INSERT INTO m VALUES ('calm');",
         ),
     ] {
         let scene = scene(test, sql).await;
@@ -194,8 +224,13 @@ async fn a_drop_that_was_done_but_not_written_down_is_not_an_error_the_next_time
     // The first attempt fails, because there is no such index; that is its journal without the failure.
     scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
     let again = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-    assert_eq!(again.failure.map(|failure| failure.sqlstate).as_deref(), Some("42704"), "a failure is not a success the next time");
-    let digest = "INSERT INTO sluice.journal (row_id, step, digest) SELECT DISTINCT row_id, 1, encode(sha256('DROP INDEX CONCURRENTLY i'), 'hex') FROM sluice.journal";
+    assert_eq!(
+        again.failure.map(|failure| failure.sqlstate).as_deref(),
+        Some("42704"),
+        "a failure is not a success the next time"
+    );
+    let digest = "INSERT INTO sluice.journal (row_id, step, digest) SELECT DISTINCT row_id, 1, \
+        encode(sha256('DROP INDEX CONCURRENTLY i'), 'hex') FROM sluice.journal";
     scene.database.execute(digest).await;
     scene.ready().await;
     assert_eq!(scene.ledger().await, ["1_init applied", "2_index applied"]);
@@ -203,30 +238,41 @@ async fn a_drop_that_was_done_but_not_written_down_is_not_an_error_the_next_time
 
 #[tokio::test]
 async fn prisma_sees_an_unfinished_row_while_a_migration_is_half_way_and_none_when_it_is_done() {
-    let scene = scene("half_way", "CREATE TABLE first_step ();\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (y);").await;
+    let scene =
+        scene("half_way", "CREATE TABLE first_step ();\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (y);").await;
     scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-    let row = "SELECT concat_ws('|', finished_at IS NULL, rolled_back_at IS NULL, applied_steps_count, logs LIKE '%duplicate%' OR logs LIKE '%could not create unique index%') \
+    let row = "SELECT concat_ws('|', finished_at IS NULL, rolled_back_at IS NULL, applied_steps_count, logs \
+        LIKE '%duplicate%' OR logs LIKE '%could not create unique index%') \
                FROM _prisma_migrations WHERE migration_name = '2_index'";
     assert_eq!(scene.value(row).await, "t|t|0|t");
     scene.write("2_index", "CREATE TABLE first_step ();\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (x);");
     scene.ready().await;
-    let row = "SELECT concat_ws('|', finished_at IS NULL, applied_steps_count, logs IS NULL, checksum = encode(sha256(E'CREATE TABLE first_step ();\\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (x);'), 'hex')) \
+    let row = "SELECT concat_ws('|', finished_at IS NULL, applied_steps_count, logs IS NULL, checksum = \
+        encode(sha256(E'CREATE TABLE first_step ();\\nCREATE UNIQUE INDEX CONCURRENTLY i ON t (x);'), \
+        'hex')) \
                FROM _prisma_migrations WHERE migration_name = '2_index'";
     assert_eq!(scene.value(row).await, "f|1|t|t");
 }
 
 #[tokio::test]
 async fn a_concurrent_build_is_not_cut_short_by_the_limits_of_the_manifest_or_of_the_role() {
-    let scene =
-        scene("unlimited", "CREATE INDEX CONCURRENTLY i ON t (x);").await.with("apply", "{statementTimeout: 200ms, lockTimeout: 100ms}");
-    execute(&mut scene.database.connect().await, &format!("ALTER ROLE {} SET statement_timeout = '200ms'", scene.role)).await;
+    let scene = scene("unlimited", "CREATE INDEX CONCURRENTLY i ON t (x);")
+        .await
+        .with("apply", "{statementTimeout: 200ms, lockTimeout: 100ms}");
+    execute(
+        &mut scene.database.connect().await,
+        &format!("ALTER ROLE {} SET statement_timeout = '200ms'", scene.role),
+    )
+    .await;
     let snapshot = old_snapshot(&scene).await;
     let waits = format!(
-        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND wait_event = 'virtualxid' AND query_start < clock_timestamp() - interval '500 ms'",
+        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND wait_event = \
+            'virtualxid' AND query_start < clock_timestamp() - interval '500 ms'",
         scene.database.name
     );
     let (outcomes, ()) = tokio::join!(scene.run(), async {
-        until("the build has waited for longer than both", || async { scene.value(&waits).await == "true" }).await;
+        until("the build has waited for longer than both", || async { scene.value(&waits).await == "true" })
+            .await;
         drop(snapshot);
     });
     let last = outcomes.last().expect("an outcome");
@@ -267,9 +313,16 @@ async fn another_index_that_took_the_name_of_an_interrupted_build_is_not_taken_f
         killed_while_it_builds(&scene, "i").await;
         scene.database.execute(&format!("DROP INDEX i; {other}")).await;
         let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-        assert_eq!(outcome.failure.as_ref().map(|failure| failure.sqlstate.as_str()), Some("42P07"), "{other}: {}", outcome.message);
+        assert_eq!(
+            outcome.failure.as_ref().map(|failure| failure.sqlstate.as_str()),
+            Some("42P07"),
+            "{other}: {}",
+            outcome.message
+        );
         assert!(
-            outcome.message.contains("\"i\" already exists, and it is not the index that this statement asks for"),
+            outcome
+                .message
+                .contains("\"i\" already exists, and it is not the index that this statement asks for"),
             "{}",
             outcome.message
         );
@@ -287,7 +340,8 @@ async fn an_interrupted_build_that_the_server_had_finished_is_not_begun_again() 
             "CREATE INDEX i ON t (abs(x) DESC, y) WHERE y > 1",
         ),
         (
-            "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t USING btree (x) INCLUDE (y) WITH (fillfactor = 70);",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON t USING btree (x) INCLUDE (y) WITH (fillfactor = \
+                70);",
             "CREATE INDEX i ON t (x) INCLUDE (y) WITH (fillfactor = 70)",
         ),
     ]
@@ -300,6 +354,14 @@ async fn an_interrupted_build_that_the_server_had_finished_is_not_begun_again() 
         let oid = scene.value("SELECT 'i'::regclass::oid::text").await;
         repaired(&scene, "i true").await;
         assert_eq!(scene.value("SELECT 'i'::regclass::oid::text").await, oid, "{asked}");
-        assert_eq!(scene.value("SELECT count(*)::text FROM pg_class WHERE relname LIKE 'sluice_asked%'").await, "0");
+        assert_eq!(
+            scene
+                .value(
+                    "SELECT count(*)::text FROM pg_class WHERE relname LIKE \
+            'sluice_asked%'"
+                )
+                .await,
+            "0"
+        );
     }
 }

@@ -16,10 +16,13 @@ use crate::{
     stage_scene::{DEADLINE, Scene, session, until, value},
 };
 
-const INIT: (&str, &str) =
-    ("1_init", "CREATE TABLE visits (id int PRIMARY KEY); CREATE TABLE counter (n int); INSERT INTO counter VALUES (0);");
+const INIT: (&str, &str) = (
+    "1_init",
+    "CREATE TABLE visits (id int PRIMARY KEY); CREATE TABLE counter (n int); INSERT INTO counter VALUES (0);",
+);
 /// Its effect shows how often it ran.
-const ALTER: (&str, &str) = ("2_alter", "UPDATE counter SET n = n + 1; ALTER TABLE visits ADD COLUMN note text;");
+const ALTER: (&str, &str) =
+    ("2_alter", "UPDATE counter SET n = n + 1; ALTER TABLE visits ADD COLUMN note text;");
 
 async fn scene(test: &str, patience: Duration) -> Scene {
     let mut scene = Scene::new(test, &[INIT]).await;
@@ -35,7 +38,8 @@ async fn pid(connection: &mut PgConnection) -> i32 {
 
 /// Whether a session of Sluice's waits for a lock, or has given an attempt up because of one.
 async fn has_met_a_lock(scene: &Scene) -> bool {
-    let sql = format!("SELECT xact_rollback::text FROM pg_stat_database WHERE datname = '{}'", scene.database.name);
+    let sql =
+        format!("SELECT xact_rollback::text FROM pg_stat_database WHERE datname = '{}'", scene.database.name);
     scene.value(&sql).await.parse::<u64>().expect("a number") > 0
 }
 
@@ -52,11 +56,15 @@ async fn who_holds_a_lock_is_named_when_patience_ends_and_nothing_is_left() {
         let before = scene.catalog().await;
         let outcome = scene.stopped(Stage::Migrate, Reason::WaitingForLock).await;
         let pid = pid(&mut holder).await;
-        let named: Vec<_> = outcome.blockers.iter().map(|blocker| (blocker.pid, blocker.application.as_str())).collect();
+        let named: Vec<_> =
+            outcome.blockers.iter().map(|blocker| (blocker.pid, blocker.application.as_str())).collect();
         assert_eq!(named, [(pid, "nightly-report")], "{lock}");
         assert!(outcome.message.contains(&format!("pid {pid} (nightly-report")), "{}", outcome.message);
         assert!(outcome.message.contains("2_alter"), "{}", outcome.message);
-        assert_eq!((scene.catalog().await, scene.ledger().await), (before, vec!["1_init applied".to_owned()]));
+        assert_eq!(
+            (scene.catalog().await, scene.ledger().await),
+            (before, vec!["1_init applied".to_owned()])
+        );
         drop(holder);
         scene.ready().await;
         assert_eq!(scene.value("SELECT n::text FROM counter").await, "1", "{lock}");
@@ -113,7 +121,8 @@ async fn a_reader_is_not_kept_waiting_by_a_migration_that_waits() {
     stop.store(true, Ordering::Relaxed);
     let longest = reading.await.expect("the reader ends");
     drop(holder);
-    // The lock timeout is 100 ms; the rest is room for a busy machine. The exact figure belongs to the benchmark.
+    // The lock timeout is 100 ms; the rest is room for a busy machine. The exact figure belongs to the
+    // benchmark.
     assert!(longest < Duration::from_secs(1), "a read took {longest:?}; {}", outcome.message);
 }
 
@@ -126,39 +135,75 @@ async fn attempts_are_few_while_the_holder_is_in_sight_even_for_a_role_that_may_
     let outcome = scene.stopped(Stage::Migrate, Reason::WaitingForLock).await;
     drop(holder);
     assert!(outcome.message.contains("(api, role "), "{}", outcome.message);
-    let rollbacks = format!("SELECT xact_rollback::text FROM pg_stat_database WHERE datname = '{}'", scene.database.name);
+    let rollbacks =
+        format!("SELECT xact_rollback::text FROM pg_stat_database WHERE datname = '{}'", scene.database.name);
     let rollbacks = scene.value(&rollbacks).await.parse::<u32>().expect("a number");
-    assert!(rollbacks < 6, "{rollbacks} transactions were rolled back in 3 s, each of which kept readers waiting");
+    assert!(
+        rollbacks < 6,
+        "{rollbacks} transactions were rolled back in 3 s, each of which kept readers waiting"
+    );
 }
 
 #[tokio::test]
 async fn a_deadlock_is_tried_again_and_the_effect_is_there_once() {
     let scene = Scene::new(
         "deadlock",
-        &[("1_init", "CREATE TABLE a (x int); CREATE TABLE b (x int); INSERT INTO a VALUES (0); INSERT INTO b VALUES (0);")],
+        &[(
+            "1_init",
+            "CREATE TABLE a (x int); CREATE TABLE b (x int); INSERT INTO a VALUES (0); INSERT INTO \
+            b VALUES (0);",
+        )],
     )
     .await;
     let scene = scene.with("apply", "{lockTimeout: 20s}");
     scene.ready().await;
-    scene.write("2_update", "UPDATE a SET x = x + 1;\nSELECT pg_advisory_lock_shared(4711);\nUPDATE b SET x = x + 1;");
-    // The other session holds b and the gate; it opens the gate and asks for a while the migration asks for b.
-    let mut other = session(&scene.database.url, "other", "SELECT pg_advisory_lock(4711); BEGIN; UPDATE b SET x = x + 10").await;
+    scene.write(
+        "2_update",
+        "UPDATE a SET x = x + 1;\nSELECT pg_advisory_lock_shared(4711);\nUPDATE b SET x = x + 1;",
+    );
+    // The other session holds b and the gate; it opens the gate and asks for a while the migration asks for
+    // b.
+    let mut other = session(
+        &scene.database.url,
+        "other",
+        "SELECT pg_advisory_lock(4711); BEGIN; UPDATE b SET x = x + 10",
+    )
+    .await;
     let (outcomes, ()) = tokio::join!(scene.run(), async {
-        let at_the_gate = "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND NOT granted";
+        let at_the_gate = "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = \
+            4711 AND NOT granted";
         until("the migration holds a", || async { scene.value(at_the_gate).await == "true" }).await;
         execute(&mut other, "SELECT pg_advisory_unlock(4711)").await;
         let survived = sqlx::raw_sql("UPDATE a SET x = x + 10").execute(&mut other).await.is_ok();
-        execute(&mut other, if survived { "COMMIT" } else { "ROLLBACK; UPDATE a SET x = x + 10; UPDATE b SET x = x + 10" }).await;
+        execute(
+            &mut other,
+            if survived { "COMMIT" } else { "ROLLBACK; UPDATE a SET x = x + 10; UPDATE b SET x = x + 10" },
+        )
+        .await;
     });
-    assert_eq!(outcomes.last().map(|outcome| outcome.reason), Some(Reason::Verified), "{:?}", outcomes.last());
+    assert_eq!(
+        outcomes.last().map(|outcome| outcome.reason),
+        Some(Reason::Verified),
+        "{:?}",
+        outcomes.last()
+    );
     assert_eq!(scene.value("SELECT a.x || ' ' || b.x FROM a, b").await, "11 11");
-    assert_eq!(scene.value(&format!("SELECT deadlocks::text FROM pg_stat_database WHERE datname = '{}'", scene.database.name)).await, "1");
+    assert_eq!(
+        scene
+            .value(&format!(
+                "SELECT deadlocks::text FROM pg_stat_database WHERE datname = '{}'",
+                scene.database.name
+            ))
+            .await,
+        "1"
+    );
 }
 
 #[tokio::test]
 async fn a_lock_on_the_ledger_is_waited_for_like_any_other() {
     let scene = scene("ledger_lock", Duration::from_millis(600)).await;
-    let holder = session(&scene.database.url, "psql", "BEGIN; LOCK TABLE _prisma_migrations IN EXCLUSIVE MODE").await;
+    let holder =
+        session(&scene.database.url, "psql", "BEGIN; LOCK TABLE _prisma_migrations IN EXCLUSIVE MODE").await;
     let outcome = scene.stopped(Stage::Migrate, Reason::WaitingForLock).await;
     assert!(outcome.message.contains("psql"), "{}", outcome.message);
     drop(holder);

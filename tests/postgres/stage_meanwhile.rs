@@ -1,4 +1,5 @@
-//! What somebody does to the database between two stages of a run: the stage that meets it says so, and nothing is changed.
+//! What somebody does to the database between two stages of a run: the stage that meets it says so, and
+//! nothing is changed.
 
 use sluice::{
     api::Reason,
@@ -11,7 +12,8 @@ use crate::{
     stage_scene::Scene,
 };
 
-const FILES: [(&str, &str); 2] = [("1_init", "CREATE TABLE visits (id int);"), ("2_note", "ALTER TABLE visits ADD COLUMN note text;")];
+const FILES: [(&str, &str); 2] =
+    [("1_init", "CREATE TABLE visits (id int);"), ("2_note", "ALTER TABLE visits ADD COLUMN note text;")];
 
 /// A database with the first migration, whose second one was planned.
 async fn planned(test: &str) -> (Scene, Outcome) {
@@ -35,7 +37,12 @@ async fn a_database_that_is_renamed_between_plan_and_migrate_is_not_found_and_no
     let mut administrator = connect(&Server::get().url("postgres", "postgres")).await;
     execute(&mut administrator, &format!("ALTER DATABASE {name} RENAME TO {other}")).await;
     let outcome = migrated(&scene, &plan).await;
-    assert_eq!((outcome.reason, outcome.verdict), (Reason::DatabaseNotFound, Verdict::Failed), "{}", outcome.message);
+    assert_eq!(
+        (outcome.reason, outcome.verdict),
+        (Reason::DatabaseNotFound, Verdict::Failed),
+        "{}",
+        outcome.message
+    );
     assert!(outcome.message.contains(name.as_str()), "{}", outcome.message);
     execute(&mut administrator, &format!("ALTER DATABASE {other} RENAME TO {name}")).await;
     assert_eq!(scene.ledger().await, ["1_init applied"]);
@@ -47,7 +54,11 @@ async fn a_database_that_is_renamed_between_plan_and_migrate_is_not_found_and_no
 async fn a_role_that_loses_its_rights_between_plan_and_migrate_is_told_what_it_may_not_do() {
     for (test, takes, gives) in [
         ("loses_table", "ALTER TABLE visits OWNER TO postgres", "ALTER TABLE visits OWNER TO ROLE_"),
-        ("loses_history", "ALTER TABLE _prisma_migrations OWNER TO postgres", "ALTER TABLE _prisma_migrations OWNER TO ROLE_"),
+        (
+            "loses_history",
+            "ALTER TABLE _prisma_migrations OWNER TO postgres",
+            "ALTER TABLE _prisma_migrations OWNER TO ROLE_",
+        ),
         (
             "loses_schema",
             "ALTER SCHEMA public OWNER TO postgres; REVOKE ALL ON SCHEMA public FROM public",
@@ -59,9 +70,22 @@ async fn a_role_that_loses_its_rights_between_plan_and_migrate_is_told_what_it_m
         scene.database.execute(&takes.replace("ROLE_", &scene.role)).await;
         let outcome = migrated(&scene, &plan).await;
         assert_eq!(outcome.verdict, Verdict::Failed, "{test}: {}", outcome.message);
-        let told = format!("{} {}", outcome.message, outcome.failure.as_ref().map_or("", |failure| failure.message.as_str()));
-        assert!(told.contains("permission denied") || told.contains("must be owner"), "{test}: {:?} {told}", outcome.reason);
-        assert_eq!(outcome.reason.class(), sluice::api::Class::NeedsUser, "{test}: {:?} {told}", outcome.reason);
+        let told = format!(
+            "{} {}",
+            outcome.message,
+            outcome.failure.as_ref().map_or("", |failure| failure.message.as_str())
+        );
+        assert!(
+            told.contains("permission denied") || told.contains("must be owner"),
+            "{test}: {:?} {told}",
+            outcome.reason
+        );
+        assert_eq!(
+            outcome.reason.class(),
+            sluice::api::Class::NeedsUser,
+            "{test}: {:?} {told}",
+            outcome.reason
+        );
         assert_eq!(scene.catalog().await.len(), before, "{test}");
         assert_eq!(scene.ledger().await, ["1_init applied"], "{test}");
         scene.database.execute(&gives.replace("ROLE_", &scene.role)).await;

@@ -15,11 +15,19 @@ async fn a_file_that_would_go_back_behind_its_beginning_is_refused_before_anythi
     let scene = Scene::new("behind", &files).await;
     let before = scene.catalog().await;
     let outcome = scene.stopped(Stage::Plan, Reason::SourceInvalid).await;
-    assert!(outcome.message.contains("2_b/migration.sql: line 2: this file has made no savepoint \"s\""), "{}", outcome.message);
+    assert!(
+        outcome.message.contains("2_b/migration.sql: line 2: this file has made no savepoint \"s\""),
+        "{}",
+        outcome.message
+    );
     assert_eq!(scene.catalog().await, before);
-    scene.write("2_b", "CREATE TABLE b ();\nSAVEPOINT s;\nCREATE TABLE d ();\nROLLBACK TO SAVEPOINT s;\nCREATE TABLE c ();");
+    scene.write(
+        "2_b",
+        "CREATE TABLE b ();\nSAVEPOINT s;\nCREATE TABLE d ();\nROLLBACK TO SAVEPOINT s;\nCREATE TABLE c ();",
+    );
     scene.ready().await;
-    let tables = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname IN ('a0', 'a1', 'b', 'c', 'd')";
+    let tables = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname IN ('a0', \
+        'a1', 'b', 'c', 'd')";
     assert_eq!(scene.value(tables).await, "a0 a1 b c", "only what it made after its own savepoint is gone");
     assert_eq!(scene.ledger().await, ["1_a applied", "2_b applied"]);
 }
@@ -28,7 +36,8 @@ async fn a_file_that_would_go_back_behind_its_beginning_is_refused_before_anythi
 async fn a_release_whose_rows_are_not_all_in_the_history_is_rolled_back_and_named() {
     let trigger = |body: &str| {
         format!(
-            "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {body} END'; CREATE TABLE slipped ();\n\
+            "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN {body} END'; CREATE TABLE \
+                slipped ();\n\
              CREATE TRIGGER t BEFORE INSERT ON _prisma_migrations FOR EACH ROW EXECUTE FUNCTION t();"
         )
     };
@@ -38,7 +47,8 @@ async fn a_release_whose_rows_are_not_all_in_the_history_is_rolled_back_and_name
         trigger("NEW.checksum := ''0''; RETURN NEW;"),
         trigger("NEW.finished_at := NULL; RETURN NEW;"),
         trigger("NEW.rolled_back_at := now(); RETURN NEW;"),
-        "CREATE TABLE slipped (); CREATE RULE r AS ON INSERT TO _prisma_migrations DO INSTEAD NOTHING;".to_owned(),
+        "CREATE TABLE slipped (); CREATE RULE r AS ON INSERT TO _prisma_migrations DO INSTEAD NOTHING;"
+            .to_owned(),
     ]
     .iter()
     .enumerate()
@@ -49,18 +59,29 @@ async fn a_release_whose_rows_are_not_all_in_the_history_is_rolled_back_and_name
         let before = scene.catalog().await;
         let outcome = scene.stopped(Stage::Migrate, Reason::HistoryUntrusted).await;
         assert!(outcome.message.contains("\"2_slips\" was rolled back"), "{sql}: {}", outcome.message);
-        assert_eq!((scene.catalog().await, scene.ledger().await), (before, vec!["1_init applied".to_owned()]), "{sql}");
+        assert_eq!(
+            (scene.catalog().await, scene.ledger().await),
+            (before, vec!["1_init applied".to_owned()]),
+            "{sql}"
+        );
     }
     let scene = Scene::new("kept", &[INIT]).await;
     scene.ready().await;
     scene.write("2_counts", &trigger("RETURN NEW;"));
     let outcomes = scene.run().await;
-    assert_eq!(outcomes.get(2).map(|outcome| outcome.reason), Some(Reason::Applied), "the control: {outcomes:?}");
+    assert_eq!(
+        outcomes.get(2).map(|outcome| outcome.reason),
+        Some(Reason::Applied),
+        "the control: {outcomes:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_file_that_deletes_the_row_of_an_earlier_one_of_its_release_fails_it() {
-    let files = [("1_a", "CREATE TABLE a ();"), ("2_b", "CREATE TABLE b (); DELETE FROM _prisma_migrations WHERE migration_name = '1_a';")];
+    let files = [
+        ("1_a", "CREATE TABLE a ();"),
+        ("2_b", "CREATE TABLE b (); DELETE FROM _prisma_migrations WHERE migration_name = '1_a';"),
+    ];
     let scene = Scene::new("deleted", &files).await;
     let outcome = scene.stopped(Stage::Migrate, Reason::HistoryUntrusted).await;
     assert!(outcome.message.contains("what was written to it about \"1_a\":"), "{}", outcome.message);

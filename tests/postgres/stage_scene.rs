@@ -1,4 +1,5 @@
-//! What the scenarios of the migration engine share: a database that an ordinary role owns, a folder of migrations, a manifest.
+//! What the scenarios of the migration engine share: a database that an ordinary role owns, a folder of
+//! migrations, a manifest.
 
 use std::{
     collections::BTreeMap,
@@ -46,7 +47,10 @@ impl Scene {
         let database = server.database(test).await;
         let role = format!("migrator_of_{}", database.name);
         let name = &database.name;
-        let grants = format!("CREATE ROLE {role} LOGIN; ALTER DATABASE {name} OWNER TO {role}; ALTER SCHEMA public OWNER TO {role}");
+        let grants = format!(
+            "CREATE ROLE {role} LOGIN; ALTER DATABASE {name} OWNER TO {role}; ALTER SCHEMA public OWNER TO \
+                {role}"
+        );
         execute(&mut connect(&database.url).await, &grants).await;
         let sections = [
             ("database", "{secretRef: {name: records-db}}"),
@@ -94,7 +98,8 @@ impl Scene {
     }
 
     pub fn manifest(&self) -> String {
-        let head = "apiVersion: sluice.dev/v1alpha1\nkind: DatabaseMigration\nmetadata: {name: records, namespace: medical}\nspec:\n";
+        let head = "apiVersion: sluice.dev/v1alpha1\nkind: DatabaseMigration\nmetadata: {name: records, \
+            namespace: medical}\nspec:\n";
         self.sections.iter().fold(head.to_owned(), |mut text, (name, yaml)| {
             writeln!(text, "  {name}: {yaml}").expect("a String takes every text");
             text
@@ -102,9 +107,11 @@ impl Scene {
     }
 
     pub fn context(&self) -> Context {
-        let object: DatabaseMigration = serde_saphyr::from_str(&self.manifest()).expect("the manifest of a test reads");
+        let object: DatabaseMigration =
+            serde_saphyr::from_str(&self.manifest()).expect("the manifest of a test reads");
         let manifest = validate(&object).expect("the manifest of a test is valid");
-        let mut context = Context::new(manifest, &self.url, self.source(), self.folder.path().join("snapshots"));
+        let mut context =
+            Context::new(manifest, &self.url, self.source(), self.folder.path().join("snapshots"));
         context.patience = self.patience;
         context
     }
@@ -126,7 +133,12 @@ impl Scene {
     pub async fn stopped(&self, stage: Stage, reason: Reason) -> Outcome {
         let outcomes = self.run().await;
         let last = outcomes.into_iter().next_back().expect("at least one stage");
-        assert_eq!((last.stage, last.reason, last.verdict), (stage, reason, Verdict::Failed), "{}", last.message);
+        assert_eq!(
+            (last.stage, last.reason, last.verdict),
+            (stage, reason, Verdict::Failed),
+            "{}",
+            last.message
+        );
         last
     }
 
@@ -153,7 +165,8 @@ impl Scene {
 
     pub async fn ledger_in(&self, table: &str) -> Vec<String> {
         let sql = format!(
-            "SELECT migration_name || CASE WHEN rolled_back_at IS NOT NULL THEN ' rolled back' WHEN finished_at IS NULL THEN ' unfinished' \
+            "SELECT migration_name || CASE WHEN rolled_back_at IS NOT NULL THEN ' rolled back' WHEN \
+                finished_at IS NULL THEN ' unfinished' \
              ELSE ' applied' END FROM {table} ORDER BY started_at, migration_name"
         );
         self.column(&sql).await
@@ -174,7 +187,8 @@ impl Scene {
     /// How many sessions of Sluice's are on this database.
     pub async fn sessions(&self) -> String {
         let sql = format!(
-            "SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE 'sluice%' AND datname = '{}'",
+            "SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE 'sluice%' AND datname = \
+                '{}'",
             self.database.name
         );
         self.value(&sql).await
@@ -183,16 +197,23 @@ impl Scene {
 
 pub const CATALOG: &str = "
 SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-UNION ALL SELECT concat_ws(' ', 'relation', c.oid::regclass, c.relkind, c.relrowsecurity, c.relforcerowsecurity, c.relacl::text,
-    (SELECT string_agg(a.attname || ':' || a.atttypid::regtype || ':' || a.attnotnull, ',' ORDER BY attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0))
-  FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-UNION ALL SELECT 'constraint ' || conname || ' ' || pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN pg_namespace n ON n.oid = connamespace
+UNION ALL SELECT concat_ws(' ', 'relation', c.oid::regclass, c.relkind, c.relrowsecurity, \
+c.relforcerowsecurity, c.relacl::text,
+    (SELECT string_agg(a.attname || ':' || a.atttypid::regtype || ':' || a.attnotnull, ',' ORDER BY attnum) \
+    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0))
+  FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname !~ '^pg_' AND nspname <> \
+  'information_schema'
+UNION ALL SELECT 'constraint ' || conname || ' ' || pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN \
+pg_namespace n ON n.oid = connamespace
   WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 UNION ALL SELECT 'policy ' || policyname || ' ' || tablename FROM pg_policies
-UNION ALL SELECT 'index ' || indexrelid::regclass || ' ' || indisvalid FROM pg_index i JOIN pg_class c ON c.oid = indexrelid
+UNION ALL SELECT 'index ' || indexrelid::regclass || ' ' || indisvalid FROM pg_index i JOIN pg_class c ON \
+c.oid = indexrelid
   JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname !~ '^pg_'
-UNION ALL SELECT 'type ' || t.oid::regtype || coalesce((SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid), '')
-  FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+UNION ALL SELECT 'type ' || t.oid::regtype || coalesce((SELECT string_agg(enumlabel, ',' ORDER BY \
+enumsortorder) FROM pg_enum WHERE enumtypid = t.oid), '')
+  FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE nspname !~ '^pg_' AND nspname <> \
+  'information_schema'
 UNION ALL SELECT 'function ' || p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace
   WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 ORDER BY 1";
@@ -234,7 +255,10 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnM
 /// Runs a command to its end, within the deadline.
 pub async fn finish(mut command: Command) -> Output {
     let output = tokio::task::spawn_blocking(move || command.output().expect("the command starts"));
-    tokio::time::timeout(DEADLINE, output).await.expect("the command ends in time").expect("its output is read")
+    tokio::time::timeout(DEADLINE, output)
+        .await
+        .expect("the command ends in time")
+        .expect("its output is read")
 }
 
 /// What a command printed, both streams.

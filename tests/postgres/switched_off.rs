@@ -4,18 +4,26 @@ use sluice::{api::Finding, contract::Stage, stage};
 
 use crate::stage_scene::Scene;
 
-const FILE: &str = "CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE k (id int PRIMARY KEY, p int NOT NULL REFERENCES p);\nCREATE INDEX ON k (p);\n\
+const FILE: &str = "CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE k (id int PRIMARY KEY, p int NOT NULL \
+    REFERENCES p);\nCREATE INDEX ON k (p);\n\
     CREATE VIEW v AS SELECT id FROM p;\n";
 
 async fn findings(scene: &Scene) -> Vec<(String, String)> {
     let outcome = stage::run(Stage::Verify, &scene.context(), &[]).await;
     let of = |finding: Finding| (finding.check, finding.object);
-    outcome.findings.into_iter().map(of).filter(|(check, _)| check == "schema-drift" || check == "foreign-key-validated").collect()
+    outcome
+        .findings
+        .into_iter()
+        .map(of)
+        .filter(|(check, _)| check == "schema-drift" || check == "foreign-key-validated")
+        .collect()
 }
 
 #[tokio::test]
 async fn a_foreign_key_whose_triggers_are_switched_off_is_found_by_drift_and_by_its_check() {
-    let scene = Scene::new("switched_off", &[("1_a", FILE)]).await.with("verify", "{drift: {}, foreignKeys: {validated: true}}");
+    let scene = Scene::new("switched_off", &[("1_a", FILE)])
+        .await
+        .with("verify", "{drift: {}, foreignKeys: {validated: true}}");
     scene.database.execute(&format!("ALTER ROLE {} CREATEDB", scene.role)).await;
     scene.ready().await;
     assert_eq!(findings(&scene).await, [], "the control");
@@ -24,7 +32,11 @@ async fn a_foreign_key_whose_triggers_are_switched_off_is_found_by_drift_and_by_
         let mut found = findings(&scene).await;
         found.sort();
         let named = |check: &str, object: &str| (check.to_owned(), object.to_owned());
-        assert_eq!(found, [named("foreign-key-validated", "public.k"), named("schema-drift", "public.k.k_p_fkey")], "{table}");
+        assert_eq!(
+            found,
+            [named("foreign-key-validated", "public.k"), named("schema-drift", "public.k.k_p_fkey")],
+            "{table}"
+        );
         scene.database.execute(&format!("ALTER TABLE {table} ENABLE TRIGGER ALL")).await;
     }
     scene.database.execute("ALTER VIEW v ALTER COLUMN id SET DEFAULT 7").await;
@@ -33,7 +45,14 @@ async fn a_foreign_key_whose_triggers_are_switched_off_is_found_by_drift_and_by_
 
 #[tokio::test]
 async fn a_deferred_constraint_in_a_schema_that_the_role_may_not_use_stops_no_migration() {
-    let scene = Scene::new("deferred_elsewhere", &[("1_a", "CREATE TABLE t (id int UNIQUE DEFERRABLE INITIALLY DEFERRED);")]).await;
-    scene.database.execute("CREATE SCHEMA space; CREATE TABLE space.t (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)").await;
+    let scene = Scene::new(
+        "deferred_elsewhere",
+        &[("1_a", "CREATE TABLE t (id int UNIQUE DEFERRABLE INITIALLY DEFERRED);")],
+    )
+    .await;
+    scene
+        .database
+        .execute("CREATE SCHEMA space; CREATE TABLE space.t (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+        .await;
     scene.ready().await;
 }

@@ -17,7 +17,10 @@ use crate::{
 
 /// Until a back end of the scene's role does this.
 async fn until(scene: &Scene, does: &str) {
-    let sql = format!("SELECT count(*)::text FROM pg_stat_activity a WHERE a.usename = '{}' AND {does}", scene.role);
+    let sql = format!(
+        "SELECT count(*)::text FROM pg_stat_activity a WHERE a.usename = '{}' AND {does}",
+        scene.role
+    );
     let end = Instant::now() + DEADLINE;
     while scene.value(&sql).await == "0" {
         assert!(Instant::now() < end, "nobody does this: {does}");
@@ -26,16 +29,20 @@ async fn until(scene: &Scene, does: &str) {
 }
 
 /// A lock of its own, which no limit on waiting for locks cuts short.
-const UNTIL_FREE: &str = "DO $$ BEGIN WHILE NOT pg_try_advisory_xact_lock(4711) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$";
-const EVE: &str = "CREATE TRIGGER eve BEFORE INSERT ON _prisma_migrations FOR EACH ROW EXECUTE FUNCTION public.code()";
+const UNTIL_FREE: &str =
+    "DO $$ BEGIN WHILE NOT pg_try_advisory_xact_lock(4711) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$";
+const EVE: &str =
+    "CREATE TRIGGER eve BEFORE INSERT ON _prisma_migrations FOR EACH ROW EXECUTE FUNCTION public.code()";
 
 /// This migration is pending, in a database in which somebody else may create triggers on the history.
 async fn exposed(test: &str, file: &str) -> (Scene, PgConnection) {
     let scene = scene(test).await;
     scene.write(SECOND.0, file);
     let mut other = scene.database.connect().await;
-    let prepared =
-        format!("{CODE}; GRANT ALL ON ALL TABLES IN SCHEMA public TO {{intruder}}; SET ROLE {{intruder}}; SET lock_timeout = '300ms'");
+    let prepared = format!(
+        "{CODE}; GRANT ALL ON ALL TABLES IN SCHEMA public TO {{intruder}}; SET ROLE {{intruder}}; SET \
+            lock_timeout = '300ms'"
+    );
     execute(&mut other, &prepared.replace("{intruder}", &intruder(&scene))).await;
     (scene, other)
 }
@@ -52,7 +59,9 @@ async fn migrate_while(scene: &Scene, other: impl AsyncFnOnce()) -> Outcome {
 
 #[tokio::test]
 async fn nobody_hangs_a_trigger_on_the_history_while_a_transaction_that_writes_to_it_runs() {
-    for (test, begins) in [("trust_race", ""), ("trust_race_repeatable", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; ")] {
+    for (test, begins) in
+        [("trust_race", ""), ("trust_race_repeatable", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; ")]
+    {
         let (scene, mut other) = exposed(test, &format!("{begins}{UNTIL_FREE}; CREATE TABLE u ();")).await;
         let mut holder = scene.database.connect().await;
         execute(&mut holder, "SELECT pg_advisory_lock(4711)").await;
@@ -63,7 +72,12 @@ async fn nobody_hangs_a_trigger_on_the_history_while_a_transaction_that_writes_t
             execute(&mut holder, "SELECT pg_advisory_unlock(4711)").await;
         })
         .await;
-        assert_eq!((outcome.verdict, outcome.reason), (Verdict::Passed, Reason::Applied), "{test}: {}", outcome.message);
+        assert_eq!(
+            (outcome.verdict, outcome.reason),
+            (Verdict::Passed, Reason::Applied),
+            "{test}: {}",
+            outcome.message
+        );
         assert_eq!(scene.value("SELECT (to_regclass('public.booty') IS NULL)::text").await, "true");
         // It was the lock that kept it away, and nothing else does.
         execute(&mut other, EVE).await;
@@ -79,7 +93,9 @@ async fn nobody_hangs_a_trigger_on_the_history_while_a_transaction_that_writes_t
 /// It was not there when Sluice looked first, and is there when the lock is had.
 #[tokio::test]
 async fn a_trigger_that_is_just_being_made_is_waited_for_and_nothing_is_written() {
-    for (test, begins) in [("trust_late", ""), ("trust_late_repeatable", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; ")] {
+    for (test, begins) in
+        [("trust_late", ""), ("trust_late_repeatable", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; ")]
+    {
         let (scene, mut other) = exposed(test, &format!("{begins}CREATE TABLE u ();")).await;
         execute(&mut other, &format!("BEGIN; {EVE}")).await;
         let outcome = migrate_while(&scene, async || {
@@ -87,7 +103,12 @@ async fn a_trigger_that_is_just_being_made_is_waited_for_and_nothing_is_written(
             execute(&mut other, "COMMIT").await;
         })
         .await;
-        assert_eq!((outcome.verdict, outcome.reason), (Verdict::Failed, Reason::HistoryUntrusted), "{test}: {}", outcome.message);
+        assert_eq!(
+            (outcome.verdict, outcome.reason),
+            (Verdict::Failed, Reason::HistoryUntrusted),
+            "{test}: {}",
+            outcome.message
+        );
         assert_eq!(scene.ledger().await, ["1_first applied"], "{test}");
         let made = "SELECT (to_regclass('public.booty') IS NULL AND to_regclass('public.u') IS NULL)::text";
         assert_eq!(scene.value(made).await, "true", "{test}");

@@ -1,4 +1,5 @@
-//! Columns: type, default, whether they may be null (since PostgreSQL 18, NOT NULL may be not validated), where their values come from.
+//! Columns: type, default, whether they may be null (since PostgreSQL 18, NOT NULL may be not validated),
+//! where their values come from.
 
 use super::{Kind, Reader};
 
@@ -12,13 +13,17 @@ SELECT o.name || '.' || pg_catalog.quote_ident(a.attname), o.name,
              JOIN pg_catalog.pg_namespace n ON n.oid = l.collnamespace
            WHERE l.oid = a.attcollation AND a.attcollation <> t.typcollation),
           CASE WHEN NOT a.attnotnull THEN 'allowed'
-               WHEN EXISTS (SELECT FROM pg_catalog.pg_constraint n WHERE n.conrelid = a.attrelid AND n.contype = 'n'
-                            AND NOT n.convalidated AND a.attnum = ANY(n.conkey)) THEN 'not allowed, not validated'
+               WHEN EXISTS (SELECT FROM pg_catalog.pg_constraint n WHERE n.conrelid = a.attrelid AND \
+               n.contype = 'n'
+                            AND NOT n.convalidated AND a.attnum = ANY(n.conkey)) THEN 'not allowed, not \
+                            validated'
                ELSE 'not allowed' END,
           CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
-          CASE WHEN a.attgenerated <> '' THEN CASE a.attgenerated WHEN 's' THEN 'stored: ' ELSE 'virtual: ' END || pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+          CASE WHEN a.attgenerated <> '' THEN CASE a.attgenerated WHEN 's' THEN 'stored: ' ELSE 'virtual: ' \
+          END || pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
           CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END]
-FROM ours o JOIN pg_catalog.pg_attribute a ON a.attrelid = o.oid JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+FROM ours o JOIN pg_catalog.pg_attribute a ON a.attrelid = o.oid JOIN pg_catalog.pg_type t ON t.oid = \
+a.atttypid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE o.relkind IN ('r', 'p', 'f') AND a.attnum > 0 AND NOT a.attisdropped",
 };

@@ -10,5 +10,6 @@ SELECT pg_catalog.format('%I.%I', s.nspname, t.typname), s.name,
     ARRAY[(SELECT pg_catalog.string_agg(pg_catalog.quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder)
            FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)]
 FROM pg_catalog.pg_type t JOIN scope s ON s.oid = t.typnamespace
-WHERE t.typtype = 'e' AND t.oid NOT IN (SELECT m.objid FROM member m WHERE m.classid = 'pg_catalog.pg_type'::pg_catalog.regclass)",
+WHERE t.typtype = 'e' AND t.oid NOT IN (SELECT m.objid FROM member m WHERE m.classid = \
+'pg_catalog.pg_type'::pg_catalog.regclass)",
 };

@@ -1,4 +1,5 @@
-//! Extensions: which, and where. Their version is the server's business: a scratch database gets the newest that is installed.
+//! Extensions: which, and where. Their version is the server's business: a scratch database gets the newest
+//! that is installed.
 
 use super::{Kind, Reader};
 

@@ -1,4 +1,5 @@
-//! The kinds of objects, in the order of a report. One file each: its words, and the one question that finds it.
+//! The kinds of objects, in the order of a report. One file each: its words, and the one question that finds
+//! it.
 
 mod column;
 mod composite;
@@ -28,8 +29,9 @@ pub(super) struct Reader {
     pub(super) sql: &'static str,
 }
 
-/// What every question begins with. `$1` are the schemas, `$2` and `$3` schema and name of the ledger. Objects of extensions belong
-/// to their extension. A relation whose row type stands alone (`c`) is a composite type.
+/// What every question begins with. `$1` are the schemas, `$2` and `$3` schema and name of the ledger.
+/// Objects of extensions belong to their extension. A relation whose row type stands alone (`c`) is a
+/// composite type.
 pub(super) const PREFIX: &str = "
 WITH scope AS (SELECT n.oid, n.nspname, pg_catalog.quote_ident(n.nspname) AS name, n.nspacl, n.nspowner
     FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($1::text[])),
@@ -37,7 +39,8 @@ WITH scope AS (SELECT n.oid, n.nspname, pg_catalog.quote_ident(n.nspname) AS nam
   ours AS MATERIALIZED (SELECT c.*, pg_catalog.format('%I.%I', s.nspname, c.relname) AS name, s.name AS schema
     FROM pg_catalog.pg_class c JOIN scope s ON s.oid = c.relnamespace
     WHERE (s.nspname, c.relname) <> ($2::text, $3::text)
-      AND c.oid NOT IN (SELECT m.objid FROM member m WHERE m.classid = 'pg_catalog.pg_class'::pg_catalog.regclass))";
+      AND c.oid NOT IN (SELECT m.objid FROM member m WHERE m.classid = \
+      'pg_catalog.pg_class'::pg_catalog.regclass))";
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $room:ident, $word:literal;)*) => {

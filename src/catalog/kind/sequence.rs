@@ -7,7 +7,8 @@ pub(super) const READER: Reader = Reader {
     words: &["type", "start", "increment", "minimum", "maximum", "cache", "cycle", "owned by"],
     sql: "
 SELECT o.name, COALESCE(owner.relation, o.schema),
-    ARRAY[pg_catalog.format_type(q.seqtypid, NULL), q.seqstart::text, q.seqincrement::text, q.seqmin::text, q.seqmax::text,
+    ARRAY[pg_catalog.format_type(q.seqtypid, NULL), q.seqstart::text, q.seqincrement::text, q.seqmin::text, \
+    q.seqmax::text,
           q.seqcache::text, CASE WHEN q.seqcycle THEN 'yes' END, owner.attribute]
 FROM ours o JOIN pg_catalog.pg_sequence q ON q.seqrelid = o.oid
 LEFT JOIN LATERAL (SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS relation,
@@ -16,5 +17,6 @@ LEFT JOIN LATERAL (SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS re
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
     WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = o.oid
-      AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')) AS owner ON true",
+      AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')) AS owner ON \
+      true",
 };

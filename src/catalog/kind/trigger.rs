@@ -8,6 +8,7 @@ pub(super) const READER: Reader = Reader {
     sql: "
 SELECT o.name || '.' || pg_catalog.quote_ident(t.tgname), o.name,
     ARRAY[pg_catalog.pg_get_triggerdef(t.oid),
-          CASE t.tgenabled WHEN 'O' THEN 'yes' WHEN 'D' THEN 'no' WHEN 'R' THEN 'on replicas' ELSE 'always' END]
+          CASE t.tgenabled WHEN 'O' THEN 'yes' WHEN 'D' THEN 'no' WHEN 'R' THEN 'on replicas' ELSE 'always' \
+          END]
 FROM ours o JOIN pg_catalog.pg_trigger t ON t.tgrelid = o.oid WHERE NOT t.tgisinternal",
 };

@@ -17,11 +17,14 @@ use crate::{
 const META: Meta = Meta {
     id: "convention-audit-columns",
     title: "Every table has the columns that the manifest asks of every table",
-    condition: "`spec.verify.conventions.auditColumns` names columns, and a table of `spec.database.schemas` lacks one, or has it with another type, \
-                nullability or default than the one that is written. What `except` names, a table or one `table.column`, is told as \
+    condition: "`spec.verify.conventions.auditColumns` names columns, and a table of `spec.database.schemas` \
+        lacks one, or has it with another type, \
+                nullability or default than the one that is written. What `except` names, a table or one \
+                `table.column`, is told as \
                 information.",
     effect: "Nobody can tell of the rows of this table when or by whom they were written.",
-    remedy: "Add the column in a migration, or name the table or `table.column` in `spec.verify.conventions.except`.",
+    remedy: "Add the column in a migration, or name the table or `table.column` in \
+        `spec.verify.conventions.except`.",
     severity: Severity::Error,
     aspect: Aspect::Structure,
 };
@@ -35,7 +38,8 @@ pub(in super::super) const CHECK: Check = Check {
 const SQL: &str = owned::tables!("SELECT oid::int8, schema, name FROM own ORDER BY 2, 3");
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(conventions) = scope.demands.conventions.as_ref().filter(|all| !all.audit_columns.is_empty()) else {
+    let Some(conventions) = scope.demands.conventions.as_ref().filter(|all| !all.audit_columns.is_empty())
+    else {
         return Ok(Vec::new());
     };
     let asked: Vec<_> = conventions.audit_columns.iter().collect();
@@ -45,14 +49,22 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     let ids: Vec<i64> = tables.iter().map(|(id, ..)| *id).collect();
     let names = asked.iter().map(|column| column.name.clone()).collect();
     let columns = column::read(connection, &ids, Some(names)).await?;
-    let deviations =
-        tables.iter().flat_map(|(id, schema, name)| judge(conventions, &normals, schema, name, columns.get(id).map_or(&[], Vec::as_slice)));
+    let deviations = tables.iter().flat_map(|(id, schema, name)| {
+        judge(conventions, &normals, schema, name, columns.get(id).map_or(&[], Vec::as_slice))
+    });
     Ok(report(&META, conventions, deviations))
 }
 
-fn judge(conventions: &Conventions, normals: &[Normal], schema: &str, table: &str, columns: &[Column]) -> Vec<Deviation> {
+fn judge(
+    conventions: &Conventions,
+    normals: &[Normal],
+    schema: &str,
+    table: &str,
+    columns: &[Column],
+) -> Vec<Deviation> {
     let asked = conventions.audit_columns.iter().zip(normals);
-    let wrong = asked.filter_map(|(asked, normal)| Some((asked.name.as_str(), column::judge(asked, normal, columns)?)));
+    let wrong = asked
+        .filter_map(|(asked, normal)| Some((asked.name.as_str(), column::judge(asked, normal, columns)?)));
     let deviation = |(names, wrong): (Vec<String>, Vec<String>)| Deviation {
         names,
         object: format!("{schema}.{table}"),
@@ -68,12 +80,14 @@ mod tests {
 
     #[test]
     fn a_column_that_a_table_may_lack_is_told_apart_from_one_that_it_must_have() {
-        let conventions =
-            serde_json::json!({"auditColumns": [{"name": "createdAt"}, {"name": "updatedAt"}], "except": ["vitals.updatedAt"]});
+        let conventions = serde_json::json!({"auditColumns": [{"name": "createdAt"}, {"name": "updatedAt"}], "except": ["vitals.updatedAt"]});
         let conventions: Conventions = serde_json::from_value(conventions).expect("conventions");
         let found = judge(&conventions, &[Normal::default(), Normal::default()], "s", "vitals", &[]);
         let findings = report(&META, &conventions, found.into_iter());
         assert_eq!((findings[0].severity, findings[1].severity), (Severity::Error, Severity::Information));
-        assert!(findings[0].message.ends_with("createdAt is missing") && findings[1].message.ends_with("updatedAt is missing"));
+        assert!(
+            findings[0].message.ends_with("createdAt is missing")
+                && findings[1].message.ends_with("updatedAt is missing")
+        );
     }
 }

@@ -14,10 +14,13 @@ use crate::{
 const META: Meta = Meta {
     id: "convention-columns",
     title: "Every column is named in the style of the manifest",
-    condition: "`spec.verify.conventions.columns` names a style, and a column of a table in `spec.database.schemas` is named in another. What \
+    condition: "`spec.verify.conventions.columns` names a style, and a column of a table in \
+        `spec.database.schemas` is named in another. What \
                 `except` names, a table or one `table.column`, is told as information.",
-    effect: "People and tools that rely on the convention do not find the column, or need quotes for its name.",
-    remedy: "Rename it in a migration (expand and contract where the application is running), or name it in `spec.verify.conventions.except`.",
+    effect: "People and tools that rely on the convention do not find the column, or need quotes for its \
+        name.",
+    remedy: "Rename it in a migration (expand and contract where the application is running), or name it in \
+        `spec.verify.conventions.except`.",
     severity: Severity::Error,
     aspect: Aspect::Structure,
 };
@@ -35,17 +38,32 @@ const SQL: &str = owned::tables!(
 );
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some((conventions, style)) = scope.demands.conventions.as_ref().and_then(|all| Some((all, all.columns?))) else {
+    let Some((conventions, style)) =
+        scope.demands.conventions.as_ref().and_then(|all| Some((all, all.columns?)))
+    else {
         return Ok(Vec::new());
     };
-    let rows: Vec<(String, String, Vec<String>)> =
-        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read the names of the columns")?;
-    let deviations = rows.iter().flat_map(|(schema, table, columns)| judge(conventions, schema, table, columns, style));
+    let rows: Vec<(String, String, Vec<String>)> = query_as(SQL)
+        .bind(&scope.schemas)
+        .fetch_all(connection)
+        .await
+        .asked("read the names of the columns")?;
+    let deviations =
+        rows.iter().flat_map(|(schema, table, columns)| judge(conventions, schema, table, columns, style));
     Ok(report(&META, conventions, deviations))
 }
 
-fn judge(conventions: &Conventions, schema: &str, table: &str, columns: &[String], style: Style) -> Vec<Deviation> {
-    let wrong = columns.iter().filter(|column| !naming::has_style(column, style)).map(|column| (column.as_str(), column.clone()));
+fn judge(
+    conventions: &Conventions,
+    schema: &str,
+    table: &str,
+    columns: &[String],
+    style: Style,
+) -> Vec<Deviation> {
+    let wrong = columns
+        .iter()
+        .filter(|column| !naming::has_style(column, style))
+        .map(|column| (column.as_str(), column.clone()));
     let deviation = |(names, columns): (Vec<String>, Vec<String>)| Deviation {
         names,
         object: format!("{schema}.{table}"),
@@ -64,6 +82,9 @@ mod tests {
         let conventions = serde_json::from_value(serde_json::json!({})).expect("conventions");
         let columns = ["id", "created_at", "UserId", "lastName"].map(str::to_owned);
         let found = judge(&conventions, "s", "t", &columns, Style::CamelCase);
-        assert_eq!(found.iter().map(|deviation| deviation.message.as_str()).collect::<Vec<_>>(), ["not camelCase: created_at and UserId"]);
+        assert_eq!(
+            found.iter().map(|deviation| deviation.message.as_str()).collect::<Vec<_>>(),
+            ["not camelCase: created_at and UserId"]
+        );
     }
 }

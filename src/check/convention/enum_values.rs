@@ -14,10 +14,12 @@ use crate::{
 const META: Meta = Meta {
     id: "convention-enum-values",
     title: "Every value of an enum is named in the style of the manifest",
-    condition: "`spec.verify.conventions.enumValues` names a style, and an enum in `spec.database.schemas` has a value in another. What `except` \
+    condition: "`spec.verify.conventions.enumValues` names a style, and an enum in `spec.database.schemas` \
+        has a value in another. What `except` \
                 names, an enum or one `enum.value`, is told as information.",
     effect: "Code that was generated for the convention does not know the value.",
-    remedy: "`ALTER TYPE … RENAME VALUE` in a migration, together with the application; or name it in `spec.verify.conventions.except`.",
+    remedy: "`ALTER TYPE … RENAME VALUE` in a migration, together with the application; or name it in \
+        `spec.verify.conventions.except`.",
     severity: Severity::Error,
     aspect: Aspect::Structure,
 };
@@ -29,7 +31,8 @@ pub(in super::super) const CHECK: Check = Check {
 };
 
 const SQL: &str = "\
-    SELECT n.nspname::text, y.typname::text, pg_catalog.array_agg(e.enumlabel::text ORDER BY e.enumsortorder) \
+    SELECT n.nspname::text, y.typname::text, pg_catalog.array_agg(e.enumlabel::text ORDER BY \
+    e.enumsortorder) \
     FROM pg_catalog.pg_enum e JOIN pg_catalog.pg_type y ON y.oid = e.enumtypid \
     JOIN pg_catalog.pg_namespace n ON n.oid = y.typnamespace \
     WHERE n.nspname = ANY($1) AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
@@ -37,17 +40,32 @@ const SQL: &str = "\
     GROUP BY 1, 2 ORDER BY 1, 2";
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some((conventions, style)) = scope.demands.conventions.as_ref().and_then(|all| Some((all, all.enum_values?))) else {
+    let Some((conventions, style)) =
+        scope.demands.conventions.as_ref().and_then(|all| Some((all, all.enum_values?)))
+    else {
         return Ok(Vec::new());
     };
-    let rows: Vec<(String, String, Vec<String>)> =
-        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read the values of the enums")?;
-    let deviations = rows.iter().flat_map(|(schema, name, values)| judge(conventions, schema, name, values, style));
+    let rows: Vec<(String, String, Vec<String>)> = query_as(SQL)
+        .bind(&scope.schemas)
+        .fetch_all(connection)
+        .await
+        .asked("read the values of the enums")?;
+    let deviations =
+        rows.iter().flat_map(|(schema, name, values)| judge(conventions, schema, name, values, style));
     Ok(report(&META, conventions, deviations))
 }
 
-fn judge(conventions: &Conventions, schema: &str, name: &str, values: &[String], style: Style) -> Vec<Deviation> {
-    let wrong = values.iter().filter(|value| !naming::has_style(value, style)).map(|value| (value.as_str(), format!("{value:?}")));
+fn judge(
+    conventions: &Conventions,
+    schema: &str,
+    name: &str,
+    values: &[String],
+    style: Style,
+) -> Vec<Deviation> {
+    let wrong = values
+        .iter()
+        .filter(|value| !naming::has_style(value, style))
+        .map(|value| (value.as_str(), format!("{value:?}")));
     let deviation = |(names, values): (Vec<String>, Vec<String>)| Deviation {
         names,
         object: format!("{schema}.{name}"),
@@ -63,9 +81,13 @@ mod tests {
 
     #[test]
     fn one_value_can_be_exempt_beside_another_that_is_not() {
-        let conventions = serde_json::from_value(serde_json::json!({"except": ["Status.in progress"]})).expect("conventions");
+        let conventions = serde_json::from_value(serde_json::json!({"except": ["Status.in progress"]}))
+            .expect("conventions");
         let values = ["OPEN", "in progress", "Done"].map(str::to_owned);
         let found = judge(&conventions, "s", "Status", &values, Style::UpperSnakeCase);
-        assert!(found[0].message.ends_with("UPPER_SNAKE_CASE: \"Done\"") && found[1].message.ends_with("\"in progress\""));
+        assert!(
+            found[0].message.ends_with("UPPER_SNAKE_CASE: \"Done\"")
+                && found[1].message.ends_with("\"in progress\"")
+        );
     }
 }

@@ -14,11 +14,15 @@ use crate::{
 const META: Meta = Meta {
     id: "convention-indexes",
     title: "Every index is named by a template of the manifest",
-    condition: "`spec.verify.conventions.indexes` has templates, and an index of a table in `spec.database.schemas` has another name than each of \
-                them gives. The indexes of constraints are left out, as are partitions. A name that is longer than 63 bytes, or the index \
+    condition: "`spec.verify.conventions.indexes` has templates, and an index of a table in \
+        `spec.database.schemas` has another name than each of \
+                them gives. The indexes of constraints are left out, as are partitions. A name that is \
+                longer than 63 bytes, or the index \
                 of an expression, must only begin and end like the template.",
-    effect: "Nobody sees from the name what the index is for, and the same index is created twice under two names.",
-    remedy: "`ALTER INDEX … RENAME TO` in a migration: it takes a moment. Or name it in `spec.verify.conventions.except`.",
+    effect: "Nobody sees from the name what the index is for, and the same index is created twice under two \
+        names.",
+    remedy: "`ALTER INDEX … RENAME TO` in a migration: it takes a moment. Or name it in \
+        `spec.verify.conventions.except`.",
     severity: Severity::Error,
     aspect: Aspect::Structure,
 };
@@ -32,24 +36,37 @@ pub(in super::super) const CHECK: Check = Check {
 const SQL: &str = owned::tables!(
     "SELECT own.schema, own.name, x.relname::text, 0 = ANY(i.indkey::int2[]), \
             ARRAY(SELECT a.attname::text FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) \
-              JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n - 1] ORDER BY k.n) \
+              JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n - 1] \
+              ORDER BY k.n) \
      FROM own JOIN pg_catalog.pg_index i ON i.indrelid = own.oid \
      JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid \
-     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')) \
+     WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype \
+     IN ('p', 'u', 'x')) \
      ORDER BY 1, 2, 3"
 );
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(conventions) = scope.demands.conventions.as_ref().filter(|all| !all.indexes.is_empty()) else { return Ok(Vec::new()) };
-    let rows: Vec<(String, String, String, bool, Vec<String>)> =
-        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read the names of the indexes")?;
+    let Some(conventions) = scope.demands.conventions.as_ref().filter(|all| !all.indexes.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let rows: Vec<(String, String, String, bool, Vec<String>)> = query_as(SQL)
+        .bind(&scope.schemas)
+        .fetch_all(connection)
+        .await
+        .asked("read the names of the indexes")?;
     let deviations = rows.iter().filter_map(|(schema, table, name, expression, columns)| {
         judge(&conventions.indexes, schema, table, name, (!expression).then_some(columns))
     });
     Ok(report(&META, conventions, deviations))
 }
 
-fn judge(templates: &[String], schema: &str, table: &str, name: &str, columns: Option<&Vec<String>>) -> Option<Deviation> {
+fn judge(
+    templates: &[String],
+    schema: &str,
+    table: &str,
+    name: &str,
+    columns: Option<&Vec<String>>,
+) -> Option<Deviation> {
     let columns = columns.map(Vec::as_slice);
     if templates.iter().any(|template| naming::fits(name, template, table, columns)) {
         return None;
@@ -60,7 +77,11 @@ fn judge(templates: &[String], schema: &str, table: &str, name: &str, columns: O
         names: super::names(schema, table, None).into_iter().chain(own).collect(),
         object: format!("{schema}.{name}"),
         message: format!("this index of {schema}.{table} should be named {}", wanted.join(" or ")),
-        remedy: format!("ALTER INDEX {} RENAME TO {}", sql::qualified(schema, name), sql::identifier(&wanted[0])),
+        remedy: format!(
+            "ALTER INDEX {} RENAME TO {}",
+            sql::qualified(schema, name),
+            sql::identifier(&wanted[0])
+        ),
     })
 }
 

@@ -1,4 +1,5 @@
-//! Conventions of the manifest: how things are named, and what every table has. One file per check; what they share is here.
+//! Conventions of the manifest: how things are named, and what every table has. One file per check; what they
+//! share is here.
 
 mod audit_columns;
 mod columns;
@@ -39,7 +40,11 @@ struct Deviation {
 }
 
 /// Findings, with what is exempt as information: it stays visible.
-fn report(meta: &Meta, conventions: &Conventions, deviations: impl Iterator<Item = Deviation>) -> Vec<Finding> {
+fn report(
+    meta: &Meta,
+    conventions: &Conventions,
+    deviations: impl Iterator<Item = Deviation>,
+) -> Vec<Finding> {
     let severity = match conventions.severity {
         ConventionSeverity::Error => Severity::Error,
         ConventionSeverity::Warning => Severity::Warning,
@@ -48,7 +53,8 @@ fn report(meta: &Meta, conventions: &Conventions, deviations: impl Iterator<Item
         let exempt = is_exempt(conventions, &deviation.names);
         let Deviation { object, message, remedy, .. } = deviation;
         if exempt {
-            let remedy = "nothing: take it out of spec.verify.conventions.except when it follows the convention";
+            let remedy =
+                "nothing: take it out of spec.verify.conventions.except when it follows the convention";
             let message = format!("exempt by spec.verify.conventions.except: {message}");
             Finding { severity: Severity::Information, ..meta.finding(object, message, remedy) }
         } else {
@@ -65,15 +71,22 @@ fn is_exempt(conventions: &Conventions, names: &[String]) -> bool {
 /// `schema.table` and `table`, and the same with what is inside.
 fn names(schema: &str, outer: &str, inner: Option<&str>) -> Vec<String> {
     let own = [format!("{schema}.{outer}"), outer.to_owned()];
-    let inside = inner.into_iter().flat_map(|inner| [format!("{schema}.{outer}.{inner}"), format!("{outer}.{inner}")]);
+    let inside =
+        inner.into_iter().flat_map(|inner| [format!("{schema}.{outer}.{inner}"), format!("{outer}.{inner}")]);
     own.into_iter().chain(inside).collect()
 }
 
 /// What an exemption may name, and the texts of what deviates.
 type Part = (Vec<String>, Vec<String>);
 
-/// What is inside one table or enum, split by whether it is exempt: so that what is exempt does not hide the rest.
-fn by_exemption<'a>(conventions: &Conventions, schema: &str, outer: &str, inside: impl Iterator<Item = (&'a str, String)>) -> Vec<Part> {
+/// What is inside one table or enum, split by whether it is exempt: so that what is exempt does not hide the
+/// rest.
+fn by_exemption<'a>(
+    conventions: &Conventions,
+    schema: &str,
+    outer: &str,
+    inside: impl Iterator<Item = (&'a str, String)>,
+) -> Vec<Part> {
     let (mut exempt, mut bound) = (Part::default(), Part::default());
     for (inner, text) in inside {
         let all = names(schema, outer, Some(inner));
@@ -109,7 +122,10 @@ mod tests {
             message: String::new(),
             remedy: String::new(),
         };
-        report(&META, conventions, ["a", "b"].map(deviation).into_iter()).into_iter().map(|finding| finding.severity).collect()
+        report(&META, conventions, ["a", "b"].map(deviation).into_iter())
+            .into_iter()
+            .map(|finding| finding.severity)
+            .collect()
     }
 
     #[test]
@@ -118,14 +134,19 @@ mod tests {
         assert_eq!(severities(&conventions(serde_json::json!({}))), [Error, Error]);
         assert_eq!(severities(&conventions(serde_json::json!({"severity": "Warning"}))), [Warning, Warning]);
         for except in ["a", "s.a", "a.inner", "s.a.inner"] {
-            assert_eq!(severities(&conventions(serde_json::json!({"except": [except]}))), [Information, Error], "{except}");
+            assert_eq!(
+                severities(&conventions(serde_json::json!({"except": [except]}))),
+                [Information, Error],
+                "{except}"
+            );
         }
     }
 
     #[test]
     fn an_exemption_of_one_column_does_not_hide_the_others() {
         let conventions = conventions(serde_json::json!({"except": ["t.a"]}));
-        let split = by_exemption(&conventions, "s", "t", [("a", "A".to_owned()), ("b", "B".to_owned())].into_iter());
+        let split =
+            by_exemption(&conventions, "s", "t", [("a", "A".to_owned()), ("b", "B".to_owned())].into_iter());
         assert_eq!(split.into_iter().map(|(_, texts)| texts).collect::<Vec<_>>(), [["B"], ["A"]]);
     }
 }

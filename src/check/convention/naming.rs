@@ -7,9 +7,12 @@ const LONGEST: usize = 63;
 
 /// Whether a name has the style.
 pub(super) fn has_style(name: &str, style: Style) -> bool {
-    let starts = |upper: bool| name.starts_with(|c: char| if upper { c.is_ascii_uppercase() } else { c.is_ascii_lowercase() });
+    let starts = |upper: bool| {
+        name.starts_with(|c: char| if upper { c.is_ascii_uppercase() } else { c.is_ascii_lowercase() })
+    };
     let joined = |letter: fn(&u8) -> bool| {
-        let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| letter(&byte) || byte.is_ascii_digit());
+        let word =
+            |word: &str| !word.is_empty() && word.bytes().all(|byte| letter(&byte) || byte.is_ascii_digit());
         name.split('_').all(word)
     };
     match style {
@@ -32,11 +35,14 @@ pub(super) const fn name_of(style: Style) -> &'static str {
 
 /// The name that a template gives; without columns where one of them is an expression, which has no name.
 pub(super) fn fill(template: &str, table: &str, columns: Option<&[String]>) -> String {
-    template.replace("{table}", table).replace("{columns}", &columns.map_or_else(|| "…".to_owned(), |columns| columns.join("_")))
+    template
+        .replace("{table}", table)
+        .replace("{columns}", &columns.map_or_else(|| "…".to_owned(), |columns| columns.join("_")))
 }
 
-/// Whether a name is the one that a template gives. Where that is too long, every tool shortens it in its own way, and where a
-/// column is an expression there is no telling: then what stands before and behind must be right.
+/// Whether a name is the one that a template gives. Where that is too long, every tool shortens it in its own
+/// way, and where a column is an expression there is no telling: then what stands before and behind must be
+/// right.
 pub(super) fn fits(name: &str, template: &str, table: &str, columns: Option<&[String]>) -> bool {
     let full = fill(template, table, columns);
     if columns.is_some() && full.len() <= LONGEST {

@@ -14,10 +14,14 @@ use crate::{
 const META: Meta = Meta {
     id: "primary-key",
     title: "Every table has a primary key",
-    condition: "`spec.verify.conventions` is there and its `primaryKey` is not false, and a table of `spec.database.schemas` has no primary key. \
-                Ledgers, partitions and tables of extensions are left out. What `except` names is told as information.",
-    effect: "A row cannot be named, so it cannot be corrected or replicated by itself, and the same one can be written twice.",
-    remedy: "`ALTER TABLE … ADD PRIMARY KEY USING INDEX` on a unique index that was built CONCURRENTLY, or name the table in \
+    condition: "`spec.verify.conventions` is there and its `primaryKey` is not false, and a table of \
+        `spec.database.schemas` has no primary key. \
+                Ledgers, partitions and tables of extensions are left out. What `except` names is told as \
+                information.",
+    effect: "A row cannot be named, so it cannot be corrected or replicated by itself, and the same one can \
+        be written twice.",
+    remedy: "`ALTER TABLE … ADD PRIMARY KEY USING INDEX` on a unique index that was built CONCURRENTLY, or \
+        name the table in \
              `spec.verify.conventions.except`.",
     severity: Severity::Error,
     aspect: Aspect::Structure,
@@ -30,14 +34,20 @@ pub(in super::super) const CHECK: Check = Check {
 };
 
 const SQL: &str = owned::tables!(
-    "SELECT schema, name FROM own WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = own.oid AND k.contype = 'p') \
+    "SELECT schema, name FROM own WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid \
+        = own.oid AND k.contype = 'p') \
      ORDER BY 1, 2"
 );
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(conventions) = scope.demands.conventions.as_ref().filter(|all| all.primary_key) else { return Ok(Vec::new()) };
-    let rows: Vec<(String, String)> =
-        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which tables have no primary key")?;
+    let Some(conventions) = scope.demands.conventions.as_ref().filter(|all| all.primary_key) else {
+        return Ok(Vec::new());
+    };
+    let rows: Vec<(String, String)> = query_as(SQL)
+        .bind(&scope.schemas)
+        .fetch_all(connection)
+        .await
+        .asked("read which tables have no primary key")?;
     Ok(report(&META, conventions, rows.iter().map(|(schema, name)| judge(schema, name))))
 }
 

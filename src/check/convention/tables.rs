@@ -14,10 +14,13 @@ use crate::{
 const META: Meta = Meta {
     id: "convention-tables",
     title: "Every table is named in the style of the manifest",
-    condition: "`spec.verify.conventions.tables` names a style, and a table of `spec.database.schemas` is named in another. Ledgers, partitions and \
+    condition: "`spec.verify.conventions.tables` names a style, and a table of `spec.database.schemas` is \
+        named in another. Ledgers, partitions and \
                 tables of extensions are left out. What `except` names is told as information.",
-    effect: "People and tools that rely on the convention do not find the table, or need quotes for its name.",
-    remedy: "Rename it in a migration (expand and contract where the application is running), or name it in `spec.verify.conventions.except`.",
+    effect: "People and tools that rely on the convention do not find the table, or need quotes for its \
+        name.",
+    remedy: "Rename it in a migration (expand and contract where the application is running), or name it in \
+        `spec.verify.conventions.except`.",
     severity: Severity::Error,
     aspect: Aspect::Structure,
 };
@@ -31,11 +34,16 @@ pub(in super::super) const CHECK: Check = Check {
 const SQL: &str = owned::tables!("SELECT schema, name FROM own ORDER BY 1, 2");
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some((conventions, style)) = scope.demands.conventions.as_ref().and_then(|all| Some((all, all.tables?))) else {
+    let Some((conventions, style)) =
+        scope.demands.conventions.as_ref().and_then(|all| Some((all, all.tables?)))
+    else {
         return Ok(Vec::new());
     };
-    let rows: Vec<(String, String)> =
-        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read the names of the tables")?;
+    let rows: Vec<(String, String)> = query_as(SQL)
+        .bind(&scope.schemas)
+        .fetch_all(connection)
+        .await
+        .asked("read the names of the tables")?;
     Ok(report(&META, conventions, rows.iter().filter_map(|(schema, name)| judge(schema, name, style))))
 }
 
@@ -55,6 +63,9 @@ mod tests {
     #[test]
     fn only_another_style_is_told() {
         assert!(judge("s", "LabResult", Style::PascalCase).is_none());
-        assert_eq!(judge("s", "lab_results", Style::PascalCase).expect("a deviation").object, "s.lab_results");
+        assert_eq!(
+            judge("s", "lab_results", Style::PascalCase).expect("a deviation").object,
+            "s.lab_results"
+        );
     }
 }

@@ -12,18 +12,24 @@ use crate::{
 const META: Meta = Meta {
     id: "index-unattached",
     title: "Every index of a partitioned table has its part on every partition",
-    condition: "An index of a partitioned table in `spec.database.schemas` has no attached part on one of the partitions, or is still marked \
-                invalid although every partition has its part. It is what `CREATE INDEX ON ONLY` leaves until every part is attached.",
-    effect: "Queries of the partitions that lack their part read them whole, a unique index guarantees nothing across partitions, and a new \
+    condition: "An index of a partitioned table in `spec.database.schemas` has no attached part on one of \
+        the partitions, or is still marked \
+                invalid although every partition has its part. It is what `CREATE INDEX ON ONLY` leaves \
+                until every part is attached.",
+    effect: "Queries of the partitions that lack their part read them whole, a unique index guarantees \
+        nothing across partitions, and a new \
              partition may come without the index.",
-    remedy: "On each partition that lacks it `CREATE INDEX CONCURRENTLY`, then `ALTER INDEX … ATTACH PARTITION`.",
+    remedy: "On each partition that lacks it `CREATE INDEX CONCURRENTLY`, then `ALTER INDEX … ATTACH \
+        PARTITION`.",
     severity: Severity::Error,
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
 
-/// A valid index of a partitioned table has all its parts, so only invalid ones are asked about. Foreign tables cannot have any.
+/// A valid index of a partitioned table has all its parts, so only invalid ones are asked about. Foreign
+/// tables cannot have any.
 const SQL: &str = "\
     SELECT n.nspname::text, x.relname::text, t.relname::text, \
            ARRAY(SELECT pn.nspname || '.' || p.relname FROM pg_catalog.pg_inherits h \
@@ -35,10 +41,13 @@ const SQL: &str = "\
            ARRAY(SELECT px.relname::text FROM pg_catalog.pg_inherits h \
              JOIN pg_catalog.pg_index part ON part.indrelid = h.inhrelid AND part.indisvalid \
              JOIN pg_catalog.pg_class px ON px.oid = part.indexrelid AND NOT px.relispartition \
-             WHERE h.inhparent = i.indrelid AND part.indnkeyatts = i.indnkeyatts AND part.indisunique = i.indisunique \
+             WHERE h.inhparent = i.indrelid AND part.indnkeyatts = i.indnkeyatts AND part.indisunique = \
+             i.indisunique \
                AND pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(part.indexrelid), '^.* USING ', '') \
-                 = pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(i.indexrelid), '^.* USING ', '') ORDER BY 1), \
-           EXISTS (SELECT FROM pg_catalog.pg_inherits g JOIN pg_catalog.pg_index part ON part.indexrelid = g.inhrelid \
+                 = pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(i.indexrelid), '^.* USING ', '') \
+                 ORDER BY 1), \
+           EXISTS (SELECT FROM pg_catalog.pg_inherits g JOIN pg_catalog.pg_index part ON part.indexrelid = \
+           g.inhrelid \
              WHERE g.inhparent = i.indexrelid AND NOT part.indisvalid) \
     FROM pg_catalog.pg_index i \
     JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid AND x.relkind = 'I' \
@@ -62,8 +71,11 @@ struct Parent {
 }
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let rows: Vec<Row> =
-        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which indexes lack a part on a partition")?;
+    let rows: Vec<Row> = query_as(SQL)
+        .bind(&scope.schemas)
+        .fetch_all(connection)
+        .await
+        .asked("read which indexes lack a part on a partition")?;
     let parents = rows.into_iter().map(|(schema, name, table, lacking, ready, waits_for_a_part)| Parent {
         schema,
         name,
@@ -81,16 +93,23 @@ fn judge(parent: &Parent) -> Option<Finding> {
     let (message, remedy) = match (lacking.as_slice(), ready.as_slice()) {
         ([], _) if *waits_for_a_part => return None,
         ([], _) => (
-            format!("this index of the partitioned table {schema}.{table} is marked invalid, although every partition has its part"),
+            format!(
+                "this index of the partitioned table {schema}.{table} is marked invalid, although every \
+                    partition has its part"
+            ),
             format!("attach a part again to have it validated, or DROP INDEX {quoted} and create it anew"),
         ),
         (lacking, []) => (
-            format!("this index of the partitioned table {schema}.{table} has no part on {}", sql::few(lacking, 5)),
+            format!(
+                "this index of the partitioned table {schema}.{table} has no part on {}",
+                sql::few(lacking, 5)
+            ),
             format!("on each of them CREATE INDEX CONCURRENTLY, then ALTER INDEX {quoted} ATTACH PARTITION"),
         ),
         (lacking, ready) => (
             format!(
-                "this index of the partitioned table {schema}.{table} has no part on {}; {} would fit and {} not attached",
+                "this index of the partitioned table {schema}.{table} has no part on {}; {} would fit and {} \
+                    not attached",
                 sql::few(lacking, 5),
                 sql::few(ready, 5),
                 if ready.len() == 1 { "is" } else { "are" }
@@ -114,9 +133,18 @@ mod tests {
     #[test]
     fn what_only_has_to_be_attached_is_named() {
         let found = judge(&parent(&["s.t_1"], &["t_1_a_idx"])).expect("a finding");
-        assert!(found.message.ends_with("has no part on s.t_1; t_1_a_idx would fit and is not attached"), "{}", found.message);
+        assert!(
+            found.message.ends_with("has no part on s.t_1; t_1_a_idx would fit and is not attached"),
+            "{}",
+            found.message
+        );
         assert_eq!(found.remedy, "ALTER INDEX \"s\".\"i\" ATTACH PARTITION, once for each part");
-        assert!(judge(&parent(&["s.t_1"], &[])).expect("a finding").remedy.starts_with("on each of them CREATE INDEX CONCURRENTLY"));
+        assert!(
+            judge(&parent(&["s.t_1"], &[]))
+                .expect("a finding")
+                .remedy
+                .starts_with("on each of them CREATE INDEX CONCURRENTLY")
+        );
     }
 
     #[test]

@@ -12,21 +12,27 @@ use crate::{
 const META: Meta = Meta {
     id: "index-valid",
     title: "Every index is valid, ready and live",
-    condition: "An index of a table in `spec.database.schemas` is not valid, not ready or not live, and nobody is building it. Mostly it is what \
-                an interrupted `CREATE INDEX CONCURRENTLY` left behind. The index of a partitioned table is told by index-unattached.",
-    effect: "No query uses an invalid index, and a unique one guarantees nothing; but every write pays for it. `CREATE INDEX … IF NOT EXISTS` \
+    condition: "An index of a table in `spec.database.schemas` is not valid, not ready or not live, and \
+        nobody is building it. Mostly it is what \
+                an interrupted `CREATE INDEX CONCURRENTLY` left behind. The index of a partitioned table is \
+                told by index-unattached.",
+    effect: "No query uses an invalid index, and a unique one guarantees nothing; but every write pays for \
+        it. `CREATE INDEX … IF NOT EXISTS` \
              takes it for a finished one.",
     remedy: "`REINDEX INDEX CONCURRENTLY`, or `DROP INDEX CONCURRENTLY` and build it again.",
     severity: Severity::Error,
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
 
-/// Broken indexes are few and found first: joining every index with its table took longer than the rest of a verification.
-/// Progress of another role's session shows its process id only; then its lock on the table says what it works on.
+/// Broken indexes are few and found first: joining every index with its table took longer than the rest of a
+/// verification. Progress of another role's session shows its process id only; then its lock on the table
+/// says what it works on.
 const SQL: &str = "\
-    WITH i AS MATERIALIZED (SELECT * FROM pg_catalog.pg_index WHERE NOT (indisvalid AND indisready AND indislive)) \
+    WITH i AS MATERIALIZED (SELECT * FROM pg_catalog.pg_index WHERE NOT (indisvalid AND indisready AND \
+    indislive)) \
     SELECT n.nspname::text, c.relname::text, t.relname::text, i.indisvalid, i.indisready, i.indislive \
     FROM i \
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
@@ -37,7 +43,8 @@ const SQL: &str = "\
         WHERE p.datname = pg_catalog.current_database() AND (p.index_relid = i.indexrelid \
           OR (p.relid = i.indrelid AND p.command LIKE 'REINDEX%') \
           OR (p.relid IS NULL AND EXISTS (SELECT FROM pg_catalog.pg_locks l \
-            WHERE l.pid = p.pid AND l.locktype = 'relation' AND l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted)))) \
+            WHERE l.pid = p.pid AND l.locktype = 'relation' AND l.relation = i.indrelid AND l.mode = \
+            'ShareUpdateExclusiveLock' AND l.granted)))) \
     ORDER BY 1, 2";
 
 struct Index {
@@ -50,25 +57,39 @@ struct Index {
 }
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let rows: Vec<(String, String, String, bool, bool, bool)> =
-        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which indexes are invalid")?;
-    let indexes = rows.into_iter().map(|(schema, name, table, valid, ready, live)| Index { schema, name, table, valid, ready, live });
+    let rows: Vec<(String, String, String, bool, bool, bool)> = query_as(SQL)
+        .bind(&scope.schemas)
+        .fetch_all(connection)
+        .await
+        .asked("read which indexes are invalid")?;
+    let indexes = rows.into_iter().map(|(schema, name, table, valid, ready, live)| Index {
+        schema,
+        name,
+        table,
+        valid,
+        ready,
+        live,
+    });
     Ok(indexes.map(|index| judge(&index)).collect())
 }
 
-/// What the build left behind decides the remedy: `_ccnew` and `_ccold` belong to a REINDEX whose original still works.
+/// What the build left behind decides the remedy: `_ccnew` and `_ccold` belong to a REINDEX whose original
+/// still works.
 fn judge(index: &Index) -> Finding {
     let Index { schema, name, table, .. } = index;
     let quoted = sql::qualified(schema, name);
     let left_over = name.contains("_ccnew") || name.contains("_ccold");
     let (message, remedy) = if left_over || !index.live {
-        let message =
-            format!("this index of {schema}.{table} was left behind by an interrupted REINDEX or DROP: it costs writes and serves nobody");
+        let message = format!(
+            "this index of {schema}.{table} was left behind by an interrupted REINDEX or DROP: it costs \
+                writes and serves nobody"
+        );
         (message, format!("DROP INDEX CONCURRENTLY {quoted}"))
     } else {
         let state = if index.ready { "is complete but was never proven" } else { "was never filled" };
         let state = if index.valid { "is not ready" } else { state };
-        let message = format!("this index of {schema}.{table} is not valid: it {state}, and no query uses it");
+        let message =
+            format!("this index of {schema}.{table} is not valid: it {state}, and no query uses it");
         (message, format!("REINDEX INDEX CONCURRENTLY {quoted}"))
     };
     META.finding(format!("{schema}.{name}"), message, remedy)

@@ -18,26 +18,35 @@ use crate::{
 const META: Meta = Meta {
     id: "plan-uses-index",
     title: "Every query that the manifest names can use its index",
-    condition: "PostgreSQL's generic plan for a query of `spec.verify.indexes.mustUse`, made with `enable_seqscan = off`, does not use the index; or \
-                it reads the whole index and filters, without a condition that the index serves; or there is no such index; or the query \
-                cannot be planned. The query is never executed. On a partitioned table a part of the index counts.",
+    condition: "PostgreSQL's generic plan for a query of `spec.verify.indexes.mustUse`, made with \
+        `enable_seqscan = off`, does not use the index; or \
+                it reads the whole index and filters, without a condition that the index serves; or there is \
+                no such index; or the query \
+                cannot be planned. The query is never executed. On a partitioned table a part of the index \
+                counts.",
     effect: "The query reads the whole table, and takes longer with every row.",
-    remedy: "Look at `EXPLAIN` with `enable_seqscan = off`: mostly the order of the columns, an expression, a type or the predicate of the index \
+    remedy: "Look at `EXPLAIN` with `enable_seqscan = off`: mostly the order of the columns, an expression, \
+        a type or the predicate of the index \
              does not fit the query.",
     severity: Severity::Error,
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: |scope| !scope.indexes.must_use.is_empty(), look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| !scope.indexes.must_use.is_empty(),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 /// An index with the parts of its partitions. A name in several schemas means all of them.
 const PARTS: &str = "\
     WITH RECURSIVE parts AS (\
       SELECT x.oid, x.relname, i.indpred IS NOT NULL AS partial \
-      FROM pg_catalog.pg_class x JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid JOIN pg_catalog.pg_namespace n ON n.oid = x.relnamespace \
+      FROM pg_catalog.pg_class x JOIN pg_catalog.pg_index i ON i.indexrelid = x.oid JOIN \
+      pg_catalog.pg_namespace n ON n.oid = x.relnamespace \
       WHERE n.nspname = ANY($2) AND x.relname::text = $1 \
-      UNION ALL SELECT x.oid, x.relname, p.partial FROM parts p JOIN pg_catalog.pg_inherits h ON h.inhparent = p.oid \
+      UNION ALL SELECT x.oid, x.relname, p.partial FROM parts p JOIN pg_catalog.pg_inherits h ON h.inhparent \
+      = p.oid \
       JOIN pg_catalog.pg_class x ON x.oid = h.inhrelid) \
     SELECT relname::text, partial FROM parts";
 
@@ -51,19 +60,32 @@ struct Index {
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let mut found = Vec::new();
     for asked in &scope.indexes.must_use {
-        let rows: Vec<(String, bool)> =
-            query_as(PARTS).bind(&asked.index).bind(&scope.schemas).fetch_all(&mut *connection).await.asked("look for an index")?;
-        let index = Index { partial: rows.iter().any(|(_, partial)| *partial), names: rows.into_iter().map(|(name, _)| name).collect() };
+        let rows: Vec<(String, bool)> = query_as(PARTS)
+            .bind(&asked.index)
+            .bind(&scope.schemas)
+            .fetch_all(&mut *connection)
+            .await
+            .asked("look for an index")?;
+        let index = Index {
+            partial: rows.iter().any(|(_, partial)| *partial),
+            names: rows.into_iter().map(|(name, _)| name).collect(),
+        };
         let plan = plan(connection, asked, &scope.schemas).await?;
         found.extend(judge(asked, &index, &plan));
     }
     Ok(found)
 }
 
-/// Planning evaluates what is constant, so it may only read. A prepared statement outlives a savepoint, so it is taken away by name. Without pruning: by NULL it would leave out every partition.
-async fn plan(connection: &mut PgConnection, asked: &PlannedQuery, schemas: &[String]) -> Result<Result<Value, Refusal>, CheckError> {
+/// Planning evaluates what is constant, so it may only read. A prepared statement outlives a savepoint, so it
+/// is taken away by name. Without pruning: by NULL it would leave out every partition.
+async fn plan(
+    connection: &mut PgConnection,
+    asked: &PlannedQuery,
+    schemas: &[String],
+) -> Result<Result<Value, Refusal>, CheckError> {
     trial::begin(connection).await?;
-    let settings = "SET TRANSACTION READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL enable_partition_pruning = off; SET LOCAL plan_cache_mode = force_generic_plan";
+    let settings = "SET TRANSACTION READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL \
+        enable_partition_pruning = off; SET LOCAL plan_cache_mode = force_generic_plan";
     sqlx::raw_sql(settings).execute(&mut *connection).await.asked("prepare to plan a query")?;
     trial::look_in(connection, schemas).await?;
     let text = format!("PREPARE sluice_plan AS {}", asked.sql.trim().trim_end_matches(';'));
@@ -82,7 +104,8 @@ async fn plan(connection: &mut PgConnection, asked: &PlannedQuery, schemas: &[St
 
 /// A generic plan does not look at the values, so NULL does for each.
 async fn explain(connection: &mut PgConnection) -> Result<Value, sqlx::Error> {
-    let count = "SELECT pg_catalog.cardinality(parameter_types) FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) 'sluice_plan'::pg_catalog.text";
+    let count = "SELECT pg_catalog.cardinality(parameter_types) FROM pg_catalog.pg_prepared_statements WHERE \
+        name OPERATOR(pg_catalog.=) 'sluice_plan'::pg_catalog.text";
     let count: i32 = query_scalar(count).fetch_one(&mut *connection).await?;
     let values = vec!["NULL"; usize::try_from(count).unwrap_or(0)];
     let values = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
@@ -105,7 +128,9 @@ fn judge(asked: &PlannedQuery, index: &Index, plan: &Result<Value, Refusal>) -> 
     let PlannedQuery { name, index: wanted, .. } = asked;
     let wrong = match plan {
         Err(refusal) => format!("cannot be planned: {}", refusal.explain(GRANTED)),
-        Ok(_) if index.names.is_empty() => format!("must use the index {wanted:?}, and there is no such index"),
+        Ok(_) if index.names.is_empty() => {
+            format!("must use the index {wanted:?}, and there is no such index")
+        }
         Ok(plan) => {
             let mut used = BTreeSet::new();
             let mut others = BTreeSet::new();
@@ -114,7 +139,9 @@ fn judge(asked: &PlannedQuery, index: &Index, plan: &Result<Value, Refusal>) -> 
             match (used.first(), others.as_slice()) {
                 (Some(Use::Served), _) => return None,
                 (Some(Use::ReadWhole), _) => {
-                    format!("reads the whole index {wanted:?} and filters: none of its conditions is served by it")
+                    format!(
+                        "reads the whole index {wanted:?} and filters: none of its conditions is served by it"
+                    )
                 }
                 (None, []) => format!("cannot use the index {wanted:?}, nor another one"),
                 (None, others) => format!("does not use the index {wanted:?}, but {}", sql::few(others, 3)),
@@ -129,7 +156,8 @@ fn walk(node: &Value, index: &Index, used: &mut BTreeSet<Use>, others: &mut BTre
     match node {
         Value::Object(fields) => {
             if let Some(name) = fields.get("Index Name").and_then(Value::as_str) {
-                let served = fields.contains_key("Index Cond") || !fields.contains_key("Filter") || index.partial;
+                let served =
+                    fields.contains_key("Index Cond") || !fields.contains_key("Filter") || index.partial;
                 if index.names.contains(name) {
                     used.insert(if served { Use::Served } else { Use::ReadWhole });
                 } else {
@@ -158,16 +186,32 @@ mod tests {
 
     #[test]
     fn an_index_is_used_when_it_finds_rows_or_orders_them() {
-        assert_eq!(told(&json!({"Index Name": "i", "Index Cond": "(a = $1)", "Filter": "(b = 1)"}), false), None);
+        assert_eq!(
+            told(&json!({"Index Name": "i", "Index Cond": "(a = $1)", "Filter": "(b = 1)"}), false),
+            None
+        );
         assert_eq!(told(&json!({"Index Name": "i_part", "Index Cond": "(a = $1)"}), false), None);
         assert_eq!(told(&json!({"Index Name": "i"}), false), None, "its order is what is used");
-        assert_eq!(told(&json!({"Index Name": "i", "Filter": "(b = 1)"}), true), None, "its predicate is what is used");
+        assert_eq!(
+            told(&json!({"Index Name": "i", "Filter": "(b = 1)"}), true),
+            None,
+            "its predicate is what is used"
+        );
     }
 
     #[test]
     fn what_is_used_instead_is_told() {
-        assert!(told(&json!({"Index Name": "i", "Filter": "(b = 1)"}), false).is_some_and(|message| message.contains("reads the whole")));
-        assert!(told(&json!({"Index Name": "j", "Index Cond": "(b = 1)"}), false).is_some_and(|message| message.ends_with("but j")));
-        assert!(told(&json!({"Node Type": "Seq Scan"}), false).is_some_and(|message| message.ends_with("nor another one")));
+        assert!(
+            told(&json!({"Index Name": "i", "Filter": "(b = 1)"}), false)
+                .is_some_and(|message| message.contains("reads the whole"))
+        );
+        assert!(
+            told(&json!({"Index Name": "j", "Index Cond": "(b = 1)"}), false)
+                .is_some_and(|message| message.ends_with("but j"))
+        );
+        assert!(
+            told(&json!({"Node Type": "Seq Scan"}), false)
+                .is_some_and(|message| message.ends_with("nor another one"))
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Whether a condition of a policy lets through rows of one tenant only, told from its text. What is not recognized is not proven. PURE.
+//! Whether a condition of a policy lets through rows of one tenant only, told from its text. What is not
+//! recognized is not proven. PURE.
 
 use crate::sql::{TokenKind, Tokens};
 
@@ -8,14 +9,16 @@ pub(super) struct Comparison<'a> {
     pub(super) column: &'a str,
     /// The tenant's setting.
     pub(super) setting: &'a str,
-    /// Functions without arguments that answer with the setting: by their names, as [`Comparison::is_value`] found.
+    /// Functions without arguments that answer with the setting: by their names, as [`Comparison::is_value`]
+    /// found.
     pub(super) functions: &'a [String],
 }
 
 type Word<'a> = (TokenKind, &'a str);
 
 impl Comparison<'_> {
-    /// Whether the condition holds only where the tenant column equals the setting: each of what is joined by OR, and one of what is joined by AND.
+    /// Whether the condition holds only where the tenant column equals the setting: each of what is joined by
+    /// OR, and one of what is joined by AND.
     pub(super) fn is_made_by(&self, condition: &str) -> bool {
         self.holds_for_one(&words(condition))
     }
@@ -46,9 +49,12 @@ impl Comparison<'_> {
     }
 
     fn compares(&self, condition: &[Word]) -> bool {
-        // A longer operator is several symbols: one of them would be left over at a side, and no side may begin or end with a symbol.
+        // A longer operator is several symbols: one of them would be left over at a side, and no side may
+        // begin or end with a symbol.
         match parts(condition, |word| is(word, '=')).as_slice() {
-            [left, right] => (self.is_column(left) && self.value(right)) || (self.is_column(right) && self.value(left)),
+            [left, right] => {
+                (self.is_column(left) && self.value(right)) || (self.is_column(right) && self.value(left))
+            }
             _ => false,
         }
     }
@@ -81,9 +87,12 @@ impl Comparison<'_> {
             [function, inner @ ..] if keyword(*function, "nullif") => {
                 matches!(parts(bare(inner), |word| is(word, ',')).as_slice(), [value, empty] if self.value(value) && text(empty) == Some("''"))
             }
-            [function, inner @ ..] if keyword(*function, "current_setting") => self.reads_setting(bare(inner)),
+            [function, inner @ ..] if keyword(*function, "current_setting") => {
+                self.reads_setting(bare(inner))
+            }
             [.., function, open, close] if is(*open, '(') && is(*close, ')') => {
-                name(*function).is_some_and(|name| self.functions.contains(&name)) && is_qualified(&side[..side.len() - 2])
+                name(*function).is_some_and(|name| self.functions.contains(&name))
+                    && is_qualified(&side[..side.len() - 2])
             }
             _ => false,
         }
@@ -91,13 +100,18 @@ impl Comparison<'_> {
 
     fn reads_setting(&self, arguments: &[Word]) -> bool {
         let arguments = parts(arguments, |word| is(word, ','));
-        let known = |words: &[Word]| matches!(words, [one] if keyword(*one, "true") || keyword(*one, "false"));
-        let is_ours = arguments.first().and_then(|first| text(first)).is_some_and(|literal| is_literal(literal, self.setting));
+        let known =
+            |words: &[Word]| matches!(words, [one] if keyword(*one, "true") || keyword(*one, "false"));
+        let is_ours = arguments
+            .first()
+            .and_then(|first| text(first))
+            .is_some_and(|literal| is_literal(literal, self.setting));
         is_ours && arguments.get(1).is_none_or(|second| known(second)) && arguments.len() <= 2
     }
 }
 
-/// What a condition asks beside the row and the tenant's setting, in words: who is connected, and other settings.
+/// What a condition asks beside the row and the tenant's setting, in words: who is connected, and other
+/// settings.
 pub(super) fn asks(condition: &str, setting: &str) -> Vec<String> {
     const WHO: [&str; 10] = [
         "session_user",
@@ -120,7 +134,9 @@ pub(super) fn asks(condition: &str, setting: &str) -> Vec<String> {
             Some(name) if WHO.contains(&name.as_str()) => asked.push(name),
             Some(name) if name == "current_setting" => match words.get(at + 2) {
                 Some((TokenKind::Text, literal)) if is_literal(literal, setting) => {}
-                Some((TokenKind::Text, literal)) => asked.push(format!("the setting {}", literal.trim_matches('\''))),
+                Some((TokenKind::Text, literal)) => {
+                    asked.push(format!("the setting {}", literal.trim_matches('\'')));
+                }
                 _ => asked.push("a setting whose name it makes up".to_owned()),
             },
             _ => {}
@@ -132,7 +148,8 @@ pub(super) fn asks(condition: &str, setting: &str) -> Vec<String> {
 }
 
 fn words(condition: &str) -> Vec<Word<'_>> {
-    let tokens = Tokens::of(condition).filter(|token| !matches!(token.kind, TokenKind::LineComment | TokenKind::BlockComment));
+    let tokens = Tokens::of(condition)
+        .filter(|token| !matches!(token.kind, TokenKind::LineComment | TokenKind::BlockComment));
     tokens.map(|token| (token.kind, &condition[token.start..token.end])).collect()
 }
 
@@ -155,14 +172,21 @@ fn name((kind, text): Word) -> Option<String> {
 
 /// A literal of this name of a setting, whatever its case.
 fn is_literal(literal: &str, setting: &str) -> bool {
-    literal.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')).is_some_and(|name| name.eq_ignore_ascii_case(setting))
+    literal
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix('\''))
+        .is_some_and(|name| name.eq_ignore_ascii_case(setting))
 }
 
 /// The literal that these words are, cast to text or not.
 fn text<'a>(words: &[Word<'a>]) -> Option<&'a str> {
     match words {
         [(TokenKind::Text, literal)] => Some(literal),
-        [(TokenKind::Text, literal), one, two, kind] if is(*one, ':') && is(*two, ':') && keyword(*kind, "text") => Some(literal),
+        [(TokenKind::Text, literal), one, two, kind]
+            if is(*one, ':') && is(*two, ':') && keyword(*kind, "text") =>
+        {
+            Some(literal)
+        }
         _ => None,
     }
 }
@@ -210,17 +234,21 @@ fn parts<'w, 'a>(words: &'w [Word<'a>], separates: impl Fn(Word) -> bool) -> Vec
 /// What is cast, and the type, where the last thing done is a cast.
 fn cast<'w, 'a>(words: &'w [Word<'a>]) -> Option<(&'w [Word<'a>], &'w [Word<'a>])> {
     let depths: Vec<_> = depths(words).collect();
-    let at = (1..words.len()).rev().find(|at| depths[*at] == 0 && is(words[*at], ':') && is(words[*at - 1], ':'))?;
+    let at = (1..words.len())
+        .rev()
+        .find(|at| depths[*at] == 0 && is(words[*at], ':') && is(words[*at - 1], ':'))?;
     Some((&words[..at - 1], &words[at + 1..]))
 }
 
-/// The name of a type, qualified or of two words, with a length or without. An array is none: it holds several tenants.
+/// The name of a type, qualified or of two words, with a length or without. An array is none: it holds
+/// several tenants.
 fn is_type(words: &[Word]) -> bool {
     let mut depths = depths(words);
     !words.is_empty()
         && words.iter().all(|word| {
             let inside = depths.next().is_some_and(|depth| depth > 0);
-            let is_name = name(*word).is_some_and(|name| !["and", "or", "collate", "operator", "at"].contains(&name.as_str()));
+            let is_name = name(*word)
+                .is_some_and(|name| !["and", "or", "collate", "operator", "at"].contains(&name.as_str()));
             if inside {
                 word.0 == TokenKind::Number || is(*word, ',')
             } else {
@@ -311,8 +339,16 @@ mod tests {
     fn a_function_that_answers_with_the_setting_is_told_from_others() {
         let is_value = |query: &str| comparison(&[]).is_value(query);
         assert!(is_value("SELECT NULLIF(current_setting('app.tenant', true), '')::uuid"));
-        assert!(is_value("\n  select nullif(pg_catalog.current_setting('app.tenant', true), '')::uuid; -- the tenant\n"));
-        for query in ["SELECT 1", "SELECT current_setting('app.other')", "SELECT current_setting('app.tenant') FROM x", "VALUES (1)", ""] {
+        assert!(is_value(
+            "\n  select nullif(pg_catalog.current_setting('app.tenant', true), '')::uuid; -- the tenant\n"
+        ));
+        for query in [
+            "SELECT 1",
+            "SELECT current_setting('app.other')",
+            "SELECT current_setting('app.tenant') FROM x",
+            "VALUES (1)",
+            "",
+        ] {
             assert!(!is_value(query), "{query}");
         }
     }
@@ -320,17 +356,40 @@ mod tests {
     #[test]
     fn what_it_asks_beside_the_tenant_is_named() {
         assert_eq!(
-            asks("((SESSION_USER = 'x'::name) OR (tenant_id = current_setting('app.tenant'::text)))", "app.tenant"),
+            asks(
+                "((SESSION_USER = 'x'::name) OR (tenant_id = current_setting('app.tenant'::text)))",
+                "app.tenant"
+            ),
             ["session_user"]
         );
-        assert_eq!(asks("(current_setting('app.admin'::text, true) = 'on'::text)", "app.tenant"), ["the setting app.admin"]);
-        assert_eq!(asks("(current_setting(name, true) = 'session_user'::text)", "app.tenant"), ["a setting whose name it makes up"]);
+        assert_eq!(
+            asks("(current_setting('app.admin'::text, true) = 'on'::text)", "app.tenant"),
+            ["the setting app.admin"]
+        );
+        assert_eq!(
+            asks("(current_setting(name, true) = 'session_user'::text)", "app.tenant"),
+            ["a setting whose name it makes up"]
+        );
     }
 
     #[test]
     fn unreadable_text_is_not_proven_and_breaks_nothing() {
-        for text in ["", "(", ")", "((", "())", "\"", "'", "= =", "tenant_id =", ":: ::", "::text", "nullif", "select", "current_setting("]
-        {
+        for text in [
+            "",
+            "(",
+            ")",
+            "((",
+            "())",
+            "\"",
+            "'",
+            "= =",
+            "tenant_id =",
+            ":: ::",
+            "::text",
+            "nullif",
+            "select",
+            "current_setting(",
+        ] {
             assert!(!is_made_by(text), "{text}");
             assert!(!comparison(&[]).is_value(text), "{text}");
         }

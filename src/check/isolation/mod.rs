@@ -1,4 +1,5 @@
-//! Tenants never see each other: what the catalog says, and at the end what an attacker gets. One file per check; [`CHECKS`] has them in the order of a report.
+//! Tenants never see each other: what the catalog says, and at the end what an attacker gets. One file per
+//! check; [`CHECKS`] has them in the order of a report.
 
 mod condition;
 mod rls_cascade;

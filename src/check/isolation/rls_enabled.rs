@@ -11,19 +11,27 @@ use crate::{
 const META: Meta = Meta {
     id: "rls-enabled",
     title: "Every tenant table has row-level security enabled",
-    condition: "A table has the tenant column, is not in `except`, and has row-level security off. Policies may exist: without ENABLE they \
-                do nothing; so a table with policies is found also without the tenant column, for instance that of the tenants themselves. A foreign \
-                table with the tenant column, which cannot have it, is found when the application may use it, and so is a table of another schema that \
-                inherits from a tenant table. Partitions have a check of their own. It also finds something when no table has the tenant column at all.",
+    condition: "A table has the tenant column, is not in `except`, and has row-level security off. Policies \
+        may exist: without ENABLE they \
+                do nothing; so a table with policies is found also without the tenant column, for instance \
+                that of the tenants themselves. A foreign \
+                table with the tenant column, which cannot have it, is found when the application may use \
+                it, and so is a table of another schema that \
+                inherits from a tenant table. Partitions have a check of their own. It also finds something \
+                when no table has the tenant column at all.",
     effect: "Every role that may read the table reads every tenant's rows.",
-    remedy: "`ALTER TABLE … ENABLE ROW LEVEL SECURITY` and `FORCE ROW LEVEL SECURITY` in a migration, or name the table in \
+    remedy: "`ALTER TABLE … ENABLE ROW LEVEL SECURITY` and `FORCE ROW LEVEL SECURITY` in a migration, or \
+        name the table in \
              `spec.verify.rowLevelSecurity.except`.",
     severity: Severity::Error,
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: asked::with_tenants,
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 const SQL: &str = tenancy::tenants!(
     "SELECT t.schema, t.name, true, t.enabled, \
@@ -39,9 +47,12 @@ const SQL: &str = tenancy::tenants!(
 
 /// Foreign tables with the tenant column that the application may use.
 const FOREIGN: &str = tenancy::tenants!(
-    "SELECT n.nspname::text, c.relname::text FROM app a, pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-     JOIN pg_catalog.pg_attribute t ON t.attrelid = c.oid AND t.attname = $2 AND t.attnum > 0 AND NOT t.attisdropped \
-     WHERE c.relkind = 'f' AND (n.nspname = ANY($1) OR (c.oid IN (SELECT oid FROM heirs) AND NOT c.relispartition)) AND c.oid NOT IN (SELECT oid FROM excepted) AND ",
+    "SELECT n.nspname::text, c.relname::text FROM app a, pg_catalog.pg_class c JOIN pg_catalog.pg_namespace \
+        n ON n.oid = c.relnamespace \
+     JOIN pg_catalog.pg_attribute t ON t.attrelid = c.oid AND t.attname = $2 AND t.attnum > 0 AND NOT \
+     t.attisdropped \
+     WHERE c.relkind = 'f' AND (n.nspname = ANY($1) OR (c.oid IN (SELECT oid FROM heirs) AND NOT \
+     c.relispartition)) AND c.oid NOT IN (SELECT oid FROM excepted) AND ",
     tenancy::app_reaches!(),
     " ORDER BY 1, 2"
 );
@@ -55,28 +66,48 @@ struct Table {
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<(String, String, bool, bool, Vec<String>)> =
-        tenancy::rows(SQL, scope, security).fetch_all(&mut *connection).await.asked("read which tables have row-level security")?;
-    let nothing = rows.iter().all(|(_, _, tenant, ..)| !tenant).then(|| nothing_to_protect(&security.tenant.column, &scope.schemas));
-    let tables: Vec<_> = rows.into_iter().map(|(schema, name, _, enabled, policies)| Table { schema, name, enabled, policies }).collect();
-    let foreign: Vec<(String, String)> =
-        tenancy::rows(FOREIGN, scope, security).fetch_all(connection).await.asked("read which foreign tables have the tenant column")?;
+    let rows: Vec<(String, String, bool, bool, Vec<String>)> = tenancy::rows(SQL, scope, security)
+        .fetch_all(&mut *connection)
+        .await
+        .asked("read which tables have row-level security")?;
+    let nothing = rows
+        .iter()
+        .all(|(_, _, tenant, ..)| !tenant)
+        .then(|| nothing_to_protect(&security.tenant.column, &scope.schemas));
+    let tables: Vec<_> = rows
+        .into_iter()
+        .map(|(schema, name, _, enabled, policies)| Table { schema, name, enabled, policies })
+        .collect();
+    let foreign: Vec<(String, String)> = tenancy::rows(FOREIGN, scope, security)
+        .fetch_all(connection)
+        .await
+        .asked("read which foreign tables have the tenant column")?;
     let foreign = foreign.iter().map(|(schema, name)| unguarded(schema, name, &security.app_role));
     Ok(nothing.into_iter().chain(judge(&tables)).chain(foreign).collect())
 }
 
 fn unguarded(schema: &str, name: &str, app: &str) -> Finding {
     let message = format!("a foreign table can have no row-level security, and {app:?} may use it");
-    let remedy = format!("REVOKE ALL ON {} FROM {}, or name it in except", sql::qualified(schema, name), sql::identifier(app));
+    let remedy = format!(
+        "REVOKE ALL ON {} FROM {}, or name it in except",
+        sql::qualified(schema, name),
+        sql::identifier(app)
+    );
     META.finding(format!("{schema}.{name}"), message, remedy)
 }
 
 fn nothing_to_protect(column: &str, schemas: &[String]) -> Finding {
     let message = format!(
-        "no table in {} (those in except aside) has the column {column:?}, so no tenant is protected from another",
+        "no table in {} (those in except aside) has the column {column:?}, so no tenant is protected from \
+            another",
         schema_list(schemas)
     );
-    META.finding(column, message, "correct spec.verify.rowLevelSecurity.tenant.column or spec.database.schemas; names are case-sensitive")
+    META.finding(
+        column,
+        message,
+        "correct spec.verify.rowLevelSecurity.tenant.column or \
+        spec.database.schemas; names are case-sensitive",
+    )
 }
 
 fn schema_list(schemas: &[String]) -> String {
@@ -93,10 +124,18 @@ fn off(table: &Table) -> Finding {
     let message = match table.policies.as_slice() {
         [] => "row-level security is off: whoever may read the table reads every tenant's rows".to_owned(),
         [policy] => format!("row-level security is off, so the policy {policy} does nothing"),
-        policies => format!("row-level security is off, so its {} policies ({}) do nothing", policies.len(), sql::few(policies, 4)),
+        policies => format!(
+            "row-level security is off, so its {} policies ({}) do nothing",
+            policies.len(),
+            sql::few(policies, 4)
+        ),
     };
     let table = sql::qualified(&table.schema, &table.name);
-    META.finding(object, message, format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"))
+    META.finding(
+        object,
+        message,
+        format!("ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"),
+    )
 }
 
 #[cfg(test)]
@@ -118,7 +157,10 @@ mod tests {
         let found = judge(&[table(true, &[]), table(false, &[])]);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].object, "clinical.patients");
-        assert_eq!(found[0].remedy, "ALTER TABLE \"clinical\".\"patients\" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY");
+        assert_eq!(
+            found[0].remedy,
+            "ALTER TABLE \"clinical\".\"patients\" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+        );
     }
 
     #[test]

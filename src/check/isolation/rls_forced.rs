@@ -11,21 +11,29 @@ use crate::{
 const META: Meta = Meta {
     id: "rls-forced",
     title: "Row-level security of every tenant table is forced, so that it binds the owner too",
-    condition: "A tenant table has row-level security enabled but not forced. Partitions are not asked: whoever owns them is the \
+    condition: "A tenant table has row-level security enabled but not forced. Partitions are not asked: \
+        whoever owns them is the \
                 subject of `rls-role`.",
-    effect: "The owner of the table, and every view and function that runs with the owner's rights, reads and writes every tenant's rows. \
-             The day somebody lets the application connect as the owner, all isolation is gone without an error.",
-    remedy: "`ALTER TABLE … FORCE ROW LEVEL SECURITY` in a migration. A migration role without BYPASSRLS then sees no rows either: its \
+    effect: "The owner of the table, and every view and function that runs with the owner's rights, reads \
+        and writes every tenant's rows. \
+             The day somebody lets the application connect as the owner, all isolation is gone without an \
+             error.",
+    remedy: "`ALTER TABLE … FORCE ROW LEVEL SECURITY` in a migration. A migration role without BYPASSRLS \
+        then sees no rows either: its \
              data migrations must set the tenant, or the role needs BYPASSRLS.",
     severity: Severity::Error,
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: asked::with_tenants,
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 const SQL: &str = tenancy::tenants!(
-    "SELECT t.schema, t.name, t.enabled, t.forced, pg_catalog.pg_get_userbyid(t.owner)::text FROM tenant_tables t WHERE NOT t.is_partition"
+    "SELECT t.schema, t.name, t.enabled, t.forced, pg_catalog.pg_get_userbyid(t.owner)::text FROM \
+        tenant_tables t WHERE NOT t.is_partition"
 );
 
 struct Table {
@@ -38,9 +46,17 @@ struct Table {
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<(String, String, bool, bool, String)> =
-        tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read which tables force row-level security")?;
-    let tables = rows.into_iter().map(|(schema, name, enabled, forced, owner)| Table { schema, name, enabled, forced, owner });
+    let rows: Vec<(String, String, bool, bool, String)> = tenancy::rows(SQL, scope, security)
+        .fetch_all(connection)
+        .await
+        .asked("read which tables force row-level security")?;
+    let tables = rows.into_iter().map(|(schema, name, enabled, forced, owner)| Table {
+        schema,
+        name,
+        enabled,
+        forced,
+        owner,
+    });
     Ok(judge(tables))
 }
 
@@ -49,8 +65,14 @@ fn judge(tables: impl IntoIterator<Item = Table>) -> Vec<Finding> {
     let unforced = tables.into_iter().filter(|table| table.enabled && !table.forced);
     unforced
         .map(|table| {
-            let message = format!("row-level security is not forced: its owner {:?} reads and writes every tenant's rows", table.owner);
-            let remedy = format!("ALTER TABLE {} FORCE ROW LEVEL SECURITY", sql::qualified(&table.schema, &table.name));
+            let message = format!(
+                "row-level security is not forced: its owner {:?} reads and writes every tenant's rows",
+                table.owner
+            );
+            let remedy = format!(
+                "ALTER TABLE {} FORCE ROW LEVEL SECURITY",
+                sql::qualified(&table.schema, &table.name)
+            );
             META.finding(format!("{}.{}", table.schema, table.name), message, remedy)
         })
         .collect()
@@ -61,7 +83,13 @@ mod tests {
     use super::*;
 
     fn found(enabled: bool, forced: bool) -> Vec<Finding> {
-        judge([Table { schema: "core".into(), name: "users".into(), enabled, forced, owner: "migrator".into() }])
+        judge([Table {
+            schema: "core".into(),
+            name: "users".into(),
+            enabled,
+            forced,
+            owner: "migrator".into(),
+        }])
     }
 
     #[test]

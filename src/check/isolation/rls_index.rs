@@ -11,32 +11,45 @@ use crate::{
 const META: Meta = Meta {
     id: "rls-index",
     title: "The tenant column of every tenant table leads an index",
-    condition: "A tenant table with row-level security has no valid index, without a predicate, whose first column is the tenant column. Of a \
+    condition: "A tenant table with row-level security has no valid index, without a predicate, whose first \
+        column is the tenant column. Of a \
                 partitioned table the table itself is asked, and its partitions are not.",
-    effect: "A policy is a condition on every query. Without the index each of them reads all tenants' rows to find one tenant's.",
-    remedy: "`CREATE INDEX CONCURRENTLY` on the tenant column and what the queries sort or search by; or let the primary key begin with it.",
+    effect: "A policy is a condition on every query. Without the index each of them reads all tenants' rows \
+        to find one tenant's.",
+    remedy: "`CREATE INDEX CONCURRENTLY` on the tenant column and what the queries sort or search by; or let \
+        the primary key begin with it.",
     severity: Severity::Warning,
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: asked::with_tenants,
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 const SQL: &str = tenancy::tenants!(
     "SELECT t.schema, t.name FROM tenant_tables t WHERE t.enabled AND NOT t.is_partition \
        AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i \
-         WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = t.tenant) ORDER BY 1, 2"
+         WHERE i.indrelid = t.oid AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] = t.tenant) ORDER \
+         BY 1, 2"
 );
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<(String, String)> =
-        tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read which tenant columns lead an index")?;
+    let rows: Vec<(String, String)> = tenancy::rows(SQL, scope, security)
+        .fetch_all(connection)
+        .await
+        .asked("read which tenant columns lead an index")?;
     Ok(rows.iter().map(|(schema, name)| missing(schema, name, &security.tenant.column)).collect())
 }
 
 fn missing(schema: &str, name: &str, column: &str) -> Finding {
-    let create = format!("CREATE INDEX CONCURRENTLY ON {} ({})", sql::qualified(schema, name), sql::identifier(column));
+    let create = format!(
+        "CREATE INDEX CONCURRENTLY ON {} ({})",
+        sql::qualified(schema, name),
+        sql::identifier(column)
+    );
     META.finding(
         format!("{schema}.{name}"),
         format!("no index begins with {column:?}, which every policy compares"),
@@ -51,6 +64,11 @@ mod tests {
     #[test]
     fn the_remedy_quotes_every_name() {
         let remedy = missing("s", "Visit", "clinicId").remedy;
-        assert!(remedy.starts_with("CREATE INDEX CONCURRENTLY ON \"s\".\"Visit\" (\"clinicId\"); alone in a migration file"), "{remedy}");
+        assert!(
+            remedy.starts_with(
+                "CREATE INDEX CONCURRENTLY ON \"s\".\"Visit\" (\"clinicId\"); alone in a migration file"
+            ),
+            "{remedy}"
+        );
     }
 }

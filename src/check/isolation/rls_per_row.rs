@@ -11,43 +11,59 @@ use crate::{
 const META: Meta = Meta {
     id: "rls-per-row",
     title: "No policy calls a function of one's own for each row",
-    condition: "The expression of a policy on a tenant table calls a function that is not PostgreSQL's own, outside a `(SELECT …)`, and gives it no \
+    condition: "The expression of a policy on a tenant table calls a function that is not PostgreSQL's own, \
+        outside a `(SELECT …)`, and gives it no \
                 column of the row.",
-    effect: "PostgreSQL evaluates the expression for each row it looks at. In a `(SELECT …)` it becomes a plan of its own that runs once for each \
+    effect: "PostgreSQL evaluates the expression for each row it looks at. In a `(SELECT …)` it becomes a \
+        plan of its own that runs once for each \
              query; without, a function that reads a table makes a list of 10,000 rows ask 10,000 times.",
     remedy: "Write `tenant_column = (SELECT my_function())`.",
     severity: Severity::Warning,
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: asked::with_tenants,
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
-/// PostgreSQL records on which functions a policy depends, those of its own aside. How it prints their names depends on the search
-/// path, so both forms are looked for.
+/// PostgreSQL records on which functions a policy depends, those of its own aside. How it prints their names
+/// depends on the search path, so both forms are looked for.
 const SQL: &str = tenancy::tenants!(
-    "SELECT t.schema, t.name, p.polname::text, pg_catalog.concat_ws(' ; ', pg_catalog.pg_get_expr(p.polqual, p.polrelid), \
+    "SELECT t.schema, t.name, p.polname::text, pg_catalog.concat_ws(' ; ', pg_catalog.pg_get_expr(p.polqual, \
+        p.polrelid), \
             pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)), pg_catalog.quote_ident(f.proname) \
      FROM tenant_tables t JOIN pg_catalog.pg_policy p ON p.polrelid = t.oid \
-     JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid \
+     JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = \
+     p.oid \
       AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass \
-     JOIN pg_catalog.pg_proc f ON f.oid = d.refobjid WHERE t.enabled GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 5"
+     JOIN pg_catalog.pg_proc f ON f.oid = d.refobjid WHERE t.enabled GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, \
+     3, 5"
 );
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<(String, String, String, String, String)> =
-        tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read which functions policies call")?;
-    let called = rows.iter().filter(|(_, _, _, expression, function)| is_called_for_each_row(expression, function));
+    let rows: Vec<(String, String, String, String, String)> = tenancy::rows(SQL, scope, security)
+        .fetch_all(connection)
+        .await
+        .asked("read which functions policies call")?;
+    let called =
+        rows.iter().filter(|(_, _, _, expression, function)| is_called_for_each_row(expression, function));
     let found = called.map(|(schema, table, policy, _, function)| {
         let message = format!("the policy {policy} calls {function}() for each row");
-        let remedy = format!("ALTER POLICY {} ON {}: write (SELECT {function}())", sql::identifier(policy), sql::qualified(schema, table));
+        let remedy = format!(
+            "ALTER POLICY {} ON {}: write (SELECT {function}())",
+            sql::identifier(policy),
+            sql::qualified(schema, table)
+        );
         META.finding(format!("{schema}.{table}"), message, remedy)
     });
     Ok(found.collect())
 }
 
-/// Whether it is called without a column and outside a subquery, in an expression as PostgreSQL prints it. PURE.
+/// Whether it is called without a column and outside a subquery, in an expression as PostgreSQL prints it.
+/// PURE.
 fn is_called_for_each_row(expression: &str, function: &str) -> bool {
     expression.match_indices(&format!("{function}(")).any(|(at, call)| {
         let before = &expression[..at];
@@ -62,7 +78,11 @@ fn is_called_for_each_row(expression: &str, function: &str) -> bool {
 /// Nothing, a literal or a number; anything else may be a column.
 fn is_constant(argument: &str) -> bool {
     let argument = argument.trim();
-    argument.is_empty() || argument.starts_with('\'') || argument.parse::<f64>().is_ok() || argument == "true" || argument == "false"
+    argument.is_empty()
+        || argument.starts_with('\'')
+        || argument.parse::<f64>().is_ok()
+        || argument == "true"
+        || argument == "false"
 }
 
 /// Whether a parenthesis that is open at the end began with SELECT.

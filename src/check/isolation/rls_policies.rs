@@ -1,4 +1,5 @@
-//! The policies that apply to the application let it do what it may do, and none of them lets everything through.
+//! The policies that apply to the application let it do what it may do, and none of them lets everything
+//! through.
 
 use sqlx::PgConnection;
 
@@ -10,37 +11,64 @@ use crate::{
 
 const META: Meta = Meta {
     id: "rls-policies",
-    title: "For each command that the application may use on a tenant table, a policy applies to it and none lets everything through",
-    condition: "The application's role has the privilege SELECT, INSERT, UPDATE or DELETE on a tenant table with row-level security, and for that \
-                command: no permissive policy applies to the role (restrictive ones grant nothing by themselves); or none has a USING \
-                clause although the command reads, or a WITH CHECK clause although it writes (PostgreSQL takes USING for it where there is \
-                none, but a policy FOR INSERT has no USING); or a permissive policy says `true` and no restrictive one narrows it. \
+    title: "For each command that the application may use on a tenant table, a policy applies to it and none \
+        lets everything through",
+    condition: "The application's role has the privilege SELECT, INSERT, UPDATE or DELETE on a tenant table \
+        with row-level security, and for that \
+                command: no permissive policy applies to the role (restrictive ones grant nothing by \
+                themselves); or none has a USING \
+                clause although the command reads, or a WITH CHECK clause although it writes (PostgreSQL \
+                takes USING for it where there is \
+                none, but a policy FOR INSERT has no USING); or a permissive policy says `true` and no \
+                restrictive one narrows it. \
                 Permissive policies are joined with OR: one that says `true` undoes all others.",
-    effect: "Without a policy the command does nothing, or is refused: nothing leaks, but the application does not work. With `true` every \
+    effect: "Without a policy the command does nothing, or is refused: nothing leaks, but the application \
+        does not work. With `true` every \
              tenant reads or writes every other tenant's rows.",
-    remedy: "Create the missing policy, drop the one that says `true`, or revoke the privilege that the application does not need.",
+    remedy: "Create the missing policy, drop the one that says `true`, or revoke the privilege that the \
+        application does not need.",
     severity: Severity::Error,
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: asked::with_tenants,
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 /// One row for each policy, and one with nulls for a table that has none.
 const SQL: &str = tenancy::tenants!(
     "SELECT t.schema, t.name, t.is_partition, \
-            pg_catalog.has_any_column_privilege(a.oid, t.oid, 'SELECT'), pg_catalog.has_any_column_privilege(a.oid, t.oid, 'INSERT'), \
-            pg_catalog.has_any_column_privilege(a.oid, t.oid, 'UPDATE'), pg_catalog.has_table_privilege(a.oid, t.oid, 'DELETE'), \
+            pg_catalog.has_any_column_privilege(a.oid, t.oid, 'SELECT'), \
+            pg_catalog.has_any_column_privilege(a.oid, t.oid, 'INSERT'), \
+            pg_catalog.has_any_column_privilege(a.oid, t.oid, 'UPDATE'), \
+            pg_catalog.has_table_privilege(a.oid, t.oid, 'DELETE'), \
             p.polname::text, p.polcmd::text, p.polpermissive, \
             EXISTS (SELECT FROM pg_catalog.unnest(p.polroles) r(oid) \
               WHERE r.oid = 0 OR pg_catalog.pg_has_role(a.oid, r.oid, 'USAGE')), \
-            pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) \
+            pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, \
+            p.polrelid) \
      FROM app a CROSS JOIN tenant_tables t LEFT JOIN pg_catalog.pg_policy p ON p.polrelid = t.oid \
-     WHERE t.enabled AND pg_catalog.has_schema_privilege(a.oid, t.schema, 'USAGE') ORDER BY t.schema, t.name, p.polname"
+     WHERE t.enabled AND pg_catalog.has_schema_privilege(a.oid, t.schema, 'USAGE') ORDER BY t.schema, \
+     t.name, p.polname"
 );
 
-type Row =
-    (String, String, bool, bool, bool, bool, bool, Option<String>, Option<String>, Option<bool>, bool, Option<String>, Option<String>);
+type Row = (
+    String,
+    String,
+    bool,
+    bool,
+    bool,
+    bool,
+    bool,
+    Option<String>,
+    Option<String>,
+    Option<bool>,
+    bool,
+    Option<String>,
+    Option<String>,
+);
 
 /// A command that a policy can be for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,20 +149,45 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
 }
 
 /// The tenant tables with row-level security, and their policies.
-pub(super) async fn read(connection: &mut PgConnection, scope: &Scope, security: &RowLevelSecurity) -> Result<Vec<Table>, CheckError> {
-    let rows: Vec<Row> = tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read the policies")?;
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    security: &RowLevelSecurity,
+) -> Result<Vec<Table>, CheckError> {
+    let rows: Vec<Row> =
+        tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read the policies")?;
     Ok(tables(rows))
 }
 
 fn tables(rows: Vec<Row>) -> Vec<Table> {
     let mut tables: Vec<Table> = Vec::new();
-    for (schema, name, is_partition, select, insert, update, delete, policy, command, permissive, applies, using, check) in rows {
+    for (
+        schema,
+        name,
+        is_partition,
+        select,
+        insert,
+        update,
+        delete,
+        policy,
+        command,
+        permissive,
+        applies,
+        using,
+        check,
+    ) in rows
+    {
         if tables.last().is_none_or(|table| (&table.schema, &table.name) != (&schema, &name)) {
-            let granted = Command::ALL.into_iter().zip([select, insert, update, delete]).filter(|(_, granted)| *granted);
+            let granted = Command::ALL
+                .into_iter()
+                .zip([select, insert, update, delete])
+                .filter(|(_, granted)| *granted);
             let granted = granted.map(|(command, _)| command).collect();
             tables.push(Table { schema, name, is_partition, granted, policies: Vec::new() });
         }
-        if let (Some(table), Some(name), Some(command), Some(permissive)) = (tables.last_mut(), policy, command, permissive) {
+        if let (Some(table), Some(name), Some(command), Some(permissive)) =
+            (tables.last_mut(), policy, command, permissive)
+        {
             table.policies.push(Policy { name, command, permissive, applies, using, check });
         }
     }
@@ -144,7 +197,8 @@ fn tables(rows: Vec<Row>) -> Vec<Table> {
 fn judge(table: &Table, role: &str) -> Vec<Finding> {
     let object = format!("{}.{}", table.schema, table.name);
     let mut found = Vec::new();
-    // A partition without policies is closed to those who address it directly, and its table's policies serve everybody else.
+    // A partition without policies is closed to those who address it directly, and its table's policies serve
+    // everybody else.
     if !table.is_partition {
         found.extend(gaps(table, role, &object));
     }
@@ -167,7 +221,8 @@ fn gaps(table: &Table, role: &str, object: &str) -> Vec<Finding> {
     let finding = |(reason, commands): (String, Vec<&str>)| {
         let commands = sql::list(&commands);
         let remedy = format!(
-            "create a policy on {name} for {commands} TO {} that compares the tenant column with the setting, or revoke the privilege",
+            "create a policy on {name} for {commands} TO {} that compares the tenant column with the \
+                setting, or revoke the privilege",
             sql::identifier(role)
         );
         META.finding(object, format!("{commands}: {reason}"), remedy)
@@ -178,7 +233,11 @@ fn gaps(table: &Table, role: &str, object: &str) -> Vec<Finding> {
 /// Why a command that the role may use would find nothing or be refused.
 fn gap(table: &Table, command: Command, role: &str) -> Option<String> {
     if table.policies.is_empty() {
-        return Some("row-level security is on and there is no policy, so nothing is visible and nothing can be written".to_owned());
+        return Some(
+            "row-level security is on and there is no policy, so nothing is visible and nothing can \
+            be written"
+                .to_owned(),
+        );
     }
     let meant: Vec<_> = table.policies.iter().filter(|policy| policy.is_for(command)).collect();
     let applying: Vec<_> = meant.iter().filter(|policy| policy.applies).collect();
@@ -194,14 +253,18 @@ fn gap(table: &Table, command: Command, role: &str) -> Option<String> {
                     if names.len() == 1 { "is" } else { "are" }
                 )
             }
-            (false, false) => format!("only restrictive policies apply to {role:?}, and they grant nothing by themselves"),
+            (false, false) => {
+                format!("only restrictive policies apply to {role:?}, and they grant nothing by themselves")
+            }
         });
     }
     if command.reads() && permissive.iter().all(|policy| policy.using.is_none()) {
         return Some(format!("the policies that apply to {role:?} have no USING clause, so no row is found"));
     }
     if command.writes() && permissive.iter().all(|policy| policy.effective_check().is_none()) {
-        return Some(format!("the policies that apply to {role:?} have no WITH CHECK clause, so no row can be written"));
+        return Some(format!(
+            "the policies that apply to {role:?} have no WITH CHECK clause, so no row can be written"
+        ));
     }
     None
 }
@@ -218,14 +281,27 @@ fn open_doors(table: &Table, object: &str) -> Vec<Finding> {
     let mut found = Vec::new();
     for policy in applying.iter().filter(|policy| policy.permissive) {
         let commands = || table.granted.iter().copied().filter(|command| policy.is_for(*command));
-        let read = commands().filter(|command| command.reads() && using(policy) && !narrowed(*command, |policy| policy.using.as_deref()));
-        let written = commands().filter(|command| command.writes() && check(policy) && !narrowed(*command, Policy::effective_check));
+        let read = commands().filter(|command| {
+            command.reads() && using(policy) && !narrowed(*command, |policy| policy.using.as_deref())
+        });
+        let written = commands().filter(|command| {
+            command.writes() && check(policy) && !narrowed(*command, Policy::effective_check)
+        });
         let mut ways: Vec<_> = read.map(|command| format!("{} USING (true)", command.name())).collect();
         ways.extend(written.map(|command| format!("{} WITH CHECK (true)", command.name())));
         if !ways.is_empty() {
-            let message = format!("the policy {} lets every tenant's rows through: {}", policy.name, sql::list(&ways));
-            let remedy = format!("DROP POLICY {} ON {}", sql::identifier(&policy.name), sql::qualified(&table.schema, &table.name));
-            found.push(META.finding(object, message, format!("{remedy}, or compare the tenant column in it")));
+            let message =
+                format!("the policy {} lets every tenant's rows through: {}", policy.name, sql::list(&ways));
+            let remedy = format!(
+                "DROP POLICY {} ON {}",
+                sql::identifier(&policy.name),
+                sql::qualified(&table.schema, &table.name)
+            );
+            found.push(META.finding(
+                object,
+                message,
+                format!("{remedy}, or compare the tenant column in it"),
+            ));
         }
     }
     found
@@ -239,12 +315,24 @@ mod tests {
 
     fn policy(command: &str, using: Option<&str>, check: Option<&str>) -> Policy {
         let (using, check) = (using.map(str::to_owned), check.map(str::to_owned));
-        Policy { name: format!("p_{command}"), command: command.into(), permissive: true, applies: true, using, check }
+        Policy {
+            name: format!("p_{command}"),
+            command: command.into(),
+            permissive: true,
+            applies: true,
+            using,
+            check,
+        }
     }
 
     fn messages(granted: &[Command], policies: &[Policy]) -> Vec<String> {
-        let table =
-            Table { schema: "s".into(), name: "t".into(), is_partition: false, granted: granted.to_vec(), policies: policies.to_vec() };
+        let table = Table {
+            schema: "s".into(),
+            name: "t".into(),
+            is_partition: false,
+            granted: granted.to_vec(),
+            policies: policies.to_vec(),
+        };
         judge(&table, "app").into_iter().map(|finding| finding.message).collect()
     }
 
@@ -289,9 +377,11 @@ mod tests {
 
     #[test]
     fn a_policy_that_says_true_undoes_the_good_one_beside_it() {
-        let found = messages(&[Command::Select], &[policy("*", Some(OWN), None), policy("r", Some("true"), None)]);
+        let found =
+            messages(&[Command::Select], &[policy("*", Some(OWN), None), policy("r", Some("true"), None)]);
         assert_eq!(found, ["the policy p_r lets every tenant's rows through: SELECT USING (true)"]);
-        let found = messages(&[Command::Insert], &[policy("*", Some(OWN), None), policy("a", None, Some("true"))]);
+        let found =
+            messages(&[Command::Insert], &[policy("*", Some(OWN), None), policy("a", None, Some("true"))]);
         assert_eq!(found, ["the policy p_a lets every tenant's rows through: INSERT WITH CHECK (true)"]);
     }
 
@@ -301,13 +391,20 @@ mod tests {
         assert_eq!(messages(&Command::ALL, &[policy("*", Some("true"), None), narrow.clone()]), [""; 0]);
         let only_reads = Policy { command: "r".into(), ..narrow };
         let found = messages(&Command::ALL, &[policy("*", Some("true"), None), only_reads]);
-        let ways = "UPDATE USING (true), DELETE USING (true), INSERT WITH CHECK (true) and UPDATE WITH CHECK (true)";
+        let ways =
+            "UPDATE USING (true), DELETE USING (true), INSERT WITH CHECK (true) and UPDATE WITH CHECK (true)";
         assert_eq!(found, [format!("the policy p_* lets every tenant's rows through: {ways}")]);
     }
 
     #[test]
     fn a_partition_need_not_have_policies_but_may_not_have_one_that_says_true() {
-        let bare = Table { schema: "s".into(), name: "t".into(), is_partition: true, granted: vec![Command::Select], policies: Vec::new() };
+        let bare = Table {
+            schema: "s".into(),
+            name: "t".into(),
+            is_partition: true,
+            granted: vec![Command::Select],
+            policies: Vec::new(),
+        };
         assert_eq!(judge(&bare, "app"), []);
         let open = Table { policies: vec![policy("r", Some("true"), None)], ..bare };
         assert_eq!(judge(&open, "app").len(), 1);

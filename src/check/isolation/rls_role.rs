@@ -11,61 +11,95 @@ use crate::{
 const META: Meta = Meta {
     id: "rls-role",
     title: "The application's role exists and is bound by row-level security",
-    condition: "The role of `spec.verify.rowLevelSecurity.appRole` does not exist. Or it, or a role it can `SET ROLE` to, is a superuser, has \
-                BYPASSRLS, REPLICATION or CREATEROLE, or is the migration role; or it is, or inherits from, one of the roles pg_execute_server_program, \
-                pg_read_server_files, pg_write_server_files, pg_read_all_data and pg_write_all_data, or the owner of a tenant table, forced or not; or it may \
-                `ALTER SYSTEM SET` a parameter, or `SET` one that is a superuser's. A warning for CREATEROLE since PostgreSQL 16, where it reaches \
-                no role that was not given to it, and for a parameter that loads no code and switches no trigger off.",
-    effect: "Row-level security does not hold for superusers, for roles with BYPASSRLS, and for owners of tables that do not force it; an owner \
-             may switch it off. Who runs programs or reads files of the server, copies it as a replica or writes to every table takes what he wants \
-             beside it. Before PostgreSQL 16, CREATEROLE makes a role member of every other that is no superuser. \
+    condition: "The role of `spec.verify.rowLevelSecurity.appRole` does not exist. Or it, or a role it can \
+        `SET ROLE` to, is a superuser, has \
+                BYPASSRLS, REPLICATION or CREATEROLE, or is the migration role; or it is, or inherits from, \
+                one of the roles pg_execute_server_program, \
+                pg_read_server_files, pg_write_server_files, pg_read_all_data and pg_write_all_data, or the \
+                owner of a tenant table, forced or not; or it may \
+                `ALTER SYSTEM SET` a parameter, or `SET` one that is a superuser's. A warning for CREATEROLE \
+                since PostgreSQL 16, where it reaches \
+                no role that was not given to it, and for a parameter that loads no code and switches no \
+                trigger off.",
+    effect: "Row-level security does not hold for superusers, for roles with BYPASSRLS, and for owners of \
+        tables that do not force it; an owner \
+             may switch it off. Who runs programs or reads files of the server, copies it as a replica or \
+             writes to every table takes what he wants \
+             beside it. Before PostgreSQL 16, CREATEROLE makes a role member of every other that is no \
+             superuser. \
              Everything else that is checked means nothing then.",
-    remedy: "Give the application a role of its own: `NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOREPLICATION`, owner of nothing, member of no role that may more.",
+    remedy: "Give the application a role of its own: `NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOREPLICATION`, \
+        owner of nothing, member of no role that may more.",
     severity: Severity::Error,
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: asked::with_tenants,
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
-/// The application's role, every role it can become, and every role whose rights it has: an owner's rights are inherited, the
-/// attributes of a role are not. Until PostgreSQL 15 every membership allows SET ROLE; since 16 it is an option of its own, and whoever has
-/// the ADMIN option can give it to himself.
+/// The application's role, every role it can become, and every role whose rights it has: an owner's rights
+/// are inherited, the attributes of a role are not. Until PostgreSQL 15 every membership allows SET ROLE;
+/// since 16 it is an option of its own, and whoever has the ADMIN option can give it to himself.
 const SQL: &str = tenancy::tenants!(
-    ", owned AS (SELECT t.owner, pg_catalog.array_agg(t.schema || '.' || t.name ORDER BY t.schema, t.name) AS tables, \
-                 COALESCE(pg_catalog.array_agg(t.schema || '.' || t.name ORDER BY t.schema, t.name) FILTER (WHERE t.enabled AND NOT t.forced), '{}') AS unforced \
+    ", owned AS (SELECT t.owner, pg_catalog.array_agg(t.schema || '.' || t.name ORDER BY t.schema, t.name) \
+        AS tables, \
+                 COALESCE(pg_catalog.array_agg(t.schema || '.' || t.name ORDER BY t.schema, t.name) FILTER \
+                 (WHERE t.enabled AND NOT t.forced), '{}') AS unforced \
                  FROM tenant_tables t GROUP BY t.owner), \
-     version AS (SELECT v.number >= 160000 AS newer, CASE WHEN v.number >= 160000 THEN 'SET, MEMBER WITH ADMIN OPTION' ELSE 'MEMBER' END AS becomes \
+     version AS (SELECT v.number >= 160000 AS newer, CASE WHEN v.number >= 160000 THEN 'SET, MEMBER WITH \
+     ADMIN OPTION' ELSE 'MEMBER' END AS becomes \
        FROM (SELECT pg_catalog.current_setting('server_version_num')::int AS number) v), \
-     roles AS (SELECT r.oid, r.rolname::text AS name, pg_catalog.array_remove(ARRAY[CASE WHEN r.rolsuper THEN 'SUPERUSER' END, \
-         CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END, CASE WHEN r.rolname IN (SESSION_USER, CURRENT_USER) THEN 'migrates' END, \
-         CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolcreaterole THEN CASE WHEN v.newer THEN 'CREATEROLE since 16' ELSE 'CREATEROLE' END END], \
-         NULL) AS attributes, r.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files', 'pg_read_all_data', 'pg_write_all_data') AS predefined \
+     roles AS (SELECT r.oid, r.rolname::text AS name, pg_catalog.array_remove(ARRAY[CASE WHEN r.rolsuper \
+     THEN 'SUPERUSER' END, \
+         CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END, CASE WHEN r.rolname IN (SESSION_USER, CURRENT_USER) \
+         THEN 'migrates' END, \
+         CASE WHEN r.rolreplication THEN 'REPLICATION' END, CASE WHEN r.rolcreaterole THEN CASE WHEN v.newer \
+         THEN 'CREATEROLE since 16' ELSE 'CREATEROLE' END END], \
+         NULL) AS attributes, r.rolname IN ('pg_execute_server_program', 'pg_read_server_files', \
+         'pg_write_server_files', 'pg_read_all_data', 'pg_write_all_data') AS predefined \
        FROM version v, pg_catalog.pg_roles r) \
-     SELECT r.name, r.oid = a.oid, pg_catalog.pg_has_role(a.oid, r.oid, v.becomes), pg_catalog.pg_has_role(a.oid, r.oid, 'USAGE'), \
+     SELECT r.name, r.oid = a.oid, pg_catalog.pg_has_role(a.oid, r.oid, v.becomes), \
+     pg_catalog.pg_has_role(a.oid, r.oid, 'USAGE'), \
             r.attributes, r.predefined, COALESCE(o.tables, '{}'), COALESCE(o.unforced, '{}') \
      FROM app a CROSS JOIN version v CROSS JOIN roles r LEFT JOIN owned o ON o.owner = r.oid \
-     WHERE r.oid = a.oid OR (NOT a.rolsuper AND (r.attributes <> '{}' OR r.predefined OR o.owner IS NOT NULL) \
-       AND (pg_catalog.pg_has_role(a.oid, r.oid, v.becomes) OR pg_catalog.pg_has_role(a.oid, r.oid, 'USAGE'))) \
+     WHERE r.oid = a.oid OR (NOT a.rolsuper AND (r.attributes <> '{}' OR r.predefined OR o.owner IS NOT \
+     NULL) \
+       AND (pg_catalog.pg_has_role(a.oid, r.oid, v.becomes) OR pg_catalog.pg_has_role(a.oid, r.oid, \
+       'USAGE'))) \
      ORDER BY r.oid <> a.oid, r.name"
 );
 
 /// Parameters that the application may set although they are for superusers.
 const PARAMETERS: &str = tenancy::tenants!(
-    "SELECT p.parname, pg_catalog.bool_or(pg_catalog.has_parameter_privilege(r.oid, p.parname, 'ALTER SYSTEM')) \
-     FROM app a JOIN pg_catalog.pg_roles r ON r.oid = a.oid OR pg_catalog.pg_has_role(a.oid, r.oid, 'MEMBER'), \
-       pg_catalog.pg_parameter_acl p LEFT JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = p.parname \
-     WHERE NOT a.rolsuper AND NOT r.rolsuper AND (pg_catalog.has_parameter_privilege(r.oid, p.parname, 'ALTER SYSTEM') \
+    "SELECT p.parname, pg_catalog.bool_or(pg_catalog.has_parameter_privilege(r.oid, p.parname, 'ALTER \
+        SYSTEM')) \
+     FROM app a JOIN pg_catalog.pg_roles r ON r.oid = a.oid OR pg_catalog.pg_has_role(a.oid, r.oid, \
+     'MEMBER'), \
+       pg_catalog.pg_parameter_acl p LEFT JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = \
+       p.parname \
+     WHERE NOT a.rolsuper AND NOT r.rolsuper AND (pg_catalog.has_parameter_privilege(r.oid, p.parname, \
+     'ALTER SYSTEM') \
        OR (s.context LIKE 'superuser%' AND pg_catalog.has_parameter_privilege(r.oid, p.parname, 'SET'))) \
      GROUP BY 1 ORDER BY 1"
 );
 
 /// Parameters by which a session loads code, or by which triggers and foreign keys are not asked.
-const TAKES_OVER: [&str; 4] = ["dynamic_library_path", "local_preload_libraries", "session_preload_libraries", "session_replication_role"];
+const TAKES_OVER: [&str; 4] = [
+    "dynamic_library_path",
+    "local_preload_libraries",
+    "session_preload_libraries",
+    "session_replication_role",
+];
 
 type Row = (String, bool, bool, bool, Vec<String>, bool, Vec<String>, Vec<String>);
 
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of the catalog, and every combination occurs")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the catalog, and every combination occurs"
+)]
 struct Role {
     name: String,
     /// It is the application's role itself.
@@ -86,7 +120,8 @@ struct Role {
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<Row> = tenancy::rows(SQL, scope, security).fetch_all(&mut *connection).await.asked("read the roles")?;
+    let rows: Vec<Row> =
+        tenancy::rows(SQL, scope, security).fetch_all(&mut *connection).await.asked("read the roles")?;
     let role = |(name, own, becomes, inherits, attributes, predefined, owned, unforced): Row| Role {
         name,
         own,
@@ -109,12 +144,17 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
 fn judge(roles: &[Role], app: &str) -> Vec<Finding> {
     if !roles.iter().any(|role| role.own) {
         let message = format!("the role {app:?} does not exist, so nothing can be said about what it sees");
-        return vec![META.finding(app, message, format!("create it (CREATE ROLE {}), or correct appRole", sql::identifier(app)))];
+        return vec![META.finding(
+            app,
+            message,
+            format!("create it (CREATE ROLE {}), or correct appRole", sql::identifier(app)),
+        )];
     }
     roles.iter().flat_map(|role| objections(role, app)).collect()
 }
 
-/// An attribute counts when the application is the role or can become it; what it may and owns also when its rights are inherited.
+/// An attribute counts when the application is the role or can become it; what it may and owns also when its
+/// rights are inherited.
 fn objections(role: &Role, app: &str) -> Vec<Finding> {
     let attributes = role.attributes.iter().filter(|_| role.own || role.becomes);
     let mut found: Vec<_> = attributes.map(|attribute| besides(role, attribute, app)).collect();
@@ -142,14 +182,23 @@ fn besides(role: &Role, attribute: &str, app: &str) -> Finding {
     };
     let attribute = attribute.split(' ').next().unwrap_or_default();
     let finding = match (role.own, attribute) {
-        (true, "migrates") => META.finding(app, format!("the role {app:?} {what}, {which}"), "give the application a role of its own"),
-        (true, _) => META.finding(app, format!("the role {app:?} {what}, {which}"), format!("ALTER ROLE {name} NO{attribute}")),
+        (true, "migrates") => META.finding(
+            app,
+            format!("the role {app:?} {what}, {which}"),
+            "give the application a role of its own",
+        ),
+        (true, _) => META.finding(
+            app,
+            format!("the role {app:?} {what}, {which}"),
+            format!("ALTER ROLE {name} NO{attribute}"),
+        ),
         (false, _) => {
             let message = format!("{app:?} can SET ROLE to {:?}, which {what}", role.name);
             META.finding(app, message, format!("REVOKE {name} FROM {}", sql::identifier(app)))
         }
     };
-    let lesser = role.attributes.iter().any(|known| known == "CREATEROLE since 16") && attribute == "CREATEROLE";
+    let lesser =
+        role.attributes.iter().any(|known| known == "CREATEROLE since 16") && attribute == "CREATEROLE";
     if lesser { Finding { severity: Severity::Warning, ..finding } } else { finding }
 }
 
@@ -162,7 +211,11 @@ fn member(role: &Role, app: &str) -> Finding {
         _ => "writes to every table and view, the history of migrations among them",
     };
     let message = format!("{app:?} is a member of {}: it {what}", role.name);
-    META.finding(app, message, format!("REVOKE {} FROM {}", sql::identifier(&role.name), sql::identifier(app)))
+    META.finding(
+        app,
+        message,
+        format!("REVOKE {} FROM {}", sql::identifier(&role.name), sql::identifier(app)),
+    )
 }
 
 fn owner(role: &Role, app: &str) -> Option<Finding> {
@@ -175,10 +228,17 @@ fn owner(role: &Role, app: &str) -> Option<Finding> {
     let (why, force) = if bound {
         ("whose row-level security an owner can switch off", "")
     } else {
-        ("where row-level security is not forced: no policy binds an owner there", "FORCE ROW LEVEL SECURITY on them, and ")
+        (
+            "where row-level security is not forced: no policy binds an owner there",
+            "FORCE ROW LEVEL SECURITY on them, and ",
+        )
     };
     Some(if role.own {
-        META.finding(app, format!("{app:?} owns {tables}, {why}"), format!("{force}let another role own them (ALTER TABLE … OWNER TO)"))
+        META.finding(
+            app,
+            format!("{app:?} owns {tables}, {why}"),
+            format!("{force}let another role own them (ALTER TABLE … OWNER TO)"),
+        )
     } else {
         let how = if role.inherits { "has the rights of" } else { "can SET ROLE to" };
         let message = format!("{app:?} {how} {:?}, the owner of {tables}, {why}", role.name);
@@ -189,9 +249,16 @@ fn owner(role: &Role, app: &str) -> Option<Finding> {
 fn parameter(name: &str, system: bool, app: &str) -> Finding {
     let (way, privilege) = if system { ("ALTER SYSTEM SET", "ALTER SYSTEM, SET") } else { ("SET", "SET") };
     let message = format!("{app:?} may {way} the parameter {name}, which is for superusers");
-    let remedy = format!("REVOKE {privilege} ON PARAMETER {name} FROM {}, or from the role through which it has it", sql::identifier(app));
+    let remedy = format!(
+        "REVOKE {privilege} ON PARAMETER {name} FROM {}, or from the role through which it has it",
+        sql::identifier(app)
+    );
     let finding = META.finding(app, message, remedy);
-    if system || TAKES_OVER.contains(&name) { finding } else { Finding { severity: Severity::Warning, ..finding } }
+    if system || TAKES_OVER.contains(&name) {
+        finding
+    } else {
+        Finding { severity: Severity::Warning, ..finding }
+    }
 }
 
 #[cfg(test)]
@@ -200,7 +267,16 @@ mod tests {
 
     fn app() -> Role {
         let (attributes, owned, unforced) = (Vec::new(), Vec::new(), Vec::new());
-        Role { name: "app".to_owned(), own: true, becomes: true, inherits: true, attributes, predefined: false, owned, unforced }
+        Role {
+            name: "app".to_owned(),
+            own: true,
+            becomes: true,
+            inherits: true,
+            attributes,
+            predefined: false,
+            owned,
+            unforced,
+        }
     }
 
     fn other(name: &str) -> Role {
@@ -231,14 +307,24 @@ mod tests {
         assert!(found.len() == 1 && found[0].contains("superuser"), "{found:?}");
         let found = judge(&[with(&["BYPASSRLS", "REPLICATION", "CREATEROLE"], app())], "app");
         let cures: Vec<_> = found.iter().map(|finding| finding.remedy.as_str()).collect();
-        assert_eq!(cures, ["ALTER ROLE \"app\" NOBYPASSRLS", "ALTER ROLE \"app\" NOREPLICATION", "ALTER ROLE \"app\" NOCREATEROLE"]);
+        assert_eq!(
+            cures,
+            [
+                "ALTER ROLE \"app\" NOBYPASSRLS",
+                "ALTER ROLE \"app\" NOREPLICATION",
+                "ALTER ROLE \"app\" NOCREATEROLE"
+            ]
+        );
         assert!(found.iter().all(|finding| finding.severity == Severity::Error), "{found:?}");
     }
 
     #[test]
     fn creating_roles_reaches_everybody_only_before_postgresql_16() {
         let found = judge(&[with(&["CREATEROLE since 16"], app())], "app");
-        assert_eq!((found[0].severity, found[0].remedy.as_str()), (Severity::Warning, "ALTER ROLE \"app\" NOCREATEROLE"));
+        assert_eq!(
+            (found[0].severity, found[0].remedy.as_str()),
+            (Severity::Warning, "ALTER ROLE \"app\" NOCREATEROLE")
+        );
     }
 
     #[test]
@@ -251,8 +337,14 @@ mod tests {
     #[test]
     fn the_rights_of_an_owner_count_when_they_are_inherited_and_also_where_it_is_forced() {
         let tables = vec!["s.t".to_owned()];
-        let owns = |forced: bool, role| Role { owned: tables.clone(), unforced: if forced { Vec::new() } else { tables.clone() }, ..role };
-        assert!(messages(&[owns(false, app())])[0].contains("owns s.t, where row-level security is not forced"));
+        let owns = |forced: bool, role| Role {
+            owned: tables.clone(),
+            unforced: if forced { Vec::new() } else { tables.clone() },
+            ..role
+        };
+        assert!(
+            messages(&[owns(false, app())])[0].contains("owns s.t, where row-level security is not forced")
+        );
         assert!(messages(&[owns(true, app())])[0].contains("owns s.t, whose row-level security"));
         let migrator = || Role { inherits: true, ..other("migrator") };
         assert!(messages(&[app(), owns(false, migrator())])[0].contains("has the rights of \"migrator\""));

@@ -13,29 +13,36 @@ const META: Meta = Meta {
     title: "The application may not TRUNCATE a tenant table",
     condition: "The application's role has the privilege TRUNCATE on a tenant table or a partition of one.",
     effect: "TRUNCATE is not subject to row-level security: one statement removes every tenant's rows.",
-    remedy: "`REVOKE TRUNCATE ON … FROM role`. Applications hardly ever need it; it usually came with `GRANT ALL`.",
+    remedy: "`REVOKE TRUNCATE ON … FROM role`. Applications hardly ever need it; it usually came with `GRANT \
+        ALL`.",
     severity: Severity::Warning,
     aspect: Aspect::Isolation,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: asked::with_tenants, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: asked::with_tenants,
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 const SQL: &str = tenancy::tenants!(
     "SELECT t.schema, t.name FROM app a, tenant_tables t \
-     WHERE pg_catalog.has_table_privilege(a.oid, t.oid, 'TRUNCATE') AND pg_catalog.has_schema_privilege(a.oid, t.schema, 'USAGE') \
+     WHERE pg_catalog.has_table_privilege(a.oid, t.oid, 'TRUNCATE') AND \
+     pg_catalog.has_schema_privilege(a.oid, t.schema, 'USAGE') \
        AND NOT a.rolsuper"
 );
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<(String, String)> = tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read who may TRUNCATE")?;
+    let rows: Vec<(String, String)> =
+        tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read who may TRUNCATE")?;
     Ok(rows.iter().map(|(schema, name)| granted(schema, name, &security.app_role)).collect())
 }
 
 fn granted(schema: &str, name: &str, role: &str) -> Finding {
     let message = format!("{role:?} may TRUNCATE it, and TRUNCATE ignores row-level security");
-    let remedy = format!("REVOKE TRUNCATE ON {} FROM {}", sql::qualified(schema, name), sql::identifier(role));
+    let remedy =
+        format!("REVOKE TRUNCATE ON {} FROM {}", sql::qualified(schema, name), sql::identifier(role));
     META.finding(format!("{schema}.{name}"), message, remedy)
 }
 

@@ -5,5 +5,8 @@ use crate::{
     probe,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &probe::META, asks: asked::with_tenants, look: |connection, scope| Box::pin(probe::look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &probe::META,
+    asks: asked::with_tenants,
+    look: |connection, scope| Box::pin(probe::look(connection, scope)),
+};

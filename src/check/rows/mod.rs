@@ -1,4 +1,5 @@
-//! Rows are what was meant. Takes as long as reading them takes. One file per check; [`CHECKS`] has them in the order of a report.
+//! Rows are what was meant. Takes as long as reading them takes. One file per check; [`CHECKS`] has them in
+//! the order of a report.
 
 mod orphans;
 mod orphans_elsewhere;

@@ -20,19 +20,26 @@ const FIELD: &str = "spec.verify.orphans";
 const META: Meta = Meta {
     id: "orphans",
     title: "Every row of a relation without a foreign key refers to a row that is there",
-    condition: "`spec.verify.orphans` names a relation between two tables of this database, and a row refers to one that is not there; or one of \
-                the tables does not exist; or the question cannot be answered, because a column does not exist, the types cannot be \
-                compared, the migration role may not read all rows, or it takes longer than 60 s. A row with NULL in one of the columns \
+    condition: "`spec.verify.orphans` names a relation between two tables of this database, and a row refers \
+        to one that is not there; or one of \
+                the tables does not exist; or the question cannot be answered, because a column does not \
+                exist, the types cannot be \
+                compared, the migration role may not read all rows, or it takes longer than 60 s. A row with \
+                NULL in one of the columns \
                 refers to nothing. Counting ends after 1,000.",
     effect: "The application finds nothing where it expects a row: an appointment without its patient.",
-    remedy: "Mend or delete the rows in a migration, then consider a foreign key. An index on the columns that are referred to makes the question \
+    remedy: "Mend or delete the rows in a migration, then consider a foreign key. An index on the columns \
+        that are referred to makes the question \
              fast. Up to three keys stand in the finding.",
     severity: Severity::Error,
     aspect: Aspect::Data,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: |scope| here(scope).next().is_some(), look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| here(scope).next().is_some(),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 /// Where counting ends, so that neither time nor memory grow with what is wrong.
 const MOST: i64 = 1000;
@@ -40,7 +47,8 @@ const SHOWN: usize = 3;
 
 struct Counted {
     count: i64,
-    /// The first keys in their order; only when all were counted, so that the same rows give the same finding.
+    /// The first keys in their order; only when all were counted, so that the same rows give the same
+    /// finding.
     keys: Vec<String>,
 }
 
@@ -54,7 +62,8 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     if asked.is_empty() {
         return Ok(Vec::new());
     }
-    let names: Vec<String> = asked.iter().flat_map(|asked| [asked.table.clone(), asked.references.clone()]).collect();
+    let names: Vec<String> =
+        asked.iter().flat_map(|asked| [asked.table.clone(), asked.references.clone()]).collect();
     let tables = relation::find(connection, &names, &scope.schemas).await?;
     let mut found = Vec::new();
     for asked in asked {
@@ -82,8 +91,12 @@ async fn count(
         operators.push(equality::operator(connection, (references.id, other), (table.id, own)).await?);
     }
     trial::begin_reading(connection, GRANTED).await?;
-    let row = query_as(AssertSqlSafe(statement(asked, table, references, &operators))).bind(MOST + 1).fetch_one(&mut *connection).await;
-    let counted = row.map(|(count, keys): (i64, Option<Vec<String>>)| Counted { count, keys: keys.unwrap_or_default() });
+    let row = query_as(AssertSqlSafe(statement(asked, table, references, &operators)))
+        .bind(MOST + 1)
+        .fetch_one(&mut *connection)
+        .await;
+    let counted = row
+        .map(|(count, keys): (i64, Option<Vec<String>>)| Counted { count, keys: keys.unwrap_or_default() });
     if let Ok(Counted { keys, .. }) = &counted {
         log_values(META.id, keys);
     }
@@ -105,8 +118,10 @@ fn statement(asked: &Relation, table: &Table, references: &Table, operators: &[S
         .collect();
     let key: Vec<_> = asked.columns.iter().map(|name| format!("c.{}::text", column(name))).collect();
     format!(
-        "SELECT pg_catalog.count(*), (pg_catalog.array_agg(o.key ORDER BY o.key COLLATE \"C\"))[1:{SHOWN}] FROM (\
-         SELECT pg_catalog.left(pg_catalog.concat_ws(', ', {}), 100) AS key FROM {} c WHERE {} AND NOT EXISTS (SELECT FROM {} p WHERE {}) LIMIT $1) o",
+        "SELECT pg_catalog.count(*), (pg_catalog.array_agg(o.key ORDER BY o.key COLLATE \"C\"))[1:{SHOWN}] \
+            FROM (\
+         SELECT pg_catalog.left(pg_catalog.concat_ws(', ', {}), 100) AS key FROM {} c WHERE {} AND NOT \
+         EXISTS (SELECT FROM {} p WHERE {}) LIMIT $1) o",
         key.join(", "),
         table.sql(),
         there.join(" AND "),
@@ -115,15 +130,31 @@ fn statement(asked: &Relation, table: &Table, references: &Table, operators: &[S
     )
 }
 
-fn judge(asked: &Relation, table: &Table, references: &Table, counted: &Result<Counted, Refusal>) -> Option<Finding> {
-    let relation = format!("({}) to {} ({})", asked.columns.join(", "), references.display(), asked.referenced_columns.join(", "));
+fn judge(
+    asked: &Relation,
+    table: &Table,
+    references: &Table,
+    counted: &Result<Counted, Refusal>,
+) -> Option<Finding> {
+    let relation = format!(
+        "({}) to {} ({})",
+        asked.columns.join(", "),
+        references.display(),
+        asked.referenced_columns.join(", ")
+    );
     let message = match counted {
-        Err(refusal) => format!("whether rows refer to nothing by {relation} cannot be told: {}", refusal.explain(GRANTED)),
+        Err(refusal) => format!(
+            "whether rows refer to nothing by {relation} cannot be told: {}",
+            refusal.explain(GRANTED)
+        ),
         Ok(Counted { count: 0, .. }) => return None,
-        Ok(Counted { count, .. }) if *count > MOST => format!("more than {MOST} rows refer to nothing by {relation}"),
+        Ok(Counted { count, .. }) if *count > MOST => {
+            format!("more than {MOST} rows refer to nothing by {relation}")
+        }
         Ok(Counted { count, keys }) => {
             let (rows, refer) = if *count == 1 { ("row", "refers") } else { ("rows", "refer") };
-            let more = if usize::try_from(*count).is_ok_and(|count| count > keys.len()) { " and more" } else { "" };
+            let more =
+                if usize::try_from(*count).is_ok_and(|count| count > keys.len()) { " and more" } else { "" };
             let keys: Vec<_> = keys.iter().map(|key| redact::value(key)).collect();
             format!("{count} {rows} {refer} to nothing by {relation}: {}{more}", keys.join(", "))
         }
@@ -154,9 +185,20 @@ mod tests {
     #[test]
     fn few_are_named_and_many_are_only_said_to_be_many() {
         assert_eq!(told(0, &[]), None);
-        assert_eq!(told(1, &["7"]).as_deref(), Some("1 row refers to nothing by (patientId) to s.patients (id): \"7\""));
-        assert!(told(2, &["Jane Doe", "8"]).is_some_and(|message| message.ends_with("a value that is left out here, \"8\"")));
-        assert!(told(9, &["1", "2", "3"]).is_some_and(|message| message.ends_with("\"1\", \"2\", \"3\" and more")));
-        assert!(told(1001, &["1"]).is_some_and(|message| message.starts_with("more than 1000 rows refer") && !message.contains("\"1\"")));
+        assert_eq!(
+            told(1, &["7"]).as_deref(),
+            Some("1 row refers to nothing by (patientId) to s.patients (id): \"7\"")
+        );
+        assert!(
+            told(2, &["Jane Doe", "8"])
+                .is_some_and(|message| message.ends_with("a value that is left out here, \"8\""))
+        );
+        assert!(
+            told(9, &["1", "2", "3"])
+                .is_some_and(|message| message.ends_with("\"1\", \"2\", \"3\" and more"))
+        );
+        assert!(told(1001, &["1"]).is_some_and(
+            |message| message.starts_with("more than 1000 rows refer") && !message.contains("\"1\"")
+        ));
     }
 }

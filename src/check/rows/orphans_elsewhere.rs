@@ -1,7 +1,8 @@
 //! Rows of this database refer to rows that are there in another one: no foreign key reaches that far.
 //!
-//! Both sides are read in the same order and compared as they come, so that neither the number of rows nor their keys decide how much
-//! memory it takes. The referring side is read first: who refers to a row commits after the row is there.
+//! Both sides are read in the same order and compared as they come, so that neither the number of rows nor
+//! their keys decide how much memory it takes. The referring side is read first: who refers to a row commits
+//! after the row is there.
 
 use std::{
     collections::BTreeMap,
@@ -32,21 +33,31 @@ const FIELD: &str = "spec.verify.orphans";
 const META: Meta = Meta {
     id: "orphans-elsewhere",
     title: "Every row that refers to a row of another database refers to one that is there",
-    condition: "A relation of `spec.verify.orphans` has a `database`, and a row of this database refers to a row that is not there; or it cannot be \
-                told: the environment has no URL for that database, it cannot be reached, a table or a column does not exist, a role may \
-                not read all rows, or it takes longer than 60 s for a batch of keys or 10 min in all. A row with NULL in one of the columns refers to \
-                nothing. Whole numbers are compared as numbers, UUIDs as such, everything else as text, byte by byte. Two databases have no moment \
-                in common: what refers is read as it was a little before what it refers to, so a row that was deleted there in between, with those \
+    condition: "A relation of `spec.verify.orphans` has a `database`, and a row of this database refers to a \
+        row that is not there; or it cannot be \
+                told: the environment has no URL for that database, it cannot be reached, a table or a \
+                column does not exist, a role may \
+                not read all rows, or it takes longer than 60 s for a batch of keys or 10 min in all. A row \
+                with NULL in one of the columns refers to \
+                nothing. Whole numbers are compared as numbers, UUIDs as such, everything else as text, byte \
+                by byte. Two databases have no moment \
+                in common: what refers is read as it was a little before what it refers to, so a row that \
+                was deleted there in between, with those \
                 that referred to it, is found once and not again. Counting ends after 1,000.",
     effect: "A service finds nothing where another one is said to have a row: a session without its patient.",
-    remedy: "Mend or delete the rows, or bring the missing ones back. Up to three keys stand in the finding. Both databases are only read, each in a \
-             transaction that is rolled back; an index on the columns spares the sort where both are whole numbers or UUIDs.",
+    remedy: "Mend or delete the rows, or bring the missing ones back. Up to three keys stand in the finding. \
+        Both databases are only read, each in a \
+             transaction that is rolled back; an index on the columns spares the sort where both are whole \
+             numbers or UUIDs.",
     severity: Severity::Error,
     aspect: Aspect::Data,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: |scope| asked(scope).next().is_some(), look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| asked(scope).next().is_some(),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 /// Where counting ends.
 const MOST: u64 = 1000;
@@ -90,7 +101,10 @@ impl Stop {
 
     fn refused(refusal: &Refusal, place: &str) -> Self {
         let remedy = match refusal.code.as_str() {
-            "42501" => "grant the role SELECT on the table; where row-level security binds it, ALTER ROLE … BYPASSRLS",
+            "42501" => {
+                "grant the role SELECT on the table; where row-level security binds it, ALTER ROLE … \
+                    BYPASSRLS"
+            }
             "57014" => "an index on the columns makes it faster, where both are whole numbers or UUIDs",
             _ => "correct the relation in spec.verify.orphans",
         };
@@ -103,7 +117,8 @@ impl Stop {
     }
 }
 
-/// A question to the other database. That it gives no answer is an answer about the relation: this database is well.
+/// A question to the other database. That it gives no answer is an answer about the relation: this database
+/// is well.
 async fn away<T>(question: impl Future<Output = Result<T, CheckError>>, name: &str) -> Result<T, Stop> {
     match tokio::time::timeout(GRANTED + GRACE, question).await {
         Ok(answer) => answer.map_err(|error| Stop::lost(format!("the database {name:?}: {error}"))),
@@ -140,11 +155,21 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     Ok(found)
 }
 
-async fn session<'s>(sessions: &'s mut Sessions, scope: &Scope, other: &OtherDatabase) -> Result<&'s mut PgConnection, Stop> {
+async fn session<'s>(
+    sessions: &'s mut Sessions,
+    scope: &Scope,
+    other: &OtherDatabase,
+) -> Result<&'s mut PgConnection, Stop> {
     let (variable, secret) = (other.variable(), &other.secret_ref.name);
     let Some(url) = scope.elsewhere.get(&other.name) else {
-        let why = format!("the environment has no {variable}, which holds the URL of the database {:?}", other.name);
-        let remedy = format!("set {variable}=postgres://user:password@host:5432/name; in a cluster it comes from the Secret {secret:?}");
+        let why = format!(
+            "the environment has no {variable}, which holds the URL of the database {:?}",
+            other.name
+        );
+        let remedy = format!(
+            "set {variable}=postgres://user:password@host:5432/name; in a cluster it comes from the Secret \
+                {secret:?}"
+        );
         return Err(Stop::untold(why, remedy));
     };
     if !sessions.contains_key(&other.name) {
@@ -160,7 +185,10 @@ async fn session<'s>(sessions: &'s mut Sessions, scope: &Scope, other: &OtherDat
             let why = known.and_then(|known| known.as_ref().err()).cloned().unwrap_or_default();
             Err(Stop::untold(
                 why,
-                format!("correct the URL in {variable}, in a cluster that of the Secret {secret:?}, or bring the database back"),
+                format!(
+                    "correct the URL in {variable}, in a cluster that of the Secret {secret:?}, or bring the \
+                        database back"
+                ),
             ))
         }
     }
@@ -174,25 +202,41 @@ struct Pair<'a> {
 }
 
 /// A snapshot of its own on the other side. Everything is rolled back, whatever comes of it.
-async fn undone(here: &mut PgConnection, there: &mut PgConnection, pair: &Pair<'_>) -> Result<Compared, Stop> {
-    sqlx::raw_sql("SAVEPOINT sluice_orphans").execute(&mut *here).await.asked("set a savepoint").map_err(Stop::Here)?;
+async fn undone(
+    here: &mut PgConnection,
+    there: &mut PgConnection,
+    pair: &Pair<'_>,
+) -> Result<Compared, Stop> {
+    sqlx::raw_sql("SAVEPOINT sluice_orphans")
+        .execute(&mut *here)
+        .await
+        .asked("set a savepoint")
+        .map_err(Stop::Here)?;
     let answer = compare(here, there, pair).await;
     if !matches!(&answer, Err(Stop::Here(_))) {
         let undo = "ROLLBACK TO SAVEPOINT sluice_orphans; RELEASE SAVEPOINT sluice_orphans";
         sqlx::raw_sql(undo).execute(here).await.asked("undo the reading of keys").map_err(Stop::Here)?;
     }
     if !matches!(&answer, Err(Stop::Untold(untold)) if untold.lost) {
-        let rolled_back = async { sqlx::raw_sql("ROLLBACK").execute(&mut *there).await.asked("undo the reading of keys") };
+        let rolled_back =
+            async { sqlx::raw_sql("ROLLBACK").execute(&mut *there).await.asked("undo the reading of keys") };
         away(rolled_back, &pair.other.name).await?;
     }
     answer
 }
 
-async fn compare(here: &mut PgConnection, there: &mut PgConnection, pair: &Pair<'_>) -> Result<Compared, Stop> {
+async fn compare(
+    here: &mut PgConnection,
+    there: &mut PgConnection,
+    pair: &Pair<'_>,
+) -> Result<Compared, Stop> {
     let Pair { asked, other, scope } = *pair;
-    let (table, own) = side(here, &asked.table, &asked.columns, &scope.schemas).await.map_err(Stop::Here)??;
-    // The transaction of the other side has no snapshot before its first question, so the own cursor is open before.
-    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'; SET LOCAL jit = off";
+    let (table, own) =
+        side(here, &asked.table, &asked.columns, &scope.schemas).await.map_err(Stop::Here)??;
+    // The transaction of the other side has no snapshot before its first question, so the own cursor is open
+    // before.
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; SET LOCAL \
+        statement_timeout = '60s'; SET LOCAL jit = off";
     let (references, others) = {
         let described = side(there, &asked.references, &asked.referenced_columns, &other.schemas);
         away(described, &other.name).await?.map_err(|stop| elsewhere(stop, &other.name))?
@@ -219,25 +263,35 @@ async fn side(
 ) -> Result<Result<(Table, Vec<String>), Stop>, CheckError> {
     let tables = relation::find(connection, &[name.to_owned()], schemas).await?;
     let Some(table) = relation::resolve(&tables, name, schemas) else {
-        let why = format!("{FIELD} names the table {name:?}, and there is no such table in {}", sql::list(schemas));
+        let why =
+            format!("{FIELD} names the table {name:?}, and there is no such table in {}", sql::list(schemas));
         return Ok(Err(Stop::untold(
             why,
             format!("correct {FIELD}; names are case-sensitive, and another schema is written schema.table"),
         )));
     };
     let types = types(connection, table, columns).await?;
-    Ok(types.map(|types| (table.clone(), types)).map_err(|why| Stop::untold(why, format!("correct the columns in {FIELD}"))))
+    Ok(types
+        .map(|types| (table.clone(), types))
+        .map_err(|why| Stop::untold(why, format!("correct the columns in {FIELD}"))))
 }
 
 /// Says where a table is missing.
 fn elsewhere(stop: Stop, name: &str) -> Stop {
     match stop {
-        Stop::Untold(untold) => Stop::Untold(Untold { why: format!("{} of the database {name:?}", untold.why), ..untold }),
+        Stop::Untold(untold) => {
+            Stop::Untold(Untold { why: format!("{} of the database {name:?}", untold.why), ..untold })
+        }
         here @ Stop::Here(_) => here,
     }
 }
 
-async fn merged(referring: &mut Stream<'_>, referred: &mut Stream<'_>, place: &str, name: &str) -> Result<Merge, Stop> {
+async fn merged(
+    referring: &mut Stream<'_>,
+    referred: &mut Stream<'_>,
+    place: &str,
+    name: &str,
+) -> Result<Merge, Stop> {
     let until = Instant::now() + LONGEST;
     let mut merge = Merge::new(MOST, SHOWN);
     loop {
@@ -248,26 +302,39 @@ async fn merged(referring: &mut Stream<'_>, referred: &mut Stream<'_>, place: &s
                 let batch = referring.next().await.map_err(Stop::Here)?;
                 batch.map_err(|refusal| Stop::refused(&refusal, "this database"))?
             }
-            Need::Referred => away(referred.next(), name).await?.map_err(|refusal| Stop::refused(&refusal, place))?,
+            Need::Referred => {
+                away(referred.next(), name).await?.map_err(|refusal| Stop::refused(&refusal, place))?
+            }
         };
         if merge.give(need, batch).is_err() {
             let why = "the two databases do not sort the keys alike";
-            return Err(Stop::untold(why, "give the columns the same type in both, and both databases the encoding UTF8"));
+            return Err(Stop::untold(
+                why,
+                "give the columns the same type in both, and both databases the encoding UTF8",
+            ));
         }
         if Instant::now() >= until {
             let why = format!("comparing the keys took longer than {} min", LONGEST.as_secs() / 60);
-            return Err(Stop::untold(why, "an index on the columns makes it faster, where both are whole numbers or UUIDs"));
+            return Err(Stop::untold(
+                why,
+                "an index on the columns makes it faster, where both are whole numbers or UUIDs",
+            ));
         }
     }
 }
 
 fn judge(asked: &Relation, other: &OtherDatabase, answer: &Result<Compared, Untold>) -> Option<Finding> {
     let (columns, referenced) = (asked.columns.join(", "), asked.referenced_columns.join(", "));
-    let relation = |references: &str| format!("({columns}) to {references} ({referenced}) of the database {:?}", other.name);
+    let relation = |references: &str| {
+        format!("({columns}) to {references} ({referenced}) of the database {:?}", other.name)
+    };
     let Compared { merge, table, references } = match answer {
         Ok(compared) => compared,
         Err(Untold { why, remedy, .. }) => {
-            let message = format!("whether rows refer to nothing by {} cannot be told: {why}", relation(&asked.references));
+            let message = format!(
+                "whether rows refer to nothing by {} cannot be told: {why}",
+                relation(&asked.references)
+            );
             return Some(META.finding(&asked.table, message, remedy));
         }
     };
@@ -278,7 +345,11 @@ fn judge(asked: &Relation, other: &OtherDatabase, answer: &Result<Compared, Unto
         missing => {
             let (rows, refer) = if missing == 1 { ("row", "refers") } else { ("rows", "refer") };
             let keys: Vec<_> = merge.first.iter().map(|key| redact::value(&shown(key))).collect();
-            let more = if usize::try_from(missing).is_ok_and(|missing| missing > keys.len()) { " and more" } else { "" };
+            let more = if usize::try_from(missing).is_ok_and(|missing| missing > keys.len()) {
+                " and more"
+            } else {
+                ""
+            };
             format!("{missing} {rows} {refer} to nothing by {relation}: {}{more}", keys.join(", "))
         }
     };

@@ -18,10 +18,13 @@ const FIELD: &str = "spec.verify.rowCounts.tables";
 const META: Meta = Meta {
     id: "row-count",
     title: "Tables have as many rows as the manifest says",
-    condition: "`spec.verify.rowCounts.tables` names a table that does not exist (also where it only has `compare`), that has fewer rows than `atLeast` or more than `atMost`, or whose \
+    condition: "`spec.verify.rowCounts.tables` names a table that does not exist (also where it only has \
+        `compare`), that has fewer rows than `atLeast` or more than `atMost`, or whose \
                 rows cannot be counted: because the migration role may not read them all, or within 60 s.",
-    effect: "Rows that the application cannot do without are missing, or there are more than anybody planned.",
-    remedy: "Look where the rows went before anything else is written; the snapshot of the run has those from before. Or correct the manifest.",
+    effect: "Rows that the application cannot do without are missing, or there are more than anybody \
+        planned.",
+    remedy: "Look where the rows went before anything else is written; the snapshot of the run has those \
+        from before. Or correct the manifest.",
     severity: Severity::Error,
     aspect: Aspect::Data,
 };
@@ -63,7 +66,11 @@ fn bound(asked: &RowCount) -> i64 {
         .max(i64::from(asked.at_least.unwrap_or(0)))
 }
 
-async fn count(connection: &mut PgConnection, table: &Relation, bound: i64) -> Result<Result<i64, Refusal>, CheckError> {
+async fn count(
+    connection: &mut PgConnection,
+    table: &Relation,
+    bound: i64,
+) -> Result<Result<i64, Refusal>, CheckError> {
     trial::begin_reading(connection, GRANTED).await?;
     let text = format!("SELECT pg_catalog.count(*) FROM (SELECT FROM {} LIMIT $1) AS counted", table.sql());
     let counted = query_scalar(AssertSqlSafe(text)).bind(bound).fetch_one(&mut *connection).await;
@@ -80,7 +87,10 @@ fn judge(asked: &RowCount, table: &Relation, counted: &Result<i64, Refusal>) -> 
                 .at_least
                 .filter(|least| *count < i64::from(*least))
                 .map(|least| format!("{count} rows, and at least {least} are expected"));
-            let more = asked.at_most.filter(|most| *count > i64::from(*most)).map(|most| format!("more than {most} rows"));
+            let more = asked
+                .at_most
+                .filter(|most| *count > i64::from(*most))
+                .map(|most| format!("more than {most} rows"));
             format!("it has {}", fewer.or(more)?)
         }
     };

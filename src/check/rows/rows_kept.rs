@@ -1,7 +1,7 @@
 //! No transaction of a migration loses rows of the tables that the manifest names.
 //!
-//! Asked by the migrate stage alone: it counts after BEGIN, hands the counts over in the scope, and asks before COMMIT, in the same
-//! transaction. Whoever has no counts from before has nothing to ask.
+//! Asked by the migrate stage alone: it counts after BEGIN, hands the counts over in the scope, and asks
+//! before COMMIT, in the same transaction. Whoever has no counts from before has nothing to ask.
 
 use sqlx::PgConnection;
 
@@ -17,23 +17,36 @@ use crate::{
 const META: Meta = Meta {
     id: "rows-kept",
     title: "No transaction of a migration loses rows of the tables that the manifest names",
-    condition: "A table of `spec.verify.rowCounts.tables` has `compare`, and before COMMIT it has fewer rows than before the first statement \
-                (`NotLessThanBefore`), or not as many (`Equal`); or it is not there any more; or its rows cannot be counted, because the migration \
-                role may not read them all, or not within 60 s. Asked in each transaction of a migration, in the session that migrates: a release that \
-                is several transactions is compared in each. Both counts are READ COMMITTED. With `Equal` nobody else writes to the table from the \
-                first count until COMMIT (SHARE ROW EXCLUSIVE; readers go on), so the difference is the migration's own. With \
-                `NotLessThanBefore` the application goes on writing: rows that it inserts in between can hide as many lost ones, and rows that it \
-                deletes count as lost. A number says nothing about which rows they are. A table that the transaction creates has nothing to \
-                compare, and a statement that runs outside a transaction (CREATE INDEX CONCURRENTLY, VACUUM) is not compared.",
-    effect: "The migration dropped rows that nobody meant to lose: a join that found no partner, a DELETE with a condition too wide.",
-    remedy: "The transaction was rolled back, so nothing is lost yet. Mend the statements; if rows are meant to go, take `compare` off that table for \
+    condition: "A table of `spec.verify.rowCounts.tables` has `compare`, and before COMMIT it has fewer rows \
+        than before the first statement \
+                (`NotLessThanBefore`), or not as many (`Equal`); or it is not there any more; or its rows \
+                cannot be counted, because the migration \
+                role may not read them all, or not within 60 s. Asked in each transaction of a migration, in \
+                the session that migrates: a release that \
+                is several transactions is compared in each. Both counts are READ COMMITTED. With `Equal` \
+                nobody else writes to the table from the \
+                first count until COMMIT (SHARE ROW EXCLUSIVE; readers go on), so the difference is the \
+                migration's own. With \
+                `NotLessThanBefore` the application goes on writing: rows that it inserts in between can \
+                hide as many lost ones, and rows that it \
+                deletes count as lost. A number says nothing about which rows they are. A table that the \
+                transaction creates has nothing to \
+                compare, and a statement that runs outside a transaction (CREATE INDEX CONCURRENTLY, VACUUM) \
+                is not compared.",
+    effect: "The migration dropped rows that nobody meant to lose: a join that found no partner, a DELETE \
+        with a condition too wide.",
+    remedy: "The transaction was rolled back, so nothing is lost yet. Mend the statements; if rows are meant \
+        to go, take `compare` off that table for \
              this release.",
     severity: Severity::Error,
     aspect: Aspect::Change,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: |scope| scope.rows_before.is_some(), look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| scope.rows_before.is_some(),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(RowsBefore(before)) = &scope.rows_before else { return Ok(Vec::new()) };
@@ -53,23 +66,35 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
 /// `now` is nothing where the table is not there any more.
 fn judge(before: &Counted, now: Option<&Result<i64, Refusal>>) -> Option<Finding> {
     let table = before.table.display();
-    let untold = |when: &str, refusal: &Refusal| format!("the rows of {table} cannot be counted {when}: {}", refusal.explain(GRANTED));
+    let untold = |when: &str, refusal: &Refusal| {
+        format!("the rows of {table} cannot be counted {when}: {}", refusal.explain(GRANTED))
+    };
     let message = match (&before.rows, now) {
         (Err(refusal), _) => untold("before the first statement", refusal),
         (Ok(rows), None) => {
-            format!("{table} had {} before the first statement, and there is no table of that name before COMMIT", count_of(*rows))
+            format!(
+                "{table} had {} before the first statement, and there is no table of that name before COMMIT",
+                count_of(*rows)
+            )
         }
         (Ok(_), Some(Err(refusal))) => untold("before COMMIT", refusal),
         (Ok(rows), Some(Ok(now))) => {
             let difference = match now - rows {
                 lost if lost < 0 => format!("{} lost", -lost),
-                more if more > 0 && before.compare == Compare::Equal => format!("{more} more, and {:?} wants as many", Compare::Equal),
+                more if more > 0 && before.compare == Compare::Equal => {
+                    format!("{more} more, and {:?} wants as many", Compare::Equal)
+                }
                 _ => return None,
             };
-            format!("{table} had {} before the first statement and has {} before COMMIT: {difference}", count_of(*rows), count_of(*now))
+            format!(
+                "{table} had {} before the first statement and has {} before COMMIT: {difference}",
+                count_of(*rows),
+                count_of(*now)
+            )
         }
     };
-    let remedy = "look for a DELETE, a TRUNCATE or a join without partners among the statements; if rows are meant to go, take compare off \
+    let remedy = "look for a DELETE, a TRUNCATE or a join without partners among the statements; if rows are \
+        meant to go, take compare off \
                   this table in spec.verify.rowCounts for this release";
     Some(META.finding(table, message, remedy))
 }
@@ -99,14 +124,22 @@ mod tests {
             assert!(told(compare, 0, None).is_some_and(|message| message.contains("no table of that name")));
         }
         assert_eq!(told(NotLessThanBefore, 3, Some(4)), None);
-        assert!(told(Equal, 3, Some(4)).is_some_and(|message| message.ends_with("1 more, and Equal wants as many")));
+        assert!(
+            told(Equal, 3, Some(4))
+                .is_some_and(|message| message.ends_with("1 more, and Equal wants as many"))
+        );
     }
 
     #[test]
     fn what_could_not_be_counted_is_never_a_pass() {
         let table = Relation { id: 1, schema: "s".into(), name: "t".into() };
         let refusal = Refusal { code: "42501".into(), message: "no".into() };
-        let before = |rows| Counted { asked: "t".into(), compare: Compare::NotLessThanBefore, table: table.clone(), rows };
+        let before = |rows| Counted {
+            asked: "t".into(),
+            compare: Compare::NotLessThanBefore,
+            table: table.clone(),
+            rows,
+        };
         assert!(judge(&before(Err(refusal.clone())), Some(&Ok(1))).is_some());
         assert!(judge(&before(Ok(1)), Some(&Err(refusal))).is_some());
     }

@@ -1,7 +1,8 @@
 //! A query of the manifest as a temporary view, and the functions that PostgreSQL calls when it is read.
 //!
-//! A view is a query whose names have been looked up: PostgreSQL keeps its tree, with the number of each function in it, whether an operator,
-//! an aggregate or a cast stands for it. Reading the view runs that very tree, so nobody can put another function under a name in between.
+//! A view is a query whose names have been looked up: PostgreSQL keeps its tree, with the number of each
+//! function in it, whether an operator, an aggregate or a cast stands for it. Reading the view runs that very
+//! tree, so nobody can put another function under a name in between.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -16,7 +17,8 @@ use crate::{
 /// The view. `pg_temp` is this session's own schema.
 pub(super) const VIEW: &str = "pg_temp.sluice_query";
 
-/// Functions of PostgreSQL's own that are VOLATILE because their answer changes, and do nothing: times, chance, sizes, positions, locks.
+/// Functions of PostgreSQL's own that are VOLATILE because their answer changes, and do nothing: times,
+/// chance, sizes, positions, locks.
 const ONLY_ANSWER: [&str; 43] = [
     "clock_timestamp",
     "current_query",
@@ -63,32 +65,42 @@ const ONLY_ANSWER: [&str; 43] = [
     "uuidv7",
 ];
 
-/// From the view over the views and the domains that it uses to every function in their trees, and from an aggregate to what it is made of. What PostgreSQL itself brings has lower
-/// numbers than 16384: its views are believed. A function that is not VOLATILE is believed, too, and not looked into. $1 are the functions above.
+/// From the view over the views and the domains that it uses to every function in their trees, and from an
+/// aggregate to what it is made of. What PostgreSQL itself brings has lower numbers than 16384: its views are
+/// believed. A function that is not VOLATILE is believed, too, and not looked into. $1 are the functions
+/// above.
 const CALLED: &str = "\
-    WITH RECURSIVE k AS (SELECT 'pg_catalog.pg_class'::regclass::oid AS class, 'pg_catalog.pg_rewrite'::regclass::oid AS rule, \
+    WITH RECURSIVE k AS (SELECT 'pg_catalog.pg_class'::regclass::oid AS class, \
+    'pg_catalog.pg_rewrite'::regclass::oid AS rule, \
       'pg_catalog.pg_type'::regclass::oid AS type, 'pg_catalog.pg_constraint'::regclass::oid AS con), \
     met(class, id) AS ( \
       SELECT k.class, 'pg_temp.sluice_query'::regclass::oid FROM k \
       UNION SELECT n.class, n.id FROM met m, k, LATERAL ( \
         SELECT k.rule, w.oid FROM pg_catalog.pg_rewrite w JOIN pg_catalog.pg_class c ON c.oid = w.ev_class \
           WHERE m.class = k.class AND c.oid = m.id AND c.relkind = 'v' AND c.oid >= 16384 \
-        UNION ALL SELECT k.con, o.oid FROM pg_catalog.pg_constraint o WHERE m.class = k.type AND o.contypid = m.id \
+        UNION ALL SELECT k.con, o.oid FROM pg_catalog.pg_constraint o WHERE m.class = k.type AND o.contypid \
+        = m.id \
         UNION ALL SELECT d.refclassid, d.refobjid FROM pg_catalog.pg_depend d \
-          WHERE d.classid = m.class AND d.objid = m.id AND m.class IN (k.rule, k.con, k.type) AND d.refclassid IN (k.class, k.type)) AS n(class, id)), \
+          WHERE d.classid = m.class AND d.objid = m.id AND m.class IN (k.rule, k.con, k.type) AND \
+          d.refclassid IN (k.class, k.type)) AS n(class, id)), \
     trees AS ( \
-      SELECT w.ev_action::text AS tree FROM met m JOIN k ON m.class = k.rule JOIN pg_catalog.pg_rewrite w ON w.oid = m.id \
-      UNION ALL SELECT o.conbin::text FROM met m JOIN k ON m.class = k.con JOIN pg_catalog.pg_constraint o ON o.oid = m.id), \
+      SELECT w.ev_action::text AS tree FROM met m JOIN k ON m.class = k.rule JOIN pg_catalog.pg_rewrite w ON \
+      w.oid = m.id \
+      UNION ALL SELECT o.conbin::text FROM met m JOIN k ON m.class = k.con JOIN pg_catalog.pg_constraint o \
+      ON o.oid = m.id), \
     called AS (SELECT found[1]::oid AS id FROM trees t, \
-      LATERAL pg_catalog.regexp_matches(t.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') AS found), \
-    parts AS (SELECT c.id FROM called c UNION SELECT f.id FROM called c JOIN pg_catalog.pg_aggregate a ON a.aggfnoid = c.id, \
-      LATERAL (VALUES (a.aggtransfn), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn), (a.aggdeserialfn), (a.aggmtransfn), (a.aggminvtransfn), \
+      LATERAL pg_catalog.regexp_matches(t.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') AS \
+      found), \
+    parts AS (SELECT c.id FROM called c UNION SELECT f.id FROM called c JOIN pg_catalog.pg_aggregate a ON \
+    a.aggfnoid = c.id, \
+      LATERAL (VALUES (a.aggtransfn), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn), (a.aggdeserialfn), \
+      (a.aggmtransfn), (a.aggminvtransfn), \
         (a.aggmfinalfn)) AS f(id)) \
     SELECT DISTINCT p.oid::regprocedure::text FROM parts JOIN pg_catalog.pg_proc p ON p.oid = parts.id \
     WHERE p.provolatile = 'v' AND NOT (p.oid < 16384 AND p.proname = ANY ($1::text[])) ORDER BY 1";
 
-/// Makes the view of a query, whose names are looked up in these schemas, and answers which functions it calls that may do more than
-/// answer. Both stay until the try ends.
+/// Makes the view of a query, whose names are looked up in these schemas, and answers which functions it
+/// calls that may do more than answer. Both stay until the try ends.
 pub(super) async fn define(
     connection: &mut PgConnection,
     sql: &str,
@@ -96,7 +108,9 @@ pub(super) async fn define(
 ) -> Result<Result<Vec<String>, Refusal>, CheckError> {
     trial::look_in(connection, schemas).await?;
     // Prepared, so that it is one statement whatever the text says.
-    let made = query(AssertSqlSafe(format!("CREATE TEMPORARY VIEW {VIEW} AS {sql}"))).execute(&mut *connection).await;
+    let made = query(AssertSqlSafe(format!("CREATE TEMPORARY VIEW {VIEW} AS {sql}")))
+        .execute(&mut *connection)
+        .await;
     if let Err(refusal) = trial::answer(made, "make a view of a query")? {
         return Ok(Err(refusal));
     }

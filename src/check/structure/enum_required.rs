@@ -12,9 +12,12 @@ use crate::{
 const META: Meta = Meta {
     id: "enum-required",
     title: "Every enum that the manifest requires has exactly its values in order",
-    condition: "`spec.verify.tables.enums` names an enum that does not exist, that lacks a value, has one more, or has them in another order.",
-    effect: "The application writes a value that PostgreSQL refuses, or reads one it does not know; rows sort by the order of the values.",
-    remedy: "`ALTER TYPE … ADD VALUE … BEFORE/AFTER` in a migration, or correct the manifest. A value cannot be taken away or moved: that needs a \
+    condition: "`spec.verify.tables.enums` names an enum that does not exist, that lacks a value, has one \
+        more, or has them in another order.",
+    effect: "The application writes a value that PostgreSQL refuses, or reads one it does not know; rows \
+        sort by the order of the values.",
+    remedy: "`ALTER TYPE … ADD VALUE … BEFORE/AFTER` in a migration, or correct the manifest. A value cannot \
+        be taken away or moved: that needs a \
              new type.",
     severity: Severity::Error,
     aspect: Aspect::Structure,
@@ -28,7 +31,8 @@ pub(super) const CHECK: Check = Check {
 
 const SQL: &str = "\
     SELECT n.nspname::text, y.typname::text, \
-           ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = y.oid ORDER BY e.enumsortorder) \
+           ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = y.oid ORDER BY \
+           e.enumsortorder) \
     FROM pg_catalog.pg_type y JOIN pg_catalog.pg_namespace n ON n.oid = y.typnamespace \
     WHERE y.typtype = 'e' \
       AND ((y.typname::text = ANY($1) AND n.nspname = ANY($2)) OR n.nspname || '.' || y.typname = ANY($1)) \
@@ -48,21 +52,33 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     let names: Vec<String> = required.iter().map(|asked| asked.name.clone()).collect();
     let rows: Vec<(String, String, Vec<String>)> =
         query_as(SQL).bind(names).bind(&scope.schemas).fetch_all(connection).await.asked("read the enums")?;
-    let enums: Vec<_> = rows.into_iter().map(|(schema, name, values)| Enum { schema, name, values }).collect();
+    let enums: Vec<_> =
+        rows.into_iter().map(|(schema, name, values)| Enum { schema, name, values }).collect();
     Ok(required.iter().filter_map(|asked| judge(asked, &enums, &scope.schemas)).collect())
 }
 
 fn judge(asked: &RequiredEnum, enums: &[Enum], schemas: &[String]) -> Option<Finding> {
-    let in_schema = |schema: &String| enums.iter().find(|one| one.schema == *schema && one.name == asked.name);
+    let in_schema =
+        |schema: &String| enums.iter().find(|one| one.schema == *schema && one.name == asked.name);
     let qualified = || enums.iter().find(|one| format!("{}.{}", one.schema, one.name) == asked.name);
     let Some(found) = schemas.iter().find_map(in_schema).or_else(qualified) else {
-        let message = format!("the enum {:?} is required, and there is no such enum in {}", asked.name, sql::list(schemas));
-        return Some(META.finding(&asked.name, message, "create it in a migration, or correct spec.verify.tables.enums"));
+        let message = format!(
+            "the enum {:?} is required, and there is no such enum in {}",
+            asked.name,
+            sql::list(schemas)
+        );
+        return Some(META.finding(
+            &asked.name,
+            message,
+            "create it in a migration, or correct spec.verify.tables.enums",
+        ));
     };
     if found.values == asked.values {
         return None;
     }
-    let without = |from: &[String], other: &[String]| from.iter().filter(|value| !other.contains(value)).cloned().collect::<Vec<_>>();
+    let without = |from: &[String], other: &[String]| {
+        from.iter().filter(|value| !other.contains(value)).cloned().collect::<Vec<_>>()
+    };
     let (missing, surplus) = (without(&asked.values, &found.values), without(&found.values, &asked.values));
     let wrong = match (missing.as_slice(), surplus.as_slice()) {
         ([], []) => format!("has its values in another order: {}", found.values.join(", ")),
@@ -87,7 +103,10 @@ mod tests {
     #[test]
     fn values_and_their_order_count() {
         assert_eq!(told(&["open", "closed"]), None);
-        assert_eq!(told(&["closed", "open"]).as_deref(), Some("the enum has its values in another order: closed, open"));
+        assert_eq!(
+            told(&["closed", "open"]).as_deref(),
+            Some("the enum has its values in another order: closed, open")
+        );
         assert_eq!(told(&["open"]).as_deref(), Some("the enum lacks closed"));
         assert_eq!(told(&["open", "closed", "gone"]).as_deref(), Some("the enum has gone too"));
         assert_eq!(told(&["open", "gone"]).as_deref(), Some("the enum lacks closed and has gone instead"));

@@ -18,12 +18,16 @@ const FIELD: &str = "spec.verify.foreignKeys.require";
 const META: Meta = Meta {
     id: "foreign-key-required",
     title: "Every foreign key that the manifest requires exists and does what was meant",
-    condition: "`spec.verify.foreignKeys.require` names a foreign key, and one of the tables does not exist, or there is no foreign key from \
-                exactly these columns to that table, or to these columns of it, or it has another action ON DELETE or ON UPDATE than the one \
+    condition: "`spec.verify.foreignKeys.require` names a foreign key, and one of the tables does not exist, \
+        or there is no foreign key from \
+                exactly these columns to that table, or to these columns of it, or it has another action ON \
+                DELETE or ON UPDATE than the one \
                 that is written. The order of the columns does not matter as long as the pairs are the same.",
-    effect: "Rows may refer to nothing, or a DELETE does something else than was decided: CASCADE in place of RESTRICT removes a history that \
+    effect: "Rows may refer to nothing, or a DELETE does something else than was decided: CASCADE in place \
+        of RESTRICT removes a history that \
              must be kept.",
-    remedy: "Create the foreign key in a migration (NOT VALID first, then VALIDATE CONSTRAINT), or correct the manifest. The finding says what is \
+    remedy: "Create the foreign key in a migration (NOT VALID first, then VALIDATE CONSTRAINT), or correct \
+        the manifest. The finding says what is \
              there instead.",
     severity: Severity::Error,
     aspect: Aspect::Structure,
@@ -36,11 +40,14 @@ pub(super) const CHECK: Check = Check {
 };
 
 const SQL: &str = "\
-    SELECT k.conrelid::int8, k.confrelid::int8, rn.nspname || '.' || r.relname, k.conname::text, k.confdeltype::text, k.confupdtype::text, \
+    SELECT k.conrelid::int8, k.confrelid::int8, rn.nspname || '.' || r.relname, k.conname::text, \
+    k.confdeltype::text, k.confupdtype::text, \
            ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY c(number, place) \
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.number ORDER BY c.place), \
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.number ORDER BY \
+             c.place), \
            ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY c(number, place) \
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = c.number ORDER BY c.place) \
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = c.number ORDER BY \
+             c.place) \
     FROM pg_catalog.pg_constraint k \
     JOIN pg_catalog.pg_class r ON r.oid = k.confrelid \
     JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace \
@@ -66,10 +73,12 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     if required.is_empty() {
         return Ok(Vec::new());
     }
-    let names: Vec<String> = required.iter().flat_map(|asked| [asked.table.clone(), asked.references.clone()]).collect();
+    let names: Vec<String> =
+        required.iter().flat_map(|asked| [asked.table.clone(), asked.references.clone()]).collect();
     let relations = relation::find(connection, &names, &scope.schemas).await?;
     let ids: Vec<i64> = relations.iter().map(|relation| relation.id).collect();
-    let rows: Vec<Row> = query_as(SQL).bind(ids).fetch_all(connection).await.asked("read the foreign keys")?;
+    let rows: Vec<Row> =
+        query_as(SQL).bind(ids).fetch_all(connection).await.asked("read the foreign keys")?;
     let keys: Vec<_> = rows.into_iter().map(foreign_key).collect();
     let find = |name: &str| relation::resolve(&relations, name, &scope.schemas);
     let found = required.iter().filter_map(|asked| match (find(&asked.table), find(&asked.references)) {
@@ -80,8 +89,19 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     Ok(found.collect())
 }
 
-fn foreign_key((table_id, references_id, references, name, on_delete, on_update, columns, referenced_columns): Row) -> ForeignKey {
-    ForeignKey { table_id, references_id, references, name, on_delete, on_update, columns, referenced_columns }
+fn foreign_key(
+    (table_id, references_id, references, name, on_delete, on_update, columns, referenced_columns): Row,
+) -> ForeignKey {
+    ForeignKey {
+        table_id,
+        references_id,
+        references,
+        name,
+        on_delete,
+        on_update,
+        columns,
+        referenced_columns,
+    }
 }
 
 impl ForeignKey {
@@ -96,33 +116,57 @@ impl ForeignKey {
     /// The same pairs of columns.
     fn has_pairs(&self, asked: &RequiredForeignKey) -> bool {
         let pairs: Vec<_> = self.columns.iter().zip(&self.referenced_columns).collect();
-        asked.referenced_columns.is_empty() || asked.columns.iter().zip(&asked.referenced_columns).all(|pair| pairs.contains(&pair))
+        asked.referenced_columns.is_empty()
+            || asked.columns.iter().zip(&asked.referenced_columns).all(|pair| pairs.contains(&pair))
     }
 
     fn display(&self) -> String {
-        format!("{} ({}) to {} ({})", self.name, self.columns.join(", "), self.references, self.referenced_columns.join(", "))
+        format!(
+            "{} ({}) to {} ({})",
+            self.name,
+            self.columns.join(", "),
+            self.references,
+            self.referenced_columns.join(", ")
+        )
     }
 }
 
-fn judge(asked: &RequiredForeignKey, table: &Relation, references: &Relation, keys: &[ForeignKey]) -> Option<Finding> {
+fn judge(
+    asked: &RequiredForeignKey,
+    table: &Relation,
+    references: &Relation,
+    keys: &[ForeignKey],
+) -> Option<Finding> {
     let own: Vec<_> = keys.iter().filter(|key| key.table_id == table.id && key.is_from(asked)).collect();
-    let meant: Vec<_> = own.iter().filter(|key| key.references_id == references.id && key.has_pairs(asked)).collect();
+    let meant: Vec<_> =
+        own.iter().filter(|key| key.references_id == references.id && key.has_pairs(asked)).collect();
     let wrong: Vec<Vec<String>> = meant.iter().map(|key| wrong_actions(asked, key)).collect();
     if wrong.iter().any(Vec::is_empty) {
         return None;
     }
     let columns = asked.columns.join(", ");
     let Some((key, wrong)) = meant.first().zip(wrong.first()) else {
-        let to = if asked.referenced_columns.is_empty() { String::new() } else { format!(" ({})", asked.referenced_columns.join(", ")) };
+        let to = if asked.referenced_columns.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", asked.referenced_columns.join(", "))
+        };
         let instead = match own.as_slice() {
             [] => "no foreign key on these columns".to_owned(),
-            own => format!("instead {}", sql::few(&own.iter().map(|key| key.display()).collect::<Vec<_>>(), 3)),
+            own => {
+                format!("instead {}", sql::few(&own.iter().map(|key| key.display()).collect::<Vec<_>>(), 3))
+            }
         };
-        let message = format!("no foreign key ({columns}) to {}{to}: there is {instead}", references.display());
+        let message =
+            format!("no foreign key ({columns}) to {}{to}: there is {instead}", references.display());
         return Some(META.finding(table.display(), message, add(asked, table, references)));
     };
-    let message =
-        format!("the foreign key {} ({columns}) to {} does not do what is required: {}", key.name, key.references, sql::list(wrong));
+    let message = format!(
+        "the foreign key {} ({columns}) to {} does not do what is required: {}",
+        key.name,
+        key.references,
+        sql::list(wrong)
+    );
     let drop = format!("ALTER TABLE {} DROP CONSTRAINT {}; ", table.sql(), sql::identifier(&key.name));
     Some(META.finding(table.display(), message, drop + &add(asked, table, references)))
 }
@@ -131,14 +175,22 @@ fn judge(asked: &RequiredForeignKey, table: &Relation, references: &Relation, ke
 fn wrong_actions(asked: &RequiredForeignKey, key: &ForeignKey) -> Vec<String> {
     let compare = |event: &str, wanted: Option<KeyAction>, code: &str| {
         let wanted = wanted.filter(|wanted| action(*wanted).0 != code)?;
-        let is = ALL.iter().map(|action_| action(*action_)).find(|(known, _)| *known == code).map_or(code, |(_, name)| name);
+        let is = ALL
+            .iter()
+            .map(|action_| action(*action_))
+            .find(|(known, _)| *known == code)
+            .map_or(code, |(_, name)| name);
         Some(format!("{event} it does {is} and not {}", action(wanted).1))
     };
-    let (delete, update) = (compare("ON DELETE", asked.on_delete, &key.on_delete), compare("ON UPDATE", asked.on_update, &key.on_update));
+    let (delete, update) = (
+        compare("ON DELETE", asked.on_delete, &key.on_delete),
+        compare("ON UPDATE", asked.on_update, &key.on_update),
+    );
     delete.into_iter().chain(update).collect()
 }
 
-const ALL: [KeyAction; 5] = [KeyAction::NoAction, KeyAction::Restrict, KeyAction::Cascade, KeyAction::SetNull, KeyAction::SetDefault];
+const ALL: [KeyAction; 5] =
+    [KeyAction::NoAction, KeyAction::Restrict, KeyAction::Cascade, KeyAction::SetNull, KeyAction::SetDefault];
 
 /// As `pg_constraint` and as SQL have it.
 const fn action(action: KeyAction) -> (&'static str, &'static str) {
@@ -152,9 +204,17 @@ const fn action(action: KeyAction) -> (&'static str, &'static str) {
 }
 
 fn add(asked: &RequiredForeignKey, table: &Relation, references: &Relation) -> String {
-    let names = |columns: &[String]| columns.iter().map(|column| sql::identifier(column)).collect::<Vec<_>>().join(", ");
-    let to = if asked.referenced_columns.is_empty() { String::new() } else { format!(" ({})", names(&asked.referenced_columns)) };
-    let on = |event: &str, wanted: Option<KeyAction>| wanted.map_or(String::new(), |wanted| format!(" ON {event} {}", action(wanted).1));
+    let names = |columns: &[String]| {
+        columns.iter().map(|column| sql::identifier(column)).collect::<Vec<_>>().join(", ")
+    };
+    let to = if asked.referenced_columns.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", names(&asked.referenced_columns))
+    };
+    let on = |event: &str, wanted: Option<KeyAction>| {
+        wanted.map_or(String::new(), |wanted| format!(" ON {event} {}", action(wanted).1))
+    };
     format!(
         "ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {}{to}{}{} NOT VALID, then VALIDATE CONSTRAINT",
         table.sql(),
@@ -203,9 +263,12 @@ mod tests {
     fn pairs_count_and_their_order_does_not() {
         assert_eq!(found(&asked(&["clinicId", "providerId"], &[]), "r"), None);
         assert_eq!(found(&asked(&["providerId", "clinicId"], &["id", "clinicId"]), "r"), None);
-        let crossed = found(&asked(&["clinicId", "providerId"], &["id", "clinicId"]), "r").expect("a finding");
+        let crossed =
+            found(&asked(&["clinicId", "providerId"], &["id", "clinicId"]), "r").expect("a finding");
         assert!(
-            crossed.message.contains("there is instead fk (clinicId, providerId) to s.providers (clinicId, id)"),
+            crossed
+                .message
+                .contains("there is instead fk (clinicId, providerId) to s.providers (clinicId, id)"),
             "{}",
             crossed.message
         );
@@ -216,8 +279,16 @@ mod tests {
     #[test]
     fn another_action_is_named_with_the_one_that_was_meant() {
         let finding = found(&asked(&["clinicId", "providerId"], &[]), "c").expect("a finding");
-        assert!(finding.message.ends_with("ON DELETE it does CASCADE and not RESTRICT"), "{}", finding.message);
-        assert!(finding.remedy.starts_with("ALTER TABLE \"s\".\"appointments\" DROP CONSTRAINT \"fk\"; ALTER TABLE"));
+        assert!(
+            finding.message.ends_with("ON DELETE it does CASCADE and not RESTRICT"),
+            "{}",
+            finding.message
+        );
+        assert!(
+            finding
+                .remedy
+                .starts_with("ALTER TABLE \"s\".\"appointments\" DROP CONSTRAINT \"fk\"; ALTER TABLE")
+        );
         assert!(finding.remedy.contains("ON DELETE RESTRICT NOT VALID"));
         let anything = RequiredForeignKey { on_delete: None, ..asked(&["clinicId", "providerId"], &[]) };
         assert_eq!(found(&anything, "c"), None);

@@ -1,4 +1,5 @@
-//! Schemas, tables, keys and enums are what was meant; read from the catalog alone. One file per check; [`CHECKS`] has them in the order of a report.
+//! Schemas, tables, keys and enums are what was meant; read from the catalog alone. One file per check;
+//! [`CHECKS`] has them in the order of a report.
 
 mod enum_required;
 mod foreign_key_required;

@@ -1,4 +1,5 @@
-//! The schemas of the manifest are there: a name that is misspelled would make every other check look at nothing.
+//! The schemas of the manifest are there: a name that is misspelled would make every other check look at
+//! nothing.
 
 use sqlx::PgConnection;
 
@@ -13,18 +14,22 @@ const META: Meta = Meta {
     id: "schema-exists",
     title: "Every schema of the manifest exists",
     condition: "`spec.database.schemas` names a schema that the database does not have.",
-    effect: "No check looks at what is really there. If the name is misspelled, tables go unchecked and nobody is told.",
-    remedy: "Correct `spec.database.schemas`; names are case-sensitive. If a later migration creates the schema, the finding goes away with it.",
+    effect: "No check looks at what is really there. If the name is misspelled, tables go unchecked and \
+        nobody is told.",
+    remedy: "Correct `spec.database.schemas`; names are case-sensitive. If a later migration creates the \
+        schema, the finding goes away with it.",
     severity: Severity::Warning,
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check = Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check =
+    Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
 
 const SQL: &str = "SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($1)";
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let present: Vec<(String,)> = query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which schemas exist")?;
+    let present: Vec<(String,)> =
+        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which schemas exist")?;
     let present: Vec<_> = present.into_iter().map(|(name,)| name).collect();
     Ok(judge(&scope.schemas, &present))
 }
@@ -32,7 +37,13 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
 fn judge(asked: &[String], present: &[String]) -> Vec<Finding> {
     let missing = asked.iter().filter(|schema| !present.contains(schema));
     missing
-        .map(|schema| META.finding(schema, format!("the schema {schema:?} does not exist, so nothing in it was checked"), META.remedy))
+        .map(|schema| {
+            META.finding(
+                schema,
+                format!("the schema {schema:?} does not exist, so nothing in it was checked"),
+                META.remedy,
+            )
+        })
         .collect()
 }
 

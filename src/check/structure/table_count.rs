@@ -12,25 +12,36 @@ use crate::{
 const META: Meta = Meta {
     id: "table-count",
     title: "There are as many tables, columns, enums, indexes and foreign keys as the manifest says",
-    condition: "`spec.verify.tables.count` says another number than the schemas of `spec.database.schemas` have together. Not counted are ledgers, \
-                partitions with their indexes and foreign keys, what extensions bring, and the indexes of primary keys.",
+    condition: "`spec.verify.tables.count` says another number than the schemas of `spec.database.schemas` \
+        have together. Not counted are ledgers, \
+                partitions with their indexes and foreign keys, what extensions bring, and the indexes of \
+                primary keys.",
     effect: "Something is missing, or something is there that nobody planned.",
-    remedy: "Compare with the source what is there: `\\dt`, `\\di` and `\\dT` in psql. Correct the manifest when the number was meant to change.",
+    remedy: "Compare with the source what is there: `\\dt`, `\\di` and `\\dT` in psql. Correct the manifest \
+        when the number was meant to change.",
     severity: Severity::Error,
     aspect: Aspect::Structure,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: |scope| scope.demands.tables.count.is_some(), look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| scope.demands.tables.count.is_some(),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 const SQL: &str = owned::tables!(
     "SELECT (SELECT pg_catalog.count(*) FROM own) AS tables, \
-       (SELECT pg_catalog.count(*) FROM own JOIN pg_catalog.pg_attribute a ON a.attrelid = own.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns, \
-       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_type y JOIN pg_catalog.pg_namespace n ON n.oid = y.typnamespace \
+       (SELECT pg_catalog.count(*) FROM own JOIN pg_catalog.pg_attribute a ON a.attrelid = own.oid AND \
+       a.attnum > 0 AND NOT a.attisdropped) AS columns, \
+       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_type y JOIN pg_catalog.pg_namespace n ON n.oid = \
+       y.typnamespace \
           WHERE y.typtype = 'e' AND n.nspname = ANY($1) AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d \
-            WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = y.oid AND d.deptype = 'e')) AS enums, \
-       (SELECT pg_catalog.count(*) FROM own JOIN pg_catalog.pg_index i ON i.indrelid = own.oid AND NOT i.indisprimary) AS indexes, \
-       (SELECT pg_catalog.count(*) FROM own JOIN pg_catalog.pg_constraint k ON k.conrelid = own.oid AND k.contype = 'f' AND k.conparentid = 0) AS foreign_keys"
+            WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = y.oid AND d.deptype = \
+            'e')) AS enums, \
+       (SELECT pg_catalog.count(*) FROM own JOIN pg_catalog.pg_index i ON i.indrelid = own.oid AND NOT \
+       i.indisprimary) AS indexes, \
+       (SELECT pg_catalog.count(*) FROM own JOIN pg_catalog.pg_constraint k ON k.conrelid = own.oid AND \
+       k.contype = 'f' AND k.conparentid = 0) AS foreign_keys"
 );
 
 struct Counts {
@@ -43,8 +54,11 @@ struct Counts {
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(expected) = &scope.demands.tables.count else { return Ok(Vec::new()) };
-    let row: (i64, i64, i64, i64, i64) =
-        query_as(SQL).bind(&scope.schemas).fetch_one(connection).await.asked("count tables, columns, enums, indexes and keys")?;
+    let row: (i64, i64, i64, i64, i64) = query_as(SQL)
+        .bind(&scope.schemas)
+        .fetch_one(connection)
+        .await
+        .asked("count tables, columns, enums, indexes and keys")?;
     let (tables, columns, enums, indexes, foreign_keys) = row;
     let counts = Counts { tables, columns, enums, indexes, foreign_keys };
     Ok(judge(expected, &counts, &scope.schemas).into_iter().collect())
@@ -60,10 +74,13 @@ fn judge(expected: &ExpectedCounts, counts: &Counts, schemas: &[String]) -> Opti
         ("foreign keys", expected.foreign_keys, foreign_keys),
     ];
     let differing = exact.into_iter().filter_map(|(what, wanted, is)| {
-        wanted.filter(|wanted| i64::from(*wanted) != *is).map(|wanted| format!("{is} {what} and not {wanted}"))
+        wanted
+            .filter(|wanted| i64::from(*wanted) != *is)
+            .map(|wanted| format!("{is} {what} and not {wanted}"))
     });
     let too_few = expected.min_tables.filter(|wanted| i64::from(*wanted) > *tables);
-    let wrong: Vec<_> = differing.chain(too_few.map(|wanted| format!("{tables} tables and not at least {wanted}"))).collect();
+    let wrong: Vec<_> =
+        differing.chain(too_few.map(|wanted| format!("{tables} tables and not at least {wanted}"))).collect();
     if wrong.is_empty() {
         return None;
     }

@@ -18,11 +18,14 @@ const FIELD: &str = "spec.verify.tables.require";
 const META: Meta = Meta {
     id: "table-required",
     title: "Every table that the manifest requires exists and has its columns",
-    condition: "`spec.verify.tables.require` names a table that does not exist, or a column that the table lacks or that has another type, \
-                nullability or default than the one that is written. Types and defaults are compared as PostgreSQL prints them, so \
+    condition: "`spec.verify.tables.require` names a table that does not exist, or a column that the table \
+        lacks or that has another type, \
+                nullability or default than the one that is written. Types and defaults are compared as \
+                PostgreSQL prints them, so \
                 `varchar(40)` and `character varying(40)` are the same.",
     effect: "The application finds another schema than the one it was written for.",
-    remedy: "Create or change the table in a migration, or correct the manifest. The finding says what is there instead.",
+    remedy: "Create or change the table in a migration, or correct the manifest. The finding says what is \
+        there instead.",
     severity: Severity::Error,
     aspect: Aspect::Structure,
 };
@@ -49,25 +52,43 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
         let normals: Vec<_> = normals.by_ref().take(asked.columns.len()).collect();
         match relation::resolve(&relations, &asked.name, &scope.schemas) {
             None => found.push(relation::missing(&META, &asked.name, FIELD, scope)),
-            Some(table) => found.extend(judge(asked, table, &normals, columns.get(&table.id).map_or(&[], Vec::as_slice))),
+            Some(table) => {
+                found.extend(judge(
+                    asked,
+                    table,
+                    &normals,
+                    columns.get(&table.id).map_or(&[], Vec::as_slice),
+                ));
+            }
         }
     }
     Ok(found)
 }
 
 fn judge(asked: &RequiredTable, table: &Relation, normals: &[Normal], columns: &[Column]) -> Option<Finding> {
-    let wrong: Vec<_> = asked.columns.iter().zip(normals).filter_map(|(asked, normal)| column::judge(asked, normal, columns)).collect();
+    let wrong: Vec<_> = asked
+        .columns
+        .iter()
+        .zip(normals)
+        .filter_map(|(asked, normal)| column::judge(asked, normal, columns))
+        .collect();
     if wrong.is_empty() {
         return None;
     }
-    let missing: Vec<_> = asked.columns.iter().filter(|asked| columns.iter().all(|column| column.name != asked.name)).collect();
+    let missing: Vec<_> =
+        asked.columns.iter().filter(|asked| columns.iter().all(|column| column.name != asked.name)).collect();
     let remedy = if missing.len() == wrong.len() {
-        let adds: Vec<_> = missing.iter().map(|asked| format!("ADD COLUMN {}", column::sql_of(asked))).collect();
+        let adds: Vec<_> =
+            missing.iter().map(|asked| format!("ADD COLUMN {}", column::sql_of(asked))).collect();
         format!("ALTER TABLE {} {}", table.sql(), adds.join(", "))
     } else {
         format!("change the columns in a migration, or correct {FIELD}")
     };
-    Some(META.finding(table.display(), format!("not the columns that are required: {}", sql::few(&wrong, 5)), remedy))
+    Some(META.finding(
+        table.display(),
+        format!("not the columns that are required: {}", sql::few(&wrong, 5)),
+        remedy,
+    ))
 }
 
 #[cfg(test)]

@@ -23,15 +23,21 @@ const fn whole(verdict: Verdict) -> &'static str {
 
 /// The whole text.
 pub(super) fn print(evidence: &Evidence) -> String {
-    let mut text = format!("# Compliance evidence: {}\n\n{}\n", whole(evidence.verdict), plain(&evidence.notice));
+    let mut text =
+        format!("# Compliance evidence: {}\n\n{}\n", whole(evidence.verdict), plain(&evidence.notice));
     evidence.parts.iter().for_each(|part| text.push_str(&print_part(part)));
     text
 }
 
 fn print_part(part: &Part) -> String {
-    let mut text = format!("\n## {} for {}\n\n{}.\n\n", plain(part.regime), plain(&part.name), counted(part.counts));
+    let mut text =
+        format!("\n## {} for {}\n\n{}.\n\n", plain(part.regime), plain(&part.name), counted(part.counts));
     let version = part.version.as_deref().map_or_else(|| "no version is known".to_owned(), code);
-    text.push_str(&format!("- Rules: {}\n- Database: {}\n- Version: {version}\n", plain(part.law), code(&part.database)));
+    text.push_str(&format!(
+        "- Rules: {}\n- Database: {}\n- Version: {version}\n",
+        plain(part.law),
+        code(&part.database)
+    ));
     text.push_str(&format!("- Looked at: {}\n\n", part.at));
     text.push_str(&head(&["Duty", "Rule", "Verdict"]));
     for duty in &part.duties {
@@ -45,7 +51,9 @@ fn print_part(part: &Part) -> String {
     }
     if !part.elsewhere.is_empty() {
         text.push_str(&format!("\n### What no schema can prove\n\n{}", head(&["Duty", "Rule", "Why"])));
-        part.elsewhere.iter().for_each(|duty| text.push_str(&row(&[plain(duty.title), plain(duty.rule), plain(duty.why)])));
+        part.elsewhere
+            .iter()
+            .for_each(|duty| text.push_str(&row(&[plain(duty.title), plain(duty.rule), plain(duty.why)])));
     }
     if !part.ask.is_empty() {
         text.push_str("\n### What to write into the manifest to ask for the rest\n\n");

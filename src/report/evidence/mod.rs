@@ -1,5 +1,6 @@
-//! Evidence for regimes: which of a law's duties a verification proves, and by what. PURE. It is no legal opinion, and it never says more
-//! than a check has found: what nobody asked is not asked, and what nobody could look at is not proven.
+//! Evidence for regimes: which of a law's duties a verification proves, and by what. PURE. It is no legal
+//! opinion, and it never says more than a check has found: what nobody asked is not asked, and what nobody
+//! could look at is not proven.
 
 mod markdown;
 mod page;
@@ -16,15 +17,16 @@ use crate::api::DatabaseMigrationStatus;
 pub use regime::{NAMES, Regime, named};
 
 /// What stands on every form of it.
-pub const NOTICE: &str =
-    "Technical evidence about a database schema at one moment. It is no legal opinion, and no certificate of compliance.";
+pub const NOTICE: &str = "Technical evidence about a database schema at one moment. It is no legal opinion, \
+    and no certificate of compliance.";
 
 /// What is known about one database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subject {
     /// What a verification found.
     pub report: Report,
-    /// The status of the DatabaseMigration, where somebody handed it over: it knows the snapshot and the last verification.
+    /// The status of the DatabaseMigration, where somebody handed it over: it knows the snapshot and the last
+    /// verification.
     pub status: Option<DatabaseMigrationStatus>,
 }
 
@@ -149,7 +151,10 @@ pub struct Elsewhere {
 impl Evidence {
     /// Judges each database for each regime.
     pub fn of(subjects: &[Subject], regimes: &[&'static Regime]) -> Self {
-        let parts: Vec<Part> = subjects.iter().flat_map(|subject| regimes.iter().map(|regime| Part::of(subject, regime))).collect();
+        let parts: Vec<Part> = subjects
+            .iter()
+            .flat_map(|subject| regimes.iter().map(|regime| Part::of(subject, regime)))
+            .collect();
         let passed = !parts.is_empty() && parts.iter().all(|part| part.verdict == Verdict::Passed);
         Self {
             kind: "ComplianceEvidence".to_owned(),
@@ -177,7 +182,11 @@ impl Part {
         let mut ask: Vec<&'static str> = Vec::new();
         let duties: Vec<Duty> = regime.duties.iter().map(|duty| judge(subject, duty, &mut ask)).collect();
         let count = |verdict| duties.iter().filter(|duty| duty.verdict == verdict).count();
-        let counts = Counts { proven: count(Proven::Proven), not_proven: count(Proven::NotProven), not_asked: count(Proven::NotAsked) };
+        let counts = Counts {
+            proven: count(Proven::Proven),
+            not_proven: count(Proven::NotProven),
+            not_asked: count(Proven::NotAsked),
+        };
         let report = &subject.report;
         Self {
             regime: regime.name,
@@ -186,7 +195,11 @@ impl Part {
             database: report.database.clone(),
             version: report.version.clone(),
             at: report.at,
-            verdict: if !duties.is_empty() && counts.proven == duties.len() { Verdict::Passed } else { Verdict::Failed },
+            verdict: if !duties.is_empty() && counts.proven == duties.len() {
+                Verdict::Passed
+            } else {
+                Verdict::Failed
+            },
             counts,
             duties,
             elsewhere: regime.elsewhere.to_vec(),

@@ -51,7 +51,11 @@ pub(super) fn print(evidence: &Evidence) -> String {
         (overview(evidence))
         @for (number, part) in evidence.parts.iter().enumerate() { (section(number, part)) }
     };
-    let title = if evidence.verdict == Verdict::Passed { "Compliance evidence: all proven" } else { "Compliance evidence: not all proven" };
+    let title = if evidence.verdict == Verdict::Passed {
+        "Compliance evidence: all proven"
+    } else {
+        "Compliance evidence: not all proven"
+    };
     shell(title, &body)
 }
 
@@ -79,7 +83,8 @@ fn section(number: usize, part: &Part) -> Markup {
             p class="legend" { (part.law) }
             p class="legend" {
                 code { (visible(&part.database)) } ", "
-                @if let Some(version) = &part.version { code { (visible(version)) } } @else { "no version is known" }
+                @if let Some(version) = &part.version { code { (visible(version)) } } @else { "no version is \
+                    known" }
                 ", looked at " (part.at.to_string())
             }
             @for duty in &part.duties { (article(duty)) }
@@ -103,7 +108,8 @@ fn article(duty: &Duty) -> Markup {
     html! {
         details open[duty.verdict != Proven::Proven] {
             summary { (proven_badge(duty.verdict)) " " (duty.title) " " span class="check" { (duty.rule) } }
-            div class="wide" { table class="stack evidence" { tbody { @for piece in &duty.evidence { (row(piece)) } } } }
+            div class="wide" { table class="stack \
+                evidence" { tbody { @for piece in &duty.evidence { (row(piece)) } } } }
         }
     }
 }

@@ -91,16 +91,22 @@ impl Proof {
         match self {
             Self::Check("schema-drift") => "spec.verify.drift: {}",
             Self::Check("foreign-key-validated") => "spec.verify.foreignKeys: {validated: true}",
-            Self::Check("convention-audit-columns") => "spec.verify.conventions: {auditColumns: [{name: created_at}, {name: updated_at}]}",
+            Self::Check("convention-audit-columns") => {
+                "spec.verify.conventions: {auditColumns: [{name: created_at}, {name: updated_at}]}"
+            }
             Self::Check(id) if id.starts_with("rls-") || id == "tenant-isolation" => ROW_LEVEL_SECURITY,
             Self::Check(_) => "nothing: verify again with this version of Sluice, which asks it always",
             Self::Tables => ROW_LEVEL_SECURITY,
-            Self::AuditTable => "spec.verify.tables: {require: [{name: SCHEMA.audit_log, columns: [{name: COLUMN}]}]}",
+            Self::AuditTable => {
+                "spec.verify.tables: {require: [{name: SCHEMA.audit_log, columns: [{name: COLUMN}]}]}"
+            }
             Self::Question("retention") => {
-                "spec.verify.queries: [{name: \"retention: WHAT IS KEPT HOW LONG\", sql: SELECT what went too early}]"
+                "spec.verify.queries: [{name: \"retention: WHAT IS KEPT HOW LONG\", sql: SELECT what went \
+                    too early}]"
             }
             Self::Question(_) => {
-                "spec.verify.queries: [{name: \"unalterable: WHAT CANNOT BE CHANGED\", sql: SELECT what was changed unseen}]"
+                "spec.verify.queries: [{name: \"unalterable: WHAT CANNOT BE CHANGED\", sql: SELECT what was \
+                    changed unseen}]"
             }
             Self::Snapshot => "spec.snapshot: {dump: {volumeClaim: CLAIM}, verify: Read}",
             Self::Repeated => "spec.verify.every: 6h",
@@ -108,7 +114,8 @@ impl Proof {
     }
 }
 
-const ROW_LEVEL_SECURITY: &str = "spec.verify.rowLevelSecurity: {appRole: ROLE, tenant: {column: COLUMN, setting: SETTING}}";
+const ROW_LEVEL_SECURITY: &str =
+    "spec.verify.rowLevelSecurity: {appRole: ROLE, tenant: {column: COLUMN, setting: SETTING}}";
 
 const NO_STATUS: &str = "no status of this DatabaseMigration was handed over: --status FILE";
 
@@ -150,7 +157,11 @@ fn exempt(report: &Report, check: &CheckResult) -> String {
 
 /// The first finding, and how many there are.
 fn first(report: &Report, id: &str) -> String {
-    let found: Vec<_> = report.findings.iter().filter(|finding| finding.check == id && finding.severity != Severity::Information).collect();
+    let found: Vec<_> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.check == id && finding.severity != Severity::Information)
+        .collect();
     match found.as_slice() {
         [] => "it did not pass".to_owned(),
         [one] => said(one),
@@ -160,25 +171,40 @@ fn first(report: &Report, id: &str) -> String {
 
 /// The message, with its object where it does not name it.
 fn said(finding: &Finding) -> String {
-    if finding.message.contains(&finding.object) { finding.message.clone() } else { format!("{}: {}", finding.object, finding.message) }
+    if finding.message.contains(&finding.object) {
+        finding.message.clone()
+    } else {
+        format!("{}: {}", finding.object, finding.message)
+    }
 }
 
 fn tables(report: &Report) -> Found {
-    let Some(tenancy) = &report.tenancy else { return not_asked("the manifest does not say what a tenant is") };
+    let Some(tenancy) = &report.tenancy else {
+        return not_asked("the manifest does not say what a tenant is");
+    };
     let Some(schema) = &report.schema else { return missing("the schema could not be read") };
     let of = |isolation: Isolation| schema.tables.iter().filter(move |table| table.isolation == isolation);
     let own: Vec<_> = schema
         .tables
         .iter()
-        .filter(|table| matches!(table.isolation, Isolation::Isolated | Isolation::Exposed | Isolation::Unproven | Isolation::Unknown))
-        .filter(|table| matches!(table.kind, TableKind::Table | TableKind::Partitioned | TableKind::Partition))
+        .filter(|table| {
+            matches!(
+                table.isolation,
+                Isolation::Isolated | Isolation::Exposed | Isolation::Unproven | Isolation::Unknown
+            )
+        })
+        .filter(|table| {
+            matches!(table.kind, TableKind::Table | TableKind::Partitioned | TableKind::Partition)
+        })
         .collect();
     if own.is_empty() {
         return missing(format!("no table has the column {}", tenancy.column));
     }
-    let (enabled, forced) = (own.iter().filter(|table| table.enabled).count(), own.iter().filter(|table| table.forced).count());
+    let (enabled, forced) =
+        (own.iter().filter(|table| table.enabled).count(), own.iter().filter(|table| table.forced).count());
     let policies: usize = own.iter().map(|table| table.policies.len()).sum();
-    let open = of(Isolation::Exposed).count() + of(Isolation::Unproven).count() + of(Isolation::Unknown).count();
+    let open =
+        of(Isolation::Exposed).count() + of(Isolation::Unproven).count() + of(Isolation::Unknown).count();
     let excepted: Vec<String> = of(Isolation::Excepted).map(Table::object).collect();
     let mut said = format!(
         "{} with the column {}: row-level security on {enabled}, forced on {forced}, {}",
@@ -203,20 +229,27 @@ fn is_audit(table: &str) -> bool {
 }
 
 fn audit_table(report: &Report) -> Found {
-    let Some(asked) = &report.asked else { return not_asked("the report does not say what the manifest asks for") };
+    let Some(asked) = &report.asked else {
+        return not_asked("the report does not say what the manifest asks for");
+    };
     let tables: Vec<&str> = asked.tables.iter().map(String::as_str).filter(|table| is_audit(table)).collect();
     if tables.is_empty() {
         return not_asked("the manifest requires no table whose name says audit, access_log or ledger");
     }
     match check(report, "table-required") {
-        (Proven::Proven, _) => (Proven::Proven, format!("{} is there, with the columns that the manifest requires", tables.join(", "))),
+        (Proven::Proven, _) => (
+            Proven::Proven,
+            format!("{} is there, with the columns that the manifest requires", tables.join(", ")),
+        ),
         other => other,
     }
 }
 
 fn question(report: &Report, word: &str) -> Found {
     let prefix = format!("{word}:");
-    let Some(asked) = &report.asked else { return not_asked("the report does not say what the manifest asks for") };
+    let Some(asked) = &report.asked else {
+        return not_asked("the report does not say what the manifest asks for");
+    };
     let names: Vec<&String> = asked.questions.iter().filter(|name| name.starts_with(&prefix)).collect();
     if names.is_empty() {
         return not_asked("the manifest has no question of this name");
@@ -225,20 +258,35 @@ fn question(report: &Report, word: &str) -> Found {
     if !matches!(verdict, Some(CheckVerdict::Passed | CheckVerdict::Warned | CheckVerdict::Failed)) {
         return missing("nobody could ask");
     }
-    let wrong = report.findings.iter().find(|finding| finding.check == "query-assertion" && names.contains(&&finding.object));
+    let wrong = report
+        .findings
+        .iter()
+        .find(|finding| finding.check == "query-assertion" && names.contains(&&finding.object));
     match wrong {
         Some(finding) => missing(said(finding)),
-        None => (Proven::Proven, names.into_iter().map(|name| format!("answered as expected: {name}")).collect::<Vec<_>>().join("; ")),
+        None => (
+            Proven::Proven,
+            names
+                .into_iter()
+                .map(|name| format!("answered as expected: {name}"))
+                .collect::<Vec<_>>()
+                .join("; "),
+        ),
     }
 }
 
 fn snapshot(subject: &Subject) -> Found {
-    let Some(asked) = &subject.report.asked else { return not_asked("the report does not say what the manifest asks for") };
+    let Some(asked) = &subject.report.asked else {
+        return not_asked("the report does not say what the manifest asks for");
+    };
     if let Some(reason) = &asked.waived {
         return not_asked(&format!("the manifest waives it: {reason}"));
     }
     if asked.snapshot != Some(ReadBack::Read) {
-        return not_asked("the manifest asks only for a list of what is in it, which does not notice that a part is missing");
+        return not_asked(
+            "the manifest asks only for a list of what is in it, which does not notice that a part is \
+                missing",
+        );
     }
     let Some(status) = &subject.status else { return missing(NO_STATUS) };
     let Some(taken) = &status.snapshot else { return missing("the status knows no snapshot") };
@@ -261,11 +309,15 @@ fn snapshot(subject: &Subject) -> Found {
 }
 
 fn repeated(subject: &Subject) -> Found {
-    let Some(asked) = &subject.report.asked else { return not_asked("the report does not say what the manifest asks for") };
+    let Some(asked) = &subject.report.asked else {
+        return not_asked("the report does not say what the manifest asks for");
+    };
     let Some(every) = asked.every else { return not_asked("the manifest verifies only after a change") };
     let Some(status) = &subject.status else { return missing(NO_STATUS) };
-    let is_verified = status.conditions.iter().any(|condition| condition.type_ == "Verified" && condition.status == "True");
-    let Some(ended) = status.run.as_ref().and_then(|run| run.finished_at.as_ref()).filter(|_| is_verified) else {
+    let is_verified =
+        status.conditions.iter().any(|condition| condition.type_ == "Verified" && condition.status == "True");
+    let Some(ended) = status.run.as_ref().and_then(|run| run.finished_at.as_ref()).filter(|_| is_verified)
+    else {
         return missing("the condition Verified of the status is not True, or its run has not ended");
     };
     // A verification that is due takes its time, hence twice.

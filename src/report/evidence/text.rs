@@ -26,7 +26,11 @@ pub(super) fn counted(counts: Counts) -> String {
 pub(super) fn print(evidence: &Evidence, coloured: bool) -> String {
     let mut page = Page { text: String::new(), coloured };
     let (head, mark) = Style::of_verdict(evidence.verdict);
-    let whole = if evidence.verdict == crate::report::Verdict::Passed { "every duty is proven" } else { "not every duty is proven" };
+    let whole = if evidence.verdict == crate::report::Verdict::Passed {
+        "every duty is proven"
+    } else {
+        "not every duty is proven"
+    };
     page.line(head, &format!("{mark} compliance evidence: {whole}"));
     page.line(Style::Dim, &format!("  {}", evidence.notice));
     for part in &evidence.parts {
@@ -51,7 +55,10 @@ fn print_part(page: &mut Page, part: &Part) {
         }
     }
     if !part.elsewhere.is_empty() {
-        page.line(Style::Bold, &format!("  {} that no schema can prove", count(part.elsewhere.len(), "duty")));
+        page.line(
+            Style::Bold,
+            &format!("  {} that no schema can prove", count(part.elsewhere.len(), "duty")),
+        );
         for duty in &part.elsewhere {
             page.line(Style::Plain, &format!("    {} ({}): {}", duty.title, duty.rule, duty.why));
         }

@@ -65,7 +65,11 @@ pub(super) fn card(schema: &Schema, at: usize, tenant: Option<&str>, tables: usi
     let mut rows = Vec::new();
     let mut left_out = 0;
     // Keys first come, first served; the others take what is left.
-    let keys = table.columns.iter().filter(|column| column.primary || refers(column) || tenant == Some(&column.name)).count();
+    let keys = table
+        .columns
+        .iter()
+        .filter(|column| column.primary || refers(column) || tenant == Some(&column.name))
+        .count();
     let mut others = if tables <= FEW { MOST.saturating_sub(keys) } else { 0 };
     for (number, column) in table.columns.iter().enumerate() {
         let (refers, is_tenant) = (refers(column), tenant == Some(&column.name));
@@ -95,10 +99,22 @@ pub(super) fn card(schema: &Schema, at: usize, tenant: Option<&str>, tables: usi
         let name = if rows.is_empty() { count(left_out, "column") } else { format!("{left_out} more") };
         rows.push(Row { name, type_: String::new(), key: String::new(), tenant: false, column: None });
     }
-    let widest = rows.iter().map(|row| letters(&row.name) + letters(&row.type_) + 2.0 + 6.0).fold(letters(&title) * 1.1 + 6.0, f64::max);
+    let widest = rows
+        .iter()
+        .map(|row| letters(&row.name) + letters(&row.type_) + 2.0 + 6.0)
+        .fold(letters(&title) * 1.1 + 6.0, f64::max);
     #[allow(clippy::cast_precision_loss, reason = "there are at most thirteen rows")]
     let height = HEAD + rows.len() as f64 * ROW + FOOT;
-    Card { table: at, title, isolation: table.isolation, rows, x: 0.0, y: 0.0, width: (widest * LETTER + 18.0).round(), height }
+    Card {
+        table: at,
+        title,
+        isolation: table.isolation,
+        rows,
+        x: 0.0,
+        y: 0.0,
+        width: (widest * LETTER + 18.0).round(),
+        height,
+    }
 }
 
 /// Types that are long in the standard and short in every head.

@@ -21,14 +21,23 @@ pub(super) fn lines(net: &Net, cards: &[Card], schema: &Schema) -> Vec<Line> {
         Some(card) => (cards[card].x, cards[card].x + cards[card].width),
         None => column(net, cards, net.slots[slot].layer),
     };
-    let mut lines: Vec<Line> =
-        net.links.iter().map(|link| piece(net, cards, schema, link, span(link.left).1, span(link.right).0)).collect();
+    let mut lines: Vec<Line> = net
+        .links
+        .iter()
+        .map(|link| piece(net, cards, schema, link, span(link.left).1, span(link.right).0))
+        .collect();
     // A line goes straight through a column that it only passes.
     for (at, slot) in net.slots.iter().enumerate().filter(|(_, slot)| slot.card.is_none()) {
         let Some(through) = net.links.iter().find(|link| link.left == at) else { continue };
         let ((left, right), y) = (span(at), slot.y + slot.height / 2.0);
         let path = format!("M{left:.1} {y:.1}H{right:.1}");
-        lines.push(Line { path, target: through.target, relations: through.relations.clone(), arrives: false, doubtful: false });
+        lines.push(Line {
+            path,
+            target: through.target,
+            relations: through.relations.clone(),
+            arrives: false,
+            doubtful: false,
+        });
     }
     lines
 }
@@ -49,7 +58,10 @@ fn piece(net: &Net, cards: &[Card], schema: &Schema, link: &Link, left: f64, rig
         match place.card {
             None => place.y + place.height / 2.0,
             Some(card) if at_target => cards[card].y + HEAD / 2.0,
-            Some(card) => cards[card].y + first.map_or(HEAD / 2.0, |relation| row(&cards[card], schema, &relation.columns)),
+            Some(card) => {
+                cards[card].y
+                    + first.map_or(HEAD / 2.0, |relation| row(&cards[card], schema, &relation.columns))
+            }
         }
     };
     let (from, to) = (y(link.left, !link.backwards), y(link.right, link.backwards));
@@ -73,7 +85,12 @@ fn row(card: &Card, schema: &Schema, columns: &[String]) -> f64 {
 }
 
 /// The picture as an element of a page. `anchor` is what a click on a table leads to.
-pub(in crate::report) fn svg(picture: &Picture, schema: &Schema, label: &str, anchor: impl Fn(usize) -> String) -> Markup {
+pub(in crate::report) fn svg(
+    picture: &Picture,
+    schema: &Schema,
+    label: &str,
+    anchor: impl Fn(usize) -> String,
+) -> Markup {
     let (width, height) = (format!("{:.0}", picture.width.ceil()), format!("{:.0}", picture.height.ceil()));
     // It shrinks with the window, as long as it can be read; then it is moved instead.
     let style = format!("max-width:{width}px;min-width:{:.0}px", picture.width * SMALLEST);
@@ -96,7 +113,12 @@ fn titles(line: &Line, schema: &Schema) -> String {
         let relation = &schema.relations[*at];
         let (from, to) = (relation.columns.join(", "), relation.references.join(", "));
         let valid = if relation.validated { "" } else { ", not validated" };
-        visible(&format!("{}({from}) → {}({to}), on delete {}{valid}", relation.from, relation.to, relation.on_delete.to_lowercase()))
+        visible(&format!(
+            "{}({from}) → {}({to}), on delete {}{valid}",
+            relation.from,
+            relation.to,
+            relation.on_delete.to_lowercase()
+        ))
     };
     line.relations.iter().map(title).collect::<Vec<_>>().join("\n")
 }
@@ -106,7 +128,8 @@ fn one(card: &Card, schema: &Schema, number: usize) -> Markup {
     let state = super::super::html::isolation_class(card.isolation);
     let mark = super::super::html::isolation_mark(card.isolation);
     let place = |value: f64| format!("{value:.1}");
-    let referenced = schema.relations.iter().any(|relation| relation.to == table.object() && relation.from != relation.to);
+    let referenced =
+        schema.relations.iter().any(|relation| relation.to == table.object() && relation.from != relation.to);
     let right = place(card.x + card.width - 8.0);
     html! {
         g class={ "card " (state) } {

@@ -1,7 +1,7 @@
 //! Which column of the picture a table stands in. PURE.
 //!
-//! A table stands right of those it refers to, as near as it can; a column that is full sends the rest on to the next one. A circle of
-//! references is cut where it closes.
+//! A table stands right of those it refers to, as near as it can; a column that is full sends the rest on to
+//! the next one. A circle of references is cut where it closes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,8 @@ pub(super) fn layers(tables: usize, edges: &[Edge]) -> Vec<Option<usize>> {
         parents[edge.from].push(edge.to);
         children[edge.to].push(edge.from);
     }
-    let touched: Vec<usize> = (0..tables).filter(|at| !parents[*at].is_empty() || !children[*at].is_empty()).collect();
+    let touched: Vec<usize> =
+        (0..tables).filter(|at| !parents[*at].is_empty() || !children[*at].is_empty()).collect();
     let order = parents_first(&touched, &parents);
     let mut rank = vec![0; tables];
     order.iter().enumerate().for_each(|(at, table)| rank[*table] = at);
@@ -47,7 +48,12 @@ pub(super) fn layers(tables: usize, edges: &[Edge]) -> Vec<Option<usize>> {
     let is_root = |table: usize| parents[table].iter().all(|parent| rank[*parent] > rank[table]);
     let depth = depths(&order, &parents, &rank);
     for table in order.iter().copied().filter(|table| is_root(*table)) {
-        let nearest = children[table].iter().filter(|child| rank[**child] > rank[table]).map(|child| depth[*child]).min().unwrap_or(1);
+        let nearest = children[table]
+            .iter()
+            .filter(|child| rank[**child] > rank[table])
+            .map(|child| depth[*child])
+            .min()
+            .unwrap_or(1);
         layer[table] = Some(take(nearest.saturating_sub(1), &mut full));
     }
     for table in order.iter().copied().filter(|table| !is_root(*table)) {
@@ -69,7 +75,8 @@ fn depths(order: &[usize], parents: &[Vec<usize>], rank: &[usize]) -> Vec<usize>
     depth
 }
 
-/// Every table after those it refers to, except where references go round in a circle. Without recursion: a chain may be long.
+/// Every table after those it refers to, except where references go round in a circle. Without recursion: a
+/// chain may be long.
 fn parents_first(tables: &[usize], parents: &[Vec<usize>]) -> Vec<usize> {
     let (mut order, mut seen) = (Vec::new(), BTreeSet::new());
     for start in tables {
@@ -94,7 +101,8 @@ fn parents_first(tables: &[usize], parents: &[Vec<usize>]) -> Vec<usize> {
 
 fn close_gaps(layer: &mut [Option<usize>]) {
     let used: BTreeSet<usize> = layer.iter().flatten().copied().collect();
-    let place: BTreeMap<usize, usize> = used.into_iter().enumerate().map(|(place, layer)| (layer, place)).collect();
+    let place: BTreeMap<usize, usize> =
+        used.into_iter().enumerate().map(|(place, layer)| (layer, place)).collect();
     for at in layer.iter_mut().flatten() {
         *at = place.get(at).copied().unwrap_or_default();
     }

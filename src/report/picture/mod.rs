@@ -1,5 +1,6 @@
-//! The schema as a picture: boxes for tables, lines for foreign keys. PURE. Referenced tables stand to the left of those that refer
-//! to them; lines to the same table run together, so that a table that everybody refers to stays readable.
+//! The schema as a picture: boxes for tables, lines for foreign keys. PURE. Referenced tables stand to the
+//! left of those that refer to them; lines to the same table run together, so that a table that everybody
+//! refers to stays readable.
 
 mod boxes;
 mod draw;
@@ -55,9 +56,12 @@ pub struct Line {
 /// Draws a schema. Partitions and views are left out: their table stands for them.
 pub fn picture(schema: &Schema, tenant: Option<&str>) -> Picture {
     let shown: Vec<usize> = (0..schema.tables.len())
-        .filter(|at| matches!(schema.tables[*at].kind, TableKind::Table | TableKind::Partitioned | TableKind::Foreign))
+        .filter(|at| {
+            matches!(schema.tables[*at].kind, TableKind::Table | TableKind::Partitioned | TableKind::Foreign)
+        })
         .collect();
-    let number: BTreeMap<String, usize> = shown.iter().enumerate().map(|(number, at)| (schema.tables[*at].object(), number)).collect();
+    let number: BTreeMap<String, usize> =
+        shown.iter().enumerate().map(|(number, at)| (schema.tables[*at].object(), number)).collect();
     let mut cards: Vec<Card> = shown.iter().map(|at| boxes::card(schema, *at, tenant, shown.len())).collect();
     let mut edges: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     for (at, relation) in schema.relations.iter().enumerate() {
@@ -67,7 +71,8 @@ pub fn picture(schema: &Schema, tenant: Option<&str>) -> Picture {
             edges.entry((*from, *to)).or_default().push(at);
         }
     }
-    let edges: Vec<Edge> = edges.into_iter().map(|((from, to), relations)| Edge { from, to, relations }).collect();
+    let edges: Vec<Edge> =
+        edges.into_iter().map(|((from, to), relations)| Edge { from, to, relations }).collect();
     let layer = layers(cards.len(), &edges);
     let mut net = route(&cards, &layer, &edges);
     arrange(&mut net);
@@ -123,16 +128,28 @@ mod tests {
             on_update: "NO ACTION".into(),
             validated: true,
         };
-        Schema { tables: (0..tables).map(table).collect(), relations: references.iter().map(relation).collect() }
+        Schema {
+            tables: (0..tables).map(table).collect(),
+            relations: references.iter().map(relation).collect(),
+        }
     }
 
     /// Every table is inside the picture, and none lies on another.
     fn assert_readable(picture: &Picture, tables: usize) {
         assert_eq!(picture.cards.len(), tables);
         for (at, a) in picture.cards.iter().enumerate() {
-            assert!(a.x >= 0.0 && a.y >= 0.0 && a.x + a.width <= picture.width && a.y + a.height <= picture.height, "{a:?}");
+            assert!(
+                a.x >= 0.0
+                    && a.y >= 0.0
+                    && a.x + a.width <= picture.width
+                    && a.y + a.height <= picture.height,
+                "{a:?}"
+            );
             for b in &picture.cards[at + 1..] {
-                let apart = a.x + a.width <= b.x || b.x + b.width <= a.x || a.y + a.height <= b.y || b.y + b.height <= a.y;
+                let apart = a.x + a.width <= b.x
+                    || b.x + b.width <= a.x
+                    || a.y + a.height <= b.y
+                    || b.y + b.height <= a.y;
                 assert!(apart, "{a:?} lies on {b:?}");
             }
         }
@@ -147,15 +164,22 @@ mod tests {
         };
         for tables in [1, 2, 9, 60, 200] {
             for degree in [0, 1, 2, 3] {
-                let references: Vec<_> = (0..tables * degree).map(|_| (random(tables), random(tables))).collect();
+                let references: Vec<_> =
+                    (0..tables * degree).map(|_| (random(tables), random(tables))).collect();
                 let schema = schema(tables, &references);
                 let drawn = picture(&schema, None);
                 assert_readable(&drawn, tables);
                 assert_eq!(picture(&schema, None), drawn, "the same schema gives the same picture");
-                let mut seen: Vec<usize> = drawn.lines.iter().filter(|line| line.arrives).flat_map(|line| line.relations.clone()).collect();
+                let mut seen: Vec<usize> = drawn
+                    .lines
+                    .iter()
+                    .filter(|line| line.arrives)
+                    .flat_map(|line| line.relations.clone())
+                    .collect();
                 seen.sort_unstable();
                 seen.dedup();
-                let meant: Vec<usize> = (0..references.len()).filter(|at| references[*at].0 != references[*at].1).collect();
+                let meant: Vec<usize> =
+                    (0..references.len()).filter(|at| references[*at].0 != references[*at].1).collect();
                 assert_eq!(seen, meant, "every foreign key arrives");
             }
         }

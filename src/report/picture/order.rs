@@ -77,8 +77,16 @@ pub(super) fn route(cards: &[Card], layer: &[Option<usize>], edges: &[Edge]) -> 
         }
         links.entry((before, right, edge.to, backwards)).or_default().extend(&edge.relations);
     }
-    net.links =
-        links.into_iter().map(|((left, right, target, backwards), relations)| Link { left, right, target, relations, backwards }).collect();
+    net.links = links
+        .into_iter()
+        .map(|((left, right, target, backwards), relations)| Link {
+            left,
+            right,
+            target,
+            relations,
+            backwards,
+        })
+        .collect();
     let last = net.slots.iter().map(|slot| slot.layer + 1).max().unwrap_or(0);
     net.columns = vec![Vec::new(); last];
     for (at, slot) in net.slots.iter().enumerate() {
@@ -92,7 +100,8 @@ pub(super) fn route(cards: &[Card], layer: &[Option<usize>], edges: &[Edge]) -> 
     net
 }
 
-/// Sweeps over the columns and puts each slot between its neighbours; keeps the order with the fewest crossings.
+/// Sweeps over the columns and puts each slot between its neighbours; keeps the order with the fewest
+/// crossings.
 pub(super) fn arrange(net: &mut Net) {
     let mut best = (crossings(net), net.columns.clone());
     let sweeps = if net.links.len() > MANY { 4 } else { SWEEPS };
@@ -127,7 +136,11 @@ pub(super) fn arrange(net: &mut Net) {
 
 #[allow(clippy::cast_precision_loss, reason = "places are small numbers")]
 fn middle(near: &[usize], place: &[f64], own: usize) -> f64 {
-    if near.is_empty() { place[own] } else { near.iter().map(|slot| place[*slot]).sum::<f64>() / near.len() as f64 }
+    if near.is_empty() {
+        place[own]
+    } else {
+        near.iter().map(|slot| place[*slot]).sum::<f64>() / near.len() as f64
+    }
 }
 
 /// Where each slot stands in its column, from 0 to 1.

@@ -26,7 +26,8 @@ pub(super) fn place(net: &mut Net, cards: &mut [Card]) -> (f64, f64) {
         for step in 0..count {
             let at = if round % 2 == 0 { step } else { count - 1 - step };
             let column = net.columns[at].clone();
-            let wanted: Vec<f64> = column.iter().map(|slot| wanted(net, &near[*slot], *slot, round)).collect();
+            let wanted: Vec<f64> =
+                column.iter().map(|slot| wanted(net, &near[*slot], *slot, round)).collect();
             settle(net, &column, |place| wanted[place]);
         }
     }
@@ -38,8 +39,10 @@ pub(super) fn place(net: &mut Net, cards: &mut [Card]) -> (f64, f64) {
     }
     let mut x = MARGIN;
     for column in &net.columns {
-        let tables: Vec<(usize, f64)> =
-            column.iter().filter_map(|slot| net.slots[*slot].card.map(|card| (card, net.slots[*slot].y))).collect();
+        let tables: Vec<(usize, f64)> = column
+            .iter()
+            .filter_map(|slot| net.slots[*slot].card.map(|card| (card, net.slots[*slot].y)))
+            .collect();
         let widest = tables.iter().map(|(card, _)| cards[*card].width).fold(0.0, f64::max);
         for (card, y) in tables {
             (cards[card].x, cards[card].y, cards[card].width) = (x, y, widest);
@@ -55,7 +58,8 @@ fn port(net: &Net, slot: usize) -> f64 {
     if slot.card.is_some() { HEAD / 2.0 } else { slot.height / 2.0 }
 }
 
-/// The top that would make lines straight. Early rounds look to one side, so that a column follows the one before it.
+/// The top that would make lines straight. Early rounds look to one side, so that a column follows the one
+/// before it.
 #[allow(clippy::cast_precision_loss, reason = "a table has few neighbours")]
 fn wanted(net: &Net, near: &(Vec<usize>, Vec<usize>), slot: usize, round: usize) -> f64 {
     let one_side = if round.is_multiple_of(2) { &near.0 } else { &near.1 };
@@ -68,8 +72,8 @@ fn wanted(net: &Net, near: &(Vec<usize>, Vec<usize>), slot: usize, round: usize)
     sum / neighbours.len() as f64 - port(net, slot)
 }
 
-/// Moves the slots of a column as near to where they want to be as their order and the space between them allow: neighbours that would
-/// overlap become one block, which stands at the mean of what they want.
+/// Moves the slots of a column as near to where they want to be as their order and the space between them
+/// allow: neighbours that would overlap become one block, which stands at the mean of what they want.
 #[allow(clippy::cast_precision_loss, reason = "a column has few slots")]
 fn settle(net: &mut Net, column: &[usize], wanted: impl Fn(usize) -> f64) {
     let mut offsets = Vec::with_capacity(column.len());

@@ -1,4 +1,5 @@
-//! What the catalog knows of the tables that indexes are required on, and how PostgreSQL itself reads a requirement.
+//! What the catalog knows of the tables that indexes are required on, and how PostgreSQL itself reads a
+//! requirement.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -72,27 +73,47 @@ pub(super) struct Normal {
 
 const TABLES: &str = "\
     SELECT c.oid::int8, n.nspname::text, c.relname::text, \
-           ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum) \
+           ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum \
+           > 0 AND NOT a.attisdropped ORDER BY a.attnum) \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind IN ('r', 'p', 'm') \
       AND ((c.relname::text = ANY($1) AND n.nspname = ANY($2)) OR n.nspname || '.' || c.relname = ANY($1)) \
     ORDER BY 2, 3";
 
 const INDEXES: &str = "\
-    SELECT i.indrelid::int8, x.relname::text, m.amname::text, i.indisunique, i.indisvalid AND i.indisready AND i.indislive, pg_catalog.pg_get_expr(i.indpred, i.indrelid), \
-      ARRAY(SELECT COALESCE(a.attname::text, pg_catalog.pg_get_indexdef(i.indexrelid, k.n, false)) FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) \
-        LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n - 1] AND a.attnum <> 0 ORDER BY k.n), \
-      ARRAY(SELECT i.indoption[k.n - 1] FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) ORDER BY k.n), \
+    SELECT i.indrelid::int8, x.relname::text, m.amname::text, i.indisunique, i.indisvalid AND i.indisready \
+    AND i.indislive, pg_catalog.pg_get_expr(i.indpred, i.indrelid), \
+      ARRAY(SELECT COALESCE(a.attname::text, pg_catalog.pg_get_indexdef(i.indexrelid, k.n, false)) FROM \
+      pg_catalog.generate_series(1, i.indnkeyatts) k(n) \
+        LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n - 1] AND \
+        a.attnum <> 0 ORDER BY k.n), \
+      ARRAY(SELECT i.indoption[k.n - 1] FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) ORDER BY \
+      k.n), \
       ARRAY(SELECT o.opcname::text FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) \
         JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[k.n - 1] ORDER BY k.n), \
-      ARRAY(SELECT EXISTS (SELECT FROM pg_catalog.pg_opclass d WHERE d.opcfamily = o.opcfamily AND d.opcintype = o.opcintype AND d.opcdefault) \
-        FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[k.n - 1] ORDER BY k.n), \
+      ARRAY(SELECT EXISTS (SELECT FROM pg_catalog.pg_opclass d WHERE d.opcfamily = o.opcfamily AND \
+      d.opcintype = o.opcintype AND d.opcdefault) \
+        FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) JOIN pg_catalog.pg_opclass o ON o.oid = \
+        i.indclass[k.n - 1] ORDER BY k.n), \
       ARRAY(SELECT COALESCE(o.collname::text, '') FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) \
         LEFT JOIN pg_catalog.pg_collation o ON o.oid = i.indcollation[k.n - 1] ORDER BY k.n) \
-    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = x.relam \
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON \
+    m.oid = x.relam \
     WHERE i.indrelid = ANY($1::pg_catalog.oid[]) ORDER BY 2";
 
-type IndexRow = (i64, String, String, bool, bool, Option<String>, Vec<String>, Vec<i16>, Vec<String>, Vec<bool>, Vec<String>);
+type IndexRow = (
+    i64,
+    String,
+    String,
+    bool,
+    bool,
+    Option<String>,
+    Vec<String>,
+    Vec<i16>,
+    Vec<String>,
+    Vec<bool>,
+    Vec<String>,
+);
 
 /// The tables that are named, with their indexes.
 pub(super) async fn tables(
@@ -101,10 +122,15 @@ pub(super) async fn tables(
     schemas: &[String],
 ) -> Result<Vec<Table>, CheckError> {
     let names: Vec<_> = required.iter().map(|asked| asked.table.clone()).collect();
-    let rows: Vec<(i64, String, String, Vec<String>)> =
-        query_as(TABLES).bind(names).bind(schemas).fetch_all(&mut *connection).await.asked("read the tables that need indexes")?;
+    let rows: Vec<(i64, String, String, Vec<String>)> = query_as(TABLES)
+        .bind(names)
+        .bind(schemas)
+        .fetch_all(&mut *connection)
+        .await
+        .asked("read the tables that need indexes")?;
     let oids: Vec<i64> = rows.iter().map(|(oid, ..)| *oid).collect();
-    let indexes: Vec<IndexRow> = query_as(INDEXES).bind(&oids).fetch_all(connection).await.asked("read the indexes")?;
+    let indexes: Vec<IndexRow> =
+        query_as(INDEXES).bind(&oids).fetch_all(connection).await.asked("read the indexes")?;
     let mut indexes: Vec<_> = indexes.into_iter().map(|row| (row.0, index(row))).collect();
     let tables = rows.into_iter().map(|(oid, schema, name, columns)| {
         let own = indexes.extract_if(.., |(table, _)| *table == oid).map(|(_, index)| index).collect();
@@ -127,7 +153,8 @@ fn index(row: IndexRow) -> Index {
     Index { name, method, unique, valid, predicate, keys: keys.collect() }
 }
 
-/// Lets PostgreSQL read the predicate and the expressions, on an empty temporary table of the same shape that is gone afterwards.
+/// Lets PostgreSQL read the predicate and the expressions, on an empty temporary table of the same shape that
+/// is gone afterwards.
 pub(super) async fn normalise(
     connection: &mut PgConnection,
     table: &Table,
@@ -135,15 +162,20 @@ pub(super) async fn normalise(
     predicate: Option<&str>,
     schemas: &[String],
 ) -> Result<Normal, CheckError> {
-    let written =
-        Normal { keys: terms.iter().map(|term| term.text().to_owned()).collect(), predicate: predicate.map(str::to_owned), problem: None };
+    let written = Normal {
+        keys: terms.iter().map(|term| term.text().to_owned()).collect(),
+        predicate: predicate.map(str::to_owned),
+        problem: None,
+    };
     let expressions: Vec<_> = terms.iter().filter_map(Term::expression).collect();
     if predicate.is_none() && expressions.is_empty() {
         return Ok(written);
     }
     sqlx::raw_sql("SAVEPOINT sluice_shape").execute(&mut *connection).await.asked("set a savepoint")?;
     let read = shape(connection, table, &expressions, predicate, schemas).await;
-    let undone = sqlx::raw_sql("ROLLBACK TO SAVEPOINT sluice_shape; RELEASE SAVEPOINT sluice_shape").execute(connection).await;
+    let undone = sqlx::raw_sql("ROLLBACK TO SAVEPOINT sluice_shape; RELEASE SAVEPOINT sluice_shape")
+        .execute(connection)
+        .await;
     undone.asked("undo a temporary table")?;
     match read {
         Ok((printed, predicate)) => {
@@ -160,8 +192,8 @@ pub(super) async fn normalise(
     }
 }
 
-/// The expressions and the predicate of an index on a table of the same shape. Prepared statements: one statement each, whatever the
-/// text says.
+/// The expressions and the predicate of an index on a table of the same shape. Prepared statements: one
+/// statement each, whatever the text says.
 async fn shape(
     connection: &mut PgConnection,
     table: &Table,
@@ -170,19 +202,30 @@ async fn shape(
     schemas: &[String],
 ) -> Result<(Vec<String>, Option<String>), sqlx::Error> {
     let source = sql::qualified(&table.schema, &table.name);
-    query(AssertSqlSafe(format!("CREATE TEMPORARY TABLE sluice_shape (LIKE {source})"))).execute(&mut *connection).await?;
+    query(AssertSqlSafe(format!("CREATE TEMPORARY TABLE sluice_shape (LIKE {source})")))
+        .execute(&mut *connection)
+        .await?;
     // The manifest's: they name what they use as its schemas have it.
-    let path: Vec<_> = std::iter::once(&table.schema).chain(schemas).map(|schema| sql::identifier(schema)).collect();
-    query("SELECT pg_catalog.set_config('search_path', $1, true)").bind(path.join(", ")).execute(&mut *connection).await?;
+    let path: Vec<_> =
+        std::iter::once(&table.schema).chain(schemas).map(|schema| sql::identifier(schema)).collect();
+    query("SELECT pg_catalog.set_config('search_path', $1, true)")
+        .bind(path.join(", "))
+        .execute(&mut *connection)
+        .await?;
     // A constant where there is no expression: a column would need a default operator class.
-    let keys: Vec<_> =
-        if expressions.is_empty() { vec!["(1)".to_owned()] } else { expressions.iter().map(|text| format!("({text})")).collect() };
+    let keys: Vec<_> = if expressions.is_empty() {
+        vec!["(1)".to_owned()]
+    } else {
+        expressions.iter().map(|text| format!("({text})")).collect()
+    };
     let clause = predicate.map_or(String::new(), |predicate| format!(" WHERE {predicate}"));
-    let create = format!("CREATE INDEX sluice_shape_index ON pg_temp.sluice_shape ({}){clause}", keys.join(", "));
+    let create =
+        format!("CREATE INDEX sluice_shape_index ON pg_temp.sluice_shape ({}){clause}", keys.join(", "));
     query(AssertSqlSafe(create)).execute(&mut *connection).await?;
     query(concat!("SET LOCAL search_path = ", search_path!())).execute(&mut *connection).await?;
     query_as(
-        "SELECT ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k.n, false) FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) ORDER BY k.n), \
+        "SELECT ARRAY(SELECT pg_catalog.pg_get_indexdef(i.indexrelid, k.n, false) FROM \
+            pg_catalog.generate_series(1, i.indnkeyatts) k(n) ORDER BY k.n), \
                 pg_catalog.pg_get_expr(i.indpred, i.indrelid) \
          FROM pg_catalog.pg_index i WHERE i.indexrelid = 'pg_temp.sluice_shape_index'::pg_catalog.regclass",
     )

@@ -18,18 +18,26 @@ use crate::{
 const META: Meta = Meta {
     id: "index-required",
     title: "Every index that the manifest requires exists, is valid and matches",
-    condition: "`spec.verify.indexes.require` names an index, and the table does not exist, or has no valid index with exactly these key columns in \
-                this order, with the access method (B-tree unless another is written), the direction, NULLS order, collation and operator \
-                class where they are written (one that does what the default does where none is), the uniqueness, the predicate and the \
+    condition: "`spec.verify.indexes.require` names an index, and the table does not exist, or has no valid \
+        index with exactly these key columns in \
+                this order, with the access method (B-tree unless another is written), the direction, NULLS \
+                order, collation and operator \
+                class where they are written (one that does what the default does where none is), the \
+                uniqueness, the predicate and the \
                 name that are asked for. Predicates and expressions are compared as PostgreSQL prints them.",
-    effect: "Queries that were planned with the index read whole tables instead; a unique index that is missing lets duplicates in.",
-    remedy: "Create the index in a migration, or correct the manifest. The finding says what is there instead.",
+    effect: "Queries that were planned with the index read whole tables instead; a unique index that is \
+        missing lets duplicates in.",
+    remedy: "Create the index in a migration, or correct the manifest. The finding says what is there \
+        instead.",
     severity: Severity::Error,
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: |scope| !scope.indexes.require.is_empty(), look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    asks: |scope| !scope.indexes.require.is_empty(),
+    look: |connection, scope| Box::pin(look(connection, scope)),
+};
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let required = &scope.indexes.require;
@@ -48,7 +56,8 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
             found.push(no_column(asked, table, missing));
             continue;
         }
-        let normal = catalog::normalise(connection, table, &terms, asked.predicate.as_deref(), &scope.schemas).await?;
+        let normal =
+            catalog::normalise(connection, table, &terms, asked.predicate.as_deref(), &scope.schemas).await?;
         found.extend(judge(asked, table, &terms, &normal));
     }
     Ok(found)
@@ -56,28 +65,51 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
 
 /// The table of a requirement: `schema.table`, or `table` in the first schema of the manifest that has it.
 fn find<'a>(tables: &'a [Table], asked: &RequiredIndex, schemas: &[String]) -> Option<&'a Table> {
-    let by_name = |schema: &String| tables.iter().find(|table| table.schema == *schema && table.name == asked.table);
-    schemas.iter().find_map(by_name).or_else(|| tables.iter().find(|table| format!("{}.{}", table.schema, table.name) == asked.table))
+    let by_name =
+        |schema: &String| tables.iter().find(|table| table.schema == *schema && table.name == asked.table);
+    schemas
+        .iter()
+        .find_map(by_name)
+        .or_else(|| tables.iter().find(|table| format!("{}.{}", table.schema, table.name) == asked.table))
 }
 
 fn no_table(asked: &RequiredIndex, schemas: &[String]) -> Finding {
-    let message = format!("an index is required on {:?}, and there is no such table in {}", asked.table, sql::list(schemas));
+    let message = format!(
+        "an index is required on {:?}, and there is no such table in {}",
+        asked.table,
+        sql::list(schemas)
+    );
     META.finding(
         &asked.table,
         message,
-        "correct spec.verify.indexes.require; names are case-sensitive, and another schema is written schema.table",
+        "correct spec.verify.indexes.require; names are case-sensitive, and another schema is written \
+            schema.table",
     )
 }
 
 fn no_column(asked: &RequiredIndex, table: &Table, missing: &str) -> Finding {
-    let message = format!("an index on ({}) is required, and the table has no column {missing:?}", asked.columns.join(", "));
-    META.finding(table.display(), message, format!("correct spec.verify.indexes.require; the columns are {}", sql::few(&table.columns, 20)))
+    let message = format!(
+        "an index on ({}) is required, and the table has no column {missing:?}",
+        asked.columns.join(", ")
+    );
+    META.finding(
+        table.display(),
+        message,
+        format!("correct spec.verify.indexes.require; the columns are {}", sql::few(&table.columns, 20)),
+    )
 }
 
 fn judge(asked: &RequiredIndex, table: &Table, terms: &[Term], normal: &Normal) -> Option<Finding> {
     if let Some(problem) = &normal.problem {
-        let message = format!("the index on ({}) that is required cannot be read by PostgreSQL: {problem}", asked.columns.join(", "));
-        return Some(META.finding(table.display(), message, "correct the predicate or the expression in spec.verify.indexes.require"));
+        let message = format!(
+            "the index on ({}) that is required cannot be read by PostgreSQL: {problem}",
+            asked.columns.join(", ")
+        );
+        return Some(META.finding(
+            table.display(),
+            message,
+            "correct the predicate or the expression in spec.verify.indexes.require",
+        ));
     }
     if table.indexes.iter().any(|index| matches(asked, terms, normal, index)) {
         return None;
@@ -86,7 +118,9 @@ fn judge(asked: &RequiredIndex, table: &Table, terms: &[Term], normal: &Normal) 
     let near = nearest(asked, terms, normal, &table.indexes);
     let instead = match near.as_slice() {
         [] => "no index on these columns".to_owned(),
-        near => format!("instead {}", sql::few(&near.iter().map(|index| describe(index)).collect::<Vec<_>>(), 3)),
+        near => {
+            format!("instead {}", sql::few(&near.iter().map(|index| describe(index)).collect::<Vec<_>>(), 3))
+        }
     };
     let message = format!("no valid index {wanted}: there is {instead}");
     Some(META.finding(table.display(), message, index_migration::build(&create(asked, table, terms))))
@@ -108,12 +142,20 @@ fn method(asked: &RequiredIndex) -> &str {
 
 /// The same columns and expressions in the same order, whatever their options.
 fn same_keys(terms: &[Term], normal: &Normal, index: &Index) -> bool {
-    terms.len() == index.keys.len() && normal.keys.iter().zip(&index.keys).all(|(wanted, key)| *wanted == key.text)
+    terms.len() == index.keys.len()
+        && normal.keys.iter().zip(&index.keys).all(|(wanted, key)| *wanted == key.text)
 }
 
-/// What a person would want to see: the index of that name; else those on the same columns; else those that begin with the same column.
-fn nearest<'a>(asked: &RequiredIndex, terms: &[Term], normal: &Normal, indexes: &'a [Index]) -> Vec<&'a Index> {
-    let pick = |wanted: &dyn Fn(&Index) -> bool| indexes.iter().filter(|index| wanted(index)).collect::<Vec<_>>();
+/// What a person would want to see: the index of that name; else those on the same columns; else those that
+/// begin with the same column.
+fn nearest<'a>(
+    asked: &RequiredIndex,
+    terms: &[Term],
+    normal: &Normal,
+    indexes: &'a [Index],
+) -> Vec<&'a Index> {
+    let pick =
+        |wanted: &dyn Fn(&Index) -> bool| indexes.iter().filter(|index| wanted(index)).collect::<Vec<_>>();
     let named = pick(&|index| asked.name.as_ref() == Some(&index.name));
     let same_columns = || {
         pick(&|index| {
@@ -174,7 +216,8 @@ mod tests {
 
     fn index(columns: &[&str]) -> Index {
         let key = |column: &&str| {
-            let (text, descending) = column.strip_suffix(" DESC").map_or((*column, false), |text| (text, true));
+            let (text, descending) =
+                column.strip_suffix(" DESC").map_or((*column, false), |text| (text, true));
             Key {
                 text: text.to_owned(),
                 descending,
@@ -205,18 +248,34 @@ mod tests {
 
     fn asked(columns: &[&str]) -> RequiredIndex {
         let columns = columns.iter().map(ToString::to_string).collect();
-        RequiredIndex { table: "Patient".into(), columns, unique: None, method: None, predicate: None, name: None }
+        RequiredIndex {
+            table: "Patient".into(),
+            columns,
+            unique: None,
+            method: None,
+            predicate: None,
+            name: None,
+        }
     }
 
     #[test]
     fn the_index_that_was_asked_for_is_found_whatever_its_name() {
-        assert_eq!(found(&asked(&["clinicId", "lastName"]), vec![index(&["clinicId"]), index(&["clinicId", "lastName"])]), None);
+        assert_eq!(
+            found(
+                &asked(&["clinicId", "lastName"]),
+                vec![index(&["clinicId"]), index(&["clinicId", "lastName"])]
+            ),
+            None
+        );
     }
 
     #[test]
     fn the_order_of_columns_matters_and_what_is_there_instead_is_said() {
         let message = found(&asked(&["clinicId", "createdAt DESC"]), vec![index(&["createdAt", "clinicId"])]);
-        assert_eq!(message.as_deref(), Some("no valid index (clinicId, createdAt DESC): there is instead i (createdAt, clinicId)"));
+        assert_eq!(
+            message.as_deref(),
+            Some("no valid index (clinicId, createdAt DESC): there is instead i (createdAt, clinicId)")
+        );
     }
 
     #[test]
@@ -233,34 +292,56 @@ mod tests {
         let one = || vec![index(&["clinicId"])];
         assert!(found(&RequiredIndex { unique: Some(true), ..asked(&["clinicId"]) }, one()).is_some());
         assert_eq!(found(&RequiredIndex { unique: Some(false), ..asked(&["clinicId"]) }, one()), None);
-        assert!(found(&RequiredIndex { name: Some("other".into()), ..asked(&["clinicId"]) }, one()).is_some());
-        assert!(found(&RequiredIndex { predicate: Some("a".into()), ..asked(&["clinicId"]) }, one()).is_some());
+        assert!(
+            found(&RequiredIndex { name: Some("other".into()), ..asked(&["clinicId"]) }, one()).is_some()
+        );
+        assert!(
+            found(&RequiredIndex { predicate: Some("a".into()), ..asked(&["clinicId"]) }, one()).is_some()
+        );
         let invalid = Index { valid: false, ..index(&["clinicId"]) };
-        assert!(found(&asked(&["clinicId"]), vec![invalid]).is_some_and(|message| message.ends_with("i (clinicId), which is not valid")));
+        assert!(
+            found(&asked(&["clinicId"]), vec![invalid])
+                .is_some_and(|message| message.ends_with("i (clinicId), which is not valid"))
+        );
         let partial = Index { predicate: Some("a".into()), ..index(&["clinicId"]) };
-        assert!(found(&asked(&["clinicId"]), vec![partial]).is_some(), "an index of some rows is no index of all");
+        assert!(
+            found(&asked(&["clinicId"]), vec![partial]).is_some(),
+            "an index of some rows is no index of all"
+        );
     }
 
     #[test]
     fn an_index_of_another_method_or_operator_class_is_another_index() {
         let hash = || Index { method: "hash".into(), ..index(&["clinicId"]) };
-        assert!(found(&asked(&["clinicId"]), vec![hash()]).is_some_and(|message| message.ends_with("i using hash (clinicId)")));
-        assert_eq!(found(&RequiredIndex { method: Some("hash".into()), ..asked(&["clinicId"]) }, vec![hash()]), None);
+        assert!(
+            found(&asked(&["clinicId"]), vec![hash()])
+                .is_some_and(|message| message.ends_with("i using hash (clinicId)"))
+        );
+        assert_eq!(
+            found(&RequiredIndex { method: Some("hash".into()), ..asked(&["clinicId"]) }, vec![hash()]),
+            None
+        );
         let mut pattern = index(&["lastName"]);
         pattern.keys[0].opclass = "text_pattern_ops".into();
         pattern.keys[0].default_opclass = false;
         assert!(
-            found(&asked(&["lastName"]), vec![pattern]).is_some_and(|message| message.ends_with("i (lastName text_pattern_ops)")),
+            found(&asked(&["lastName"]), vec![pattern])
+                .is_some_and(|message| message.ends_with("i (lastName text_pattern_ops)")),
             "it serves LIKE and not the order"
         );
     }
 
     #[test]
     fn an_index_with_more_columns_is_another_index() {
-        let message = found(&asked(&["clinicId"]), vec![index(&["clinicId", "lastName"]), index(&["lastName"])]);
-        assert_eq!(message.as_deref(), Some("no valid index (clinicId): there is instead i (clinicId, lastName)"));
+        let message =
+            found(&asked(&["clinicId"]), vec![index(&["clinicId", "lastName"]), index(&["lastName"])]);
+        assert_eq!(
+            message.as_deref(),
+            Some("no valid index (clinicId): there is instead i (clinicId, lastName)")
+        );
         assert!(
-            found(&asked(&["createdAt"]), vec![index(&["clinicId"])]).is_some_and(|message| message.ends_with("no index on these columns"))
+            found(&asked(&["createdAt"]), vec![index(&["clinicId"])])
+                .is_some_and(|message| message.ends_with("no index on these columns"))
         );
     }
 }

@@ -27,11 +27,13 @@ pub(super) fn parse(entry: &str, columns: &[String]) -> Term {
     if let Some(column) = column(entry, columns) {
         return plain(What::Column(column));
     }
-    let (rest, nulls_first) =
-        match without_word(entry, "FIRST").map(|rest| (rest, true)).or_else(|| without_word(entry, "LAST").map(|rest| (rest, false))) {
-            Some((rest, first)) => without_word(rest, "NULLS").map_or((entry, None), |rest| (rest, Some(first))),
-            None => (entry, None),
-        };
+    let (rest, nulls_first) = match without_word(entry, "FIRST")
+        .map(|rest| (rest, true))
+        .or_else(|| without_word(entry, "LAST").map(|rest| (rest, false)))
+    {
+        Some((rest, first)) => without_word(rest, "NULLS").map_or((entry, None), |rest| (rest, Some(first))),
+        None => (entry, None),
+    };
     let (rest, descending) = match (without_word(rest, "DESC"), without_word(rest, "ASC")) {
         (Some(rest), _) => (rest, Some(true)),
         (None, Some(rest)) => (rest, Some(false)),
@@ -59,7 +61,8 @@ fn head<'a>(text: &'a str, columns: &[String]) -> (What, &'a str) {
 }
 
 fn column(text: &str, columns: &[String]) -> Option<String> {
-    let unquoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map(|text| text.replace("\"\"", "\""));
+    let unquoted =
+        text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map(|text| text.replace("\"\"", "\""));
     columns.iter().find(|column| *column == text || unquoted.as_ref() == Some(*column)).cloned()
 }
 
@@ -132,8 +135,8 @@ impl Term {
         text
     }
 
-    /// Whether a key has the options that are written. Where none is, the operator class must do what the default one does, which is
-    /// to compare and to order; direction and collation may be anything.
+    /// Whether a key has the options that are written. Where none is, the operator class must do what the
+    /// default one does, which is to compare and to order; direction and collation may be anything.
     pub(super) fn options_match(&self, key: &Key) -> bool {
         self.descending.is_none_or(|descending| descending == key.descending)
             && self.nulls_first.is_none_or(|first| first == key.nulls_first)

@@ -1,4 +1,5 @@
-//! Brazil's agency of health surveillance: good practice of health services, as far as records of patients are concerned.
+//! Brazil's agency of health surveillance: good practice of health services, as far as records of patients
+//! are concerned.
 
 use super::{Duty, ENCRYPTION, Elsewhere, PEOPLE, Regime};
 use crate::report::evidence::proof::{AUDIT, CHANGES, ISOLATION, RECOVERY, RETENTION, SOUND};
@@ -8,10 +9,26 @@ pub(super) static REGIME: Regime = Regime {
     also: &["RDC 63/2011"],
     law: "ANVISA, Resolução RDC nº 63/2011, good practice of health services (Brazil)",
     duties: &[
-        Duty { title: "Records of patients are kept confidential", rule: "Art. 25, § 1", proofs: &[ISOLATION] },
-        Duty { title: "Records of patients keep their integrity", rule: "Art. 25, § 1", proofs: &[SOUND, CHANGES] },
-        Duty { title: "Records are safe and can be reached when they are needed", rule: "Art. 25, § 2", proofs: &[RECOVERY] },
-        Duty { title: "Records are kept as long as the rules in force say", rule: "Art. 25", proofs: &[RETENTION] },
+        Duty {
+            title: "Records of patients are kept confidential",
+            rule: "Art. 25, § 1",
+            proofs: &[ISOLATION],
+        },
+        Duty {
+            title: "Records of patients keep their integrity",
+            rule: "Art. 25, § 1",
+            proofs: &[SOUND, CHANGES],
+        },
+        Duty {
+            title: "Records are safe and can be reached when they are needed",
+            rule: "Art. 25, § 2",
+            proofs: &[RECOVERY],
+        },
+        Duty {
+            title: "Records are kept as long as the rules in force say",
+            rule: "Art. 25",
+            proofs: &[RETENTION],
+        },
         Duty { title: "What was done is recorded", rule: "Art. 26", proofs: &[AUDIT] },
     ],
     elsewhere: &[

@@ -13,9 +13,21 @@ pub(super) static REGIME: Regime = Regime {
             rule: "§ 630f (1) sentences 2 and 3 BGB",
             proofs: &[UNALTERABLE],
         },
-        Duty { title: "It is known when an entry was changed", rule: "§ 630f (1) sentence 2 BGB", proofs: &[AUDIT] },
-        Duty { title: "The structure of the file is on record", rule: "§ 630f (1) sentence 3 BGB", proofs: &[CHANGES] },
-        Duty { title: "The file stays ten years after the treatment ended", rule: "§ 630f (3) BGB", proofs: &[RETENTION] },
+        Duty {
+            title: "It is known when an entry was changed",
+            rule: "§ 630f (1) sentence 2 BGB",
+            proofs: &[AUDIT],
+        },
+        Duty {
+            title: "The structure of the file is on record",
+            rule: "§ 630f (1) sentence 3 BGB",
+            proofs: &[CHANGES],
+        },
+        Duty {
+            title: "The file stays ten years after the treatment ended",
+            rule: "§ 630f (3) BGB",
+            proofs: &[RETENTION],
+        },
         Duty { title: "The file survives a loss in this time", rule: "§ 630f (3) BGB", proofs: &[RECOVERY] },
     ],
     elsewhere: &[
@@ -25,6 +37,10 @@ pub(super) static REGIME: Regime = Regime {
             rule: "§ 630f (1) sentence 1 and (2) BGB",
             why: "What people did not write, or wrote late, is known to them alone.",
         },
-        Elsewhere { title: "The patient may see the file", rule: "§ 630g BGB", why: "That is done by people, with the application." },
+        Elsewhere {
+            title: "The patient may see the file",
+            rule: "§ 630g BGB",
+            why: "That is done by people, with the application.",
+        },
     ],
 };

@@ -8,9 +8,21 @@ pub(super) static REGIME: Regime = Regime {
     also: &["DSGVO"],
     law: "General Data Protection Regulation (DSGVO), Regulation (EU) 2016/679",
     duties: &[
-        Duty { title: "Confidentiality: nobody reaches what is not theirs", rule: "Art. 5(1)(f); Art. 32(1)(b)", proofs: &[ISOLATION] },
-        Duty { title: "Data is accurate, and references lead somewhere", rule: "Art. 5(1)(d)", proofs: &[SOUND] },
-        Duty { title: "Integrity of the system, by design", rule: "Art. 25(1); Art. 32(1)(b)", proofs: &[CHANGES] },
+        Duty {
+            title: "Confidentiality: nobody reaches what is not theirs",
+            rule: "Art. 5(1)(f); Art. 32(1)(b)",
+            proofs: &[ISOLATION],
+        },
+        Duty {
+            title: "Data is accurate, and references lead somewhere",
+            rule: "Art. 5(1)(d)",
+            proofs: &[SOUND],
+        },
+        Duty {
+            title: "Integrity of the system, by design",
+            rule: "Art. 25(1); Art. 32(1)(b)",
+            proofs: &[CHANGES],
+        },
         Duty { title: "Data is kept no longer than needed", rule: "Art. 5(1)(e)", proofs: &[RETENTION] },
         Duty { title: "Availability can be restored", rule: "Art. 32(1)(c)", proofs: &[RECOVERY] },
         Duty { title: "The measures are tested regularly", rule: "Art. 32(1)(d)", proofs: &[REPEATED] },

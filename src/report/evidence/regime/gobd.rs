@@ -20,11 +20,23 @@ pub(super) static REGIME: Regime = Regime {
             proofs: &[CHANGES],
         },
         Duty { title: "Data is secured against loss", rule: "GoBD 7 (Datensicherheit)", proofs: &[RECOVERY] },
-        Duty { title: "Records stay as long as § 147 says", rule: "§ 147 (3) AO; GoBD 9 (Aufbewahrung)", proofs: &[RETENTION] },
-        Duty { title: "Controls are carried out again and again", rule: "GoBD 6 (internes Kontrollsystem)", proofs: &[REPEATED] },
+        Duty {
+            title: "Records stay as long as § 147 says",
+            rule: "§ 147 (3) AO; GoBD 9 (Aufbewahrung)",
+            proofs: &[RETENTION],
+        },
+        Duty {
+            title: "Controls are carried out again and again",
+            rule: "GoBD 6 (internes Kontrollsystem)",
+            proofs: &[REPEATED],
+        },
     ],
     elsewhere: &[
-        Elsewhere { title: "Encryption and access to the machines", rule: "GoBD 7 (Datensicherheit)", why: ENCRYPTION },
+        Elsewhere {
+            title: "Encryption and access to the machines",
+            rule: "GoBD 7 (Datensicherheit)",
+            why: ENCRYPTION,
+        },
         Elsewhere {
             title: "Entries are complete, correct, timely and in order",
             rule: "§ 146 (1) AO; GoBD 3.2",

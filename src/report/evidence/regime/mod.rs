@@ -1,4 +1,5 @@
-//! The regimes, one file each: duties with the article they come from and what proves them, and what no schema can prove.
+//! The regimes, one file each: duties with the article they come from and what proves them, and what no
+//! schema can prove.
 
 mod anvisa;
 mod bgb_630f;
@@ -36,7 +37,15 @@ pub(super) struct Duty {
     pub(super) proofs: &'static [&'static [Proof]],
 }
 
-static ALL: &[&Regime] = &[&lgpd::REGIME, &cfm::REGIME, &anvisa::REGIME, &hipaa::REGIME, &gdpr::REGIME, &gobd::REGIME, &bgb_630f::REGIME];
+static ALL: &[&Regime] = &[
+    &lgpd::REGIME,
+    &cfm::REGIME,
+    &anvisa::REGIME,
+    &hipaa::REGIME,
+    &gdpr::REGIME,
+    &gobd::REGIME,
+    &bgb_630f::REGIME,
+];
 
 /// The names of all regimes, in the order of their list.
 pub const NAMES: [&str; 7] = ["LGPD", "CFM", "ANVISA", "HIPAA", "GDPR", "GoBD", "630f"];
@@ -47,9 +56,11 @@ pub fn named(name: &str) -> Option<&'static Regime> {
     ALL.iter().copied().find(|regime| is(&regime.name) || regime.also.iter().any(is))
 }
 
-const ENCRYPTION: &str = "A catalog does not know whether disks, snapshots and connections are encrypted: look at the storage class, at \
+const ENCRYPTION: &str = "A catalog does not know whether disks, snapshots and connections are encrypted: \
+    look at the storage class, at \
                           pg_hba.conf and at sslmode.";
-const PEOPLE: &str = "Who uses the application is known to the application, not to the database, which sees one role.";
+const PEOPLE: &str =
+    "Who uses the application is known to the application, not to the database, which sees one role.";
 
 #[cfg(test)]
 mod tests {
@@ -63,9 +74,21 @@ mod tests {
                 assert_eq!(named(&name.to_lowercase()).map(|found| found.name), Some(regime.name));
             }
             assert!(!regime.duties.is_empty(), "{}", regime.name);
-            assert!(regime.elsewhere.iter().any(|duty| duty.why == ENCRYPTION), "{} must say that encryption is not provable", regime.name);
-            let rules = regime.duties.iter().map(|duty| duty.rule).chain(regime.elsewhere.iter().map(|duty| duty.rule));
-            assert!(rules.into_iter().all(|rule| rule.contains(|c: char| c.is_ascii_digit())), "{}: a rule without a number", regime.name);
+            assert!(
+                regime.elsewhere.iter().any(|duty| duty.why == ENCRYPTION),
+                "{} must say that encryption is not provable",
+                regime.name
+            );
+            let rules = regime
+                .duties
+                .iter()
+                .map(|duty| duty.rule)
+                .chain(regime.elsewhere.iter().map(|duty| duty.rule));
+            assert!(
+                rules.into_iter().all(|rule| rule.contains(|c: char| c.is_ascii_digit())),
+                "{}: a rule without a number",
+                regime.name
+            );
             assert!(regime.duties.iter().all(|duty| !duty.proofs.is_empty()), "{}", regime.name);
         }
         assert!(named("ISO").is_none());

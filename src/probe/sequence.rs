@@ -1,4 +1,5 @@
-//! The order of attempts over all tables: first who has rows, then everything without a tenant, then table by table.
+//! The order of attempts over all tables: first who has rows, then everything without a tenant, then table by
+//! table.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +23,8 @@ use crate::{
     postgres::SEARCH_PATH,
 };
 
-/// The migrate stage may hold locks while this runs: after so long, for all roles together, what is left is unproven.
+/// The migrate stage may hold locks while this runs: after so long, for all roles together, what is left is
+/// unproven.
 pub(super) const BUDGET: Duration = Duration::from_secs(30);
 /// So many tenants of other tables are kept in mind.
 const LENT: usize = 4;
@@ -50,15 +52,26 @@ struct Subject {
 }
 
 impl<'a> Probe<'a> {
-    pub(super) fn new(security: &'a RowLevelSecurity, roles: Roles, relations: BTreeMap<i64, Relation>, until: Instant) -> Self {
+    pub(super) fn new(
+        security: &'a RowLevelSecurity,
+        roles: Roles,
+        relations: BTreeMap<i64, Relation>,
+        until: Instant,
+    ) -> Self {
         Self { security, roles, relations, seed: fastrand::u64(..), until }
     }
 
-    /// Everything without a tenant comes first: once the session has set one, the setting is empty for ever and no longer unset.
-    pub(super) async fn run(&self, attempts: &mut Attempts<'_>, targets: Vec<Target>) -> Result<Vec<Observation>, CheckError> {
+    /// Everything without a tenant comes first: once the session has set one, the setting is empty for ever
+    /// and no longer unset.
+    pub(super) async fn run(
+        &self,
+        attempts: &mut Attempts<'_>,
+        targets: Vec<Target>,
+    ) -> Result<Vec<Observation>, CheckError> {
         let mut subjects = self.subjects(attempts, targets).await?;
         if self.roles.never_set {
-            let (populated, empty): (Vec<_>, Vec<_>) = subjects.iter_mut().partition(|subject| !subject.real.is_empty());
+            let (populated, empty): (Vec<_>, Vec<_>) =
+                subjects.iter_mut().partition(|subject| !subject.real.is_empty());
             self.look_unset(attempts, populated).await?;
             for subject in empty {
                 self.look_unset_at_a_row(attempts, subject).await?;
@@ -77,7 +90,13 @@ impl<'a> Probe<'a> {
     }
 
     fn attack<'t, 'c>(&'t self, attempts: &'t mut Attempts<'c>, target: &'t Target) -> Attack<'t, 'c> {
-        Attack { attempts, target, tenant_column: &self.security.tenant.column, caller: &self.roles.caller, locked: None }
+        Attack {
+            attempts,
+            target,
+            tenant_column: &self.security.tenant.column,
+            caller: &self.roles.caller,
+            locked: None,
+        }
     }
 
     fn seeder(&self, salt: i64) -> Seeder<'_> {
@@ -85,7 +104,11 @@ impl<'a> Probe<'a> {
         Seeder { relations: &self.relations, tenant_column: &self.security.tenant.column, random }
     }
 
-    async fn subjects(&self, attempts: &mut Attempts<'_>, targets: Vec<Target>) -> Result<Vec<Subject>, CheckError> {
+    async fn subjects(
+        &self,
+        attempts: &mut Attempts<'_>,
+        targets: Vec<Target>,
+    ) -> Result<Vec<Subject>, CheckError> {
         let mut subjects = Vec::new();
         let mut strangers: BTreeMap<String, Option<(String, String)>> = BTreeMap::new();
         attempts.open();
@@ -119,11 +142,18 @@ impl<'a> Probe<'a> {
     }
 
     /// Two tenants that nobody is, if the type of the tenant column takes them.
-    async fn strangers(&self, attempts: &mut Attempts<'_>, target: &Target) -> Result<Option<(String, String)>, CheckError> {
+    async fn strangers(
+        &self,
+        attempts: &mut Attempts<'_>,
+        target: &Target,
+    ) -> Result<Option<(String, String)>, CheckError> {
         let column = self.relations.get(&target.oid).and_then(|relation| relation.column(target.tenant));
         let mut random = Rng::with_seed(self.seed);
-        let Some((first, second)) = column.and_then(|column| value::strangers(column, &mut random)) else { return Ok(None) };
-        let casts = [&first, &second].map(|text| format!("{}::{}::pg_catalog.text", sql::literal(text), target.tenant_type));
+        let Some((first, second)) = column.and_then(|column| value::strangers(column, &mut random)) else {
+            return Ok(None);
+        };
+        let casts = [&first, &second]
+            .map(|text| format!("{}::{}::pg_catalog.text", sql::literal(text), target.tenant_type));
         // The type's name was printed under Sluice's search path, and is read under it.
         let statement = format!("SET LOCAL search_path = {SEARCH_PATH}; SELECT {}", casts.join(", "));
         let taken = attempts.make(Guise::default(), &statement).await?;
@@ -131,8 +161,13 @@ impl<'a> Probe<'a> {
     }
 
     /// What the application sees in a session that never had a tenant, of tables that have rows.
-    async fn look_unset(&self, attempts: &mut Attempts<'_>, subjects: Vec<&mut Subject>) -> Result<(), CheckError> {
-        let mut subjects: Vec<_> = subjects.into_iter().filter(|subject| subject.seen.target.select_any).collect();
+    async fn look_unset(
+        &self,
+        attempts: &mut Attempts<'_>,
+        subjects: Vec<&mut Subject>,
+    ) -> Result<(), CheckError> {
+        let mut subjects: Vec<_> =
+            subjects.into_iter().filter(|subject| subject.seen.target.select_any).collect();
         for chunk in subjects.chunks_mut(TOGETHER) {
             if Instant::now() >= self.until {
                 break;
@@ -149,7 +184,11 @@ impl<'a> Probe<'a> {
     }
 
     /// The same of a table that has to be given a row first.
-    async fn look_unset_at_a_row(&self, attempts: &mut Attempts<'_>, subject: &mut Subject) -> Result<(), CheckError> {
+    async fn look_unset_at_a_row(
+        &self,
+        attempts: &mut Attempts<'_>,
+        subject: &mut Subject,
+    ) -> Result<(), CheckError> {
         if !subject.seen.target.select_any || Instant::now() >= self.until {
             return Ok(());
         }
@@ -161,8 +200,8 @@ impl<'a> Probe<'a> {
         Ok(())
     }
 
-    /// The tenants of a table that has rows, or else of one that was given a row; and why that could not be done. `set` is whether the
-    /// session may set a tenant.
+    /// The tenants of a table that has rows, or else of one that was given a row; and why that could not be
+    /// done. `set` is whether the session may set a tenant.
     async fn populate(
         &self,
         attempts: &mut Attempts<'_>,
@@ -171,9 +210,16 @@ impl<'a> Probe<'a> {
     ) -> Result<(Option<Tenants>, Option<String>), CheckError> {
         let target = &subject.seen.target;
         let Some((owner, other)) = subject.pair() else {
-            return Ok((None, Some(format!("no second tenant can be invented for a column of the type {}", target.tenant_type))));
+            return Ok((
+                None,
+                Some(format!(
+                    "no second tenant can be invented for a column of the type {}",
+                    target.tenant_type
+                )),
+            ));
         };
-        let known = subject.real.contains(&other) || (subject.strangers.is_some() && subject.lent.contains(&other));
+        let known =
+            subject.real.contains(&other) || (subject.strangers.is_some() && subject.lent.contains(&other));
         let seeded = subject.real.is_empty();
         let mut reason = None;
         if seeded {
@@ -187,9 +233,15 @@ impl<'a> Probe<'a> {
     }
 
     /// Of a type for which nobody can be invented: a tenant that has no row in this table.
-    async fn outsider(&self, attempts: &mut Attempts<'_>, subject: &Subject, owner: &str) -> Result<Option<String>, CheckError> {
+    async fn outsider(
+        &self,
+        attempts: &mut Attempts<'_>,
+        subject: &Subject,
+        owner: &str,
+    ) -> Result<Option<String>, CheckError> {
         let target = &subject.seen.target;
-        for tenant in subject.lent.iter().filter(|tenant| *tenant != owner && !subject.real.contains(tenant)) {
+        for tenant in subject.lent.iter().filter(|tenant| *tenant != owner && !subject.real.contains(tenant))
+        {
             let own = target.is_of(&self.security.tenant.column, tenant);
             let any = format!("SELECT 'yes' FROM {} WHERE {own} LIMIT 1", target.qualified());
             if attempts.make(Guise::caller(Some(tenant)), &any).await?.is_ok_and(|done| done.row.is_none()) {
@@ -199,7 +251,8 @@ impl<'a> Probe<'a> {
         Ok(None)
     }
 
-    /// To each table the tenants of other tables whose tenant column has the same type, and those that the type allows.
+    /// To each table the tenants of other tables whose tenant column has the same type, and those that the
+    /// type allows.
     fn lend(&self, subjects: &mut [Subject]) {
         let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for subject in subjects.iter() {
@@ -249,10 +302,25 @@ impl<'a> Probe<'a> {
         Ok(Ok(()))
     }
 
-    async fn has_row(&self, attempts: &mut Attempts<'_>, table: i64, owner: &str, tenant: Option<&str>) -> Result<bool, CheckError> {
+    async fn has_row(
+        &self,
+        attempts: &mut Attempts<'_>,
+        table: i64,
+        owner: &str,
+        tenant: Option<&str>,
+    ) -> Result<bool, CheckError> {
         let Some(relation) = self.relations.get(&table) else { return Ok(false) };
-        let own = format!("{} OPERATOR(pg_catalog.=) {}", sql::identifier(&self.security.tenant.column), sql::literal(owner));
-        let found = attempts.make(Guise::caller(tenant), &format!("SELECT 'yes' FROM {} WHERE {own} LIMIT 1", relation.qualified)).await?;
+        let own = format!(
+            "{} OPERATOR(pg_catalog.=) {}",
+            sql::identifier(&self.security.tenant.column),
+            sql::literal(owner)
+        );
+        let found = attempts
+            .make(
+                Guise::caller(tenant),
+                &format!("SELECT 'yes' FROM {} WHERE {own} LIMIT 1", relation.qualified),
+            )
+            .await?;
         Ok(found.is_ok_and(|done| done.row.is_some()))
     }
 
@@ -285,8 +353,8 @@ impl<'a> Probe<'a> {
 }
 
 impl Subject {
-    /// The owner and the other: tenants with rows, then, where a trigger may ask whether there is such a tenant, those of other tables, and
-    /// then invented ones.
+    /// The owner and the other: tenants with rows, then, where a trigger may ask whether there is such a
+    /// tenant, those of other tables, and then invented ones.
     fn pair(&self) -> Option<(String, String)> {
         let lend = self.seen.target.reacts || self.strangers.is_none();
         let lent = self.lent.iter().filter(|_| lend);
@@ -305,7 +373,8 @@ impl Subject {
     }
 }
 
-/// A view may show its rows to nobody but their tenants: whose they are is known from the tables that it reads.
+/// A view may show its rows to nobody but their tenants: whose they are is known from the tables that it
+/// reads.
 fn lend_tenants(tables: &[Subject], views: &mut [Subject]) {
     for subject in views {
         let Some(view) = &subject.seen.target.view else { continue };
