@@ -168,6 +168,11 @@ reasons! {
 }
 
 impl Reason {
+    /// A reason by its name; `Unknown` for one of a newer version.
+    pub fn named(name: &str) -> Self {
+        Self::ALL.iter().copied().find(|reason| reason.name() == name).unwrap_or(Self::Unknown)
+    }
+
     /// Whether Ready may be True for it.
     pub const fn is_ready(self) -> bool {
         matches!(self, Self::Verified | Self::DatabaseAhead)

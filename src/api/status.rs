@@ -22,6 +22,11 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<u32>,
 
+    /// Since when the MigrationPolicy that `spec.policyRef` names is missing. Absent where it is there, or
+    /// where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_missing_since: Option<Time>,
+
     /// Which database was verified last: PostgreSQL's system identifier and the oid of the database, as
     /// `SYSTEM/OID`. Absent where the role may not read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,6 +132,27 @@ pub struct RunStatus {
     /// How it ended: the reason of the condition it decided. Absent while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What this run has found about the sections of the manifest; and what an earlier attempt at the same
+    /// digest has found, for as long as this one is not that far. A section that is missing was not reached.
+    /// The conditions are made from this: Sluice never reads them back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["section"]))]
+    pub sections: Vec<SectionResult>,
+}
+
+/// What a run has found about one section of the manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SectionResult {
+    /// The section, by the type of its condition: `Planned`, `SnapshotReady`, `Applied` or `Verified`.
+    pub section: String,
+    /// Whether the section holds. Absent where that is not known, which never counts as true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<bool>,
+    /// Why.
+    pub reason: String,
+    /// The sentence of the stage that decided, for people.
+    pub message: String,
 }
 
 /// One run of the past.

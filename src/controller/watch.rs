@@ -39,8 +39,8 @@ use super::{
 use crate::{
     api::{
         Class, ConditionType, DatabaseMigration, LABEL_MIGRATION, MANAGED_BY, MigrationGate, MigrationPolicy,
+        Reason,
     },
-    plan::reason_named,
     telemetry::Census,
 };
 
@@ -173,6 +173,7 @@ fn trim(object: &mut Guarded) {
         if let Some(status) = &mut object.status {
             status.history.clear();
             status.findings.clear();
+            status.run.iter_mut().for_each(|run| run.sections.clear());
             status.conditions.retain(|condition| condition.type_ == ConditionType::Ready.name());
         }
     }
@@ -264,7 +265,7 @@ fn census(index: Index) -> Census {
         for object in index.all() {
             let status = object.0.as_ref().ok().and_then(|object| object.status.as_ref());
             let ready = status.and_then(|status| status.conditions.first());
-            let state = match ready.map(|ready| (ready.status.as_str(), reason_named(&ready.reason).class()))
+            let state = match ready.map(|ready| (ready.status.as_str(), Reason::named(&ready.reason).class()))
             {
                 Some(("True", _)) => 0,
                 Some((_, Class::NeedsUser)) => 2,

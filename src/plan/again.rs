@@ -13,7 +13,6 @@ use super::{
     digest::job_name,
     facts::{Facts, Run},
     own, required,
-    sections::reason_named,
     situation::Situation,
     step::{JobOrder, Step},
     verdict::Verdict,
@@ -35,7 +34,7 @@ pub fn interval(facts: &Facts) -> Option<Span> {
 /// or take it back.
 pub fn has_a_verdict(run: &RunStatus) -> bool {
     let failed_at_the_end = run.stage.as_deref() == Some(Stage::Verify.name());
-    match run.reason.as_deref().map(reason_named) {
+    match run.reason.as_deref().map(Reason::named) {
         Some(Reason::Verified) => run.finished_at.is_some(),
         Some(Reason::VerificationFailed) => run.finished_at.is_some() && failed_at_the_end,
         _ => false,
@@ -97,8 +96,9 @@ fn left(finished_at: Timestamp, every: Span, now: Timestamp) -> Option<Duration>
 
 /// An attempt after one that could not say: everything was applied for this digest, so it only verifies.
 pub fn only_verifies(situation: &Situation) -> bool {
-    let applied = situation.record.sections.get(ConditionType::Applied).holds == Some(true);
-    interval(situation.facts).is_some() && applied && situation.record.digest == situation.wanted
+    let known = situation.record.about(situation.wanted.as_deref());
+    interval(situation.facts).is_some()
+        && known.is_some_and(|sections| sections.holds(ConditionType::Applied))
 }
 
 #[cfg(test)]
@@ -107,7 +107,7 @@ mod tests {
     use crate::{
         api::entry,
         plan::{
-            fixture::{facts, moment},
+            fixture::{facts, moment, passed},
             plan,
         },
     };
@@ -123,11 +123,7 @@ mod tests {
         run.stage = Some("verify".into());
         run.reason = Some("Verified".into());
         run.finished_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(moment(0)));
-        for condition in &mut facts.published.conditions {
-            if condition.type_ != "Reconciling" {
-                condition.status = "True".into();
-            }
-        }
+        run.sections = passed();
         facts.gate = vec![entry("records", "1_one")];
         facts.published = plan(&facts, moment(0)).status;
         facts

@@ -2,7 +2,6 @@
 
 use super::{
     facts::{Dependency, DependencyState},
-    sections::reason_named,
     situation::Situation,
     verdict::Verdict,
 };
@@ -73,7 +72,7 @@ fn worth_telling<'a>(turns: &[&&'a Dependency]) -> Vec<&'a Dependency> {
 fn needs_somebody(state: &DependencyState) -> bool {
     match state {
         DependencyState::NotReady(reason) | DependencyState::NotApplied(reason) => {
-            reason_named(reason).class() == Class::NeedsUser
+            Reason::named(reason).class() == Class::NeedsUser
         }
         DependencyState::Ready => false,
         _ => true,
@@ -83,7 +82,7 @@ fn needs_somebody(state: &DependencyState) -> bool {
 /// What goes on by itself changes its reason often, and each change would be one more status for everyone who
 /// waits.
 fn because(reason: &str) -> String {
-    if reason_named(reason).class() == Class::Progress { " yet".to_owned() } else { format!(" ({reason})") }
+    if Reason::named(reason).class() == Class::Progress { " yet".to_owned() } else { format!(" ({reason})") }
 }
 
 fn one(dependency: &Dependency) -> String {

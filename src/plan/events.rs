@@ -3,8 +3,8 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{facts::Facts, sections::reason_named};
-use crate::api::{Class, ConditionType, DatabaseMigrationStatus, Reason};
+use super::{facts::Facts, transition::is_news, verdict::Verdict};
+use crate::api::{Class, DatabaseMigrationStatus, Reason};
 
 /// An Event to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,10 +19,13 @@ pub struct Announcement {
     pub warning: bool,
 }
 
-/// The Event that goes with a new status, if any.
-pub fn on_transition(facts: &Facts, status: &DatabaseMigrationStatus) -> Option<Announcement> {
-    let (reason, message) = ready(status)?;
-    let before = ready(&facts.published).map(|(reason, _)| reason);
+/// The Event that goes with a new status, which says what was decided.
+pub fn on_transition(
+    facts: &Facts,
+    status: &DatabaseMigrationStatus,
+    Verdict { reason, message, .. }: &Verdict,
+) -> Option<Announcement> {
+    let reason = *reason;
     // What is only waited for, a source or a Secret, is in the status; an Event says how something ended.
     let ended = status
         .run
@@ -34,7 +37,7 @@ pub fn on_transition(facts: &Facts, status: &DatabaseMigrationStatus) -> Option<
         Class::Transient => ended,
         Class::Progress => false,
     };
-    if before == Some(reason) || !final_one {
+    if !final_one || !is_news(facts, reason) {
         return None;
     }
     let run = status.run.as_ref().map_or("", |run| run.job.as_str());
@@ -47,12 +50,7 @@ pub fn on_transition(facts: &Facts, status: &DatabaseMigrationStatus) -> Option<
     Some(Announcement {
         name: format!("{}.{digest}", facts.name),
         reason,
-        message: message.to_owned(),
+        message: message.clone(),
         warning: !reason.is_ready(),
     })
-}
-
-fn ready(status: &DatabaseMigrationStatus) -> Option<(Reason, &str)> {
-    let ready = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.name())?;
-    Some((reason_named(&ready.reason), &ready.message))
 }

@@ -1,7 +1,10 @@
 //! Facts for the unit tests of this room: a new object whose source is there.
 
 use super::facts::{Facts, JobState, PolicyFact, Run, RunPod, SourceFact, StageState};
-use crate::{api::DatabaseMigrationStatus, validate::validate};
+use crate::{
+    api::{DatabaseMigrationStatus, Reason, SectionResult},
+    validate::validate,
+};
 
 /// A new object, seen for the first time.
 pub fn facts() -> Facts {
@@ -60,6 +63,23 @@ pub fn run() -> Run {
             stages: <[StageState; 4]>::default(),
         }),
     }
+}
+
+/// What a run that passed has found.
+pub fn passed() -> Vec<SectionResult> {
+    let results = [
+        ("Planned", Reason::PlanReady),
+        ("SnapshotReady", Reason::SnapshotTaken),
+        ("Applied", Reason::Applied),
+        ("Verified", Reason::Verified),
+    ];
+    let result = |(section, reason): (&str, Reason)| SectionResult {
+        section: section.to_owned(),
+        holds: Some(true),
+        reason: reason.name().to_owned(),
+        message: "a sentence".to_owned(),
+    };
+    results.map(result).into()
 }
 
 /// A moment of the tests' own time.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{facts::Facts, judge::Judgement, sections::reason_named, situation::Situation, step::Step};
+use super::{facts::Facts, judge::Judgement, situation::Situation, step::Step};
 use crate::{
     api::{ANNOTATION_REQUIRES, ANY_DATABASE, Reason, entry},
     contract::Stage,
@@ -71,7 +71,7 @@ fn settled<'a>(situation: &'a Situation) -> Option<Verified<'a>> {
     let published = &situation.facts.published;
     let run = published.run.as_ref()?;
     let verified =
-        run.finished_at.is_some() && run.reason.as_deref().map(reason_named) == Some(Reason::Verified);
+        run.finished_at.is_some() && run.reason.as_deref().map(Reason::named) == Some(Reason::Verified);
     verified.then(|| {
         (published.applied.iter().map(|applied| &applied.name).collect(), published.database.as_ref())
     })

@@ -26,6 +26,7 @@ mod spec;
 mod status;
 pub mod step;
 mod tidy;
+mod transition;
 mod verdict;
 pub mod waiting;
 
@@ -34,9 +35,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::api::DatabaseMigrationStatus;
+use crate::api::{DatabaseMigrationStatus, Reason};
 pub use record::findings;
-pub use sections::reason_named;
 
 use events::Announcement;
 use facts::Facts;
@@ -86,29 +86,42 @@ pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
     let situation = Situation::of(facts, now);
     // The gate opens before Ready turns True: whoever sees Ready may rely on it.
     if let Some(step) = gate::publish(&situation) {
-        return explained(&situation, unchanged(Some(step)));
+        let plan = unchanged(Some(step));
+        return match refusal(&situation, plan.step.as_ref()) {
+            Some(refusal) => told(&situation, plan, &refusal),
+            None => plan,
+        };
     }
     let verdict =
         SECTIONS.iter().find_map(|section| section(&situation)).unwrap_or_else(|| run::starts(&situation));
+    let step = verdict.step.clone().or_else(|| tidy::oldest_job(&situation));
     let status = status::compose(&situation, &verdict);
-    let Verdict { step, requeue, .. } = verdict;
-    explained(
-        &situation,
-        Plan { status, step: step.or_else(|| tidy::oldest_job(&situation)), requeue, event: None },
-    )
+    let refusal = refusal(&situation, step.as_ref());
+    let plan = Plan { status, step, requeue: verdict.requeue, event: None };
+    match refusal {
+        Some(refusal) => told(&situation, plan, &refusal),
+        None => announced(&situation, plan, &verdict),
+    }
 }
 
-/// With the API server's objection to the step, and the Event that goes with the status.
-fn explained(situation: &Situation, mut plan: Plan) -> Plan {
-    // An old Job that cannot be deleted is no reason to take Ready away.
-    let needed = !matches!(plan.step, None | Some(Step::DeleteJob { .. }));
-    if let (true, Some(trouble)) = (needed, &situation.facts.trouble) {
-        plan.status = status::troubled(situation, plan.status, trouble);
-    }
-    if plan.status != situation.facts.published {
-        plan.event = events::on_transition(situation.facts, &plan.status);
-    }
-    plan
+/// The API server's objection to a step. An old Job that cannot be deleted is no reason to take Ready away.
+fn refusal(situation: &Situation, step: Option<&Step>) -> Option<Verdict> {
+    step.filter(|step| !matches!(step, Step::DeleteJob { .. }))?;
+    let trouble = situation.facts.trouble.as_ref()?;
+    Some(Verdict::reconciling(Reason::StageFailed, trouble.message.clone()))
+}
+
+/// With that objection in the place of the decision.
+fn told(situation: &Situation, plan: Plan, refusal: &Verdict) -> Plan {
+    let status = status::refused(situation, plan.status, refusal);
+    announced(situation, Plan { status, ..plan }, refusal)
+}
+
+/// With the Event that goes with the status.
+fn announced(situation: &Situation, plan: Plan, verdict: &Verdict) -> Plan {
+    let speaks = plan.speaks(situation.facts);
+    let event = speaks.then(|| events::on_transition(situation.facts, &plan.status, verdict)).flatten();
+    Plan { event, ..plan }
 }
 
 impl Plan {

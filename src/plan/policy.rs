@@ -1,9 +1,15 @@
 //! `spec.policyRef`: is the policy there? PURE.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{facts::PolicyFact, situation::Situation, verdict::Verdict};
-use crate::api::{ConditionType, Reason};
+use super::{
+    facts::{Facts, PolicyFact},
+    situation::Situation,
+    transition::whole_seconds,
+    verdict::Verdict,
+};
+use crate::api::Reason;
 
 /// Whoever applies a folder creates the DatabaseMigrations before the policies: their kinds are in this
 /// order.
@@ -19,21 +25,21 @@ pub fn is_there(situation: &Situation) -> Option<Verdict> {
          spec.policyRef out of the manifest",
         situation.facts.namespace,
     );
-    let left = APPLIED_TOGETHER - not_ready_for(situation);
-    if left.is_positive() {
+    let since = situation.record.status.policy_missing_since.as_ref();
+    let missed = since.map_or(SignedDuration::ZERO, |since| situation.now.duration_since(since.0));
+    let left = APPLIED_TOGETHER - missed;
+    // A moment before that means that the clock was set back: how long it is missing cannot be told then.
+    if !missed.is_negative() && left.is_positive() {
         let seconds = u64::try_from(left.as_secs()).unwrap_or_default() + 1;
         return Some(Verdict::reconciling(Reason::Pending, message).again_after(seconds));
     }
     Some(Verdict::stalled(Reason::PolicyNotFound, message))
 }
 
-/// Since when Ready is off, as it was published.
-fn not_ready_for(situation: &Situation) -> SignedDuration {
-    let conditions = &situation.facts.published.conditions;
-    let ready = conditions
-        .iter()
-        .find(|condition| condition.type_ == ConditionType::Ready.name() && condition.status == "False");
-    ready.map_or(SignedDuration::ZERO, |ready| situation.now.duration_since(ready.last_transition_time.0))
+/// Since when the policy is missing; `None` where it is there, or none is named.
+pub fn missing_since(facts: &Facts, now: Timestamp) -> Option<Time> {
+    let PolicyFact::Missing(_) = &facts.policy else { return None };
+    Some(facts.published.policy_missing_since.clone().unwrap_or_else(|| Time(whole_seconds(now))))
 }
 
 #[cfg(test)]

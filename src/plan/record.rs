@@ -1,7 +1,7 @@
 //! What the status remembers, with the run in hand folded in. PURE.
 //!
 //! The published status is the durable record of the last run that was concluded: a settled object needs no
-//! Job any more.
+//! Job any more. Of it `status.run` is read, and never a condition: conditions are made from the record.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -11,7 +11,7 @@ use super::{
     facts::{Facts, Run, StageState},
     gate,
     judge::{Ending, Judgement, Progress, judge},
-    own, required,
+    own, policy, required,
     sections::Sections,
 };
 use crate::{
@@ -139,52 +139,60 @@ impl Record {
     pub fn fold(facts: &Facts, in_hand: Option<&InHand>, wanted: Option<&str>, now: Timestamp) -> Self {
         let published = &facts.published;
         let last = last(facts, in_hand);
-        let sections = Sections::published(&published.conditions);
-        // The conditions speak of the last run, unless something else was in its way since: then they no
-        // longer tell its end.
-        let spoken = last.as_ref().filter(|run| run.finished_at.is_none() || sections.tell_the_end_of(run));
+        let sections = last.as_ref().map(Sections::of).unwrap_or_default();
+        // An older version of Sluice, or another writer, may have left a run whose end its sections do not
+        // tell: then nothing is known about it.
+        let told = last.as_ref().filter(|run| run.finished_at.is_none() || sections.tell_the_end_of(run));
         let mut record = Self {
-            digest: spoken.map(|run| run.digest.clone()),
-            sections: if spoken.is_some() { sections } else { Sections::unknown() },
+            digest: told.map(|run| run.digest.clone()),
+            sections: if told.is_some() { sections } else { Sections::default() },
             status: DatabaseMigrationStatus {
                 observed_generation: facts.generation,
+                policy_missing_since: policy::missing_since(facts, now),
                 conditions: Vec::new(),
                 run: last,
                 ..published.clone()
             },
         };
-        let Some(in_hand) = in_hand else { return record };
-        let run = in_hand.run;
-        // A verification that is only repeated says nothing before it has ended.
-        let repeats = spoken_of(&record, run) && again::repeats(facts, run, wanted);
-        if repeats && matches!(in_hand.judgement, Judgement::Going(_)) {
-            return record;
+        if let Some(in_hand) = in_hand {
+            record.fold_in_hand(facts, in_hand, wanted, now);
         }
-        record.speak_of(&run.digest);
-        record.sections.clear();
-        if record.status.run.as_ref().is_none_or(|status| status.job != run.job) {
-            record.status.run =
-                Some(begun(&run.job, &run.digest, run.attempt, Some(run.fingerprint.clone())));
-        }
-        match &in_hand.judgement {
-            Judgement::Going(progress) if now >= report_at(progress, now) => {
-                record.fold_progress(in_hand, progress);
-            }
-            Judgement::Going(_) => {}
-            Judgement::Ended(ending) => {
-                let ending = Ending { at: ended_at(run, ending, now), ..ending.clone() };
-                record.fold_ending(facts, in_hand, &ending, repeats);
-            }
+        if let Some(run) = &mut record.status.run {
+            run.sections = record.sections.results();
         }
         record
     }
 
-    /// Forgets the sections if they speak of another digest.
-    pub fn speak_of(&mut self, digest: &str) {
-        if self.digest.as_deref() != Some(digest) {
-            self.sections = Sections::unknown();
-            self.digest = Some(digest.to_owned());
+    fn fold_in_hand(&mut self, facts: &Facts, in_hand: &InHand, wanted: Option<&str>, now: Timestamp) {
+        let run = in_hand.run;
+        // A verification that is only repeated says nothing before it has ended.
+        let repeats = self.about(Some(&run.digest)).is_some() && again::repeats(facts, run, wanted);
+        if repeats && matches!(in_hand.judgement, Judgement::Going(_)) {
+            return;
         }
+        if self.about(Some(&run.digest)).is_none() {
+            self.sections = Sections::default();
+            self.digest = Some(run.digest.clone());
+        }
+        let same = |status: &RunStatus| status.job == run.job && status.digest == run.digest;
+        if !self.status.run.as_ref().is_some_and(same) {
+            self.status.run = Some(begun(&run.job, &run.digest, run.attempt, Some(run.fingerprint.clone())));
+        }
+        match &in_hand.judgement {
+            Judgement::Going(progress) if now >= report_at(progress, now) => {
+                self.fold_progress(in_hand, progress);
+            }
+            Judgement::Going(_) => {}
+            Judgement::Ended(ending) => {
+                let ending = Ending { at: ended_at(run, ending, now), ..ending.clone() };
+                self.fold_ending(facts, in_hand, &ending, repeats);
+            }
+        }
+    }
+
+    /// What is known about the sections for this digest; `None` where no run for it has begun.
+    pub fn about(&self, digest: Option<&str>) -> Option<&Sections> {
+        (digest.is_some() && self.digest.as_deref() == digest).then_some(&self.sections)
     }
 
     fn fold_progress(&mut self, in_hand: &InHand, progress: &Progress) {
@@ -273,11 +281,6 @@ impl Record {
     }
 }
 
-/// The conditions speak of what this run was created for.
-fn spoken_of(record: &Record, run: &Run) -> bool {
-    record.digest.as_deref() == Some(run.digest.as_str())
-}
-
 /// What the names of the Jobs of a run's digest begin with.
 fn prefix(run: &Run) -> String {
     run.job.strip_suffix(&format!("-a{}", run.attempt)).unwrap_or(&run.job).to_owned()
@@ -297,6 +300,7 @@ fn last(facts: &Facts, in_hand: Option<&InHand>) -> Option<RunStatus> {
         stage: None,
         finished_at: Some(before.finished_at.clone()),
         reason: Some(before.reason.clone()),
+        sections: published.sections.clone(),
         ..begun(&before.job, &published.digest, attempt, None)
     })
 }
@@ -311,6 +315,7 @@ pub fn begun(job: &str, digest: &str, attempt: u32, fingerprint: Option<String>)
         stage: Some(Stage::Plan.name().to_owned()),
         finished_at: None,
         reason: None,
+        sections: Vec::new(),
     }
 }
 

@@ -57,7 +57,7 @@ pub fn is_settled(situation: &Situation) -> Option<Verdict> {
 /// Ready, and at which version; or with a source that is older than that.
 fn verified(situation: &Situation) -> Verdict {
     let planned = situation.record.sections.get(ConditionType::Planned);
-    if planned.reason == Reason::DatabaseAhead {
+    if let Some(planned) = planned.filter(|planned| planned.reason == Reason::DatabaseAhead) {
         return Verdict::idle(Reason::DatabaseAhead, planned.message.clone());
     }
     let message = match &situation.record.status.current_version {
@@ -159,10 +159,13 @@ pub fn starts(situation: &Situation) -> Verdict {
     };
     let attempt = situation.next_attempt(digest);
     let job = job_name(&situation.facts.name, digest, attempt);
-    let run = begun(&job, digest, attempt, situation.facts.fingerprint.clone());
-    let mut sections = situation.record.clone();
-    sections.speak_of(digest);
-    let verdict = Verdict { begins: Some(run.clone()), ..at_work(&run, &sections.sections) };
+    // What the attempt before it found is shown until this one gets further.
+    let sections = situation.record.about(Some(digest)).cloned().unwrap_or_default();
+    let run = RunStatus {
+        sections: sections.results(),
+        ..begun(&job, digest, attempt, situation.facts.fingerprint.clone())
+    };
+    let verdict = Verdict { begins: Some(run.clone()), ..at_work(&run, &sections) };
     if situation.occupied() {
         return Verdict { step: stuck(situation), ..verdict.again_after(ENDING_SECONDS) };
     }

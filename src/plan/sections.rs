@@ -1,21 +1,15 @@
-//! The conditions of the manifest's sections: what each stage of a run says about them. PURE.
+//! What each stage of a run says about the sections of the manifest, as `status.run.sections` remembers it.
+//! PURE.
+//!
+//! The conditions are made from this by `status.rs` and never read back.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use std::collections::BTreeMap;
 
 use super::judge::{Ending, Problem, message_of};
 use crate::{
-    api::{Class, ConditionType, Reason, RunStatus},
+    api::{Class, ConditionType, Reason, RunStatus, SectionResult},
     contract::{Outcome, Stage},
 };
-
-/// The sections that have a condition, in the manifest's order.
-pub const TYPES: [ConditionType; 5] = [
-    ConditionType::Planned,
-    ConditionType::Cleared,
-    ConditionType::SnapshotReady,
-    ConditionType::Applied,
-    ConditionType::Verified,
-];
 
 /// What is known about one section.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,59 +22,44 @@ pub struct Section {
     pub message: String,
 }
 
-impl Section {
-    fn new(holds: Option<bool>, reason: Reason, message: impl Into<String>) -> Self {
-        Self { holds, reason, message: message.into() }
-    }
-}
-
-/// What is known about every section, for one digest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sections([Section; 5]);
+/// What is known about the sections, for one digest. A section that is not in it was not reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sections(BTreeMap<ConditionType, Section>);
 
 impl Sections {
-    /// Nothing is known yet.
-    pub fn unknown() -> Self {
-        Self(TYPES.map(|_| Section::new(None, Reason::Pending, "not reached yet")))
+    /// As a run remembers them. What a newer version of Sluice has written is left out.
+    pub fn of(run: &RunStatus) -> Self {
+        let known = |result: &SectionResult| {
+            let kind = stages().map(decided_by).find(|kind| kind.name() == result.section)?;
+            let reason = Reason::named(&result.reason);
+            Some((kind, Section { holds: result.holds, reason, message: result.message.clone() }))
+        };
+        Self(run.sections.iter().filter_map(known).collect())
     }
 
-    /// As the status has them.
-    pub fn published(conditions: &[Condition]) -> Self {
-        let mut sections = Self::unknown();
-        for kind in TYPES {
-            if let Some(condition) = conditions.iter().find(|condition| condition.type_ == kind.name()) {
-                let holds = match condition.status.as_str() {
-                    "True" => Some(true),
-                    "False" => Some(false),
-                    _ => None,
-                };
-                sections.set(kind, holds, reason_named(&condition.reason), condition.message.clone());
-            }
-        }
-        sections
+    /// As a run is to remember them.
+    pub fn results(&self) -> Vec<SectionResult> {
+        let result = |(kind, section): (&ConditionType, &Section)| SectionResult {
+            section: kind.name().to_owned(),
+            holds: section.holds,
+            reason: section.reason.name().to_owned(),
+            message: section.message.clone(),
+        };
+        self.0.iter().map(result).collect()
     }
 
-    /// One section.
-    pub fn get(&self, kind: ConditionType) -> &Section {
-        let at = TYPES.iter().position(|known| *known == kind).unwrap_or_default();
-        &self.0[at]
+    /// One section, if it was reached.
+    pub fn get(&self, kind: ConditionType) -> Option<&Section> {
+        self.0.get(&kind)
     }
 
-    /// Says something new about one section.
-    pub fn set(
-        &mut self,
-        kind: ConditionType,
-        holds: Option<bool>,
-        reason: Reason,
-        message: impl Into<String>,
-    ) {
-        let at = TYPES.iter().position(|known| *known == kind).unwrap_or_default();
-        self.0[at] = Section::new(holds, reason, message);
+    /// One section holds.
+    pub fn holds(&self, kind: ConditionType) -> bool {
+        self.get(kind).is_some_and(|section| section.holds == Some(true))
     }
 
-    /// Every section in order.
-    pub fn iter(&self) -> impl Iterator<Item = (ConditionType, &Section)> {
-        TYPES.into_iter().zip(&self.0)
+    fn set(&mut self, kind: ConditionType, holds: Option<bool>, reason: Reason, message: impl Into<String>) {
+        self.0.insert(kind, Section { holds, reason, message: message.into() });
     }
 
     /// The first section that failed. It stays so while the next attempt runs, until that one gets further.
@@ -88,25 +67,17 @@ impl Sections {
         self.failures().next()
     }
 
-    /// The sections that a stage decides, and that failed.
     fn failures(&self) -> impl Iterator<Item = &Section> {
-        self.iter()
-            .filter(|(kind, section)| *kind != ConditionType::Cleared && section.failed())
-            .map(|(_, section)| section)
+        self.0.values().filter(|section| section.failed())
     }
 
     /// They say how this run ended.
     pub fn tell_the_end_of(&self, run: &RunStatus) -> bool {
-        match run.reason.as_deref().map(reason_named) {
-            Some(Reason::Verified) => self.0.iter().all(|section| section.holds == Some(true)),
+        match run.reason.as_deref().map(Reason::named) {
+            Some(Reason::Verified) => stages().map(decided_by).all(|kind| self.holds(kind)),
             Some(reason) => self.failures().any(|section| section.reason == reason),
             None => false,
         }
-    }
-
-    /// A run begins, or has begun: so everything in `before` held.
-    pub fn clear(&mut self) {
-        self.set(ConditionType::Cleared, Some(true), Reason::Cleared, "everything in spec.before holds");
     }
 
     /// A stage passed.
@@ -118,8 +89,10 @@ impl Sections {
     pub fn progress(&mut self, stage: Stage, message: &str) {
         let kind = decided_by(stage);
         // What an earlier attempt failed with says more than that the next one is on its way.
-        let waited = matches!(self.get(kind).reason, Reason::SecretNotFound | Reason::SourceNotFound);
-        if !self.get(kind).failed() || waited {
+        let says_more = |section: &Section| {
+            section.failed() && !matches!(section.reason, Reason::SecretNotFound | Reason::SourceNotFound)
+        };
+        if !self.get(kind).is_some_and(says_more) {
             self.set(kind, None, reason_while(stage), message);
         }
     }
@@ -152,8 +125,13 @@ impl Section {
     }
 }
 
-/// The section whose condition a stage decides.
-const fn decided_by(stage: Stage) -> ConditionType {
+/// The stages of a run.
+fn stages() -> impl Iterator<Item = Stage> {
+    Stage::ALL.into_iter()
+}
+
+/// The section that a stage decides.
+pub const fn decided_by(stage: Stage) -> ConditionType {
     match stage {
         Stage::Plan => ConditionType::Planned,
         Stage::Snapshot => ConditionType::SnapshotReady,
@@ -170,9 +148,4 @@ pub const fn reason_while(stage: Stage) -> Reason {
         Stage::Migrate => Reason::Migrating,
         Stage::Verify => Reason::Verifying,
     }
-}
-
-/// A reason by its name; `Unknown` for one of a newer version.
-pub fn reason_named(name: &str) -> Reason {
-    Reason::ALL.iter().copied().find(|reason| reason.name() == name).unwrap_or(Reason::Unknown)
 }

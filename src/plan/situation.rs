@@ -8,7 +8,6 @@ use super::{
     judge::Judgement,
     own,
     record::{InHand, Record},
-    sections::reason_named,
 };
 use crate::api::{Reason, RunStatus};
 
@@ -41,15 +40,12 @@ impl<'a> Situation<'a> {
         self.in_hand.as_ref().filter(|in_hand| matches!(in_hand.judgement, Judgement::Going(_)))
     }
 
-    /// The last run, when it has ended, was what the facts ask for, and the conditions still tell how.
+    /// The last run, when it has ended, was what the facts ask for, and its sections tell how it ended.
     pub fn concluded(&self) -> Option<(&RunStatus, Reason)> {
         let run = self.record.status.run.as_ref()?;
-        let told = self.record.digest.is_some()
-            && self.record.digest == self.wanted
-            && self.record.sections.tell_the_end_of(run);
-        let reason = reason_named(run.reason.as_deref()?);
-        (told && Some(&run.digest) == self.wanted.as_ref() && run.finished_at.is_some())
-            .then_some((run, reason))
+        let sections = self.record.about(self.wanted.as_deref())?;
+        let reason = Reason::named(run.reason.as_deref()?);
+        (run.finished_at.is_some() && sections.tell_the_end_of(run)).then_some((run, reason))
     }
 
     /// A Job of this object has not ended, or is still being deleted.

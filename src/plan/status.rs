@@ -1,53 +1,62 @@
 //! The whole status, from the record and the decision. PURE.
 //!
-//! A condition's transition time moves only with its status, so a status that says nothing new equals the
-//! published one.
+//! The conditions are a projection: of what the record says about the run that the facts ask for, and of the
+//! decision. A status that says nothing new equals the published one.
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
-    facts::{Facts, Trouble},
     situation::Situation,
+    transition::dated,
     verdict::{Activity, Verdict},
 };
 use crate::api::{ConditionType, DatabaseMigrationStatus, Reason, condition};
 
+/// The conditions of the sections, in the manifest's order.
+const SECTIONS: [ConditionType; 5] = [
+    ConditionType::Planned,
+    ConditionType::Cleared,
+    ConditionType::SnapshotReady,
+    ConditionType::Applied,
+    ConditionType::Verified,
+];
+
+/// One condition to be: its type, whether it holds, why, and that for people.
+type Projected = (ConditionType, Option<bool>, Reason, String);
+
 /// The status that follows from a decision.
 pub fn compose(situation: &Situation, verdict: &Verdict) -> DatabaseMigrationStatus {
-    let mut record = situation.record.clone();
-    // The conditions speak of the run that the facts ask for; where that is another one, nothing is known
-    // about it.
-    record.speak_of(situation.wanted.as_deref().unwrap_or_default());
+    let mut status = situation.record.status.clone();
     if let Some(run) = &verdict.begins {
-        record.sections.clear();
-        record.status.run = Some(run.clone());
+        status.run = Some(run.clone());
     }
-    if let Some((kind, holds)) = verdict.section {
-        record.sections.set(kind, Some(holds), verdict.reason, verdict.message.clone());
-    }
-    let mut conditions = summary(verdict);
-    conditions.extend(
-        record
-            .sections
-            .iter()
-            .map(|(kind, section)| (kind, section.holds, section.reason, section.message.clone())),
-    );
-    let mut status = record.status;
-    status.conditions = conditions
+    let sections = SECTIONS.into_iter().map(|kind| section(situation, verdict, kind));
+    status.conditions = summary(verdict)
         .into_iter()
-        .map(|(kind, holds, reason, message)| {
-            dated(
-                situation.facts,
-                condition(kind, holds, reason, message, situation.facts.generation, situation.now),
-            )
-        })
+        .chain(sections)
+        .map(|projected| dated_now(situation, projected))
         .collect();
     status
 }
 
+/// The condition of one section. It speaks of the run that the facts ask for; where none has begun for that,
+/// nothing is known about it.
+fn section(situation: &Situation, verdict: &Verdict, kind: ConditionType) -> Projected {
+    if let Some((_, holds)) = verdict.section.filter(|(decided, _)| *decided == kind) {
+        return (kind, Some(holds), verdict.reason, verdict.message.clone());
+    }
+    let known = situation.record.about(situation.wanted.as_deref());
+    if kind == ConditionType::Cleared && (known.is_some() || verdict.begins.is_some()) {
+        return (kind, Some(true), Reason::Cleared, "everything in spec.before holds".to_owned());
+    }
+    match known.and_then(|sections| sections.get(kind)) {
+        Some(section) => (kind, section.holds, section.reason, section.message.clone()),
+        None => (kind, None, Reason::Pending, "not reached yet".to_owned()),
+    }
+}
+
 /// Ready, and the two that GitOps tools read beside it; these are absent where they do not hold.
-fn summary(verdict: &Verdict) -> Vec<(ConditionType, Option<bool>, Reason, String)> {
+fn summary(verdict: &Verdict) -> Vec<Projected> {
     let ready = verdict.reason.is_ready() && verdict.activity == Activity::Idle;
     let mut conditions = vec![(ConditionType::Ready, Some(ready), verdict.reason, verdict.message.clone())];
     let also = match verdict.activity {
@@ -59,39 +68,19 @@ fn summary(verdict: &Verdict) -> Vec<(ConditionType, Option<bool>, Reason, Strin
     conditions
 }
 
-/// With the transition time of the published condition, if that has the same status.
-fn dated(facts: &Facts, mut condition: Condition) -> Condition {
-    let same =
-        |published: &&Condition| published.type_ == condition.type_ && published.status == condition.status;
-    match facts.published.conditions.iter().find(same) {
-        Some(published) => condition.last_transition_time = published.last_transition_time.clone(),
-        // Kubernetes writes whole seconds.
-        None => condition.last_transition_time.0 = whole_seconds(condition.last_transition_time.0),
-    }
-    condition
-}
-
-fn whole_seconds(moment: Timestamp) -> Timestamp {
-    Timestamp::from_second(moment.as_second()).unwrap_or(moment)
+fn dated_now(situation: &Situation, (kind, holds, reason, message): Projected) -> Condition {
+    let facts = situation.facts;
+    dated(facts, condition(kind, holds, reason, message, facts.generation, situation.now))
 }
 
 /// The same status, but for a step that the API server refused: Ready says so.
-pub fn troubled(
+pub fn refused(
     situation: &Situation,
     mut status: DatabaseMigrationStatus,
-    trouble: &Trouble,
+    verdict: &Verdict,
 ) -> DatabaseMigrationStatus {
-    let verdict = Verdict::reconciling(Reason::StageFailed, trouble.message.clone());
-    let summary = summary(&verdict);
-    status.conditions.retain(|condition| {
-        ![ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled]
-            .iter()
-            .any(|kind| kind.name() == condition.type_)
-    });
-    let facts = situation.facts;
-    let summary = summary.into_iter().map(|(kind, holds, reason, message)| {
-        dated(facts, condition(kind, holds, reason, message, facts.generation, situation.now))
-    });
+    status.conditions.retain(|condition| SECTIONS.iter().any(|kind| kind.name() == condition.type_));
+    let summary = summary(verdict).into_iter().map(|projected| dated_now(situation, projected));
     status.conditions.splice(0..0, summary);
     status
 }

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{gate::is_satisfied, sections::reason_named};
-use crate::api::{ANNOTATION_REQUIRES, Class, ConditionType, DatabaseMigration, LABEL_GATED};
+use super::gate::is_satisfied;
+use crate::api::{ANNOTATION_REQUIRES, Class, ConditionType, DatabaseMigration, LABEL_GATED, Reason};
 
 /// As much as is quoted of what another object says about itself.
 const QUOTED: usize = 300;
@@ -106,7 +106,7 @@ fn stands(name: &str, object: &DatabaseMigration) -> Missing {
             warning: false,
         };
     };
-    let reason = reason_named(&ready.reason);
+    let reason = Reason::named(&ready.reason);
     if ready.status == "True" {
         let at = status.current_version.as_deref().map_or(String::new(), |version| format!(" at {version}"));
         let why = format!(

@@ -238,7 +238,9 @@ const FAULTS: [Fault; 15] = [
     ("repeated verification", "it was long ago", Proven::NotProven, |subject| {
         asked(subject).every = Some(Span::from_secs(60));
     }),
-    ("repeated verification", "it failed", Proven::NotProven, |subject| known(subject).conditions.clear()),
+    ("repeated verification", "it failed", Proven::NotProven, |subject| {
+        known(subject).run.as_mut().expect("a run").reason = Some("VerificationFailed".into());
+    }),
 ];
 
 fn tables(subject: &mut Subject) -> &mut Vec<Table> {

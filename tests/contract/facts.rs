@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use sluice::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, HistoryEntry, Reason, RunStatus},
+    api::{DatabaseMigration, DatabaseMigrationStatus, HistoryEntry, Reason, RunStatus, SectionResult},
     contract::{HistorySummary, Outcome, Stage, Verdict},
     plan::facts::{
         Dependency, DependencyState, Facts, JobState, PolicyFact, Rival, Run, RunPod, SourceFact, StageState,
@@ -169,14 +169,15 @@ fn pick<T: Clone>(rng: &mut Rng, items: &[T]) -> T {
     items[rng.usize(..items.len())].clone()
 }
 
+/// As Sluice names them.
+fn job_name(digest: &str, attempt: u32) -> String {
+    format!("records-{}-a{attempt}", &digest[..8])
+}
+
 fn any_run(rng: &mut Rng, digests: &[String]) -> Run {
     let (digest, attempt) = (pick(rng, digests), rng.u32(1..4));
-    let mut run = run(
-        &format!("records-{digest}-a{attempt}"),
-        &digest,
-        attempt,
-        Stage::ALL.map(|stage| any_stage(rng, stage)),
-    );
+    let mut run =
+        run(&job_name(&digest, attempt), &digest, attempt, Stage::ALL.map(|stage| any_stage(rng, stage)));
     run.started = moment(rng.i64(0..40));
     run.deleting = rng.u8(..) < 16;
     run.verify_only = rng.u8(0..4) == 0;
@@ -232,7 +233,7 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
     let ended = rng.bool().then(|| Time(moment(rng.i64(0..60))));
     if rng.u8(0..3) > 0 {
         status.run = Some(RunStatus {
-            job: format!("records-{digest}-a{attempt}"),
+            job: job_name(&digest, attempt),
             digest: digest.clone(),
             attempt,
             fingerprint: pick(rng, &[None, Some("work".to_owned()), Some("other work".to_owned())]),
@@ -242,6 +243,7 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
             ),
             reason: ended.is_some().then(|| reason.clone()),
             finished_at: ended,
+            sections: any_sections(rng),
         });
     }
     // A run that ended is the newest of the history; no writer of statuses has ever done otherwise.
@@ -256,7 +258,7 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
         });
     }
     for attempt in 1..rng.u32(1..4) {
-        let (job, finished_at) = (format!("records-{digest}-a{attempt}"), Time(moment(rng.i64(0..60))));
+        let (job, finished_at) = (job_name(&digest, attempt), Time(moment(rng.i64(0..60))));
         status.history.push(HistoryEntry { job, reason: reason.clone(), finished_at, stages: Vec::new() });
     }
     for kind in sluice::api::ConditionType::ALL {
@@ -273,6 +275,21 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
         }
     }
     status
+}
+
+/// What a run may have found, also such as contradicts itself, or is of a newer version.
+fn any_sections(rng: &mut Rng) -> Vec<SectionResult> {
+    let passed = rng.bool();
+    let mut sections = Vec::new();
+    for section in ["Planned", "SnapshotReady", "Applied", "Verified", "FromTheFuture"] {
+        if !passed && rng.u8(0..4) == 0 {
+            continue;
+        }
+        let holds = if passed { Some(true) } else { pick(rng, &[None, Some(true), Some(false)]) };
+        let reason = pick(rng, Reason::ALL).name().to_owned();
+        sections.push(SectionResult { section: section.into(), holds, reason, message: "as it was".into() });
+    }
+    sections
 }
 
 /// Some time around the runs.

@@ -397,6 +397,21 @@ fn invariant_15_one_place_says_what_may_be_repeated_of_an_error_of_the_server() 
 }
 
 #[test]
+fn invariant_17_conditions_are_made_from_the_record_and_never_read_back() {
+    let (comparing, making) = ("src/plan/transition.rs", "src/plan/status.rs");
+    // These read how another object stands, by what it shows everyone.
+    let of_others = ["src/plan/order.rs", "src/plan/waiting.rs"];
+    let known = |path: &str| path == comparing || path == making || of_others.contains(&path);
+    let others: Vec<File> = rooms(&["plan"]).into_iter().filter(|file| !known(&file.path)).collect();
+    absent(17, &others, &[".conditions", "last_transition_time"]);
+    let making = rooms(&["plan"]).into_iter().find(|file| file.path == making).expect("status.rs");
+    absent(17, &[making], &["published"]);
+    let read = rooms(&["plan"]).into_iter().find(|file| file.path == comparing).expect("transition.rs");
+    assert!(read.code().contains("facts.published.conditions"), "the rule looks for what is there");
+    absent(17, &[read], &[".message"]);
+}
+
+#[test]
 fn invariant_16_sluices_own_statements_look_names_up_in_pg_catalog_alone() {
     let beside = |known: &[&str]| -> Vec<File> {
         sources().into_iter().filter(|file| !known.contains(&file.path.as_str())).collect()

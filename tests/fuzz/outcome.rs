@@ -36,7 +36,11 @@ fn read(text: &str) -> bool {
     let message = read.message_for_pod();
     // Names and digests are never cut, and a forged one may be as long as it likes: also one of characters that are shown by their number.
     let whole = serde_json::to_string(&read).expect("an Outcome is JSON").len();
-    assert!(message.len() <= MESSAGE_LIMIT || whole > MESSAGE_LIMIT / 2, "{} bytes of {whole}", message.len());
+    assert!(
+        message.len() <= MESSAGE_LIMIT || whole > MESSAGE_LIMIT / 2,
+        "{} bytes of {whole}",
+        message.len()
+    );
     let again = Outcome::from_message(&message).expect("what was written reads back");
     assert_eq!((again.stage, again.verdict, again.reason), (read.stage, read.verdict, read.reason));
     true

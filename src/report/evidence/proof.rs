@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Piece, Proven, Subject};
 use crate::{
-    api::{Finding, ReadBack, Severity},
+    api::{Finding, ReadBack, Reason, RunStatus, Severity},
     report::{CheckResult, CheckVerdict, Isolation, Report, Table, TableKind, count::count},
 };
 
@@ -314,11 +314,9 @@ fn repeated(subject: &Subject) -> Found {
     };
     let Some(every) = asked.every else { return not_asked("the manifest verifies only after a change") };
     let Some(status) = &subject.status else { return missing(NO_STATUS) };
-    let is_verified =
-        status.conditions.iter().any(|condition| condition.type_ == "Verified" && condition.status == "True");
-    let Some(ended) = status.run.as_ref().and_then(|run| run.finished_at.as_ref()).filter(|_| is_verified)
-    else {
-        return missing("the condition Verified of the status is not True, or its run has not ended");
+    let verified = |run: &&RunStatus| run.reason.as_deref() == Some(Reason::Verified.name());
+    let Some(ended) = status.run.as_ref().filter(verified).and_then(|run| run.finished_at.as_ref()) else {
+        return missing("the last run of the status did not pass, or has not ended");
     };
     // A verification that is due takes its time, hence twice.
     let age = subject.report.at.duration_since(ended.0);
