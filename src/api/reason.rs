@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ConditionType;
+
 /// What a reason asks of whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -10,18 +12,18 @@ pub enum Class {
     Success,
     /// Work is under way or about to begin.
     Progress,
-    /// It will be tried again without anybody's help.
+    /// Sluice retries automatically.
     Transient,
     /// Nothing moves until a person acts.
     NeedsUser,
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident: $class:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident: $class:ident on $($condition:ident),*;)*) => {
         /// Why a condition has its status.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Reason {
-            $($(#[$doc])* $name,)*
+            $($(#[doc = $doc])* $name,)*
             /// Written by a newer version of Sluice than the one that reads it; never a pass.
             #[serde(other)]
             Unknown,
@@ -40,131 +42,144 @@ macro_rules! reasons {
             pub const fn class(self) -> Class {
                 match self { $(Self::$name => Class::$class,)* Self::Unknown => Class::Transient }
             }
+
+            /// The conditions on which it stands, the most telling first; none where it may be any.
+            pub const fn conditions(self) -> &'static [ConditionType] {
+                match self { $(Self::$name => &[$(ConditionType::$condition),*],)* Self::Unknown => &[] }
+            }
+
+            /// When it holds: the first paragraph of its runbook.
+            pub fn definition(self) -> String {
+                let text = match self {
+                    $(Self::$name => concat!($($doc),*),)*
+                    Self::Unknown => "A newer version of Sluice wrote it than the one that reads it. It is never a pass.",
+                };
+                text.trim().to_owned()
+            }
         }
     };
 }
 
 reasons! {
     /// The object was seen; nothing was done yet.
-    Pending: Progress,
+    Pending: Progress on Ready;
     /// `spec.suspend` is true: nothing new starts.
-    Suspended: Progress,
+    Suspended: Progress on Ready;
     /// The spec contradicts itself or lacks something; the message lists every violation.
-    InvalidSpec: NeedsUser,
+    InvalidSpec: NeedsUser on Ready;
     /// `spec.policyRef` names a MigrationPolicy that does not exist in the namespace.
-    PolicyNotFound: NeedsUser,
+    PolicyNotFound: NeedsUser on Ready;
 
     /// The plan stage is running, or about to.
-    Planning: Progress,
+    Planning: Progress on Planned;
     /// The source was compared with the history, and there is something to do.
-    PlanReady: Success,
+    PlanReady: Success on Planned;
     /// The source was compared with the history, and there is nothing to do.
-    NothingPending: Success,
+    NothingPending: Success on Planned;
     /// The source lacks exactly the newest applied migrations, and has nothing pending: it is an older
     /// release, and what is applied stays.
-    DatabaseAhead: Success,
+    DatabaseAhead: Success on Planned, Ready;
     /// A ConfigMap, an image or a folder of the source is not there yet.
-    SourceNotFound: Transient,
+    SourceNotFound: Transient on Planned;
     /// The source breaks a rule of its format: the message names the file.
-    SourceInvalid: NeedsUser,
+    SourceInvalid: NeedsUser on Planned;
     /// The Secret or its key is not there yet.
-    SecretNotFound: Transient,
+    SecretNotFound: Transient on Planned;
     /// The connection URL cannot be read.
-    ConnectionInvalid: NeedsUser,
+    ConnectionInvalid: NeedsUser on Planned;
     /// The server cannot be reached, or refuses the login.
-    ConnectionFailed: Transient,
+    ConnectionFailed: Transient on Planned;
     /// The server does not speak TLS, its certificate is not one that the URL or `spec.database.tls` accepts,
     /// or it asks for the password in clear where others could read it.
-    TlsFailed: NeedsUser,
+    TlsFailed: NeedsUser on Planned;
     /// The server has no database of this name. Sluice never creates one.
-    DatabaseNotFound: NeedsUser,
+    DatabaseNotFound: NeedsUser on Planned;
     /// The URL leads through a pooler, where locks and sessions do not hold.
-    DirectConnectionRequired: NeedsUser,
+    DirectConnectionRequired: NeedsUser on Planned;
     /// The server is older than PostgreSQL 15.
-    ServerTooOld: NeedsUser,
+    ServerTooOld: NeedsUser on Planned;
     /// The migration role lacks a right it needs.
-    PrivilegesMissing: NeedsUser,
+    PrivilegesMissing: NeedsUser on Planned;
     /// An applied migration was edited or is missing from the source, or a pending one is older than an
     /// applied one, and `spec.migrations.history` does not let it through.
-    HistoryDiverged: NeedsUser,
+    HistoryDiverged: NeedsUser on Planned;
     /// The ledger has a failed or unfinished row that Sluice did not write.
-    HistoryDirty: NeedsUser,
-    /// Somebody else could forge the history, or make the migration role run code when it is written.
-    HistoryUntrusted: NeedsUser,
+    HistoryDirty: NeedsUser on Planned;
+    /// Another role could forge the history, or make the migration role run code when it is written.
+    HistoryUntrusted: NeedsUser on Planned, Applied, Verified;
     /// The database has tables but no history, so the first migrations would collide with what is there.
-    NonEmptyDatabase: NeedsUser,
+    NonEmptyDatabase: NeedsUser on Planned;
     /// `spec.migrations.baseline` was asked for, and the schema is not what the migrations make; the findings
     /// say where.
-    BaselineDiffers: NeedsUser,
+    BaselineDiffers: NeedsUser on Planned, Applied;
     /// `spec.migrations.target` names a migration that the source does not have.
-    TargetNotFound: NeedsUser,
+    TargetNotFound: NeedsUser on Planned;
 
     /// Everything in `before` holds.
-    Cleared: Success,
+    Cleared: Success on Cleared;
     /// A DatabaseMigration that `before` puts first is missing, or not as far as it must be.
-    DependencyNotReady: Progress,
-    /// It waits, through others, for itself; the message names everyone in the circle.
-    DependencyCycle: NeedsUser,
+    DependencyNotReady: Progress on Cleared;
+    /// It waits, through others, for itself; the message names every member of the cycle.
+    DependencyCycle: NeedsUser on Cleared, Stalled;
     /// Another DatabaseMigration runs on the same database.
-    DatabaseBusy: Progress,
+    DatabaseBusy: Progress on Cleared;
 
     /// The snapshot is being taken or read back.
-    SnapshotInProgress: Progress,
+    SnapshotInProgress: Progress on SnapshotReady;
     /// A snapshot was taken and proven.
-    SnapshotTaken: Success,
+    SnapshotTaken: Success on SnapshotReady;
     /// Nothing is pending, so nothing needs a snapshot.
-    SnapshotNotNeeded: Success,
+    SnapshotNotNeeded: Success on SnapshotReady;
     /// The manifest says to take none, and why.
-    SnapshotWaived: Success,
+    SnapshotWaived: Success on SnapshotReady;
     /// `pg_dump` failed; the message has its last words.
-    SnapshotFailed: Transient,
+    SnapshotFailed: Transient on SnapshotReady;
     /// The snapshot's volume is full.
-    NoSpace: NeedsUser,
+    NoSpace: NeedsUser on SnapshotReady;
     /// The snapshot could not be read back.
-    SnapshotUnreadable: Transient,
+    SnapshotUnreadable: Transient on SnapshotReady;
     /// Row-level security hides rows from the migration role, so a dump would not be complete.
-    SnapshotIncomplete: NeedsUser,
+    SnapshotIncomplete: NeedsUser on SnapshotReady;
     /// `pg_dump` is older than the server.
-    ClientTooOld: NeedsUser,
+    ClientTooOld: NeedsUser on SnapshotReady;
 
     /// The migrate stage is running.
-    Migrating: Progress,
+    Migrating: Progress on Applied;
     /// Every pending migration is applied.
-    Applied: Success,
+    Applied: Success on Applied;
     /// A migration failed; the message has SQLSTATE, file, line and statement.
-    MigrationFailed: NeedsUser,
+    MigrationFailed: NeedsUser on Applied;
     /// The deadline of the run passed while a statement of a migration was at work, not waiting: starting it
     /// again would take as long.
-    StatementTooSlow: NeedsUser,
-    /// Somebody else holds a lock; the message names them and their age.
-    WaitingForLock: Transient,
+    StatementTooSlow: NeedsUser on Applied;
+    /// Another session holds a lock; the message names it and its age.
+    WaitingForLock: Transient on Applied;
     /// The history changed between plan and migrate; the plan is made again.
-    HistoryChanged: Transient,
+    HistoryChanged: Transient on Applied;
 
     /// The verify stage is running.
-    Verifying: Progress,
+    Verifying: Progress on Verified;
     /// The schema is the one that was meant.
-    Verified: Success,
+    Verified: Success on Verified;
     /// The schema breaks a check; the findings say which.
-    VerificationFailed: NeedsUser,
+    VerificationFailed: NeedsUser on Verified;
 
     /// The database is not the one that this object's entries of the gate are about, so nothing is added to
     /// them.
-    DatabaseChanged: NeedsUser,
+    DatabaseChanged: NeedsUser on Verified;
 
     /// The run did not end within `spec.apply.deadline`.
-    DeadlineExceeded: Transient,
+    DeadlineExceeded: Transient on Ready;
     /// The container of a stage needed more memory than its limit; the message names the setting to raise.
-    OutOfMemory: Transient,
+    OutOfMemory: Transient on Ready;
     /// The run's Pod died without a verdict; the next attempt asks the database.
-    RunLost: Transient,
+    RunLost: Transient on Ready;
     /// The Job or the Pod of a run is not the one that Sluice makes: its result does not count.
-    ForeignJob: NeedsUser,
+    ForeignJob: NeedsUser on Ready, Stalled;
     /// A stage failed for a reason that has no name of its own; its log says more.
-    StageFailed: Transient,
-    /// Sluice itself is wrong: it stopped at a place that the message names. Trying again would stop there
-    /// again.
-    InternalError: NeedsUser,
+    StageFailed: Transient on Ready;
+    /// A bug in Sluice: it stopped at a place that the message names. A retry would stop there again.
+    InternalError: NeedsUser on Ready;
 }
 
 impl Reason {

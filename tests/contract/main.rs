@@ -23,6 +23,7 @@ mod policy;
 mod policy_show;
 mod projection;
 mod reports;
+mod runbooks;
 mod several;
 mod stories;
 mod tidy;
