@@ -35,6 +35,7 @@ test: test-unit test-postgres test-postgres-newest chart test-cluster ## everyth
 .PHONY: test-unit
 test-unit: prerequisites ## unit and contract tests: cargo only, no database, no cluster
 	$(cargo) test $(locked) --lib --bins --test contract
+	$(cargo) test $(locked) --doc
 
 .PHONY: test-postgres
 test-postgres: ## stages, checks and locks against a PostgreSQL that the tests start themselves

@@ -25,7 +25,7 @@ use sqlx::PgConnection;
 use crate::{
     api::{Finding, Severity},
     inspect::{Asked, Aspect, CheckError, Meta, Scope},
-    postgres::search_path,
+    postgres::{Transaction, search_path},
 };
 
 /// One check: what it is, when it is asked, and how its facts are gathered and judged. A new one is a file
@@ -50,18 +50,18 @@ pub fn all() -> impl Iterator<Item = &'static Check> {
     SHELVES.into_iter().flatten()
 }
 
-/// Carries out every check of the aspects, inside the caller's transaction, and leaves nothing behind. Errors
+/// Carries out every check of the aspects inside a transaction, and leaves nothing behind. Errors
 /// come first, then the order of [`all`], then the object's name: a short report shows what matters, and the
 /// same schema gives the same report.
 pub async fn run(
-    connection: &mut PgConnection,
+    transaction: &mut Transaction<'_>,
     scope: &Scope,
     aspects: &[Aspect],
 ) -> Result<Vec<Finding>, CheckError> {
     let mut ranked: Vec<(Severity, usize, Finding)> = Vec::new();
     for (rank, check) in all().enumerate() {
         if aspects.contains(&check.meta.aspect) && check.is_asked(scope) {
-            let findings = apart(connection, scope, check).await?;
+            let findings = apart(transaction.session(), scope, check).await?;
             ranked.extend(findings.into_iter().map(|finding| (finding.severity, rank, finding)));
         }
     }
@@ -88,7 +88,7 @@ async fn apart(
     sqlx::raw_sql(begin)
         .execute(&mut *connection)
         .await
-        .asked("set a savepoint for a check, inside an open transaction")?;
+        .asked("set a savepoint for a check")?;
     let found = (check.look)(connection, scope).await;
     if found.as_ref().is_err_and(CheckError::is_unfinished) {
         return found;

@@ -13,7 +13,7 @@ use crate::{
     contract::{Outcome, Stage, outcome_message},
     inspect::{Aspect, Began, RowsBefore, Scope, count_rows},
     migrations::{Migration, RowState, Script, SourceTree},
-    postgres::{Ledger, Session, SqlError, Trouble, Watcher},
+    postgres::{Ledger, Session, SqlError, Transaction, Trouble, Watcher},
     redact::{self, bounded},
 };
 
@@ -103,18 +103,19 @@ pub(super) async fn verification(
         began: Some(release.began),
         ..Scope::of(&release.context.manifest).with_migrations(names)
     };
-    let findings =
-        match check::run(session.trusted().await.map_err(MigrateError::Query)?, &scope, &aspects).await {
-            Ok(findings) => findings,
-            Err(error) if Trouble::of(&error.cause) == Trouble::Lock => {
-                return Ok(Judgement::Locked(SqlError::other(Trouble::Lock, error.to_string())));
-            }
-            Err(error) => {
-                session.rollback().await;
-                let message = format!("a check could not be carried out before COMMIT, so {left}: {error}");
-                return Err(MigrateError::Stopped { reason: Reason::StageFailed, message });
-            }
-        };
+    let connection = session.trusted().await.map_err(MigrateError::Query)?;
+    let mut transaction = Transaction::of_open(connection).await.map_err(MigrateError::Query)?;
+    let findings = match check::run(&mut transaction, &scope, &aspects).await {
+        Ok(findings) => findings,
+        Err(error) if Trouble::of(&error.cause) == Trouble::Lock => {
+            return Ok(Judgement::Locked(SqlError::other(Trouble::Lock, error.to_string())));
+        }
+        Err(error) => {
+            session.rollback().await;
+            let message = format!("a check could not be carried out before COMMIT, so {left}: {error}");
+            return Err(MigrateError::Stopped { reason: Reason::StageFailed, message });
+        }
+    };
     let errors: Vec<&Finding> =
         findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     if errors.is_empty() {

@@ -8,13 +8,12 @@ use std::{
 };
 
 use super::{
-    Context,
+    Context, Evidence, Passed, Plan, Snapshot,
     attempt::Release,
     baseline,
     custody::{in_transaction, trust},
     error::{MigrateError, lock_message},
     history::{scripts, summarise, texts},
-    outcome_of,
     release::{self, Ended},
     texts::{keep, keep_alone, told},
 };
@@ -23,26 +22,44 @@ use crate::{
     contract::{HistorySummary, Outcome, Stage, Verdict},
     inspect::release_begins,
     migrations::{LedgerRow, Script, SourceTree},
-    postgres::{Ledger, Session, Watcher, connect, has_deferrable_constraints, preflight},
+    postgres::{
+        ConnectionUrl, Ledger, ServerFacts, Session, Watcher, connect, has_deferrable_constraints, preflight,
+    },
 };
 
-pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
-    let Some(plan) = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref()) else {
-        return Outcome::failed(
-            Stage::Migrate,
-            Reason::StageFailed,
-            "the plan stage left no history to migrate from",
-        );
-    };
+/// Applies what is pending. What was planned, and what became of the snapshot, is proven before:
+///
+/// ```
+/// # use sluice::stage::{Context, Evidence, Passed, Plan, Snapshot, migrate};
+/// # async fn example(context: &Context, plan: &Passed<Plan>, snapshot: &Evidence<Snapshot>) {
+/// migrate(context, plan, snapshot).await;
+/// # }
+/// ```
+///
+/// Without it there is nothing to call:
+///
+/// ```compile_fail
+/// # use sluice::stage::{Context, Evidence, Passed, Plan, Snapshot, migrate};
+/// # async fn example(context: &Context, plan: &Passed<Plan>, snapshot: Option<&Evidence<Snapshot>>) {
+/// migrate(context, plan, snapshot).await;
+/// # }
+/// ```
+///
+/// ```compile_fail
+/// # use sluice::stage::{Context, Evidence, Plan, Snapshot, migrate};
+/// # async fn example(context: &Context, plan: &Plan, snapshot: &Evidence<Snapshot>) {
+/// migrate(context, plan, snapshot).await;
+/// # }
+/// ```
+pub async fn migrate(context: &Context, plan: &Passed<Plan>, snapshot: &Evidence<Snapshot>) -> Outcome {
+    let plan = &plan.get().history;
     if plan.pending_count == 0 && plan.resolving == 0 && plan.baselining == 0 {
         let kept = if plan.texts > 0 { keep_alone(context).await } else { Ok(0) };
         let outcome =
             Outcome::passed(Stage::Migrate, Reason::Applied, format!("nothing was pending{}", told(kept)));
         return Outcome { history: Some(plan.clone()), ..outcome };
     }
-    let snapshot_took = outcome_of(before, Stage::Snapshot).map_or(0, |snapshot| snapshot.milliseconds);
-    let patience = context.patience.max(Duration::from_millis(snapshot_took));
-    match migrate(context, plan, patience).await {
+    match apply(context, plan, context.patience.max(snapshot.took())).await {
         Ok(outcome) => outcome,
         Err(MigrateError::Stopped { reason, message }) => Outcome::failed(Stage::Migrate, reason, message),
         Err(MigrateError::Refused(outcome)) => *outcome,
@@ -53,65 +70,23 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
     }
 }
 
-async fn migrate(
+async fn apply(
     context: &Context,
     plan: &HistorySummary,
     patience: Duration,
 ) -> Result<Outcome, MigrateError> {
     let source = context.source().map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let url = context.url().map_err(|error| MigrateError::stopped(error.reason(), &error))?;
-    let connection = connect(url, &context.application())
-        .await
-        .map_err(|error| MigrateError::stopped(error.reason(), &error))?;
-    let mut session =
-        Session::new(connection, context.manifest.lock_timeout, context.manifest.statement_timeout)
-            .await
-            .map_err(MigrateError::Query)?;
     let ledger = context.ledger();
+    let mut session = open(context, url).await?;
     lock(context, &mut session, &ledger, Instant::now() + patience.min(context.remaining())).await?;
     trust(&mut session, &ledger).await?;
-    let rows = ledger
-        .rows(session.trusted().await.map_err(MigrateError::Query)?)
-        .await
-        .map_err(MigrateError::Query)?;
-    if LedgerRow::digest(&rows) != plan.ledger_digest || source.digest != plan.source_digest {
-        let changed = if source.digest == plan.source_digest {
-            "somebody migrated this database"
-        } else {
-            "the source changed"
-        };
-        return Err(MigrateError::stopped(
-            Reason::HistoryChanged,
-            &format!("{changed} after the plan was made; the plan is made again"),
-        ));
-    }
+    is_as_planned(&mut session, &ledger, source, plan).await?;
     resolve(context, &mut session, &ledger, source).await?;
     if plan.baselining > 0 {
         baseline::record(context, &mut session, &ledger, source).await?;
     }
-
-    let rows = ledger
-        .rows(session.trusted().await.map_err(MigrateError::Query)?)
-        .await
-        .map_err(MigrateError::Query)?;
-    let server = preflight(
-        session.trusted().await.map_err(MigrateError::Query)?,
-        &context.manifest.schemas,
-        &ledger.contract,
-    )
-    .await
-    .map_err(MigrateError::Query)?
-    .map_err(|objection| MigrateError::Stopped { reason: objection.reason, message: objection.message })?;
-    let texts = texts(session.trusted().await.map_err(MigrateError::Query)?, source, &rows)
-        .await
-        .map_err(MigrateError::Query)?;
-    let (comparison, _) = summarise(source, &rows, &[], &context.rules(&texts), server.major);
-    if let Some((reason, message)) = comparison.objection {
-        return Err(MigrateError::Stopped { reason, message });
-    }
-    let scripts = scripts(source, &comparison.pending, &rows);
-    let scripts =
-        scripts.map_err(|message| MigrateError::Stopped { reason: Reason::SourceInvalid, message })?;
+    let Prepared { server, pending, scripts } = prepare(context, &mut session, &ledger, source).await?;
     let watcher = Watcher::start(url, &context.application(), session.pid)
         .await
         .map_err(|error| MigrateError::stopped(error.reason(), &error))?;
@@ -122,7 +97,7 @@ async fn migrate(
         began,
         ledger: &ledger,
         source,
-        pending: &comparison.pending,
+        pending: &pending,
         lock_budget: server.lock_budget,
         patience,
         defers: defers(&mut session, &scripts).await?,
@@ -136,6 +111,76 @@ async fn migrate(
     }
     session.close().await;
     Ok(Outcome { began: Some(began.0), ..outcome })
+}
+
+async fn open(context: &Context, url: &ConnectionUrl) -> Result<Session, MigrateError> {
+    let connection = connect(url, &context.application())
+        .await
+        .map_err(|error| MigrateError::stopped(error.reason(), &error))?;
+    Session::new(connection, context.manifest.lock_timeout, context.manifest.statement_timeout)
+        .await
+        .map_err(MigrateError::Query)
+}
+
+/// Source and history are those of the plan.
+async fn is_as_planned(
+    session: &mut Session,
+    ledger: &Ledger,
+    source: &SourceTree,
+    plan: &HistorySummary,
+) -> Result<(), MigrateError> {
+    let rows = rows(session, ledger).await?;
+    let changed = if source.digest != plan.source_digest {
+        "the source changed"
+    } else if LedgerRow::digest(&rows) != plan.ledger_digest {
+        "somebody migrated this database"
+    } else {
+        return Ok(());
+    };
+    Err(MigrateError::stopped(
+        Reason::HistoryChanged,
+        &format!("{changed} after the plan was made; the plan is made again"),
+    ))
+}
+
+async fn rows(session: &mut Session, ledger: &Ledger) -> Result<Vec<LedgerRow>, MigrateError> {
+    let connection = session.trusted().await.map_err(MigrateError::Query)?;
+    ledger.rows(connection).await.map_err(MigrateError::Query)
+}
+
+/// What a release is made of.
+struct Prepared {
+    server: ServerFacts,
+    /// Indexes into the source.
+    pending: Vec<usize>,
+    scripts: Vec<Script>,
+}
+
+/// Compares once more, now that nobody else can change the history, and splits what is pending.
+async fn prepare(
+    context: &Context,
+    session: &mut Session,
+    ledger: &Ledger,
+    source: &SourceTree,
+) -> Result<Prepared, MigrateError> {
+    let rows = rows(session, ledger).await?;
+    let connection = session.trusted().await.map_err(MigrateError::Query)?;
+    let server = preflight(connection, &context.manifest.schemas, &ledger.contract)
+        .await
+        .map_err(MigrateError::Query)?
+        .map_err(|objection| MigrateError::Stopped {
+            reason: objection.reason,
+            message: objection.message,
+        })?;
+    let connection = session.trusted().await.map_err(MigrateError::Query)?;
+    let texts = texts(connection, source, &rows).await.map_err(MigrateError::Query)?;
+    let (comparison, _) = summarise(source, &rows, &[], &context.rules(&texts), server.major);
+    if let Some((reason, message)) = comparison.objection {
+        return Err(MigrateError::Stopped { reason, message });
+    }
+    let scripts = scripts(source, &comparison.pending, &rows)
+        .map_err(|message| MigrateError::Stopped { reason: Reason::SourceInvalid, message })?;
+    Ok(Prepared { server, pending: comparison.pending, scripts })
 }
 
 /// Whether constraints that can be deferred exist, or a pending file makes one.

@@ -10,6 +10,7 @@ mod context;
 mod custody;
 mod drift;
 mod error;
+mod evidence;
 mod history;
 mod migrate;
 mod phases;
@@ -29,7 +30,8 @@ mod verify;
 use std::time::{Duration, Instant};
 
 pub use context::Context;
-
+pub use evidence::{Evidence, Passed, Plan, Snapshot};
+pub use migrate::migrate;
 pub use report::report;
 
 use crate::{
@@ -48,7 +50,10 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
             Stage::Plan => plan::run(context).await,
             Stage::Snapshot | Stage::Migrate if context.verify_only => nothing(stage, before),
             Stage::Snapshot => snapshot::run(context, before).await,
-            Stage::Migrate => migrate::run(context, before).await,
+            Stage::Migrate => match proven(context, before) {
+                Ok((plan, snapshot)) => migrate(context, &plan, &snapshot).await,
+                Err(message) => Outcome::failed(stage, Reason::StageFailed, message),
+            },
             Stage::Verify => verify::run(context, before).await,
         }
     };
@@ -65,6 +70,14 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
     outcome.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     outcome.clean();
     outcome
+}
+
+/// What has to be proven before anything is migrated.
+fn proven(context: &Context, before: &[Outcome]) -> Result<(Passed<Plan>, Evidence<Snapshot>), String> {
+    let plan = Passed::<Plan>::of(before)
+        .ok_or_else(|| "the stage plan left no history to migrate from".to_owned())?;
+    let snapshot = Evidence::<Snapshot>::of(&context.manifest, &plan, before)?;
+    Ok((plan, snapshot))
 }
 
 /// A run that only verifies copies nothing and changes nothing, whatever is pending.

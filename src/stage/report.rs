@@ -92,18 +92,7 @@ fn assemble(
     let manifest = &context.manifest;
     let looked = matches!(outcome.reason, Reason::Verified | Reason::VerificationFailed);
     if let Some(schema) = &mut schema {
-        let isolation = |id: &str| {
-            check::all().any(|check| check.meta.id == id && check.meta.aspect == Aspect::Isolation)
-        };
-        let found: Vec<&Finding> =
-            outcome.findings.iter().filter(|finding| isolation(&finding.check)).collect();
-        report::judge_isolation(
-            &mut schema.tables,
-            manifest.row_level_security.as_ref(),
-            looked.then_some(found.as_slice()),
-        );
-        let contradictions = contradictions(schema, &found);
-        contradict(&mut outcome, contradictions);
+        judge_tables(schema, manifest, &mut outcome, looked);
     }
     let mut checks = checks(&outcome, manifest, looked);
     if let Some(schema) = &schema {
@@ -143,6 +132,20 @@ fn assemble(
         unread,
         asked: Some(asked(manifest)),
     }
+}
+
+/// Says of each table whether tenants are kept apart in it, by what the checks of isolation found.
+fn judge_tables(schema: &mut Schema, manifest: &ValidatedMigration, outcome: &mut Outcome, looked: bool) {
+    let isolation =
+        |id: &str| check::all().any(|check| check.meta.id == id && check.meta.aspect == Aspect::Isolation);
+    let found: Vec<&Finding> = outcome.findings.iter().filter(|finding| isolation(&finding.check)).collect();
+    report::judge_isolation(
+        &mut schema.tables,
+        manifest.row_level_security.as_ref(),
+        looked.then_some(found.as_slice()),
+    );
+    let contradictions = contradictions(schema, &found);
+    contradict(outcome, contradictions);
 }
 
 /// What the schema shows to be exposed and no check has found: one of the two was deceived, or the schema

@@ -1,7 +1,7 @@
 //! The stage `snapshot`: nothing changes before a copy was taken and proven, or the manifest says why there
 //! is none.
 
-use super::{Context, outcome_of};
+use super::{Context, Passed, Plan};
 use crate::{
     api::Reason,
     contract::{Outcome, Stage},
@@ -10,13 +10,14 @@ use crate::{
 };
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
-    let Some(history) = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref()) else {
+    let Some(plan) = Passed::<Plan>::of(before) else {
         return Outcome::failed(
             Stage::Snapshot,
             Reason::StageFailed,
-            "the plan stage left no history to take a snapshot for",
+            "the stage plan left no history to take a snapshot for",
         );
     };
+    let history = &plan.get().history;
     if history.pending_count == 0 {
         return Outcome::passed(
             Stage::Snapshot,

@@ -143,19 +143,11 @@ pub(super) async fn alone(
     };
     let reset = session.reset().await;
     if let Err(error) = ran {
-        // What PostgreSQL says of a place in the text it says before anything runs.
-        let halfway = statement.kind == StatementKind::Opaque
-            && error.offset.is_none()
-            && may_commit_within(statement.sql());
-        let error =
-            SqlError { completed: at, offset: error.offset.map(|offset| statement.start + offset), ..error };
-        if halfway {
-            return Ok(Err(Stop::Halfway(error)));
-        }
-        if error.trouble == Trouble::Lock && concurrently {
+        let stop = stopped_alone(statement, error, at);
+        if matches!(&stop, Stop::Sql(error) if error.trouble == Trouble::Lock) && concurrently {
             take_back(session, work, others).await?;
         }
-        return Ok(Err(Stop::Sql(error)));
+        return Ok(Err(stop));
     }
     if let Err(error) = reset {
         return Ok(Err(Stop::Sql(error)));
@@ -181,6 +173,17 @@ pub(super) async fn alone(
         take_back(session, work, others).await?;
     }
     Ok(Ok(()))
+}
+
+/// What ended a statement that ran alone. What PostgreSQL says of a place in the text it says before anything
+/// runs.
+fn stopped_alone(statement: &Statement, error: SqlError, at: usize) -> Stop {
+    let halfway = statement.kind == StatementKind::Opaque
+        && error.offset.is_none()
+        && may_commit_within(statement.sql());
+    let error =
+        SqlError { completed: at, offset: error.offset.map(|offset| statement.start + offset), ..error };
+    if halfway { Stop::Halfway(error) } else { Stop::Sql(error) }
 }
 
 async fn statement_alone(

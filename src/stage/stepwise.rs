@@ -78,13 +78,23 @@ pub(super) async fn run(
         }
         tracing::info!(migration = %migration.name, step = number + 1, of = steps.len(), "step done");
     }
+    finish(session, release, &journal, migration).await?;
+    Ok(Attempt::Committed)
+}
+
+/// The row says that all of it is done, and the journal has nothing left to say.
+async fn finish(
+    session: &mut Session,
+    release: &Release<'_>,
+    journal: &Journal,
+    migration: &Migration,
+) -> Result<(), MigrateError> {
     in_transaction(session, release.ledger, async |session| {
         release.ledger.finish(session.trusted().await?, &journal.row, migration).await?;
         keep_text_alone(session.trusted().await?, migration).await?;
         journal.clear(session.trusted().await?).await
     })
-    .await?;
-    Ok(Attempt::Committed)
+    .await
 }
 
 /// The row to go on with, or a new one.

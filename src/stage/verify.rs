@@ -14,7 +14,7 @@ use crate::{
     contract::{HistorySummary, Outcome, Required, Stage, outcome_message},
     inspect::{Aspect, Began, Scope},
     migrations::SourceTree,
-    postgres::{connect, custody_objection, database_identity},
+    postgres::{Transaction, connect, custody_objection, database_identity},
 };
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
@@ -117,7 +117,7 @@ async fn checks(
     began: Option<Began>,
     connection: &mut PgConnection,
 ) -> Result<Vec<Finding>, Failed> {
-    sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(|error| unchecked(&error))?;
+    let mut transaction = Transaction::begin(connection).await.map_err(|error| unchecked(&error))?;
     let names = source.own().map(|migration| &migration.name);
     let scope = Scope {
         elsewhere: context.elsewhere.clone(),
@@ -125,7 +125,7 @@ async fn checks(
         ..Scope::of(&context.manifest).with_migrations(names)
     };
     let found = check::run(
-        &mut *connection,
+        &mut transaction,
         &scope,
         &[Aspect::Isolation, Aspect::Index, Aspect::Structure, Aspect::Data],
     )
@@ -133,7 +133,7 @@ async fn checks(
     // After an error the session is closed, which ends its transaction too; it may still be busy and never
     // answer.
     let findings = found.map_err(|error| unchecked(&error))?;
-    sqlx::raw_sql("ROLLBACK").execute(connection).await.map_err(|error| unchecked(&error))?;
+    transaction.roll_back().await.map_err(|error| unchecked(&error))?;
     Ok(findings)
 }
 

@@ -8,6 +8,7 @@ use sluice::{
     },
     check,
     inspect::{Aspect, Scope},
+    postgres::Transaction,
 };
 use sqlx::PgConnection;
 
@@ -142,7 +143,8 @@ impl Clinic {
 
     /// Every finding, inside the transaction that the session has open.
     pub async fn findings_in(&self, session: &mut PgConnection) -> Vec<Finding> {
-        check::run(session, &self.scope, &EVERY_ASPECT).await.expect("the checks can be carried out")
+        let mut transaction = Transaction::of_open(session).await.expect("an open transaction");
+        check::run(&mut transaction, &self.scope, &EVERY_ASPECT).await.expect("the checks can be carried out")
     }
 
     /// The findings of one check.

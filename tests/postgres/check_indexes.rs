@@ -7,6 +7,7 @@ use sluice::{
     api::{RequiredIndex, Severity::Error},
     check,
     inspect::{Aspect, Scope},
+    postgres::Transaction,
     validate::validate,
 };
 use sqlx::{Connection, Row};
@@ -66,8 +67,8 @@ async fn the_medical_records_example_is_clean() {
     let manifest = std::fs::read_to_string(format!("{folder}/migration.yaml")).expect("the manifest");
     let manifest = validate(&serde_saphyr::from_str(&manifest).expect("YAML")).expect("a valid manifest");
     let mut session = database.connect().await;
-    execute(&mut session, "BEGIN").await;
-    let found = check::run(&mut session, &Scope::of(&manifest), &[Aspect::Isolation, Aspect::Index])
+    let mut transaction = Transaction::begin(&mut session).await.expect("begins");
+    let found = check::run(&mut transaction, &Scope::of(&manifest), &[Aspect::Isolation, Aspect::Index])
         .await
         .expect("carried out");
     assert!(found.is_empty(), "{found:#?}");

@@ -7,6 +7,7 @@ use sluice::{
     api::Severity::{Error, Information, Warning},
     check,
     inspect::{Aspect, Scope},
+    postgres::Transaction,
 };
 use sqlx::Row;
 
@@ -378,10 +379,10 @@ async fn the_neonpro_example_is_clean_before_its_first_row() {
     let manifest =
         sluice::validate::validate(&serde_saphyr::from_str(&read("migration.yaml")).expect("the manifest"))
             .expect("a valid manifest");
-    execute(&mut session, "BEGIN").await;
+    let mut transaction = Transaction::begin(&mut session).await.expect("begins");
     let scope = Scope::of(&manifest);
     let found =
-        check::run(&mut session, &scope, &[Aspect::Isolation, Aspect::Index]).await.expect("carried out");
+        check::run(&mut transaction, &scope, &[Aspect::Isolation, Aspect::Index]).await.expect("carried out");
     assert!(found.is_empty(), "{found:#?}");
     let tables =
         sqlx::query("SELECT count(*)::int FROM pg_policies WHERE schemaname = ANY($1)").bind(&scope.schemas);

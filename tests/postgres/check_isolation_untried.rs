@@ -4,6 +4,7 @@ use sluice::{
     api::Severity::{Error, Warning},
     check,
     inspect::Aspect,
+    postgres::Transaction,
 };
 
 use crate::{check_clinic::Clinic, server::execute};
@@ -125,8 +126,8 @@ async fn a_table_that_somebody_has_locked_is_unproven_and_waited_for_once() {
         .await;
     execute(&mut other, "ROLLBACK; BEGIN; LOCK TABLE visits IN ACCESS EXCLUSIVE MODE").await;
     let mut session = clinic.session().await;
-    execute(&mut session, "BEGIN").await;
-    let unanswered = check::run(&mut session, &clinic.scope, &[Aspect::Isolation])
+    let mut transaction = Transaction::begin(&mut session).await.expect("begins");
+    let unanswered = check::run(&mut transaction, &clinic.scope, &[Aspect::Isolation])
         .await
         .expect_err("nobody can read what is locked");
     assert!(unanswered.to_string().contains("lock timeout"), "{unanswered}");

@@ -4,7 +4,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sluice::api::{Finding, Severity};
+use sluice::{
+    api::{Finding, Severity},
+    postgres::Transaction,
+};
 use sqlx::Row;
 
 use crate::{
@@ -120,10 +123,10 @@ async fn a_question_that_catches_its_own_cancellation_is_given_up_with_its_sessi
     clinic.scope.demands =
         demands(&json!({"queries": [{"name": "deaf", "sql": "SELECT deaf()", "timeout": "100ms"}]}));
     let mut session = clinic.session().await;
-    execute(&mut session, "BEGIN").await;
+    let mut transaction = Transaction::begin(&mut session).await.expect("begins");
     let start = Instant::now();
     let error =
-        sluice::check::run(&mut session, &clinic.scope, &EVERY_ASPECT).await.expect_err("there is no answer");
+        sluice::check::run(&mut transaction, &clinic.scope, &EVERY_ASPECT).await.expect_err("there is no answer");
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     assert!(
         error.is_unfinished()

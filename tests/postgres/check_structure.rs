@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sluice::{
     api::{DatabaseMigration, Severity},
     inspect::Aspect,
+    postgres::Transaction,
     validate::{Demands, ValidatedMigration, validate},
 };
 use sqlx::Row;
@@ -409,8 +410,9 @@ async fn everything_that_is_asked_leaves_the_session_as_it_was() {
     execute(&mut session, "BEGIN; SET LOCAL statement_timeout = '33s'").await;
     let before: String =
         sqlx::query(settings).persistent(false).fetch_one(&mut session).await.expect("settings").get(0);
+    let mut transaction = Transaction::of_open(&mut session).await.expect("is open");
     let found =
-        sluice::check::run(&mut session, &clinic.scope, &[Aspect::Index, Aspect::Structure, Aspect::Data])
+        sluice::check::run(&mut transaction, &clinic.scope, &[Aspect::Index, Aspect::Structure, Aspect::Data])
             .await
             .expect("carried out");
     assert!(found.is_empty(), "{found:#?}");

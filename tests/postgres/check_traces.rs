@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use sluice::postgres::Transaction;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use crate::{check_clinic::Clinic, server::execute};
@@ -153,6 +154,8 @@ async fn a_trace_would_be_noticed() {
 async fn a_run_outside_a_transaction_is_refused_and_not_silently_empty() {
     let clinic = Clinic::empty("traces_none").await;
     let mut session = clinic.session().await;
-    let refused = sluice::check::run(&mut session, &clinic.scope, &[sluice::inspect::Aspect::Index]).await;
-    assert!(refused.is_err_and(|error| error.to_string().contains("inside an open transaction")));
+    let refused = Transaction::of_open(&mut session).await.err().map(|error| error.to_string());
+    assert!(refused.as_ref().is_some_and(|why| why.contains("inside an open transaction")), "{refused:?}");
+    execute(&mut session, "BEGIN").await;
+    Transaction::of_open(&mut session).await.expect("is open now");
 }

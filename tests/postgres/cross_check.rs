@@ -9,6 +9,7 @@ use sluice::{
     api::Finding,
     check,
     inspect::{Aspect, Scope},
+    postgres::Transaction,
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
@@ -210,7 +211,8 @@ pub async fn objects(session: &mut PgConnection, sql: &str) -> Objects {
 /// What Sluice finds, as the role that migrates, inside the transaction that is open.
 async fn findings(session: &mut PgConnection, scope: &Scope, role: &str, aspects: &[Aspect]) -> Vec<Finding> {
     execute(session, &format!("SET LOCAL ROLE {role}")).await;
-    let found = check::run(session, scope, aspects).await.expect("the checks can be carried out");
+    let mut transaction = Transaction::of_open(session).await.expect("an open transaction");
+    let found = check::run(&mut transaction, scope, aspects).await.expect("the checks can be carried out");
     execute(session, "RESET ROLE").await;
     found
 }

@@ -7,7 +7,7 @@ use sluice::{api::Reason, contract::Stage, stage};
 
 use crate::{
     server::execute,
-    stage_scene::{Scene, run_all, session, until, value},
+    stage_scene::{Scene, planned, run_all, session, until, value},
 };
 
 const FREE: &str = "SELECT pg_try_advisory_lock(72707369)::text";
@@ -171,9 +171,9 @@ async fn a_commit_does_not_slip_through_after_a_file_that_changed_the_rules() {
 /// The migrate stage with this much time.
 async fn migrate_within(scene: &Scene, milliseconds: u64) -> sluice::contract::Outcome {
     let mut context = scene.context();
-    let plan = stage::run(Stage::Plan, &context, &[]).await;
+    let plan = planned(&context).await;
     context.until = Instant::now() + Duration::from_millis(milliseconds);
-    stage::run(Stage::Migrate, &context, &[plan]).await
+    stage::run(Stage::Migrate, &context, &plan).await
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use sluice::{
     stage,
 };
 
-use crate::stage_scene::{Scene, finish, run_all, said};
+use crate::stage_scene::{Scene, finish, planned, run_all, said};
 
 pub const A: (&str, &str) = ("20240215120000_a", "CREATE TABLE a (x int);\n");
 pub const B: (&str, &str) = ("20240216120000_b", "CREATE TABLE b (x int);\n");
@@ -344,11 +344,11 @@ async fn nothing_is_migrated_when_somebody_wrote_to_the_ledger_after_the_plan() 
     let scene = applied("changed_meanwhile", &[A]).await;
     scene.write(B.0, B.1);
     let context = scene.context();
-    let plan = stage::run(Stage::Plan, &context, &[]).await;
+    let plan = planned(&context).await;
     run_all(&context).await;
     scene.write(C.0, C.1);
     let before = scene.catalog().await;
-    let outcome = stage::run(Stage::Migrate, &context, &[plan]).await;
+    let outcome = stage::run(Stage::Migrate, &context, &plan).await;
     assert_eq!(outcome.reason, Reason::HistoryChanged, "{}", outcome.message);
     assert_eq!(scene.catalog().await, before);
 }
@@ -358,11 +358,11 @@ async fn a_source_that_changed_after_the_plan_is_not_migrated_either() {
     let scene = applied("source_changed", &[A]).await;
     scene.write(B.0, B.1);
     let context = scene.context();
-    let plan = stage::run(Stage::Plan, &context, &[]).await;
+    let plan = planned(&context).await;
     scene.write(B.0, "CREATE TABLE something_else ();");
     let before = scene.catalog().await;
     // Another container reads the source anew.
-    let outcome = stage::run(Stage::Migrate, &scene.context(), &[plan]).await;
+    let outcome = stage::run(Stage::Migrate, &scene.context(), &plan).await;
     assert_eq!(outcome.reason, Reason::HistoryChanged, "{}", outcome.message);
     assert_eq!(scene.catalog().await, before);
 }

@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 
 use crate::{
     server::execute,
-    stage_scene::{Scene, session, until},
+    stage_scene::{Scene, planned, session, until},
 };
 
 const INIT: (&str, &str) = (
@@ -284,9 +284,9 @@ async fn whom_a_concurrent_build_waited_for_is_named_when_the_deadline_comes() {
     let scene = scene("deadline", "CREATE INDEX CONCURRENTLY i ON t (x);").await;
     let snapshot = old_snapshot(&scene).await;
     let mut context = scene.context();
-    let plan = stage::run(Stage::Plan, &context, &[]).await;
+    let plan = planned(&context).await;
     context.until = std::time::Instant::now() + std::time::Duration::from_millis(1500);
-    let outcome = stage::run(Stage::Migrate, &context, &[plan]).await;
+    let outcome = stage::run(Stage::Migrate, &context, &plan).await;
     assert_eq!(outcome.reason, Reason::DeadlineExceeded, "{}", outcome.message);
     assert!(outcome.message.contains("nightly-report"), "{}", outcome.message);
     until("its back end is gone", || async { scene.sessions().await == "0" }).await;

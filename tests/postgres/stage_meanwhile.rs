@@ -9,34 +9,35 @@ use sluice::{
 
 use crate::{
     server::{Server, connect, execute},
-    stage_scene::Scene,
+    stage_scene::{Scene, planned},
 };
 
 const FILES: [(&str, &str); 2] =
     [("1_init", "CREATE TABLE visits (id int);"), ("2_note", "ALTER TABLE visits ADD COLUMN note text;")];
 
 /// A database with the first migration, whose second one was planned.
-async fn planned(test: &str) -> (Scene, Outcome) {
+async fn scene(test: &str) -> (Scene, Vec<Outcome>) {
     let scene = Scene::new(test, &FILES[..1]).await;
     scene.ready().await;
     scene.write(FILES[1].0, FILES[1].1);
-    let plan = stage::run(Stage::Plan, &scene.context(), &[]).await;
+    let outcomes = planned(&scene.context()).await;
+    let plan = &outcomes[0];
     assert_eq!((plan.reason, plan.verdict), (Reason::PlanReady, Verdict::Passed), "{}", plan.message);
-    (scene, plan)
+    (scene, outcomes)
 }
 
-/// The stage `migrate`, in a process of its own, after this plan.
-async fn migrated(scene: &Scene, plan: &Outcome) -> Outcome {
-    stage::run(Stage::Migrate, &scene.context(), std::slice::from_ref(plan)).await
+/// The stage `migrate`, in a process of its own, after these.
+async fn migrated(scene: &Scene, before: &[Outcome]) -> Outcome {
+    stage::run(Stage::Migrate, &scene.context(), before).await
 }
 
 #[tokio::test]
 async fn a_database_that_is_renamed_between_plan_and_migrate_is_not_found_and_nothing_runs() {
-    let (scene, plan) = planned("renamed").await;
+    let (scene, outcomes) = scene("renamed").await;
     let (name, other) = (&scene.database.name, format!("{}_moved", scene.database.name));
     let mut administrator = connect(&Server::get().url("postgres", "postgres")).await;
     execute(&mut administrator, &format!("ALTER DATABASE {name} RENAME TO {other}")).await;
-    let outcome = migrated(&scene, &plan).await;
+    let outcome = migrated(&scene, &outcomes).await;
     assert_eq!(
         (outcome.reason, outcome.verdict),
         (Reason::DatabaseNotFound, Verdict::Failed),
@@ -65,10 +66,10 @@ async fn a_role_that_loses_its_rights_between_plan_and_migrate_is_told_what_it_m
             "ALTER SCHEMA public OWNER TO ROLE_",
         ),
     ] {
-        let (scene, plan) = planned(test).await;
+        let (scene, outcomes) = scene(test).await;
         let before = scene.catalog().await.len();
         scene.database.execute(&takes.replace("ROLE_", &scene.role)).await;
-        let outcome = migrated(&scene, &plan).await;
+        let outcome = migrated(&scene, &outcomes).await;
         assert_eq!(outcome.verdict, Verdict::Failed, "{test}: {}", outcome.message);
         let told = format!(
             "{} {}",

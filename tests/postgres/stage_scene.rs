@@ -218,6 +218,15 @@ UNION ALL SELECT 'function ' || p.oid::regprocedure FROM pg_proc p JOIN pg_names
   WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 ORDER BY 1";
 
+/// Plan and snapshot: what the stage `migrate` stands on.
+pub async fn planned(context: &Context) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for stage in [Stage::Plan, Stage::Snapshot] {
+        outcomes.push(stage::run(stage, context, &outcomes).await);
+    }
+    outcomes
+}
+
 /// Every stage in turn, until one does not pass.
 pub async fn run_all(context: &Context) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
