@@ -138,6 +138,11 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["section"]))]
     pub sections: Vec<SectionResult>,
+    /// The SHA-256 of the record of this run, which Sluice keeps in the table `sluice.records` of the
+    /// database: `sluice report --from-database --record` reads it and compares the two. Absent where none is
+    /// kept: nothing was to do, the run only verified, or the migration role may not create the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
 }
 
 /// What a run has found about one section of the manifest.
@@ -165,6 +170,9 @@ pub struct HistoryEntry {
     pub reason: String,
     /// When it ended.
     pub finished_at: Time,
+    /// The SHA-256 of its record, as in `status.run.record`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
     /// How long each stage took, in the order they ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<StageTiming>,

@@ -14,6 +14,7 @@ mod crash;
 mod crds;
 mod documents;
 mod form;
+mod history;
 mod lint;
 mod manifest;
 mod phase;
@@ -53,6 +54,8 @@ enum Verb {
     Verify(verify::Args),
     /// Print saved reports again, or several services side by side.
     Report(report::Args),
+    /// List the records of runs that a database keeps.
+    History(history::Args),
     /// Show what is in force for a DatabaseMigration with its MigrationPolicy.
     Policy(policy::Args),
     /// Split migrations into statements and say which cannot run in a transaction.
@@ -105,7 +108,8 @@ async fn carry_out(verb: Verb) -> ExitCode {
         Verb::Run(args) => run::run(args).await,
         Verb::Plan(args) => plan::run(args).await,
         Verb::Verify(args) => verify::run(args).await,
-        Verb::Report(args) => report::run(&args),
+        Verb::Report(args) => report::run(&args).await,
+        Verb::History(args) => history::run(&args).await,
         Verb::Policy(args) => policy::run(&args),
         Verb::Lint(args) => lint::run(&args),
         Verb::Wait(args) => wait::run(args).await,

@@ -1,4 +1,5 @@
-//! `sluice report`: saved reports, printed again, side by side, or as evidence for regimes. Asks no database.
+//! `sluice report`: saved reports, printed again, side by side, or as evidence for regimes. Connects to no
+//! database, except to read the report that a run kept there.
 
 use std::{
     fs,
@@ -11,19 +12,36 @@ use serde_json::Value;
 use super::{Usage, form};
 use crate::{
     api::DatabaseMigrationStatus,
+    postgres::ConnectionUrl,
     report::{
         Consistency, Document, Report,
         evidence::{Evidence, NAMES, Regime, Subject, named},
         read,
     },
+    stage::read_record,
 };
 
 /// Arguments of `sluice report`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A report that `sluice verify -o json` printed. Several: the services side by side, with the sum.
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE", required_unless_present = "from_database")]
     from: Vec<PathBuf>,
+
+    /// Read the report of a run from the database, where Sluice keeps the record of each run that changes
+    /// something.
+    #[arg(long, conflicts_with = "from", requires = "database_url")]
+    from_database: bool,
+
+    /// Which record: status.run.record of the DatabaseMigration. What the database has under this digest is
+    /// compared with it. Default: the newest one with a report.
+    #[arg(long, value_name = "SHA256", requires = "from_database")]
+    record: Option<String>,
+
+    /// Where the database is, for --from-database; a role that may read sluice.records is enough. Prefer the
+    /// variable.
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
 
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = form::Name::Text)]
@@ -43,8 +61,11 @@ fn regime(name: &str) -> Result<&'static Regime, String> {
     named(name).ok_or_else(|| format!("there is no regime {name:?}; there are {}", NAMES.join(", ")))
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
+pub(super) async fn run(args: &Args) -> Result<ExitCode, Usage> {
     let mut reports = Vec::new();
+    if let (true, Some(url)) = (args.from_database, &args.database_url) {
+        reports.push(kept(url, args.record.as_deref()).await?);
+    }
     for file in &args.from {
         let text = fs::read_to_string(file)
             .map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
@@ -59,6 +80,24 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
         Err(several) => Document::Several(Consistency::of(several)),
     };
     form::print(&document, args.output)
+}
+
+/// The report of a record in the database.
+async fn kept(url: &str, digest: Option<&str>) -> Result<Report, Usage> {
+    let url = ConnectionUrl::parse(url).map_err(|error| Usage(error.to_string()))?;
+    let (digest, record) =
+        read_record(&url, digest).await.map_err(|error| Usage(format!("{}: {error}", url.place())))?;
+    let ended = record.stages.last().map_or_else(String::new, |last| {
+        format!(
+            "the run ended in the stage {} with {}: {}",
+            last.stage.name(),
+            last.reason.name(),
+            last.message
+        )
+    });
+    record.report.ok_or_else(|| {
+        Usage(format!("the record {digest} has no report, because nothing was verified: {ended}"))
+    })
 }
 
 fn evidence(args: &Args, reports: Vec<Report>) -> Result<ExitCode, Usage> {

@@ -60,7 +60,8 @@ async fn stages(context: &Context, output: Output) -> Vec<(Timestamp, Outcome)> 
     let mut outcomes: Vec<(Timestamp, Outcome)> = Vec::new();
     for stage in Stage::ALL {
         let before: Vec<Outcome> = outcomes.iter().map(|(_, outcome)| outcome.clone()).collect();
-        let outcome = stage::run(stage, context, &before).await;
+        let mut outcome = stage::run(stage, context, &before).await;
+        stage::keep_record(context, &before, &mut outcome).await;
         if output == Output::Text {
             let (reason, took) = (outcome.reason.name(), outcome.milliseconds);
             // What cannot be said must not stop what was begun; the last words will find out.

@@ -6,5 +6,5 @@
 mod outcome;
 mod stage;
 
-pub use outcome::{HistorySummary, MESSAGE_LIMIT, Outcome, Required, VERSION, Verdict, outcome_message};
+pub use outcome::{HistorySummary, MESSAGE_LIMIT, Outcome, Required, VERSION, Verdict, is_digest, outcome_message};
 pub use stage::Stage;

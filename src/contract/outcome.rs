@@ -70,6 +70,10 @@ pub struct Outcome {
     /// Whether the versions are applied that the run was asked for; from the verify stage, and never dropped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required: Vec<Required>,
+    /// The SHA-256 of the record of the run, in hexadecimal digits, from the stage that kept it in the
+    /// database. Never dropped: by it the record is recognised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
     /// What a plan or a verification objects to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
@@ -148,6 +152,7 @@ impl Outcome {
             failure: None,
             blockers: Vec::new(),
             required: Vec::new(),
+            record: None,
             findings: Vec::new(),
             finding_counts: None,
         }
@@ -175,6 +180,7 @@ impl Outcome {
     /// Leaves nothing in its texts that steers a terminal, no connection string, and no text without an end.
     /// The names of migrations stay as they are: others are compared with them.
     pub fn clean(&mut self) {
+        self.record = self.record.take().filter(|digest| is_digest(digest));
         let failure = self
             .failure
             .iter_mut()
@@ -277,6 +283,11 @@ impl Outcome {
     }
 }
 
+/// Whether a text is a SHA-256 in hexadecimal digits.
+pub fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
 /// What failed findings say in one sentence: the first one whole, with its object unless its message names
 /// it, the others counted.
 pub fn outcome_message(errors: &[&Finding]) -> String {
@@ -338,14 +349,25 @@ mod tests {
 
     #[test]
     fn a_termination_message_keeps_to_its_share_of_the_pod_and_never_loses_the_verdict() {
-        let text = large().message_for_pod();
+        let record = Some("0123456789abcdef".repeat(4));
+        let text = Outcome { record: record.clone(), ..large() }.message_for_pod();
         assert!(text.len() <= MESSAGE_LIMIT, "{} bytes", text.len());
         let read = Outcome::from_message(&text).expect("it reads back");
+        assert_eq!(read.record, record, "it is never dropped");
         assert_eq!(
             (read.stage, read.verdict, read.reason),
             (Stage::Migrate, Verdict::Failed, Reason::MigrationFailed)
         );
         assert_eq!(read.failure.map(|failure| failure.sqlstate), Some("42P01".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_digest_is_not_taken_for_one() {
+        for told in ["", "0123", &"x".repeat(64), &"A".repeat(64), &"0".repeat(65), "../../etc/passwd"] {
+            let outcome = Outcome { record: Some(told.to_owned()), ..large() };
+            let read = Outcome::from_message(&outcome.message_for_pod()).expect("it reads back");
+            assert_eq!(read.record, None, "{told:?}");
+        }
     }
 
     #[test]

@@ -222,6 +222,7 @@ impl Record {
             run.stage = Some(ending.stage.name().to_owned());
             run.finished_at = Some(finished_at.clone());
             run.reason = Some(ending.reason.name().to_owned());
+            run.record = in_hand.outcomes().find_map(|outcome| outcome.record.clone());
         }
         let stages = in_hand
             .outcomes()
@@ -235,6 +236,7 @@ impl Record {
             job: in_hand.run.job.clone(),
             reason: ending.reason.name().to_owned(),
             finished_at,
+            record: in_hand.outcomes().find_map(|outcome| outcome.record.clone()),
             stages,
         };
         // Of verifications that only confirm one another, the first and the last are remembered.
@@ -301,6 +303,7 @@ fn last(facts: &Facts, in_hand: Option<&InHand>) -> Option<RunStatus> {
         finished_at: Some(before.finished_at.clone()),
         reason: Some(before.reason.clone()),
         sections: published.sections.clone(),
+        record: before.record.clone(),
         ..begun(&before.job, &published.digest, attempt, None)
     })
 }
@@ -316,6 +319,7 @@ pub fn begun(job: &str, digest: &str, attempt: u32, fingerprint: Option<String>)
         finished_at: None,
         reason: None,
         sections: Vec::new(),
+        record: None,
     }
 }
 

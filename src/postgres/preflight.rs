@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::{
-    Asked, QueryError, Texts, custody_objection, query_as, query_scalar, startup::CHECK_INTERVAL, texts::MAY,
+    Asked, OwnTable, QueryError, custody_objection, query_as, query_scalar, startup::CHECK_INTERVAL,
+    texts::TABLE,
 };
 use crate::{api::Reason, migrations::LedgerContract};
 
@@ -17,7 +18,7 @@ pub struct ServerFacts {
     /// Entries of the lock table that one transaction may use: half of what the server has.
     pub lock_budget: u32,
     /// Whether the texts of migrations can be kept.
-    pub texts: Texts,
+    pub texts: OwnTable,
 }
 
 /// Why nothing can be done here.
@@ -48,8 +49,9 @@ pub async fn preflight(
                 (pg_catalog.current_setting('max_connections')::bigint \
                   + pg_catalog.current_setting('max_prepared_transactions')::bigint) / 2, \
                   pg_catalog.pg_is_in_recovery(), \
-                texts.is_there, texts.is_own, texts.may_create FROM ({MAY}) AS texts(is_there, is_own, \
-                has_schema, may_create)"
+                texts.is_there, texts.is_own, texts.may_create FROM ({}) AS texts(is_there, is_own, \
+                has_schema, may_create)",
+        TABLE.may
     );
     let (version, role, lock_budget, recovering, is_there, is_own, may_create): (
         i32,
@@ -86,7 +88,7 @@ pub async fn preflight(
         return Ok(Err(objection));
     }
     let lock_budget = u32::try_from(lock_budget).unwrap_or(3200);
-    let texts = Texts::found(is_there, is_own, may_create);
+    let texts = OwnTable::found(is_there, is_own, may_create);
     Ok(Ok(ServerFacts { major: u32::try_from(major).unwrap_or_default(), lock_budget, texts }))
 }
 

@@ -9,66 +9,36 @@ use std::collections::BTreeMap;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Asked, QueryError, custody::made_just_now, query_as, query_scalar};
+use super::{
+    Asked, QueryError,
+    own_table::{Definition, OwnTable, may},
+    query_as, query_scalar,
+};
 use crate::migrations::{Migration, checksum, hexadecimal};
 
 /// Longer ones are not kept: a file of this size holds data rather than a schema.
 const LONGEST: usize = 256 * 1024;
 
-const CREATE: &str = "CREATE TABLE IF NOT EXISTS sluice.texts (checksum varchar(64) PRIMARY KEY NOT NULL, \
-    text text NOT NULL, \
-     kept_at timestamptz NOT NULL DEFAULT pg_catalog.now())";
-
-/// Whether the texts of migrations can be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Texts {
-    /// In the table, which is the role's own.
-    Kept,
-    /// In a table that the role may make.
-    New,
-    /// Nowhere.
-    Nowhere,
-}
-
-/// Whether the table is there, and the role may read and write it as its owner; whether the schema is there,
-/// and the role may create in it, or it. A table of somebody else's may have triggers, which would run as the
-/// migration role.
-pub(super) const MAY: &str = "\
-    SELECT c.oid IS NOT NULL, COALESCE(pg_catalog.pg_has_role(c.relowner, 'USAGE'), false), n.oid IS NOT \
-    NULL, \
-      CASE WHEN n.oid IS NULL THEN pg_catalog.has_database_privilege(pg_catalog.current_database(), \
-      'CREATE') \
-           ELSE pg_catalog.has_schema_privilege(n.oid, 'CREATE') AND pg_catalog.has_schema_privilege(n.oid, \
-           'USAGE') END \
-    FROM (VALUES (1)) AS one(row) \
-    LEFT JOIN pg_catalog.pg_namespace n ON n.nspname OPERATOR(pg_catalog.=) 'sluice' \
-    LEFT JOIN pg_catalog.pg_class c ON c.relnamespace OPERATOR(pg_catalog.=) n.oid AND c.relname \
-    OPERATOR(pg_catalog.=) 'texts'";
-
-impl Texts {
-    /// By what [`MAY`] answers.
-    pub(super) const fn found(is_there: bool, is_own: bool, may_create: bool) -> Self {
-        match (is_there, is_own, may_create) {
-            (true, true, _) => Self::Kept,
-            (false, _, true) => Self::New,
-            _ => Self::Nowhere,
-        }
-    }
-}
+pub(super) const TABLE: Definition = Definition {
+    name: "sluice.texts",
+    may: may!("texts"),
+    create: "CREATE TABLE IF NOT EXISTS sluice.texts (checksum varchar(64) PRIMARY KEY NOT NULL, text text \
+        NOT NULL, kept_at timestamptz NOT NULL DEFAULT pg_catalog.now())",
+};
 
 /// Those of these migrations whose texts are not kept and can be. Asks nothing but what a table holds that is
 /// the role's own.
 pub async fn not_kept<'a>(
     connection: &mut PgConnection,
-    texts: Texts,
+    texts: OwnTable,
     migrations: impl Iterator<Item = &'a Migration>,
 ) -> Result<Vec<&'a Migration>, QueryError> {
     let mut missing: Vec<&Migration> =
         migrations.filter(|migration| migration.sql.len() <= LONGEST).collect();
-    if texts == Texts::Nowhere || missing.is_empty() {
+    if texts == OwnTable::Nowhere || missing.is_empty() {
         return Ok(Vec::new());
     }
-    if texts == Texts::Kept {
+    if texts == OwnTable::There {
         let checksums: Vec<&str> = missing.iter().map(|migration| migration.checksum.as_str()).collect();
         let kept: Vec<String> = query_scalar(
             "SELECT checksum::text FROM sluice.texts WHERE checksum::text \
@@ -86,25 +56,7 @@ pub async fn not_kept<'a>(
 /// Whether texts can be kept; makes the table where it is missing. Inside the transaction of the migration,
 /// so that a release that is rolled back leaves nothing.
 pub async fn prepare_texts(connection: &mut PgConnection) -> Result<bool, QueryError> {
-    let (is_there, is_own, has_schema, may_create): (bool, bool, bool, bool) = query_as(MAY)
-        .fetch_one(&mut *connection)
-        .await
-        .asked("see whether the texts of migrations can be kept")?;
-    match Texts::found(is_there, is_own, may_create) {
-        Texts::Kept => return Ok(true),
-        Texts::Nowhere => return Ok(false),
-        Texts::New => {}
-    }
-    if !has_schema {
-        let made = sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS sluice").execute(&mut *connection).await;
-        made.asked("create the schema sluice for the texts of migrations")?;
-    }
-    sqlx::raw_sql(CREATE)
-        .execute(&mut *connection)
-        .await
-        .asked("create the table of the texts of migrations")?;
-    made_just_now(connection, "sluice.texts").await?;
-    Ok(true)
+    OwnTable::prepare(connection, &TABLE).await
 }
 
 /// The statement that keeps the text of a migration, to be sent with the one that writes its row. In

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Context, run};
+use super::{Context, keep_record, run};
 use crate::{
     api::Reason,
     contract::{Outcome, Stage, Verdict},
@@ -62,7 +62,11 @@ pub fn take_place(stage: Stage, folder: &Path) -> Result<Place, ChainError> {
 pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Result<Outcome, ChainError> {
     let stage = place.stage;
     let outcome = match before(stage, folder, context.until).await? {
-        Ok(outcomes) => run(stage, context, &outcomes).await,
+        Ok(outcomes) => {
+            let mut outcome = run(stage, context, &outcomes).await;
+            keep_record(context, &outcomes, &mut outcome).await;
+            outcome
+        }
         Err(not_reached) => not_reached,
     };
     leave(folder, &outcome)?;

@@ -15,6 +15,7 @@ mod history;
 mod migrate;
 mod phases;
 mod plan;
+mod record;
 mod release;
 mod replay;
 mod report;
@@ -32,6 +33,7 @@ use std::time::{Duration, Instant};
 pub use context::Context;
 pub use evidence::{Evidence, Passed, Plan, Snapshot};
 pub use migrate::migrate;
+pub use record::{Record, RecordError, keep as keep_record, read as read_record};
 pub use report::report;
 
 use crate::{

@@ -22,7 +22,12 @@ const LOST: &str = "verification";
 
 /// Verifies and reports. `at` is when.
 pub async fn report(context: &Context, at: Timestamp) -> Report {
-    let mut outcome = run(Stage::Verify, context, &[]).await;
+    let outcome = run(Stage::Verify, context, &[]).await;
+    report_of(context, at, outcome).await
+}
+
+/// The report of a verification that was carried out.
+pub(super) async fn report_of(context: &Context, at: Timestamp, mut outcome: Outcome) -> Report {
     let unreachable = [
         Reason::ConnectionInvalid,
         Reason::ConnectionFailed,

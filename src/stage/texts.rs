@@ -13,13 +13,13 @@ use super::{
 };
 use crate::{
     migrations::{LedgerRow, Migration, RowState, SourceTree},
-    postgres::{Ledger, QueryError, Session, Texts, connect, keep_texts, not_kept, prepare_texts},
+    postgres::{Ledger, QueryError, OwnTable, Session, connect, keep_texts, not_kept, prepare_texts},
 };
 
 /// What is applied exactly as its file says, and whose text could be kept and is not.
 pub(super) async fn missing<'a>(
     connection: &mut PgConnection,
-    texts: Texts,
+    texts: OwnTable,
     source: &'a SourceTree,
     rows: &[LedgerRow],
 ) -> Result<Vec<&'a Migration>, QueryError> {
@@ -59,7 +59,7 @@ pub(super) async fn keep(
         if !prepare_texts(&mut *connection).await? {
             return Ok(0);
         }
-        let migrations = missing(&mut *connection, Texts::Kept, source, &rows).await?;
+        let migrations = missing(&mut *connection, OwnTable::There, source, &rows).await?;
         keep_texts(connection, &migrations).await?;
         Ok(migrations.len())
     })

@@ -244,6 +244,7 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
             reason: ended.is_some().then(|| reason.clone()),
             finished_at: ended,
             sections: any_sections(rng),
+            record: pick(rng, &[None, Some("0123456789abcdef".repeat(4))]),
         });
     }
     // A run that ended is the newest of the history; no writer of statuses has ever done otherwise.
@@ -254,12 +255,14 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
             job: run.job.clone(),
             reason: reason.clone(),
             finished_at,
+            record: run.record.clone(),
             stages: Vec::new(),
         });
     }
     for attempt in 1..rng.u32(1..4) {
         let (job, finished_at) = (job_name(&digest, attempt), Time(moment(rng.i64(0..60))));
-        status.history.push(HistoryEntry { job, reason: reason.clone(), finished_at, stages: Vec::new() });
+        let reason = reason.clone();
+        status.history.push(HistoryEntry { job, reason, finished_at, record: None, stages: Vec::new() });
     }
     for kind in sluice::api::ConditionType::ALL {
         if rng.u8(0..4) > 0 {

@@ -51,6 +51,7 @@ mod policy;
 mod portable;
 mod process_kill;
 mod process_stages;
+mod records;
 mod report_browser;
 mod report_evidence;
 mod report_process;
