@@ -1,4 +1,5 @@
-//! `/livez`, `/readyz` and `/metrics`. None of them looks at a database or at the API server.
+//! What is served: of the controller `/livez`, `/readyz` and `/metrics`, of a stage `/progress`. None of them
+//! looks at a database or at the API server, and none changes anything.
 
 use std::{
     convert::Infallible,
@@ -7,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use http_body_util::Full;
@@ -18,10 +20,13 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tracing::debug;
 
-use crate::telemetry::Metrics;
+use crate::{
+    contract::{PROGRESS_PATH, Progress},
+    telemetry::Metrics,
+};
 
 /// What `/readyz` goes by.
 #[derive(Debug, Default)]
@@ -68,27 +73,54 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|source| ListenError { address, source })
 }
 
-/// Serves until it is dropped.
+/// Serves the controller's pages until it is dropped.
 pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Arc<Metrics>) {
+    let answer = move |request: &_| answer(request, &health, &metrics);
+    pages(listener, (Semaphore::MAX_PERMITS, Duration::MAX), answer).await;
+}
+
+/// Serves how far a stage is until it is dropped.
+pub async fn serve_progress(
+    listener: TcpListener,
+    progress: impl Fn() -> Option<Progress> + Clone + Send + Sync + 'static,
+) {
+    pages(listener, (MOST, LONGEST), move |request: &_| tell(request, progress().as_ref())).await;
+}
+
+/// So many connections of a stage at a time: whoever else asks waits for one of them.
+const MOST: usize = 32;
+/// A connection of a stage is closed after this time, whatever it is still at.
+const LONGEST: Duration = Duration::from_secs(30);
+
+async fn pages(
+    listener: TcpListener,
+    (most, longest): (usize, Duration),
+    answer: impl Fn(&Request<Incoming>) -> Response<Full<Bytes>> + Clone + Send + Sync + 'static,
+) {
+    let places = Arc::new(Semaphore::new(most));
+    let mut connections = JoinSet::new();
     loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        while connections.try_join_next().is_some() {}
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Too many open files, most likely: the next one may fare better.
                 debug!(%error, "cannot accept a connection");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        let (health, metrics) = (Arc::clone(&health), Arc::clone(&metrics));
-        tokio::spawn(async move {
-            let answer = service_fn(|request| {
-                std::future::ready(Ok::<_, Infallible>(answer(&request, &health, &metrics)))
-            });
+        let answer = answer.clone();
+        connections.spawn(async move {
+            let _place = place;
+            let answer = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request))));
             let connection =
                 http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer);
-            if let Err(error) = connection.await {
-                debug!(%error, "a connection ended early");
+            match tokio::time::timeout(longest, connection).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => debug!(%error, "a connection ended early"),
+                Err(_) => debug!("a connection took too long"),
             }
         });
     }
@@ -107,6 +139,22 @@ fn answer(request: &Request<Incoming>, health: &Health, metrics: &Metrics) -> Re
         (&Method::GET, "/metrics") => (StatusCode::OK, METRICS, metrics.text()),
         _ => (StatusCode::NOT_FOUND, TEXT, "there are /livez, /readyz and /metrics\n".to_owned()),
     };
+    page(status, kind, body)
+}
+
+/// How far a stage is; 204 before it has begun.
+fn tell(request: &Request<Incoming>, progress: Option<&Progress>) -> Response<Full<Bytes>> {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    match (request.method(), request.uri().path(), progress) {
+        (&Method::GET, PROGRESS_PATH, Some(progress)) => {
+            page(StatusCode::OK, JSON, serde_json::to_string(progress).unwrap_or_default())
+        }
+        (&Method::GET, PROGRESS_PATH, None) => page(StatusCode::NO_CONTENT, JSON, String::new()),
+        _ => page(StatusCode::NOT_FOUND, JSON, String::new()),
+    }
+}
+
+fn page(status: StatusCode, kind: HeaderValue, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -62,7 +62,7 @@ pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
     AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, Finding, HistoryEntry, RequiredVersions,
-    RunStatus, SectionResult, Severity, SnapshotRecord, StageTiming,
+    RunProgress, RunStatus, SectionResult, Severity, SnapshotRecord, StageTiming,
 };
 pub use verify::{
     ForeignKeyIndexes, IndexVerification, KeyChoice, Level, RequiredIndex, RowLevelSecurity, Tenant, Verify,

@@ -138,6 +138,10 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["section"]))]
     pub sections: Vec<SectionResult>,
+    /// How far it is, as its Pod says while it works: names and counts, written at most every 10 seconds.
+    /// Absent in its first 10 seconds, once it has ended, and while the controller cannot reach the Pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<RunProgress>,
     /// The SHA-256 of the record of this run, which Sluice keeps in the table `sluice.records` of the
     /// database: `sluice report --from-database --record` reads it and compares the two. Absent where none is
     /// kept: nothing was to do, the run only verified, or the migration role may not create the table.
@@ -158,6 +162,36 @@ pub struct SectionResult {
     pub reason: String,
     /// The sentence of the stage that decided, for people.
     pub message: String,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunProgress {
+    /// In a few words: `20240216_visits (2 of 5), statement 3 of 7`.
+    pub summary: String,
+    /// `plan`, `snapshot`, `migrate` or `verify`.
+    pub stage: String,
+    /// The migration that runs. Absent where none does, and where the verdict of the plan, which is bounded,
+    /// does not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<String>,
+    /// Which of the pending migrations that is, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// How many are pending in this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migrations: Option<u32>,
+    /// Which of its statements runs, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<u32>,
+    /// How many it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statements: Option<u32>,
+    /// Since when it has been at this migration, or this stage, by the Pod's clock.
+    pub since: Time,
+    /// When the controller read it.
+    pub seen_at: Time,
 }
 
 /// One run of the past.

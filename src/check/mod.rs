@@ -85,10 +85,7 @@ async fn apart(
         search_path!(),
         "; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'; SET LOCAL jit = off"
     );
-    sqlx::raw_sql(begin)
-        .execute(&mut *connection)
-        .await
-        .asked("set a savepoint for a check")?;
+    sqlx::raw_sql(begin).execute(&mut *connection).await.asked("set a savepoint for a check")?;
     let found = (check.look)(connection, scope).await;
     if found.as_ref().is_err_and(CheckError::is_unfinished) {
         return found;

@@ -1,14 +1,19 @@
 //! `sluice run`: every stage in one process, without a cluster. Prints what `status` would say, decided by
 //! the same plan.
 
-use std::process::ExitCode;
+use std::{
+    io::{IsTerminal, stderr},
+    pin::pin,
+    process::ExitCode,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
 use super::{
     Usage,
     manifest::{Inputs, Output},
-    print::{print, print_json},
+    print::{complain, print, print_json},
 };
 use crate::{
     api::{
@@ -26,6 +31,9 @@ use crate::{
 
 /// So many findings are printed, and every error.
 const LISTED: usize = 20;
+
+/// How far a run is is said at most so often.
+const TELL_EVERY: Duration = Duration::from_secs(3);
 
 /// Arguments of `sluice run`.
 #[derive(Debug, clap::Args)]
@@ -60,8 +68,16 @@ async fn stages(context: &Context, output: Output) -> Vec<(Timestamp, Outcome)> 
     let mut outcomes: Vec<(Timestamp, Outcome)> = Vec::new();
     for stage in Stage::ALL {
         let before: Vec<Outcome> = outcomes.iter().map(|(_, outcome)| outcome.clone()).collect();
-        let mut outcome = stage::run(stage, context, &before).await;
-        stage::keep_record(context, &before, &mut outcome).await;
+        let work = async {
+            let mut outcome = stage::run(stage, context, &before).await;
+            stage::keep_record(context, &before, &mut outcome).await;
+            outcome
+        };
+        let outcome = if output == Output::Text && stderr().is_terminal() {
+            told(work, context).await
+        } else {
+            work.await
+        };
         if output == Output::Text {
             let (reason, took) = (outcome.reason.name(), outcome.milliseconds);
             // What cannot be said must not stop what was begun; the last words will find out.
@@ -74,6 +90,24 @@ async fn stages(context: &Context, output: Output) -> Vec<(Timestamp, Outcome)> 
         }
     }
     outcomes
+}
+
+/// Says meanwhile how far it is, to whoever sits in front of it.
+async fn told(work: impl Future<Output = Outcome>, context: &Context) -> Outcome {
+    let mut work = pin!(work);
+    let mut said = None;
+    loop {
+        tokio::select! {
+            outcome = &mut work => return outcome,
+            () = tokio::time::sleep(TELL_EVERY) => {
+                let now = context.progress.now();
+                if let Some(progress) = now.as_ref().filter(|_| now != said) {
+                    complain(&format!("{:<9} {}\n", progress.stage.name(), visible(&progress.summary())));
+                }
+                said = now;
+            }
+        }
+    }
 }
 
 /// What the controller would write, had these Outcomes come from a Pod.
@@ -110,6 +144,7 @@ fn status(
         fingerprint: Some(String::new()),
         runs: Vec::new(),
         trouble: None,
+        progress: None,
         by_hand: true,
     };
     // What a cluster decides about other objects was decided by whoever started this.
@@ -128,7 +163,7 @@ fn status(
             why: String::new(),
         })
     });
-    let pod = Some(RunPod { name: run.job.clone(), unschedulable: None, stages });
+    let pod = Some(RunPod { name: run.job.clone(), address: None, unschedulable: None, stages });
     let state = JobState::Complete { at: ended };
     facts.runs = vec![Run {
         job: run.job,

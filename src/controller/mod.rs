@@ -11,6 +11,7 @@ mod leader;
 pub mod neighbours;
 mod observe;
 mod policies;
+pub mod progress;
 mod report;
 mod required;
 mod rollout;
@@ -34,6 +35,7 @@ use act::Effect;
 use error::{ErrorClass, ReconcileError};
 use failures::Failures;
 use neighbours::Index;
+use progress::{Ask, Poller};
 
 pub use leader::{Controllers, Identity, Stop};
 pub use watch::Scope;
@@ -57,6 +59,7 @@ pub struct Context {
     instance: String,
     index: Index,
     failures: Failures,
+    poller: Poller,
     metrics: Arc<Metrics>,
 }
 
@@ -72,6 +75,7 @@ impl Context {
             instance,
             index: Index::default(),
             failures: Failures::default(),
+            poller: Poller::default(),
             metrics,
         }
     }
@@ -94,6 +98,12 @@ impl Context {
         Self { index, ..self }
     }
 
+    /// With another way to ask Pods how far they are: a test answers for them.
+    #[must_use]
+    pub fn with_ask(self, ask: Ask) -> Self {
+        Self { poller: Poller::new(ask), ..self }
+    }
+
     fn now(&self) -> Timestamp {
         (self.clock)()
     }
@@ -104,10 +114,12 @@ impl Context {
 pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result<Action, ReconcileError> {
     Span::current().record("namespace", namespace).record("name", name);
     let observed = observe::observe(context, namespace, name).await;
-    let Some(observed) = observed.map_err(|source| ReconcileError::Observe { source: Box::new(source) })?
+    let Some(mut observed) =
+        observed.map_err(|source| ReconcileError::Observe { source: Box::new(source) })?
     else {
         return Ok(Action::await_change());
     };
+    observed.facts.progress = progress::read(context, &observed.facts).await;
     let facts = &observed.facts;
     let plan = plan(facts, context.now());
     record(facts, &plan);

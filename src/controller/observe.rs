@@ -169,6 +169,7 @@ impl Reader<'_> {
             name: self.name.to_owned(),
             namespace: self.namespace.to_owned(),
             trouble: self.context.failures.trouble(&uid),
+            progress: None,
             by_hand: false,
             uid,
             generation: metadata.generation.unwrap_or_default(),

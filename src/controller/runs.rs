@@ -143,7 +143,8 @@ fn run_pod(pod: &Pod, started: Timestamp) -> RunPod {
             .and_then(|container| container.state.as_ref());
         state.map_or(StageState::Unknown, |state| stage_state(state, started))
     };
-    RunPod { name: pod.name_any(), unschedulable, stages: Stage::ALL.map(stage) }
+    let address = status.and_then(|status| status.pod_ip.clone());
+    RunPod { name: pod.name_any(), address, unschedulable, stages: Stage::ALL.map(stage) }
 }
 
 fn stage_state(state: &ContainerState, started: Timestamp) -> StageState {

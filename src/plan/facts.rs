@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     api::DatabaseMigrationStatus,
-    contract::{Outcome, Stage},
+    contract::{Outcome, Progress, Stage},
     validate::{ValidatedMigration, Violation},
 };
 
@@ -52,6 +52,8 @@ pub struct Facts {
     pub required: Vec<String>,
     /// The step that the API server refused last, and its words.
     pub trouble: Option<Trouble>,
+    /// How far the run in hand is, as its Pod says.
+    pub progress: Option<ProgressFact>,
     /// A person runs it outside a cluster: nobody follows with another attempt.
     pub by_hand: bool,
 }
@@ -192,6 +194,8 @@ impl JobState {
 pub struct RunPod {
     /// Its name, for messages.
     pub name: String,
+    /// Its address as the kubelet tells it, once it has one.
+    pub address: Option<String>,
     /// Why the scheduler finds no place for it.
     pub unschedulable: Option<String>,
     /// How far each stage is, in the order of [`Stage::ALL`].
@@ -229,6 +233,15 @@ pub enum StageState {
         /// The kubelet's words where there is no Outcome: `OOMKilled`, `Error (137)`.
         why: String,
     },
+}
+
+/// What the Pod of a Job said of how far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgressFact {
+    /// The Job.
+    pub job: String,
+    /// Bounded, and with names of the plan alone.
+    pub progress: Progress,
 }
 
 /// A step that the API server refused.

@@ -39,6 +39,7 @@ pub fn facts() -> Facts {
         gate_database: None,
         required: Vec::new(),
         trouble: None,
+        progress: None,
         by_hand: false,
     }
 }
@@ -59,6 +60,7 @@ pub fn run() -> Run {
         deadline: false,
         pod: Some(RunPod {
             name: "records-0123abcd-a1-x".into(),
+            address: None,
             unschedulable: None,
             stages: <[StageState; 4]>::default(),
         }),

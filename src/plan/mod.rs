@@ -15,6 +15,7 @@ mod judge;
 pub mod order;
 mod own;
 mod policy;
+pub mod progress;
 mod record;
 mod required;
 mod retry;

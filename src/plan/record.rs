@@ -11,7 +11,7 @@ use super::{
     facts::{Facts, Run, StageState},
     gate,
     judge::{Ending, Judgement, Progress, judge},
-    own, policy, required,
+    own, policy, progress, required,
     sections::Sections,
 };
 use crate::{
@@ -179,8 +179,10 @@ impl Record {
             self.status.run = Some(begun(&run.job, &run.digest, run.attempt, Some(run.fingerprint.clone())));
         }
         match &in_hand.judgement {
-            Judgement::Going(progress) if now >= report_at(progress, now) => {
-                self.fold_progress(in_hand, progress);
+            Judgement::Going(going) if now >= report_at(going, now) => {
+                self.fold_progress(in_hand, going);
+                let shown = progress::shown(facts.published.run.as_ref(), facts.progress.as_ref(), run, now);
+                self.status.run.iter_mut().for_each(|status| status.progress.clone_from(&shown));
             }
             Judgement::Going(_) => {}
             Judgement::Ended(ending) => {
@@ -222,6 +224,7 @@ impl Record {
             run.stage = Some(ending.stage.name().to_owned());
             run.finished_at = Some(finished_at.clone());
             run.reason = Some(ending.reason.name().to_owned());
+            run.progress = None;
             run.record = in_hand.outcomes().find_map(|outcome| outcome.record.clone());
         }
         let stages = in_hand
@@ -319,6 +322,7 @@ pub fn begun(job: &str, digest: &str, attempt: u32, fingerprint: Option<String>)
         finished_at: None,
         reason: None,
         sections: Vec::new(),
+        progress: None,
         record: None,
     }
 }

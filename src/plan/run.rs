@@ -25,6 +25,10 @@ use crate::{
 
 /// The Job's own events wake this object; this is for one that was missed.
 const LOOK_AGAIN_SECONDS: u64 = 60;
+/// How far a run is is asked as often.
+const PROGRESS_SECONDS: u64 = 10;
+/// And for so long where its Pod does not answer.
+const LISTENED_FOR: SignedDuration = SignedDuration::from_secs(60);
 /// A Job ends a second or two after its containers.
 const ENDING_SECONDS: u64 = 5;
 /// The stages behind one that died end within a second, if they can see it.
@@ -84,7 +88,16 @@ pub fn is_under_way(situation: &Situation) -> Option<Verdict> {
         _ => at_work(run, &situation.record.sections),
     };
     let soon = Duration::try_from(due).ok().filter(|due| !due.is_zero());
-    Some(Verdict { requeue: soon.or(Some(Duration::from_secs(LOOK_AGAIN_SECONDS))), ..verdict })
+    Some(Verdict { requeue: soon.or(Some(look_again(situation, in_hand.run))), ..verdict })
+}
+
+/// A run that says how far it is is looked at as often as the status may say so; one that does not say it
+/// after a minute may be out of reach.
+fn look_again(situation: &Situation, run: &Run) -> Duration {
+    let young = situation.now.duration_since(run.started) < LISTENED_FOR;
+    let listens = run.pod.as_ref().is_some_and(|pod| pod.address.is_some());
+    let says = situation.facts.progress.is_some() || (listens && young);
+    Duration::from_secs(if says { PROGRESS_SECONDS } else { LOOK_AGAIN_SECONDS })
 }
 
 fn waits_for_the_kubelet(run: &RunStatus, problem: &Problem) -> Verdict {

@@ -62,6 +62,12 @@ impl Release<'_> {
         &self.source.migrations[self.pending[at]]
     }
 
+    /// Says that this one begins.
+    pub(super) fn tell(&self, at: usize) {
+        let statements = self.scripts[at].statements.len();
+        self.context.progress.migration(&self.migration(at).name, (at, self.pending.len()), statements);
+    }
+
     /// Whether an earlier group wrote into every table that these write into: then they are there.
     pub(super) fn is_recorded_before(&self, members: &[usize]) -> bool {
         let recorded =

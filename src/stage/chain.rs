@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Context, keep_record, run};
+use super::{Context, keep_record, progress, run};
 use crate::{
     api::Reason,
-    contract::{Outcome, Stage, Verdict},
+    contract::{Outcome, PROGRESS_PORT, Stage, Verdict},
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -63,9 +63,17 @@ pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Resul
     let stage = place.stage;
     let outcome = match before(stage, folder, context.until).await? {
         Ok(outcomes) => {
-            let mut outcome = run(stage, context, &outcomes).await;
-            keep_record(context, &outcomes, &mut outcome).await;
-            outcome
+            let told = progress::serve(context.progress.clone(), PROGRESS_PORT);
+            let work = async {
+                let mut outcome = run(stage, context, &outcomes).await;
+                keep_record(context, &outcomes, &mut outcome).await;
+                outcome
+            };
+            // Serving never ends by itself.
+            tokio::select! {
+                outcome = work => outcome,
+                () = told => unreachable!("a stage is served for as long as it works"),
+            }
         }
         Err(not_reached) => not_reached,
     };

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::phases;
+use super::{Reporter, phases};
 use crate::{
     api::Format,
     migrations::{LedgerContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
@@ -44,6 +44,8 @@ pub struct Context {
     /// Which attempt at what this is: `DIGEST-aNUMBER`, of the Job that it belongs to. Empty where there is
     /// none.
     pub attempt: String,
+    /// How far the run is, for whoever asks while it works.
+    pub progress: Reporter,
 }
 
 /// Long enough for most transactions, short enough that a person who looks sees whom the run waits for.
@@ -71,6 +73,7 @@ impl Context {
             by_hand: false,
             required: Vec::new(),
             attempt: String::new(),
+            progress: Reporter::default(),
         }
     }
 

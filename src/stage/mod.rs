@@ -15,6 +15,7 @@ mod history;
 mod migrate;
 mod phases;
 mod plan;
+mod progress;
 mod record;
 mod release;
 mod replay;
@@ -33,6 +34,7 @@ use std::time::{Duration, Instant};
 pub use context::Context;
 pub use evidence::{Evidence, Passed, Plan, Snapshot};
 pub use migrate::migrate;
+pub use progress::Reporter;
 pub use record::{Record, RecordError, keep as keep_record, read as read_record};
 pub use report::report;
 
@@ -47,6 +49,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Runs one stage. `before` holds the Outcomes of the stages before it, all passed.
 pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome {
     let started = Instant::now();
+    context.progress.begin(stage);
     let work = async {
         match stage {
             Stage::Plan => plan::run(context).await,

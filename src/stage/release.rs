@@ -126,6 +126,7 @@ async fn transaction(
     let mut written = Vec::new();
     for at in members {
         let (migration, script) = (release.migration(*at), &release.scripts[*at]);
+        release.tell(*at);
         match file(session, release, migration, script, keeps_texts).await {
             Ok(id) => written.push((id, migration)),
             Err(error) => return Ok(give_up(session, watcher, error, release, *at).await),
@@ -225,7 +226,7 @@ async fn file(
     let (until, started) = (release.context.until, jiff::Timestamp::now());
     if !script.statements.is_empty() {
         session.hand_over().await?;
-        statements::run(session, script, 0..script.statements.len(), release.defers, until).await?;
+        statements::run(session, script, 0..script.statements.len(), release.defers, release.context).await?;
     }
     let id = uuid::Uuid::new_v4().to_string();
     let mut record = release.ledger.applied_row(&id, migration, started);

@@ -1,7 +1,8 @@
 //! Statements of one file, in the transaction that is open.
 
-use std::{ops::Range, time::Instant};
+use std::ops::Range;
 
+use super::Context;
 use crate::{
     migrations::Script,
     postgres::{Session, SqlError},
@@ -15,8 +16,9 @@ pub(super) async fn run(
     script: &Script,
     range: Range<usize>,
     defers: bool,
-    until: Instant,
+    context: &Context,
 ) -> Result<(), SqlError> {
+    let until = context.until;
     let parts: Vec<Range<usize>> = if defers { script.parts(range).collect() } else { vec![range] };
     for (number, part) in parts.iter().enumerate() {
         if number > 0 {
@@ -27,7 +29,9 @@ pub(super) async fn run(
             })?;
         }
         let (start, text) = script.text(part.clone());
-        session.run(&text, Some(until)).await.map_err(|error| SqlError {
+        let first = part.start;
+        let done = |done: usize| context.progress.statements(first + done);
+        session.run_and_tell(&text, Some(until), done).await.map_err(|error| SqlError {
             completed: part.start + error.completed,
             offset: error.offset.map(|offset| start + offset),
             ..error

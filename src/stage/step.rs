@@ -104,7 +104,7 @@ async fn statements(
     let before = rows_before(session, work.release).await.map_err(at_the_start)?;
     session.hand_over().await?;
     session.restore(settings, true).await.map_err(at_the_start)?;
-    statements::run(session, work.script, range.clone(), work.release.defers, work.until()).await?;
+    statements::run(session, work.script, range.clone(), work.release.defers, work.release.context).await?;
     let carried = settings.carried().clone();
     session.note(settings).await.map_err(at_the_start)?;
     settings.end_local(carried, &work.script.local_settings(range.clone()));
@@ -136,6 +136,7 @@ pub(super) async fn alone(
     if concurrently {
         session.unlock(others).await.map_err(MigrateError::Query)?;
     }
+    work.release.context.progress.statements(at);
     let ran = statement_alone(session, work, settings, at, concurrently).await;
     let ran = match ran {
         Err(error) => Err(end_at_deadline(session, watcher, error).await),

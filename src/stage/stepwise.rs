@@ -30,6 +30,7 @@ pub(super) async fn run(
     judged: Option<(usize, &'static [Aspect])>,
 ) -> Result<Attempt, MigrateError> {
     let (migration, script) = (release.migration(at), &release.scripts[at]);
+    release.tell(at);
     let journal = begin(session, release, migration).await?;
     let known = journal
         .steps(session.trusted().await.map_err(MigrateError::Query)?)

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     migrations::{LedgerRow, Migration, RowState, SourceTree},
-    postgres::{Ledger, QueryError, OwnTable, Session, connect, keep_texts, not_kept, prepare_texts},
+    postgres::{Ledger, OwnTable, QueryError, Session, connect, keep_texts, not_kept, prepare_texts},
 };
 
 /// What is applied exactly as its file says, and whose text could be kept and is not.

@@ -63,6 +63,7 @@ pub fn new() -> Facts {
         gate_database: None,
         required: Vec::new(),
         trouble: None,
+        progress: None,
         by_hand: false,
     }
 }
@@ -111,7 +112,7 @@ pub fn run(job: &str, digest: &str, attempt: u32, stages: [StageState; 4]) -> Ru
         pod_differs: None,
         state: JobState::Active,
         deadline: false,
-        pod: Some(RunPod { name: format!("{job}-x"), unschedulable: None, stages }),
+        pod: Some(RunPod { name: format!("{job}-x"), address: None, unschedulable: None, stages }),
     }
 }
 
@@ -244,6 +245,7 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
             reason: ended.is_some().then(|| reason.clone()),
             finished_at: ended,
             sections: any_sections(rng),
+            progress: None,
             record: pick(rng, &[None, Some("0123456789abcdef".repeat(4))]),
         });
     }

@@ -21,6 +21,7 @@ mod plans;
 mod pods;
 mod policy;
 mod policy_show;
+mod progress;
 mod projection;
 mod reports;
 mod runbooks;

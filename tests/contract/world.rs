@@ -45,6 +45,12 @@ impl World {
         world
     }
 
+    /// With Pods that answer like this when they are asked how far they are.
+    pub fn with_ask(mut self, ask: sluice::controller::progress::Ask) -> Self {
+        self.context = context(&self.server, &self.image).with_ask(ask);
+        self
+    }
+
     pub fn put_source(&self, name: &str) {
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
         self.server.cluster().put(key("configmaps", name), map);

@@ -125,8 +125,9 @@ async fn a_question_that_catches_its_own_cancellation_is_given_up_with_its_sessi
     let mut session = clinic.session().await;
     let mut transaction = Transaction::begin(&mut session).await.expect("begins");
     let start = Instant::now();
-    let error =
-        sluice::check::run(&mut transaction, &clinic.scope, &EVERY_ASPECT).await.expect_err("there is no answer");
+    let error = sluice::check::run(&mut transaction, &clinic.scope, &EVERY_ASPECT)
+        .await
+        .expect_err("there is no answer");
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     assert!(
         error.is_unfinished()

@@ -411,10 +411,13 @@ async fn everything_that_is_asked_leaves_the_session_as_it_was() {
     let before: String =
         sqlx::query(settings).persistent(false).fetch_one(&mut session).await.expect("settings").get(0);
     let mut transaction = Transaction::of_open(&mut session).await.expect("is open");
-    let found =
-        sluice::check::run(&mut transaction, &clinic.scope, &[Aspect::Index, Aspect::Structure, Aspect::Data])
-            .await
-            .expect("carried out");
+    let found = sluice::check::run(
+        &mut transaction,
+        &clinic.scope,
+        &[Aspect::Index, Aspect::Structure, Aspect::Data],
+    )
+    .await
+    .expect("carried out");
     assert!(found.is_empty(), "{found:#?}");
     let after: String =
         sqlx::query(settings).persistent(false).fetch_one(&mut session).await.expect("settings").get(0);

@@ -1,0 +1,105 @@
+//! Says how far this process is, to whoever asks its Pod, while a stage works. Nothing depends on it: where
+//! the port cannot be had, or nobody asks, a run goes on as it would.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    contract::{Count, Progress, Stage},
+    serve,
+};
+
+/// How far a run is, shared by whoever works and whoever tells.
+#[derive(Clone, Debug, Default)]
+pub struct Reporter(Arc<Mutex<Option<Progress>>>);
+
+impl Reporter {
+    /// How far it is; none before the first stage.
+    pub fn now(&self) -> Option<Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A stage begins.
+    pub(super) fn begin(&self, stage: Stage) {
+        self.set(Some(Progress::of(stage, whole_second())));
+    }
+
+    /// A migration begins: the one behind so many of so many, with so many statements.
+    pub(super) fn migration(&self, name: &str, (done, of): (usize, usize), statements: usize) {
+        self.change(|progress| {
+            progress.since = whole_second();
+            progress.migration = Some(name.to_owned());
+            progress.migrations = Some(Count::after(done, of));
+            progress.statements = (statements > 0).then(|| Count::after(0, statements));
+        });
+    }
+
+    /// So many of its statements are done.
+    pub(super) fn statements(&self, done: usize) {
+        self.change(|progress| {
+            if let Some(count) = &mut progress.statements {
+                *count = Count::after(done, usize::try_from(count.of).unwrap_or(usize::MAX));
+            }
+        });
+    }
+
+    fn set(&self, progress: Option<Progress>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Progress)) {
+        if let Some(progress) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            change(progress);
+        }
+    }
+}
+
+fn whole_second() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
+}
+
+/// The stage before has the port until its process has ended.
+const TRY_EVERY: Duration = Duration::from_millis(100);
+
+/// Serves it until it is dropped.
+pub(super) async fn serve(reporter: Reporter, port: u16) {
+    let listener = loop {
+        // One for both families where the node has both; the older one alone where it has no other.
+        let addresses = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+        let mut found = None;
+        for address in addresses {
+            if let Ok(listener) = serve::listen(SocketAddr::new(address, port)).await {
+                found = Some(listener);
+                break;
+            }
+        }
+        match found {
+            Some(listener) => break listener,
+            None => tokio::time::sleep(TRY_EVERY).await,
+        }
+    };
+    serve::serve_progress(listener, move || reporter.now()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_at_the_statement_behind_those_that_are_done() {
+        let reporter = Reporter::default();
+        reporter.statements(3);
+        assert_eq!(reporter.now(), None, "before the first stage there is nothing to count");
+        reporter.begin(Stage::Migrate);
+        reporter.migration("2_b", (1, 5), 7);
+        reporter.statements(2);
+        assert_eq!(reporter.now().expect("a stage").summary(), "2_b (2 of 5), statement 3 of 7");
+        reporter.begin(Stage::Verify);
+        assert_eq!(reporter.now().expect("a stage").summary(), "verify");
+    }
+}
