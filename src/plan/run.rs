@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     again,
-    digest::job_name,
+    digest::{self, job_name},
     facts::{JobState, Run, StageState},
-    judge::{Judgement, Problem},
+    judge::{Judgement, Problem, Progress, judge},
     own,
     record::{begun, report_at},
     required, retry,
@@ -212,6 +212,19 @@ fn stuck(situation: &Situation) -> Option<Step> {
     let concluded = |run: &&Run| own::is_concluded(&situation.record.status, run);
     let goes_on = |run: &&Run| !run.deleting && run.state == JobState::Active;
     let mut open = situation.facts.runs.iter().filter(concluded).filter(goes_on);
-    let run = open.find(|run| waits_for_the_dead(run) || run.pod_differs.is_some())?;
+    let found = open.find(|run| waits_for_the_dead(run) || run.pod_differs.is_some());
+    let run = found
+        .or_else(|| situation.facts.runs.iter().filter(goes_on).find(|run| is_outdated(situation, run)))?;
     Some(Step::DeleteJob { job: run.job.clone() })
+}
+
+/// A repeated verification of what was concluded before, which cannot start. It was never announced, so it is
+/// nobody's run in hand; left alone, it would be in the way of the next run until its deadline.
+fn is_outdated(situation: &Situation, run: &Run) -> bool {
+    let facts = situation.facts;
+    let repeats = |job: &str| digest::attempt_in(job, &facts.name, &run.digest).is_some();
+    let concluded = facts.published.history.iter().any(|entry| repeats(&entry.job));
+    let stuck =
+        matches!(judge(run, None), Judgement::Going(Progress { problem: Some(_), harmless: true, .. }));
+    run.verify_only && concluded && stuck && Some(&run.digest) != situation.wanted.as_ref()
 }

@@ -168,6 +168,24 @@ async fn a_new_source_during_a_verification_waits_for_its_end_and_is_applied() {
     assert_eq!((world.ready("records").0.as_str(), world.gate().len()), ("True", 3));
 }
 
+#[tokio::test]
+async fn a_verification_that_cannot_start_is_in_the_way_of_no_new_source() {
+    let mut world = settled().await;
+    world.database.mishaps =
+        vec![Mishap::Waits("CreateContainerConfigError", "secret \"records-db\" not found", 100_000)];
+    world.pass(PERIOD);
+    world.run_for(&["records"], 20).await;
+    let stuck = world.jobs().pop().expect("a verification");
+    world.database.source.push("3_three".into());
+    world
+        .server
+        .cluster()
+        .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
+    world.run_for(&["records"], 40).await;
+    assert!(world.writes().contains(&format!("delete jobs {stuck}")), "{:#?}", world.writes());
+    assert_eq!((world.ready("records").0.as_str(), world.gate().len()), ("True", 3));
+}
+
 /// Settled, then one verification that fails and one that passes.
 async fn a_life(fault: Option<(usize, Fault)>) -> World {
     let mut world = World::new();
