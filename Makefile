@@ -30,7 +30,7 @@ check: prerequisites ## formatting, clippy with warnings as errors, documentatio
 	shellcheck --external-sources --source-path SCRIPTDIR --severity warning $(scripts)
 
 .PHONY: test
-test: test-unit test-postgres test-postgres-newest chart test-cluster ## everything that is tested
+test: test-unit simulate simulate-bugs test-postgres test-postgres-newest chart test-cluster ## everything that is tested
 
 .PHONY: test-unit
 test-unit: prerequisites ## unit and contract tests: cargo only, no database, no cluster
@@ -52,6 +52,14 @@ test-postgres-newest: ## the same against PostgreSQL 18, whose server comes from
 .PHONY: fuzz
 fuzz: prerequisites ## random inputs for whatever reads what others wrote (FUZZ=10000000 of them for each target)
 	FUZZ=$${FUZZ:-200000} $(cargo) test $(locked) --profile fuzz --test fuzz -- --nocapture
+
+.PHONY: simulate
+simulate: prerequisites ## both instances of the controller by seed, under random edits and faults (SEEDS=10000 stories)
+	SEEDS=$${SEEDS:-500} $(cargo) test $(locked) --profile fuzz --test simulation -- --nocapture
+
+.PHONY: simulate-bugs
+simulate-bugs: prerequisites ## plant known bugs into a copy of the tree; the simulation has to find each
+	tests/simulation/bugs/run
 
 .PHONY: test-cluster
 test-cluster: ## each story on a real one-node Kubernetes, which is built and started when it is missing

@@ -6,13 +6,14 @@ use std::{sync::Arc, time::Duration};
 use futures::future::{BoxFuture, Shared};
 use kube::{Api, Client, api::ListParams};
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{
     Context,
     error::chain,
     rollout,
-    watch::{self, Scope, api},
+    watch::{self as watches, Scope, api},
 };
 use crate::{
     api::{DatabaseMigration, MigrationGate, Pods},
@@ -62,6 +63,28 @@ pub struct Controllers {
 /// Ends when the process is told to stop.
 pub type Stop = Shared<BoxFuture<'static, ()>>;
 
+/// Leads for as long as `leading` says so, again and again, until `stop` ends or `lead` does.
+pub async fn while_leading<F: Future<Output = ()>>(
+    leading: &mut watch::Receiver<bool>,
+    stop: &Stop,
+    lead: impl Fn() -> F,
+    lost: impl Fn(),
+) {
+    loop {
+        tokio::select! {
+            _ = leading.wait_for(|leading| *leading) => {}
+            () = stop.clone() => return,
+        }
+        let mut ended = leading.clone();
+        tokio::select! {
+            () = lead() => return,
+            // Dropping the loops ends them at once, in the middle of what they were doing. That is safe at
+            // any point.
+            _ = ended.wait_for(|leading| !*leading) => lost(),
+        }
+    }
+}
+
 impl Controllers {
     /// Works until `stop` ends: then no new work is taken, what has begun ends, and the lease is given back.
     pub async fn run(self, stop: Stop) {
@@ -108,21 +131,15 @@ impl Controllers {
             () = stop.clone() => return,
         };
         let (mut leading, task) = lease.watch().await;
-        loop {
-            tokio::select! {
-                _ = leading.wait_for(|leading| *leading) => info!(pod = identity.pod, "leading"),
-                () = stop.clone() => break,
-            }
-            let mut lost = leading.clone();
-            tokio::select! {
-                () = self.reconcile(stop.clone()) => break,
-                // Dropping the loops ends them at once, in the middle of what they were doing. That is safe
-                // at any point.
-                _ = lost.wait_for(|leading| !*leading) => warn!(pod = identity.pod, "lost the lease: \
-                    following"),
-            }
+        let lead = || async {
+            info!(pod = identity.pod, "leading");
+            self.reconcile(stop.clone()).await;
+        };
+        let lost = || {
+            warn!(pod = identity.pod, "lost the lease: following");
             self.metrics.leads(None);
-        }
+        };
+        while_leading(&mut leading, &stop, lead, lost).await;
         self.metrics.leads(None);
         // Without a listener the lease is given back.
         drop(leading);
@@ -161,6 +178,6 @@ impl Controllers {
         let context =
             Context::new(self.client.clone(), self.images.clone(), instance, Arc::clone(&self.metrics))
                 .with_pods(self.pods.clone());
-        watch::run(context, &self.scopes, self.concurrency, stop).await;
+        watches::run(context, &self.scopes, self.concurrency, stop).await;
     }
 }

@@ -14,10 +14,10 @@ mod policies;
 pub mod progress;
 mod report;
 mod required;
-mod rollout;
+pub mod rollout;
 mod runs;
 pub mod waiting;
-mod watch;
+pub mod watch;
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,7 +37,7 @@ use failures::Failures;
 use neighbours::Index;
 use progress::{Ask, Poller};
 
-pub use leader::{Controllers, Identity, Stop};
+pub use leader::{Controllers, Identity, Stop, while_leading};
 pub use watch::Scope;
 
 /// How long to wait for what was done before and is not seen yet.

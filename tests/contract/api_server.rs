@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use hyper::{Method, Request, Response, StatusCode, header::ACCEPT};
+use hyper::{Method, Request, Response, StatusCode, header::ACCEPT, http::request::Parts};
 use jiff::Timestamp;
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
@@ -113,36 +113,37 @@ impl Server {
             cluster.dead.insert(process);
             return Err(cut());
         }
-        let path = Path::parse(parts.uri.path(), parts.uri.query().unwrap_or_default());
-        let metadata_only = parts
-            .headers
-            .get(ACCEPT)
-            .and_then(|accept| accept.to_str().ok())
-            .is_some_and(|accept| accept.contains("PartialObject"));
-        let answer = cluster.handle(&parts.method, &path, &body, metadata_only);
+        let answer = cluster.serve(&parts, &body);
         match fault {
             Some(Fault::DiesAfter) => {
                 cluster.dead.insert(process);
                 Err(cut())
             }
             Some(Fault::AnswerLost) => Err(cut()),
-            _ => Ok(answer.unwrap_or_else(|refusal| refusal)),
+            _ => Ok(answer),
         }
     }
 }
 
+/// Whether a request is about metadata alone.
+pub fn metadata_only(parts: &Parts) -> bool {
+    let accept = parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("PartialObject"))
+}
+
+/// What a request is about.
 #[derive(Debug)]
-struct Path {
-    kind: String,
-    namespace: String,
+pub struct Path {
+    pub kind: String,
+    pub namespace: String,
     name: Option<String>,
     subresource: Option<String>,
-    query: BTreeMap<String, String>,
+    pub query: BTreeMap<String, String>,
 }
 
 impl Path {
     /// `/api/v1/namespaces/NS/KIND[/NAME[/SUB]]` or `/apis/GROUP/VERSION/namespaces/…`.
-    fn parse(path: &str, query: &str) -> Self {
+    pub fn parse(path: &str, query: &str) -> Self {
         let mut parts = path
             .trim_matches('/')
             .split('/')
@@ -162,11 +163,28 @@ impl Path {
                 .collect(),
         }
     }
+
+    /// Whether a list, or a watch, has this object. Of fields only the phase of a Pod can be asked for.
+    pub fn selects(&self, key: &Key, object: &Value) -> bool {
+        let selector = |name: &str| self.query.get(name).map(String::as_str).unwrap_or_default();
+        let mut labels = selector("labelSelector").split(',').filter_map(|pair| pair.split_once('='));
+        let phase = selector("fieldSelector").strip_prefix("status.phase=");
+        key.0 == self.kind
+            && key.1 == self.namespace
+            && labels.all(|(label, value)| object["metadata"]["labels"][label].as_str() == Some(value))
+            && phase.is_none_or(|phase| object["status"]["phase"].as_str() == Some(phase))
+    }
 }
 
 type Answer = Result<Response<Body>, Response<Body>>;
 
 impl Cluster {
+    /// Answers a request.
+    pub fn serve(&mut self, parts: &Parts, body: &[u8]) -> Response<Body> {
+        let path = Path::parse(parts.uri.path(), parts.uri.query().unwrap_or_default());
+        self.handle(&parts.method, &path, body, metadata_only(parts)).unwrap_or_else(|refusal| refusal)
+    }
+
     fn handle(&mut self, method: &Method, path: &Path, body: &[u8], metadata_only: bool) -> Answer {
         let name = path.name.clone();
         let key = |name: &str| (path.kind.clone(), path.namespace.clone(), name.to_owned());
@@ -198,19 +216,11 @@ impl Cluster {
     }
 
     fn list(&self, path: &Path, metadata_only: bool) -> Value {
-        let selector = path.query.get("labelSelector").cloned().unwrap_or_default();
-        let wanted: Vec<(&str, &str)> = selector.split(',').filter_map(|pair| pair.split_once('=')).collect();
-        let fits = |object: &Value| {
-            wanted.iter().all(|(label, value)| object["metadata"]["labels"][*label].as_str() == Some(value))
-        };
-        let of_kind = self
+        let items: Vec<Value> = self
             .objects
             .iter()
-            .filter(|((kind, namespace, _), _)| *kind == path.kind && *namespace == path.namespace);
-        let items: Vec<Value> = of_kind
-            .map(|(_, object)| object)
-            .filter(|object| fits(object))
-            .map(|object| seen(object, metadata_only))
+            .filter(|(key, object)| path.selects(key, object))
+            .map(|(_, object)| seen(object, metadata_only))
             .collect();
         json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": self.revision.to_string()}, "items": items})
     }
@@ -242,6 +252,18 @@ impl Cluster {
         metadata["creationTimestamp"] = json!(second(self.now));
         metadata["resourceVersion"] = json!(self.revision.to_string());
         self.objects.insert(key, object);
+    }
+
+    /// The newest resourceVersion.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Takes an object away, as somebody else would; the revision at which it went.
+    pub fn remove(&mut self, key: &Key) -> u64 {
+        self.objects.remove(key);
+        self.revision += 1;
+        self.revision
     }
 
     /// Changes an object as somebody else would; `generation` moves with the spec.
@@ -293,6 +315,9 @@ impl Cluster {
     }
 
     fn apply(&mut self, key: &Key, path: &Path, patch: &Value) -> Answer {
+        if matches!(key.0.as_str(), "deployments" | "pods") {
+            return self.let_go(key, path, patch);
+        }
         let manager = path.query.get("fieldManager").expect("every apply names its manager").clone();
         assert_eq!(
             path.query.get("force").map(String::as_str),
@@ -317,6 +342,23 @@ impl Cluster {
             }
             other => panic!("the controller has no business with a patch of {other:?}"),
         }
+        Ok(ok(&self.objects[key]))
+    }
+
+    /// A merge patch of a Deployment, or a JSON patch of a Pod, as they let a workload go.
+    fn let_go(&mut self, key: &Key, path: &Path, patch: &Value) -> Answer {
+        assert_eq!(path.query.get("fieldManager").map(String::as_str), Some("sluice-rollout"));
+        let mut changed = self.get(key)?.clone();
+        if let Ok(steps) = serde_json::from_value::<json_patch::Patch>(patch.clone()) {
+            json_patch::patch(&mut changed, &steps).map_err(|error| {
+                refusal(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", &format!("the patch fails: {error}"))
+            })?;
+        } else {
+            self.is_upon_the_newest(key, patch)?;
+            json_patch::merge(&mut changed, patch);
+        }
+        self.writes.push(format!("let go {} {}", key.0, key.2));
+        self.edit(key, |object| *object = changed);
         Ok(ok(&self.objects[key]))
     }
 
@@ -399,7 +441,8 @@ pub fn second(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn seen(object: &Value, metadata_only: bool) -> Value {
+/// An object as a request has it.
+pub fn seen(object: &Value, metadata_only: bool) -> Value {
     if metadata_only {
         return json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"]});
     }
@@ -410,7 +453,8 @@ fn ok(object: &Value) -> Response<Body> {
     respond(StatusCode::OK, object)
 }
 
-fn refusal(code: StatusCode, reason: &str, message: &str) -> Response<Body> {
+/// The answer to what is refused.
+pub fn refusal(code: StatusCode, reason: &str, message: &str) -> Response<Body> {
     let status = json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure", "reason": reason, "message": message, "code": code.as_u16(),
     });

@@ -150,7 +150,7 @@ impl Database {
         }
     }
 
-    fn success(&mut self, stage: Stage, now: Timestamp) -> Outcome {
+    pub fn success(&mut self, stage: Stage, now: Timestamp) -> Outcome {
         let pending = self.source.iter().any(|name| !self.applied.contains(name));
         let reason = match (stage, pending) {
             (Stage::Plan, true) => Reason::PlanReady,
@@ -179,7 +179,7 @@ impl Database {
     }
 
     /// To what the Job's environment asks.
-    fn answers(&self, job: &Value) -> Vec<Required> {
+    pub fn answers(&self, job: &Value) -> Vec<Required> {
         let variables = job["spec"]["template"]["spec"]["containers"][3]["env"].as_array();
         let asked = variables.into_iter().flatten().find(|variable| variable["name"] == "SLUICE_REQUIRED");
         let names: Vec<String> = asked.map_or(Vec::new(), |asked| {
@@ -191,7 +191,7 @@ impl Database {
             .collect()
     }
 
-    fn failure(&self, stage: Stage, reason: Reason) -> Outcome {
+    pub fn failure(&self, stage: Stage, reason: Reason) -> Outcome {
         let mut outcome = Outcome::failed(stage, reason, format!("the stage {} failed", stage.name()));
         outcome.history = (stage == Stage::Plan).then(|| self.history());
         outcome.failure = (reason == Reason::MigrationFailed).then(|| Failure {
@@ -225,7 +225,7 @@ impl Database {
     }
 }
 
-fn new_pod(job: &Value) -> Value {
+pub fn new_pod(job: &Value) -> Value {
     let template = &job["spec"]["template"];
     let mut spec = template["spec"].clone();
     // What admission, the scheduler and a LimitRange add.
@@ -261,11 +261,11 @@ fn new_pod(job: &Value) -> Value {
     })
 }
 
-fn not_reached(stage: Stage) -> Outcome {
+pub fn not_reached(stage: Stage) -> Outcome {
     Outcome::new(stage, Verdict::NotReached, Reason::Pending, "a stage before this one did not pass")
 }
 
-fn terminate(cluster: &mut Cluster, pod: &Key, stage: Stage, outcome: Option<&Outcome>, skew: i64) {
+pub fn terminate(cluster: &mut Cluster, pod: &Key, stage: Stage, outcome: Option<&Outcome>, skew: i64) {
     let on_the_node = cluster.now.saturating_add(jiff::SignedDuration::from_secs(skew)).expect("a moment");
     let code = match outcome.map(|outcome| outcome.verdict) {
         Some(Verdict::Passed) => 0,
@@ -281,7 +281,7 @@ fn terminate(cluster: &mut Cluster, pod: &Key, stage: Stage, outcome: Option<&Ou
     });
 }
 
-fn conclude(cluster: &mut Cluster, job: &Key, (kind, reason): (&str, &str)) {
+pub fn conclude(cluster: &mut Cluster, job: &Key, (kind, reason): (&str, &str)) {
     let now = second(cluster.now);
     cluster.edit(job, |job| {
         job["status"] = json!({"conditions": [

@@ -4,6 +4,7 @@
 #![allow(clippy::panic, reason = "a test ends by panicking")]
 
 mod again;
+#[allow(dead_code, reason = "tests/simulation has this file, too, and needs more of it")]
 mod api_server;
 mod bounds;
 mod cel;

@@ -1,0 +1,156 @@
+//! Where everything must end once nothing goes wrong any more: Ready, or a reason that is right.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use sluice::api::{ANNOTATION_HELD, DatabaseMigrationStatus, entry};
+
+use super::{invariants::parsed, people::key, world::World};
+
+/// What is not at its end, in words.
+pub fn unfinished(world: &World) -> Option<String> {
+    let objects = world.cluster.all("databasemigrations");
+    let migrations = objects.iter().find_map(|(key, object)| {
+        let why = Standing::of(world, object).unfinished()?;
+        Some(format!("{}: {why}; its status: {:#}", key.2, object["status"]))
+    });
+    migrations.or_else(|| workloads(world))
+}
+
+/// Whether something is verified again and again, so that the world is never still.
+pub fn repeats(world: &World) -> bool {
+    let every = |object: &Value| object["spec"]["verify"]["every"].is_string();
+    world.cluster.all("databasemigrations").iter().any(|(_, object)| every(object))
+}
+
+/// A DatabaseMigration, and how it stands.
+struct Standing<'a> {
+    world: &'a World,
+    object: &'a Value,
+    status: DatabaseMigrationStatus,
+    reason: String,
+    ready: bool,
+}
+
+impl<'a> Standing<'a> {
+    fn of(world: &'a World, object: &'a Value) -> Self {
+        let ready = &object["status"]["conditions"][0];
+        let reason = ready["reason"].as_str().unwrap_or_default().to_owned();
+        Self { world, object, status: parsed(&object["status"]), reason, ready: ready["status"] == "True" }
+    }
+
+    fn there(&self, kind: &str, name: &Value) -> bool {
+        self.world.cluster.objects.contains_key(&key(kind, name.as_str().unwrap_or_default()))
+    }
+
+    /// Why it is not at its end; `None` when it is.
+    fn unfinished(&self) -> Option<String> {
+        if self.object["metadata"]["deletionTimestamp"].is_string() {
+            return Some("it is being deleted".into());
+        }
+        if self.status.observed_generation != self.object["metadata"]["generation"] {
+            return Some(format!("generation {} was not seen", self.object["metadata"]["generation"]));
+        }
+        let spec = &self.object["spec"];
+        let policy = &spec["policyRef"]["name"];
+        let must = |holds: bool, reason: &str| {
+            holds.then(|| (self.reason != reason).then(|| format!("{reason} is expected")))
+        };
+        let invalid = spec["apply"]["deadline"] == "1s";
+        let map = &spec["migrations"]["configMaps"][0];
+        must(policy.is_string() && !self.there("migrationpolicies", policy), "PolicyNotFound")
+            .or_else(|| must(invalid, "InvalidSpec"))
+            .or_else(|| must(!self.there("configmaps", map), "SourceNotFound"))
+            .unwrap_or_else(|| if self.ready { self.is_ready_wrongly() } else { self.waits_wrongly() })
+    }
+
+    /// The migrations of its source, as they are now.
+    fn source(&self) -> BTreeSet<String> {
+        let map = self.object["spec"]["migrations"]["configMaps"][0].as_str().unwrap_or_default();
+        let data = self.world.cluster.objects.get(&key("configmaps", map)).map(|map| map["data"].clone());
+        data.iter().filter_map(Value::as_object).flat_map(|data| data.keys().cloned()).collect()
+    }
+
+    fn is_ready_wrongly(&self) -> Option<String> {
+        let name = self.object["metadata"]["name"].as_str().unwrap_or_default();
+        let run = self.status.run.as_ref()?;
+        let mounted = self
+            .world
+            .truth
+            .ended
+            .get(&run.job)
+            .map(|end| end.source.iter().cloned().collect::<BTreeSet<_>>());
+        if mounted.as_ref() != Some(&self.source()) {
+            return Some(format!(
+                "it is Ready with the source {mounted:?}, which is {:?} now",
+                self.source()
+            ));
+        }
+        let gate =
+            self.world.cluster.objects.get(&key("migrationgates", "gates")).cloned().unwrap_or_default();
+        let entries = gate["spec"]["satisfied"].as_array().cloned().unwrap_or_default();
+        let lacks =
+            self.status.applied.iter().find(|applied| !entries.contains(&json!(entry(name, &applied.name))));
+        lacks.map(|applied| format!("the gate lacks {}", applied.name))
+    }
+
+    /// It is not Ready: whether the reason is right.
+    fn waits_wrongly(&self) -> Option<String> {
+        let spec = &self.object["spec"];
+        let waits_for_a_secret = |object: &Value| {
+            let secret = object["spec"]["database"]["secretRef"]["name"].as_str().unwrap_or_default();
+            !self.world.nodes.secrets.contains(secret)
+        };
+        let right = match self.reason.as_str() {
+            "Suspended" => spec["suspend"] == true,
+            "SecretNotFound" | "DatabaseBusy" => waits_for_a_secret(self.object),
+            "DependencyNotReady" | "DependencyCycle" => self.depends(spec),
+            reason => self.status.run.as_ref().is_some_and(|run| {
+                let ended = self.world.truth.ended.get(&run.job);
+                ended.is_some_and(|end| end.reason.name() == reason && stalls(reason))
+            }),
+        };
+        (!right).then(|| format!("it is not Ready, and {} is not right", self.reason))
+    }
+
+    /// Somebody goes first who is not Ready, is not there, or goes round in a cycle with it.
+    fn depends(&self, spec: &Value) -> bool {
+        let all = self.world.cluster.all("databasemigrations");
+        let stands = |name: &str| {
+            let found =
+                all.iter().find(|(key, _)| key.2 == name).map(|(_, object)| Standing::of(self.world, object));
+            found.is_some_and(|other| other.ready)
+        };
+        let named = spec["before"]["dependsOn"].as_array().into_iter().flatten();
+        let waits = named.into_iter().any(|wish| !stands(wish["name"].as_str().unwrap_or_default()));
+        let position = |object: &Value| object["spec"]["before"]["group"]["position"].as_u64();
+        let own = spec["before"]["group"]["position"].as_u64().unwrap_or(0);
+        let vacant = (1..own).any(|place| !all.iter().any(|(_, other)| position(other) == Some(place)));
+        let ahead = all.iter().any(|(_, other)| {
+            position(other).is_some_and(|place| place < own) && !Standing::of(self.world, other).ready
+        });
+        waits || vacant || ahead
+    }
+}
+
+/// What a person has to mend.
+fn stalls(reason: &str) -> bool {
+    matches!(reason, "MigrationFailed" | "VerificationFailed" | "HistoryDiverged")
+}
+
+/// A workload is held exactly as long as the gate lacks what it requires.
+fn workloads(world: &World) -> Option<String> {
+    let gate = world.cluster.objects.get(&key("migrationgates", "gates")).cloned().unwrap_or_default();
+    let entries = gate["spec"]["satisfied"].as_array().cloned().unwrap_or_default();
+    world.cluster.all("deployments").into_iter().find_map(|(key, object)| {
+        let held = object["metadata"]["annotations"][ANNOTATION_HELD].is_string();
+        let annotations =
+            object["spec"]["template"]["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+        let satisfied = annotations.iter().all(|(annotation, version)| {
+            let name = annotation.strip_prefix("requires.sluice.dev/").unwrap_or_default();
+            entries.contains(&json!(entry(name, version.as_str().unwrap_or_default())))
+        });
+        (held && satisfied)
+            .then(|| format!("the Deployment {} is held, and the gate has what it requires", key.2))
+    })
+}

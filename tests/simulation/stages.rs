@@ -1,0 +1,187 @@
+//! What the stages of a run do to a database, and what they say of it. Where the real stages ask PostgreSQL, these ask
+//! the model of it, in the same order: the history is read, the lock is taken, the history is read again.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use sluice::{
+    api::{Failure, ReadBack, Reason, SnapshotRecord},
+    contract::{HistorySummary, Outcome, Required, Stage},
+};
+
+use super::postgres::{Database, Postgres};
+
+/// So long does the migrate stage wait for the lock, in milliseconds.
+const LOCK_TIMEOUT: u64 = 5_000;
+
+/// A run as its stages know it.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// The Secret of the database.
+    pub database: String,
+    /// The migrations of the source, as they were mounted.
+    pub source: Vec<String>,
+    pub verify_only: bool,
+    /// The versions of which the verification answers.
+    pub required: Vec<String>,
+    /// The stage at work.
+    pub stage: Stage,
+    /// The session of the migrate stage.
+    pub session: Option<u64>,
+    /// The history as the plan saw it.
+    seen: Vec<String>,
+    /// Until when the lock is waited for.
+    waits: Option<u64>,
+}
+
+/// What comes of a moment of work.
+pub enum Turn {
+    /// The stage goes on.
+    GoesOn,
+    /// The stage ended.
+    Ended(Box<Outcome>),
+}
+
+impl Work {
+    pub fn new(database: String, source: Vec<String>, verify_only: bool, required: Vec<String>) -> Self {
+        let (seen, session, waits) = (Vec::new(), None, None);
+        Self { database, source, verify_only, required, stage: Stage::Plan, session, seen, waits }
+    }
+
+    /// Works for a moment at the stage that it is in.
+    pub fn turn(&mut self, postgres: &mut Postgres, now: u64, time: Timestamp) -> Turn {
+        match self.stage {
+            Stage::Plan => Turn::Ended(Box::new(self.plan(postgres.database(&self.database)))),
+            Stage::Snapshot => Turn::Ended(Box::new(self.snapshot(postgres.database(&self.database), time))),
+            Stage::Migrate => self.migrate(postgres, now),
+            Stage::Verify => Turn::Ended(Box::new(self.verify(postgres.database(&self.database)))),
+        }
+    }
+
+    fn plan(&mut self, database: &Database) -> Outcome {
+        self.seen.clone_from(&database.rows);
+        let ahead: Vec<&String> = database.rows.iter().filter(|row| !self.source.contains(row)).collect();
+        let newest = database.rows.ends_with(&ahead.iter().map(|row| (*row).clone()).collect::<Vec<_>>());
+        let pending = self.pending(database);
+        let (reason, passed) = match (ahead.is_empty(), pending.is_empty()) {
+            (true, false) => (Reason::PlanReady, true),
+            (true, true) => (Reason::NothingPending, true),
+            (false, true) if newest => (Reason::DatabaseAhead, true),
+            (false, _) => (Reason::HistoryDiverged, false),
+        };
+        self.says(reason, passed, database)
+    }
+
+    fn snapshot(&self, database: &Database, time: Timestamp) -> Outcome {
+        if self.verify_only || self.pending(database).is_empty() {
+            return Outcome::passed(Stage::Snapshot, Reason::SnapshotNotNeeded, "nothing is pending");
+        }
+        let mut outcome = Outcome::passed(Stage::Snapshot, Reason::SnapshotTaken, "taken and read back");
+        outcome.snapshot = Some(SnapshotRecord {
+            reference: format!("snapshots:{}", self.database),
+            taken_at: Time(Timestamp::from_second(time.as_second()).unwrap_or(time)),
+            bytes: 42,
+            sha256: "00".into(),
+            verified: ReadBack::Read,
+        });
+        outcome
+    }
+
+    fn migrate(&mut self, postgres: &mut Postgres, now: u64) -> Turn {
+        if self.verify_only {
+            // As the real stage says, whatever is pending.
+            return self.ends(postgres, Reason::Applied, true);
+        }
+        let session = *self.session.get_or_insert_with(|| postgres.connect());
+        let until = *self.waits.get_or_insert(now + LOCK_TIMEOUT);
+        let database = postgres.database(&self.database);
+        if !database.lock(session) {
+            return if now < until {
+                Turn::GoesOn
+            } else {
+                self.ends(postgres, Reason::WaitingForLock, false)
+            };
+        }
+        if database.rows != self.seen {
+            return self.ends(postgres, Reason::HistoryChanged, false);
+        }
+        let pending = self.pending(database);
+        // What runs statement by statement is committed alone, and what comes before it, too.
+        let alone = pending.iter().position(|name| name.ends_with("alone"));
+        let group = &pending[..alone.map_or(pending.len(), |at| at.max(1))];
+        if let Some(bad) = group.iter().find(|name| name.ends_with("bad")) {
+            let mut outcome = self.says(Reason::MigrationFailed, false, database);
+            outcome.failure = Some(Failure {
+                migration: bad.clone(),
+                file: format!("{bad}/migration.sql"),
+                line: 3,
+                statement: "ALTER TABLE nowhere".into(),
+                sqlstate: "42P01".into(),
+                message: "relation \"nowhere\" does not exist".into(),
+            });
+            database.end(session);
+            return Turn::Ended(Box::new(outcome));
+        }
+        let nothing = self.seen == database.rows && pending.is_empty() && self.waits != Some(u64::MAX);
+        database.commit(session, group);
+        self.seen.clone_from(&database.rows);
+        self.waits = Some(u64::MAX);
+        if group.len() < pending.len() {
+            return Turn::GoesOn;
+        }
+        self.ends(postgres, if nothing { Reason::NothingPending } else { Reason::Applied }, true)
+    }
+
+    /// What is committed even if whoever works here dies now.
+    pub fn in_flight(&self, database: &Database) -> Vec<String> {
+        let working = self.stage == Stage::Migrate && self.waits.is_some() && database.rows == self.seen;
+        let pending = self.pending(database);
+        let alone = pending.iter().position(|name| name.ends_with("alone"));
+        let group = &pending[..alone.map_or(pending.len(), |at| at.max(1))];
+        if working && !group.iter().any(|name| name.ends_with("bad")) { group.to_vec() } else { Vec::new() }
+    }
+
+    fn ends(&self, postgres: &mut Postgres, reason: Reason, passed: bool) -> Turn {
+        let database = postgres.database(&self.database);
+        if let Some(session) = self.session {
+            database.end(session);
+        }
+        Turn::Ended(Box::new(self.says(reason, passed, database)))
+    }
+
+    fn verify(&self, database: &Database) -> Outcome {
+        let passed = !database.broken && self.pending(database).is_empty();
+        let reason = if passed { Reason::Verified } else { Reason::VerificationFailed };
+        let mut outcome = self.says(reason, passed, database);
+        let answer = |version: &String| Required {
+            applied: database.rows.contains(version),
+            version: version.clone(),
+        };
+        outcome.required = self.required.iter().map(answer).collect();
+        outcome
+    }
+
+    fn pending(&self, database: &Database) -> Vec<String> {
+        self.source.iter().filter(|name| !database.rows.contains(name)).cloned().collect()
+    }
+
+    fn says(&self, reason: Reason, passed: bool, database: &Database) -> Outcome {
+        let words = format!("the stage {} says {}", self.stage.name(), reason.name());
+        let mut outcome = if passed {
+            Outcome::passed(self.stage, reason, words)
+        } else {
+            Outcome::failed(self.stage, reason, words)
+        };
+        let pending = self.pending(database);
+        outcome.milliseconds = 7;
+        outcome.history = Some(HistorySummary {
+            current: database.rows.last().cloned(),
+            applied_count: u32::try_from(database.rows.len()).unwrap_or(u32::MAX),
+            applied: database.rows.iter().rev().cloned().collect(),
+            pending_count: u32::try_from(pending.len()).unwrap_or(u32::MAX),
+            pending,
+            database: Some(format!("7/{}", self.database)),
+            ..HistorySummary::default()
+        });
+        outcome
+    }
+}

@@ -1,0 +1,439 @@
+//! A cluster, its databases and two instances of the controller, under one virtual clock and one source of chance. The
+//! world does one thing at a time: after whatever reaches a controller it waits until nothing moves any more.
+
+mod faults;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use fastrand::Rng;
+use serde_json::Value;
+use tokio::time::{sleep, sleep_until};
+
+use super::{
+    api_server::{Cluster, Key},
+    changes::{Change, differences, summary},
+    instances::{Clocks, Instance, Lease},
+    invariants::Watchman,
+    network::{Answer, Arrival, Network, Watch, cut, refused, whole},
+    nodes::{Hands, Nodes},
+    oracle,
+    postgres::Postgres,
+    story::{Clock, Story, Trouble},
+    truth::Truth,
+};
+
+pub const NAMESPACE: &str = "medical";
+/// After the last fault everything has come to its end within this time.
+const PROGRESS: u64 = 20 * 60_000;
+/// So long is a settled world watched.
+const STILL: u64 = 150_000;
+/// And so long may the last words take: Events come behind what they tell of.
+const LAST_WORDS: u64 = 30_000;
+/// How often the end is looked for.
+const EVERY: u64 = 5_000;
+
+/// What does not hold, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub invariant: &'static str,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(invariant: &'static str, message: impl Into<String>) -> Self {
+        Self { invariant, message: message.into() }
+    }
+}
+
+/// A request on its way to the API server.
+struct Flight {
+    at: u64,
+    arrival: Arrival,
+    trouble: Option<Trouble>,
+}
+
+/// An answer on its way back.
+struct Landing {
+    at: u64,
+    process: usize,
+    words: String,
+    reply: tokio::sync::oneshot::Sender<Answer>,
+    answer: Answer,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Event,
+    Node,
+    Lease,
+    Start(usize),
+    Flight(usize),
+    Landing(usize),
+    Watch(usize),
+    Look,
+}
+
+/// How far the end is.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Things happen.
+    Acts,
+    /// Nothing happens any more; everything must come to its end until this moment.
+    Ends(u64),
+    /// Everything has; so many writes were made, and until this moment there must be no other.
+    Still(u64, usize),
+    Over,
+}
+
+pub struct World {
+    story: Story,
+    told: usize,
+    clocks: Arc<Clocks>,
+    pub cluster: Cluster,
+    pub postgres: Postgres,
+    pub truth: Truth,
+    pub nodes: Nodes,
+    watchman: Watchman,
+    network: Network,
+    instances: [Instance; 2],
+    lease: Lease,
+    lease_at: u64,
+    look_at: u64,
+    processes: usize,
+    flights: Vec<Flight>,
+    landings: Vec<Landing>,
+    watches: Vec<Watch>,
+    changes: Vec<Change>,
+    mirror: BTreeMap<Key, Arc<Value>>,
+    seen: u64,
+    troubles: Vec<(u64, u32, Trouble)>,
+    slow_watches: [(u64, u64); 2],
+    rng: Rng,
+    phase: Phase,
+    pub trace: Vec<String>,
+}
+
+impl World {
+    pub fn new(story: &Story) -> Self {
+        // The controller's own jitter, and that of its watches, comes from the generator of the thread.
+        fastrand::seed(story.seed);
+        let mut rng = Rng::with_seed(story.seed ^ 0x5eed);
+        Self {
+            clocks: Arc::new(Clocks::new()),
+            cluster: Cluster::default(),
+            postgres: Postgres::default(),
+            truth: Truth::default(),
+            nodes: Nodes::new(rng.fork()),
+            watchman: Watchman::new(story.has_two_leaders()),
+            network: Network::default(),
+            instances: [Instance::new(), Instance::new()],
+            lease: Lease::default(),
+            lease_at: 5,
+            look_at: story.ends().max(10_000) + 1_000,
+            processes: 0,
+            flights: Vec::new(),
+            landings: Vec::new(),
+            watches: Vec::new(),
+            changes: Vec::new(),
+            mirror: BTreeMap::new(),
+            seen: 0,
+            troubles: Vec::new(),
+            slow_watches: [(0, 0), (0, 0)],
+            rng,
+            phase: Phase::Acts,
+            trace: Vec::new(),
+            told: 0,
+            story: story.clone(),
+        }
+    }
+
+    /// Lives until the end, or until something does not hold.
+    pub async fn live(&mut self) -> Result<(), Failure> {
+        let mut heard = false;
+        while !matches!(self.phase, Phase::Over) {
+            self.wait(heard).await;
+            heard = false;
+            self.depart();
+            while let Some(due) = self.due().filter(|(at, _)| *at <= self.now()).map(|(_, due)| due) {
+                self.cluster.now = self.clocks.shown(&self.clocks.server);
+                heard = self.perform(due).await?;
+                self.record()?;
+                if heard || matches!(self.phase, Phase::Over) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn now(&self) -> u64 {
+        self.clocks.now()
+    }
+
+    pub fn says(&mut self, words: impl AsRef<str>) {
+        let now = self.now();
+        self.trace.push(format!("{:>5}.{:03} {}", now / 1000, now % 1000, words.as_ref()));
+    }
+
+    /// Until something is due, or a request arrives. The time passes only when no controller can do anything more.
+    async fn wait(&mut self, heard: bool) {
+        if heard {
+            sleep(Duration::from_millis(1)).await;
+        } else {
+            let at = self.due().map_or(self.now() + 1_000, |(at, _)| at);
+            let left = Duration::from_millis(at.saturating_sub(self.now()));
+            tokio::select! {
+                biased;
+                () = self.network.rings() => sleep(Duration::from_millis(1)).await,
+                () = sleep_until(tokio::time::Instant::now() + left) => {}
+            }
+        }
+        // What else woke up at this very moment does what it can.
+        for _ in 0..24 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Sends what has arrived on its way.
+    fn depart(&mut self) {
+        for arrival in self.network.take() {
+            let Some(nth) = self.instance_of(arrival.process) else { continue };
+            self.says(format!("asks {}", arrival.words()));
+            let trouble = self.trouble(&arrival);
+            let at = self.now().max(self.instances[nth].paused) + self.rng.u64(1..20);
+            self.flights.push(Flight { at, arrival, trouble });
+        }
+    }
+
+    fn trouble(&mut self, arrival: &Arrival) -> Option<Trouble> {
+        let now = self.now();
+        self.troubles.retain(|(until, _, _)| now < *until);
+        let rng = &mut self.rng;
+        let found = self.troubles.iter().find(|(_, per_mille, _)| rng.u32(0..1_000) < *per_mille)?.2;
+        let changes = matches!(arrival.parts.method.as_str(), "PUT" | "PATCH");
+        Some(if found == Trouble::Refused(409) && !changes { Trouble::Refused(500) } else { found })
+    }
+
+    fn instance_of(&self, process: usize) -> Option<usize> {
+        self.instances.iter().position(|instance| instance.process == Some(process))
+    }
+
+    /// What is next. What comes first of two things at the same moment is decided by their order here.
+    fn due(&self) -> Option<(u64, Due)> {
+        let mut due = vec![(self.lease_at, Due::Lease), (self.look_at, Due::Look)];
+        due.extend(self.story.events.get(self.told).map(|event| (event.at, Due::Event)));
+        due.extend(self.nodes.due().map(|at| (at, Due::Node)));
+        for (nth, instance) in self.instances.iter().enumerate() {
+            due.extend(instance.process.is_none().then_some((instance.starts, Due::Start(nth))));
+        }
+        let first = |due: &mut Vec<(u64, Due)>, found: Option<(u64, Due)>| due.extend(found);
+        first(
+            &mut due,
+            self.flights.iter().enumerate().map(|(n, it)| (it.at, Due::Flight(n))).min_by_key(|(at, _)| *at),
+        );
+        first(
+            &mut due,
+            self.landings
+                .iter()
+                .enumerate()
+                .map(|(n, it)| (it.at, Due::Landing(n)))
+                .min_by_key(|(at, _)| *at),
+        );
+        let watches = self.watches.iter().enumerate();
+        first(
+            &mut due,
+            watches
+                .map(|(n, it)| (it.due.unwrap_or(it.ends).min(it.ends), Due::Watch(n)))
+                .min_by_key(|(at, _)| *at),
+        );
+        due.into_iter().min_by_key(|(at, _)| *at)
+    }
+
+    /// Does it; true when a controller heard of it.
+    async fn perform(&mut self, due: Due) -> Result<bool, Failure> {
+        match due {
+            Due::Event => {
+                let event = self.story.events[self.told].clone();
+                self.told += 1;
+                self.says(format!("story {}", serde_json::to_string(&event.what).unwrap_or_default()));
+                return Ok(self.happens(&event.what));
+            }
+            Due::Node => {
+                let words = self.with_hands(Nodes::act);
+                self.says(format!("node {}", words.unwrap_or_default()));
+                self.watchman.databases(&self.postgres)?;
+            }
+            Due::Lease => return Ok(self.renew()),
+            Due::Start(nth) => {
+                self.processes += 1;
+                self.says(format!("starts {nth} as process {}", self.processes));
+                self.instances[nth].start(nth, self.processes, &self.network, &self.clocks);
+                return Ok(true);
+            }
+            Due::Flight(nth) => return Ok(self.arrives(nth).await),
+            Due::Landing(nth) => {
+                let landing = self.landings.remove(nth);
+                if let Some(until) = self.pause_of(landing.process) {
+                    self.landings.push(Landing { at: until, ..landing });
+                    return Ok(false);
+                }
+                self.says(format!("hears {}", landing.words));
+                let _ = landing.reply.send(landing.answer);
+                return Ok(true);
+            }
+            Due::Watch(nth) => return Ok(self.tell(nth)),
+            Due::Look => self.look()?,
+        }
+        Ok(false)
+    }
+
+    pub fn with_hands<T>(&mut self, act: impl FnOnce(&mut Nodes, &mut Hands) -> T) -> T {
+        let now = self.clocks.now();
+        let (cluster, postgres, truth) = (&mut self.cluster, &mut self.postgres, &mut self.truth);
+        act(&mut self.nodes, &mut Hands { cluster, postgres, truth, now })
+    }
+
+    /// Until when a process stands still.
+    fn pause_of(&self, process: usize) -> Option<u64> {
+        let paused = self.instances[self.instance_of(process)?].paused;
+        (self.now() < paused).then_some(paused + 1)
+    }
+
+    /// A request arrives at the API server.
+    async fn arrives(&mut self, nth: usize) -> bool {
+        let Flight { arrival, trouble, .. } = self.flights.remove(nth);
+        let Some(instance) = self.instance_of(arrival.process) else { return false };
+        let words = arrival.words();
+        let doom = self.instances[instance].doom.filter(|_| arrival.is_write());
+        if doom == Some(false) {
+            self.says(format!("dies before {words}"));
+            self.kill(instance);
+            return true;
+        }
+        let answer = match trouble {
+            Some(Trouble::Lost) => Err(cut()),
+            Some(Trouble::Refused(code)) => Ok(refused(code)),
+            _ if arrival.is_watch() => {
+                let ends = self.now() + 290_000;
+                let (watch, answer) = Watch::open(&arrival, &self.changes, ends);
+                self.watches.push(watch);
+                Ok(answer)
+            }
+            _ => Ok(whole(self.cluster.serve(&arrival.parts, &arrival.body)).await),
+        };
+        if doom == Some(true) {
+            self.says(format!("dies after {words}"));
+            self.kill(instance);
+            return true;
+        }
+        let (late, answer) = match trouble {
+            Some(Trouble::AnswerLost) => (0, Err(cut())),
+            Some(Trouble::Stale(late)) => (self.rng.u64(0..=late), answer),
+            _ => (0, answer),
+        };
+        let code =
+            answer.as_ref().map_or("nothing".to_owned(), |answer| answer.status().as_u16().to_string());
+        let fate = trouble.map(|trouble| format!(" ({trouble:?})")).unwrap_or_default();
+        self.says(format!("serves {words}: {code}{fate}"));
+        let (at, process) = (self.now() + late + self.rng.u64(1..20), arrival.process);
+        self.landings.push(Landing { at, process, words, reply: arrival.reply, answer });
+        false
+    }
+
+    /// A watch hears what is new, or ends.
+    fn tell(&mut self, nth: usize) -> bool {
+        let now = self.now();
+        if let Some(until) = self.pause_of(self.watches[nth].process) {
+            let watch = &mut self.watches[nth];
+            (watch.due, watch.ends) = (Some(until), watch.ends.max(until + 1));
+            return false;
+        }
+        let watch = &mut self.watches[nth];
+        watch.due = None;
+        if watch.is_over() || now >= watch.ends {
+            watch.end();
+            self.watches.remove(nth);
+            return true;
+        }
+        if !watch.lags(&self.changes) {
+            return false;
+        }
+        let heard = watch.hear(&self.changes).into_iter().collect::<Vec<_>>().join(", ");
+        let words = format!("told {}: {heard}", watch.words);
+        self.says(words);
+        true
+    }
+
+    /// Compares what is stored with what was, and tells whoever is to know.
+    fn record(&mut self) -> Result<(), Failure> {
+        if self.cluster.revision() == self.seen {
+            return Ok(());
+        }
+        self.seen = self.cluster.revision();
+        let from = self.changes.len();
+        self.changes.extend(differences(&self.cluster, &mut self.mirror));
+        let now = self.now();
+        for nth in from..self.changes.len() {
+            let change = self.changes[nth].clone();
+            let what = match (&change.before, &change.after) {
+                (None, _) => "new",
+                (_, None) => "gone",
+                _ => "changed",
+            };
+            self.says(format!("{what} {} {} {}", change.key.0, change.key.2, summary(&change)));
+            self.nodes.hear(&change, now);
+            self.watchman.see(&change, &self.cluster, &self.truth)?;
+        }
+        for watch in &mut self.watches {
+            if watch.due.is_none() && watch.lags(&self.changes) {
+                let nth = self.instances.iter().position(|instance| instance.process == Some(watch.process));
+                let slow = nth.map(|nth| self.slow_watches[nth]).filter(|(until, _)| now < *until);
+                watch.due = Some(now + self.rng.u64(1..60 + slow.map_or(0, |(_, upto)| upto)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the story is over, everything has come to its end, and nothing moves any more.
+    fn look(&mut self) -> Result<(), Failure> {
+        if let Some(nth) = self.instances.iter().position(Instance::has_ended) {
+            return Err(Failure::new("loops", format!("a loop of the instance {nth} ended by itself")));
+        }
+        let now = self.now();
+        self.look_at = now + EVERY;
+        let writes = self.cluster.writes.len();
+        self.phase = match self.phase {
+            Phase::Acts => {
+                for whose in [Clock::Server, Clock::Instance(0), Clock::Instance(1), Clock::Nodes] {
+                    self.set_clock(whose, 0);
+                }
+                self.instances.iter_mut().for_each(|instance| instance.doom = None);
+                self.says("nothing happens any more");
+                Phase::Ends(now + PROGRESS)
+            }
+            Phase::Ends(until) => match oracle::unfinished(self) {
+                None => Phase::Still(now + LAST_WORDS + STILL, writes),
+                Some(words) if now >= until => return Err(Failure::new("progress", words)),
+                Some(_) => Phase::Ends(until),
+            },
+            Phase::Still(until, before) => {
+                if let Some(words) = oracle::unfinished(self) {
+                    return Err(Failure::new("progress", format!("it was at its end, and then: {words}")));
+                }
+                let still = now + STILL > until;
+                if still && before != writes && !oracle::repeats(self) {
+                    let written = self.cluster.writes[before..].join("; ");
+                    return Err(Failure::new("settled", format!("a settled world wrote: {written}")));
+                }
+                if now >= until {
+                    Phase::Over
+                } else {
+                    Phase::Still(until, if still { before } else { writes })
+                }
+            }
+            Phase::Over => Phase::Over,
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! What goes wrong with the controllers: who leads, who dies, who stands still, and what becomes of what was on its way.
+
+use std::sync::atomic::Ordering;
+
+use super::{
+    super::{
+        instances::{Instance, LEASE, Lease},
+        network::Watch,
+        people,
+        story::{Clock, What},
+    },
+    Flight, World,
+};
+
+impl World {
+    /// Who leads.
+    pub(super) fn renew(&mut self) -> bool {
+        let now = self.now();
+        self.lease_at = now + 1_000;
+        let awake = |instance: &Instance| instance.process.is_some() && now >= instance.paused;
+        if self.lease.holder.is_some_and(|holder| awake(&self.instances[holder])) {
+            self.lease.renewed = now;
+        } else if self.lease.holder.is_none() || now >= self.lease.renewed + LEASE {
+            let free: Vec<usize> = (0..2).filter(|nth| awake(&self.instances[*nth])).collect();
+            if let Some(nth) = self.rng.choice(free) {
+                self.says(format!("leads {nth}"));
+                self.lease = Lease { holder: Some(nth), renewed: now };
+            }
+        }
+        for (nth, instance) in self.instances.iter().enumerate() {
+            let leads = self.lease.holder == Some(nth);
+            if awake(instance) && (leads || now >= instance.unaware) {
+                instance.leads(leads);
+            }
+        }
+        true
+    }
+
+    /// A process dies. What it had sent arrives, or does not.
+    pub(super) fn kill(&mut self, nth: usize) {
+        let Some(process) = self.instances[nth].process else { return };
+        let starts = self.now() + self.rng.u64(1_000..4_000);
+        self.instances[nth].kill(starts);
+        let (sent, others): (Vec<Flight>, Vec<Flight>) = std::mem::take(&mut self.flights)
+            .into_iter()
+            .partition(|flight| flight.arrival.process == process);
+        self.flights = others;
+        for flight in sent {
+            if flight.arrival.is_write() && self.rng.bool() {
+                self.says(format!("arrives all the same {}", flight.arrival.words()));
+                let _ = self.cluster.serve(&flight.arrival.parts, &flight.arrival.body);
+            }
+        }
+        self.landings.retain(|landing| landing.process != process);
+        self.watches.retain(|watch| watch.process != process);
+    }
+
+    /// What goes wrong, or what people do; true when a controller notices at once.
+    pub(super) fn happens(&mut self, what: &What) -> bool {
+        let now = self.now();
+        match what {
+            What::Kill { instance } => {
+                self.kill(*instance);
+                return true;
+            }
+            What::KillAtWrite { instance, after } => self.instances[*instance].doom = Some(*after),
+            What::Pause { instance, ms, unaware } => {
+                self.instances[*instance].paused = now + ms;
+                self.instances[*instance].unaware = now + ms + unaware;
+            }
+            What::Requests { trouble, per_mille, ms } => self.troubles.push((now + ms, *per_mille, *trouble)),
+            What::BreakWatches { instance, gone } => {
+                let process = self.instances[*instance].process;
+                let broken = |watch: &mut Watch| Some(watch.process) == process;
+                self.watches
+                    .iter_mut()
+                    .filter_map(|watch| broken(watch).then_some(watch))
+                    .for_each(|watch| watch.break_off(*gone));
+                self.watches.retain(|watch| Some(watch.process) != process);
+                return true;
+            }
+            What::SlowWatches { instance, upto, ms } => self.slow_watches[*instance] = (now + ms, *upto),
+            What::Clock { whose, seconds, .. } => self.set_clock(*whose, *seconds),
+            other => people::act(self, other),
+        }
+        false
+    }
+
+    pub(super) fn set_clock(&mut self, whose: Clock, seconds: i64) {
+        match whose {
+            Clock::Server => self.clocks.server.store(seconds, Ordering::Relaxed),
+            Clock::Instance(nth) => self.clocks.instances[nth].store(seconds, Ordering::Relaxed),
+            Clock::Nodes => self.nodes.skew = seconds,
+        }
+    }
+}
