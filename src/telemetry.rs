@@ -3,9 +3,10 @@
 //! Few, prefixed `sluice_`, with labels of which there is a finite number: never the name of an object.
 
 use std::{
+    collections::VecDeque,
     fmt,
     io::{IsTerminal, Write},
-    sync::{PoisonError, RwLock},
+    sync::{Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -19,9 +20,12 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
-use crate::visible;
+use crate::{redact, visible};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
@@ -156,15 +160,50 @@ pub fn start_logging(rows: Rows, default: &str) {
     let is_allowed = filter_fn(move |line| rows == Rows::Included || !holds_data(line.target()));
     let terminal = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().with_writer(move || Visible { terminal });
-    let registry = tracing_subscriber::registry().with(is_allowed).with(filter);
+    let kept = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
+    let kept = kept.with_span_list(false).with_writer(|| Kept).with_filter(filter_fn(|line| {
+        *line.level() <= Level::INFO && line.target().starts_with("sluice") && !holds_data(line.target())
+    }));
+    let registry = tracing_subscriber::registry().with(kept);
     // A second call finds a subscriber in place, which is just as well.
     let _ = if terminal {
-        registry.with(lines).try_init()
+        registry.with(lines.with_filter(is_allowed).with_filter(filter)).try_init()
     } else {
-        registry
-            .with(lines.json().flatten_event(true).with_current_span(true).with_span_list(false))
-            .try_init()
+        let lines = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
+        registry.with(lines.with_filter(is_allowed).with_filter(filter)).try_init()
     };
+}
+
+/// So many lines are kept for the record of a run, the newest, each of at most so many characters.
+const LINES: usize = 200;
+const LONGEST: usize = 2000;
+
+static KEPT: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+
+/// What this process has logged, for the record of a run: the newest lines in JSON, without those that may
+/// quote rows or literals, whatever may stand in the log.
+pub fn kept_lines() -> Vec<String> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+}
+
+/// Where those lines go. Each comes in one piece.
+struct Kept;
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let line = redact::bounded(&visible::visible(&redact::connection_strings(text.trim_end())), LONGEST);
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= LINES {
+            kept.pop_front();
+        }
+        kept.push_back(line);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// How much is logged in a Pod.
@@ -193,6 +232,18 @@ impl Write for Visible {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_long_log_the_newest_lines_are_kept_without_passwords_and_without_what_steers() {
+        for number in 0..LINES + 5 {
+            let line = format!("{{\"n\":{number}}} postgres://me:s3cret@db/x \u{1b}[2J\n");
+            Kept.write_all(line.as_bytes()).expect("is kept");
+        }
+        let kept = kept_lines();
+        assert_eq!(kept.len(), LINES);
+        assert!(kept[LINES - 1].starts_with(&format!("{{\"n\":{}}}", LINES + 4)), "{:?}", kept.last());
+        assert!(kept.iter().all(|line| !line.contains("s3cret") && !line.contains('\u{1b}')), "{kept:?}");
+    }
 
     #[test]
     fn the_names_of_the_metrics_are_an_interface() {

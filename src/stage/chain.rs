@@ -15,6 +15,7 @@ use super::{Context, keep_record, progress, run};
 use crate::{
     api::Reason,
     contract::{Outcome, PROGRESS_PORT, Stage, Verdict},
+    telemetry,
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -63,6 +64,7 @@ pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Resul
     let stage = place.stage;
     let outcome = match before(stage, folder, context.until).await? {
         Ok(outcomes) => {
+            context.earlier_log.get_or_init(|| earlier_log(stage, folder));
             let told = progress::serve(context.progress.clone(), PROGRESS_PORT);
             let work = async {
                 let mut outcome = run(stage, context, &outcomes).await;
@@ -77,6 +79,11 @@ pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Resul
         }
         Err(not_reached) => not_reached,
     };
+    // Whoever comes next takes it into the record of the run. It decides nothing.
+    let log = serde_json::to_vec(&telemetry::kept_lines()).unwrap_or_default();
+    if let Err(error) = fs::write(log_path(folder, stage), log) {
+        tracing::debug!(%error, "the log is not left for the next stage");
+    }
     leave(folder, &outcome)?;
     Ok(outcome)
 }
@@ -145,6 +152,19 @@ fn free(path: &Path) -> Result<bool, ChainError> {
 
 fn lock_path(folder: &Path, stage: Stage) -> PathBuf {
     folder.join(format!("{}.lock", stage.name()))
+}
+
+fn log_path(folder: &Path, stage: Stage) -> PathBuf {
+    folder.join(format!("{}.log", stage.name()))
+}
+
+/// What the stages before this one have logged, as far as they have left it.
+fn earlier_log(stage: Stage, folder: &Path) -> Vec<String> {
+    let earlier = Stage::ALL.into_iter().take_while(|earlier| *earlier != stage);
+    let lines = |earlier| -> Option<Vec<String>> {
+        serde_json::from_slice(&fs::read(log_path(folder, earlier)).ok()?).ok()
+    };
+    earlier.filter_map(lines).flatten().collect()
 }
 
 fn outcome_path(folder: &Path, stage: Stage) -> PathBuf {

@@ -44,6 +44,8 @@ pub struct Context {
     /// Which attempt at what this is: `DIGEST-aNUMBER`, of the Job that it belongs to. Empty where there is
     /// none.
     pub attempt: String,
+    /// What the stages before have logged, where they are other processes.
+    pub(super) earlier_log: OnceLock<Vec<String>>,
     /// How far the run is, for whoever asks while it works.
     pub progress: Reporter,
 }
@@ -73,6 +75,7 @@ impl Context {
             by_hand: false,
             required: Vec::new(),
             attempt: String::new(),
+            earlier_log: OnceLock::new(),
             progress: Reporter::default(),
         }
     }

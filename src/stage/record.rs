@@ -1,4 +1,4 @@
-//! What a run found and did, whole: every Outcome as it was, and the report of its verification. A termination
+//! What a run found and did, whole: every Outcome as it was, the log, and the report of its verification. A termination
 //! message has no room for it, so it is kept in the database that it is about, under its digest, and the
 //! verdict has the digest.
 //!
@@ -24,6 +24,7 @@ use crate::{
     postgres::{ConnectionUrl, NewRecord, Session, connect, keep_record, record_text, records},
     redact,
     report::{Report, Schema},
+    telemetry::kept_lines,
 };
 
 /// What a record says it is.
@@ -55,6 +56,10 @@ pub struct Record {
     pub at: Timestamp,
     /// What each stage left, in their order, whole.
     pub stages: Vec<Outcome>,
+    /// What the stages logged, the newest lines of each, in JSON. Without rows and literals, even where
+    /// `spec.apply.logData` lets them into the log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<String>,
     /// What the verification found; none where the run did not come so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
@@ -163,6 +168,7 @@ async fn write(context: &Context, stages: &[Outcome], create: bool) -> Result<Op
         attempt: context.attempt.clone(),
         at,
         stages: stages.to_vec(),
+        log: context.earlier_log.get().into_iter().flatten().cloned().chain(kept_lines()).collect(),
         report,
     };
     let text = text(record);
@@ -297,6 +303,7 @@ mod tests {
             attempt: "abc-a1".to_owned(),
             at: Timestamp::UNIX_EPOCH,
             stages: vec![Outcome::passed(Stage::Plan, Reason::PlanReady, "1 pending")],
+            log: vec!["{}".to_owned()],
             report: None,
         }
     }

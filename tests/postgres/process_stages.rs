@@ -11,6 +11,8 @@ use std::{
 use sluice::{
     api::{DatabaseMigration, Reason},
     contract::{Outcome, Stage, Verdict},
+    postgres::ConnectionUrl,
+    stage::read_record,
 };
 use sqlx::Connection;
 use tokio::process::{Child, Command};
@@ -160,6 +162,12 @@ async fn four_processes_started_in_any_order_run_one_after_the_other() {
             .expect("the last stage says what is applied");
         assert_eq!((history.current.as_deref(), history.pending_count), (Some(INDEX.0), 0));
         assert_eq!(scene.ledger().await, ["1_init applied", "2_index applied"]);
+        // The last container keeps what the others have logged, too.
+        let digest = ended[3].2.as_ref().and_then(|outcome| outcome.record.clone()).expect("a record");
+        let url = ConnectionUrl::parse(&scene.url).expect("a URL");
+        let (_, record) = read_record(&url, Some(&digest)).await.expect("is read");
+        let of_migrate = |line: &String| line.contains("step done") && line.contains(INDEX.0);
+        assert!(record.log.iter().any(of_migrate), "{:#?}", record.log);
         until("their sessions end", || async { scene.sessions().await == "0" }).await;
     }
 }

@@ -244,3 +244,17 @@ async fn report_and_history_read_what_a_run_kept() {
     assert_eq!(unknown.status.code(), Some(2), "{}", said(&unknown));
     assert!(said(&unknown).contains("has no record 000"), "{}", said(&unknown));
 }
+
+#[tokio::test]
+async fn a_record_has_the_log_of_the_run_without_rows_even_where_the_log_has_them() {
+    let notice = ("1_notice", "DO $$ BEGIN RAISE NOTICE 'Jane Doe was here'; END $$;\n");
+    let scene = Scene::new("record_log", &[notice]).await.with("apply", "{logData: true}");
+    let mut command = scene.command("run");
+    command.env("RUST_LOG", "info");
+    let output = finish(command).await;
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("Jane Doe"), "the control: the log has it: {}", said(&output));
+    let (_, record) = stage::read_record(&url(&scene), None).await.expect("is read");
+    assert!(record.log.iter().any(|line| line.contains("1_notice")), "{:#?}", record.log);
+    assert!(!record.log.concat().contains("Jane"), "{:#?}", record.log);
+}
