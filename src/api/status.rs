@@ -182,7 +182,8 @@ pub struct RunProgress {
     /// How many are pending in this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<u32>,
-    /// Which of its statements runs, counted from 1.
+    /// Which of its statements runs, counted from 1. Absent where PostgreSQL gets several of them as one
+    /// message, and answers when all have ended: mostly in a transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<u32>,
     /// How many it has.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use super::{Usage, crash, manifest, print::print_json};
 use crate::{
-    contract::{Outcome, Stage, Verdict},
+    contract::{Outcome, PROGRESS_PORT, Stage, Verdict},
     stage::{Context, chain},
     telemetry::{self, Rows},
     validate::validate,
@@ -32,6 +32,9 @@ pub(super) struct Args {
     /// Where the termination message goes.
     #[arg(long, default_value = "/dev/termination-log")]
     termination_log: PathBuf,
+    /// The port at which it says how far it is. The controller asks at the default.
+    #[arg(long, default_value_t = PROGRESS_PORT)]
+    progress_port: u16,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -65,6 +68,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let context = Context::new(validated, &variable("DATABASE_URL")?, args.source, args.snapshots)
         .with_phases_below(&args.phases);
     let mut context = context.with_elsewhere(|name| std::env::var(name).ok());
+    context.progress_port = args.progress_port;
     context.attempt = std::env::var("SLUICE_ATTEMPT").unwrap_or_default();
     if let Ok(required) = std::env::var("SLUICE_REQUIRED") {
         context.required = serde_json::from_str(&required)

@@ -33,7 +33,7 @@ pub struct Progress {
     /// Which of the pending migrations that is, and how many there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrations: Option<Count>,
-    /// Which of its statements runs, and how many it has.
+    /// Which of its statements runs, and how many it has; none where several of them are one message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statements: Option<Count>,
 }

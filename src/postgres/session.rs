@@ -361,24 +361,13 @@ impl Session {
 
     /// Runs a text of one or more statements, and says where it stopped.
     pub async fn run(&mut self, text: &str, until: Option<Instant>) -> Result<(), SqlError> {
-        self.run_and_tell(text, until, |_| ()).await
-    }
-
-    /// The same, and tells each time how many statements are done.
-    pub async fn run_and_tell(
-        &mut self,
-        text: &str,
-        until: Option<Instant>,
-        done: impl FnMut(usize),
-    ) -> Result<(), SqlError> {
-        self.run_each(text, until, |_| (), done).await
+        self.run_each(text, until, |_| ()).await
     }
 
     /// The same for a text of Sluice's own: the first column of each row, as text.
     async fn run_and_read(&mut self, text: &str, until: Option<Instant>) -> Result<Vec<String>, SqlError> {
         let mut answers = Vec::new();
-        self.run_each(text, until, |row| answers.extend(row.try_get_unchecked::<String, _>(0).ok()), |_| ())
-            .await?;
+        self.run_each(text, until, |row| answers.extend(row.try_get_unchecked::<String, _>(0).ok())).await?;
         Ok(answers)
     }
 
@@ -387,7 +376,6 @@ impl Session {
         text: &str,
         until: Option<Instant>,
         mut each: impl FnMut(PgRow),
-        mut done: impl FnMut(usize),
     ) -> Result<(), SqlError> {
         let mut completed = 0;
         let connection = &mut self.connection;
@@ -395,10 +383,7 @@ impl Session {
             let mut results = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(connection);
             while let Some(result) = results.next().await {
                 match result {
-                    Ok(Either::Left(_)) => {
-                        completed += 1;
-                        done(completed);
-                    }
+                    Ok(Either::Left(_)) => completed += 1,
                     Ok(Either::Right(row)) => each(row),
                     Err(error) => return Err(error),
                 }

@@ -64,8 +64,7 @@ impl Release<'_> {
 
     /// Says that this one begins.
     pub(super) fn tell(&self, at: usize) {
-        let statements = self.scripts[at].statements.len();
-        self.context.progress.migration(&self.migration(at).name, (at, self.pending.len()), statements);
+        self.context.progress.migration(&self.migration(at).name, (at, self.pending.len()));
     }
 
     /// Whether an earlier group wrote into every table that these write into: then they are there.

@@ -14,7 +14,7 @@ use std::{
 use super::{Context, keep_record, progress, run};
 use crate::{
     api::Reason,
-    contract::{Outcome, PROGRESS_PORT, Stage, Verdict},
+    contract::{Outcome, Stage, Verdict},
     telemetry,
 };
 
@@ -65,7 +65,7 @@ pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Resul
     let outcome = match before(stage, folder, context.until).await? {
         Ok(outcomes) => {
             context.earlier_log.get_or_init(|| earlier_log(stage, folder));
-            let told = progress::serve(context.progress.clone(), PROGRESS_PORT);
+            let told = progress::serve(context.progress.clone(), context.progress_port);
             let work = async {
                 let mut outcome = run(stage, context, &outcomes).await;
                 keep_record(context, &outcomes, &mut outcome).await;

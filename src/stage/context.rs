@@ -10,6 +10,7 @@ use std::{
 use super::{Reporter, phases};
 use crate::{
     api::Format,
+    contract::PROGRESS_PORT,
     migrations::{LedgerContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
     postgres::{ConnectError, ConnectionUrl, InvalidUrl, Ledger},
     validate::ValidatedMigration,
@@ -48,6 +49,8 @@ pub struct Context {
     pub(super) earlier_log: OnceLock<Vec<String>>,
     /// How far the run is, for whoever asks while it works.
     pub progress: Reporter,
+    /// The port at which a Pod tells it.
+    pub progress_port: u16,
 }
 
 /// Long enough for most transactions, short enough that a person who looks sees whom the run waits for.
@@ -77,6 +80,7 @@ impl Context {
             attempt: String::new(),
             earlier_log: OnceLock::new(),
             progress: Reporter::default(),
+            progress_port: PROGRESS_PORT,
         }
     }
 

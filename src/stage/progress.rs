@@ -29,23 +29,20 @@ impl Reporter {
         self.set(Some(Progress::of(stage, whole_second())));
     }
 
-    /// A migration begins: the one behind so many of so many, with so many statements.
-    pub(super) fn migration(&self, name: &str, (done, of): (usize, usize), statements: usize) {
+    /// A migration begins: the one behind so many of so many.
+    pub(super) fn migration(&self, name: &str, (done, of): (usize, usize)) {
         self.change(|progress| {
             progress.since = whole_second();
             progress.migration = Some(name.to_owned());
             progress.migrations = Some(Count::after(done, of));
-            progress.statements = (statements > 0).then(|| Count::after(0, statements));
+            progress.statements = None;
         });
     }
 
-    /// So many of its statements are done.
-    pub(super) fn statements(&self, done: usize) {
-        self.change(|progress| {
-            if let Some(count) = &mut progress.statements {
-                *count = Count::after(done, usize::try_from(count.of).unwrap_or(usize::MAX));
-            }
-        });
+    /// Of its statements so many are done, and one runs by itself. Of several that are one message nobody
+    /// knows how far they are: the server answers when all have ended.
+    pub(super) fn statement(&self, one: Option<(usize, usize)>) {
+        self.change(|progress| progress.statements = one.map(|(done, of)| Count::after(done, of)));
     }
 
     fn set(&self, progress: Option<Progress>) {
@@ -93,11 +90,12 @@ mod tests {
     #[test]
     fn a_run_is_at_the_statement_behind_those_that_are_done() {
         let reporter = Reporter::default();
-        reporter.statements(3);
+        reporter.statement(Some((3, 7)));
         assert_eq!(reporter.now(), None, "before the first stage there is nothing to count");
         reporter.begin(Stage::Migrate);
-        reporter.migration("2_b", (1, 5), 7);
-        reporter.statements(2);
+        reporter.migration("2_b", (1, 5));
+        assert_eq!(reporter.now().expect("a stage").summary(), "2_b (2 of 5)");
+        reporter.statement(Some((2, 7)));
         assert_eq!(reporter.now().expect("a stage").summary(), "2_b (2 of 5), statement 3 of 7");
         reporter.begin(Stage::Verify);
         assert_eq!(reporter.now().expect("a stage").summary(), "verify");

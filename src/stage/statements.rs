@@ -29,9 +29,9 @@ pub(super) async fn run(
             })?;
         }
         let (start, text) = script.text(part.clone());
-        let first = part.start;
-        let done = |done: usize| context.progress.statements(first + done);
-        session.run_and_tell(&text, Some(until), done).await.map_err(|error| SqlError {
+        let one = (part.len() == 1).then_some((part.start, script.statements.len()));
+        context.progress.statement(one);
+        session.run(&text, Some(until)).await.map_err(|error| SqlError {
             completed: part.start + error.completed,
             offset: error.offset.map(|offset| start + offset),
             ..error

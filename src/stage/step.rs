@@ -136,7 +136,7 @@ pub(super) async fn alone(
     if concurrently {
         session.unlock(others).await.map_err(MigrateError::Query)?;
     }
-    work.release.context.progress.statements(at);
+    work.release.context.progress.statement(Some((at, work.script.statements.len())));
     let ran = statement_alone(session, work, settings, at, concurrently).await;
     let ran = match ran {
         Err(error) => Err(end_at_deadline(session, watcher, error).await),

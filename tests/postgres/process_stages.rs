@@ -10,7 +10,8 @@ use std::{
 
 use sluice::{
     api::{DatabaseMigration, Reason},
-    contract::{Outcome, Stage, Verdict},
+    contract::{Outcome, Progress, Stage, Verdict},
+    controller::progress::fetch,
     postgres::ConnectionUrl,
     stage::read_record,
 };
@@ -30,14 +31,19 @@ const INDEX: (&str, &str) = ("2_index", "CREATE INDEX CONCURRENTLY t_x ON t (x);
 struct Pod<'a> {
     scene: &'a Scene,
     folder: tempfile::TempDir,
+    /// Where its stages say how far they are.
+    port: u16,
     containers: BTreeMap<&'static str, Child>,
 }
 
 impl<'a> Pod<'a> {
     /// Starts every container, in this order.
     fn start(scene: &'a Scene, order: [Stage; 4]) -> Self {
-        let mut pod =
-            Self { scene, folder: tempfile::tempdir().expect("a folder"), containers: BTreeMap::new() };
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut pod = Self { scene, folder, port, containers: BTreeMap::new() };
         fs::create_dir(pod.folder.path().join("run")).expect("an empty volume");
         for stage in order {
             // The kubelet makes the file before it starts the container.
@@ -72,6 +78,7 @@ impl<'a> Pod<'a> {
             .env("SLUICE_SPEC", spec.to_string())
             .env("SLUICE_ATTEMPT", "1")
             .env("DATABASE_URL", &self.scene.url);
+        command.arg("--progress-port").arg(self.port.to_string());
         command.stdout(self.log(stage)).stderr(Stdio::inherit()).kill_on_drop(true);
         command
     }
@@ -337,4 +344,26 @@ async fn the_stages_of_a_pod_find_each_phase_where_it_is_mounted() {
     let plan = ended[0].2.as_ref().expect("an Outcome");
     assert_eq!((plan.verdict, plan.reason), (Verdict::Failed, Reason::SourceNotFound));
     assert!(plan.message.contains("the phase \"security\" has no folder"), "{}", plan.message);
+}
+
+#[tokio::test]
+async fn a_pod_says_how_far_it_is_while_a_migration_runs_and_no_longer() {
+    // Two messages that the server answers late: a release in one transaction, and a statement by itself.
+    let slow = ("2_slow", "CREATE TABLE u (x int);\nSELECT pg_sleep(600);\n");
+    let alone =
+        ("2_alone", "-- sluice: no-transaction\nCREATE TABLE u (x int);\nSELECT pg_sleep(600);\nSELECT 1;\n");
+    for (files, expected) in [(slow, "2_slow (2 of 2)"), (alone, "2_alone (2 of 2), statement 2 of 3")] {
+        let scene = Scene::new("says_how_far", &[INIT, files]).await;
+        let mut pod = Pod::start(&scene, BACKWARDS);
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], pod.port));
+        let pending = [INIT.0.to_owned(), files.0.to_owned()];
+        let says = || async {
+            let answer = fetch(address).await?;
+            Some(Progress::from_answer(&answer, &pending, jiff::Timestamp::now())?.summary())
+        };
+        until(expected, || async { says().await.as_deref() == Some(expected) }).await;
+        pod.kill(Stage::Migrate).await;
+        pod.end(Stage::Verify).await;
+        assert_eq!(says().await, None, "whoever has ended says nothing");
+    }
 }
