@@ -163,7 +163,7 @@ impl Watch {
     /// Whether there is something that it has not heard. What does not concern it counts as heard.
     pub fn lags(&mut self, changes: &[Change]) -> bool {
         while let Some(change) = changes.get(self.heard) {
-            if self.line(change).is_some() {
+            if self.concerns(change) {
                 return true;
             }
             self.heard += 1;
@@ -204,6 +204,11 @@ impl Watch {
     /// Nobody listens any more.
     pub fn is_over(&self) -> bool {
         self.wire.is_closed()
+    }
+
+    fn concerns(&self, change: &Change) -> bool {
+        let selected = |object: &Arc<Value>| self.path.selects(&change.key, object);
+        change.before.iter().chain(&change.after).any(selected)
     }
 
     fn line(&self, change: &Change) -> Option<String> {
