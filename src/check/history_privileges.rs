@@ -1,4 +1,4 @@
-//! Who may write rows of the history without owning it. Asked beside [`super::CHECKS`], because where the
+//! Who may write rows of the history without owning it. Asked beside [`super::all`], because where the
 //! history is only the stage knows.
 
 use sqlx::PgConnection;

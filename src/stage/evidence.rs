@@ -1,5 +1,5 @@
 //! What the stages before have proven, as values. Only this file makes them, and only from what a stage left;
-//! [`migrate`](super::migrate) takes nothing else, so that an order of the stages in which nothing was
+//! [`migrate`](super::migrate()) takes nothing else, so that an order of the stages in which nothing was
 //! planned, or no snapshot was thought of, does not compile.
 
 use std::time::Duration;
