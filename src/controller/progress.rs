@@ -111,8 +111,8 @@ async fn ask(poller: &Poller, address: IpAddr, target: &Target, silent: u32, now
     Asked { job: target.job.clone(), at: now, answer, silent }
 }
 
-/// The address that a status tells, if a Pod can have it: whoever could write the status of a Pod could name
-/// the node's own, or that of a cloud's metadata.
+/// The address that a status tells, if a Pod can have it. A forged status could name the controller itself, or
+/// a cloud's metadata; an address of a node cannot be told from a Pod's.
 fn address(told: &str) -> Option<IpAddr> {
     let address = told.parse::<IpAddr>().ok()?.to_canonical();
     let local = match address {
