@@ -9,6 +9,7 @@ pub mod cli;
 pub mod contract;
 pub mod controller;
 pub mod inspect;
+pub mod limits;
 pub mod lint;
 pub mod migrations;
 pub mod objects;

@@ -14,7 +14,7 @@ use crate::api::{
     Format, History, IndexVerification, Keep, OnMigrationFailure, OtherDatabase, QueryAssertion, ReadBack,
     Relation, Resolve, RowCounts, RowLevelSecurity, Snapshot, Span, TableVerification, Verify,
 };
-use crate::policy::preset;
+use crate::{limits::MANIFEST, policy::preset};
 pub use bounds::violations as bound_violations;
 pub use phases::{CustomPhase, PhaseSource};
 
@@ -317,15 +317,11 @@ fn check_interval(every: Option<Span>, violations: &mut Vec<Violation>) {
     }
 }
 
-/// A stage gets the manifest in one environment variable, of which Linux allows 128 KiB; the rest is room for
-/// defaults.
-const LARGEST: usize = 100 * 1024;
-
 fn check_size(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
     let size = serde_json::to_string(&object.spec).map_or(0, |text| text.len());
-    if size > LARGEST {
+    if size > MANIFEST {
         let problem = format!(
-            "has {size} bytes as JSON, and {LARGEST} is the most that a stage can be given: make its lists \
+            "has {size} bytes as JSON, and {MANIFEST} is the most that a stage can be given: make its lists \
                 shorter"
         );
         violations.push(Violation { field: "spec".into(), problem });

@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 use super::Stage;
 use crate::{
     api::{Blocker, Failure, Finding, FindingCounts, Reason, SnapshotRecord, spread},
+    limits,
     redact::{bounded, connection_strings},
     visible::visible,
 };
 
 /// The most a termination message may hold, in bytes.
-pub const MESSAGE_LIMIT: usize = 2560;
+pub const MESSAGE_LIMIT: usize = limits::MESSAGE;
+// They share what Kubernetes keeps of a Pod.
+const _: () = assert!(Stage::ALL.len() == limits::CONTAINERS);
 /// So many names fit at most, with their quotes and commas.
 const MOST: usize = MESSAGE_LIMIT / 6;
 /// So many checks are counted each by itself.

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     api::{DatabaseMigration, MigrationGate, Pods},
+    limits::{LEASE_SECONDS, RENEWAL_SECONDS},
     objects::Images,
     serve::Health,
     telemetry::Metrics,
@@ -24,10 +25,6 @@ use crate::{
 
 /// The lease, in the controller's own namespace.
 const LEASE: &str = "sluice";
-/// A leader that died is followed by another after this long.
-const LEASE_SECONDS: u64 = 10;
-/// A leader renews this long before its lease ends.
-const RENEWAL_SECONDS: u64 = 4;
 /// How often a missing CustomResourceDefinition is looked for.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 

@@ -11,12 +11,11 @@ use kube::Resource;
 use super::pod::{Images, pod};
 use crate::{
     api::{DatabaseMigration, LABEL_ATTEMPT, LABEL_DIGEST, LABEL_MIGRATION, MANAGED_BY, Pods},
+    limits::JOB_GRACE_SECONDS,
     plan::step::JobOrder,
     validate::ValidatedMigration,
 };
 
-/// The stages keep to `spec.apply.deadline` themselves; Kubernetes steps in this much later, should one hang.
-const GRACE_SECONDS: i64 = 60;
 /// How long a Job's log stays when no newer Job takes its place: that of a run 30 days, that of a repeated
 /// verification a week.
 const DAY_SECONDS: i32 = 24 * 3600;
@@ -31,7 +30,8 @@ pub fn job(
     pods: &Pods,
 ) -> Job {
     let labels = labels(&migration.name, order);
-    let deadline = i64::try_from(migration.deadline.duration().as_secs()).unwrap_or(i64::MAX - GRACE_SECONDS);
+    let deadline =
+        i64::try_from(migration.deadline.duration().as_secs()).unwrap_or(i64::MAX - JOB_GRACE_SECONDS);
     Job {
         metadata: ObjectMeta {
             name: Some(order.job.clone()),
@@ -44,7 +44,8 @@ pub fn job(
             backoff_limit: Some(0),
             // Never a second Pod while the first may still hold a session.
             pod_replacement_policy: Some("Failed".to_owned()),
-            active_deadline_seconds: Some(deadline + GRACE_SECONDS),
+            // The stages keep to `spec.apply.deadline` themselves; this is for one that hangs.
+            active_deadline_seconds: Some(deadline + JOB_GRACE_SECONDS),
             ttl_seconds_after_finished: Some(if order.verify_only {
                 7 * DAY_SECONDS
             } else {

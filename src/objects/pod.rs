@@ -17,6 +17,7 @@ use super::elsewhere;
 use crate::{
     api::{DatabaseMigration, GROUP, Pods, VERSION},
     contract::Stage,
+    limits::POD_GRACE_SECONDS,
     plan::step::JobOrder,
     validate::{PhaseSource, SnapshotPolicy, Source, ValidatedMigration},
 };
@@ -32,8 +33,6 @@ pub struct Images {
 
 /// The user of every image.
 const USER: i64 = 65532;
-/// The stages roll back and report when they are told to stop; this is how long they may take.
-const GRACE_SECONDS: i64 = 15;
 
 const RUN: &str = "run";
 const SCRATCH: &str = "tmp";
@@ -73,7 +72,8 @@ pub fn pod(
             restart_policy: Some("Never".to_owned()),
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
-            termination_grace_period_seconds: Some(GRACE_SECONDS),
+            // The stages roll back and report when they are told to stop.
+            termination_grace_period_seconds: Some(POD_GRACE_SECONDS),
             security_context: Some(PodSecurityContext {
                 run_as_non_root: Some(true),
                 run_as_user: Some(USER),

@@ -9,10 +9,8 @@ use super::{facts::Facts, judge::Judgement, situation::Situation, step::Step};
 use crate::{
     api::{ANNOTATION_REQUIRES, ANY_DATABASE, Reason, entry},
     contract::Stage,
+    limits::GATE_VERSIONS,
 };
-
-/// How many versions of one DatabaseMigration a gate holds.
-const LIMIT: usize = 500;
 
 /// Publishes what a run has just verified, before the status says Ready; and puts back what somebody took out
 /// of the gate.
@@ -33,7 +31,7 @@ pub fn publish(situation: &Situation) -> Option<Step> {
     entries.extend(former.into_iter().rev().cloned());
     let mut seen = BTreeSet::new();
     entries.retain(|entry| seen.insert(entry.clone()));
-    entries.truncate(LIMIT);
+    entries.truncate(GATE_VERSIONS);
     Some(Step::PublishGate { entries, database: database.cloned() })
 }
 

@@ -20,16 +20,13 @@ use crate::{
         HistoryEntry, Reason, RunStatus, StageTiming, keep,
     },
     contract::{Outcome, Stage, Verdict},
+    limits::{NAMED_MIGRATIONS, REMEMBERED_RUNS, SHOWN_FINDINGS},
     validate::Source,
 };
 
 /// A stage is reported once it has worked for three seconds, so that a small migration needs no status
 /// between the first and the last. Kubernetes counts in whole seconds: four of them are at least three.
 const REPORT_AFTER: SignedDuration = SignedDuration::from_secs(4);
-
-const APPLIED: usize = 20;
-const FINDINGS: usize = 20;
-const HISTORY: usize = 10;
 
 /// A run whose end is not in the status yet.
 #[derive(Clone, Debug)]
@@ -253,9 +250,9 @@ impl Record {
             self.status.history.remove(0);
         }
         self.status.history.insert(0, entry);
-        self.status.history.truncate(HISTORY);
+        self.status.history.truncate(REMEMBERED_RUNS);
         let outcomes: Vec<&Outcome> = in_hand.outcomes().collect();
-        self.status.findings = keep(findings(&outcomes), FINDINGS);
+        self.status.findings = keep(findings(&outcomes), SHOWN_FINDINGS);
         self.status.finding_counts = count_findings(&outcomes);
         let answers = in_hand.outcome(Stage::Verify).map_or(&[][..], |outcome| &outcome.required);
         required::remember(facts, &mut self.status, answers, ending.at);
@@ -278,7 +275,7 @@ impl Record {
                 self.status.applied = history
                     .applied
                     .iter()
-                    .take(APPLIED)
+                    .take(NAMED_MIGRATIONS)
                     .map(|name| AppliedMigration { name: name.clone() })
                     .collect();
             }

@@ -22,12 +22,9 @@ use super::{
 use crate::{
     api::{DatabaseMigrationStatus, RequiredVersions, entry},
     contract::Required,
+    limits::{REQUIRED_BYTES, REQUIRED_NAMES},
 };
 
-/// A run is asked for so many names, and for so many bytes of them: the answers have to fit into a
-/// termination message.
-const NAMES: usize = 16;
-const BYTES: usize = 1024;
 /// So many answers are remembered, and no more names are asked for.
 const REMEMBERED: usize = 50;
 /// The pause after an answer that opened nothing; doubled each time.
@@ -64,12 +61,12 @@ pub fn asked(situation: &Situation) -> Vec<String> {
     let again = lacking(situation.facts)
         .into_iter()
         .filter(|version| answered(&situation.record.status).contains(version));
-    let mut left = BYTES;
+    let mut left = REQUIRED_BYTES;
     let fits = |version: &&String| {
         left = left.saturating_sub(version.len());
         left > 0
     };
-    fresh.into_iter().chain(again).take(NAMES).take_while(fits).cloned().collect()
+    fresh.into_iter().chain(again).take(REQUIRED_NAMES).take_while(fits).cloned().collect()
 }
 
 /// Adds to the verdict about a settled run that the database is asked once more. Ready stays as it is
@@ -160,7 +157,8 @@ mod tests {
         let facts = requiring(&names.iter().map(String::as_str).collect::<Vec<_>>());
         let asked = asked(&Situation::of(&facts, moment(0)));
         assert!(
-            (5..=NAMES).contains(&asked.len()) && asked.iter().map(String::len).sum::<usize>() <= BYTES,
+            (5..=REQUIRED_NAMES).contains(&asked.len())
+                && asked.iter().map(String::len).sum::<usize>() <= REQUIRED_BYTES,
             "{}",
             asked.len()
         );

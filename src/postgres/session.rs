@@ -13,7 +13,7 @@ use super::{
     Asked, Holder, QueryError, Settings, SqlError, TEAMS_SETTINGS, Trouble, acquire_advisory_locks,
     own_settings, query, query_scalar, release_advisory_locks, search_path, startup::READ_TEXT,
 };
-use crate::{api::Span, sql::Isolation};
+use crate::{api::Span, limits::CANCEL_GRACE, sql::Isolation};
 
 /// A session with limits on how long it may wait and work.
 pub struct Session {
@@ -68,8 +68,6 @@ const CHECK_DEFERRED: &str = concat!(
 const TRANSACTION: &str = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text";
 /// What PostgreSQL calls a division by zero.
 const ANOTHER: &str = "22012";
-/// A cancelled statement ends, and a transaction is rolled back, within this time or not at all.
-const GIVE_UP: Duration = Duration::from_secs(5);
 
 impl Session {
     /// Takes over a connection.
@@ -154,7 +152,7 @@ impl Session {
 
     /// After what ran outside a transaction: whether the locks were held all the time.
     pub async fn check_locks(&mut self) -> Result<(), SqlError> {
-        let answers = self.run_and_read(&self.look_for_locks(), Some(Instant::now() + GIVE_UP)).await?;
+        let answers = self.run_and_read(&self.look_for_locks(), Some(Instant::now() + CANCEL_GRACE)).await?;
         self.fenced &= answers == ["true"];
         Ok(())
     }
@@ -315,7 +313,7 @@ impl Session {
 
     /// Puts back what statements outside a transaction changed.
     pub async fn reset(&mut self) -> Result<(), SqlError> {
-        let done = self.run(RESET, Some(Instant::now() + GIVE_UP)).await;
+        let done = self.run(RESET, Some(Instant::now() + CANCEL_GRACE)).await;
         self.usable &= done.is_ok();
         done
     }
@@ -345,7 +343,7 @@ impl Session {
             .take()
             .map(|number| format!("; SELECT pg_catalog.pg_xact_status('{number}'::pg_catalog.xid8)"));
         let text = format!("ROLLBACK; {}{}", self.look_for_locks(), begun.unwrap_or_default());
-        match self.run_and_read(&text, Some(Instant::now() + GIVE_UP)).await {
+        match self.run_and_read(&text, Some(Instant::now() + CANCEL_GRACE)).await {
             Ok(answers) => {
                 self.fenced &= answers.first().is_some_and(|held| held == "true");
                 answers.get(1).is_none_or(|became| became != "committed")

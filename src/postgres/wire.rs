@@ -3,7 +3,7 @@
 //! itself, and the driver reaches it through a socket within this process. Here it ends when the server is
 //! gone, is encrypted as the manifest says, and carries nothing but PostgreSQL's protocol.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -18,13 +18,9 @@ use super::{
     said::WIRE,
     tls::{Tls, TlsMode},
 };
+use crate::limits::{KEEPALIVE, KEEPALIVES, USER_TIMEOUT};
 
-/// As long as the server itself waits for a client (`startup.rs`): 5 s and two keepalives, 5 s apart.
-const KEEPALIVE: Duration = Duration::from_secs(5);
-const KEEPALIVES: u32 = 2;
-/// And as long for what was sent and is not acknowledged.
-const USER_TIMEOUT: Duration = Duration::from_secs(15);
-/// The same for a client tool, as libpq's connection string: it has no variables for these.
+/// As [`crate::limits`] has it for a client tool, as libpq's connection string: it has no variables for these.
 pub const LIBPQ_KEEPALIVES: &str =
     "keepalives=1 keepalives_idle=5 keepalives_interval=5 keepalives_count=2 tcp_user_timeout=15000";
 const NO_TLS: &str = "the server does not speak TLS: switch it on there (ssl = on), or, where everybody on \

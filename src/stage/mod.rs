@@ -29,7 +29,7 @@ mod survey;
 mod texts;
 mod verify;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use context::Context;
 pub use evidence::{Evidence, Passed, Plan, Snapshot};
@@ -41,10 +41,8 @@ pub use report::report;
 use crate::{
     api::Reason,
     contract::{Outcome, Stage},
+    limits::STAGE_GRACE,
 };
-
-/// A stage that works until the deadline tidies up and tells what happened, within this time.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs one stage. `before` holds the Outcomes of the stages before it, all passed.
 pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome {
@@ -64,14 +62,15 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
     };
     // A question to the catalog can wait for somebody's lock, or for a network that is gone. Whatever a stage
     // leaves undone when it is dropped, the server rolls back within a second.
-    let mut outcome = tokio::time::timeout(context.remaining() + GRACE, work).await.unwrap_or_else(|_| {
-        let message = format!(
-            "the deadline of the run ({}) passed in the stage {}",
-            context.manifest.deadline,
-            stage.name()
-        );
-        Outcome::failed(stage, Reason::DeadlineExceeded, message)
-    });
+    let mut outcome =
+        tokio::time::timeout(context.remaining() + STAGE_GRACE, work).await.unwrap_or_else(|_| {
+            let message = format!(
+                "the deadline of the run ({}) passed in the stage {}",
+                context.manifest.deadline,
+                stage.name()
+            );
+            Outcome::failed(stage, Reason::DeadlineExceeded, message)
+        });
     outcome.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     outcome.clean();
     outcome

@@ -24,6 +24,7 @@ use crate::{
         sql,
         trial::{GRANTED, Refusal},
     },
+    limits::CANCEL_GRACE,
     postgres::{connect, log_values},
     redact,
 };
@@ -62,8 +63,6 @@ pub(super) const CHECK: Check = Check {
 /// Where counting ends.
 const MOST: u64 = 1000;
 const SHOWN: usize = 3;
-/// How much longer than it was granted an answer may take before the other database counts as gone.
-const GRACE: Duration = Duration::from_secs(5);
 /// How long one relation may take.
 const LONGEST: Duration = Duration::from_mins(10);
 
@@ -120,7 +119,7 @@ impl Stop {
 /// A question to the other database. That it gives no answer is an answer about the relation: this database
 /// is well.
 async fn away<T>(question: impl Future<Output = Result<T, CheckError>>, name: &str) -> Result<T, Stop> {
-    match tokio::time::timeout(GRANTED + GRACE, question).await {
+    match tokio::time::timeout(GRANTED + CANCEL_GRACE, question).await {
         Ok(answer) => answer.map_err(|error| Stop::lost(format!("the database {name:?}: {error}"))),
         Err(_) => Err(Stop::lost(format!("the database {name:?} gives no answer"))),
     }

@@ -1,6 +1,6 @@
 //! The questions of the manifest have the answers that it expects.
 
-use std::{io, time::Duration};
+use std::io;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -12,6 +12,7 @@ use crate::{
         Asked, Aspect, CheckError, Meta, Scope, sql,
         trial::{self, Refusal},
     },
+    limits::CANCEL_GRACE,
     migrations::split,
     postgres::{log_values, query_as},
     redact,
@@ -72,10 +73,8 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     Ok(found)
 }
 
-/// How long PostgreSQL may take to cancel a query. A function that catches the cancellation goes on for ever;
-/// then the session is given up, and its back end ends when it notices that nobody listens.
-const GRACE: Duration = Duration::from_secs(5);
-
+/// A function that catches the cancellation goes on for ever; then the session is given up, and its back end
+/// ends when it notices that nobody listens.
 fn ignores_its_timeout(name: &str) -> sqlx::Error {
     let message = format!(
         "the query {name:?} went on after it was cancelled: a function that it calls catches query_canceled"
@@ -116,7 +115,7 @@ async fn answer(
     trial::only_read(connection, granted).await?;
     trial::look_in(connection, schemas).await?;
     let rows = query_as(AssertSqlSafe(format!("TABLE {}", volatile::VIEW))).fetch_all(&mut *connection);
-    let rows = tokio::time::timeout(granted + GRACE, rows)
+    let rows = tokio::time::timeout(granted + CANCEL_GRACE, rows)
         .await
         .unwrap_or_else(|_| Err(ignores_its_timeout(&asserted.name)));
     let rows =
