@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use super::{
     Usage,
+    format::FormatName,
     phase::{self, PhaseArg},
     print::print,
 };
@@ -33,24 +34,6 @@ pub(super) struct Args {
     /// A folder without a migration is as it should be (spec.migrations.allowEmpty), and no error.
     #[arg(long)]
     allow_empty: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-#[value(rename_all = "PascalCase")]
-enum FormatName {
-    #[value(alias = "prisma")]
-    Prisma,
-    #[value(alias = "sql")]
-    Sql,
-}
-
-impl FormatName {
-    const fn format(self) -> Format {
-        match self {
-            Self::Prisma => Format::Prisma,
-            Self::Sql => Format::Sql,
-        }
-    }
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {

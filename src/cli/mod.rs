@@ -14,6 +14,7 @@ mod crash;
 mod crds;
 mod documents;
 mod form;
+mod format;
 mod history;
 mod lint;
 mod manifest;

@@ -8,11 +8,12 @@ use std::{
 
 use super::{
     Usage,
+    format::FormatName,
     print::{complain, print},
     stage::terminated,
 };
 use crate::{
-    api::{Format, Span},
+    api::Span,
     migrations::LedgerContract,
     postgres::{ConnectionUrl, Ledger, believed, connect},
     visible::visible,
@@ -30,8 +31,8 @@ pub(super) struct Args {
     database_url: String,
 
     /// Which ledger: Prisma's or Sluice's own.
-    #[arg(long, default_value = "Prisma", value_parser = ["Prisma", "Sql"])]
-    format: String,
+    #[arg(long, value_enum, default_value_t = FormatName::Prisma)]
+    format: FormatName,
 
     /// The schema of Prisma's ledger. Default: the URL's parameter `schema`, else public.
     #[arg(long)]
@@ -60,8 +61,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     }
     let version = version(&args.require)?;
     let schema = args.history_schema.as_deref().or(url.schema()).unwrap_or("public");
-    let format = if args.format == "Sql" { Format::Sql } else { Format::Prisma };
-    let ledger = Ledger { contract: LedgerContract::of(format, schema) };
+    let ledger = Ledger { contract: LedgerContract::of(args.format.format(), schema) };
     let awaited = Awaited { ledger, owner: args.history_owner.as_deref(), version };
     tokio::select! {
         code = wait(&url, &awaited, args.timeout) => Ok(code),

@@ -21,7 +21,7 @@ use file::File;
 
 use crate::{
     api::{Finding, Format, Severity},
-    migrations::SourceTree,
+    migrations::{FormatRules, SourceTree},
 };
 
 /// The check of what runs here and not, or differently, with Prisma.
@@ -53,9 +53,10 @@ pub fn findings(source: &SourceTree, format: Format) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut temporary = temporary_table::Tables::default();
     let mut settings = session_setting::Leaks::default();
+    let goes_back = FormatRules::of(format).is_of_another_tool;
     for migration in source.migrations.iter().filter(|migration| migration.script().is_ok()) {
         let file = File::read(migration);
-        if format == Format::Prisma && migration.phase().is_none() {
+        if goes_back && migration.phase().is_none() {
             findings.extend(settings.left_to(&file));
             let objections = OF_ONE_FILE.iter().filter_map(|rule| rule(&file));
             findings.extend(objections.map(|objection| file.finding(NOT_PORTABLE, objection)));
@@ -64,7 +65,7 @@ pub fn findings(source: &SourceTree, format: Format) -> Vec<Finding> {
         findings.extend(temporary.used_in(&file));
         temporary.after(&file);
     }
-    if format == Format::Prisma {
+    if goes_back {
         findings.extend(settings.left_to_prisma());
         findings.extend(phase::rule(source));
         findings.extend(folder_without_script::rule(source));

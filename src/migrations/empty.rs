@@ -1,9 +1,8 @@
 //! A source without any migration: what lies in its folder, and what may have been meant.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use super::source::SCRIPT;
-use crate::api::Format;
+use super::{FormatRules, format::folders};
 
 /// How many entries are named.
 const NAMED: usize = 5;
@@ -20,52 +19,31 @@ pub(super) fn found(entries: &[String]) -> String {
 }
 
 /// The folder below that has migrations, or the other format, should one of them fit.
-pub(super) fn hint(format: Format, folder: &Path) -> String {
-    let below = folders(folder).into_iter().find(|name| holds(format, &folder.join(name)));
-    let layout = match format {
-        _ if folder.join("..data").exists() => "each migration is a key NAME.sql of a ConfigMap",
-        Format::Prisma => "each migration is a folder NAME with a file migration.sql",
-        Format::Sql => "each migration is a file NAME.sql",
+pub(super) fn hint(format: &FormatRules, folder: &Path) -> String {
+    let below = folders(folder).into_iter().find(|name| (format.is_in)(&folder.join(name)));
+    let layout = if folder.join("..data").exists() {
+        "each migration is a key NAME.sql of a ConfigMap"
+    } else {
+        format.layout
     };
-    match (format, below) {
-        (Format::Sql, _) if holds(Format::Prisma, folder) => {
-            format!("; {layout}, and format Prisma reads NAME/migration.sql")
-        }
-        (Format::Prisma, None) if holds(Format::Sql, folder) => {
-            format!("; {layout}, and format Sql reads files NAME.sql")
+    match (format.another_in(folder), below) {
+        // Its files may lie beside folders of this format, which are meant then.
+        (Some(other), below) if below.is_none() || other.is_of_another_tool => {
+            format!("; {layout}, and format {} reads {}", other.name, other.reads)
         }
         (_, Some(name)) => format!(", and migrations lie in its folder {name:?}: give that one as the path"),
         (_, None) => format!("; {layout}: check the path"),
     }
 }
 
-fn folders(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
-}
-
-/// Whether a folder has at least one migration of this format.
-fn holds(format: Format, folder: &Path) -> bool {
-    match format {
-        Format::Prisma => folders(folder).iter().any(|name| folder.join(name).join(SCRIPT).is_file()),
-        Format::Sql => fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            Path::new(name.as_ref()).extension().is_some_and(|extension| extension == "sql")
-                && entry.path().is_file()
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{api::Reason, migrations::load};
+    use std::fs;
+
+    use crate::{
+        api::{Format, Reason},
+        migrations::load,
+    };
 
     fn refusal(format: Format, files: &[&str]) -> String {
         let folder = tempfile::tempdir().expect("a folder");

@@ -3,13 +3,11 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{hexadecimal, phase_of};
+use super::{FormatRules, hexadecimal, phase_of};
 use crate::api::Format;
 
 /// Sluice's own advisory lock: the letters `sluice`.
 const LOCK_SLUICE: i64 = 0x736c_7569_6365;
-/// The lock that every Prisma engine takes.
-const LOCK_PRISMA: i64 = 72_707_369;
 
 /// The schema of what is Sluice's own.
 const SCHEMA: &str = "sluice";
@@ -36,11 +34,14 @@ pub struct LedgerContract {
 impl LedgerContract {
     /// The contract of a format. `schema` is where Prisma's table is; Sluice's own is in the schema `sluice`.
     pub fn of(format: Format, schema: &str) -> Self {
-        let (schema, table, locks) = match format {
-            Format::Prisma => (schema, "_prisma_migrations", vec![LOCK_SLUICE, LOCK_PRISMA]),
-            Format::Sql => (SCHEMA, "migrations", vec![LOCK_SLUICE]),
-        };
-        Self { schema: schema.to_owned(), table, phases: format!("phases_{schema}"), locks }
+        let rules = FormatRules::of(format);
+        let schema = rules.schema.unwrap_or(schema);
+        Self {
+            schema: schema.to_owned(),
+            table: rules.table,
+            phases: format!("phases_{schema}"),
+            locks: std::iter::once(LOCK_SLUICE).chain(rules.locks.iter().copied()).collect(),
+        }
     }
 
     /// The table, qualified and quoted.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Migration, SourceError, SourceTree, folder::Folder, order, source::file};
+use super::{Migration, SourceError, SourceTree, folder::Folder, order};
 use crate::api::{Finding, PhaseWhen, Severity};
 
 /// Where a phase is.
@@ -54,7 +54,7 @@ fn read(phase: &PhaseFolder, findings: &mut Vec<Finding>) -> Result<Vec<Migratio
         let shown = format!("{}/{}", phase.shown, entry.name);
         match entry.name.strip_suffix(".sql") {
             Some(name) if !entry.is_dir => {
-                let mut migration = file(
+                let mut migration = Migration::read(
                     &folder,
                     &format!("{}{BETWEEN}{name}", phase.name),
                     name,

@@ -9,9 +9,8 @@ use std::{
 
 use super::{Reporter, phases};
 use crate::{
-    api::Format,
     contract::PROGRESS_PORT,
-    migrations::{LedgerContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
+    migrations::{FormatRules, LedgerContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
     postgres::{ConnectError, ConnectionUrl, InvalidUrl, Ledger},
     validate::ValidatedMigration,
 };
@@ -61,8 +60,8 @@ impl Context {
     pub fn new(manifest: ValidatedMigration, url: &str, source: PathBuf, snapshots: PathBuf) -> Self {
         let until = Instant::now() + manifest.deadline.duration();
         let url = ConnectionUrl::parse(url).and_then(|url| verified(url, &manifest));
-        let url =
-            url.map(|url| if manifest.format == Format::Prisma { url.or_schema("public") } else { url });
+        let schema = FormatRules::of(manifest.format).default_schema();
+        let url = url.map(|url| schema.into_iter().fold(url, ConnectionUrl::or_schema));
         let phases = phases::beside(&manifest, &source);
         Self {
             manifest,
