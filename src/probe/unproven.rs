@@ -25,28 +25,7 @@ pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
                 .to_owned(),
         );
     }
-    match (&seen.unseeded, &seen.own) {
-        (None, Sight::Rows(0)) if other => {}
-        (Some(reason), _) => {
-            reasons.push(format!("reading, UPDATE and DELETE (the table is empty, and {reason})"));
-        }
-        (None, Sight::Rows(0)) if seen.seeded => {
-            reasons.push(
-                "reading (the table is empty, and a row made for the attempt is not visible to its \
-                own tenant)"
-                    .to_owned(),
-            );
-        }
-        (None, Sight::Rows(0)) if seen.target.view.is_some() => {
-            reasons.push(
-                "reading (it shows no row of a tenant that has some in the tables that it reads)".to_owned(),
-            );
-        }
-        (None, Sight::Refused(refusal)) if refusal.code != "42P17" => {
-            reasons.push(format!("reading ({})", refusal.display()));
-        }
-        _ => {}
-    }
+    reasons.extend(reading_untold(seen, other));
     let foreign = seen.foreign.iter().chain([&seen.unset]).find_map(|sight| match sight {
         Sight::Refused(refusal) if matches!(refusal.code.as_str(), "57014" | "55P03") => Some(refusal),
         _ => None,
@@ -83,6 +62,25 @@ pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
     let remedy = "the next verification tries again. Until then the other checks of row-level security are \
         what there is";
     Some(Finding { severity: Severity::Warning, ..META.finding(seen.target.display(), message, remedy) })
+}
+
+/// What reading does not tell of the rows that the attempt begins with.
+fn reading_untold(seen: &Observation, other: bool) -> Option<String> {
+    match (&seen.unseeded, &seen.own) {
+        (None, Sight::Rows(0)) if other => None,
+        (Some(reason), _) => Some(format!("reading, UPDATE and DELETE (the table is empty, and {reason})")),
+        (None, Sight::Rows(0)) if seen.seeded => Some(
+            "reading (the table is empty, and a row made for the attempt is not visible to its own tenant)"
+                .to_owned(),
+        ),
+        (None, Sight::Rows(0)) if seen.target.view.is_some() => {
+            Some("reading (it shows no row of a tenant that has some in the tables that it reads)".to_owned())
+        }
+        (None, Sight::Refused(refusal)) if refusal.code != "42P17" => {
+            Some(format!("reading ({})", refusal.display()))
+        }
+        _ => None,
+    }
 }
 
 fn insert_untold(seen: &Observation, other: bool) -> Option<String> {

@@ -225,6 +225,15 @@ pub(super) fn consistency(several: &Consistency, coloured: bool) -> String {
     let (style, mark) = Style::of_verdict(several.verdict);
     let services = count(several.services.len(), "service");
     page.line(style, &format!("{mark} {services} {}: {}", several.verdict.word(), counted(several.total)));
+    services_of(&mut page, several);
+    aspects_of(&mut page, several);
+    for (_, report) in several.worst_first() {
+        findings_of(&mut page, report);
+    }
+    page.text
+}
+
+fn services_of(page: &mut Page, several: &Consistency) {
     page.heading("Services");
     let head = ["", "service", "verdict", "version", "pending", "errors", "warnings", "information"]
         .map(str::to_owned)
@@ -245,6 +254,9 @@ pub(super) fn consistency(several: &Consistency, coloured: bool) -> String {
     sum.extend([pending, errors, warnings, information].map(|number| number.to_string()));
     rows.push((Style::Bold, sum));
     page.grid(rows);
+}
+
+fn aspects_of(page: &mut Page, several: &Consistency) {
     page.heading("Aspects");
     let rows = several.aspects.iter().map(|row| {
         let (style, mark) = Style::of_check(row.verdict);
@@ -264,25 +276,25 @@ pub(super) fn consistency(several: &Consistency, coloured: bool) -> String {
         )
     });
     page.grid(rows.collect());
-    for (_, report) in several.worst_first() {
-        page.heading(&format!(
-            "{}/{}: {}",
-            visible(&report.namespace),
-            visible(&report.name),
-            counted(report.counts)
-        ));
-        for finding in &report.findings {
-            if finding.severity == Severity::Information {
-                page.line(
-                    Style::Dim,
-                    &format!("  information  {}  {}", visible(&finding.check), visible(&finding.object)),
-                );
-            } else {
-                show(&mut page, finding);
-            }
+}
+
+fn findings_of(page: &mut Page, report: &Report) {
+    page.heading(&format!(
+        "{}/{}: {}",
+        visible(&report.namespace),
+        visible(&report.name),
+        counted(report.counts)
+    ));
+    for finding in &report.findings {
+        if finding.severity == Severity::Information {
+            page.line(
+                Style::Dim,
+                &format!("  information  {}  {}", visible(&finding.check), visible(&finding.object)),
+            );
+        } else {
+            show(page, finding);
         }
     }
-    page.text
 }
 
 fn inconsistent(service: &super::Service, verdict: CheckVerdict) -> Option<String> {
