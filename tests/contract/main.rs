@@ -30,4 +30,5 @@ mod several;
 mod stories;
 mod tidy;
 mod waiting;
+mod walls;
 mod world;

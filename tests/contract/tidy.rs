@@ -1,4 +1,5 @@
-//! The invariants of ARCHITECTURE.md, each by its number: what must be absent from the source tree.
+//! The invariants of ARCHITECTURE.md, each by its number: what must be absent from the source tree. Which room
+//! imports which: `walls/`.
 
 use std::{
     fs,
@@ -7,14 +8,14 @@ use std::{
 
 use sluice::api::Reason;
 
-fn top() -> &'static Path {
+pub fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A file below the top, with its text.
-struct File {
-    path: String,
-    text: String,
+pub struct File {
+    pub path: String,
+    pub text: String,
 }
 
 impl File {
@@ -27,17 +28,9 @@ impl File {
         let code = self.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
     }
-
-    /// The tests: a file of `tests/`, or the part of a source file that is only compiled for them.
-    fn tests(&self) -> &str {
-        if self.path.starts_with("tests/") {
-            return &self.text;
-        }
-        self.text.split_once("\n#[cfg(test)]\nmod tests {").map_or("", |(_, tests)| tests)
-    }
 }
 
-fn files(folder: &str, ending: &str) -> Vec<File> {
+pub fn files(folder: &str, ending: &str) -> Vec<File> {
     let mut found = Vec::new();
     let mut folders = vec![top().join(folder)];
     while let Some(folder) = folders.pop() {
@@ -59,7 +52,7 @@ fn files(folder: &str, ending: &str) -> Vec<File> {
     found
 }
 
-fn sources() -> Vec<File> {
+pub fn sources() -> Vec<File> {
     files("src", ".rs")
 }
 
@@ -134,14 +127,6 @@ fn invariant_1_pure_rooms_know_no_client_no_pool_no_file_no_clock_no_chance_and_
         "SystemTime",
         "Instant",
         "fastrand",
-        "crate::controller",
-        "crate::postgres",
-        "crate::check",
-        "crate::catalog",
-        "crate::snapshot",
-        "crate::cli",
-        "crate::serve",
-        "crate::telemetry",
         "tracing",
     ];
     absent(1, &pure, &words);
@@ -163,25 +148,7 @@ fn invariant_2_only_some_rooms_import_the_database_driver() {
 #[test]
 fn invariant_3_the_controller_knows_no_database_and_no_secret() {
     let controller = rooms(&["controller", "serve", "telemetry"]);
-    absent(
-        3,
-        &controller,
-        &[
-            "sqlx",
-            "crate::postgres",
-            "crate::check",
-            "crate::inspect",
-            "crate::probe",
-            "crate::across",
-            "crate::catalog",
-            "crate::snapshot",
-            "crate::migrations",
-            "v1::Secret",
-            "Secret,",
-            "Secret}",
-            "DATABASE_URL",
-        ],
-    );
+    absent(3, &controller, &["sqlx", "v1::Secret", "Secret,", "Secret}", "DATABASE_URL"]);
     let rights =
         fs::read_to_string(top().join("charts/sluice/templates/rbac.yaml")).expect("the chart's rights");
     let granted = rights
@@ -204,11 +171,7 @@ fn invariant_4_what_runs_in_a_stage_knows_no_kubernetes_api() {
         "postgres",
         "migrations",
     ]);
-    absent(
-        4,
-        &stage,
-        &["kube::", "k8s_openapi::api::", "crate::controller", "crate::plan", "crate::objects"],
-    );
+    absent(4, &stage, &["kube::", "k8s_openapi::api::"]);
 }
 
 #[test]
@@ -263,32 +226,13 @@ fn invariant_7_no_conversion_of_errors_in_passing() {
 
 #[test]
 fn invariant_8_every_reason_is_documented_and_reached() {
-    let (sources, mut tests) = (sources(), files("tests", ".rs"));
-    tests.retain(|file| file.path != "tests/contract/tidy.rs");
-    let mut lacking = Vec::new();
-    for reason in Reason::ALL {
-        let name = reason.name();
-        let word = |text: &str, word: &str| {
-            text.match_indices(word)
-                .any(|(at, _)| !text[at + word.len()..].starts_with(|c: char| c.is_ascii_alphanumeric()))
-        };
-        let produced = sources
-            .iter()
-            .filter(|file| !file.path.ends_with("api/reason.rs"))
-            .any(|file| word(&file.code(), &format!("Reason::{name}")));
-        let tested = sources.iter().chain(&tests).any(|file| {
-            word(file.tests(), &format!("Reason::{name}")) || file.tests().contains(&format!("\"{name}\""))
-        });
-        if !top().join(format!("docs/runbooks/{name}.md")).exists() {
-            lacking.push(format!("{name}: no docs/runbooks/{name}.md"));
-        }
-        if !produced && *reason != Reason::Unknown {
-            lacking.push(format!("{name}: nothing produces it"));
-        }
-        if !tested {
-            lacking.push(format!("{name}: it stands in no test"));
-        }
-    }
+    // That a test produces it: `reached.rs`.
+    let mut lacking: Vec<String> = Reason::ALL
+        .iter()
+        .map(|reason| reason.name())
+        .filter(|name| !top().join(format!("docs/runbooks/{name}.md")).exists())
+        .map(|name| format!("{name}: no docs/runbooks/{name}.md"))
+        .collect();
     for page in files("docs/runbooks", ".md") {
         let name = page.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".md").to_owned();
         if name != "README" && !Reason::ALL.iter().any(|reason| reason.name() == name) {
@@ -300,9 +244,7 @@ fn invariant_8_every_reason_is_documented_and_reached() {
 
 #[test]
 fn invariant_9_nobody_imports_cli_and_main_decides_nothing() {
-    let others: Vec<File> =
-        sources().into_iter().filter(|file| !file.is_in("cli") && file.path != "src/main.rs").collect();
-    absent(9, &others, &["crate::cli"]);
+    // That nobody imports it: `walls/mod.rs`.
     let main = sources().into_iter().find(|file| file.path == "src/main.rs").expect("main.rs");
     absent(9, &[main], &["if ", "match ", "kube", "sqlx"]);
 }
