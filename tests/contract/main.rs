@@ -24,6 +24,7 @@ mod policy;
 mod policy_show;
 mod progress;
 mod projection;
+mod reached;
 mod reports;
 mod runbooks;
 mod several;

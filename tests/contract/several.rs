@@ -255,3 +255,16 @@ fn whoever_waits_is_woken_by_those_it_waits_for() {
     circular.status = serde_json::from_value(json!({"conditions": [condition]})).expect("a status");
     assert!(affected_by(&auth, &circular), "anyone may have cut it");
 }
+
+#[tokio::test]
+async fn of_two_on_one_database_the_second_waits_until_the_first_has_ended() {
+    let mut world = World::new();
+    world.pass(1);
+    world.put("second", &json!({}));
+    world.run_for(&["records", "second"], 3).await;
+    let (status, reason, message) = world.condition("second", ConditionType::Cleared).expect("Cleared");
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "DatabaseBusy"), "{message}");
+    assert!(message.contains("\"records\""), "{message}");
+    world.run(&["records", "second"]).await;
+    assert!(is_ready(&world, "records") && is_ready(&world, "second"));
+}

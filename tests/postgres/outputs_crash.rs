@@ -113,11 +113,15 @@ async fn a_panic_leaves_an_outcome_for_the_controller_and_for_the_next_stage() {
         told.push(Outcome::from_message(&message).unwrap_or_else(|| panic!("{message:?}, {said}")));
     }
     let short: Vec<_> = told.iter().map(|outcome| (outcome.stage, outcome.verdict, outcome.reason)).collect();
-    let expected = [
-        (Stage::Snapshot, Verdict::Failed, Reason::InternalError),
-        (Stage::Migrate, Verdict::NotReached, Reason::InternalError),
-    ];
-    assert_eq!(short, expected, "{}", told[0].message);
+    assert_eq!(
+        short,
+        [
+            (Stage::Snapshot, Verdict::Failed, Reason::InternalError),
+            (Stage::Migrate, Verdict::NotReached, Reason::InternalError),
+        ],
+        "{}",
+        told[0].message
+    );
     assert!(
         told[0].message.contains("please report it") && told[0].message.contains(".rs:"),
         "{}",

@@ -53,3 +53,13 @@ async fn a_file_that_speaks_other_letters_runs_to_its_end() {
     scene.ready().await;
     assert_eq!(scene.value("SELECT string_agg(word, ' ' ORDER BY ctid) FROM seen").await, "não ü");
 }
+
+#[tokio::test]
+async fn a_connection_url_that_cannot_be_read_is_told_and_nothing_is_changed() {
+    let mut scene = Scene::new("unreadable_url", &[("1_a", "CREATE TABLE a ();")]).await;
+    let readable = std::mem::replace(&mut scene.url, "mysql://root@127.0.0.1/records".to_owned());
+    let outcome = scene.stopped(Stage::Plan, Reason::ConnectionInvalid).await;
+    assert!(outcome.message.contains("postgres://"), "{}", outcome.message);
+    scene.url = readable;
+    scene.ready().await;
+}
