@@ -20,6 +20,7 @@ pub fn split(file: impl Into<Arc<str>>) -> Result<Script, ScriptError> {
     let mut lines = Lines::of(&file);
     let mut reading = Reading {
         only: pieces.statements.len() == 1,
+        statements: Vec::with_capacity(pieces.statements.len()),
         apart: directives.no_transaction,
         ..Reading::default()
     };

@@ -25,6 +25,7 @@ mod policy_show;
 mod progress;
 mod projection;
 mod reached;
+mod reading;
 mod reports;
 mod runbooks;
 mod several;
