@@ -70,6 +70,9 @@ pub fn value(value: &str) -> String {
     }
 }
 
+/// The target of log lines with whole texts of the server, which may quote rows and literals.
+pub const DATA: &str = "sluice::data";
+
 /// The text, at most so many characters.
 pub fn bounded(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {

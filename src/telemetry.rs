@@ -134,14 +134,11 @@ impl Metrics {
     }
 }
 
-/// The target of log lines with whole texts of the server, which may quote rows and literals.
-pub const DATA: &str = "sluice::data";
-
 /// Whose log lines hold no rows. Others may: the driver of the database repeats every NOTICE.
 const WITHOUT_DATA: [&str; 6] = ["sluice", "kube", "hyper", "h2", "rustls", "tower"];
 
 fn holds_data(target: &str) -> bool {
-    target == DATA || !WITHOUT_DATA.iter().any(|known| target.starts_with(known))
+    target == redact::DATA || !WITHOUT_DATA.iter().any(|known| target.starts_with(known))
 }
 
 /// What may stand in the log.

@@ -1,14 +1,13 @@
 //! The kind `DatabaseMigration`: one database, its migrations, and what must hold around them.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
-};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Apply, Before, Database, DatabaseMigrationStatus, Migrations, OnFailure, PolicyRef, Snapshot, Verify,
-    policy::{SECTIONS, drop_defaults},
+    policy::SECTIONS,
+    schema::{drop_defaults, drop_unsigned_formats},
 };
 
 /// One database and the migrations it must have. The sections stand in the order in which things happen.
@@ -108,20 +107,4 @@ pub fn crd() -> CustomResourceDefinition {
         }
     }
     crd
-}
-
-/// The API server knows no unsigned formats and warns about each at every apply; the minimum of 0 says the
-/// same.
-pub(super) fn drop_unsigned_formats(schema: &mut JSONSchemaProps) {
-    if schema.format.as_deref().is_some_and(|format| format.starts_with("uint")) {
-        schema.format = None;
-    }
-    schema
-        .properties
-        .iter_mut()
-        .flat_map(|properties| properties.values_mut())
-        .for_each(drop_unsigned_formats);
-    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        drop_unsigned_formats(items);
-    }
 }

@@ -15,6 +15,7 @@ mod declared;
 mod drift;
 mod duration;
 mod elsewhere;
+mod finding;
 mod finding_counts;
 mod history;
 mod migration_gate;
@@ -24,6 +25,7 @@ mod phase;
 mod pods;
 mod policy;
 mod reason;
+mod schema;
 mod snapshot;
 mod status;
 mod verify;
@@ -44,6 +46,7 @@ pub use declared::{
 pub use drift::DriftVerification;
 pub use duration::{InvalidSpan, Span};
 pub use elsewhere::{OtherDatabase, ReaderSecret};
+pub use finding::{Finding, Severity};
 pub use finding_counts::{CheckCount, FindingCounts, keep, spread};
 pub use history::{AcceptedMigration, EditedMigrations, History, LateMigrations, MissingMigrations};
 pub use migration_gate::{
@@ -61,8 +64,8 @@ pub use policy::{
 pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
-    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, Finding, HistoryEntry, RequiredVersions,
-    RunProgress, RunStatus, SectionResult, Severity, SnapshotRecord, StageTiming,
+    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, HistoryEntry, RequiredVersions, RunProgress,
+    RunStatus, SectionResult, SnapshotRecord, StageTiming,
 };
 pub use verify::{
     ForeignKeyIndexes, IndexVerification, KeyChoice, Level, RequiredIndex, RowLevelSecurity, Tenant, Verify,

@@ -5,15 +5,14 @@
 //! be told from a value that somebody wrote. What the sections may say is in the schema, which is that of the
 //! DatabaseMigration without its defaults.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps,
-};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Apply, Format, History, OnFailure, Pods, Snapshot, Verify, database_migration::drop_unsigned_formats,
+    Apply, Format, History, OnFailure, Pods, Snapshot, Verify,
+    schema::{drop_defaults, drop_unsigned_formats},
 };
 
 /// A section as it was written.
@@ -135,12 +134,4 @@ pub fn crd() -> CustomResourceDefinition {
         drop_defaults(schema);
     }
     crd
-}
-
-/// The API server fills in no default in a section that a policy may speak of: it would look like a value
-/// that somebody wrote, and hide the policy's. The defaults are filled in after merging. A list is never
-/// merged, so what is inside one keeps its defaults.
-pub(super) fn drop_defaults(schema: &mut JSONSchemaProps) {
-    schema.default = None;
-    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(drop_defaults);
 }

@@ -16,8 +16,8 @@ use super::{FAILURE, print::complain};
 use crate::{
     api::Reason,
     contract::{Outcome, Stage},
+    redact::DATA,
     stage::chain,
-    telemetry::DATA,
 };
 
 /// No core file, of this process or of those it starts. Where the system does not let it, everything goes on

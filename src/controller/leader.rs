@@ -3,17 +3,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::{BoxFuture, Shared};
 use kube::{Api, Client, api::ListParams};
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{
-    Context,
+    Context, Stop,
     error::chain,
     rollout,
-    watch::{self as watches, Scope, api},
+    scope::{Scope, api},
+    watch as watches,
 };
 use crate::{
     api::{DatabaseMigration, MigrationGate, Pods},
@@ -56,9 +56,6 @@ pub struct Controllers {
     /// What `/readyz` says.
     pub health: Arc<Health>,
 }
-
-/// Ends when the process is told to stop.
-pub type Stop = Shared<BoxFuture<'static, ()>>;
 
 /// Leads for as long as `leading` says so, again and again, until `stop` ends or `lead` does.
 pub async fn while_leading<F: Future<Output = ()>>(

@@ -12,10 +12,12 @@ pub mod neighbours;
 mod observe;
 mod policies;
 pub mod progress;
+mod reader;
 mod report;
 mod required;
 pub mod rollout;
 mod runs;
+mod scope;
 pub mod waiting;
 pub mod watch;
 
@@ -37,8 +39,8 @@ use failures::Failures;
 use neighbours::Index;
 use progress::{Ask, Poller};
 
-pub use leader::{Controllers, Identity, Stop, while_leading};
-pub use watch::Scope;
+pub use leader::{Controllers, Identity, while_leading};
+pub use scope::{Scope, Stop};
 
 /// How long to wait for what was done before and is not seen yet.
 const UNSEEN: Duration = Duration::from_secs(1);

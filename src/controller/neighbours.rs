@@ -8,7 +8,7 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 
-use super::{error::ObserveError, observe::Reader};
+use super::{error::ObserveError, reader::Reader};
 use crate::{
     api::{Before, ConditionType, DatabaseMigration, MigrationGate, Reason, entry},
     plan::{

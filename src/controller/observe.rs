@@ -22,6 +22,7 @@ use super::{
     error::ObserveError,
     neighbours::{self, Neighbours},
     policies::{self, InForce},
+    reader::Reader,
     required, runs,
 };
 use crate::{
@@ -73,24 +74,7 @@ pub async fn observe(
     }
 }
 
-pub(super) struct Reader<'a> {
-    pub(super) context: &'a Context,
-    pub(super) namespace: &'a str,
-    pub(super) name: &'a str,
-}
-
 impl Reader<'_> {
-    /// Says what could not be read.
-    pub(super) fn named<T>(&self, what: &'static str, result: kube::Result<T>) -> Result<T, ObserveError> {
-        let error = |source| ObserveError {
-            what,
-            namespace: self.namespace.to_owned(),
-            name: self.name.to_owned(),
-            source,
-        };
-        result.map_err(error)
-    }
-
     async fn readable(
         &self,
         object: DatabaseMigration,

@@ -3,7 +3,7 @@
 use kube::{Api, api::DynamicObject};
 use serde_json::Value;
 
-use super::{error::ObserveError, observe::Reader};
+use super::{error::ObserveError, reader::Reader};
 use crate::{
     api::{DatabaseMigration, MigrationPolicy, Pods},
     plan::facts::PolicyFact,

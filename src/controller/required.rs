@@ -20,8 +20,8 @@ use kube::{
 use super::{
     error::ObserveError,
     neighbours::{Guarded, whoever},
-    observe::Reader,
-    watch::{Queue, Scope, api, watched},
+    reader::Reader,
+    scope::{Queue, Scope, api, watched},
 };
 use crate::api::{ANNOTATION_HELD, ANNOTATION_REQUIRES, LABEL_GATED, SCHEDULING_GATE};
 

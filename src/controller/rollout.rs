@@ -24,9 +24,9 @@ use serde_json::json;
 use tracing::{debug, info, warn};
 
 use super::{
+    Stop,
     error::{chain, pause},
-    leader::Stop,
-    watch::{Queue, Scope, api, watched},
+    scope::{Queue, Scope, api, watched},
 };
 use crate::{
     api::{ANNOTATION_HELD, FieldManager, GATE_NAME, LABEL_GATED, MigrationGate, SCHEDULING_GATE},

@@ -17,13 +17,12 @@ use kube::{
 use tracing::warn;
 
 use super::{
-    Context,
+    Context, Stop,
     error::chain,
-    leader::Stop,
     neighbours::Guarded,
     report::{self, digest},
     rollout::{is_paused_by_us, scheduling_gate},
-    watch::{Scope, api, watched},
+    scope::{Scope, api, watched},
 };
 use crate::{
     api::{ANNOTATION_HELD, DatabaseMigration, GATE_NAME, LABEL_GATED, MigrationGate},

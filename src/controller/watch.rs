@@ -1,40 +1,32 @@
 //! What wakes whom. Objects are trimmed before they are kept, and of Jobs, Pods and ConfigMaps only the
 //! metadata is watched.
 
-use std::{fmt::Debug, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
-use futures::{
-    FutureExt, Stream, StreamExt, TryStreamExt,
-    channel::mpsc,
-    future::join_all,
-    stream::{self, BoxStream},
-};
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        batch::v1::Job,
-        core::v1::{ConfigMap, Pod},
-    },
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, channel::mpsc, future::join_all, stream};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ConfigMap, Pod},
 };
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Client, Resource, ResourceExt,
     core::PartialObjectMeta,
     runtime::{
         Config, WatchStreamExt, applier,
-        controller::{Action, Error, ReconcileRequest, trigger_self, trigger_with},
+        controller::{Action, Error, trigger_self, trigger_with},
         reflector::{self, ObjectRef, Store, store::Writer},
-        watcher::{self, watcher},
+        watcher,
     },
 };
-use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
 
 use super::{
-    Context,
+    Context, Stop,
     error::{ErrorClass, ReconcileError, chain},
-    leader::Stop,
     neighbours::{Guarded, Index, affected_by, misses, reads, whoever},
-    policies, reconcile, required, retry, waiting,
+    policies, reconcile, required, retry,
+    scope::{Queue, Scope, api, watched},
+    waiting,
 };
 use crate::{
     api::{
@@ -43,24 +35,6 @@ use crate::{
     },
     telemetry::Census,
 };
-
-/// Where to look: one namespace, or all of them.
-pub type Scope = Option<String>;
-
-/// The API of a kind in a scope.
-pub fn api<K>(client: &Client, scope: &Scope) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope>,
-    K::DynamicType: Default,
-{
-    match scope {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
-/// Who is to be looked at.
-pub type Queue<K> = BoxStream<'static, Result<ReconcileRequest<K>, watcher::Error>>;
 
 /// Reconciles every DatabaseMigration of the scopes until `stop` ends; a reconcile that has begun then ends
 /// first.
@@ -191,17 +165,6 @@ fn wake_neighbours(
     }
 }
 
-/// A watch that comes back by itself, without what only the API server needs.
-pub fn watched<K>(
-    api: Api<K>,
-    config: watcher::Config,
-) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + use<K>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    watcher(api, config).default_backoff().modify(|object| object.managed_fields_mut().clear())
-}
-
 /// Gates as they are now; one that was deleted says nothing any more.
 fn gates(
     client: &Client,
@@ -281,7 +244,7 @@ fn census(index: Index) -> Census {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::DeserializeGuard;
+    use kube::{core::DeserializeGuard, runtime::controller::ReconcileRequest};
     use serde_json::{Value, json};
 
     use super::*;

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    LedgerRow, Migration, RowState, SourceTree,
+    LedgerRow, Migration, RowState, Rules, SourceTree,
     checksum::{self, Match},
     divergence, order,
 };
-use crate::api::{Finding, History, Reason, Severity};
+use crate::api::{Finding, Reason, Severity};
 
 /// How source and ledger relate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,18 +27,6 @@ pub struct Comparison {
     pub findings: Vec<Finding>,
     /// The worst of it, and a sentence about it.
     pub objection: Option<(Reason, String)>,
-}
-
-/// What the manifest says about the comparison.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules<'a> {
-    /// Where to stop.
-    pub target: Option<&'a str>,
-    /// What may differ.
-    pub history: &'a History,
-    /// The texts of applied migrations whose file is another one now, by their checksums, as far as they are
-    /// known.
-    pub texts: &'a BTreeMap<String, String>,
 }
 
 /// Compares. The target stops early; it never skips, and it does not stop phases: tables without their
@@ -163,7 +151,7 @@ impl Comparison {
 pub(super) mod tests {
     use super::*;
     use crate::{
-        api::{AcceptedMigration, EditedMigrations, LateMigrations},
+        api::{AcceptedMigration, EditedMigrations, History, LateMigrations},
         migrations::Migration,
     };
 

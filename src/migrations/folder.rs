@@ -17,7 +17,8 @@ use cap_std::{
 };
 use rustix::fs::OFlags;
 
-use super::SourceError;
+use super::{Migration, SourceError};
+use crate::limits::MIGRATION_NAME;
 
 /// The largest file, in bytes.
 const LARGEST: u64 = 64 << 20;
@@ -101,6 +102,24 @@ impl Folder {
     pub(super) fn read(&self, path: &Path, shown: &str) -> Result<String, SourceError> {
         let bytes = self.bytes(path, shown)?;
         String::from_utf8(bytes).map_err(|_| SourceError::NotUtf8(shown.to_owned()))
+    }
+
+    /// Reads a migration. `own` is what its author called it; `shown` is where it stands, for messages.
+    pub(super) fn migration(
+        &self,
+        name: &str,
+        own: &str,
+        shown: &str,
+        path: &Path,
+    ) -> Result<Migration, SourceError> {
+        if own.len() > MIGRATION_NAME {
+            return Err(SourceError::NameTooLong(name.to_owned()));
+        }
+        let sql = self.read(path, shown)?;
+        if sql.starts_with('\u{feff}') {
+            return Err(SourceError::ByteOrderMark(shown.to_owned()));
+        }
+        Ok(Migration::new(name.to_owned(), shown.to_owned(), sql))
     }
 
     fn bytes(&self, path: &Path, shown: &str) -> Result<Vec<u8>, SourceError> {

@@ -79,7 +79,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::{api::Reason, migrations::Migration};
+    use crate::api::Reason;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a folder");
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(tree.migrations[0].name.len(), 250);
         let folder = folder(&[("x.sql", "SELECT 1;")]);
         let open = Folder::open(folder.path()).expect("opens").expect("a folder");
-        let named = |name: &str| Migration::read(&open, name, name, "x.sql", Path::new("x.sql")).map(|_| ());
+        let named = |name: &str| open.migration(name, name, "x.sql", Path::new("x.sql")).map(|_| ());
         assert!(named(&longest).is_ok());
         assert!(named(&format!("{longest}a")).is_err_and(|error| error.to_string().contains("255 bytes")));
     }

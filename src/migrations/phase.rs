@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Migration, SourceError, SourceTree, folder::Folder, order};
+use super::{Migration, SourceError, SourceTree, folder::Folder, order, source::BETWEEN};
 use crate::api::{Finding, PhaseWhen, Severity};
 
 /// Where a phase is.
@@ -19,15 +19,6 @@ pub struct PhaseFolder {
     pub when: PhaseWhen,
     /// A file whose text has changed runs again.
     pub repeatable: bool,
-}
-
-/// What is between a phase and its file. No migration of a format has it in its name, which is that of a
-/// file.
-const BETWEEN: char = '/';
-
-/// The phase of a version; none for a migration of the format's own.
-pub fn phase_of(name: &str) -> Option<&str> {
-    name.split_once(BETWEEN).map(|(phase, _)| phase)
 }
 
 /// Puts the phases around the migrations.
@@ -54,8 +45,7 @@ fn read(phase: &PhaseFolder, findings: &mut Vec<Finding>) -> Result<Vec<Migratio
         let shown = format!("{}/{}", phase.shown, entry.name);
         match entry.name.strip_suffix(".sql") {
             Some(name) if !entry.is_dir => {
-                let mut migration = Migration::read(
-                    &folder,
+                let mut migration = folder.migration(
                     &format!("{}{BETWEEN}{name}", phase.name),
                     name,
                     &shown,
@@ -108,7 +98,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{Format, Reason},
-        migrations::load_with,
+        migrations::{load_with, phase_of},
     };
 
     fn phase(root: &Path, name: &str, when: PhaseWhen) -> PhaseFolder {

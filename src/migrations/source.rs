@@ -2,17 +2,23 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
-use super::{Script, ScriptError, checksum, folder::Folder, phase_of, split};
-use crate::{
-    api::{Finding, Reason},
-    limits::MIGRATION_NAME,
-};
+use super::{Script, ScriptError, checksum, split};
+use crate::api::{Finding, Reason};
 
 pub(super) const SCRIPT: &str = "migration.sql";
+
+/// What is between a phase and its file. No migration of a format has it in its name, which is that of a
+/// file.
+pub(super) const BETWEEN: char = '/';
+
+/// The phase of a version; none for a migration of the format's own.
+pub fn phase_of(name: &str) -> Option<&str> {
+    name.split_once(BETWEEN).map(|(phase, _)| phase)
+}
 
 /// One migration of the source.
 #[derive(Clone, Debug)]
@@ -35,24 +41,6 @@ impl Migration {
     pub fn new(name: String, file: String, sql: impl Into<Arc<str>>) -> Self {
         let sql = sql.into();
         Self { checksum: checksum(&sql), name, file, sql, repeatable: false, script: OnceLock::new() }
-    }
-
-    /// Reads one. `own` is what its author called it; `shown` is where it stands, for messages.
-    pub(super) fn read(
-        folder: &Folder,
-        name: &str,
-        own: &str,
-        shown: &str,
-        path: &Path,
-    ) -> Result<Self, SourceError> {
-        if own.len() > MIGRATION_NAME {
-            return Err(SourceError::NameTooLong(name.to_owned()));
-        }
-        let sql = folder.read(path, shown)?;
-        if sql.starts_with('\u{feff}') {
-            return Err(SourceError::ByteOrderMark(shown.to_owned()));
-        }
-        Ok(Self::new(name.to_owned(), shown.to_owned(), sql))
     }
 
     /// The phase it belongs to; none for a migration of the format's own.

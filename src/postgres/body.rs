@@ -1,6 +1,9 @@
 //! A message of the server, part by part, and whether a value is one of its type. PURE.
 
-use super::frame::{BROKEN, Refused};
+/// Why an answer is refused.
+pub(super) type Refused = &'static str;
+
+pub(super) const BROKEN: Refused = "the answer of the server is not the protocol of PostgreSQL";
 
 /// What of a message was not read yet.
 pub(super) struct Body<'a>(pub(super) &'a [u8]);

@@ -205,23 +205,6 @@ pub async fn exposed_tables(
         .asked("see who may hang code on the history")
 }
 
-/// Right after a table was created that was missing a moment ago: nobody else was quicker. Otherwise nothing
-/// is written to it, and the next look says whose it is.
-pub(super) async fn made_just_now(connection: &mut PgConnection, table: &str) -> Result<(), QueryError> {
-    let text = "SELECT pg_catalog.pg_get_userbyid(c.relowner) = CURRENT_USER AND c.relkind = 'r' FROM \
-        pg_catalog.pg_class c \
-                WHERE c.oid = pg_catalog.to_regclass($1)";
-    let own: Option<bool> =
-        query_scalar(text).bind(table).fetch_optional(connection).await.asked("see who made the history")?;
-    if own == Some(true) {
-        return Ok(());
-    }
-    Err(QueryError {
-        action: "create the history",
-        cause: sqlx::Error::Protocol(format!("somebody else made {table} at the same moment")),
-    })
-}
-
 /// What is wrong, and what to do. PURE.
 fn message(what: &str, object: &str, who: &str) -> String {
     let owner = "the migration role, a role that can become it, or a superuser";

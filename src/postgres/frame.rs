@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::body::{Body, fits};
+use super::body::{BROKEN, Body, Refused, fits};
 
 /// No message of PostgreSQL's is longer: a value has at most 1 GiB.
 const LONGEST: usize = (1 << 30) + (1 << 20);
@@ -52,10 +52,6 @@ enum LogIn {
 /// The client's part of the nonce of SCRAM, once it was sent.
 pub(super) type Nonce = Arc<OnceLock<Vec<u8>>>;
 
-/// Why an answer is refused.
-pub(super) type Refused = &'static str;
-
-pub(super) const BROKEN: Refused = "the answer of the server is not the protocol of PostgreSQL";
 const TOO_LONG: Refused =
     "a message of the server is longer than 16 MiB, which nothing that Sluice asks needs";
 const TOO_MUCH: Refused =

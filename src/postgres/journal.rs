@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-use super::{Asked, Kept, QueryError, Values, custody::made_just_now, query, query_as, query_scalar};
+use super::{Asked, Kept, QueryError, Values, made::made_just_now, query, query_as, query_scalar};
 
 /// The journal of one ledger row.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Asked, Journal, Kept, QueryError, custody::made_just_now, query, query_as, query_scalar};
+use super::{Asked, Journal, Kept, QueryError, made::made_just_now, query, query_as, query_scalar};
 use crate::{
     api::{Resolve, ResolveAs},
     migrations::{LedgerContract, LedgerRow, Migration, RowState, hexadecimal},

@@ -11,7 +11,9 @@ mod index_build;
 mod journal;
 mod ledger;
 mod letters;
+mod made;
 mod names;
+mod objection;
 mod own_table;
 mod preflight;
 mod query;
@@ -38,10 +40,9 @@ pub use identity::database_identity;
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use journal::{Journal, JournalStep};
 pub use ledger::Ledger;
+pub use objection::Objection;
 pub use own_table::OwnTable;
-pub use preflight::{
-    Objection, ServerFacts, count_tables, has_deferrable_constraints, own_schema_objection, preflight,
-};
+pub use preflight::{ServerFacts, count_tables, has_deferrable_constraints, own_schema_objection, preflight};
 pub use query::{query, query_as, query_scalar};
 pub use records::{KeptRecord, NewRecord, RECORD_DAYS, RECORDS_KEPT, keep_record, record_text, records};
 pub(crate) use said::{log_values, log_whole};

@@ -3,7 +3,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError, custody::made_just_now, query_as};
+use super::{Asked, QueryError, made::made_just_now, query_as};
 
 /// Whether there is a table, or may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::{
-    Asked, OwnTable, QueryError, custody_objection, query_as, query_scalar, startup::CHECK_INTERVAL,
-    texts::TABLE,
+    Asked, Objection, OwnTable, QueryError, custody_objection, query_as, query_scalar,
+    startup::CHECK_INTERVAL, texts::TABLE,
 };
 use crate::{api::Reason, migrations::LedgerContract};
 
@@ -19,15 +19,6 @@ pub struct ServerFacts {
     pub lock_budget: u32,
     /// Whether the texts of migrations can be kept.
     pub texts: OwnTable,
-}
-
-/// Why nothing can be done here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Objection {
-    /// The reason of the condition.
-    pub reason: Reason,
-    /// What is wrong, and what to do.
-    pub message: String,
 }
 
 const OLDEST: i32 = 15;

@@ -12,8 +12,7 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
 use super::names::Written;
 use crate::{
-    redact::{bounded, connection_strings, raise_format},
-    telemetry::DATA,
+    redact::{DATA, bounded, connection_strings, raise_format},
     visible::visible,
 };
 

@@ -13,7 +13,8 @@ use tokio::{
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 use super::{
-    frame::{Answers, Nonce, Refused},
+    body::Refused,
+    frame::{Answers, Nonce},
     letters::readable,
     said::WIRE,
     tls::{Tls, TlsMode},

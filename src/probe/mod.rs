@@ -13,6 +13,7 @@ mod code;
 mod derive;
 mod lock;
 mod login;
+mod meaning;
 mod nobody;
 mod seed;
 mod sequence;

@@ -4,8 +4,8 @@ use super::{
     META,
     attack::{Deed, Observation, Sight},
     attempt::Refusal,
+    meaning::{Meaning, meaning, uncertain, went_through},
     target::Target,
-    verdict::{Meaning, meaning, uncertain, went_through},
 };
 use crate::{
     api::{Finding, Severity},

@@ -81,25 +81,6 @@ pub(super) fn check_badge(verdict: CheckVerdict) -> Markup {
     badge(class, mark, verdict.word())
 }
 
-pub(super) const fn isolation_class(isolation: Isolation) -> &'static str {
-    match isolation {
-        Isolation::Isolated => "good",
-        Isolation::Exposed | Isolation::Unknown => "bad",
-        Isolation::Unproven | Isolation::Excepted => "careful",
-        Isolation::Shared | Isolation::NotAsked => "none",
-    }
-}
-
-pub(super) const fn isolation_mark(isolation: Isolation) -> &'static str {
-    match isolation {
-        Isolation::Isolated => "✓",
-        Isolation::Exposed => "✗",
-        Isolation::Unproven | Isolation::Unknown => "?",
-        Isolation::Excepted => "–",
-        Isolation::Shared | Isolation::NotAsked => "",
-    }
-}
-
 fn header(report: &Report) -> Markup {
     html! {
         header class=(report.verdict.word()) {
@@ -274,7 +255,7 @@ fn tables(schema: &Schema) -> Markup {
                     @for (number, table) in schema.tables.iter().enumerate() {
                         tr {
                             td { a href={ "#table-" (number) } { code { (visible(&table.object())) } } }
-                            td { (badge(isolation_class(table.isolation), isolation_mark(table.isolation), table.isolation.word())) }
+                            td { (badge(table.isolation.class(), table.isolation.mark(), table.isolation.word())) }
                             td class="short" { (row_level_security(table)) }
                             td class="short" { (table.kind.word()) }
                             td class="number" { (table.policies.len()) }

@@ -326,6 +326,27 @@ pub enum Isolation {
 }
 
 impl Isolation {
+    /// The class of its colour.
+    pub(super) const fn class(self) -> &'static str {
+        match self {
+            Self::Isolated => "good",
+            Self::Exposed | Self::Unknown => "bad",
+            Self::Unproven | Self::Excepted => "careful",
+            Self::Shared | Self::NotAsked => "none",
+        }
+    }
+
+    /// Its mark, for those who see no colours.
+    pub(super) const fn mark(self) -> &'static str {
+        match self {
+            Self::Isolated => "✓",
+            Self::Exposed => "✗",
+            Self::Unproven | Self::Unknown => "?",
+            Self::Excepted => "–",
+            Self::Shared | Self::NotAsked => "",
+        }
+    }
+
     /// For people.
     pub const fn word(self) -> &'static str {
         match self {

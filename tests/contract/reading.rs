@@ -28,7 +28,13 @@ fn texts(bytes: usize) -> Vec<(&'static str, String)> {
         ("calls", nested("f(", "1", ")")),
         ("parentheses", nested("(", "1", ")")),
         ("comments in comments", nested("/*", "", "*/")),
-        ("cases", format!("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC {}; END", nested("CASE WHEN ", "1", " END"))),
+        (
+            "cases",
+            format!(
+                "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC {}; END",
+                nested("CASE WHEN ", "1", " END")
+            ),
+        ),
         ("enum values", repeated("ALTER TYPE mood ADD VALUE 'calm'; SELECT 'calm'::mood;\n")),
         ("savepoints", repeated("SAVEPOINT a; ROLLBACK TO SAVEPOINT a; RELEASE a;\n")),
     ]

@@ -64,7 +64,7 @@ impl FormatRules {
 pub(super) fn flat(folder: &Folder, entry: &Entry, tree: &mut SourceTree) -> Result<(), SourceError> {
     match entry.name.strip_suffix(".sql") {
         Some(name) if !entry.is_dir => {
-            tree.migrations.push(Migration::read(folder, name, name, &entry.name, Path::new(&entry.name))?);
+            tree.migrations.push(folder.migration(name, name, &entry.name, Path::new(&entry.name))?);
         }
         _ => {}
     }

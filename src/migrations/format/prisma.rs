@@ -8,7 +8,7 @@ use crate::{
     migrations::{
         folder::{Entry, Folder},
         order,
-        source::{Migration, SCRIPT, SourceError, SourceTree},
+        source::{SCRIPT, SourceError, SourceTree},
     },
 };
 
@@ -40,8 +40,7 @@ const LOCK_FILE: &str = "migration_lock.toml";
 fn read(folder: &Folder, entry: &Entry, tree: &mut SourceTree) -> Result<(), SourceError> {
     let script = Path::new(&entry.name).join(SCRIPT);
     if entry.is_dir && folder.has(&script) {
-        tree.migrations.push(Migration::read(
-            folder,
+        tree.migrations.push(folder.migration(
             &entry.name,
             &entry.name,
             &format!("{}/{SCRIPT}", entry.name),

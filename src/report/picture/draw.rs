@@ -125,8 +125,8 @@ fn titles(line: &Line, schema: &Schema) -> String {
 
 fn one(card: &Card, schema: &Schema, number: usize) -> Markup {
     let table = &schema.tables[card.table];
-    let state = super::super::html::isolation_class(card.isolation);
-    let mark = super::super::html::isolation_mark(card.isolation);
+    let state = card.isolation.class();
+    let mark = card.isolation.mark();
     let place = |value: f64| format!("{value:.1}");
     let referenced =
         schema.relations.iter().any(|relation| relation.to == table.object() && relation.from != relation.to);

@@ -1,0 +1,51 @@
+//! Where the controller watches and until when, and what every watch is made of.
+
+use std::fmt::Debug;
+
+use futures::{
+    Stream,
+    future::{BoxFuture, Shared},
+    stream::BoxStream,
+};
+use k8s_openapi::NamespaceResourceScope;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    runtime::{
+        WatchStreamExt,
+        controller::ReconcileRequest,
+        watcher::{self, watcher},
+    },
+};
+use serde::de::DeserializeOwned;
+
+/// Where to look: one namespace, or all of them.
+pub type Scope = Option<String>;
+
+/// The API of a kind in a scope.
+pub fn api<K>(client: &Client, scope: &Scope) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    match scope {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Ends when the process is told to stop.
+pub type Stop = Shared<BoxFuture<'static, ()>>;
+
+/// Who is to be looked at.
+pub type Queue<K> = BoxStream<'static, Result<ReconcileRequest<K>, watcher::Error>>;
+
+/// A watch that comes back by itself, without what only the API server needs.
+pub fn watched<K>(
+    api: Api<K>,
+    config: watcher::Config,
+) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + use<K>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    watcher(api, config).default_backoff().modify(|object| object.managed_fields_mut().clear())
+}

@@ -1,0 +1,17 @@
+//! What the manifest says about the comparison of source and ledger.
+
+use std::collections::BTreeMap;
+
+use crate::api::History;
+
+/// What the manifest says about the comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// Where to stop.
+    pub target: Option<&'a str>,
+    /// What may differ.
+    pub history: &'a History,
+    /// The texts of applied migrations whose file is another one now, by their checksums, as far as they are
+    /// known.
+    pub texts: &'a BTreeMap<String, String>,
+}
