@@ -148,6 +148,12 @@ pub struct Elsewhere {
     pub why: &'static str,
 }
 
+impl Elsewhere {
+    fn of(duty: &'static regime::Elsewhere) -> Self {
+        Self { title: &duty.title, rule: &duty.rule, why: duty.why() }
+    }
+}
+
 impl Evidence {
     /// Judges each database for each regime.
     pub fn of(subjects: &[Subject], regimes: &[&'static Regime]) -> Self {
@@ -189,8 +195,8 @@ impl Part {
         };
         let report = &subject.report;
         Self {
-            regime: regime.name,
-            law: regime.law,
+            regime: &regime.name,
+            law: &regime.law,
             name: format!("{}/{}", report.namespace, report.name),
             database: report.database.clone(),
             version: report.version.clone(),
@@ -202,15 +208,15 @@ impl Part {
             },
             counts,
             duties,
-            elsewhere: regime.elsewhere.to_vec(),
+            elsewhere: regime.elsewhere.iter().map(Elsewhere::of).collect(),
             ask,
         }
     }
 }
 
-fn judge(subject: &Subject, duty: &regime::Duty, ask: &mut Vec<&'static str>) -> Duty {
+fn judge(subject: &Subject, duty: &'static regime::Duty, ask: &mut Vec<&'static str>) -> Duty {
     let mut evidence = Vec::new();
-    for proof in duty.proofs.iter().flat_map(|group| group.iter()) {
+    for proof in duty.proofs.iter().flat_map(|grounds| grounds.proofs()) {
         let piece = proof.look(subject);
         if piece.verdict == Proven::NotAsked && !ask.contains(&proof.ask()) {
             ask.push(proof.ask());
@@ -218,5 +224,5 @@ fn judge(subject: &Subject, duty: &regime::Duty, ask: &mut Vec<&'static str>) ->
         evidence.push(piece);
     }
     let verdict = evidence.iter().map(|piece| piece.verdict).min().unwrap_or(Proven::NotProven);
-    Duty { title: duty.title, rule: duty.rule, verdict, evidence }
+    Duty { title: &duty.title, rule: &duty.rule, verdict, evidence }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use super::{Piece, Proven, Subject};
 use crate::{
     api::{Finding, ReadBack, Reason, RunStatus, Severity},
@@ -25,8 +27,44 @@ pub(super) enum Proof {
     Repeated,
 }
 
-/// What tells that tenants are kept apart: the catalog first, and then the application's own role trying.
-pub(super) const ISOLATION: &[Proof] = &[
+/// What proves a duty: several proofs that belong together, as a regime names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Grounds {
+    /// What tells that tenants are kept apart: the catalog first, and then the application's own role trying.
+    Isolation,
+    /// What tells that the schema is the one that was meant, and that every change of it is on record.
+    Changes,
+    /// What tells that references lead somewhere.
+    Sound,
+    /// What tells that somebody can find out who did what.
+    Audit,
+    /// What tells that what was written cannot be changed unseen.
+    Unalterable,
+    /// What tells that nothing goes before its time.
+    Retention,
+    /// What tells that the data can be brought back.
+    Recovery,
+    /// What tells that this is looked at again and again.
+    Repeated,
+}
+
+impl Grounds {
+    pub(super) const fn proofs(self) -> &'static [Proof] {
+        match self {
+            Self::Isolation => ISOLATION,
+            Self::Changes => CHANGES,
+            Self::Sound => SOUND,
+            Self::Audit => AUDIT,
+            Self::Unalterable => UNALTERABLE,
+            Self::Retention => RETENTION,
+            Self::Recovery => RECOVERY,
+            Self::Repeated => REPEATED,
+        }
+    }
+}
+
+const ISOLATION: &[Proof] = &[
     Proof::Tables,
     Proof::Check("rls-role"),
     Proof::Check("rls-enabled"),
@@ -43,33 +81,19 @@ pub(super) const ISOLATION: &[Proof] = &[
     Proof::Check("rls-uncovered"),
     Proof::Check("tenant-isolation"),
 ];
-
-/// What tells that the schema is the one that was meant, and that every change of it is on record.
-pub(super) const CHANGES: &[Proof] = &[
+const CHANGES: &[Proof] = &[
     Proof::Check("history-equals-source"),
     Proof::Check("missing-migration"),
     Proof::Check("edited-migration"),
     Proof::Check("failed-migration"),
     Proof::Check("schema-drift"),
 ];
-
-/// What tells that references lead somewhere.
-pub(super) const SOUND: &[Proof] = &[Proof::Check("foreign-key-validated"), Proof::Check("index-valid")];
-
-/// What tells that somebody can find out who did what.
-pub(super) const AUDIT: &[Proof] = &[Proof::AuditTable, Proof::Check("convention-audit-columns")];
-
-/// What tells that what was written cannot be changed unseen.
-pub(super) const UNALTERABLE: &[Proof] = &[Proof::Question("unalterable")];
-
-/// What tells that nothing goes before its time.
-pub(super) const RETENTION: &[Proof] = &[Proof::Question("retention")];
-
-/// What tells that the data can be brought back.
-pub(super) const RECOVERY: &[Proof] = &[Proof::Snapshot];
-
-/// What tells that this is looked at again and again.
-pub(super) const REPEATED: &[Proof] = &[Proof::Repeated];
+const SOUND: &[Proof] = &[Proof::Check("foreign-key-validated"), Proof::Check("index-valid")];
+const AUDIT: &[Proof] = &[Proof::AuditTable, Proof::Check("convention-audit-columns")];
+const UNALTERABLE: &[Proof] = &[Proof::Question("unalterable")];
+const RETENTION: &[Proof] = &[Proof::Question("retention")];
+const RECOVERY: &[Proof] = &[Proof::Snapshot];
+const REPEATED: &[Proof] = &[Proof::Repeated];
 
 impl Proof {
     /// Looks.
