@@ -17,9 +17,10 @@ use super::{
 };
 use crate::{
     api::{
-        DatabaseMigration, DatabaseMigrationStatus, Finding, FindingCounts, Reason, Severity, entry, keep,
+        DatabaseMigration, DatabaseMigrationStatus, Finding, FindingCounts, Reason, RunStatus, Severity,
+        entry, keep,
     },
-    contract::{Outcome, Stage, Verdict},
+    contract::{Outcome, Purpose, Stage, Verdict},
     plan::{
         facts::{Facts, JobState, PolicyFact, Run, RunPod, SourceFact, StageState},
         findings, plan,
@@ -66,7 +67,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
 /// Every stage in turn, until one does not pass.
 async fn stages(context: &Context, output: Output) -> Vec<(Timestamp, Outcome)> {
     let mut outcomes: Vec<(Timestamp, Outcome)> = Vec::new();
-    for stage in Stage::ALL {
+    for stage in Purpose::Apply.route().stages() {
         let before: Vec<Outcome> = outcomes.iter().map(|(_, outcome)| outcome.clone()).collect();
         let work = async {
             let mut outcome = stage::run(stage, context, &before).await;
@@ -116,14 +117,34 @@ fn status(
     started: Timestamp,
     outcomes: &[(Timestamp, Outcome)],
 ) -> DatabaseMigrationStatus {
+    let mut facts = facts(object, outcomes);
+    facts.published = plan(&facts, started).status;
+    let Some(announced) = facts.published.run.clone() else { return facts.published };
+    let ended = outcomes.last().map_or(started, |(at, _)| *at);
+    facts.runs = vec![ended_run(announced, (started, ended), outcomes)];
+    let mut status = plan(&facts, ended).status;
+    if let Some(run) = &mut status.run {
+        run.fingerprint = None;
+    }
+    // No termination message and no object of the API server bounds them here.
+    status.findings = findings(&outcomes.iter().map(|(_, outcome)| outcome).collect::<Vec<_>>());
+    status
+}
+
+/// What is known before the run: the manifest, and a gate that has what the run verified.
+fn facts(object: &DatabaseMigration, outcomes: &[(Timestamp, Outcome)]) -> Facts {
     let name = object.metadata.name.clone().unwrap_or_default();
     let verified = || {
-        outcomes
-            .iter()
-            .filter(|(_, outcome)| outcome.stage == Stage::Verify)
-            .filter_map(|(_, outcome)| outcome.history.as_ref())
+        let outcomes = outcomes.iter().map(|(_, outcome)| outcome);
+        outcomes.filter(|outcome| outcome.stage == Stage::Verify).filter_map(|it| it.history.as_ref())
     };
-    let mut facts = Facts {
+    let mut migration = validate(object);
+    // What a cluster decides about other objects was decided by the person who started this.
+    if let Ok(migration) = &mut migration {
+        migration.depends_on.clear();
+        migration.suspend = false;
+    }
+    Facts {
         gate: verified().flat_map(|history| &history.applied).map(|version| entry(&name, version)).collect(),
         required: Vec::new(),
         gate_database: verified().find_map(|history| history.database.clone()),
@@ -134,7 +155,7 @@ fn status(
         deleting: false,
         published: DatabaseMigrationStatus::default(),
         policy: PolicyFact::NotNamed,
-        migration: validate(object),
+        migration,
         spec: serde_json::to_string(&object.spec).unwrap_or_default(),
         retry: None,
         source: SourceFact::Found { revision: "the folder given with --source".to_owned() },
@@ -146,46 +167,35 @@ fn status(
         trouble: None,
         progress: None,
         by_hand: true,
-    };
-    // What a cluster decides about other objects was decided by whoever started this.
-    if let Ok(migration) = &mut facts.migration {
-        migration.depends_on.clear();
-        migration.suspend = false;
     }
-    facts.published = plan(&facts, started).status;
-    let Some(run) = facts.published.run.clone() else { return facts.published };
-    let ended = outcomes.last().map_or(started, |(at, _)| *at);
-    let stages = Stage::ALL.map(|stage| {
-        let found = outcomes.iter().find(|(_, outcome)| outcome.stage == stage);
-        found.map_or(StageState::Unknown, |(at, outcome)| StageState::Terminated {
-            at: *at,
-            outcome: Some(Box::new(outcome.clone())),
-            why: String::new(),
-        })
-    });
-    let pod = Some(RunPod { name: run.job.clone(), address: None, unschedulable: None, stages });
-    let state = JobState::Complete { at: ended };
-    facts.runs = vec![Run {
-        job: run.job,
-        digest: run.digest,
-        attempt: run.attempt,
+}
+
+/// A Job that has ended and left these Outcomes.
+fn ended_run(
+    announced: RunStatus,
+    (started, ended): (Timestamp, Timestamp),
+    outcomes: &[(Timestamp, Outcome)],
+) -> Run {
+    let terminated = |(at, outcome): &(Timestamp, Outcome)| {
+        let (at, why) = (*at, String::new());
+        (outcome.stage, StageState::Terminated { at, outcome: Some(Box::new(outcome.clone())), why })
+    };
+    let stages = outcomes.iter().map(terminated).collect();
+    Run {
+        pod: Some(RunPod { name: announced.job.clone(), address: None, unschedulable: None, stages }),
+        job: announced.job,
+        digest: announced.digest,
+        attempt: announced.attempt,
         started,
         deleting: false,
-        verify_only: false,
+        purpose: Purpose::Apply,
+        leg: Purpose::Apply.route().first(),
         fingerprint: String::new(),
         differs: None,
         pod_differs: None,
         deadline: false,
-        state,
-        pod,
-    }];
-    let mut status = plan(&facts, ended).status;
-    if let Some(run) = &mut status.run {
-        run.fingerprint = None;
+        state: JobState::Complete { at: ended },
     }
-    // No termination message and no object of the API server bounds them here.
-    status.findings = findings(&outcomes.iter().map(|(_, outcome)| outcome).collect::<Vec<_>>());
-    status
 }
 
 fn summary(status: &DatabaseMigrationStatus) -> String {

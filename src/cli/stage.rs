@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use super::{Usage, crash, manifest, print::print_json};
 use crate::{
-    contract::{Outcome, PROGRESS_PORT, Stage, Verdict},
+    contract::{Outcome, PROGRESS_PORT, Purpose, Stage, Verdict},
     stage::{Context, chain},
     telemetry::{self, Rows},
     validate::validate,
@@ -74,7 +74,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
         context.required = serde_json::from_str(&required)
             .map_err(|error| Usage(format!("SLUICE_REQUIRED is no list of names: {error}")))?;
     }
-    context.verify_only = std::env::var("SLUICE_VERIFY_ONLY").is_ok_and(|value| value == "true");
+    if let Ok(purpose) = std::env::var("SLUICE_PURPOSE") {
+        context.purpose = Purpose::named(&purpose)
+            .ok_or_else(|| Usage(format!("SLUICE_PURPOSE: this version knows no run for {purpose:?}")))?;
+    }
     // The first process of a container ignores signals it does not handle, and the Pod would wait for its
     // grace period.
     let outcome = tokio::select! {

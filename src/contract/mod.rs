@@ -1,14 +1,16 @@
-//! What the controller and the stages say to each other: the stages of a run, and what each leaves behind.
-//! PURE.
+//! What the controller and the stages say to each other: what a run is for, its legs and their stages, and
+//! what each stage leaves behind. PURE.
 //!
 //! Both wings stand on it, and neither knows the other.
 
 mod outcome;
 mod progress;
+mod route;
 mod stage;
 
 pub use outcome::{
     HistorySummary, MESSAGE_LIMIT, Outcome, Required, VERSION, Verdict, is_digest, outcome_message,
 };
 pub use progress::{Count, PROGRESS_LIMIT, PROGRESS_PATH, PROGRESS_PORT, Progress};
+pub use route::{Leg, Purpose, Route};
 pub use stage::Stage;

@@ -16,8 +16,6 @@ use crate::{
 
 /// The most a termination message may hold, in bytes.
 pub const MESSAGE_LIMIT: usize = limits::MESSAGE;
-// They share what Kubernetes keeps of a Pod.
-const _: () = assert!(Stage::ALL.len() == limits::CONTAINERS);
 /// So many names fit at most, with their quotes and commas.
 const MOST: usize = MESSAGE_LIMIT / 6;
 /// So many checks are counted each by itself.

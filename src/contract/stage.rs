@@ -1,8 +1,8 @@
-//! The stages of a run, in order. PURE.
+//! The stages that a run is made of. PURE.
 
 use serde::{Deserialize, Serialize};
 
-/// The stages of a run, in order.
+/// A stage. Which of them a run has, and in which order, its route says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
@@ -17,9 +17,6 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Every stage, in order.
-    pub const ALL: [Self; 4] = [Self::Plan, Self::Snapshot, Self::Migrate, Self::Verify];
-
     /// The name of its container and of its verb.
     pub const fn name(self) -> &'static str {
         match self {
@@ -27,16 +24,6 @@ impl Stage {
             Self::Snapshot => "snapshot",
             Self::Migrate => "migrate",
             Self::Verify => "verify",
-        }
-    }
-
-    /// The stage it waits for.
-    pub const fn before(self) -> Option<Self> {
-        match self {
-            Self::Plan => None,
-            Self::Snapshot => Some(Self::Plan),
-            Self::Migrate => Some(Self::Snapshot),
-            Self::Verify => Some(Self::Migrate),
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::{
         ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME,
         LABEL_MIGRATION, MigrationGate, Pods,
     },
+    contract::Purpose,
     objects::{Images, fingerprint, job, work},
     plan::{
         facts::{Facts, PolicyFact, Run, SourceFact},
@@ -268,7 +269,8 @@ fn work_now(object: &DatabaseMigration, migration: &ValidatedMigration, images: 
         job: String::new(),
         digest: String::new(),
         attempt: 0,
-        verify_only: false,
+        purpose: Purpose::Apply,
+        leg: Purpose::Apply.route().first(),
         required: Vec::new(),
     };
     let job = job(object, migration, &order, images, &Pods::default());

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     api::{LABEL_ATTEMPT, LABEL_DIGEST},
-    contract::{Outcome, Stage},
+    contract::{Leg, Outcome, Purpose, Stage},
     objects::{difference, fingerprint, work, work_of_pod},
     plan::facts::{JobState, Run, RunPod, StageState},
 };
@@ -49,6 +49,8 @@ fn run(stored: &DynamicObject, pods: &[DynamicObject], expected: Option<&Value>)
     let started = job.creation_timestamp()?.0;
     let spec = &stored.data["spec"];
     let found = work(spec);
+    let purpose = purpose(spec);
+    let leg = purpose.route().first();
     let (pod, pod_differs) = newest_pod(pods, (uid.as_str(), job.name_any().as_str()), &found);
     Some(Run {
         job: job.name_any(),
@@ -56,7 +58,8 @@ fn run(stored: &DynamicObject, pods: &[DynamicObject], expected: Option<&Value>)
         attempt: job.labels().get(LABEL_ATTEMPT)?.parse().ok()?,
         started,
         deleting: job.metadata.deletion_timestamp.is_some(),
-        verify_only: only_verifies(spec),
+        purpose,
+        leg,
         fingerprint: fingerprint(&found),
         differs: expected.and_then(|expected| difference(expected, &found)),
         pod_differs,
@@ -65,7 +68,7 @@ fn run(stored: &DynamicObject, pods: &[DynamicObject], expected: Option<&Value>)
             matches!(condition.type_.as_str(), "Failed" | "FailureTarget")
                 && condition.reason.as_deref() == Some("DeadlineExceeded")
         }),
-        pod: pod.map(|pod| run_pod(&pod, started)),
+        pod: pod.map(|pod| run_pod(&pod, leg, started)),
     })
 }
 
@@ -99,13 +102,12 @@ fn is_named_after(pod: &DynamicObject, job: &str) -> bool {
     pod.name_any().starts_with(&base)
 }
 
-/// As the Job's environment tells its stages.
-fn only_verifies(spec: &Value) -> bool {
-    let variables = spec["template"]["spec"]["containers"][0]["env"].as_array();
-    variables
-        .into_iter()
-        .flatten()
-        .any(|variable| variable["name"] == "SLUICE_VERIFY_ONLY" && variable["value"] == "true")
+/// As the Job's environment tells its stages. A purpose that this version does not know is taken for the one
+/// that may change something.
+fn purpose(spec: &Value) -> Purpose {
+    let mut variables = spec["template"]["spec"]["containers"][0]["env"].as_array().into_iter().flatten();
+    let told = variables.find(|variable| variable["name"] == "SLUICE_PURPOSE");
+    told.and_then(|told| Purpose::named(told["value"].as_str()?)).unwrap_or(Purpose::Apply)
 }
 
 /// The conditions that hold.
@@ -129,7 +131,7 @@ fn state(job: &Job) -> JobState {
     JobState::Active
 }
 
-fn run_pod(pod: &Pod, started: Timestamp) -> RunPod {
+fn run_pod(pod: &Pod, leg: Leg, started: Timestamp) -> RunPod {
     let status = pod.status.as_ref();
     let conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
     let unschedulable = conditions
@@ -138,13 +140,11 @@ fn run_pod(pod: &Pod, started: Timestamp) -> RunPod {
         .map(|condition| condition.message.clone().unwrap_or_default());
     let containers = || status.iter().flat_map(|status| status.container_statuses.iter().flatten());
     let stage = |stage: Stage| {
-        let state = containers()
-            .find(|container| container.name == stage.name())
-            .and_then(|container| container.state.as_ref());
-        state.map_or(StageState::Unknown, |state| stage_state(state, started))
+        let container = containers().find(|container| container.name == stage.name())?;
+        Some((stage, stage_state(container.state.as_ref()?, started)))
     };
     let address = status.and_then(|status| status.pod_ip.clone());
-    RunPod { name: pod.name_any(), address, unschedulable, stages: Stage::ALL.map(stage) }
+    RunPod { name: pod.name_any(), address, unschedulable, stages: leg.stages().filter_map(stage).collect() }
 }
 
 fn stage_state(state: &ContainerState, started: Timestamp) -> StageState {

@@ -11,6 +11,7 @@ use kube::Resource;
 use super::pod::{Images, pod};
 use crate::{
     api::{DatabaseMigration, LABEL_ATTEMPT, LABEL_DIGEST, LABEL_MIGRATION, MANAGED_BY, Pods},
+    contract::Purpose,
     limits::JOB_GRACE_SECONDS,
     plan::step::JobOrder,
     validate::ValidatedMigration,
@@ -46,10 +47,9 @@ pub fn job(
             pod_replacement_policy: Some("Failed".to_owned()),
             // The stages keep to `spec.apply.deadline` themselves; this is for one that hangs.
             active_deadline_seconds: Some(deadline + JOB_GRACE_SECONDS),
-            ttl_seconds_after_finished: Some(if order.verify_only {
-                7 * DAY_SECONDS
-            } else {
-                30 * DAY_SECONDS
+            ttl_seconds_after_finished: Some(match order.purpose {
+                Purpose::Apply => 30 * DAY_SECONDS,
+                Purpose::Verify => 7 * DAY_SECONDS,
             }),
             template: pod(object, migration, order, (images, pods), labels),
             ..JobSpec::default()
@@ -117,7 +117,8 @@ mod tests {
             job: "records-0123abcd-a2".into(),
             digest: "0123abcd".into(),
             attempt: 2,
-            verify_only: false,
+            purpose: Purpose::Apply,
+            leg: Purpose::Apply.route().first(),
             required: vec!["1_$(HOME)".into()],
         };
         let images = Images { sluice: "sluice:1".into(), snapshot: "sluice-stage:1".into() };
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn the_url_comes_from_the_secret_and_stands_nowhere_else() {
         let job = dumped();
-        for stage in Stage::ALL {
+        for stage in Purpose::Apply.route().stages() {
             let environment = container(&job, stage).env.as_ref().expect("an environment");
             let url = environment.iter().find(|variable| variable.name == "DATABASE_URL").expect("the URL");
             let secret =
@@ -214,7 +215,7 @@ mod tests {
             &json!({"none": {"reason": "rebuilt each night"}}),
             &verify,
         );
-        for stage in Stage::ALL {
+        for stage in Purpose::Apply.route().stages() {
             let environment = container(&job, stage).env.iter().flatten();
             let found: Vec<_> =
                 environment.filter(|variable| variable.name == "DATABASE_URL_MENTAL_HEALTH").collect();
@@ -247,7 +248,7 @@ mod tests {
             .find_map(|volume| volume.config_map.as_ref())
             .expect("a ConfigMap");
         assert_eq!((volume.name.as_str(), volume.optional), ("records-ca", Some(true)));
-        for stage in Stage::ALL {
+        for stage in Purpose::Apply.route().stages() {
             let container = container(&job, stage);
             let said = container
                 .env
@@ -285,7 +286,7 @@ mod tests {
     #[test]
     fn only_the_snapshot_stage_has_the_claim_and_the_client_tools() {
         let job = dumped();
-        for stage in Stage::ALL {
+        for stage in Purpose::Apply.route().stages() {
             let container = container(&job, stage);
             let mounted =
                 container.volume_mounts.iter().flatten().any(|mount| mount.mount_path == "/snapshots");

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::elsewhere;
 use crate::{
     api::{DatabaseMigration, GROUP, Pods, VERSION},
-    contract::Stage,
+    contract::{Purpose, Stage},
     limits::POD_GRACE_SECONDS,
     plan::step::JobOrder,
     validate::{PhaseSource, SnapshotPolicy, Source, ValidatedMigration},
@@ -87,9 +87,10 @@ pub fn pod(
                 }),
                 ..PodSecurityContext::default()
             }),
-            containers: Stage::ALL
-                .iter()
-                .map(|stage| container(*stage, migration, (images, pods), &environment))
+            containers: order
+                .leg
+                .stages()
+                .map(|stage| container(stage, migration, (images, pods), &environment))
                 .collect(),
             volumes: Some(volumes(migration)),
             node_selector: pods.node_selector.clone(),
@@ -168,7 +169,10 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
             .iter()
             .map(|(_, key)| plain("SLUICE_DATABASE_CA", format!("/run/sluice-authority/{key}"))),
     );
-    environment.extend(order.verify_only.then(|| plain("SLUICE_VERIFY_ONLY", "true".to_owned())));
+    // Where it is not said, it is the usual one.
+    if order.purpose != Purpose::Apply {
+        environment.push(plain("SLUICE_PURPOSE", order.purpose.name().to_owned()));
+    }
     environment
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{ConditionType, Reason, RunStatus, Span},
-    contract::Stage,
+    contract::{Purpose, Stage},
 };
 
 /// Whatever is in the way, a Job or another object, wakes this one; this is for a change that was missed.
@@ -73,11 +73,13 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
         return Verdict { requeue, ..verdict };
     }
     let attempt = situation.next_attempt(&run.digest);
+    let leg = Purpose::Verify.route().first();
     let order = JobOrder {
-        job: job_name(&situation.facts.name, &run.digest, attempt),
+        job: job_name(&situation.facts.name, &run.digest, attempt, leg),
         digest: run.digest.clone(),
         attempt,
-        verify_only: true,
+        purpose: Purpose::Verify,
+        leg,
         required: required::asked(situation),
     };
     Verdict { step: Some(Step::CreateJob(order)), requeue, ..verdict }
@@ -94,11 +96,12 @@ fn left(finished_at: Timestamp, every: Span, now: Timestamp) -> Option<Duration>
     Duration::try_from(due.duration_since(now)).ok().filter(|left| !left.is_zero())
 }
 
-/// An attempt after one that could not say: everything was applied for this digest, so it only verifies.
-pub fn only_verifies(situation: &Situation) -> bool {
+/// What the next attempt is for. After one that could not say, everything was applied for this digest, so it
+/// only verifies.
+pub fn purpose(situation: &Situation) -> Purpose {
     let known = situation.record.about(situation.wanted.as_deref());
-    interval(situation.facts).is_some()
-        && known.is_some_and(|sections| sections.holds(ConditionType::Applied))
+    let applied = known.is_some_and(|sections| sections.holds(ConditionType::Applied));
+    if interval(situation.facts).is_some() && applied { Purpose::Verify } else { Purpose::Apply }
 }
 
 #[cfg(test)]
@@ -140,7 +143,7 @@ mod tests {
         let due = plan(&facts, moment(3600));
         assert_eq!(due.status, facts.published);
         let Some(Step::CreateJob(order)) = due.step else { panic!("{:?}", due.step) };
-        assert_eq!((order.attempt, order.verify_only), (2, true));
+        assert_eq!((order.attempt, order.purpose), (2, Purpose::Verify));
         assert_eq!(Some(order.digest), facts.published.run.map(|run| run.digest));
     }
 

@@ -3,11 +3,13 @@
 //!
 //! What could not be found out is a value too, and never counts as a pass.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::{
     api::DatabaseMigrationStatus,
-    contract::{Outcome, Progress, Stage},
+    contract::{Leg, Outcome, Progress, Purpose, Stage},
     validate::{ValidatedMigration, Violation},
 };
 
@@ -147,8 +149,10 @@ pub struct Run {
     pub started: Timestamp,
     /// It is being deleted; it stays until its Pod is gone.
     pub deleting: bool,
-    /// It copies nothing and changes nothing.
-    pub verify_only: bool,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Which leg of its route it is.
+    pub leg: Leg,
     /// The fingerprint of what it does: by this Sluice recognises its own.
     pub fingerprint: String,
     /// The first place in which it differs from a Job that were created now.
@@ -198,14 +202,14 @@ pub struct RunPod {
     pub address: Option<String>,
     /// Why the scheduler finds no place for it.
     pub unschedulable: Option<String>,
-    /// How far each stage is, in the order of [`Stage::ALL`].
-    pub stages: [StageState; 4],
+    /// How far each stage is; one that is missing is unknown.
+    pub stages: BTreeMap<Stage, StageState>,
 }
 
 impl RunPod {
     /// How far one stage is.
-    pub const fn stage(&self, stage: Stage) -> &StageState {
-        &self.stages[stage as usize]
+    pub fn stage(&self, stage: Stage) -> &StageState {
+        self.stages.get(&stage).unwrap_or(&StageState::Unknown)
     }
 }
 

@@ -1,8 +1,11 @@
 //! Facts for the unit tests of this room: a new object whose source is there.
 
-use super::facts::{Facts, JobState, PolicyFact, Run, RunPod, SourceFact, StageState};
+use std::collections::BTreeMap;
+
+use super::facts::{Facts, JobState, PolicyFact, Run, RunPod, SourceFact};
 use crate::{
     api::{DatabaseMigrationStatus, Reason, SectionResult},
+    contract::Purpose,
     validate::validate,
 };
 
@@ -52,7 +55,8 @@ pub fn run() -> Run {
         attempt: 1,
         started: moment(0),
         deleting: false,
-        verify_only: false,
+        purpose: Purpose::Apply,
+        leg: Purpose::Apply.route().first(),
         fingerprint: "work".into(),
         differs: None,
         pod_differs: None,
@@ -62,7 +66,7 @@ pub fn run() -> Run {
             name: "records-0123abcd-a1-x".into(),
             address: None,
             unschedulable: None,
-            stages: <[StageState; 4]>::default(),
+            stages: BTreeMap::new(),
         }),
     }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::facts::{JobState, Run, RunPod, StageState};
 use crate::{
     api::{Class, Reason},
-    contract::{Outcome, Stage, Verdict},
+    contract::{Leg, Outcome, Stage, Verdict},
 };
 
 /// How a run stands.
@@ -59,7 +59,7 @@ pub struct Ending {
 /// Judges a run. `image` is the reference of the migrations' image, where the source is one.
 pub fn judge(run: &Run, image: Option<&str>) -> Judgement {
     let mut since = run.started;
-    for stage in Stage::ALL {
+    for stage in run.leg.stages() {
         match run.pod.as_ref().map(|pod| pod.stage(stage)) {
             Some(StageState::Terminated { at, outcome: Some(outcome), .. })
                 if contradicts_itself(outcome, stage) =>
@@ -83,7 +83,8 @@ pub fn judge(run: &Run, image: Option<&str>) -> Judgement {
         }
     }
     let message = "every migration of the source is applied, and the schema is verified".to_owned();
-    Judgement::Ended(Ending { reason: Reason::Verified, stage: Stage::Verify, message, at: since })
+    let stage = run.leg.last().unwrap_or(Stage::Verify);
+    Judgement::Ended(Ending { reason: Reason::Verified, stage, message, at: since })
 }
 
 /// Somebody else's words, or a pass for a reason that is none. Unknown is never a pass.
@@ -126,7 +127,7 @@ fn undecided(run: &Run, stage: Stage, since: Timestamp, image: Option<&str>) -> 
         JobState::Active => Judgement::Going(Progress {
             stage,
             since,
-            problem: run.pod.as_ref().and_then(|pod| problem(pod, image)),
+            problem: run.pod.as_ref().and_then(|pod| problem(run.leg, pod, image)),
             harmless: stage <= Stage::Snapshot && run.pod.as_ref().is_none_or(snapshot_has_not_started),
         }),
         JobState::Complete { at } => Judgement::Ended(lost(run, stage, *at, "its Pod is gone")),
@@ -167,12 +168,12 @@ fn lost(run: &Run, stage: Stage, at: Timestamp, why: &str) -> Ending {
 }
 
 /// The first thing that keeps the Pod from starting.
-fn problem(pod: &RunPod, image: Option<&str>) -> Option<Problem> {
+fn problem(leg: Leg, pod: &RunPod, image: Option<&str>) -> Option<Problem> {
     if let Some(why) = &pod.unschedulable {
         let message = format!("the Pod {:?} cannot be scheduled: {why}", pod.name);
         return Some(Problem { reason: Reason::Pending, message });
     }
-    Stage::ALL.into_iter().find_map(|stage| match pod.stage(stage) {
+    leg.stages().find_map(|stage| match pod.stage(stage) {
         StageState::Waiting { reason, message } => waiting(stage, &pod.name, reason, message, image),
         _ => None,
     })
@@ -214,6 +215,8 @@ fn waiting(stage: Stage, pod: &str, reason: &str, message: &str, image: Option<&
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::plan::fixture::{moment, run};
 
@@ -222,17 +225,17 @@ mod tests {
         StageState::Terminated { at: moment(stage as i64 + 1), outcome, why: String::new() }
     }
 
-    fn passes() -> [StageState; 4] {
-        let pass = |stage, reason| ended(stage, Verdict::Passed, reason);
-        [
+    fn passes() -> BTreeMap<Stage, StageState> {
+        let pass = |stage, reason| (stage, ended(stage, Verdict::Passed, reason));
+        BTreeMap::from([
             pass(Stage::Plan, Reason::PlanReady),
             pass(Stage::Snapshot, Reason::SnapshotTaken),
             pass(Stage::Migrate, Reason::Applied),
             pass(Stage::Verify, Reason::Verified),
-        ]
+        ])
     }
 
-    fn judged(stages: [StageState; 4], state: JobState) -> Judgement {
+    fn judged(stages: BTreeMap<Stage, StageState>, state: JobState) -> Judgement {
         let mut run = Run { state, ..run() };
         run.pod.as_mut().expect("a pod").stages = stages;
         judge(&run, None)
@@ -253,9 +256,9 @@ mod tests {
     #[test]
     fn the_earliest_failure_decides() {
         let mut stages = passes();
-        stages[1] = ended(Stage::Snapshot, Verdict::Failed, Reason::NoSpace);
-        stages[2] = ended(Stage::Migrate, Verdict::NotReached, Reason::NoSpace);
-        stages[3] = ended(Stage::Verify, Verdict::NotReached, Reason::NoSpace);
+        stages.insert(Stage::Snapshot, ended(Stage::Snapshot, Verdict::Failed, Reason::NoSpace));
+        stages.insert(Stage::Migrate, ended(Stage::Migrate, Verdict::NotReached, Reason::NoSpace));
+        stages.insert(Stage::Verify, ended(Stage::Verify, Verdict::NotReached, Reason::NoSpace));
         assert_eq!(ending(judged(stages, JobState::Active)), (Reason::NoSpace, Stage::Snapshot));
     }
 
@@ -268,7 +271,7 @@ mod tests {
             ended(Stage::Verify, Verdict::Passed, Reason::Verified),
         ] {
             let mut stages = passes();
-            stages[2] = state.clone();
+            stages.insert(Stage::Migrate, state.clone());
             assert_eq!(
                 ending(judged(stages, JobState::Active)),
                 (Reason::RunLost, Stage::Migrate),
@@ -280,8 +283,9 @@ mod tests {
     #[test]
     fn a_stage_that_needed_too_much_memory_is_told_with_the_setting_to_raise() {
         let mut stages = passes();
-        stages[2] =
+        let killed =
             StageState::Terminated { at: moment(9), outcome: None, why: "OOMKilled, exit code 137".into() };
+        stages.insert(Stage::Migrate, killed);
         let Judgement::Ended(ending) = judged(stages, JobState::Active) else { panic!("it goes on") };
         assert_eq!((ending.reason, ending.stage), (Reason::OutOfMemory, Stage::Migrate));
         assert!(ending.message.contains("spec.pods.resources.migrate.limits.memory"), "{}", ending.message);
@@ -290,7 +294,7 @@ mod tests {
     #[test]
     fn a_failure_for_a_reason_that_is_none_is_still_a_failure() {
         let mut stages = passes();
-        stages[2] = ended(Stage::Migrate, Verdict::Failed, Reason::Applied);
+        stages.insert(Stage::Migrate, ended(Stage::Migrate, Verdict::Failed, Reason::Applied));
         assert_eq!(ending(judged(stages, JobState::Active)), (Reason::StageFailed, Stage::Migrate));
     }
 
@@ -317,8 +321,8 @@ mod tests {
         };
         let mut run = Run { state: failed, deadline: true, ..run() };
         let mut stages = passes();
-        stages[2] = StageState::Running;
-        stages[3] = StageState::Running;
+        stages.insert(Stage::Migrate, StageState::Running);
+        stages.insert(Stage::Verify, StageState::Running);
         run.pod.as_mut().expect("a pod").stages = stages;
         assert_eq!(ending(judge(&run, None)), (Reason::DeadlineExceeded, Stage::Migrate));
     }
@@ -352,8 +356,8 @@ mod tests {
             ("PodInitializing", "", None),
         ] {
             let mut run = run();
-            run.pod.as_mut().expect("a pod").stages[0] =
-                StageState::Waiting { reason: kubelet.into(), message: message.into() };
+            let waiting = StageState::Waiting { reason: kubelet.into(), message: message.into() };
+            run.pod.as_mut().expect("a pod").stages.insert(Stage::Plan, waiting);
             let Judgement::Going(progress) = judge(&run, Some(image)) else {
                 panic!("{kubelet} {message} ended the run")
             };

@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     api::{DatabaseMigrationStatus, Reason},
-    contract::Stage,
+    contract::{Purpose, Stage},
 };
 
 /// The Job does what Sluice would have it do, and its Pod does what the Job says.
 pub fn is_own(facts: &Facts, run: &Run, wanted: Option<&str>) -> bool {
-    let named_so = digest::job_name(&facts.name, &run.digest, run.attempt) == run.job;
+    let named_so = digest::job_name(&facts.name, &run.digest, run.attempt, run.leg) == run.job;
     let asked_for =
         Some(run.digest.as_str()) == wanted && facts.fingerprint.as_ref() == Some(&run.fingerprint);
     let announced = facts.published.run.as_ref().is_some_and(|announced| {
@@ -45,7 +45,7 @@ pub fn newest_concluded(status: &DatabaseMigrationStatus, runs: &[Run]) -> Optio
 pub fn strangers(facts: &Facts, status: &DatabaseMigrationStatus, wanted: Option<&str>) -> Option<String> {
     let newest = newest_concluded(status, &facts.runs);
     let strange = |run: &&Run| {
-        !run.verify_only
+        run.purpose != Purpose::Verify
             && !is_concluded(status, run)
             && Some(run.started) > newest
             && !is_own(facts, run, wanted)

@@ -79,7 +79,7 @@ impl<'a> InHand<'a> {
     }
 
     fn outcomes(&self) -> impl Iterator<Item = &'a Outcome> {
-        Stage::ALL.into_iter().filter_map(|stage| self.outcome(stage))
+        self.run.leg.stages().filter_map(|stage| self.outcome(stage))
     }
 }
 
@@ -285,7 +285,7 @@ impl Record {
 
 /// What the names of the Jobs of a run's digest begin with.
 fn prefix(run: &Run) -> String {
-    run.job.strip_suffix(&format!("-a{}", run.attempt)).unwrap_or(&run.job).to_owned()
+    run.job.rsplit_once("-a").map_or(&*run.job, |(prefix, _)| prefix).to_owned()
 }
 
 /// The run that the status speaks of, when it has ended or is in hand. One that was only announced does not

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     api::{DatabaseMigrationStatus, RequiredVersions, entry},
-    contract::Required,
+    contract::{Purpose, Required},
     limits::{REQUIRED_BYTES, REQUIRED_NAMES},
 };
 
@@ -88,11 +88,13 @@ pub fn on_demand(situation: &Situation, verdict: Verdict) -> Verdict {
         return Verdict { requeue, ..verdict };
     }
     let attempt = situation.next_attempt(&run.digest);
+    let leg = Purpose::Verify.route().first();
     let order = JobOrder {
-        job: job_name(&situation.facts.name, &run.digest, attempt),
+        job: job_name(&situation.facts.name, &run.digest, attempt, leg),
         digest: run.digest.clone(),
         attempt,
-        verify_only: true,
+        purpose: Purpose::Verify,
+        leg,
         required: asked(situation),
     };
     Verdict { step: Some(Step::CreateJob(order)), requeue, ..verdict }

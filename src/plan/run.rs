@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     api::{Class, ConditionType, Reason, RunStatus},
-    contract::Stage,
+    contract::{Purpose, Stage},
 };
 
 /// The Job's own events wake this object; this is for one that was missed.
@@ -116,10 +116,8 @@ fn at_work(run: &RunStatus, sections: &Sections) -> Verdict {
         );
         return Verdict::reconciling(failure.reason, message);
     }
-    let stage = Stage::ALL
-        .into_iter()
-        .find(|stage| run.stage.as_deref() == Some(stage.name()))
-        .unwrap_or(Stage::Plan);
+    let mut stages = Purpose::Apply.route().stages();
+    let stage = stages.find(|stage| run.stage.as_deref() == Some(stage.name())).unwrap_or(Stage::Plan);
     let doing = match stage {
         Stage::Plan => "compares the source with the database",
         Stage::Snapshot => "takes the snapshot and reads it back",
@@ -171,7 +169,9 @@ pub fn starts(situation: &Situation) -> Verdict {
         return Verdict::reconciling(Reason::Pending, "the object was seen; nothing was done yet");
     };
     let attempt = situation.next_attempt(digest);
-    let job = job_name(&situation.facts.name, digest, attempt);
+    let purpose = again::purpose(situation);
+    let leg = purpose.route().first();
+    let job = job_name(&situation.facts.name, digest, attempt, leg);
     // What the attempt before it found is shown until this one gets further.
     let sections = situation.record.about(Some(digest)).cloned().unwrap_or_default();
     let run = RunStatus {
@@ -182,13 +182,13 @@ pub fn starts(situation: &Situation) -> Verdict {
     if situation.occupied() {
         return Verdict { step: stuck(situation), ..verdict.again_after(ENDING_SECONDS) };
     }
-    let verify_only = again::only_verifies(situation);
     Verdict {
         step: Some(Step::CreateJob(JobOrder {
             job,
             digest: digest.clone(),
             attempt,
-            verify_only,
+            purpose,
+            leg,
             required: required::asked(situation),
         })),
         ..verdict
@@ -202,12 +202,12 @@ pub fn starts(situation: &Situation) -> Verdict {
 fn stuck(situation: &Situation) -> Option<Step> {
     let long_ago = situation.now.saturating_sub(ENDS_WITHIN).unwrap_or(Timestamp::MIN);
     let waits_for_the_dead = |run: &&Run| {
-        let stages = run.pod.iter().flat_map(|pod| &pod.stages);
+        let states = run.pod.iter().flat_map(|pod| run.leg.stages().map(|stage| pod.stage(stage)));
         let ended: Vec<&StageState> =
-            stages.take_while(|state| matches!(state, StageState::Terminated { .. })).collect();
+            states.take_while(|state| matches!(state, StageState::Terminated { .. })).collect();
         let died =
             matches!(ended.last(), Some(StageState::Terminated { at, outcome: None, .. }) if *at <= long_ago);
-        died && ended.len() < Stage::ALL.len()
+        died && ended.len() < run.leg.stages().count()
     };
     let concluded = |run: &&Run| own::is_concluded(&situation.record.status, run);
     let goes_on = |run: &&Run| !run.deleting && run.state == JobState::Active;
@@ -226,5 +226,5 @@ fn is_outdated(situation: &Situation, run: &Run) -> bool {
     let concluded = facts.published.history.iter().any(|entry| repeats(&entry.job));
     let stuck =
         matches!(judge(run, None), Judgement::Going(Progress { problem: Some(_), harmless: true, .. }));
-    run.verify_only && concluded && stuck && Some(&run.digest) != situation.wanted.as_ref()
+    run.purpose == Purpose::Verify && concluded && stuck && Some(&run.digest) != situation.wanted.as_ref()
 }

@@ -9,7 +9,10 @@ use super::{
     own,
     record::{InHand, Record},
 };
-use crate::api::{Reason, RunStatus};
+use crate::{
+    api::{Reason, RunStatus},
+    contract::Purpose,
+};
 
 /// The facts, and what follows from them for every section alike.
 #[derive(Clone, Debug)]
@@ -73,7 +76,8 @@ impl<'a> Situation<'a> {
             .map(|run| run.attempt);
         let next = announced.max().unwrap_or(0).max(known.saturating_add(1));
         // A name that somebody else has taken is left to them.
-        let taken = |attempt: &u32| self.strange(&digest::job_name(&facts.name, digest, *attempt));
+        let leg = Purpose::Apply.route().first();
+        let taken = |attempt: &u32| self.strange(&digest::job_name(&facts.name, digest, *attempt, leg));
         (next..=u32::MAX).find(|attempt| !taken(attempt)).unwrap_or(next)
     }
 

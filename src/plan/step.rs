@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::contract::{Leg, Purpose};
+
 /// One thing to do. Doing it twice is doing it once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Step {
@@ -42,8 +44,10 @@ pub struct JobOrder {
     pub digest: String,
     /// Which attempt, counted from 1.
     pub attempt: u32,
-    /// Copies nothing and changes nothing: what is there is verified again.
-    pub verify_only: bool,
+    /// What the run is for.
+    pub purpose: Purpose,
+    /// Which leg of its route this Job is.
+    pub leg: Leg,
     /// The versions of which the verification says whether they are applied: what gated workloads wait for.
     pub required: Vec<String>,
 }

@@ -5,7 +5,10 @@
 //! later.
 
 use super::{facts::Run, facts::StageState, own, situation::Situation, step::Step};
-use crate::{api::Reason, contract::Stage};
+use crate::{
+    api::Reason,
+    contract::{Purpose, Stage},
+};
 
 /// How many Jobs of one object stay that had something to do.
 const KEPT: usize = 3;
@@ -46,5 +49,5 @@ fn is_history(situation: &Situation, run: &Run) -> bool {
 fn only_confirms(run: &Run) -> bool {
     let migrate = run.pod.as_ref().map(|pod| pod.stage(Stage::Migrate));
     let nothing = |state: &StageState| matches!(state, StageState::Terminated { outcome: Some(outcome), .. } if outcome.reason == Reason::NothingPending);
-    run.verify_only || migrate.is_some_and(nothing)
+    run.purpose == Purpose::Verify || migrate.is_some_and(nothing)
 }

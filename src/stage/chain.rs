@@ -14,7 +14,7 @@ use std::{
 use super::{Context, keep_record, progress, run};
 use crate::{
     api::Reason,
-    contract::{Outcome, Stage, Verdict},
+    contract::{Leg, Outcome, Stage, Verdict},
     telemetry,
 };
 
@@ -62,9 +62,9 @@ pub fn take_place(stage: Stage, folder: &Path) -> Result<Place, ChainError> {
 /// Waits for the stage before, runs this one, and leaves its Outcome for the next.
 pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Result<Outcome, ChainError> {
     let stage = place.stage;
-    let outcome = match before(stage, folder, context.until).await? {
+    let outcome = match before(stage, folder, (context.purpose.route().first(), context.until)).await? {
         Ok(outcomes) => {
-            context.earlier_log.get_or_init(|| earlier_log(stage, folder));
+            context.earlier_log.get_or_init(|| earlier_log(context.purpose.route().first(), stage, folder));
             let told = progress::serve(context.progress.clone(), context.progress_port);
             let work = async {
                 let mut outcome = run(stage, context, &outcomes).await;
@@ -92,17 +92,12 @@ pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Resul
 async fn before(
     stage: Stage,
     folder: &Path,
-    until: Instant,
+    (leg, until): (Leg, Instant),
 ) -> Result<Result<Vec<Outcome>, Outcome>, ChainError> {
-    let Some(previous) = stage.before() else { return Ok(Ok(Vec::new())) };
+    let Some(previous) = leg.before(stage).next_back() else { return Ok(Ok(Vec::new())) };
     match wait(previous, folder, until).await? {
         Some(outcome) if outcome.verdict == Verdict::Passed => {
-            let outcomes = Stage::ALL
-                .into_iter()
-                .take_while(|earlier| *earlier != stage)
-                .filter_map(|earlier| read(folder, earlier))
-                .collect();
-            Ok(Ok(outcomes))
+            Ok(Ok(leg.before(stage).filter_map(|earlier| read(folder, earlier)).collect()))
         }
         Some(outcome) => Ok(Err(Outcome::new(
             stage,
@@ -159,12 +154,11 @@ fn log_path(folder: &Path, stage: Stage) -> PathBuf {
 }
 
 /// What the stages before this one have logged, as far as they have left it.
-fn earlier_log(stage: Stage, folder: &Path) -> Vec<String> {
-    let earlier = Stage::ALL.into_iter().take_while(|earlier| *earlier != stage);
+fn earlier_log(leg: Leg, stage: Stage, folder: &Path) -> Vec<String> {
     let lines = |earlier| -> Option<Vec<String>> {
         serde_json::from_slice(&fs::read(log_path(folder, earlier)).ok()?).ok()
     };
-    earlier.filter_map(lines).flatten().collect()
+    leg.before(stage).filter_map(lines).flatten().collect()
 }
 
 fn outcome_path(folder: &Path, stage: Stage) -> PathBuf {
@@ -188,6 +182,11 @@ pub fn leave(folder: &Path, outcome: &Outcome) -> Result<(), ChainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::Purpose;
+
+    fn until(moment: Instant) -> (Leg, Instant) {
+        (Purpose::Apply.route().first(), moment)
+    }
 
     fn passed(stage: Stage) -> Outcome {
         Outcome::passed(stage, Reason::PlanReady, "")
@@ -198,7 +197,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         leave(folder.path(), &passed(Stage::Plan)).expect("leaves");
         let path = folder.path().to_owned();
-        let waiting = tokio::spawn(async move { before(Stage::Migrate, &path, Instant::now()).await });
+        let waiting = tokio::spawn(async move { before(Stage::Migrate, &path, until(Instant::now())).await });
         leave(folder.path(), &passed(Stage::Snapshot)).expect("leaves");
         let outcomes = waiting.await.expect("joins").expect("waits").expect("is reached");
         assert_eq!(
@@ -212,7 +211,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         // The lock of a container that was killed: the file is there, nobody holds it.
         fs::write(lock_path(folder.path(), Stage::Plan), "").expect("writes");
-        let ended = before(Stage::Snapshot, folder.path(), Instant::now()).await.expect("waits");
+        let ended = before(Stage::Snapshot, folder.path(), until(Instant::now())).await.expect("waits");
         assert_eq!(ended.expect_err("is not reached").reason, Reason::RunLost);
     }
 
@@ -222,7 +221,7 @@ mod tests {
         let place = take_place(Stage::Plan, folder.path()).expect("the first of the process's deeds");
         let path = folder.path().to_owned();
         let waiting =
-            tokio::spawn(async move { before(Stage::Snapshot, &path, Instant::now() + STRANGE_AFTER).await });
+            tokio::spawn(async move { before(Stage::Snapshot, &path, until(Instant::now() + STRANGE_AFTER)).await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished(), "its owner lives");
         drop(place);
@@ -238,7 +237,7 @@ mod tests {
     async fn a_stage_that_failed_ends_the_later_ones_with_its_reason() {
         let folder = tempfile::tempdir().expect("a folder");
         leave(folder.path(), &Outcome::failed(Stage::Snapshot, Reason::NoSpace, "full")).expect("leaves");
-        let ended = before(Stage::Migrate, folder.path(), Instant::now()).await.expect("waits");
+        let ended = before(Stage::Migrate, folder.path(), until(Instant::now())).await.expect("waits");
         let outcome = ended.expect_err("is not reached");
         assert_eq!((outcome.verdict, outcome.reason), (Verdict::NotReached, Reason::NoSpace));
     }

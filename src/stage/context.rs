@@ -9,7 +9,7 @@ use std::{
 
 use super::{Reporter, phases};
 use crate::{
-    contract::PROGRESS_PORT,
+    contract::{PROGRESS_PORT, Purpose},
     migrations::{FormatRules, LedgerContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
     postgres::{ConnectError, ConnectionUrl, InvalidUrl, Ledger},
     validate::ValidatedMigration,
@@ -35,8 +35,8 @@ pub struct Context {
     /// How long the migrate stage waits for a lock before it says who holds it; longer where taking the
     /// snapshot again would cost more.
     pub patience: Duration,
-    /// Snapshot and migrate do nothing: what is there is verified again.
-    pub verify_only: bool,
+    /// What the run is for. Snapshot and migrate do nothing where it only verifies.
+    pub purpose: Purpose,
     /// The versions of which the verification says whether they are applied.
     pub required: Vec<String>,
     /// A person runs it outside a cluster: what is said names folders, not volumes.
@@ -73,7 +73,7 @@ impl Context {
             snapshots,
             until,
             patience: PATIENCE,
-            verify_only: false,
+            purpose: Purpose::Apply,
             by_hand: false,
             required: Vec::new(),
             attempt: String::new(),

@@ -40,7 +40,7 @@ pub use report::report;
 
 use crate::{
     api::Reason,
-    contract::{Outcome, Stage},
+    contract::{Outcome, Purpose, Stage},
     limits::STAGE_GRACE,
 };
 
@@ -51,7 +51,7 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
     let work = async {
         match stage {
             Stage::Plan => plan::run(context).await,
-            Stage::Snapshot | Stage::Migrate if context.verify_only => nothing(stage, before),
+            Stage::Snapshot | Stage::Migrate if context.purpose == Purpose::Verify => nothing(stage, before),
             Stage::Snapshot => snapshot::run(context, before).await,
             Stage::Migrate => match proven(context, before) {
                 Ok((plan, snapshot)) => migrate(context, &plan, &snapshot).await,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::Reason,
-    contract::{Outcome, Stage, Verdict, is_digest},
+    contract::{Outcome, Purpose, Stage, Verdict, is_digest},
     migrations::checksum,
     postgres::{ConnectionUrl, NewRecord, Session, connect, keep_record, record_text, records},
     redact,
@@ -98,7 +98,7 @@ pub enum RecordError {
 /// nothing to do and passed has none, nor has one that only verifies: they change nothing, this included. One
 /// that fails makes no table, so that a database in which nothing was done is as it was.
 pub async fn keep(context: &Context, before: &[Outcome], outcome: &mut Outcome) {
-    if !ends(outcome) || context.verify_only || is_out_of_reach(outcome.reason) {
+    if !ends(outcome) || context.purpose == Purpose::Verify || is_out_of_reach(outcome.reason) {
         return;
     }
     let all = [before, std::slice::from_ref(outcome)].concat();

@@ -12,7 +12,7 @@ use kube::{
 use serde_json::{Value, json};
 use sluice::{
     api::{DatabaseMigration, MigrationGate, Reason},
-    contract::{HistorySummary, Outcome, Stage},
+    contract::{HistorySummary, Outcome, Purpose, Stage},
 };
 
 use crate::story::{Story, find, kubectl};
@@ -66,8 +66,8 @@ fn forged_job(real: &Job, name: &str) -> Job {
     let mut job: Value = serde_json::to_value(real).expect("JSON");
     let (labels, owners) = (job["metadata"]["labels"].clone(), job["metadata"]["ownerReferences"].clone());
     let tools = job["spec"]["template"]["spec"]["containers"][1]["image"].clone();
-    let container = |stage: &Stage| {
-        let script = format!("printf %s '{}' > /dev/termination-log", said(*stage));
+    let container = |stage: Stage| {
+        let script = format!("printf %s '{}' > /dev/termination-log", said(stage));
         json!({"name": stage.name(), "image": tools, "command": ["/bin/sh", "-c", script], "securityContext":
             {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}})
     };
@@ -76,7 +76,7 @@ fn forged_job(real: &Job, name: &str) -> Job {
     job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": labels, "ownerReferences": owners},
         "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": labels}, "spec": {"restartPolicy": "Never",
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": Stage::ALL.iter().map(container).collect::<Vec<_>>()}}}});
+            "containers": Purpose::Apply.route().stages().map(container).collect::<Vec<_>>()}}}});
     serde_json::from_value(job).expect("a Job")
 }
 

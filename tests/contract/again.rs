@@ -79,7 +79,7 @@ async fn the_job_is_told_to_change_nothing() {
     next(&mut world).await;
     let jobs = world.jobs();
     assert_eq!(jobs.len(), 2);
-    let only = json!({"name": "SLUICE_VERIFY_ONLY", "value": "true"});
+    let only = json!({"name": "SLUICE_PURPOSE", "value": "Verify"});
     let has = |job: &str| environment(&world, job).as_array().expect("variables").contains(&only);
     assert_eq!((has(&jobs[0]), has(&jobs[1])), (false, true));
 }
@@ -123,7 +123,7 @@ async fn a_verification_that_was_lost_is_repeated_soon_and_still_changes_nothing
     assert_eq!(world.ready("records"), ("True".to_owned(), "Verified".to_owned()));
     let status = world.status("records");
     assert_eq!((status.run.expect("a run").attempt, status.history[1].reason.as_str()), (3, "RunLost"));
-    let only = json!({"name": "SLUICE_VERIFY_ONLY", "value": "true"});
+    let only = json!({"name": "SLUICE_PURPOSE", "value": "Verify"});
     let newest = world.jobs().into_iter().find(|job| job.ends_with("-a3")).expect("the third");
     assert!(environment(&world, &newest).as_array().expect("variables").contains(&only));
 }

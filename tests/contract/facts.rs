@@ -1,12 +1,14 @@
 //! Facts for the tests of the plan: a few by hand, and any number at random, also such as should never occur.
 
+use std::collections::BTreeMap;
+
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use sluice::{
     api::{DatabaseMigration, DatabaseMigrationStatus, HistoryEntry, Reason, RunStatus, SectionResult},
-    contract::{HistorySummary, Outcome, Stage, Verdict},
+    contract::{HistorySummary, Outcome, Purpose, Stage, Verdict},
     plan::facts::{
         Dependency, DependencyState, Facts, JobState, PolicyFact, Rival, Run, RunPod, SourceFact, StageState,
         Trouble,
@@ -88,25 +90,27 @@ pub fn ended(stage: Stage, verdict: Verdict, reason: Reason, at: i64) -> StageSt
 pub const PASSES: [Reason; 4] = [Reason::PlanReady, Reason::SnapshotTaken, Reason::Applied, Reason::Verified];
 
 /// Every stage before `stage` passed, `stage` is in `state`, and the later ones wait for it.
-pub fn reached(stage: Stage, state: &StageState) -> [StageState; 4] {
-    Stage::ALL.map(|other| match other.cmp(&stage) {
+pub fn reached(stage: Stage, state: &StageState) -> BTreeMap<Stage, StageState> {
+    let state_of = |other: Stage| match other.cmp(&stage) {
         std::cmp::Ordering::Less => ended(other, Verdict::Passed, PASSES[other as usize], other as i64 + 1),
         std::cmp::Ordering::Equal => state.clone(),
         std::cmp::Ordering::Greater if matches!(state, StageState::Terminated { .. }) => {
             ended(other, Verdict::NotReached, Reason::Pending, 6)
         }
         std::cmp::Ordering::Greater => StageState::Running,
-    })
+    };
+    Purpose::Apply.route().stages().map(|other| (other, state_of(other))).collect()
 }
 
-pub fn run(job: &str, digest: &str, attempt: u32, stages: [StageState; 4]) -> Run {
+pub fn run(job: &str, digest: &str, attempt: u32, stages: BTreeMap<Stage, StageState>) -> Run {
     Run {
         job: job.into(),
         digest: digest.into(),
         attempt,
         started: moment(0),
         deleting: false,
-        verify_only: false,
+        purpose: Purpose::Apply,
+        leg: Purpose::Apply.route().first(),
         fingerprint: "work".into(),
         differs: None,
         pod_differs: None,
@@ -177,11 +181,15 @@ fn job_name(digest: &str, attempt: u32) -> String {
 
 fn any_run(rng: &mut Rng, digests: &[String]) -> Run {
     let (digest, attempt) = (pick(rng, digests), rng.u32(1..4));
-    let mut run =
-        run(&job_name(&digest, attempt), &digest, attempt, Stage::ALL.map(|stage| any_stage(rng, stage)));
+    let mut run = run(
+        &job_name(&digest, attempt),
+        &digest,
+        attempt,
+        Purpose::Apply.route().stages().map(|stage| (stage, any_stage(rng, stage))).collect(),
+    );
     run.started = moment(rng.i64(0..40));
     run.deleting = rng.u8(..) < 16;
-    run.verify_only = rng.u8(0..4) == 0;
+    run.purpose = pick(rng, &[Purpose::Apply, Purpose::Apply, Purpose::Apply, Purpose::Verify]);
     if rng.u8(0..6) == 0 {
         run.fingerprint = "other work".into();
         run.differs = Some("spec.template".into());

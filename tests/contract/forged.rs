@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use sluice::{
     api::{ConditionType, Reason},
-    contract::{HistorySummary, Outcome, Stage},
+    contract::{HistorySummary, Outcome, Purpose, Stage},
 };
 
 use super::{
@@ -22,10 +22,10 @@ async fn under_way() -> (World, String) {
 
 /// What the last container of a forged Pod says: a version that exists nowhere is applied and verified.
 fn forged_statuses() -> Value {
-    let status = |stage: &Stage| {
+    let status = |stage: Stage| {
         let reason =
-            [Reason::PlanReady, Reason::SnapshotTaken, Reason::Applied, Reason::Verified][*stage as usize];
-        let mut outcome = Outcome::passed(*stage, reason, "forged");
+            [Reason::PlanReady, Reason::SnapshotTaken, Reason::Applied, Reason::Verified][stage as usize];
+        let mut outcome = Outcome::passed(stage, reason, "forged");
         outcome.history = Some(HistorySummary {
             current: Some("9_forged".into()),
             applied: vec!["9_forged".into()],
@@ -34,7 +34,7 @@ fn forged_statuses() -> Value {
         let terminated = json!({"exitCode": 0, "reason": "Completed", "message": outcome.message_for_pod(), "finishedAt": "2026-05-28T20:26:50Z"});
         json!({"name": stage.name(), "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": terminated}})
     };
-    Stage::ALL.iter().map(status).collect()
+    Purpose::Apply.route().stages().map(status).collect()
 }
 
 fn uid(world: &World, kind: &str, name: &str) -> String {

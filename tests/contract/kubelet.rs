@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice::{
     api::{AppliedMigration, Failure, ReadBack, Reason, SnapshotRecord},
-    contract::{HistorySummary, Outcome, Required, Stage, Verdict},
+    contract::{HistorySummary, Outcome, Purpose, Required, Stage, Verdict},
 };
 
 use super::api_server::{Cluster, Key, Server, fill, second};
@@ -81,7 +81,7 @@ impl Database {
             *ticks -= 1;
             let waiting = json!({"waiting": {"reason": reason, "message": message}});
             cluster.edit(&pod, |pod| {
-                for stage in Stage::ALL {
+                for stage in stages() {
                     pod["status"]["containerStatuses"][stage as usize]["state"] = waiting.clone();
                 }
             });
@@ -95,13 +95,13 @@ impl Database {
     /// Ends the first stage that has not ended, or the Job when all have.
     fn advance(&mut self, cluster: &mut Cluster, job: &Key, pod: &Key, mishap: Option<Mishap>) {
         let statuses = cluster.objects[pod]["status"]["containerStatuses"].clone();
-        let ended = |stage: &&Stage| statuses[**stage as usize]["state"]["terminated"].is_object();
+        let ended = |stage: &Stage| statuses[*stage as usize]["state"]["terminated"].is_object();
         let failed = statuses
             .as_array()
             .into_iter()
             .flatten()
             .any(|status| status["state"]["terminated"]["exitCode"].as_i64().unwrap_or(0) != 0);
-        let Some(stage) = Stage::ALL.iter().find(|stage| !ended(stage)).copied() else {
+        let Some(stage) = stages().find(|stage| !ended(stage)) else {
             return conclude(
                 cluster,
                 job,
@@ -128,17 +128,15 @@ impl Database {
                     };
                     cluster.edit(pod, status);
                 }
-                Stage::ALL
-                    .iter()
-                    .filter(|later| **later > stage)
-                    .for_each(|later| terminate(cluster, pod, *later, Some(&not_reached(*later)), self.skew));
+                stages()
+                    .filter(|later| *later > stage)
+                    .for_each(|later| terminate(cluster, pod, later, Some(&not_reached(later)), self.skew));
             }
             Some(Mishap::Fails(at, reason)) if at == stage => {
                 terminate(cluster, pod, stage, Some(&self.failure(stage, reason)), self.skew);
-                Stage::ALL
-                    .iter()
-                    .filter(|later| **later > stage)
-                    .for_each(|later| terminate(cluster, pod, *later, Some(&not_reached(*later)), self.skew));
+                stages()
+                    .filter(|later| *later > stage)
+                    .for_each(|later| terminate(cluster, pod, later, Some(&not_reached(later)), self.skew));
             }
             _ => {
                 let mut outcome = self.success(stage, cluster.now);
@@ -240,8 +238,7 @@ pub fn new_pod(job: &Value) -> Value {
         .into_iter()
         .flatten()
         .for_each(|container| container["resources"] = limits.clone());
-    let statuses: Vec<Value> = Stage::ALL
-        .iter()
+    let statuses: Vec<Value> = stages()
         .map(
             |stage| json!({"name": stage.name(), "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"running": {}}}),
         )
@@ -259,6 +256,11 @@ pub fn new_pod(job: &Value) -> Value {
         "spec": spec,
         "status": {"phase": "Running", "containerStatuses": statuses},
     })
+}
+
+/// The stages of a run, in order.
+fn stages() -> impl Iterator<Item = Stage> {
+    Purpose::Apply.route().stages()
 }
 
 pub fn not_reached(stage: Stage) -> Outcome {

@@ -4,7 +4,7 @@
 use fastrand::Rng;
 use sluice::{
     api::{Class, ConditionType, DatabaseMigrationStatus, Reason, entry},
-    contract::{Outcome, Stage, Verdict},
+    contract::{Outcome, Purpose, Stage, Verdict},
     plan::{
         Plan,
         facts::{Facts, StageState},
@@ -120,7 +120,7 @@ fn no_job_is_created_beside_one_that_has_not_ended_nor_twice_under_one_name() {
             assert!(facts.runs.iter().all(|run| run.job != order.job), "{facts:#?}");
             // A verification that is only repeated is not announced: Ready stays on.
             let announced = plan.status.run.as_ref().is_some_and(|run| run.job == order.job);
-            assert!(announced || order.verify_only, "a run is announced before it begins");
+            assert!(announced || order.purpose == Purpose::Verify, "a run is announced before it begins");
             assert!(
                 announced || plan.status == facts.published,
                 "and a quiet one begins when there is nothing else to say"
@@ -139,7 +139,7 @@ fn nothing_begins_without_a_valid_spec_a_source_and_what_goes_before() {
                 .iter()
                 .all(|dependency| dependency.state == sluice::plan::facts::DependencyState::Ready);
             assert!(
-                cleared || order.verify_only,
+                cleared || order.purpose == Purpose::Verify,
                 "only what changes nothing may begin before its turn: {facts:#?}"
             );
             assert!(facts.rivals.iter().all(|rival| !rival.running && !rival.older));
@@ -254,8 +254,9 @@ fn a_source_that_is_older_than_the_database_is_ready_and_says_so_by_name_once() 
         facts::reached(Stage::Verify, &facts::ended(Stage::Verify, Verdict::Passed, Reason::Verified, 5));
     let message = "the source is older than the database: it lacks \"3_three\"";
     let outcome = Outcome::passed(Stage::Plan, Reason::DatabaseAhead, message);
-    stages[0] =
+    let said =
         StageState::Terminated { at: facts::moment(1), outcome: Some(Box::new(outcome)), why: String::new() };
+    stages.insert(Stage::Plan, said);
     let gate = vec!["records@1_one".into(), "records@2_two".into()];
     let facts = Facts { runs: vec![facts::run(&run.job, &run.digest, 1, stages)], gate, ..facts::new() };
     let settled = plan(&facts, facts::moment(5));

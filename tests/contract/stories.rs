@@ -282,7 +282,7 @@ async fn a_run_that_is_lost_is_followed_by_one_that_asks_the_database() {
 
 #[tokio::test]
 async fn a_container_that_dies_before_those_behind_it_can_see_it_costs_half_a_minute_and_not_the_deadline() {
-    for stage in Stage::ALL {
+    for stage in sluice::contract::Purpose::Apply.route().stages() {
         let mut world = World::new();
         world.database.mishaps = vec![Mishap::Unseen(stage)];
         let begun = world.server.cluster().now;

@@ -9,7 +9,7 @@ use std::{
 
 use sluice::{
     api::DatabaseMigration,
-    contract::{Outcome, Stage},
+    contract::Outcome,
 };
 
 use crate::{
@@ -130,7 +130,7 @@ async fn pod(scene: &Scene) -> Vec<(String, String)> {
     let (run, message) = (folder.path().join("run"), folder.path().join("message"));
     fs::create_dir(&run).expect("an empty volume");
     let mut left = Vec::new();
-    for stage in Stage::ALL {
+    for stage in sluice::contract::Purpose::Apply.route().stages() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
         command.args(["stage", stage.name(), "--run"]).arg(&run).arg("--source").arg(scene.source());
         command.arg("--snapshots").arg(folder.path()).arg("--termination-log").arg(&message);

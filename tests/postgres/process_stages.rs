@@ -106,7 +106,7 @@ impl<'a> Pod<'a> {
     /// What the controller reads once every container has ended.
     async fn ended(&mut self) -> Vec<Ended<Outcome>> {
         let mut ended = Vec::new();
-        for stage in Stage::ALL {
+        for stage in sluice::contract::Purpose::Apply.route().stages() {
             let status = self.end(stage).await;
             let message = fs::read_to_string(self.message(stage)).expect("the message reads");
             let outcome = Outcome::from_message(&message);
@@ -139,7 +139,7 @@ fn short(ended: &[Ended<Outcome>]) -> Vec<Ended<(Verdict, Reason)>> {
         .collect()
 }
 
-const IN_ORDER: [Stage; 4] = Stage::ALL;
+const IN_ORDER: [Stage; 4] = [Stage::Plan, Stage::Snapshot, Stage::Migrate, Stage::Verify];
 const BACKWARDS: [Stage; 4] = [Stage::Verify, Stage::Migrate, Stage::Snapshot, Stage::Plan];
 const MIXED: [Stage; 4] = [Stage::Snapshot, Stage::Verify, Stage::Plan, Stage::Migrate];
 

@@ -4,7 +4,7 @@
 use serde_json::Value;
 use sluice::{
     api::Reason,
-    contract::{Outcome, Stage, Verdict},
+    contract::{Outcome, Purpose, Stage, Verdict},
     postgres::{ConnectionUrl, RECORDS_KEPT},
     stage::{self, RecordError},
 };
@@ -19,7 +19,7 @@ const BROKEN: (&str, &str) = ("3_broken", "CREATE TABLE a (x int);\n");
 async fn run(scene: &Scene) -> Outcome {
     let context = scene.context();
     let mut outcomes: Vec<Outcome> = Vec::new();
-    for stage in Stage::ALL {
+    for stage in Purpose::Apply.route().stages() {
         let mut outcome = stage::run(stage, &context, &outcomes).await;
         stage::keep_record(&context, &outcomes, &mut outcome).await;
         let ended = outcome.verdict != Verdict::Passed;
@@ -53,7 +53,7 @@ async fn the_record_of_a_run_is_found_by_the_digest_of_its_verdict_and_has_every
     assert_eq!(found, digest);
     assert_eq!((record.namespace.as_str(), record.name.as_str()), ("medical", "records"));
     let stages: Vec<Stage> = record.stages.iter().map(|outcome| outcome.stage).collect();
-    assert_eq!(stages, Stage::ALL);
+    assert_eq!(stages, Purpose::Apply.route().stages().collect::<Vec<_>>());
     let report = record.report.expect("was verified");
     assert_eq!((report.applied, report.reason.as_str()), (Some(2), "Verified"));
     assert!(report.schema.is_some_and(|schema| schema.tables.iter().any(|table| table.name == "a")));
@@ -69,7 +69,7 @@ async fn a_run_that_had_nothing_to_do_keeps_none_and_one_that_only_verifies_neit
     passes(&scene).await;
     assert_eq!(passes(&scene).await.record, None);
     let mut context = scene.context();
-    context.verify_only = true;
+    context.purpose = Purpose::Verify;
     let mut failed = Outcome::failed(Stage::Verify, Reason::VerificationFailed, "a finding");
     stage::keep_record(&context, &[], &mut failed).await;
     assert_eq!((failed.record, count(&scene).await.as_str()), (None, "1"));

@@ -14,7 +14,7 @@ const SECOND: (&str, &str) = ("2_visits", "CREATE TABLE visits (id int PRIMARY K
 
 fn only_verifying(scene: &Scene) -> Context {
     let mut context = scene.context();
-    context.verify_only = true;
+    context.purpose = sluice::contract::Purpose::Verify;
     context
 }
 

@@ -427,7 +427,7 @@ async fn a_verification_answers_for_exactly_the_versions_that_it_is_asked_for() 
         .await;
     scene.remove(B.0);
     let mut context = scene.context();
-    context.verify_only = true;
+    context.purpose = sluice::contract::Purpose::Verify;
     // The second sorts before the first and is nobody's name, the third was rolled back.
     context.required = [A.0, "20240215120000", B.0, "'; DROP TABLE a; --"].map(ToOwned::to_owned).to_vec();
     let outcomes = run_all(&context).await;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use serde_json::{Value, json};
-use sluice::contract::{Outcome, Stage, Verdict};
+use sluice::contract::{Outcome, Purpose, Stage, Verdict};
 
 use super::{
     api_server::{Cluster, Key},
@@ -231,7 +231,7 @@ impl Nodes {
         let time = hands.cluster.now;
         let Some(pod) = self.pods.get_mut(key).filter(|pod| !pod.ended) else { return };
         let Some(work) = &mut pod.work else { return };
-        if work.stage == Stage::Migrate && !work.verify_only {
+        if work.stage == Stage::Migrate && work.purpose == Purpose::Apply {
             let uid = hands
                 .cluster
                 .objects
@@ -245,13 +245,13 @@ impl Nodes {
         let stage = work.stage;
         hands.truth.ends(&pod.job.2, &work.clone(), &outcome);
         pod.unsaid.push((stage, Some((*outcome).clone())));
-        let following = Stage::ALL.get(stage as usize + 1).copied();
+        let following = work.purpose.route().stages().find(|other| *other > stage);
         if let Some(next) = following.filter(|_| outcome.verdict == Verdict::Passed) {
             work.stage = next;
             self.next(hands.now, key);
         } else {
             pod.ended = true;
-            let rest = Stage::ALL.into_iter().filter(|other| *other > stage);
+            let rest = Purpose::Apply.route().stages().filter(|other| *other > stage);
             pod.unsaid.extend(rest.map(|other| (other, Some(not_reached(other)))));
         }
         self.speak(hands, key);
@@ -398,7 +398,7 @@ impl Nodes {
             }
             return;
         }
-        let rest = Stage::ALL.into_iter().filter(|other| *other > stage);
+        let rest = Purpose::Apply.route().stages().filter(|other| *other > stage);
         pod.unsaid.extend(rest.map(|other| (other, Some(not_reached(other)))));
         self.speak(hands, &key);
     }
@@ -459,5 +459,6 @@ fn work(spec: &Value, cluster: &Cluster, secrets: &BTreeSet<String>) -> Result<W
     let value = |name: &str| variable(name).and_then(|variable| variable["value"].as_str());
     let required =
         value("SLUICE_REQUIRED").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    Ok(Work::new(database, source, value("SLUICE_VERIFY_ONLY") == Some("true"), required))
+    let purpose = value("SLUICE_PURPOSE").and_then(Purpose::named).unwrap_or(Purpose::Apply);
+    Ok(Work::new(database, source, purpose, required))
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sluice::{
     api::{Failure, ReadBack, Reason, SnapshotRecord},
-    contract::{HistorySummary, Outcome, Required, Stage},
+    contract::{HistorySummary, Outcome, Purpose, Required, Stage},
 };
 
 use super::postgres::{Database, Postgres};
@@ -20,7 +20,7 @@ pub struct Work {
     pub database: String,
     /// The migrations of the source, as they were mounted.
     pub source: Vec<String>,
-    pub verify_only: bool,
+    pub purpose: Purpose,
     /// The versions of which the verification answers.
     pub required: Vec<String>,
     /// The stage at work.
@@ -42,9 +42,9 @@ pub enum Turn {
 }
 
 impl Work {
-    pub fn new(database: String, source: Vec<String>, verify_only: bool, required: Vec<String>) -> Self {
+    pub fn new(database: String, source: Vec<String>, purpose: Purpose, required: Vec<String>) -> Self {
         let (seen, session, waits) = (Vec::new(), None, None);
-        Self { database, source, verify_only, required, stage: Stage::Plan, session, seen, waits }
+        Self { database, source, purpose, required, stage: Stage::Plan, session, seen, waits }
     }
 
     /// Works for a moment at the stage that it is in.
@@ -72,7 +72,7 @@ impl Work {
     }
 
     fn snapshot(&self, database: &Database, time: Timestamp) -> Outcome {
-        if self.verify_only || self.pending(database).is_empty() {
+        if self.purpose == Purpose::Verify || self.pending(database).is_empty() {
             return Outcome::passed(Stage::Snapshot, Reason::SnapshotNotNeeded, "nothing is pending");
         }
         let mut outcome = Outcome::passed(Stage::Snapshot, Reason::SnapshotTaken, "taken and read back");
@@ -87,7 +87,7 @@ impl Work {
     }
 
     fn migrate(&mut self, postgres: &mut Postgres, now: u64) -> Turn {
-        if self.verify_only {
+        if self.purpose == Purpose::Verify {
             // As the real stage says, whatever is pending.
             return self.ends(postgres, Reason::Applied, true);
         }
