@@ -6,6 +6,7 @@
 mod bounds;
 mod phases;
 mod rules;
+mod window;
 
 use std::borrow::Cow;
 
@@ -17,6 +18,7 @@ use crate::api::{
 use crate::{limits::MANIFEST, policy::preset};
 pub use bounds::violations as bound_violations;
 pub use phases::{CustomPhase, PhaseSource};
+pub use window::{Window, WindowState};
 
 /// A manifest as meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct ValidatedMigration {
     pub baseline: Option<Baseline>,
     /// Names that must be Ready first.
     pub depends_on: Vec<String>,
+    /// When a run may begin that may change something.
+    pub window: Option<Window>,
     /// What is kept before anything changes.
     pub snapshot: SnapshotPolicy,
     /// What is one transaction.
@@ -169,6 +173,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
     violations.extend(bounds::violations(spec));
     violations.extend(rules::violations(spec));
     let phases = phases::phases(&spec.migrations, &mut violations);
+    let window = spec.before.window.as_ref().and_then(|window| Window::read(window, &mut violations));
     match (source, snapshot) {
         (Some(source), Some(snapshot)) if violations.is_empty() => Ok(ValidatedMigration {
             name: object.metadata.name.clone().unwrap_or_default(),
@@ -190,6 +195,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             resolve: spec.migrations.resolve.clone(),
             baseline: spec.migrations.baseline.clone(),
             depends_on: spec.before.depends_on.iter().map(|dependency| dependency.name.clone()).collect(),
+            window,
             snapshot,
             atomicity: spec.apply.atomicity,
             lock_timeout: spec.apply.lock_timeout,

@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Span;
+
 /// What must hold before anything runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -16,6 +18,31 @@ pub struct Before {
     /// Its turn among others that run one after the other. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Group>,
+
+    /// When a run may begin that may change something. It has to end before the window closes. Default: at
+    /// any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+}
+
+/// Recurring times at which a run may begin. A run that only verifies may begin at any time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Window {
+    /// When it opens, as five fields of cron in local time: minute, hour, day of the month, month and day of
+    /// the week. `0 2 * * SUN` is each Sunday at two. A local time that does not exist, because the clock is
+    /// set forward, moves forward by as much; of one that exists twice the first counts.
+    #[schemars(length(min = 9, max = 100), regex(pattern = r"^[^ ]+( [^ ]+){4}$"))]
+    pub schedule: String,
+
+    /// How long it is open, from `1m` to `168h`. The deadline of a run is cut to what is left of it.
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1m') && duration(self) <= \
+        duration('168h')").message("spec.before.window.duration must be at least 1m and at most 168h"))]
+    pub duration: Span,
+
+    /// The time zone of the schedule, by its name in the IANA database: `Europe/Berlin`, `Etc/UTC`.
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: String,
 }
 
 /// Another DatabaseMigration of the same namespace, and how far it must be.

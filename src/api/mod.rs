@@ -32,7 +32,7 @@ mod verify;
 
 pub use apply::{Apply, Atomicity};
 pub use asked::{Compare, Expectation, PlannedQuery, QueryAssertion, Relation, RowCount, RowCounts};
-pub use before::{Before, Dependency, DependencyCondition, Group};
+pub use before::{Before, Dependency, DependencyCondition, Group, Window};
 pub use condition::{ConditionType, condition};
 pub use conventions::{
     ConventionPreset, ConventionSeverity, Conventions, MigrationNamePreset, MigrationNames, Style,
@@ -64,8 +64,8 @@ pub use policy::{
 pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
-    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, HistoryEntry, RequiredVersions, RunProgress,
-    RunStatus, SectionResult, SnapshotRecord, StageTiming,
+    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, GateStatus, HistoryEntry, RequiredVersions,
+    RunProgress, RunStatus, SectionResult, SnapshotRecord, StageTiming,
 };
 pub use verify::{
     ForeignKeyIndexes, IndexVerification, KeyChoice, Level, RequiredIndex, RowLevelSecurity, Tenant, Verify,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Apply, Format, History, OnFailure, Pods, Snapshot, Verify,
+    Apply, Format, History, OnFailure, Pods, Snapshot, Verify, Window,
     schema::{drop_defaults, drop_unsigned_formats},
 };
 
@@ -19,7 +19,8 @@ use super::{
 pub type Section = Map<String, Value>;
 
 /// The sections of a DatabaseMigration that a policy has something to say about.
-pub const SECTIONS: [&str; 6] = ["database", "migrations", "snapshot", "apply", "verify", "onFailure"];
+pub const SECTIONS: [&str; 7] =
+    ["database", "migrations", "before", "snapshot", "apply", "verify", "onFailure"];
 
 /// Defaults for the DatabaseMigrations of a namespace that name this policy in `spec.policyRef`. Objects are
 /// merged field by field; a list or a single value of the DatabaseMigration replaces the policy's.
@@ -49,6 +50,11 @@ pub struct MigrationPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<MigrationsDefaults>")]
     pub migrations: Option<Section>,
+
+    /// What must hold before anything runs. Whom it waits for, each DatabaseMigration says itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<BeforeDefaults>")]
+    pub before: Option<Section>,
 
     /// The copy that is taken, and proven, before anything changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,6 +116,15 @@ struct MigrationsDefaults {
     /// What is done where source and history differ: late, edited and missing migrations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     history: Option<History>,
+}
+
+/// What must hold before anything runs.
+#[derive(Clone, Debug, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+struct BeforeDefaults {
+    /// When a run may begin that may change something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    window: Option<Window>,
 }
 
 /// The MigrationPolicy of the same namespace whose fields are defaults for this object's.

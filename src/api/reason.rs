@@ -121,6 +121,8 @@ reasons! {
     DependencyNotReady: Progress on Cleared;
     /// It waits, through others, for itself; the message names every member of the cycle.
     DependencyCycle: NeedsUser on Cleared, Stalled;
+    /// `spec.before.window` is closed; the message says when it opens.
+    WindowClosed: Progress on Cleared;
     /// Another DatabaseMigration runs on the same database.
     DatabaseBusy: Progress on Cleared;
 

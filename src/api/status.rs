@@ -49,6 +49,12 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
 
+    /// What has to be open before the next run, while something of it is closed: all of it, so that the
+    /// second is known of before the first has opened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub gates: Vec<GateStatus>,
+
     /// What the last plan or verification objects to, at most 20: errors first, then something of each check.
     /// `findingCounts` says how many there are; `sluice verify` prints all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -107,6 +113,22 @@ pub struct SnapshotRecord {
     pub sha256: String,
     /// How it was proven.
     pub verified: ReadBack,
+}
+
+/// How something stands that has to be open before a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// What it is: `Window`.
+    pub name: String,
+    /// It keeps nothing from beginning.
+    pub open: bool,
+    /// When it opens by itself. Absent where it is open, and where another thing has to happen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eligible_at: Option<Time>,
+    /// What it waits for. Absent where it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// One run: a Job and how far it came.

@@ -47,6 +47,11 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let output = args.inputs.output;
     let (object, context) = args.inputs.context()?;
     let started = Timestamp::now();
+    if output == Output::Text
+        && let Some(window) = &context.manifest.window
+    {
+        print(&format!("spec.before.window ({window}) is not waited for: you run this by hand\n"))?;
+    }
     let outcomes = loop {
         let outcomes = stages(&context, output).await;
         // Somebody else migrated in between: what is pending now is a new question.
@@ -142,6 +147,7 @@ fn facts(object: &DatabaseMigration, outcomes: &[(Timestamp, Outcome)]) -> Facts
     // What a cluster decides about other objects was decided by the person who started this.
     if let Ok(migration) = &mut migration {
         migration.depends_on.clear();
+        migration.window = None;
         migration.suspend = false;
     }
     Facts {

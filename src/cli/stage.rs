@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use super::{Usage, crash, manifest, print::print_json};
 use crate::{
+    api::Span,
     contract::{Outcome, PROGRESS_PORT, Purpose, Stage, Verdict},
     stage::{Context, chain},
     telemetry::{self, Rows},
@@ -73,6 +74,11 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     if let Ok(required) = std::env::var("SLUICE_REQUIRED") {
         context.required = serde_json::from_str(&required)
             .map_err(|error| Usage(format!("SLUICE_REQUIRED is no list of names: {error}")))?;
+    }
+    if let Ok(deadline) = std::env::var("SLUICE_DEADLINE") {
+        let deadline =
+            deadline.parse::<Span>().map_err(|error| Usage(format!("SLUICE_DEADLINE: {error}")))?;
+        context = context.with_deadline(deadline);
     }
     if let Ok(purpose) = std::env::var("SLUICE_PURPOSE") {
         context.purpose = Purpose::named(&purpose)

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Stage;
 use crate::limits::CONTAINERS;
 
+/// The stages of a run that goes through without a stop.
+const WHOLE: &[Stage] = &[Stage::Plan, Stage::Snapshot, Stage::Migrate, Stage::Verify];
+
 /// What a run is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Purpose {
@@ -34,10 +37,25 @@ impl Purpose {
     /// The way that a run for it goes.
     pub const fn route(self) -> Route {
         match self {
-            Self::Apply | Self::Verify => Route(&[Leg {
-                number: 1,
-                stages: &[Stage::Plan, Stage::Snapshot, Stage::Migrate, Stage::Verify],
-            }]),
+            Self::Apply => Route(&[Leg { number: 1, gates: &[Gate::Window], stages: WHOLE }]),
+            // It changes nothing, so nothing has to be open for it.
+            Self::Verify => Route(&[Leg { number: 1, gates: &[], stages: WHOLE }]),
+        }
+    }
+}
+
+/// What may have to be open before a leg begins, where the manifest asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Gate {
+    /// `spec.before.window`.
+    Window,
+}
+
+impl Gate {
+    /// The name, as the status has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Window => "Window",
         }
     }
 }
@@ -83,6 +101,7 @@ const _: () = {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Leg {
     number: u32,
+    gates: &'static [Gate],
     stages: &'static [Stage],
 }
 
@@ -90,6 +109,11 @@ impl Leg {
     /// Its place in the route, counted from 1.
     pub const fn number(self) -> u32 {
         self.number
+    }
+
+    /// What has to be open before it begins, in the order in which it is told.
+    pub fn gates(self) -> impl Iterator<Item = Gate> {
+        self.gates.iter().copied()
     }
 
     /// Its stages, in order.

@@ -27,8 +27,8 @@ use super::{
 };
 use crate::{
     api::{
-        ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME,
-        LABEL_MIGRATION, MigrationGate, Pods,
+        ANNOTATION_RETRY, Before, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus,
+        GATE_NAME, LABEL_MIGRATION, MigrationGate, Pods,
     },
     contract::Purpose,
     objects::{Images, fingerprint, job, work},
@@ -271,14 +271,16 @@ fn work_now(object: &DatabaseMigration, migration: &ValidatedMigration, images: 
         attempt: 0,
         purpose: Purpose::Apply,
         leg: Purpose::Apply.route().first(),
+        deadline: None,
         required: Vec::new(),
     };
     let job = job(object, migration, &order, images, &Pods::default());
     work(&serde_json::to_value(job.spec).expect("a Job made of plain values can be written as JSON"))
 }
 
-/// The spec as far as it decides what a run does: `suspend` only says when.
+/// The spec as far as it decides what a run does: `suspend` and `before.window` only say when.
 fn canonical(object: &DatabaseMigration) -> String {
-    let spec = DatabaseMigrationSpec { suspend: false, ..object.spec.clone() };
+    let before = Before { window: None, ..object.spec.before.clone() };
+    let spec = DatabaseMigrationSpec { suspend: false, before, ..object.spec.clone() };
     serde_json::to_string(&spec).expect("a spec that was read from JSON can be written as JSON")
 }

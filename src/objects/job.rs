@@ -31,8 +31,8 @@ pub fn job(
     pods: &Pods,
 ) -> Job {
     let labels = labels(&migration.name, order);
-    let deadline =
-        i64::try_from(migration.deadline.duration().as_secs()).unwrap_or(i64::MAX - JOB_GRACE_SECONDS);
+    let deadline = order.deadline.unwrap_or(migration.deadline).duration().as_secs();
+    let deadline = i64::try_from(deadline).unwrap_or(i64::MAX - JOB_GRACE_SECONDS);
     Job {
         metadata: ObjectMeta {
             name: Some(order.job.clone()),
@@ -119,6 +119,7 @@ mod tests {
             attempt: 2,
             purpose: Purpose::Apply,
             leg: Purpose::Apply.route().first(),
+            deadline: None,
             required: vec!["1_$(HOME)".into()],
         };
         let images = Images { sluice: "sluice:1".into(), snapshot: "sluice-stage:1".into() };

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::elsewhere;
 use crate::{
-    api::{DatabaseMigration, GROUP, Pods, VERSION},
+    api::{Before, DatabaseMigration, DatabaseMigrationSpec, GROUP, Pods, VERSION},
     contract::{Purpose, Stage},
     limits::POD_GRACE_SECONDS,
     plan::step::JobOrder,
@@ -141,11 +141,13 @@ fn container(
 }
 
 fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order: &JobOrder) -> Vec<EnvVar> {
+    // When it may begin was decided; the stages need not know.
+    let before = Before { window: None, ..object.spec.before.clone() };
     let spec = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "DatabaseMigration",
         "metadata": {"name": migration.name, "namespace": migration.namespace},
-        "spec": object.spec,
+        "spec": DatabaseMigrationSpec { before, ..object.spec.clone() },
     });
     let (name, key) = migration.secret.clone();
     let url = EnvVarSource {
@@ -169,6 +171,7 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
             .iter()
             .map(|(_, key)| plain("SLUICE_DATABASE_CA", format!("/run/sluice-authority/{key}"))),
     );
+    environment.extend(order.deadline.map(|deadline| plain("SLUICE_DEADLINE", deadline.to_string())));
     // Where it is not said, it is the usual one.
     if order.purpose != Purpose::Apply {
         environment.push(plain("SLUICE_PURPOSE", order.purpose.name().to_owned()));

@@ -35,7 +35,7 @@ const TERMS: [&str; 5] =
 /// How a container is pulled and resized.
 const SUPPLY: [&str; 3] = ["imagePullPolicy", "resizePolicy", "resources"];
 /// What differs from one attempt to the next.
-const OF_THE_ATTEMPT: [&str; 3] = ["SLUICE_ATTEMPT", "SLUICE_PURPOSE", "SLUICE_REQUIRED"];
+const OF_THE_ATTEMPT: [&str; 4] = ["SLUICE_ATTEMPT", "SLUICE_DEADLINE", "SLUICE_PURPOSE", "SLUICE_REQUIRED"];
 
 /// What the spec of a Job does.
 pub fn work(spec: &Value) -> Value {

@@ -80,6 +80,7 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
         attempt,
         purpose: Purpose::Verify,
         leg,
+        deadline: None,
         required: required::asked(situation),
     };
     Verdict { step: Some(Step::CreateJob(order)), requeue, ..verdict }

@@ -11,6 +11,7 @@ pub mod facts;
 #[cfg(test)]
 mod fixture;
 pub mod gate;
+mod gates;
 mod judge;
 pub mod order;
 mod own;
@@ -63,7 +64,7 @@ pub struct Plan {
 type Section = fn(&Situation) -> Option<Verdict>;
 
 /// The sections, in the order in which they are asked. When none objects, the next run starts.
-const SECTIONS: [Section; 10] = [
+const SECTIONS: [Section; 11] = [
     policy::is_there,
     spec::is_valid,
     source::is_there,
@@ -73,6 +74,7 @@ const SECTIONS: [Section; 10] = [
     before::is_not_suspended,
     run::pause_is_over,
     before::dependencies_are_ready,
+    gates::are_open,
     before::database_is_free,
 ];
 

@@ -200,14 +200,18 @@ mod tests {
             min_version: None,
         };
         Member {
-            before: Before { depends_on: others.iter().map(wish).collect(), group: None },
+            before: Before { depends_on: others.iter().map(wish).collect(), group: None, window: None },
             ..member(name)
         }
     }
 
     fn at(name: &str, position: u32) -> Member {
         Member {
-            before: Before { depends_on: Vec::new(), group: Some(Group { name: "ghs".into(), position }) },
+            before: Before {
+                depends_on: Vec::new(),
+                group: Some(Group { name: "ghs".into(), position }),
+                window: None,
+            },
             ..member(name)
         }
     }

@@ -95,6 +95,7 @@ pub fn on_demand(situation: &Situation, verdict: Verdict) -> Verdict {
         attempt,
         purpose: Purpose::Verify,
         leg,
+        deadline: None,
         required: asked(situation),
     };
     Verdict { step: Some(Step::CreateJob(order)), requeue, ..verdict }

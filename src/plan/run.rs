@@ -9,6 +9,7 @@ use super::{
     again,
     digest::{self, job_name},
     facts::{JobState, Run, StageState},
+    gates,
     judge::{Judgement, Problem, Progress, judge},
     own,
     record::{begun, report_at},
@@ -189,6 +190,7 @@ pub fn starts(situation: &Situation) -> Verdict {
             attempt,
             purpose,
             leg,
+            deadline: gates::deadline(situation, leg),
             required: required::asked(situation),
         })),
         ..verdict

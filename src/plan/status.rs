@@ -27,6 +27,7 @@ type Projected = (ConditionType, Option<bool>, Reason, String);
 /// The status that follows from a decision.
 pub fn compose(situation: &Situation, verdict: &Verdict) -> DatabaseMigrationStatus {
     let mut status = situation.record.status.clone();
+    status.gates.clone_from(&verdict.gates);
     if let Some(run) = &verdict.begins {
         status.run = Some(run.clone());
     }

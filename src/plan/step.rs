@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use crate::contract::{Leg, Purpose};
+use crate::{
+    api::Span,
+    contract::{Leg, Purpose},
+};
 
 /// One thing to do. Doing it twice is doing it once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,6 +51,8 @@ pub struct JobOrder {
     pub purpose: Purpose,
     /// Which leg of its route this Job is.
     pub leg: Leg,
+    /// How long it may take, where that is less than `spec.apply.deadline`.
+    pub deadline: Option<Span>,
     /// The versions of which the verification says whether they are applied: what gated workloads wait for.
     pub required: Vec<String>,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::step::Step;
-use crate::api::{ConditionType, Reason, RunStatus};
+use crate::api::{ConditionType, GateStatus, Reason, RunStatus};
 
 /// Whether work is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Verdict {
     pub section: Option<(ConditionType, bool)>,
     /// The run that is about to begin.
     pub begins: Option<RunStatus>,
+    /// How the gates before the run stand, where one is closed.
+    pub gates: Vec<GateStatus>,
     /// What to do.
     pub step: Option<Step>,
     /// When to look again, should nothing happen.
@@ -45,6 +47,7 @@ impl Verdict {
             activity: Activity::Reconciling,
             section: None,
             begins: None,
+            gates: Vec::new(),
             step: None,
             requeue: None,
         }

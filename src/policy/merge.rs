@@ -58,6 +58,13 @@ mod tests {
                 json!({"format": "Prisma", "image": "i:1", "path": "/sql"}),
             ),
             (
+                "before",
+                json!({"window": {"schedule": "0 2 * * SUN", "duration": "1h", "timeZone": "Europe/Berlin"}}),
+                json!({"dependsOn": [{"name": "auth"}], "window": {"schedule": "0 3 * * *", "duration": "2h", "timeZone": "Etc/UTC"}}),
+                json!({"dependsOn": [{"name": "auth"}],
+                    "window": {"schedule": "0 3 * * *", "duration": "2h", "timeZone": "Etc/UTC"}}),
+            ),
+            (
                 "snapshot",
                 json!({"dump": {"volumeClaim": "house", "jobs": 2}, "verify": "List", "keep": {"last": 3}}),
                 json!({"dump": {"jobs": 4}, "keep": {"days": 9}}),

@@ -220,8 +220,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let place = take_place(Stage::Plan, folder.path()).expect("the first of the process's deeds");
         let path = folder.path().to_owned();
-        let waiting =
-            tokio::spawn(async move { before(Stage::Snapshot, &path, until(Instant::now() + STRANGE_AFTER)).await });
+        let waiting = tokio::spawn(async move {
+            before(Stage::Snapshot, &path, until(Instant::now() + STRANGE_AFTER)).await
+        });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished(), "its owner lives");
         drop(place);

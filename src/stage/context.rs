@@ -9,6 +9,7 @@ use std::{
 
 use super::{Reporter, phases};
 use crate::{
+    api::Span,
     contract::{PROGRESS_PORT, Purpose},
     migrations::{FormatRules, LedgerContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
     postgres::{ConnectError, ConnectionUrl, InvalidUrl, Ledger},
@@ -81,6 +82,14 @@ impl Context {
             progress: Reporter::default(),
             progress_port: PROGRESS_PORT,
         }
+    }
+
+    /// With another deadline, which begins now, too: what is left of a window.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Span) -> Self {
+        self.manifest.deadline = deadline;
+        self.until = Instant::now() + deadline.duration();
+        self
     }
 
     /// The folders of phases are mounted below this one, as in a Pod.

@@ -148,6 +148,10 @@ fn text(schema: &Value, length: usize) -> String {
                 .take(length)
                 .collect(),
         },
+        // A schedule: five fields, of which the last takes what is left.
+        Some(pattern) if pattern.contains("{4}$") => {
+            format!("* * * * {}", "1".repeat(length.saturating_sub(8)))
+        }
         _ => "a".repeat(length),
     }
 }

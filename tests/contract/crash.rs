@@ -116,6 +116,15 @@ async fn a_run_that_makes_way_survives_a_crash_at_every_write() {
     whichever_write_is_the_last(&Story { begins, after: Some(8), goes_on }).await;
 }
 
+#[tokio::test]
+async fn a_run_behind_a_window_survives_a_crash_at_every_write() {
+    let begins = |world: &mut World| {
+        let window = json!({"schedule": "0 22 * * *", "duration": "2h", "timeZone": "Etc/UTC"});
+        world.edit("records", |object| object["spec"]["before"] = json!({"window": window}));
+    };
+    whichever_write_is_the_last(&Story { begins, after: Some(5), goes_on: |world| world.pass(6000) }).await;
+}
+
 fn similar(life: &str, end: &serde_json::Value, other: &serde_json::Value) {
     if end == other {
         return;

@@ -28,6 +28,14 @@ fn repeated() -> DatabaseMigration {
     object
 }
 
+/// With a window that random moments meet open and closed.
+fn windowed() -> DatabaseMigration {
+    let mut object = object(false);
+    let window = json!({"schedule": "*/4 * * * *", "duration": "2m", "timeZone": "Europe/Berlin"});
+    object.spec.before.window = serde_json::from_value(window).ok();
+    object
+}
+
 fn object(suspend: bool) -> DatabaseMigration {
     serde_json::from_value(json!({
         "apiVersion": "sluice.dev/v1alpha1",
@@ -132,6 +140,7 @@ pub fn any(rng: &mut Rng, digests: &[String]) -> Facts {
                 .expect_err("it says too little")),
             1 => validate(&object(true)),
             2..5 => validate(&repeated()),
+            5 | 6 => validate(&windowed()),
             _ => facts.migration,
         };
     facts.source = match rng.u8(0..10) {

@@ -33,4 +33,5 @@ mod stories;
 mod tidy;
 mod waiting;
 mod walls;
+mod windows;
 mod world;

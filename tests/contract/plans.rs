@@ -2,6 +2,7 @@
 //! each reason a row that says what people see.
 
 use fastrand::Rng;
+use jiff::SignedDuration;
 use sluice::{
     api::{Class, ConditionType, DatabaseMigrationStatus, Reason, entry},
     contract::{Outcome, Purpose, Stage, Verdict},
@@ -11,6 +12,7 @@ use sluice::{
         plan,
         step::Step,
     },
+    validate::WindowState,
 };
 
 use super::facts;
@@ -131,7 +133,7 @@ fn no_job_is_created_beside_one_that_has_not_ended_nor_twice_under_one_name() {
 
 #[test]
 fn nothing_begins_without_a_valid_spec_a_source_and_what_goes_before() {
-    at_random(|facts, _, plan| {
+    at_random(|facts, now, plan| {
         if let Some(Step::CreateJob(order)) = &plan.step {
             assert!(facts.migration.as_ref().is_ok_and(|migration| !migration.suspend) && !facts.deleting);
             let cleared = facts
@@ -143,6 +145,11 @@ fn nothing_begins_without_a_valid_spec_a_source_and_what_goes_before() {
                 "only what changes nothing may begin before its turn: {facts:#?}"
             );
             assert!(facts.rivals.iter().all(|rival| !rival.running && !rival.older));
+            let window = facts.migration.as_ref().ok().and_then(|migration| migration.window.as_ref());
+            if let Some(window) = window.filter(|_| order.purpose == Purpose::Apply) {
+                let open = matches!(window.at(now, SignedDuration::ZERO), WindowState::Open { .. });
+                assert!(open && order.deadline.is_some(), "it ends before the window does: {facts:#?}");
+            }
         }
     });
 }

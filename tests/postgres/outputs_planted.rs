@@ -7,10 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use sluice::{
-    api::DatabaseMigration,
-    contract::Outcome,
-};
+use sluice::{api::DatabaseMigration, contract::Outcome};
 
 use crate::{
     server::execute,
