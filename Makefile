@@ -21,7 +21,7 @@ help: ## this list
 prerequisites: ## install the Debian packages and Rust targets that are missing
 	@tests/local-cluster/prerequisites
 
-# Nobody but its own developers reads the library's documentation, so public items may point at private ones.
+# Only its own developers read the library's documentation, so public items may point at private ones.
 .PHONY: check
 check: prerequisites ## formatting, clippy with warnings as errors, documentation, shell scripts
 	$(cargo) fmt --check
