@@ -161,7 +161,11 @@ async fn an_editor_forges_no_job_no_pod_no_status_and_no_gate() {
 
     let objects: Api<DatabaseMigration> = Api::namespaced(client.clone(), &story.namespace);
     let status = Patch::Merge(json!({"status": {"currentVersion": FORGED}}));
-    refused("the status", objects.patch_status("records", &nobody, &status).await, "nobody else writes it");
+    refused(
+        "the status",
+        objects.patch_status("records", &nobody, &status).await,
+        "no other client writes it",
+    );
     let gates: Api<MigrationGate> = Api::namespaced(client, &story.namespace);
     let open = Patch::Merge(json!({"spec": {"satisfied": [format!("records@{FORGED}")]}}));
     refused("the gate", gates.patch("gates", &nobody, &open).await, "verb bypass");
