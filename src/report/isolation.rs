@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::{Isolation, Table, TableKind};
 use crate::api::{Finding, RowLevelSecurity, Severity};
 
-/// Sets the word of each table. `found` are the findings of the isolation checks, or none when nobody could
-/// look.
+/// Sets the word of each table. `found` are the findings of the isolation checks, or none when the checks
+/// could not be made.
 ///
 /// An error about something that is no table, for instance the application's role, concerns every tenant
 /// table.
@@ -43,7 +43,7 @@ pub fn judge(tables: &mut [Table], security: Option<&RowLevelSecurity>, found: O
     }
 }
 
-/// A table without row-level security keeps nobody apart, whatever the checks say. A view has none of its
+/// A table without row-level security keeps no tenants apart, whatever the checks say. A view has none of its
 /// own.
 const fn is_bare(table: &Table) -> bool {
     matches!(table.kind, TableKind::Table | TableKind::Partitioned) && !table.enabled

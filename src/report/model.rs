@@ -27,7 +27,7 @@ pub struct Report {
     /// The server's version, where it could be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
-    /// When it was looked at.
+    /// When it was inspected.
     pub at: Timestamp,
     /// Failed when there is an error, or when the verification could not be carried out.
     pub verdict: Verdict,
@@ -38,7 +38,7 @@ pub struct Report {
     /// The newest applied migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// How many migrations are applied; absent where the history could not be read, so that nobody knows.
+    /// How many migrations are applied; absent where the history could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<u32>,
     /// The migrations that are not, oldest first.
@@ -85,7 +85,7 @@ pub struct Asked {
     /// The columns that every table must have.
     #[serde(default)]
     pub audit_columns: Vec<String>,
-    /// The names of the manifest's own questions.
+    /// The names of the manifest's own queries.
     #[serde(default)]
     pub questions: Vec<String>,
     /// Objects that may differ from what the migrations make.
@@ -99,7 +99,7 @@ pub struct Asked {
 pub enum Verdict {
     /// No error.
     Passed,
-    /// At least one error, or nobody could look.
+    /// At least one error, or the checks could not be made.
     Failed,
 }
 
@@ -190,7 +190,7 @@ impl CheckResult {
 pub enum CheckVerdict {
     /// It found an error.
     Failed,
-    /// It was to be asked, and nobody could.
+    /// It was to be run, and could not be.
     Unknown,
     /// It found something that is no error.
     Warned,
@@ -310,14 +310,14 @@ pub enum Isolation {
     /// The manifest does not ask for isolation.
     #[default]
     NotAsked,
-    /// It has the tenant column, and no check found a way across.
+    /// It has the tenant column, and no check found a path across.
     Isolated,
-    /// It has the tenant column, and a check found a way across.
+    /// It has the tenant column, and a check found a path across.
     Exposed,
-    /// It has the tenant column, and something could not be tried on it: that nobody gets across is not
+    /// It has the tenant column, and something could not be tried on it: that no tenant gets across is not
     /// proven.
     Unproven,
-    /// It has the tenant column, and nobody could look.
+    /// It has the tenant column, and the checks could not be made.
     Unknown,
     /// The manifest excepts it.
     Excepted,
@@ -430,10 +430,10 @@ pub struct Relation {
     pub on_delete: String,
     /// What changing its key does.
     pub on_update: String,
-    /// Every row was looked at.
+    /// Every row was read.
     pub validated: bool,
 }
-/// What is said of a history that nobody has read.
+/// What is said of a history that was not read.
 pub const UNREAD: &str = "not known: the history could not be read";
 
 impl Report {

@@ -155,7 +155,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("database", format!("{}{server}", visible(&report.database))),
         ("version", report.progress(visible)),
-        ("looked at", format!("{}, by Sluice {}", report.at, visible(&report.sluice))),
+        ("inspected", format!("{}, by Sluice {}", report.at, visible(&report.sluice))),
     ];
     if let Some(tenancy) = &report.tenancy {
         let (column, setting, role) =

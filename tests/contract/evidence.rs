@@ -216,10 +216,10 @@ const FAULTS: [Fault; 15] = [
     }),
     ("row-level security", "nobody asked", Proven::NotAsked, |subject| subject.report.tenancy = None),
     ("audit table", "none is required", Proven::NotAsked, |subject| asked(subject).tables.truncate(1)),
-    ("questions `unalterable: …`", "there is none", Proven::NotAsked, |subject| {
+    ("queries `unalterable: …`", "there is none", Proven::NotAsked, |subject| {
         asked(subject).questions.retain(|q| !q.starts_with('u'));
     }),
-    ("questions `retention: …`", "its answer is wrong", Proven::NotProven, |subject| {
+    ("queries `retention: …`", "its answer is wrong", Proven::NotProven, |subject| {
         answer(subject, "retention: 20 years");
     }),
     ("snapshot", "the manifest waives it", Proven::NotAsked, |subject| {

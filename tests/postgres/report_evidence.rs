@@ -37,7 +37,7 @@ const AUDIT: &str = "conventions: {auditColumns: [{name: created_at}], except: \
 const FAULTS: [[&str; 4]; 7] = [
     [
         "LGPD",
-        "Nobody reaches data that is not theirs",
+        "No user reaches data that is not theirs",
         "ALTER TABLE clinical.patients NO FORCE ROW LEVEL SECURITY",
         "ALTER TABLE clinical.patients FORCE ROW LEVEL SECURITY",
     ],

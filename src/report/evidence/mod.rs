@@ -1,6 +1,6 @@
 //! Evidence for regimes: which of a law's duties a verification proves, and by what. PURE. It is no legal
-//! opinion, and it never says more than a check has found: what nobody asked is not asked, and what nobody
-//! could look at is not proven.
+//! opinion, and it never says more than a check has found: what the manifest does not ask for is not asked,
+//! and what no check could read is not proven.
 
 mod markdown;
 mod page;
@@ -25,8 +25,8 @@ pub const NOTICE: &str = "Technical evidence about a database schema at one mome
 pub struct Subject {
     /// What a verification found.
     pub report: Report,
-    /// The status of the DatabaseMigration, where somebody handed it over: it knows the snapshot and the last
-    /// verification.
+    /// The status of the DatabaseMigration, where the caller handed it over: it knows the snapshot and the
+    /// last verification.
     pub status: Option<DatabaseMigrationStatus>,
 }
 
@@ -61,7 +61,7 @@ pub struct Part {
     /// The newest applied migration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// When it was looked at.
+    /// When it was inspected.
     pub at: Timestamp,
     /// Passed when every duty is proven.
     pub verdict: Verdict,
@@ -105,7 +105,7 @@ pub struct Duty {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Piece {
-    /// The check, or what else was looked at.
+    /// The check, or what else was inspected.
     pub what: String,
     /// What came of it.
     pub verdict: Proven,
@@ -117,11 +117,11 @@ pub struct Piece {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Proven {
-    /// It was asked for, and the evidence is not there: something was found, or nobody could look.
+    /// It was asked for, and the evidence is not there: a check found something, or could not be made.
     NotProven,
     /// The manifest does not ask for it.
     NotAsked,
-    /// It was looked at, and is so.
+    /// It was inspected, and is so.
     Proven,
 }
 

@@ -85,7 +85,7 @@ fn section(number: usize, part: &Part) -> Markup {
                 code { (visible(&part.database)) } ", "
                 @if let Some(version) = &part.version { code { (visible(version)) } } @else { "no version is \
                     known" }
-                ", looked at " (part.at.to_string())
+                ", inspected " (part.at.to_string())
             }
             @for duty in &part.duties { (article(duty)) }
             @if !part.ask.is_empty() {

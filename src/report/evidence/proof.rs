@@ -19,7 +19,7 @@ pub(super) enum Proof {
     Tables,
     /// A table that records who did what, which the manifest requires.
     AuditTable,
-    /// A question of the manifest's own, whose name begins with this word and a colon.
+    /// A query of the manifest's own, whose name begins with this word and a colon.
     Question(&'static str),
     /// A snapshot that was taken, and of which every byte was read back.
     Snapshot,
@@ -37,7 +37,7 @@ pub(super) enum Grounds {
     Changes,
     /// What tells that references lead somewhere.
     Sound,
-    /// What tells that somebody can find out who did what.
+    /// What tells that an auditor can find out who did what.
     Audit,
     /// What tells that what was written cannot be changed unseen.
     Unalterable,
@@ -45,7 +45,7 @@ pub(super) enum Grounds {
     Retention,
     /// What tells that the data can be brought back.
     Recovery,
-    /// What tells that this is looked at again and again.
+    /// What tells that this is verified again and again.
     Repeated,
 }
 
@@ -103,7 +103,7 @@ impl Proof {
             Self::Check(id) => (id.to_owned(), check(report, id)),
             Self::Tables => ("row-level security".to_owned(), tables(report)),
             Self::AuditTable => ("audit table".to_owned(), audit_table(report)),
-            Self::Question(word) => (format!("questions `{word}: …`"), question(report, word)),
+            Self::Question(word) => (format!("queries `{word}: …`"), question(report, word)),
             Self::Snapshot => ("snapshot".to_owned(), snapshot(subject)),
             Self::Repeated => ("repeated verification".to_owned(), repeated(subject)),
         };
@@ -161,7 +161,7 @@ fn check(report: &Report, id: &str) -> Found {
     match found.verdict {
         CheckVerdict::Passed => (Proven::Proven, format!("passed{exempt}")),
         CheckVerdict::NotAsked => not_asked("the manifest does not ask for it"),
-        CheckVerdict::Unknown => missing("nobody could look"),
+        CheckVerdict::Unknown => missing("the check could not be made"),
         CheckVerdict::Warned | CheckVerdict::Failed => missing(first(report, id)),
     }
 }
@@ -276,11 +276,11 @@ fn question(report: &Report, word: &str) -> Found {
     };
     let names: Vec<&String> = asked.questions.iter().filter(|name| name.starts_with(&prefix)).collect();
     if names.is_empty() {
-        return not_asked("the manifest has no question of this name");
+        return not_asked("the manifest has no query of this name");
     }
     let verdict = report.checks.iter().find(|check| check.id == "query-assertion").map(|check| check.verdict);
     if !matches!(verdict, Some(CheckVerdict::Passed | CheckVerdict::Warned | CheckVerdict::Failed)) {
-        return missing("nobody could ask");
+        return missing("the query could not be run");
     }
     let wrong = report
         .findings

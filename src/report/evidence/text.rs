@@ -43,7 +43,7 @@ fn print_part(page: &mut Page, part: &Part) {
     page.heading(&format!("{} for {}: {}", part.regime, visible(&part.name), counted(part.counts)));
     page.line(Style::Dim, &format!("  {}", part.law));
     let version = part.version.as_deref().map_or_else(|| "no version is known".to_owned(), visible);
-    page.line(Style::Dim, &format!("  {}, {version}, looked at {}", visible(&part.database), part.at));
+    page.line(Style::Dim, &format!("  {}, {version}, inspected {}", visible(&part.database), part.at));
     for duty in &part.duties {
         let (line, mark) = style(duty.verdict);
         page.line(line, &format!("  {mark} {}: {}", duty.verdict.word(), duty.title));

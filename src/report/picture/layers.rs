@@ -1,7 +1,7 @@
 //! Which column of the picture a table stands in. PURE.
 //!
 //! A table stands right of those it refers to, as near as it can; a column that is full sends the rest on to
-//! the next one. A circle of references is cut where it closes.
+//! the next one. A cycle of references is cut where it closes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,7 @@ pub(super) fn layers(tables: usize, edges: &[Edge]) -> Vec<Option<usize>> {
     layer
 }
 
-/// How long the longest way to a table that refers to nothing is.
+/// How long the longest path to a table that refers to nothing is.
 fn depths(order: &[usize], parents: &[Vec<usize>], rank: &[usize]) -> Vec<usize> {
     let mut depth = vec![0; parents.len()];
     for table in order {
@@ -75,8 +75,8 @@ fn depths(order: &[usize], parents: &[Vec<usize>], rank: &[usize]) -> Vec<usize>
     depth
 }
 
-/// Every table after those it refers to, except where references go round in a circle. Without recursion: a
-/// chain may be long.
+/// Every table after those it refers to, except where references form a cycle. Without recursion: a chain may
+/// be long.
 fn parents_first(tables: &[usize], parents: &[Vec<usize>]) -> Vec<usize> {
     let (mut order, mut seen) = (Vec::new(), BTreeSet::new());
     for start in tables {

@@ -1,6 +1,6 @@
 //! The schema as a picture: boxes for tables, lines for foreign keys. PURE. Referenced tables stand to the
-//! left of those that refer to them; lines to the same table run together, so that a table that everybody
-//! refers to stays readable.
+//! left of those that refer to them; lines to the same table run together, so that a table that every other
+//! one refers to stays readable.
 
 mod boxes;
 mod draw;
@@ -18,7 +18,7 @@ use layers::{Edge, layers};
 use order::{arrange, route};
 use place::place;
 
-/// How wide the way between two columns is.
+/// How wide the gap between two columns is.
 const WAY: f64 = 84.0;
 /// Around the whole.
 const MARGIN: f64 = 12.0;

@@ -30,7 +30,7 @@ pub(super) struct Link {
     pub target: usize,
     /// The foreign keys that run along it.
     pub relations: Vec<usize>,
-    /// It leads to the right: a circle of references is closed by it.
+    /// It leads to the right: a cycle of references is closed by it.
     pub backwards: bool,
 }
 
