@@ -1,8 +1,8 @@
 //! What must never be repeated, and the one place that decides it: literals of statements and connection
 //! strings. PURE.
 //!
-//! What a literal is, `sql` says. A word is never taken out because it is somebody's password: with the
-//! password `public` every message about a schema would lose its sense, and would tell the password.
+//! What a literal is, `sql` says. A word is never taken out because it equals a password: with the password
+//! `public` every message about a schema would lose its sense, and would tell the password.
 
 use std::borrow::Cow;
 
@@ -263,7 +263,7 @@ pub fn connection_strings(text: &str) -> Cow<'_, str> {
 /// Schemes of what connects to a database.
 const SCHEMES: [&str; 4] = ["postgres://", "postgresql://", "prisma://", "prisma+postgres://"];
 
-/// What a message says that tells how to write a URL: it holds nobody's.
+/// What a message says that tells how to write a URL: it holds no password.
 const PATTERNS: [&str; 4] = [
     "postgres://",
     "postgres://user:password@host:5432/database",

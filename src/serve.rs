@@ -1,5 +1,5 @@
 //! What is served: of the controller `/livez`, `/readyz` and `/metrics`, of a stage `/progress`. None of them
-//! looks at a database or at the API server, and none changes anything.
+//! connects to a database or to the API server, and none changes anything.
 
 use std::{
     convert::Infallible,
@@ -87,7 +87,7 @@ pub async fn serve_progress(
     pages(listener, (MOST, LONGEST), move |request: &_| tell(request, progress().as_ref())).await;
 }
 
-/// So many connections of a stage at a time: whoever else asks waits for one of them.
+/// So many connections of a stage at a time: a further client waits for one of them.
 const MOST: usize = 32;
 /// A connection of a stage is closed after this time, whatever it is still at.
 const LONGEST: Duration = Duration::from_secs(30);

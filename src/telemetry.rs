@@ -72,7 +72,7 @@ impl Default for Metrics {
             "Looks at one DatabaseMigration, by how they ended",
             reconciles.clone(),
         );
-        registry.register("reconcile_seconds", "How long one look took", seconds.clone());
+        registry.register("reconcile_seconds", "How long one reconcile took", seconds.clone());
         registry.register("errors", "Looks that could not be ended, by stage and class", errors.clone());
         registry.register("writes", "Writes to the API server, by kind", writes.clone());
         registry.register(
@@ -150,8 +150,8 @@ pub enum Rows {
     Included,
 }
 
-/// Starts logging to standard error: JSON lines where nobody looks at a terminal. `RUST_LOG` says how much,
-/// without it `default` does.
+/// Starts logging to standard error: JSON lines where standard error is no terminal. `RUST_LOG` says how
+/// much, without it `default` does.
 pub fn start_logging(rows: Rows, default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let is_allowed = filter_fn(move |line| rows == Rows::Included || !holds_data(line.target()));
@@ -208,7 +208,7 @@ pub const USUAL: &str = "info,kube_runtime=warn,kube_lease_manager=warn";
 /// What is logged where nothing was asked for but what PostgreSQL says.
 pub const ONLY_DATA: &str = "info,sluice=off,sluice::data=warn";
 
-/// Standard error, without what would steer whoever reads it. Each line of the log comes in one piece.
+/// Standard error, without what would steer a terminal. Each line of the log comes in one piece.
 struct Visible {
     terminal: bool,
 }

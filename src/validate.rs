@@ -1,6 +1,6 @@
 //! From the manifest as written to the manifest as meant. PURE: no client, no pool, no clock.
 //!
-//! Whoever holds a [`ValidatedMigration`] need not look at the raw spec again: every choice in it is made,
+//! Code that holds a [`ValidatedMigration`] need not read the raw spec again: every choice in it is made,
 //! every default filled in. All violations are reported at once.
 
 mod bounds;
@@ -31,9 +31,9 @@ pub struct ValidatedMigration {
     pub secret: (String, String),
     /// The ConfigMap and the key of the authority that the server's certificate has to be of.
     pub authority: Option<(String, String)>,
-    /// The schemas every check looks at.
+    /// The schemas every check reads.
     pub schemas: Vec<String>,
-    /// The schema of the ledger, where the manifest says.
+    /// The schema of the history, where the manifest says.
     pub history_schema: Option<String>,
     /// How the folder is laid out.
     pub format: Format,
@@ -251,12 +251,12 @@ fn snapshot(snapshot: Option<&Snapshot>, violations: &mut Vec<Violation>) -> Opt
     }
 }
 
-/// Whoever merges takes the reference out: a manifest that still has it would pass without what its policy
-/// asks for.
+/// The merge takes the reference out: a manifest that still has it would pass without what its policy asks
+/// for.
 fn check_policy(object: &DatabaseMigration, violations: &mut Vec<Violation>) {
     if let Some(policy) = &object.spec.policy_ref {
         let problem = format!(
-            "the MigrationPolicy {:?} was not given, so nobody can say what is in force: give it too",
+            "the MigrationPolicy {:?} was not given, so Sluice cannot say what is in force: give it too",
             policy.name
         );
         violations.push(Violation { field: "spec.policyRef".into(), problem });

@@ -69,8 +69,8 @@ fn escaped(text: &str, steers: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Control characters, marks and overrides of direction, what nobody sees, separators of lines, and what no
-/// XML document may hold.
+/// Control characters, marks and overrides of direction, invisible characters, separators of lines, and what
+/// no XML document may hold.
 fn steers(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();

@@ -49,11 +49,11 @@ impl Default for Apply {
 /// What is one transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Atomicity {
-    /// Everything that is pending, with its ledger rows and the verification; cut only where PostgreSQL
+    /// Everything that is pending, with its history rows and the verification; cut only where PostgreSQL
     /// demands it.
     #[default]
     Release,
-    /// Each migration with its ledger row.
+    /// Each migration with its history row.
     Migration,
 }
 

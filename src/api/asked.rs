@@ -1,4 +1,4 @@
-//! What `verify` may ask of the data and of the planner.
+//! What `verify` may check in the data and in the planner's choices.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OtherDatabase, Span};
 
-/// A question of your own, and the answer that it must have. The migration role asks it after everything is
+/// A query of your own, and the result that it must have. The migration role runs it after everything is
 /// committed, read-only, with the schemas of `spec.database.schemas` as search path. A query that would see
 /// only the rows that a policy lets through fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -96,8 +96,8 @@ pub enum Compare {
     /// At least as many as before. The application goes on writing: rows that it inserts in between count too
     /// and can hide as many lost ones, and rows that it deletes count as lost.
     NotLessThanBefore,
-    /// Exactly as many as before. Nobody else writes to the table from the first count until COMMIT, readers
-    /// go on; so the difference is the migration's own.
+    /// Exactly as many as before. No other session writes to the table from the first count until COMMIT,
+    /// readers go on; so the difference is the migration's own.
     Equal,
 }
 

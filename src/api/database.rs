@@ -20,13 +20,13 @@ pub struct Database {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<DatabaseTls>,
 
-    /// The schemas that belong to this database's application; every check looks at all of them. Default:
+    /// The schemas that belong to this database's application; every check reads all of them. Default:
     /// `public`.
     #[serde(default = "default_schemas")]
     #[schemars(length(min = 1, max = 50), inner(length(min = 1, max = 63)))]
     pub schemas: Vec<String>,
 
-    /// The schema that holds the ledger (`_prisma_migrations`). Default: the `schema` parameter of the URL,
+    /// The schema that holds the history (`_prisma_migrations`). Default: the `schema` parameter of the URL,
     /// else `public`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]

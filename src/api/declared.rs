@@ -131,7 +131,7 @@ pub struct RequiredColumn {
     pub has_default: Option<bool>,
 }
 
-/// How many objects there are; ledgers, partitions and what extensions bring are not counted.
+/// How many objects there are; histories, partitions and what extensions bring are not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExpectedCounts {

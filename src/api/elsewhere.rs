@@ -17,7 +17,7 @@ pub struct OtherDatabase {
     /// (`postgres://user:password@host:5432/name`).
     pub secret_ref: ReaderSecret,
 
-    /// The schemas that a table without a schema in front is looked for in, the first one first. Default:
+    /// The schemas in which a table without a schema in front is searched for, the first one first. Default:
     /// `public`.
     #[serde(default = "default_schemas")]
     #[schemars(length(min = 1, max = 50), inner(length(min = 1, max = 63)))]

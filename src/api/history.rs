@@ -23,12 +23,12 @@ pub struct History {
 
     /// An applied migration that the source does not have: `Warn` goes on and says so in a Warning, `Refuse`
     /// stops with HistoryDiverged. A source that lacks exactly the newest ones and has nothing pending is
-    /// DatabaseAhead either way. A missing file of a phase, and a source that has none of the applied
+    /// DatabaseAhead in both cases. A missing file of a phase, and a source that has none of the applied
     /// migrations, are always refused. Default: `Warn`.
     #[serde(default)]
     pub missing: MissingMigrations,
 
-    /// Edited or missing migrations that somebody has looked at: each is information from then on, whatever
+    /// Edited or missing migrations that a person has reviewed: each is information from then on, whatever
     /// the fields above say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 200))]

@@ -20,7 +20,7 @@ use super::{History, Phase};
     !has(phase.path))").message("the path of a phase is a folder of spec.migrations.image: without an image, \
     give the phase configMaps"))]
 pub struct Migrations {
-    /// How the folder is laid out and which ledger it keeps. Default: `Prisma`.
+    /// How the folder is laid out and which history it keeps. Default: `Prisma`.
     #[serde(default)]
     pub format: Format,
 
@@ -85,13 +85,13 @@ impl Migrations {
     }
 }
 
-/// The layout of the folder and the ledger that goes with it.
+/// The layout of the folder and the history that goes with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Format {
-    /// Prisma Migrate: `NAME/migration.sql` beside `migration_lock.toml`, ledger `_prisma_migrations`.
+    /// Prisma Migrate: `NAME/migration.sql` beside `migration_lock.toml`, history `_prisma_migrations`.
     #[default]
     Prisma,
-    /// Plain SQL: `NAME.sql`, ledger `sluice.migrations`.
+    /// Plain SQL: `NAME.sql`, history `sluice.migrations`.
     Sql,
 }
 
@@ -110,7 +110,7 @@ pub struct Baseline {
     pub phases: Vec<String>,
 }
 
-/// A verdict on one failed row of the ledger.
+/// A verdict on one failed row of the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resolve {

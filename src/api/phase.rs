@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// SQL that the format's own tool cannot express: policies, functions, grants, indexes `CONCURRENTLY`. A
 /// folder of files `FILE.sql`, applied once each, in the order of their names, and recorded in Sluice's own
-/// ledger under the name `PHASE/FILE`. Exactly one of `path` and `configMaps`.
+/// history under the name `PHASE/FILE`. Exactly one of `path` and `configMaps`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.path) != (has(self.configMaps) && size(self.configMaps) > \

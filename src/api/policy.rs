@@ -2,7 +2,7 @@
 //! names it.
 //!
 //! A section is kept as it was written and not as it was meant: a default that were filled in here could not
-//! be told from a value that somebody wrote. What the sections may say is in the schema, which is that of the
+//! be told from a value that a person wrote. What the sections may say is in the schema, which is that of the
 //! DatabaseMigration without its defaults.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -87,12 +87,12 @@ pub struct MigrationPolicySpec {
 #[derive(Clone, Debug, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 struct DatabaseDefaults {
-    /// The schemas that belong to the application; every check looks at all of them.
+    /// The schemas that belong to the application; every check reads all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 50), inner(length(min = 1, max = 63)))]
     schemas: Option<Vec<String>>,
 
-    /// The schema that holds the ledger (`_prisma_migrations`).
+    /// The schema that holds the history (`_prisma_migrations`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     history_schema: Option<String>,
@@ -102,7 +102,7 @@ struct DatabaseDefaults {
 #[derive(Clone, Debug, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 struct MigrationsDefaults {
-    /// How the folders are laid out and which ledger they keep.
+    /// How the folders are laid out and which history they keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     format: Option<Format>,
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ConditionType;
 
-/// What a reason asks of whom.
+/// Who has to act on a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// A milestone is reached.
@@ -38,7 +38,7 @@ macro_rules! reasons {
                 match self { $(Self::$name => stringify!($name),)* Self::Unknown => "Unknown" }
             }
 
-            /// What it asks of whom.
+            /// Who has to act on it.
             pub const fn class(self) -> Class {
                 match self { $(Self::$name => Class::$class,)* Self::Unknown => Class::Transient }
             }
@@ -101,9 +101,9 @@ reasons! {
     /// The migration role lacks a right it needs.
     PrivilegesMissing: NeedsUser on Planned;
     /// An applied migration was edited or is missing from the source, or a pending one is older than an
-    /// applied one, and `spec.migrations.history` does not let it through.
+    /// applied one, and `spec.migrations.history` does not allow it.
     HistoryDiverged: NeedsUser on Planned;
-    /// The ledger has a failed or unfinished row that Sluice did not write.
+    /// The history has a failed or unfinished row that Sluice did not write.
     HistoryDirty: NeedsUser on Planned;
     /// Another role could forge the history, or make the migration role run code when it is written.
     HistoryUntrusted: NeedsUser on Planned, Applied, Verified;
@@ -174,7 +174,7 @@ reasons! {
     DeadlineExceeded: Transient on Ready;
     /// The container of a stage needed more memory than its limit; the message names the setting to raise.
     OutOfMemory: Transient on Ready;
-    /// The run's Pod died without a verdict; the next attempt asks the database.
+    /// The run's Pod died without a verdict; the next attempt reads the database.
     RunLost: Transient on Ready;
     /// The Job or the Pod of a run is not the one that Sluice makes: its result does not count.
     ForeignJob: NeedsUser on Ready, Stalled;

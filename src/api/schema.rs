@@ -21,7 +21,7 @@ pub(super) fn drop_unsigned_formats(schema: &mut JSONSchemaProps) {
 }
 
 /// The API server fills in no default in a section that a policy may speak of: it would look like a value
-/// that somebody wrote, and hide the policy's. The defaults are filled in after merging. A list is never
+/// that a person wrote, and hide the policy's. The defaults are filled in after merging. A list is never
 /// merged, so what is inside one keeps its defaults.
 pub(super) fn drop_defaults(schema: &mut JSONSchemaProps) {
     schema.default = None;

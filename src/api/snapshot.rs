@@ -47,7 +47,7 @@ pub struct Dump {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiver {
-    /// The reason, for the people who will look for a snapshot later.
+    /// The reason, for the people who will miss a snapshot later.
     #[schemars(length(min = 10, max = 500))]
     pub reason: String,
 }

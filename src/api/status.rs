@@ -37,7 +37,7 @@ pub struct DatabaseMigrationStatus {
     pub applied: Vec<AppliedMigration>,
 
     /// What gated workloads, or other DatabaseMigrations by `dependsOn.minVersion`, require and the database
-    /// did not have when it was asked.
+    /// did not have when Sluice read its history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required: Option<RequiredVersions>,
 
@@ -87,11 +87,11 @@ pub struct AppliedMigration {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequiredVersions {
-    /// Those that were not applied when the database was asked, at most 50. A name that no migration has is
+    /// Those that were not applied when Sluice read the history, at most 50. A name that no migration has is
     /// most likely a typing error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
-    /// When it was asked last.
+    /// When Sluice read it last.
     pub asked_at: Time,
     /// How many answers in a row opened nothing. After each, Sluice waits twice as long before it asks for
     /// other names, at most an hour.
@@ -123,7 +123,7 @@ pub struct GateStatus {
     pub name: String,
     /// It keeps nothing from beginning.
     pub open: bool,
-    /// When it opens by itself. Absent where it is open, and where another thing has to happen.
+    /// When it opens without a person's help. Absent where it is open, and where another thing has to happen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eligible_at: Option<Time>,
     /// What it waits for. Absent where it is open.

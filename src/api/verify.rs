@@ -40,7 +40,7 @@ pub struct Verify {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conventions: Option<Conventions>,
 
-    /// Questions of your own, asked after everything is committed. Default: none.
+    /// Queries of your own, run after everything is committed. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub queries: Vec<QueryAssertion>,
@@ -90,7 +90,7 @@ pub struct RowLevelSecurity {
     pub trusted_owners: Vec<String>,
 
     /// Schemas in which the application may own what is there, such as a job queue's, without keeping the
-    /// isolation probe from trying the tables of tenants: no function of the team's looks into them. A schema
+    /// isolation probe from trying the tables of tenants: no function of the team's reads them. A schema
     /// counts for nothing where it is on a search path or the text of such a function names it. Default:
     /// none, and where a function looks names up when it runs, whatever the application owns is an error.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -148,7 +148,7 @@ impl Default for IndexVerification {
     }
 }
 
-/// What a foreign key without an index means, and which keys are looked at.
+/// What a foreign key without an index means, and which keys are checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ForeignKeyIndexes {
@@ -156,7 +156,7 @@ pub struct ForeignKeyIndexes {
     #[serde(default)]
     pub level: Level,
 
-    /// Which foreign keys are looked at. Default: `All`.
+    /// Which foreign keys are checked. Default: `All`.
     #[serde(default)]
     pub only: KeyChoice,
 
@@ -170,7 +170,7 @@ pub struct ForeignKeyIndexes {
 /// What a finding of a check is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum Level {
-    /// The check is not asked. Write it in quotes: without them YAML takes the word for `false`, and kubectl
+    /// The check is not run. Write it in quotes: without them YAML takes the word for `false`, and kubectl
     /// sends that.
     Off,
     /// A warning: Ready is not affected.
@@ -204,14 +204,14 @@ impl<'de> Deserialize<'de> for Level {
     }
 }
 
-/// Which foreign keys are looked at.
+/// Which foreign keys are checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum KeyChoice {
     /// Every one.
     #[default]
     All,
     /// Those that the release makes or validates: written by a transaction that began after the release did.
-    /// A verification without a release (`every`, `sluice verify`) looks at none.
+    /// A verification without a release (`every`, `sluice verify`) checks none.
     New,
 }
 

@@ -42,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "NS")]
     namespace: Vec<String>,
 
-    /// How many objects are looked at in parallel.
+    /// How many objects the controller reconciles in parallel.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     max_concurrent: u16,
 

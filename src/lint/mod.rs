@@ -37,7 +37,7 @@ struct Objection {
 
 type Rule = fn(&File<'_>) -> Option<Objection>;
 
-/// Rules that look at one file: each says the first thing that it objects to.
+/// Rules that read one file: each says the first thing that it objects to.
 const OF_ONE_FILE: [Rule; 7] = [
     outside_a_transaction::rule,
     new_enum_value::rule,

@@ -1,7 +1,7 @@
 //! A manifest and its MigrationPolicy become the manifest in force. PURE: no client, no file, no clock.
 //!
 //! All of it works on manifests as written (JSON), because a default that is filled in looks like a value
-//! that somebody wrote. So this comes before the manifest is read as a type, and the defaults come last:
+//! that a person wrote. So this comes before the manifest is read as a type, and the defaults come last:
 //! manifest, then policy, then preset, then default.
 
 mod merge;

@@ -16,7 +16,7 @@ pub enum Origin {
     Policy,
     /// The preset that one of them names.
     Preset,
-    /// Nobody: it is Sluice's own default.
+    /// None of them: it is Sluice's own default.
     Default,
 }
 
@@ -135,7 +135,7 @@ mod tests {
             let expected = Field { field: field.to_owned(), value, from };
             assert_eq!(found.iter().filter(|other| other.field == field).collect::<Vec<_>>(), [&expected]);
         }
-        assert!(!found.iter().any(|field| field.field == "spec.before"), "what nobody speaks of is left out");
+        assert!(!found.iter().any(|field| field.field == "spec.before"), "what nothing sets is left out");
         let sections: Vec<&str> = found.iter().filter_map(|field| field.field.split('.').nth(1)).collect();
         let mut in_order = sections.clone();
         in_order.sort_by_key(|section| ORDER.iter().position(|known| known == section));
