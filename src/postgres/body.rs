@@ -67,7 +67,7 @@ fn is_array(value: &[u8]) -> Result<(), Refused> {
     body.skip(4)?;
     let element = body.u32()?;
     if dimensions > 1 {
-        // None of Sluice's own questions has such an answer; the driver refuses it without harm.
+        // None of Sluice's own queries has such an answer; the driver refuses it without harm.
         return body.skip(usize::try_from(dimensions).unwrap_or(usize::MAX).saturating_mul(8));
     }
     let mut count = 0;

@@ -90,8 +90,9 @@ impl ConnectError {
     }
 }
 
-/// What the driver needs to prove who asks. It reads `PGOPTIONS` and other variables whatever it is told, so
-/// what a session begins with is not taken from it: the wire sends [`startup::message`] in its place.
+/// What the driver needs to prove which role connects. It reads `PGOPTIONS` and other variables whatever it
+/// is told, so what a session begins with is not taken from it: the wire sends [`startup::message`] in its
+/// place.
 fn options(url: &ConnectionUrl) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .username(&url.user)

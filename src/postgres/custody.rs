@@ -7,9 +7,9 @@ use sqlx::PgConnection;
 use super::{Asked, Ledger, Objection, QueryError, query_as, query_scalar};
 use crate::{api::Reason, migrations::LedgerContract};
 
-/// Who has nothing to gain: superusers, the role itself, and whoever can become it. Not the roles that it is
-/// a member of: whoever tests row-level security is a member of the application's role, which must not become
-/// more than it is. `$me` names the roles that count as itself.
+/// Roles that have nothing to gain: superusers, the role itself, and roles that can become it. Not the roles
+/// that it is a member of: a role that tests row-level security is a member of the application's role, which
+/// must not become more than it is. `$me` names the roles that count as itself.
 macro_rules! trusted {
     ($me:literal) => {
         concat!(
@@ -132,10 +132,10 @@ pub async fn custody_objection(
     }))
 }
 
-/// The same for whoever only reads the history: what is in a row of a table that somebody else owns, or in a
-/// view, was not written by Sluice. Nothing of the table runs for a reader. $1 and $2 schema and table of the
-/// history, $3 the table of the phases, $4 the role that migrates; where nobody names it, it is taken to be
-/// the reader or the owner of the database.
+/// The same for a session that only reads the history: what is in a row of a table that another role owns, or
+/// in a view, was not written by Sluice. Nothing of the table runs for a reader. $1 and $2 schema and table
+/// of the history, $3 the table of the phases, $4 the role that migrates; where the caller does not name it,
+/// it is taken to be the reader or the owner of the database.
 const OF_A_READER: &str = concat!(
     trusted!(
         "me.rolname = $4 OR ($4 IS NULL AND (me.rolname IN (SESSION_USER, CURRENT_USER) OR me.oid = (SELECT \
@@ -157,8 +157,8 @@ const OF_A_READER: &str = concat!(
 );
 
 /// The newest applied migration and whether this one is applied, for a reader who may be connected as any
-/// role: it believes superusers, `owner`, without one its own role and the owner of the database, and whoever
-/// can become these.
+/// role: it believes superusers, `owner`, without one its own role and the owner of the database, and roles
+/// that can become these.
 pub async fn believed(
     connection: &mut PgConnection,
     ledger: &Ledger,
@@ -191,8 +191,8 @@ async fn reader_objection(
 }
 
 /// The tables of the history and of the schema `sluice` on which others may create triggers or to which they
-/// may make foreign keys refer, as they are written. Whoever writes to them locks them first and looks then:
-/// a trigger or a key that is made in between waits.
+/// may make foreign keys refer, as they are written. A session that writes to them locks them first and
+/// checks then: a trigger or a key that is made in between waits.
 pub async fn exposed_tables(
     connection: &mut PgConnection,
     ledger: &LedgerContract,
@@ -211,18 +211,18 @@ fn message(what: &str, object: &str, who: &str) -> String {
     match what {
         "schema" => format!(
             "the schema {object} belongs to {who:?}, who could change what Sluice keeps there; it must \
-                belong to {owner}: ALTER SCHEMA {object} OWNER TO …, after a look at what is in it"
+                belong to {owner}: ALTER SCHEMA {object} OWNER TO …, after an inspection of what is in it"
         ),
         "owner" => format!(
             "{object} belongs to {who:?}, who could change what it says and run code in every session that \
-                writes to it; it must belong to {owner}: ALTER TABLE {object} OWNER TO …, after a look at \
-                its rows and triggers"
+                writes to it; it must belong to {owner}: ALTER TABLE {object} OWNER TO …, after an \
+                inspection of its rows and triggers"
         ),
         "reader" => format!(
             "{object} belongs to {who:?}, whom this session has no reason to trust: neither a superuser, nor \
                 the role that \
              migrates, nor one that can become it. If {who:?} is the role that migrates, say so with \
-             --history-owner {who}; otherwise somebody planted it"
+             --history-owner {who}; otherwise another role planted it"
         ),
         "kind" => format!(
             "{object} is no ordinary table (its relkind is {who:?}), so what it says is not what Sluice \
@@ -233,16 +233,17 @@ fn message(what: &str, object: &str, who: &str) -> String {
                 {object}"
         ),
         "trigger" => format!(
-            "{object} has the trigger {who:?}, by which somebody else's code would run as the migration \
-                role: DROP TRIGGER {who:?} ON {object}, and REVOKE TRIGGER ON {object} from whoever has it"
+            "{object} has the trigger {who:?}, by which another role's code would run as the migration \
+                role: DROP TRIGGER {who:?} ON {object}, and REVOKE TRIGGER ON {object} from each role that \
+                has it"
         ),
         "policy" => format!(
             "row-level security applies to the migration role on {object}, so it does not see every row: \
                 ALTER TABLE {object} DISABLE ROW LEVEL SECURITY"
         ),
         "key" => format!(
-            "{object}, and a row of the history that Sluice removes would run somebody else's code as the \
-                migration role: {who}, and REVOKE REFERENCES from whoever has it"
+            "{object}, and a row of the history that Sluice removes would run another role's code as the \
+                migration role: {who}, and REVOKE REFERENCES from each role that has it"
         ),
         "code" => format!(
             "{object} uses {who}, which neither the migration role, nor a role that can become it, nor a \

@@ -1,6 +1,7 @@
 //! What a server may answer. The driver takes lengths and counts at their word, and ends the process where
 //! they lie; so every message is held against the protocol before the driver sees it. It also keeps a message
-//! whole in memory, several times: what nobody reads of a long one is left out here, while it comes in. PURE.
+//! whole in memory, several times: what no caller reads of a long one is left out here, while it comes in.
+//! PURE.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +11,7 @@ use super::body::{BROKEN, Body, Refused, fits};
 const LONGEST: usize = (1 << 30) + (1 << 20);
 /// The longest message that Sluice needs an answer in: a file of migrations has at most a part of it.
 const LONGEST_READ: usize = 16 << 20;
-/// The longest before the server knows the client, and the longest of which nobody reads more.
+/// The longest before the server knows the client, and the longest of which no caller reads more.
 const SHORT: usize = 64 << 10;
 /// All that a server says until the log-in is done.
 const BEFORE_LOG_IN: usize = 1 << 20;
@@ -20,14 +21,15 @@ pub(super) const HEADER: usize = 5;
 /// What has to be remembered of the messages before.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// The password would be readable on its way.
+    /// The password would be readable in transit.
     in_clear: bool,
     /// For each column of the coming rows: the type, and whether its values are binary.
     columns: Vec<(u32, bool)>,
     /// The last message described the parameters of a statement: the formats of the columns that follow are
     /// not yet known.
     statement: bool,
-    /// The rows to come answer a text of statements, not a prepared one: the team's, whose rows nobody reads.
+    /// The rows to come answer a text of statements, not a prepared one: the team's, whose rows no caller
+    /// reads.
     unread: bool,
     log_in: LogIn,
     /// How many bytes came before that.
@@ -52,12 +54,11 @@ enum LogIn {
 /// The client's part of the nonce of SCRAM, once it was sent.
 pub(super) type Nonce = Arc<OnceLock<Vec<u8>>>;
 
-const TOO_LONG: Refused =
-    "a message of the server is longer than 16 MiB, which nothing that Sluice asks needs";
+const TOO_LONG: Refused = "a message of the server is longer than 16 MiB, which no query of Sluice's needs";
 const TOO_MUCH: Refused =
     "the server says more than 1 MiB, or 64 KiB in one message, before the log-in is done";
 const NOT_OURS: Refused =
-    "the server answers the log-in of somebody else: its nonce does not begin with the client's";
+    "the server answers the log-in of another client: its nonce does not begin with the client's";
 pub(super) const IN_CLEAR: Refused = "the server asks for the password in clear over a connection without \
     TLS: use sslmode=require, or scram-sha-256 in its pg_hba.conf";
 
@@ -104,7 +105,7 @@ impl Answers {
         }
     }
 
-    /// Until somebody has shown that they know the password, little is believed.
+    /// Until both sides have shown that they know the password, little is believed.
     fn bound(&self, length: usize) -> Result<(), Refused> {
         let too_much = self.log_in != LogIn::Done && (length > SHORT || self.before + length > BEFORE_LOG_IN);
         if too_much { Err(TOO_MUCH) } else { Ok(()) }

@@ -1,5 +1,5 @@
 //! Which database it is: what stays the same while its name, its host and its URL change, and is another one
-//! when somebody else's takes its place.
+//! when another one takes its place.
 
 use sqlx::PgConnection;
 

@@ -31,7 +31,7 @@ pub enum LeftOver {
     Valid,
     /// Invalid indexes: qualified and quoted.
     Invalid(Vec<String>),
-    /// Somebody is building it right now.
+    /// Another session is building it right now.
     InProgress,
 }
 
@@ -71,7 +71,7 @@ pub async fn build_index(session: &mut Session, build: Build<'_>) -> Result<(), 
         return built;
     }
     match left_over(session, Build { begun: true, ..build }).await.map_err(unanswered)? {
-        // A failed build must not slow down writers until somebody looks; a failed unique one even refuses
+        // A failed build must not slow down writers until a person comes; a failed unique one even refuses
         // them.
         LeftOver::Invalid(names) => {
             let dropped = drop_indexes(session, &names, build.until).await;
@@ -121,7 +121,7 @@ async fn reindex_left_overs(
     .bind(schemas)
     .fetch_all(connection)
     .await
-    .asked("look for the left-overs of an interrupted REINDEX")
+    .asked("find the left-overs of an interrupted REINDEX")
 }
 
 async fn left_over(session: &mut Session, build: Build<'_>) -> Result<LeftOver, QueryError> {
@@ -156,7 +156,7 @@ async fn named_left_over(
     .bind(index)
     .fetch_optional(connection)
     .await
-    .asked("look for a left-over index")?;
+    .asked("find a left-over index")?;
     Ok(match row {
         None => LeftOver::Nothing,
         Some((true, _, _)) => LeftOver::Valid,
@@ -180,7 +180,7 @@ async fn unnamed_left_over(connection: &mut PgConnection, table: i64) -> Result<
     .bind(table)
     .fetch_all(connection)
     .await
-    .asked("look for a left-over index")?;
+    .asked("find a left-over index")?;
     Ok(if names.is_empty() { LeftOver::Nothing } else { LeftOver::Invalid(names) })
 }
 
@@ -203,10 +203,10 @@ const SAME: &str = "\
     SELECT pg_catalog.count(*) = 1 FROM asked JOIN there ON there.indisunique = asked.indisunique AND \
     there.definition = there.head || asked.rest";
 
-/// Whether the valid index of this name is the one that the statement asks for. Somebody may have dropped
-/// what was begun and made another of the same name. PostgreSQL says what the statement means: it makes the
-/// same index on an empty copy of the table, in a transaction that is rolled back. What cannot be compared is
-/// not the same.
+/// Whether the valid index of this name is the one that the statement asks for. Another session may have
+/// dropped what was begun and made another of the same name. PostgreSQL says what the statement means: it
+/// makes the same index on an empty copy of the table, in a transaction that is rolled back. What cannot be
+/// compared is not the same.
 async fn is_what_is_asked(session: &mut Session, build: Build<'_>) -> Result<bool, SqlError> {
     let (asked, table) = (build.asked, session.resolve(&build.asked.table).await.map_err(unanswered)?);
     let (Some(table), Some(index)) = (table, &asked.index) else { return Ok(false) };
@@ -236,7 +236,7 @@ async fn is_what_is_asked(session: &mut Session, build: Build<'_>) -> Result<boo
     same
 }
 
-/// Whether a valid index of this name is there already, by somebody else's hand.
+/// Whether a valid index of this name is there already, made by another session.
 pub async fn is_there(session: &mut Session, build: Build<'_>) -> Result<bool, SqlError> {
     Ok(left_over(session, build).await.map_err(unanswered)? == LeftOver::Valid)
 }

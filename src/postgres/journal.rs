@@ -8,10 +8,10 @@ use sqlx::PgConnection;
 
 use super::{Asked, Kept, QueryError, Values, made::made_just_now, query, query_as, query_scalar};
 
-/// The journal of one ledger row.
+/// The journal of one history row.
 #[derive(Clone, Debug)]
 pub struct Journal {
-    /// The row of the ledger.
+    /// The row of the history.
     pub row: String,
 }
 
@@ -55,10 +55,10 @@ impl Journal {
         query_scalar("SELECT pg_catalog.to_regclass('sluice.journal') IS NOT NULL")
             .fetch_one(connection)
             .await
-            .asked("look for the journal")
+            .asked("find the journal")
     }
 
-    /// The ledger rows that have a journal.
+    /// The history rows that have a journal.
     pub async fn row_ids(connection: &mut PgConnection) -> Result<BTreeSet<String>, QueryError> {
         if !Self::exists(connection).await? {
             return Ok(BTreeSet::new());
@@ -72,7 +72,8 @@ impl Journal {
 
     /// The steps that were begun, in order.
     pub async fn steps(&self, connection: &mut PgConnection) -> Result<Vec<JournalStep>, QueryError> {
-        // Whoever only looks brings no journal of an earlier version up to date, which had no settings.
+        // A session that only reads brings no journal of an earlier version up to date, which had no
+        // settings.
         let text = "SELECT step, digest::text, finished_at IS NOT NULL, pg_catalog.to_jsonb(journal) ->> \
             'settings' \
                     FROM sluice.journal AS journal WHERE row_id = $1 ORDER BY step";
@@ -143,7 +144,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Forgets everything: the ledger row is complete, or gone.
+    /// Forgets everything: the history row is complete, or gone.
     pub async fn clear(&self, connection: &mut PgConnection) -> Result<(), QueryError> {
         query("DELETE FROM sluice.journal WHERE row_id = $1")
             .bind(&self.row)

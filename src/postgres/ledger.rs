@@ -1,4 +1,4 @@
-//! Reads and writes the ledger, in the very form in which Prisma's engine does. The rows of phases have that
+//! Reads and writes the history, in the very form in which Prisma's engine does. The rows of phases have that
 //! form, too, in a table of Sluice's own: which of both a migration belongs to, its name tells.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use crate::{
     migrations::{LedgerContract, LedgerRow, Migration, RowState, hexadecimal},
 };
 
-/// The ledger of one database.
+/// The history of one database.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     /// Where it is.
@@ -31,7 +31,7 @@ impl Ledger {
             .bind(self.contract.table_of(migration))
             .fetch_one(connection)
             .await
-            .asked("look for the ledger")
+            .asked("find the history")
     }
 
     /// The tables that exist.
@@ -42,11 +42,11 @@ impl Ledger {
             .bind(vec![self.contract.qualified(), self.contract.qualified_phases()])
             .fetch_all(connection)
             .await
-            .asked("look for the ledger")
+            .asked("find the history")
     }
 
     /// The newest applied migration, and whether this one is applied. Needs nothing but the right to read the
-    /// ledger.
+    /// history.
     pub async fn applied(
         &self,
         connection: &mut PgConnection,
@@ -61,10 +61,10 @@ impl Ledger {
                     NOT NULL AND rolled_back_at IS NULL",
             self.contract.table_of(name)
         );
-        query_as(AssertSqlSafe(text)).bind(name).fetch_one(connection).await.asked("read the ledger")
+        query_as(AssertSqlSafe(text)).bind(name).fetch_one(connection).await.asked("read the history")
     }
 
-    /// Applied migrations whose names begin so, two at most. Needs nothing but the right to read the ledger.
+    /// Applied migrations whose names begin so, two at most. Needs nothing but the right to read the history.
     pub async fn beginning_with(
         &self,
         connection: &mut PgConnection,
@@ -79,7 +79,7 @@ impl Ledger {
              AND pg_catalog.starts_with(migration_name::text, $1) ORDER BY 1 LIMIT 2",
             self.contract.table_of(name)
         );
-        query_scalar(AssertSqlSafe(text)).bind(name).fetch_all(connection).await.asked("read the ledger")
+        query_scalar(AssertSqlSafe(text)).bind(name).fetch_all(connection).await.asked("read the history")
     }
 
     /// Every row, in the order in which they were begun, those of phases last.
@@ -90,7 +90,7 @@ impl Ledger {
         }
         let journal = Journal::exists(connection).await?;
         let rows = rows_beside(&tables, journal, connection).await?;
-        // The journal may have been made between the two questions, for a row that looks failed without it.
+        // The journal may have been made between the two queries, for a row that looks failed without it.
         if !journal
             && rows.iter().any(|row| row.state() == RowState::Failed)
             && Journal::exists(connection).await?
@@ -120,7 +120,7 @@ impl Ledger {
 
     /// The statement that writes the row of a migration, with this id, whose statements are in the same
     /// transaction. A text, so that it travels with the others that end a file; the name goes in hexadecimal,
-    /// which no setting of the session reads in another way.
+    /// which no setting of the session reads differently.
     pub fn applied_row(&self, id: &str, migration: &Migration, started: jiff::Timestamp) -> String {
         format!(
             "INSERT INTO {} (id, checksum, finished_at, migration_name, started_at, applied_steps_count) \
@@ -134,7 +134,7 @@ impl Ledger {
         )
     }
 
-    /// The question which of these rows, each with its id, are not there as
+    /// The query for which of these rows, each with its id, are not there as
     /// [`applied_row`](Self::applied_row) wrote them: their numbers.
     pub fn lost_rows(&self, written: &[(String, &Migration)]) -> String {
         let tables: BTreeSet<String> =
@@ -165,7 +165,7 @@ impl Ledger {
 
     /// Records migrations whose effects are there, as `prisma migrate resolve --applied` would, within a
     /// transaction. Each row is a millisecond later than the one before, so that their order can be read
-    /// back. False when the ledger has rows: then the transaction is to be rolled back.
+    /// back. False when the history has rows: then the transaction is to be rolled back.
     pub async fn baseline(
         &self,
         connection: &mut PgConnection,
@@ -174,9 +174,13 @@ impl Ledger {
         self.create(&mut *connection, migrations.iter().copied()).await?;
         for table in self.tables(&mut *connection).await? {
             let text = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
-            sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.asked("lock the ledger")?;
+            sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.asked("lock the history")?;
             let text = format!("SELECT EXISTS (SELECT FROM {table})");
-            if query_scalar(AssertSqlSafe(text)).fetch_one(&mut *connection).await.asked("read the ledger")? {
+            if query_scalar(AssertSqlSafe(text))
+                .fetch_one(&mut *connection)
+                .await
+                .asked("read the history")?
+            {
                 return Ok(false);
             }
             let numbered = (1..).zip(migrations.iter().copied());
@@ -309,8 +313,8 @@ impl Ledger {
     }
 }
 
-/// Ledger and journal in one question: another process may begin or finish a row between two, and it would
-/// look failed.
+/// History and journal in one query: another process may begin or finish a row between two, and it would look
+/// failed.
 async fn rows_beside(
     tables: &[String],
     journal: bool,
@@ -330,7 +334,7 @@ async fn rows_beside(
     let union = tables.iter().enumerate().map(rows).collect::<Vec<_>>().join(" UNION ALL ");
     let text = format!("{union} ORDER BY number, started_at, id");
     let rows: Vec<Row> =
-        query_as(AssertSqlSafe(text)).fetch_all(connection).await.asked("read the ledger")?;
+        query_as(AssertSqlSafe(text)).fetch_all(connection).await.asked("read the history")?;
     let row = |(id, checksum, name, started_at, finished, rolled_back, resumable, finished_at)| LedgerRow {
         id,
         checksum,
@@ -354,7 +358,7 @@ async fn create(connection: &mut PgConnection, schema: &str, table: &str) -> Res
     .bind(schema)
     .fetch_one(&mut *connection)
     .await
-    .asked("look for the ledger")?;
+    .asked("find the history")?;
     if exists {
         return Ok(());
     }
@@ -369,7 +373,7 @@ async fn create(connection: &mut PgConnection, schema: &str, table: &str) -> Res
          migration_name VARCHAR(255) NOT NULL,\nlogs TEXT,\nrolled_back_at TIMESTAMPTZ,\n\
          started_at TIMESTAMPTZ NOT NULL DEFAULT now(),\napplied_steps_count INTEGER NOT NULL DEFAULT 0)"
     );
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.asked("create the ledger")?;
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.asked("create the history")?;
     made_just_now(connection, table).await
 }
 

@@ -4,8 +4,8 @@ use sqlx::PgConnection;
 
 use super::{Asked, QueryError, query_scalar};
 
-/// Right after a table was created that was missing a moment ago: nobody else was quicker. Otherwise nothing
-/// is written to it, and the next look says whose it is.
+/// Right after a table was created that was missing a moment ago: no other session was quicker. Otherwise
+/// nothing is written to it, and the next check says whose it is.
 pub(super) async fn made_just_now(connection: &mut PgConnection, table: &str) -> Result<(), QueryError> {
     let text = "SELECT pg_catalog.pg_get_userbyid(c.relowner) = CURRENT_USER AND c.relkind = 'r' FROM \
         pg_catalog.pg_class c \
@@ -17,6 +17,6 @@ pub(super) async fn made_just_now(connection: &mut PgConnection, table: &str) ->
     }
     Err(QueryError {
         action: "create the history",
-        cause: sqlx::Error::Protocol(format!("somebody else made {table} at the same moment")),
+        cause: sqlx::Error::Protocol(format!("another session made {table} at the same moment")),
     })
 }

@@ -71,8 +71,8 @@ macro_rules! search_path {
 }
 pub(crate) use search_path;
 
-/// What Sluice's own questions are asked under, whatever the role, the database or a file has set: the first
-/// decides which names are found, the others how values are read and printed.
+/// The settings of Sluice's own queries, whatever the role, the database or a file has set: the first decides
+/// which names are found, the others how values are read and printed.
 macro_rules! own_settings {
     () => {
         concat!(
@@ -91,15 +91,15 @@ pub(crate) const TEAMS_SETTINGS: &str = "SET search_path TO DEFAULT; SET \"TimeZ
     SET \"IntervalStyle\" TO DEFAULT; SET extra_float_digits TO DEFAULT";
 
 /// Where Sluice's own statements look names up. `public` and whatever else a team may create in is no part of
-/// it, so nobody else's operator fits better than PostgreSQL's. `pg_temp` stands last, because it would come
-/// first where it is not named.
+/// it, so no other role's operator fits better than PostgreSQL's. `pg_temp` stands last, because it would
+/// come first where it is not named.
 pub const SEARCH_PATH: &str = search_path!();
 
-/// A question to the catalog or the ledger that PostgreSQL could not answer.
+/// A query of the catalog or the history that PostgreSQL could not answer.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}: {}", said(.cause))]
 pub struct QueryError {
-    /// What was asked.
+    /// What the query was for.
     pub action: &'static str,
     /// What went wrong.
     #[source]
@@ -121,9 +121,9 @@ impl QueryError {
     }
 }
 
-/// Adds what was asked to an error of the driver.
+/// Adds what the query was for to an error of the driver.
 pub(crate) trait Asked<T> {
-    /// Names what was asked, verb first.
+    /// Names what the query was for, verb first.
     fn asked(self, action: &'static str) -> Result<T, QueryError>;
 }
 

@@ -17,7 +17,7 @@ pub enum OwnTable {
 }
 
 /// Whether the table is there, and the role may read and write it as its owner; whether the schema is there,
-/// and the role may create in it, or it. A table of somebody else's may have triggers, which would run as the
+/// and the role may create in it, or it. A table of another role's may have triggers, which would run as the
 /// migration role.
 macro_rules! may {
     ($table:literal) => {
@@ -39,7 +39,7 @@ macro_rules! may {
 }
 pub(super) use may;
 
-/// How a table is asked for and made.
+/// How a table is found and made.
 pub(super) struct Definition {
     /// With its schema.
     pub(super) name: &'static str,

@@ -83,7 +83,7 @@ pub async fn preflight(
     Ok(Ok(ServerFacts { major: u32::try_from(major).unwrap_or_default(), lock_budget, texts }))
 }
 
-/// How many ordinary tables the schemas have, those of extensions and the ledger aside.
+/// How many ordinary tables the schemas have, those of extensions and the history aside.
 pub async fn count_tables(
     connection: &mut PgConnection,
     schemas: &[String],
@@ -116,11 +116,11 @@ pub async fn own_schema_objection(
 /// Whether constraints exist that can be deferred to the end of a transaction.
 pub async fn has_deferrable_constraints(connection: &mut PgConnection) -> Result<bool, QueryError> {
     let question = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable)";
-    query_scalar(question).fetch_one(connection).await.asked("look for deferrable constraints")
+    query_scalar(question).fetch_one(connection).await.asked("find deferrable constraints")
 }
 
 /// Whether the session is none: it lacks what it began with, or its statements land on different back ends.
-/// By the simple protocol: a question is one message and one answer, where a pooler would send the two of a
+/// By the simple protocol: a query is one message and one answer, where a pooler would send the two of a
 /// prepared one to two servers.
 async fn is_shared(connection: &mut PgConnection) -> Result<bool, QueryError> {
     let mut back_ends = BTreeSet::new();
@@ -130,8 +130,8 @@ async fn is_shared(connection: &mut PgConnection) -> Result<bool, QueryError> {
         let answer = sqlx::raw_sql(AssertSqlSafe(question))
             .fetch_one(&mut *connection)
             .await
-            .asked("look for a pooler")?;
-        let read = |at: usize| answer.try_get_unchecked::<String, _>(at).asked("look for a pooler");
+            .asked("detect a pooler")?;
+        let read = |at: usize| answer.try_get_unchecked::<String, _>(at).asked("detect a pooler");
         back_ends.insert(read(0)?);
         if read(1)? != CHECK_INTERVAL.1 {
             return Ok(true);
@@ -161,10 +161,10 @@ async fn missing_right(
     .bind(ledger.table)
     .fetch_one(connection)
     .await
-    .asked("read the role's rights on the ledger")?;
+    .asked("read the role's rights on the history")?;
     let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO \"{role}\"", ledger.qualified());
     Ok((allowed == Some(false))
-        .then(|| format!("the role {role:?} may not read and write the ledger: {grant}")))
+        .then(|| format!("the role {role:?} may not read and write the history: {grant}")))
 }
 
 /// The first schema in which the role cannot create, or which it cannot create, and the GRANT that helps.

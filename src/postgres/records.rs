@@ -1,5 +1,5 @@
 //! What runs found and did, whole, in `sluice.records`: each under the SHA-256 of its text. The verdict of a
-//! run has the same digest, so a record proves itself to whoever has the verdict, wherever it was kept.
+//! run has the same digest, so a record proves itself to a reader who has the verdict, wherever it was kept.
 //!
 //! Where the role may not create the table, no record is kept: nothing depends on one.
 
@@ -15,7 +15,7 @@ use super::{
 pub const RECORDS_KEPT: i64 = 100;
 /// And none for longer than this, in days.
 pub const RECORD_DAYS: i32 = 365;
-/// A longer text was written by somebody else.
+/// A longer text was not written by Sluice.
 const LONGEST: i32 = 16 << 20;
 
 const TABLE: Definition = Definition {
@@ -106,8 +106,8 @@ const READABLE: &str = "SELECT COALESCE((SELECT pg_catalog.has_table_privilege(c
     WHERE n.nspname OPERATOR(pg_catalog.=) 'sluice' AND c.relname OPERATOR(pg_catalog.=) 'records' \
     AND c.relkind OPERATOR(pg_catalog.=) 'r'), false)";
 
-/// The records that are kept, newest first. Whoever can write the table decides what it says: the verdict of
-/// a run tells which record is its own.
+/// The records that are kept, newest first. A role that can write the table decides what it says: the verdict
+/// of a run tells which record is its own.
 pub async fn records(connection: &mut PgConnection) -> Result<Vec<KeptRecord>, QueryError> {
     let what = "read the records of runs";
     if !query_scalar(READABLE).fetch_one(&mut *connection).await.asked(what)? {

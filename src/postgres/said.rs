@@ -31,7 +31,7 @@ pub(super) fn said_of(error: &sqlx::Error, text: &str) -> String {
             let fields = database.try_downcast_ref::<PgDatabaseError>().map(Fields::of);
             short(&fields.map_or_else(|| withheld("", None), |fields| repeated(&fields, text)))
         }
-        // A row was written and is not there, or a question that always has an answer has none.
+        // A row was written and is not there, or a query that always has an answer has none.
         sqlx::Error::RowNotFound => {
             "the row is not there: a trigger, a rule or a policy of its table took it away; remove that"
                 .to_owned()
@@ -40,7 +40,7 @@ pub(super) fn said_of(error: &sqlx::Error, text: &str) -> String {
     }
 }
 
-/// What a server says that lets nobody in: it knows no row yet, and names whom it turned away.
+/// What a server says when it refuses a log-in: it knows no row yet, and names whom it turned away.
 pub(super) fn said_at_log_in(error: &sqlx::Error) -> String {
     let sqlx::Error::Database(database) = error else { return said(error) };
     let fields = database.try_downcast_ref::<PgDatabaseError>().map(Fields::of);

@@ -3,8 +3,8 @@
 //!
 //! The creator holds an advisory lock whose key stands in the database's name, from before the database
 //! exists until it is gone. The server gives the lock up when the session ends, for whatever reason. So a
-//! scratch database whose lock nobody holds is left over, and whoever makes the next one removes it first.
-//! The comment on it is for people.
+//! scratch database whose lock no session holds is left over, and the creator of the next one removes it
+//! first. The comment on it is for people.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -33,7 +33,7 @@ struct Locale {
     daticurules: Option<String>,
 }
 
-/// The role, when it may not create databases. Asked before anything is created.
+/// The role, when it may not create databases. Read before anything is created.
 pub async fn cannot_create_databases(connection: &mut PgConnection) -> Result<Option<String>, QueryError> {
     let text = "SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.rolname = current_user AND NOT \
         (r.rolcreatedb OR r.rolsuper)";
@@ -42,7 +42,7 @@ pub async fn cannot_create_databases(connection: &mut PgConnection) -> Result<Op
 
 impl Scratch {
     /// Removes what earlier creators left, and makes a new database. `keeper` is a session on the real
-    /// database that nobody else uses; `digest` is 8 characters that tell what it is for, `purpose` says so
+    /// database that nothing else uses; `digest` is 8 characters that tell what it is for, `purpose` says so
     /// to people.
     pub async fn create(mut keeper: PgConnection, digest: &str, purpose: &str) -> Result<Self, QueryError> {
         remove_left_over(&mut keeper).await?;
@@ -60,7 +60,7 @@ impl Scratch {
         // What is in it need not survive the server.
         let text = format!(
             "ALTER DATABASE {name} SET synchronous_commit = off; COMMENT ON DATABASE {name} IS {}",
-            literal(&format!("{purpose}. Sluice drops it; when nobody is connected to it, so may you."))
+            literal(&format!("{purpose}. Sluice drops it; when no session is connected to it, so may you."))
         );
         let scratch = Self { keeper, name };
         let mut scratch = scratch;
@@ -82,7 +82,7 @@ impl Scratch {
         of.with_database(&self.name)
     }
 
-    /// Drops it, whoever is still connected.
+    /// Drops it, also while sessions are still connected.
     pub async fn drop(mut self) -> Result<(), QueryError> {
         drop_database(&mut self.keeper, &self.name).await
     }
@@ -108,7 +108,7 @@ async fn remove_left_over(connection: &mut PgConnection) -> Result<(), QueryErro
     )
     .fetch_all(&mut *connection)
     .await
-    .asked("look for left-over scratch databases")?;
+    .asked("find left-over scratch databases")?;
     for (name,) in rows {
         match drop_database(connection, &name).await {
             Ok(()) => tracing::info!(database = %name, "dropped a scratch database whose creator is gone"),

@@ -1,7 +1,7 @@
 //! The one session that migrates: limits, transactions, and where exactly a statement failed.
 //!
 //! It runs two kinds of statements. Sluice's own look names up in `pg_catalog` alone; the team's look where
-//! the team's do. Between two files the session is Sluice's, and [`Session::trusted`] is the only way to its
+//! the team's do. Between two files the session is Sluice's, and [`Session::trusted`] is the only path to its
 //! connection.
 
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ pub struct Session {
     connection: PgConnection,
     /// Its process id on the server.
     pub pid: i32,
-    /// False once it may still be busy with something nobody waits for: whoever asked it anything would hang.
+    /// False once it may still be busy with something that no caller waits for: the next query would hang.
     pub usable: bool,
     /// False once a migration gave up the locks that keep other tools away, where nothing else held those
     /// off.
@@ -123,16 +123,17 @@ impl Session {
         }
     }
 
-    /// Gives every lock up and takes it again, in a transaction that holds it as well, so that nobody gets it
-    /// in between. A migration can call `pg_advisory_unlock_all`: then the first half says false.
+    /// Gives every lock up and takes it again, in a transaction that holds it as well, so that no other
+    /// session gets it in between. A migration can call `pg_advisory_unlock_all`: then the first half says
+    /// false.
     fn renew_locks(&self) -> String {
         self.of_locks(|key| {
             format!("pg_catalog.pg_advisory_unlock({key}), pg_catalog.pg_try_advisory_lock({key})")
         })
     }
 
-    /// One SELECT that says whether the session still holds every lock. It only looks: whoever gives a lock
-    /// up to take it again hands it to the next one who waits.
+    /// One SELECT that says whether the session still holds every lock. It only reads: a session that gives a
+    /// lock up to take it again hands it to the next session that waits.
     fn look_for_locks(&self) -> String {
         let keys: Vec<String> = self.locks.iter().map(ToString::to_string).collect();
         format!(
@@ -197,7 +198,7 @@ impl Session {
     /// a function by its full name, and casts that no search path changes.
     pub(super) async fn resolve(&mut self, relation: &str) -> Result<Option<i64>, QueryError> {
         let text = "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.int8";
-        query_scalar(text).bind(relation).fetch_one(&mut self.connection).await.asked("look for a relation")
+        query_scalar(text).bind(relation).fetch_one(&mut self.connection).await.asked("find a relation")
     }
 
     /// Sluice's own query in the middle of a file, whose search path is put back.
@@ -234,8 +235,8 @@ impl Session {
     }
 
     /// Begins one of this isolation level. Only a transaction that did nothing yet takes it. On these tables
-    /// nobody creates a trigger until it ends; they are locked before the transaction sees anything, so it
-    /// sees every trigger that there is.
+    /// no session creates a trigger until it ends; they are locked before the transaction sees anything, so
+    /// it sees every trigger that there is.
     pub async fn begin_at(
         &mut self,
         isolation: Option<Isolation>,
@@ -269,7 +270,7 @@ impl Session {
         )
     }
 
-    /// Runs what must be part of the transaction that was begun. An error does not count the look at it.
+    /// Runs what must be part of the transaction that was begun. An error does not count the check of it.
     async fn run_in_it(&mut self, text: &str, until: Option<Instant>) -> Result<Vec<String>, SqlError> {
         let text = format!("{}; {text}", self.still());
         self.run_and_read(&text, until).await.map(|answers| answers.into_iter().skip(1).collect()).map_err(
@@ -300,8 +301,8 @@ impl Session {
         self.run(CHECK_DEFERRED, Some(until)).await.map_err(|error| SqlError { offset: None, ..error })
     }
 
-    /// The limits of statements outside a transaction. CONCURRENTLY makes nobody queue, waits for long and
-    /// must not be cut short: it leaves an invalid index. The role's own defaults are overruled, too.
+    /// The limits of statements outside a transaction. CONCURRENTLY makes no session queue, waits for long
+    /// and must not be cut short: it leaves an invalid index. The role's own defaults are overruled, too.
     pub async fn limit_alone(&mut self, concurrently: bool) -> Result<(), SqlError> {
         let text = if concurrently {
             "SET lock_timeout = 0; SET statement_timeout = 0".to_owned()
@@ -318,7 +319,7 @@ impl Session {
         done
     }
 
-    /// Sluice's own question before COMMIT, in the transaction that was begun: the first column of each row.
+    /// Sluice's own query before COMMIT, in the transaction that was begun: the first column of each row.
     pub async fn look(&mut self, question: &str, until: Instant) -> Result<Vec<String>, SqlError> {
         self.run_in_it(&format!("{}; {READ_TEXT}; {question}", own_settings!()), Some(until)).await
     }

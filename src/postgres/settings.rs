@@ -1,9 +1,9 @@
 //! What a file sets for its session, carried from one of its transactions to the next. No statement of a file
-//! runs a second time for it: the server is asked what is set, before a step and after it, and the difference
-//! is set again before the next one.
+//! runs a second time for it: Sluice reads from the server what is set, before a step and after it, and the
+//! difference is set again before the next one.
 //!
-//! PostgreSQL lists its own settings. Those that a file makes up (`app.tenant`) are in no list, so they are
-//! asked for by name: whatever looks like such a name in the file. One that is put together at run time is
+//! PostgreSQL lists its own settings. Those that a file makes up (`app.tenant`) are in no list, so Sluice
+//! reads them by name: whatever looks like such a name in the file. One that is put together at run time is
 //! not carried.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! What a transaction has written to the catalogs that all databases of the server share: roles, memberships,
-//! settings, databases, tablespaces and whatever else a version has there. Everybody may ask for the counts
-//! of his own session, and they include what was done in functions and subtransactions.
+//! settings, databases, tablespaces and whatever else a version has there. Every role may read the counts of
+//! its own session, and they include what was done in functions and subtransactions.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ impl SharedWrites {
     }
 }
 
-/// Whether the server counts at all (`track_counts`): where it does not, nobody knows.
+/// Whether the server counts at all (`track_counts`): where it does not, Sluice cannot know.
 pub async fn counts_writes(connection: &mut PgConnection) -> Result<bool, QueryError> {
     query_scalar("SELECT pg_catalog.current_setting('track_counts')::bool")
         .fetch_one(connection)

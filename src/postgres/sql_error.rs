@@ -25,18 +25,18 @@ pub struct SqlError {
 /// What to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// Somebody held a lock, or two sessions waited for each other: run the transaction again.
+    /// Another session held a lock, or two sessions waited for each other: run the transaction again.
     Lock,
     /// The statement itself is at fault.
     Statement,
     /// A statement of the file ended the transaction, whatever it looked like: part of what was done may be
     /// committed.
     Escaped,
-    /// The time is up, and the statement waited for somebody else.
+    /// The time is up, and the statement waited for another session.
     Deadline,
     /// The time is up, and the statement was at work.
     Overrun,
-    /// The connection broke: only the ledger knows what happened.
+    /// The connection broke: only the history knows what happened.
     Connection,
 }
 
@@ -50,9 +50,9 @@ impl Trouble {
             }
             _ => return Self::Connection,
         };
-        // After these PostgreSQL ends the session, whatever the code: the server goes down, somebody ended
-        // it, a limit of the session. The same codes as errors are a statement's: of RAISE, of another server
-        // that it asked.
+        // After these PostgreSQL ends the session, whatever the code: the server goes down, another session
+        // ended it, a limit of the session. The same codes as errors are a statement's: of RAISE, of another
+        // server that it queried.
         let severity = database.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::severity);
         if matches!(severity, None | Some(PgSeverity::Fatal | PgSeverity::Panic)) {
             return Self::Connection;

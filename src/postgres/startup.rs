@@ -37,7 +37,7 @@ pub(super) const READ_TEXT: &str =
 /// What the role's own limits are for is other work; the deadline of the run bounds this.
 const LIMITS: [(&str, &str); 2] = [("lock_timeout", "10s"), ("statement_timeout", "0")];
 
-/// A session that asks many times a second and has fallen silent has no owner any more.
+/// A session that queries many times a second and has fallen silent has no owner any more.
 pub(super) const SILENT: (&str, &str) = ("idle_session_timeout", "30s");
 
 /// Every setting of a session of Sluice's own.

@@ -18,7 +18,7 @@ pub struct Given {
 
 /// Schemas come first, then what may be in them. Grants on schemas travel with them. Default privileges are
 /// those of roles that the session may act for; a global entry of functions or types replaces the built-in
-/// one, which lets everybody use them.
+/// one, which lets every role use them.
 const GIVEN: &str = "
 WITH defaults AS (
   SELECT d.oid, d.defaclnamespace = 0 AS global, r.rolname, n.nspname, d.defaclacl, d.defaclobjtype,

@@ -26,8 +26,8 @@ pub(super) const TABLE: Definition = Definition {
         NOT NULL, kept_at timestamptz NOT NULL DEFAULT pg_catalog.now())",
 };
 
-/// Those of these migrations whose texts are not kept and can be. Asks nothing but what a table holds that is
-/// the role's own.
+/// Those of these migrations whose texts are not kept and can be. Reads nothing but what a table holds that
+/// is the role's own.
 pub async fn not_kept<'a>(
     connection: &mut PgConnection,
     texts: OwnTable,
@@ -60,7 +60,7 @@ pub async fn prepare_texts(connection: &mut PgConnection) -> Result<bool, QueryE
 }
 
 /// The statement that keeps the text of a migration, to be sent with the one that writes its row. In
-/// hexadecimal, which no setting of the session reads in another way.
+/// hexadecimal, which no setting of the session reads differently.
 pub fn keep_text(migration: &Migration) -> Option<String> {
     (migration.sql.len() <= LONGEST).then(|| {
         format!(
@@ -92,7 +92,8 @@ pub async fn keep_texts(connection: &mut PgConnection, migrations: &[&Migration]
     Ok(())
 }
 
-/// The texts that are known under these checksums. One that is not what its checksum says is nobody's text.
+/// The texts that are known under these checksums. One that is not what its checksum says is no migration's
+/// text.
 pub async fn read_texts(
     connection: &mut PgConnection,
     checksums: &[&str],

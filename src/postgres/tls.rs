@@ -35,10 +35,10 @@ pub struct Tls {
     bound: bool,
 }
 
-/// What is asked of the server.
+/// What the server must show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
-    /// Nothing is encrypted: only where somebody wrote it out.
+    /// Nothing is encrypted: only where the URL or the manifest says so.
     Disable,
     /// Encrypted; whose server it is stays unknown.
     Require,
@@ -63,16 +63,16 @@ impl TlsMode {
 /// Where a system keeps the authorities that it trusts.
 const SYSTEM_ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
-/// A file that no system has. libpq looks for files in the home folder where it is told nothing.
+/// A file that no system has. libpq reads files of the home folder where it is told nothing.
 const NO_FILE: &str = "/nonexistent/sluice";
-/// What binding is for, nobody in between, a certificate that is verified in full does, too.
+/// What binding is for, no server in between, a certificate that is verified in full ensures, too.
 const BOUND: &str = "channel_binding=require needs a server that proves who it is: remove it, or what stands \
     beside it (sslmode=disable or \
                      no-verify, sslaccept=accept_invalid_certs, a unix socket)";
 
 impl Tls {
     /// What the parameters of a URL ask for, libpq's or Prisma's. One that would be dropped is refused:
-    /// nobody should believe to be safer than they are.
+    /// no user should believe a connection safer than it is.
     pub(super) fn of_parameters(parameters: &BTreeMap<String, String>) -> Result<Self, InvalidUrl> {
         for (name, value) in parameters {
             check(name, value)?;
@@ -105,7 +105,7 @@ impl Tls {
             Some("verify-ca") => TlsMode::VerifyCa,
             Some("verify-full") => TlsMode::VerifyFull,
             _ if parameters.get("sslaccept").is_some_and(|value| value == "strict") => TlsMode::VerifyFull,
-            // As libpq does: who names an authority wants it to be asked.
+            // As libpq does: a URL that names an authority wants it checked.
             _ if roots.is_some() && parameters.get("sslaccept").is_none() => TlsMode::VerifyCa,
             _ => TlsMode::Require,
         };
@@ -133,13 +133,13 @@ impl Tls {
         Ok(Self { mode: TlsMode::VerifyFull, roots: Some(roots), ..self })
     }
 
-    /// What is asked of the server.
+    /// What the server must show.
     pub fn mode(&self) -> TlsMode {
         self.mode
     }
 
-    /// What to do beside, when the connection is not encrypted as it must be: nobody wrote the mode that
-    /// fails.
+    /// What to do beside, when the connection is not encrypted as it must be: the mode that fails is the
+    /// default.
     pub(super) fn hint(&self) -> &'static str {
         if self.bound {
             "; channel_binding=require stands for verify-full: the certificate must be for this host and of \
@@ -238,7 +238,7 @@ impl Tls {
 /// The most bytes of a file of certificates. A system's own has a quarter of it.
 const LARGEST: u64 = 1 << 20;
 
-/// A file of certificates or a key. A device never ends, and a FIFO that nobody writes into never begins.
+/// A file of certificates or a key. A device never ends, and a FIFO without a writer never begins.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
     let file = File::options().read(true).custom_flags(flags).open(path)?;

@@ -10,7 +10,7 @@ use super::{
     tls::{Tls, TlsMode, is_about_safety},
 };
 
-/// Where the database is and who asks. Prisma's own parameters are understood or taken off.
+/// Where the database is and which role connects. Prisma's own parameters are understood or taken off.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConnectionUrl {
     pub(super) host: String,
@@ -23,7 +23,8 @@ pub struct ConnectionUrl {
     pooled: Option<&'static str>,
 }
 
-/// The URL cannot be used. Never quotes it: it may hold a password, and in a place where nobody expects one.
+/// The URL cannot be used. Never quotes it: it may hold a password, and in a place where no reader expects
+/// one.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum InvalidUrl {
     /// It is not a URL at all.
@@ -127,7 +128,7 @@ impl ConnectionUrl {
         self.pooled
     }
 
-    /// Prisma's `schema` parameter: where the ledger is.
+    /// Prisma's `schema` parameter: where the history is.
     pub fn schema(&self) -> Option<&str> {
         self.schema.as_deref()
     }
@@ -210,7 +211,8 @@ impl fmt::Debug for ConnectionUrl {
     }
 }
 
-/// The parameters. Of two that differ the last would count, and whoever reads the first would believe it.
+/// The parameters. Of two that differ the last would count, and a person who reads the first would believe
+/// it.
 fn parameters(url: &Url) -> Result<BTreeMap<String, String>, InvalidUrl> {
     let mut parameters = BTreeMap::new();
     for (name, value) in url.query_pairs().into_owned() {

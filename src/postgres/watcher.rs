@@ -1,4 +1,4 @@
-//! A second session that sees whom the first one waits for: a session that waits cannot ask.
+//! A second session that sees whom the first one waits for: a session that waits cannot query.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,7 +17,7 @@ use crate::api::Blocker;
 /// How often it looks. Well below the lock timeout, so that no wait goes unseen.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Who was seen longer ago than this is not in the way any more.
+/// A session that was seen longer ago than this does not block any more.
 const STALE: Duration = Duration::from_secs(1);
 
 /// Watches one back end.
@@ -59,7 +59,7 @@ impl Watcher {
         Ok(Self { connection, seen, task })
     }
 
-    /// Who was seen in the way just now.
+    /// The sessions that were seen blocking just now.
     pub fn blockers(&self) -> Vec<Blocker> {
         self.seen().into_iter().map(|seen| seen.blocker).collect()
     }
@@ -69,7 +69,7 @@ impl Watcher {
         seen.iter().filter(|seen| seen.at.elapsed() < STALE).cloned().collect()
     }
 
-    /// Waits until everybody last seen in the way has ended that transaction; false when the time is up.
+    /// Waits until every session last seen blocking has ended that transaction; false when the time is up.
     pub async fn wait_until_clear(&self, until: Instant) -> Result<bool, QueryError> {
         let seen = self.seen();
         loop {
@@ -96,7 +96,7 @@ impl Watcher {
         .bind(transaction)
         .fetch_one(&mut *self.connection.lock().await)
         .await
-        .asked("look after the blocking session")
+        .asked("poll the blocking session")
     }
 
     /// Asks the server to cancel what the back end is doing.
@@ -121,12 +121,12 @@ impl Drop for Watcher {
 }
 
 async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, QueryError> {
-    // Asked fifty times a second, so the cheap question first.
+    // Polled fifty times a second, so the cheap query first.
     let pids: Vec<i32> = query_scalar("SELECT pg_catalog.pg_blocking_pids($1)")
         .bind(pid)
         .fetch_one(&mut *connection)
         .await
-        .asked("see who is in the way")?;
+        .asked("read which sessions block")?;
     if pids.is_empty() {
         return Ok(Vec::new());
     }
@@ -142,7 +142,7 @@ async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, 
     .bind(pids)
     .fetch_all(connection)
     .await
-    .asked("see who is in the way")?;
+    .asked("read which sessions block")?;
     Ok(rows
         .into_iter()
         .map(|(pid, application, user, state, age, transaction)| Seen {

@@ -1,7 +1,7 @@
-//! The connection under the driver. The driver cannot be told how its socket is to behave, does not look
-//! whether an answer is one, and gives a password in clear to whoever asks; so Sluice opens the connection
-//! itself, and the driver reaches it through a socket within this process. Here it ends when the server is
-//! gone, is encrypted as the manifest says, and carries nothing but PostgreSQL's protocol.
+//! The connection under the driver. The driver cannot be told how its socket is to behave, does not check
+//! whether an answer is one, and gives a password in clear to any server that asks; so Sluice opens the
+//! connection itself, and the driver reaches it through a socket within this process. Here it ends when the
+//! server is gone, is encrypted as the manifest says, and carries nothing but PostgreSQL's protocol.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -24,9 +24,8 @@ use crate::limits::{KEEPALIVE, KEEPALIVES, USER_TIMEOUT};
 /// As [`crate::limits`] has it for a client tool, as libpq's connection string: it has no variables for these.
 pub const LIBPQ_KEEPALIVES: &str =
     "keepalives=1 keepalives_idle=5 keepalives_interval=5 keepalives_count=2 tcp_user_timeout=15000";
-const NO_TLS: &str = "the server does not speak TLS: switch it on there (ssl = on), or, where everybody on \
-    this network may read passwords and \
-                      rows, write sslmode=disable into the URL";
+const NO_TLS: &str = "the server does not speak TLS: switch it on there (ssl = on), or, where every host on \
+    this network may read passwords and rows, write sslmode=disable into the URL";
 const OWN_AUTHORITY: &str = "the server shows the certificate of an authority (CA:TRUE) as its own, which is \
     refused even where that authority is \
                              known: give the server a certificate that the authority signed \
@@ -38,7 +37,7 @@ const PORT: u16 = 5432;
 /// Why there is no connection.
 #[derive(Debug)]
 pub(super) enum WireError {
-    /// Nobody answers.
+    /// No server answers.
     Network(io::Error),
     /// The answer is not encrypted as it must be.
     Tls(String),
@@ -97,8 +96,8 @@ impl Wire {
         Ok(Self { server: Box::new(encrypted), answers: Answers::default() })
     }
 
-    /// Offers the connection to the driver: the folder and the port of the socket that it finds. Nobody else
-    /// gets it. The server gets `begin` in place of the driver's first message.
+    /// Offers the connection to the driver: the folder and the port of the socket that it finds. No other
+    /// process gets it. The server gets `begin` in place of the driver's first message.
     pub(super) fn offer(self, begin: Vec<u8>) -> io::Result<(String, u16)> {
         // A name that begins with a zero is not in the file system: it needs no folder to write to, and is
         // gone with its socket.
@@ -112,7 +111,7 @@ impl Wire {
         Ok((folder, PORT))
     }
 
-    /// Carries both ways until one side ends.
+    /// Carries both directions until one side ends.
     async fn carry(self, driver: UnixStream, begin: &[u8]) {
         let Self { server, mut answers } = self;
         let nonce = answers.nonce();

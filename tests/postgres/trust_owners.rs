@@ -164,7 +164,7 @@ async fn a_history_that_somebody_makes_in_the_last_moment_is_not_written_to() {
         "{}",
         outcome.message
     );
-    assert!(outcome.message.contains("somebody else made"), "{}", outcome.message);
+    assert!(outcome.message.contains("another session made"), "{}", outcome.message);
     assert_eq!(scene.value("SELECT (to_regclass('public.t') IS NULL)::text").await, "true");
     scene.database.execute("DROP EVENT TRIGGER quicker").await;
     let outcomes = stage::run(Stage::Plan, &scene.context(), &[]).await;
