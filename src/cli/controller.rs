@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
     address: SocketAddr,
 
-    /// A namespace to look after; may be given several times. Default: all of them.
+    /// A namespace to watch; may be given several times. Default: all of them.
     #[arg(long, value_name = "NS")]
     namespace: Vec<String>,
 

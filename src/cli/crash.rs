@@ -1,4 +1,4 @@
-//! What is left when Sluice itself is wrong: no core dump, and a verdict where somebody waits for one.
+//! What is left when Sluice itself is wrong: no core dump, and a verdict where a reader waits for one.
 //!
 //! Memory holds passwords and rows, so no core file is written, and other processes of the same user cannot
 //! read it. A panic's own words may quote what they stumbled over: they go into the log, and only where
@@ -44,7 +44,7 @@ pub(super) fn leave_outcomes(stage: Stage, run: &Path, termination_log: &Path) {
         complain(&format!("sluice: {message}\n"));
         log(info);
         let outcome = Outcome::failed(stage, Reason::InternalError, message);
-        // Whoever cannot be told here finds the stage's lock free, and no Outcome.
+        // A reader that cannot be told here finds the stage's lock free, and no Outcome.
         let _ = std::fs::write(&termination_log, outcome.message_for_pod());
         let _ = chain::leave(&run, &outcome);
         exit(FAILURE);

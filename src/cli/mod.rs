@@ -1,4 +1,5 @@
-//! The verbs of the binary: arguments to validated values to a call. One file per verb; nobody imports them.
+//! The verbs of the binary: arguments to validated values to a call. One file per verb; no other module
+//! imports them.
 //!
 //! Exit codes: 0 ready or clean, 1 not, 2 the arguments or the manifest cannot be used, or nothing can be
 //! written.
@@ -6,7 +7,7 @@
 #![warn(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "they panic when nobody reads: `print` has what does not"
+    reason = "they panic when no process reads: `print` has what does not"
 )]
 
 mod controller;
@@ -61,7 +62,7 @@ enum Verb {
     Policy(policy::Args),
     /// Split migrations into statements and say which cannot run in a transaction.
     Lint(lint::Args),
-    /// Wait until the ledger of a database has a version (for an init container).
+    /// Wait until the history of a database has a version (for an init container).
     Wait(wait::Args),
     /// Print the CustomResourceDefinitions.
     Crds(crds::Args),
@@ -88,7 +89,8 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
-    // Whoever talks to one server is faster on one thread: no message waits for another thread to wake up.
+    // A process that talks to one server is faster on one thread: no message waits for another thread to wake
+    // up.
     let mut runtime = match verb {
         Verb::Controller(_) => Builder::new_multi_thread(),
         _ => Builder::new_current_thread(),

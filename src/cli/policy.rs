@@ -1,5 +1,5 @@
 //! `sluice policy show`: what is in force for a DatabaseMigration, and which of it the manifest, the policy,
-//! a preset or nobody says.
+//! a preset or a default says.
 
 use std::{path::PathBuf, process::ExitCode};
 

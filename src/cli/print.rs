@@ -1,5 +1,5 @@
 //! What the verbs say on standard output and standard error: the only place that writes there, and nothing in
-//! it steers a terminal. Nothing in `cli` uses `println!`, either: it panics when nobody reads.
+//! it steers a terminal. Nothing in `cli` uses `println!`, either: it panics when no process reads.
 
 use std::{
     borrow::Cow,
@@ -46,7 +46,7 @@ pub(super) fn print_as(kind: Kind, text: &str) -> Result<(), Usage> {
     to(&mut io::stdout().lock(), &kind.shown(text))
 }
 
-/// Writes lines to standard error, where nobody is left to be told that it did not work.
+/// Writes lines to standard error, where no reader is left to be told that it did not work.
 pub(super) fn complain(text: &str) {
     let _ = to(&mut io::stderr().lock(), &Kind::Plain.shown(text));
 }

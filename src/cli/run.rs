@@ -54,7 +54,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     }
     let outcomes = loop {
         let outcomes = stages(&context, output).await;
-        // Somebody else migrated in between: what is pending now is a new question.
+        // Another session migrated in between: the plan has to be made again.
         if outcomes.last().is_none_or(|(_, outcome)| outcome.reason != Reason::HistoryChanged) {
             break outcomes;
         }
@@ -98,7 +98,7 @@ async fn stages(context: &Context, output: Output) -> Vec<(Timestamp, Outcome)> 
     outcomes
 }
 
-/// Says meanwhile how far it is, to whoever sits in front of it.
+/// Says meanwhile how far it is, to the user at the terminal.
 async fn told(work: impl Future<Output = Outcome>, context: &Context) -> Outcome {
     let mut work = pin!(work);
     let mut said = None;

@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// Where the termination message goes.
     #[arg(long, default_value = "/dev/termination-log")]
     termination_log: PathBuf,
-    /// The port at which it says how far it is. The controller asks at the default.
+    /// The port at which it says how far it is. The controller polls the default.
     #[arg(long, default_value_t = PROGRESS_PORT)]
     progress_port: u16,
 }

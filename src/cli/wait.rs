@@ -1,5 +1,5 @@
-//! `sluice wait`: an init container's gate. Reads the ledger in the database, so it needs no operator and no
-//! right in the cluster. A ledger that somebody else could have planted is not believed.
+//! `sluice wait`: an init container's gate. Reads the history in the database, so it needs no operator and no
+//! right in the cluster. A history that another role could have planted is not believed.
 
 use std::{
     process::ExitCode,
@@ -26,15 +26,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME@VERSION")]
     require: String,
 
-    /// Where the database is; a role that may read the ledger is enough. Prefer the variable.
+    /// Where the database is; a role that may read the history is enough. Prefer the variable.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: String,
 
-    /// Which ledger: Prisma's or Sluice's own.
+    /// Which history: Prisma's or Sluice's own.
     #[arg(long, value_enum, default_value_t = FormatName::Prisma)]
     format: FormatName,
 
-    /// The schema of Prisma's ledger. Default: the URL's parameter `schema`, else public.
+    /// The schema of Prisma's history. Default: the URL's parameter `schema`, else public.
     #[arg(long)]
     history_schema: Option<String>,
 
@@ -49,7 +49,7 @@ pub(super) struct Args {
 }
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Somebody may hold a lock on the ledger: looking must not take for ever.
+/// Another session may hold a lock on the history: reading it must not take for ever.
 const LOOK_FOR: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
@@ -74,7 +74,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
 /// What is waited for, and where it is recorded.
 struct Awaited<'a> {
     ledger: Ledger,
-    /// A role that may own the ledger, besides those that could forge it anyway.
+    /// A role that may own the history, besides those that could forge it anyway.
     owner: Option<&'a str>,
     version: &'a str,
 }
@@ -92,7 +92,7 @@ fn version(require: &str) -> Result<&str, Usage> {
 
 async fn wait(url: &ConnectionUrl, awaited: &Awaited<'_>, timeout: Option<Span>) -> ExitCode {
     let version = awaited.version;
-    // That nobody reads what is said is no reason to stop waiting.
+    // That no process reads what is said is no reason to stop waiting.
     let say = |text: String| drop(print(&(visible(&text) + "\n")));
     let until = timeout.map(|timeout| Instant::now() + timeout.duration());
     let place = url.place();

@@ -1,4 +1,4 @@
-//! Source against ledger: what is applied, what is pending, and what does not fit. PURE.
+//! Source against history: what is applied, what is pending, and what does not fit. PURE.
 //!
 //! A history is a set with an order, and no prefix of the source: a late name may be applied after newer
 //! ones, and one that is applied may be missing from the source. What that means is in
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::api::{Finding, Reason, Severity};
 
-/// How source and ledger relate.
+/// How source and history relate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
     /// Applied migrations in the order in which they were applied, those missing from the source included.
@@ -85,8 +85,8 @@ fn runs_again(migration: &Migration, row: &LedgerRow) -> bool {
         && checksum::compare(&migration.sql, &migration.checksum, &row.checksum) == Match::Different
 }
 
-/// What is applied, in the order in which that happened: the ledger's times say it, also how phases alternate
-/// with migrations. Equal times are of one release, which keeps the order of the source.
+/// What is applied, in the order in which that happened: the history's times say it, also how phases
+/// alternate with migrations. Equal times are of one release, which keeps the order of the source.
 fn in_order_of_application(source: &SourceTree, applied: &BTreeMap<&str, &LedgerRow>) -> Vec<String> {
     let place: BTreeMap<&str, usize> =
         source.migrations.iter().enumerate().map(|(at, migration)| (migration.name.as_str(), at)).collect();
@@ -202,7 +202,7 @@ pub(super) mod tests {
     }
 
     fn accepting(name: &str) -> History {
-        let accept = vec![AcceptedMigration { name: name.to_owned(), reason: "looked at".to_owned() }];
+        let accept = vec![AcceptedMigration { name: name.to_owned(), reason: "reviewed".to_owned() }];
         History { accept, ..History::default() }
     }
 
@@ -252,7 +252,7 @@ pub(super) mod tests {
         let refused = compare(&source(&["1_a"]), &rows, None);
         assert!(
             refused.findings[0].remedy.contains("accept: {name: 1_a, reason:"),
-            "the way out is told: {:?}",
+            "the remedy is told: {:?}",
             refused.findings
         );
         let warned =
@@ -266,7 +266,7 @@ pub(super) mod tests {
             (severities(&accepted), &accepted.objection),
             (vec![("edited-migration", "1_a", Severity::Information)], &None)
         );
-        assert!(accepted.findings[0].message.ends_with("looked at"), "{:?}", accepted.findings);
+        assert!(accepted.findings[0].message.ends_with("reviewed"), "{:?}", accepted.findings);
         assert_eq!(reason(&with(&source(&["1_a"]), &rows, &accepting("1_b"))), Some(Reason::HistoryDiverged));
     }
 
@@ -299,7 +299,7 @@ pub(super) mod tests {
         assert_eq!(
             reason(&compare(&source(&["1_a"]), &[applied], None)),
             Some(Reason::HistoryDiverged),
-            "nobody knows the text of then"
+            "the text of then is not known"
         );
     }
 

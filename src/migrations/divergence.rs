@@ -1,4 +1,4 @@
-//! Where source and history do not tell the same story: one finding for each way, as bad as
+//! Where source and history do not tell the same story: one finding for each difference, as bad as
 //! `spec.migrations.history` says. PURE.
 
 use super::{
@@ -53,7 +53,7 @@ pub(super) fn edited(migration: &Migration, row: &LedgerRow, rules: &Rules<'_>) 
         ));
     }
     let message = format!(
-        "{name:?} was edited after it was applied: the ledger has {}, the source {}",
+        "{name:?} was edited after it was applied: the history has {}, the source {}",
         row.checksum, migration.checksum
     );
     if let Some(reason) = history.accepted(name) {
@@ -103,7 +103,7 @@ pub(super) fn late(name: &str, newer: &str, history: &History) -> Finding {
     }
 }
 
-/// An applied migration that the source lacks, as somebody said it should.
+/// An applied migration that the source lacks, as the manifest accepts.
 pub(super) fn missing_and_accepted(name: &str, history: &History) -> Finding {
     let reason = history.accepted(name).unwrap_or_default();
     let message = format!(

@@ -1,6 +1,5 @@
 //! Reads the files of a source: below its folder, regular files only, bounded, and all of one state.
-//!
-//! A source may come out of anybody's image. A link that leads out of it would send a key of the Pod to the
+//! A source may come out of any team's image. A link that leads out of it would send a key of the Pod to the
 //! server, a FIFO would hang, a device would fill the memory. The kubelet's own links inside a mounted
 //! ConfigMap are followed, and so is every link within.
 
@@ -125,7 +124,7 @@ impl Folder {
     fn bytes(&self, path: &Path, shown: &str) -> Result<Vec<u8>, SourceError> {
         let failed = |cause| self.refused(path, shown, cause);
         let mut options = OpenOptions::new();
-        // A FIFO that nobody writes into is opened at once, and then refused.
+        // A FIFO without a writer is opened at once, and then refused.
         let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
         let mut file = self.dir.open_with(path, options.read(true).custom_flags(flags)).map_err(failed)?;
         let before = file.metadata().map_err(failed)?;
@@ -206,8 +205,8 @@ fn kind(data: &Metadata) -> &'static str {
     }
 }
 
-/// Why a path cannot be had. A way out of the folder has no code of the system: the kernel was never asked to
-/// go there.
+/// Why a path cannot be had. A path out of the folder has no code of the system: the kernel was never asked
+/// to go there.
 fn refused(file: String, cause: io::Error) -> SourceError {
     match cause.kind() {
         io::ErrorKind::PermissionDenied if cause.raw_os_error().is_none() => SourceError::Outside(file),

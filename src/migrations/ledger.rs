@@ -1,4 +1,4 @@
-//! The ledger of each format: its table, its locks, its rows. The SQL that reads and writes it is in
+//! The history of each format: its table, its locks, its rows. The SQL that reads and writes it is in
 //! `postgres::ledger`.
 
 use sha2::{Digest, Sha256};
@@ -24,7 +24,7 @@ pub struct LedgerContract {
     pub schema: String,
     /// The table.
     pub table: &'static str,
-    /// The table of the phases beside it, in the schema `sluice`: one for each ledger, because two services
+    /// The table of the phases beside it, in the schema `sluice`: one for each history, because two services
     /// may share a database.
     pub phases: String,
     /// The advisory locks, in the order in which they are taken.
@@ -60,7 +60,7 @@ impl LedgerContract {
     }
 }
 
-/// One row of the ledger, as Prisma writes it.
+/// One row of the history, as Prisma writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerRow {
     /// A UUID.
@@ -73,12 +73,12 @@ pub struct LedgerRow {
     pub started_at: String,
     /// It ended well.
     pub finished: bool,
-    /// Somebody declared it undone.
+    /// A person declared it undone.
     pub rolled_back: bool,
-    /// It is Sluice's own, half way: its steps are in the journal.
+    /// It is Sluice's own, half done: its steps are in the journal.
     pub resumable: bool,
     /// When it ended, in milliseconds since 1970; 0 while it did not. Sluice writes the server's time here,
-    /// whoever's clock runs wrong.
+    /// also when a writer's clock runs wrong.
     pub finished_at: i64,
 }
 
@@ -87,11 +87,11 @@ pub struct LedgerRow {
 pub enum RowState {
     /// The migration is applied.
     Applied,
-    /// Somebody declared it undone; the row does not count.
+    /// A person declared it undone; the row does not count.
     RolledBack,
     /// Sluice began it and can go on.
     Resumable,
-    /// It failed, or somebody is at it right now.
+    /// It failed, or another session applies it right now.
     Failed,
 }
 
@@ -106,7 +106,7 @@ impl LedgerRow {
         }
     }
 
-    /// The digest of a ledger: equal digests mean that nobody wrote to it.
+    /// The digest of a history: equal digests mean that no session wrote to it.
     pub fn digest(rows: &[Self]) -> String {
         let mut hash = Sha256::new();
         for row in rows {

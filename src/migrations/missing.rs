@@ -20,8 +20,8 @@ fn are_the_newest(missing: &[&LedgerRow], present: &[&LedgerRow]) -> bool {
     first > last || by_name
 }
 
-/// Nothing is missing but files of phases of which nothing is left: whoever took them out of the manifest
-/// left their policies behind.
+/// Nothing is missing but files of phases of which nothing is left: a person who took them out of the
+/// manifest left their policies behind.
 fn is_a_phase_without_a_source(missing: &[&LedgerRow], source: &SourceTree) -> bool {
     let is_known =
         |row: &&LedgerRow| source.migrations.iter().any(|migration| migration.phase() == phase_of(&row.name));
@@ -73,7 +73,7 @@ mod tests {
     use crate::api::{AcceptedMigration, MissingMigrations, Reason, Severity};
 
     fn accepting(name: &str) -> History {
-        let accept = vec![AcceptedMigration { name: name.to_owned(), reason: "looked at".to_owned() }];
+        let accept = vec![AcceptedMigration { name: name.to_owned(), reason: "reviewed".to_owned() }];
         History { accept, ..History::default() }
     }
 

@@ -1,4 +1,4 @@
-//! A folder becomes ordered migrations, statements and directives; a ledger's rows are compared with them.
+//! A folder becomes ordered migrations, statements and directives; a history's rows are compared with them.
 //! Knows no connection.
 
 mod checksum;

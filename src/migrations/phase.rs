@@ -13,7 +13,7 @@ pub struct PhaseFolder {
     pub name: String,
     /// Where its files are now.
     pub folder: PathBuf,
-    /// Where they are for whoever wrote the manifest: what stands before a file's name in messages.
+    /// Where they are in the manifest's terms: what stands before a file's name in messages.
     pub shown: String,
     /// On which side of the migrations it runs.
     pub when: PhaseWhen,

@@ -1,4 +1,4 @@
-//! One file is read into statements, each with its line and with what it asks of a transaction; what may not
+//! One file is read into statements, each with its line and with what it needs of a transaction; what may not
 //! stand in a migration is refused.
 
 use std::{ops::Range, sync::Arc};

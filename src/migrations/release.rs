@@ -11,7 +11,7 @@ use crate::api::Atomicity;
 /// A part of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// These migrations are one transaction, with their ledger rows.
+    /// These migrations are one transaction, with their history rows.
     Transaction(Vec<usize>),
     /// This migration runs step by step; each finished step is journaled, so that a retry goes on where it
     /// stopped.

@@ -1,4 +1,4 @@
-//! What the manifest says about the comparison of source and ledger.
+//! What the manifest says about the comparison of source and history.
 
 use std::collections::BTreeMap;
 

@@ -28,7 +28,7 @@ pub struct Statement {
     pub end: usize,
     /// The line of the file it begins on, counted from 1.
     pub line: u32,
-    /// What it asks of a transaction.
+    /// What it needs of a transaction.
     pub kind: StatementKind,
     /// How many entries of the server's lock table it may need until the transaction ends.
     pub locks: u32,
@@ -50,7 +50,7 @@ impl Statement {
     }
 }
 
-/// What a statement asks of a transaction.
+/// What a statement needs of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StatementKind {
     /// Nothing special.
@@ -61,11 +61,11 @@ pub enum StatementKind {
     BuildIndex(Box<IndexBuild>),
     /// Runs outside a transaction.
     Alone {
-        /// It says CONCURRENTLY: it may wait for long without making anybody queue, so no limits apply.
+        /// It says CONCURRENTLY: it may wait for long without making a session queue, so no limits apply.
         concurrently: bool,
     },
     /// `CALL`, `DO`, and what is not known here, under `-- sluice: no-transaction`: it may commit in its
-    /// middle, so once it has begun nobody but itself knows how far it came.
+    /// middle, so once it has begun only itself knows how far it came.
     Opaque,
 }
 
@@ -79,10 +79,10 @@ impl StatementKind {
 /// A statement that a migration must not contain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
-    /// It would end the transaction that carries the ledger row.
+    /// It would end the transaction that carries the history row.
     #[error(
         "line {line}: {statement} is not allowed in a migration: it would take back, or leave undecided, \
-            what the ledger says is done; remove it"
+            what the history says is done; remove it"
     )]
     TransactionControl {
         /// Where.
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(
             levels("SET TRANSACTION READ ONLY; SELECT 1"),
             [(None, false)],
-            "the row of the ledger is written in it, too"
+            "the row of the history is written in it, too"
         );
         assert_eq!(
             sqls("SELECT 1; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE").len(),

@@ -48,7 +48,7 @@ impl Migration {
         phase_of(&self.name)
     }
 
-    /// Its text, split: the first time that anybody asks, because what is applied already is never asked for.
+    /// Its text, split: at the first use, because what is applied already is never used.
     pub fn script(&self) -> Result<&Script, &ScriptError> {
         self.script.get_or_init(|| split(self.sql.clone())).as_ref()
     }
@@ -88,7 +88,7 @@ pub enum SourceError {
     NoPhase {
         /// Which.
         phase: String,
-        /// Where it was looked for.
+        /// Where Sluice searched for it.
         folder: PathBuf,
     },
     /// A file cannot be read.
@@ -136,7 +136,7 @@ pub enum SourceError {
         /// The bound.
         most: String,
     },
-    /// Somebody writes into it.
+    /// A process writes into it.
     #[error(
         "{0:?} changed while it was read: publish a source as a whole, in an image or a ConfigMap; Sluice \
             reads it again"
@@ -163,7 +163,7 @@ pub enum SourceError {
         /// What may have been meant.
         hint: String,
     },
-    /// The ledger's column holds 255 characters.
+    /// The history's column holds 255 characters.
     #[error("the migration name {0:?} has more than 255 bytes, and the history holds no more: shorten it")]
     NameTooLong(String),
 }

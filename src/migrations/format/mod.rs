@@ -1,5 +1,5 @@
 //! What a format is, one file each: how its files lie, in which order they apply, what their checksum is, and
-//! where their history is kept. Nothing else asks which format it is.
+//! where their history is kept. Nothing else depends on which format it is.
 
 mod prisma;
 mod sql;
