@@ -97,7 +97,7 @@ pub(crate) struct Stream<'c> {
     orders: Vec<Order>,
 }
 
-/// What is printed the same way everywhere, whatever the role's defaults.
+/// What is printed alike everywhere, whatever the role's defaults.
 const PRINTED: &str = "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, YMD'; SET LOCAL intervalstyle \
     = 'postgres'; \
                        SET LOCAL bytea_output = 'hex'; SET LOCAL extra_float_digits = 1";

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Catalog, Key, Kind, Object};
 
 /// The property of a table that lists its columns in order. Another order alone is worth knowing and harms
-/// nobody who names columns.
+/// no statement that names columns.
 pub(super) const ORDER: &str = "columns";
 
 /// One object that is not what the migrations make.

@@ -1,6 +1,6 @@
 //! Two schemas side by side: what a database has, and what its migrations make.
 //!
-//! [`read()`] turns the catalogs of a database into plain, sorted values, one file and one question for each
+//! [`read()`] turns the catalogs of a database into plain, sorted values, one file and one query for each
 //! kind of object; [`compare()`] is a pure function of two such values. Nothing here writes, and nothing here
 //! decides what a difference means.
 

@@ -1,4 +1,4 @@
-//! Reads the schemas of one database. Needs no more than the right to look, and waits for nobody for long.
+//! Reads the schemas of one database. Needs no more than the right to read, and waits for no lock for long.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -16,11 +16,11 @@ use crate::{
 pub struct Scope {
     /// The schemas. Sluice's own never counts.
     pub schemas: Vec<String>,
-    /// The ledger is no part of the application.
+    /// The history is no part of the application.
     pub ledger: LedgerContract,
 }
 
-/// One moment for all questions, and settings under which the same thing always prints the same. Names are
+/// One moment for all queries, and settings under which the same thing always prints the same. Names are
 /// qualified because the search path of a session is Sluice's. Expressions of a table are printed only to
 /// those who may lock it, hence the limit.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \

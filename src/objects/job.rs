@@ -22,7 +22,7 @@ use crate::{
 const DAY_SECONDS: i32 = 24 * 3600;
 
 /// The Job: one Pod that is never restarted and never replaced, because what is repeated is decided from the
-/// ledger.
+/// history.
 pub fn job(
     object: &DatabaseMigration,
     migration: &ValidatedMigration,

@@ -104,7 +104,7 @@ pub fn pod(
     }
 }
 
-/// Somebody else's labels or annotations, and Sluice's own, which win.
+/// The team's labels or annotations, and Sluice's own, which win.
 fn beside(
     theirs: Option<&BTreeMap<String, String>>,
     own: BTreeMap<String, String>,
@@ -158,7 +158,7 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
         |name: &str, value: String| EnvVar { name: name.to_owned(), value: Some(value), value_from: None };
     let mut environment = vec![
         EnvVar { name: "DATABASE_URL".to_owned(), value: None, value_from: Some(url) },
-        // Kubernetes expands $(NAME) in values; `$$` is its way to write a dollar sign.
+        // Kubernetes expands $(NAME) in values; `$$` stands for a dollar sign.
         plain("SLUICE_SPEC", spec.to_string().replace('$', "$$")),
         plain("SLUICE_ATTEMPT", format!("{}-a{}", order.digest, order.attempt)),
     ];

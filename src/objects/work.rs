@@ -134,7 +134,7 @@ fn differs(path: &str, expected: &Value, found: &Value) -> Option<String> {
             added.or_else(changed)
         }
         (Value::Array(expected), Value::Array(found)) => Some(list_differs(path, expected, found)),
-        // Values are not told: what somebody put there may be anything.
+        // Values are not told: what a user put there may be anything.
         _ => Some(format!("{path} is another one")),
     }
 }
@@ -158,7 +158,7 @@ fn list_differs(path: &str, expected: &[Value], found: &[Value]) -> String {
         .unwrap_or_else(|| format!("{path} is another one"))
 }
 
-/// A name as Kubernetes allows it; anything else would be quoted by nobody.
+/// A name as Kubernetes allows it; anything else is not quoted.
 fn shortened(name: &str) -> String {
     name.chars().filter(char::is_ascii_graphic).take(63).collect()
 }

@@ -10,7 +10,8 @@ use crate::postgres::LIBPQ_KEEPALIVES;
 /// The cheapest gzip. Level 1 takes a third of the time of pg_dump's default and a seventh more space;
 /// without compression there would be no checksum of each table for the proof to check.
 const COMPRESSION: &str = "--compress=1";
-/// How long pg_dump waits for somebody who holds a table exclusively. It makes nobody else wait meanwhile.
+/// How long pg_dump waits for a session that holds a table exclusively. It makes no other session wait
+/// meanwhile.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// The first major version whose libpq can be told not to give a password in clear (`PGREQUIREAUTH`).
@@ -95,7 +96,7 @@ enum Cause {
 }
 
 /// Reads the cause from what `pg_dump` says. Its own words are English here, the server's may not be: what
-/// matters was asked before, and this is the second line.
+/// matters was checked before, and this is the second line.
 fn understand(stderr: &str) -> Cause {
     for line in stderr.lines() {
         // The server's disk being full is not the volume's being full.

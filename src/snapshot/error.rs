@@ -1,4 +1,4 @@
-//! Why there is no snapshot, in the words of whoever must mend it. No message ever holds a password.
+//! Why there is no snapshot, in the words of the person who must mend it. No message ever holds a password.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -11,11 +11,11 @@ pub enum SnapshotError {
     #[error("cannot take a snapshot: {0}")]
     Unreachable(ConnectError),
     /// The session broke, or the server did not answer.
-    #[error("cannot take a snapshot of database {database:?}: asking the server for {what} failed: {cause}")]
+    #[error("cannot take a snapshot of database {database:?}: the server did not tell {what}: {cause}")]
     Unanswered {
         /// The database.
         database: String,
-        /// What was asked.
+        /// What was read.
         what: &'static str,
         /// What the server or the network said.
         cause: String,
@@ -42,10 +42,10 @@ pub enum SnapshotError {
         /// The major version of the server.
         server: u32,
     },
-    /// Without TLS, `pg_dump` would give the password to whoever asks for it.
+    /// Without TLS, `pg_dump` would give the password to any server that asks for it.
     #[error(
-        "pg_dump {client} gives the password in clear to whoever answers in the server's place, and \
-            sslmode=disable protects it from nobody: use a \
+        "pg_dump {client} gives the password in clear to any host that answers in the server's place, and \
+         sslmode=disable does not protect it: use a \
          stage image with the client tools of PostgreSQL 16 or newer, or sslmode=require, or a unix socket"
     )]
     ClientGivesPassword {
@@ -78,7 +78,7 @@ pub enum SnapshotError {
         /// What `pg_dump` said.
         detail: String,
     },
-    /// Somebody holds a table exclusively.
+    /// Another session holds a table exclusively.
     #[error(
         "the snapshot of database {database:?} waited {seconds} s for a table lock: {holders}; it is tried \
             again"

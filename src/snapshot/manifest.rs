@@ -1,5 +1,5 @@
-//! What is written beside a dump, so that somebody who finds the folder in a year knows what it is without
-//! asking Kubernetes.
+//! What is written beside a dump, so that a person who finds the folder in a year knows what it is without
+//! reading Kubernetes.
 
 use std::{fs::File, io::Write, path::Path};
 
@@ -39,7 +39,7 @@ pub struct Manifest {
     /// Tables dumped at once; 1 makes a single file in PostgreSQL's custom format, more a folder in its
     /// directory format.
     pub jobs: u32,
-    /// The ledger at that time.
+    /// The history at that time.
     pub ledger_digest: String,
     /// The migrations that were about to run.
     pub pending: Vec<String>,

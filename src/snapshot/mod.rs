@@ -46,7 +46,7 @@ pub struct Request<'a> {
     pub read_back: ReadBack,
     /// Which older ones stay; all of them when absent.
     pub keep: Option<&'a Keep>,
-    /// The ledger that the plan saw, for the manifest.
+    /// The history that the plan saw, for the manifest.
     pub ledger_digest: &'a str,
     /// What is about to run, for the manifest.
     pub pending: &'a [String],
@@ -96,7 +96,7 @@ pub async fn take(request: Request<'_>) -> Result<SnapshotRecord, SnapshotError>
 
 async fn take_in_time(request: Request<'_>) -> Result<SnapshotRecord, SnapshotError> {
     let client = dump::client(&request).await?;
-    // Everything that would make the dump fail after minutes is asked first.
+    // Everything that would make the dump fail after minutes is checked first.
     let mut connection = connect(request.url, "sluice-snapshot").await.map_err(SnapshotError::Unreachable)?;
     let server = server::describe(&mut connection, &request).await?;
 

@@ -1,5 +1,5 @@
 //! Runs one of PostgreSQL's client tools: no shell, no password among the arguments, no variable that is not
-//! meant for it, bounded output, and an end to it and its children when nobody waits any longer.
+//! meant for it, bounded output, and an end to it and its children when no caller waits any longer.
 
 use std::{
     env,
@@ -17,7 +17,7 @@ use super::SnapshotError;
 use crate::{postgres::ConnectionUrl, redact::connection_strings};
 
 /// What a tool needs of the surroundings. Everything else stays out: `DATABASE_URL` holds the password, and a
-/// stray `PGSERVICE` or `PGSSLMODE` would change which server is asked.
+/// stray `PGSERVICE` or `PGSSLMODE` would change which server it connects to.
 const INHERITED: [&str; 7] =
     ["PATH", "HOME", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 /// How much is kept of the beginning and of the end of a tool's output.
@@ -96,7 +96,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         let Some(leader) = self.0 else { return };
-        // The tool itself dies by `kill_on_drop`; its workers only this way. The standard library cannot
+        // The tool itself dies by `kill_on_drop`; its workers only by this. The standard library cannot
         // signal a group. Where there is no shell there is a container, which ends them all when the stage
         // ends.
         let script = ["-c", "kill -KILL \"-$1\"", "sh", &leader.to_string()].map(ToOwned::to_owned);

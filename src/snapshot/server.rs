@@ -46,7 +46,7 @@ pub(super) async fn lock_holders(connection: &mut PgConnection) -> String {
         )
     };
     match rows.iter().map(holder).collect::<Vec<_>>() {
-        holders if holders.is_empty() => "whoever held it has let go meanwhile".to_owned(),
+        holders if holders.is_empty() => "the session that held it has released it meanwhile".to_owned(),
         holders => list(&holders),
     }
 }

@@ -127,7 +127,7 @@ impl Partial<'_> {
     pub(super) fn publish(self) -> Result<String, SnapshotError> {
         let Self { store, path, name } = self;
         let published = store.folder.join(&name);
-        // pg_dump makes files that everybody may read, should somebody open the folder later.
+        // pg_dump makes files that every user may read, should a person open the folder later.
         private(&path).map_err(store.failed("restrict", &path))?;
         // The order matters: first everything that is in it, then its name, then the folder that holds the
         // name.
@@ -138,7 +138,7 @@ impl Partial<'_> {
     }
 }
 
-/// Nobody but the owner reads the files in a folder, and those in the folders in it.
+/// Only the owner reads the files in a folder, and those in the folders in it.
 fn private(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -151,7 +151,7 @@ fn private(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until a folder's entries are on the disk. Some network volumes cannot be asked; they are left to
+/// Waits until a folder's entries are on the disk. Some network volumes do not support it; they are left to
 /// their own care.
 fn sync(folder: &Path) -> io::Result<()> {
     match File::open(folder).and_then(|folder| folder.sync_all()) {

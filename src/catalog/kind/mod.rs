@@ -1,5 +1,4 @@
-//! The kinds of objects, in the order of a report. One file each: its words, and the one question that finds
-//! it.
+//! The kinds of objects, in the order of a report. One file each: its words, and the one query that finds it.
 
 mod column;
 mod composite;
@@ -29,9 +28,8 @@ pub(super) struct Reader {
     pub(super) sql: &'static str,
 }
 
-/// What every question begins with. `$1` are the schemas, `$2` and `$3` schema and name of the ledger.
-/// Objects of extensions belong to their extension. A relation whose row type stands alone (`c`) is a
-/// composite type.
+/// What every query begins with. `$1` are the schemas, `$2` and `$3` schema and name of the history. Objects
+/// of extensions belong to their extension. A relation whose row type stands alone (`c`) is a composite type.
 pub(super) const PREFIX: &str = "
 WITH scope AS (SELECT n.oid, n.nspname, pg_catalog.quote_ident(n.nspname) AS name, n.nspacl, n.nspowner
     FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($1::text[])),
