@@ -18,7 +18,7 @@ use crate::{
 pub const MESSAGE_LIMIT: usize = limits::MESSAGE;
 /// So many names fit at most, with their quotes and commas.
 const MOST: usize = MESSAGE_LIMIT / 6;
-/// So many checks are counted each by itself.
+/// So many checks are counted one by one.
 const MOST_COUNTED: usize = 20;
 /// The most characters of one text.
 const LONGEST: usize = 4000;
@@ -53,7 +53,7 @@ pub struct Outcome {
     /// How long the stage worked, in milliseconds.
     #[serde(default)]
     pub milliseconds: u64,
-    /// Source and ledger as this stage saw or left them.
+    /// Source and history as this stage saw or left them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistorySummary>,
     /// The server's next transaction when the release began, from the migrate stage: what came later is new.
@@ -68,7 +68,8 @@ pub struct Outcome {
     /// Who holds the lock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blockers: Vec<Blocker>,
-    /// Whether the versions are applied that the run was asked for; from the verify stage, and never dropped.
+    /// Whether the versions are applied that the controller required of the run; from the verify stage, and
+    /// never dropped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required: Vec<Required>,
     /// The SHA-256 of the record of the run, in hexadecimal digits, from the stage that kept it in the
@@ -93,7 +94,7 @@ pub struct Required {
     pub applied: bool,
 }
 
-/// Source and ledger, in short.
+/// Source and history, in short.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HistorySummary {
@@ -112,7 +113,7 @@ pub struct HistorySummary {
     /// The pending ones, oldest first; bounded in a termination message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<String>,
-    /// The digest of the ledger: the migrate stage refuses when it is no longer the one that plan saw.
+    /// The digest of the history: the migrate stage refuses when it is no longer the one that plan saw.
     #[serde(default)]
     pub ledger_digest: String,
     /// The digest of the source's files.
@@ -219,7 +220,7 @@ impl Outcome {
             // What is cut off behind is of a check that was heard.
             short.findings = spread(short.findings);
         }
-        // More than this never fits, and each name or finding that goes costs a look at all that is left.
+        // More than this never fits, and each name or finding that goes costs a pass over all that is left.
         short.findings.truncate(MOST);
         if let Some(history) = &mut short.history {
             history.pending.truncate(MOST);

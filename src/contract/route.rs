@@ -1,4 +1,4 @@
-//! What a run is for, and the way it goes: legs, each of which is one Pod. PURE.
+//! What a run is for, and its route: legs, each of which is one Pod. PURE.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ impl Purpose {
         Self::ALL.into_iter().find(|purpose| purpose.name() == name)
     }
 
-    /// The way that a run for it goes.
+    /// The route of a run for it.
     pub const fn route(self) -> Route {
         match self {
             Self::Apply => Route(&[Leg { number: 1, gates: &[Gate::Window], stages: WHOLE }]),

@@ -12,7 +12,7 @@ pub enum Stage {
     Snapshot,
     /// Run what is pending.
     Migrate,
-    /// Look at the schema from outside.
+    /// Check the schema from outside.
     Verify,
 }
 

@@ -1,8 +1,8 @@
 //! `spec.verify.every`: what is settled is verified again when its time has come. PURE.
 //!
-//! Such a run, like one that is asked what workloads require, is quiet: it is not announced, and while it
-//! goes on the status stays as it is. Ready turns off when the run has failed and on again when a later one
-//! has passed; the gate keeps its entries, because what is applied stays applied.
+//! Such a run, like one that answers what workloads require, is quiet: it is not announced, and while it goes
+//! on the status stays as it is. Ready turns off when the run has failed and on again when a later one has
+//! passed; the gate keeps its entries, because what is applied stays applied.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
     contract::{Purpose, Stage},
 };
 
-/// Whatever is in the way, a Job or another object, wakes this one; this is for a change that was missed.
+/// Whatever blocks it, a Job or another object, wakes this one; this is for a change that was missed.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// How long a verification holds.
@@ -67,7 +67,7 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
     // be taken for history.
     let set_back = own::newest_concluded(&situation.facts.published, &situation.facts.runs)
         .is_some_and(|newest| situation.now <= newest);
-    // Whoever goes first does so because of what this one changes, and a verification changes nothing.
+    // An object that goes first does so because of what this one changes, and a verification changes nothing.
     let waits = [before::is_not_suspended, before::database_is_free];
     if set_back || situation.occupied() || waits.iter().any(|section| section(situation).is_some()) {
         return Verdict { requeue, ..verdict };

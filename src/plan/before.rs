@@ -36,13 +36,14 @@ fn circle(dependency: &Dependency) -> Option<&[String]> {
 
 fn message_of_circle(circle: &[String]) -> String {
     format!(
-        "it waits for itself: {}. Nobody in this circle runs until one of them drops a dependsOn or changes \
+        "it waits for itself: {}. No object in this cycle runs until one of them drops a dependsOn or \
+            changes \
             its group",
         circle.join(" -> ")
     )
 }
 
-/// `None` when nobody is waited for.
+/// `None` when it waits for no object.
 fn message(dependencies: &[Dependency]) -> Option<String> {
     let waited_for: Vec<&Dependency> =
         dependencies.iter().filter(|dependency| dependency.state != DependencyState::Ready).collect();
@@ -79,8 +80,8 @@ fn needs_somebody(state: &DependencyState) -> bool {
     }
 }
 
-/// What goes on by itself changes its reason often, and each change would be one more status for everyone who
-/// waits.
+/// What goes on without a person's help changes its reason often, and each change would be one more status
+/// for everyone who waits.
 fn because(reason: &str) -> String {
     if Reason::named(reason).class() == Class::Progress { " yet".to_owned() } else { format!(" ({reason})") }
 }
@@ -111,8 +112,8 @@ fn one(dependency: &Dependency) -> String {
     }
 }
 
-/// Nobody else runs on the same database. Of two that are about to, the older goes first; the locks in the
-/// database decide for those that did not see each other.
+/// No other object runs on the same database. Of two that are about to, the older goes first; the locks in
+/// the database decide for those that did not see each other.
 pub fn database_is_free(situation: &Situation) -> Option<Verdict> {
     let rival = situation.facts.rivals.iter().find(|rival| rival.running || rival.older)?;
     let message = format!(

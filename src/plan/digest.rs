@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::facts::{Facts, SourceFact};
 use crate::contract::Leg;
 
-/// The bytes of a digest: as many as fit into a label, and too many for anybody to find a spec with the
+/// The bytes of a digest: as many as fit into a label, and too many for an attacker to find a spec with the
 /// digest of another one.
 const BYTES: usize = 30;
 /// So much of a digest stands in a Job's name. Two digests may share it; what a run was for is compared

@@ -1,4 +1,4 @@
-//! All that a decision may look at: plain values, gathered by `controller/observe.rs`. PURE: nothing here can
+//! All that a decision may read: plain values, gathered by `controller/observe.rs`. PURE: nothing here can
 //! read anything.
 //!
 //! What could not be found out is a value too, and never counts as a pass.
@@ -56,7 +56,7 @@ pub struct Facts {
     pub trouble: Option<Trouble>,
     /// How far the run in hand is, as its Pod says.
     pub progress: Option<ProgressFact>,
-    /// A person runs it outside a cluster: nobody follows with another attempt.
+    /// A person runs it outside a cluster: no controller follows with another attempt.
     pub by_hand: bool,
 }
 
@@ -86,14 +86,14 @@ pub enum SourceFact {
         /// reference.
         revision: String,
     },
-    /// Not looked at, because the spec does not say where it is.
+    /// Not read, because the spec does not say where it is.
     Unknown,
 }
 
 /// A DatabaseMigration that goes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// Its name. Where nobody has a place, the name of the group.
+    /// Its name. Where no object has a place, the name of the group.
     pub name: String,
     /// Its place in the group, if that is why it goes first.
     pub position: Option<u32>,
@@ -108,7 +108,7 @@ pub enum DependencyState {
     Missing,
     /// It is being deleted.
     Deleting,
-    /// Nobody has this place in the group.
+    /// No object has this place in the group.
     Vacant,
     /// It waits, directly or through others, for the object that waits for it: these, beginning and ending
     /// with the object in hand.

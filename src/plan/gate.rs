@@ -1,6 +1,6 @@
 //! The gate: what is published, and who is satisfied. PURE.
 //!
-//! A history only grows, so the question is whether what a workload requires is among what is applied and
+//! A history only grows, so it is decisive whether what a workload requires is among what is applied and
 //! verified, never whether the newest migration is Ready. What is not known does not open anything.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use crate::{
     limits::GATE_VERSIONS,
 };
 
-/// Publishes what a run has just verified, before the status says Ready; and puts back what somebody took out
+/// Publishes what a run has just verified, before the status says Ready; and puts back what a user took out
 /// of the gate.
 pub fn publish(situation: &Situation) -> Option<Step> {
     let (verified, database) = just_verified(situation).or_else(|| settled(situation))?;

@@ -1,7 +1,7 @@
 //! How a run stands, from its Job and its Pod. PURE.
 //!
 //! The verdict is taken from the containers, as soon as the kubelet reports it; the Job follows a second or
-//! two later. What left no readable Outcome counts as lost, never as passed: the next attempt asks the
+//! two later. What left no readable Outcome counts as lost, never as passed: the next attempt reads the
 //! database.
 
 use jiff::Timestamp;
@@ -28,7 +28,7 @@ pub struct Progress {
     pub stage: Stage,
     /// Since when it could have been working.
     pub since: Timestamp,
-    /// What keeps the Pod from starting. The kubelet tries again by itself, so this uses up no attempt.
+    /// What keeps the Pod from starting. The kubelet retries automatically, so this uses up no attempt.
     pub problem: Option<Problem>,
     /// Nothing was copied or changed yet: the run may be thrown away for a newer one.
     pub harmless: bool,
@@ -87,7 +87,7 @@ pub fn judge(run: &Run, image: Option<&str>) -> Judgement {
     Judgement::Ended(Ending { reason: Reason::Verified, stage, message, at: since })
 }
 
-/// Somebody else's words, or a pass for a reason that is none. Unknown is never a pass.
+/// The words of another stage, or a pass for a reason that is none. Unknown is never a pass.
 fn contradicts_itself(outcome: &Outcome, stage: Stage) -> bool {
     outcome.stage != stage || (outcome.verdict == Verdict::Passed && outcome.reason.class() != Class::Success)
 }
@@ -155,14 +155,14 @@ fn lost(run: &Run, stage: Stage, at: Timestamp, why: &str) -> Ending {
                 killed; raise \
              spec.pods.resources.{name}.limits.memory of the MigrationPolicy, or \
              pods.resources.{name}.limits.memory of the chart. The next \
-             attempt asks the database"
+             attempt reads the database"
         );
         return Ending { reason: Reason::OutOfMemory, stage, message, at };
     }
     let why = if why.is_empty() { "no reason given" } else { why };
     let message = format!(
         "the Pod of the Job {job:?} ended in the stage {name} without a verdict ({why}); the next attempt \
-            asks the database"
+            reads the database"
     );
     Ending { reason: Reason::RunLost, stage, message, at }
 }
@@ -189,7 +189,7 @@ fn waiting(stage: Stage, pod: &str, reason: &str, message: &str, image: Option<&
         "" | "ContainerCreating" | "PodInitializing" => None,
         "CreateContainerConfigError" if message.to_lowercase().contains("secret") => problem(
             Reason::SecretNotFound,
-            format!("{message}; create it, and the Pod {pod:?} goes on by itself"),
+            format!("{message}; create it, and the kubelet starts the Pod {pod:?}"),
         ),
         _ if reason.contains("Image")
             || reason == "RegistryUnavailable"

@@ -1,6 +1,5 @@
 //! From facts to what is done next and what the status says. PURE: no client, no pool, no clock, no `async`.
-//!
-//! [`plan`] asks the sections of the manifest one after the other, in its order. The first that has something
+//! [`plan`] runs the sections of the manifest one after the other, in its order. The first that has something
 //! to say decides, and the list of them is the definition of Ready.
 
 mod again;
@@ -54,7 +53,7 @@ pub struct Plan {
     pub status: DatabaseMigrationStatus,
     /// What to do once the status is written.
     pub step: Option<Step>,
-    /// When to look again, should nothing happen.
+    /// When to reconcile again, should nothing happen.
     pub requeue: Option<Duration>,
     /// What people hear about, together with the status.
     pub event: Option<Announcement>,
@@ -63,7 +62,7 @@ pub struct Plan {
 /// A section of the manifest: `Some` when it has something to say.
 type Section = fn(&Situation) -> Option<Verdict>;
 
-/// The sections, in the order in which they are asked. When none objects, the next run starts.
+/// The sections, in the order in which they run. When none objects, the next run starts.
 const SECTIONS: [Section; 11] = [
     policy::is_there,
     spec::is_valid,
@@ -87,7 +86,7 @@ pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
         return unchanged(None);
     }
     let situation = Situation::of(facts, now);
-    // The gate opens before Ready turns True: whoever sees Ready may rely on it.
+    // The gate opens before Ready turns True: a client that sees Ready may rely on it.
     if let Some(step) = gate::publish(&situation) {
         let plan = unchanged(Some(step));
         return match refusal(&situation, plan.step.as_ref()) {

@@ -1,7 +1,7 @@
 //! Who goes before whom in a namespace: `before.dependsOn` and `before.group` as one graph. PURE.
 //!
 //! The answer for one object depends only on how all of them stand at one moment, so whatever the order in
-//! which they are created and looked at, nobody begins before those who go first have ended.
+//! which they are created and reconciled, no object begins before those that go first have ended.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -68,7 +68,7 @@ impl Member {
     }
 }
 
-/// Everyone who goes before `own`, and how they stand. Of a circle only the circle is told: nothing else
+/// Every object that goes before `own`, and how it stands. Of a cycle only the cycle is told: nothing else
 /// matters until it is cut.
 pub fn dependencies(own: &Member, all: &[Member]) -> Vec<Dependency> {
     if let Some(circle) = circle(own, all) {
@@ -92,15 +92,15 @@ pub fn dependencies(own: &Member, all: &[Member]) -> Vec<Dependency> {
     found
 }
 
-/// The versions of `own` that others wait for by `dependsOn.minVersion`. Whoever is being deleted waits for
-/// nothing any more.
+/// The versions of `own` that others wait for by `dependsOn.minVersion`. An object that is being deleted
+/// waits for nothing any more.
 pub fn required_of(own: &str, all: &[Member]) -> Vec<String> {
     let waiting = all.iter().filter(|other| other.name != own && !other.deleting);
     let wishes = waiting.flat_map(|other| &other.before.depends_on).filter(|wish| wish.name == own);
     wishes.filter_map(|wish| wish.min_version.clone()).collect()
 }
 
-/// Whether it is as far as somebody asks, and if not, why.
+/// Whether it is as far as a dependent object requires, and if not, why.
 fn standing(member: &Member, condition: DependencyCondition, version: Option<&str>) -> DependencyState {
     let reason = member.reason.clone();
     let lacks = version.filter(|version| !member.versions.iter().any(|known| known == version));
@@ -129,8 +129,8 @@ fn ahead<'a>(own: &Member, all: &'a [Member]) -> Vec<(u32, &'a Member)> {
     ahead
 }
 
-/// The first place before its own that nobody has. Whoever should be there may only be created a moment
-/// later.
+/// The first place before its own that no object has. The object that belongs there may only be created a
+/// moment later.
 fn first_vacancy(own: &Member, all: &[Member]) -> Option<Dependency> {
     let group = own.before.group.as_ref()?;
     let taken = ahead(own, all);
@@ -138,7 +138,7 @@ fn first_vacancy(own: &Member, all: &[Member]) -> Option<Dependency> {
     Some(Dependency { name: group.name.clone(), position: Some(position), state: DependencyState::Vacant })
 }
 
-/// The shortest way from `own` back to itself, both ends included.
+/// The shortest path from `own` back to itself, both ends included.
 fn circle(own: &Member, all: &[Member]) -> Option<Vec<String>> {
     let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
     let mut next = VecDeque::from([own]);
@@ -273,8 +273,8 @@ mod tests {
         assert_eq!((found[0].state.clone(), found[0].position), (DependencyState::Vacant, Some(2)));
     }
 
-    /// A namespace in which whoever may begin begins, and whoever has begun ends, one event at a time, in any
-    /// order.
+    /// A namespace in which an object that may begin begins, and one that has begun ends, one event at a
+    /// time, in any order.
     struct Life {
         all: Vec<Member>,
         running: Vec<bool>,
@@ -382,7 +382,7 @@ mod tests {
                 assert_eq!(!own.ready, waits(own), "seed {seed}: {} rests for no reason", own.name);
                 assert!(
                     !(own.ready && circular.contains(&own.name)),
-                    "seed {seed}: {} is in a circle",
+                    "seed {seed}: {} is in a cycle",
                     own.name
                 );
             }

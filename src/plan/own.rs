@@ -1,8 +1,7 @@
 //! Which Jobs are Sluice's own. PURE.
-//!
-//! Whoever may create Jobs may give one any name, label and owner. So a Job counts when it does exactly what
-//! Sluice would have one do: what the facts ask for now, or what was announced in the status before the Job
-//! was created, which only Sluice writes. All others are named, and their results do not count.
+//! A user who may create Jobs may give one any name, label and owner. So a Job counts when it does exactly
+//! what Sluice would have one do: what the facts ask for now, or what was announced in the status before the
+//! Job was created, which only Sluice writes. All others are named, and their results do not count.
 
 use jiff::Timestamp;
 

@@ -11,12 +11,12 @@ use super::{
 };
 use crate::api::Reason;
 
-/// Whoever applies a folder creates the DatabaseMigrations before the policies: their kinds are in this
+/// A user who applies a folder creates the DatabaseMigrations before the policies: their kinds are in this
 /// order.
 const APPLIED_TOGETHER: SignedDuration = SignedDuration::from_secs(10);
 
-/// The MigrationPolicy that the manifest names exists. Without it nobody can say what is in force, so nothing
-/// starts; a run that has started ends. Its creation wakes this object.
+/// The MigrationPolicy that the manifest names exists. Without it Sluice cannot say what is in force, so
+/// nothing starts; a run that has started ends. Its creation wakes this object.
 pub fn is_there(situation: &Situation) -> Option<Verdict> {
     let PolicyFact::Missing(name) = &situation.facts.policy else { return None };
     let message = format!(
@@ -65,7 +65,7 @@ mod tests {
             "it may be applied in a moment"
         );
         facts.published = first.status;
-        let again = first.requeue.expect("looks again").as_secs();
+        let again = first.requeue.expect("reconciles again").as_secs();
         let plan = plan(&facts, moment(i64::try_from(again).expect("seconds")));
         let ready = &plan.status.conditions[0];
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Whom the controller may ask how far a run is, and what of the answer the status shows. PURE.
+//! Which Pod the controller may poll for a run's progress, and what of the answer the status shows. PURE.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -21,7 +21,7 @@ const WRITTEN_EVERY: SignedDuration = SignedDuration::from_secs(10);
 /// Of a Pod that does not answer any more nothing is shown after this time.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
-/// A Pod that may be asked, and what it may say.
+/// A Pod that may be polled, and what it may say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Its Job.

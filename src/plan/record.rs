@@ -91,7 +91,7 @@ fn changed(facts: &Facts, found: Option<&String>) -> String {
     format!(
         "the database {found}, and the entries of {name:?} in the MigrationGate are about {known}: none was \
             taken away and none added. If the \
-         new database is meant, somebody with the verb bypass writes {{name: {name}, identity: {identity}}} \
+         new database is meant, a user with the verb bypass writes {{name: {name}, identity: {identity}}} \
          into spec.databases of the \
          MigrationGate \"gates\", and removes from spec.satisfied what the new one does not have; then \
          change the annotation {ANNOTATION_RETRY}"
@@ -289,7 +289,7 @@ fn prefix(run: &Run) -> String {
 }
 
 /// The run that the status speaks of, when it has ended or is in hand. One that was only announced does not
-/// count, or whoever waits for something else would look as if it ran; then it is the one before it, if that
+/// count, or an object that waits for something else would seem to run; then it is the one before it, if that
 /// was for the same digest.
 fn last(facts: &Facts, in_hand: Option<&InHand>) -> Option<RunStatus> {
     let published = facts.published.run.as_ref()?;

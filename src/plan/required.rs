@@ -1,10 +1,9 @@
 //! Versions that gated workloads, or other DatabaseMigrations by `dependsOn.minVersion`, require and the gate
-//! does not have. An Outcome names only the newest versions of a long history, so the run is asked for these
-//! by name, and answers for exactly these. PURE.
-//!
-//! A settled object that was not asked yet gets a run that only verifies. Whoever may create workloads or
-//! DatabaseMigrations may invent requirements, so the number of names is bounded, and each answer that opens
-//! nothing doubles the pause before the next question.
+//! does not have. An Outcome names only the newest versions of a long history, so the controller gives the
+//! run these names, and the run answers for exactly these. PURE. A settled object whose history was not
+//! queried yet gets a run that only verifies. A user who may create workloads or DatabaseMigrations may
+//! invent requirements, so the number of names is bounded, and each answer that opens nothing doubles the
+//! pause before the next query.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -25,12 +24,12 @@ use crate::{
     limits::{REQUIRED_BYTES, REQUIRED_NAMES},
 };
 
-/// So many answers are remembered, and no more names are asked for.
+/// So many answers are remembered, and no more names are queried.
 const REMEMBERED: usize = 50;
 /// The pause after an answer that opened nothing; doubled each time.
 const PAUSE: SignedDuration = SignedDuration::from_mins(1);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
-/// Whatever is in the way wakes this object; this is for a change that was missed.
+/// Whatever blocks it wakes this object; this is for a change that was missed.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// What is required and the gate lacks, in the order of their names. A longer name is no migration's.
@@ -43,19 +42,19 @@ fn lacking(facts: &Facts) -> BTreeSet<&String> {
         .collect()
 }
 
-/// What the database did not have when it was asked.
+/// What the database did not have when a run queried it.
 fn answered(status: &DatabaseMigrationStatus) -> &[String] {
     status.required.as_ref().map_or(&[], |required| &required.missing)
 }
 
-/// Lacking, and not asked for yet. Once too many answers have to be remembered, nothing more is asked.
+/// Lacking, and not queried yet. Once too many answers have to be remembered, nothing more is queried.
 fn unasked<'a>(situation: &Situation<'a>) -> Vec<&'a String> {
     let known = answered(&situation.record.status);
     let room = REMEMBERED.saturating_sub(known.len());
     lacking(situation.facts).into_iter().filter(|version| !known.contains(version)).take(room).collect()
 }
 
-/// What the next run is asked for: first what was not asked yet, then what has not been there so far.
+/// What the next run has to answer: first what was not queried yet, then what has not been there so far.
 pub fn asked(situation: &Situation) -> Vec<String> {
     let fresh = unasked(situation);
     let again = lacking(situation.facts)
@@ -69,7 +68,7 @@ pub fn asked(situation: &Situation) -> Vec<String> {
     fresh.into_iter().chain(again).take(REQUIRED_NAMES).take_while(fits).cloned().collect()
 }
 
-/// Adds to the verdict about a settled run that the database is asked once more. Ready stays as it is
+/// Adds to the verdict about a settled run that a run queries the database once more. Ready stays as it is
 /// meanwhile.
 pub fn on_demand(situation: &Situation, verdict: Verdict) -> Verdict {
     let Some(run) = situation.record.status.run.as_ref().filter(|run| again::has_a_verdict(run)) else {
@@ -111,7 +110,7 @@ fn pause(situation: &Situation) -> Option<Duration> {
     Duration::try_from(due.duration_since(situation.now)).ok().filter(|left| !left.is_zero())
 }
 
-/// Remembers what a run answered. Names that nobody requires any more are forgotten.
+/// Remembers what a run answered. Names that no workload requires any more are forgotten.
 pub fn remember(facts: &Facts, status: &mut DatabaseMigrationStatus, answers: &[Required], at: Timestamp) {
     if answers.is_empty() {
         status.required = status.required.take().filter(|_| !lacking(facts).is_empty());

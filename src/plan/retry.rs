@@ -19,7 +19,7 @@ pub fn pause(attempt: u32, uid: &str) -> SignedDuration {
 }
 
 /// What is left of the pause; `None` when it is over. A moment before the end itself means that the clock was
-/// set back: what is left of a pause nobody knows then, and it is over.
+/// set back: what is left of a pause is not known then, and it is over.
 pub fn left(ended: Timestamp, attempt: u32, uid: &str, now: Timestamp) -> Option<std::time::Duration> {
     if now < ended {
         return None;

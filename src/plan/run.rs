@@ -26,7 +26,7 @@ use crate::{
 
 /// The Job's own events wake this object; this is for one that was missed.
 const LOOK_AGAIN_SECONDS: u64 = 60;
-/// How far a run is is asked as often.
+/// How often the controller polls a run's progress.
 const PROGRESS_SECONDS: u64 = 10;
 /// And for so long where its Pod does not answer.
 const LISTENED_FOR: SignedDuration = SignedDuration::from_secs(60);
@@ -92,8 +92,8 @@ pub fn is_under_way(situation: &Situation) -> Option<Verdict> {
     Some(Verdict { requeue: soon.or(Some(look_again(situation, in_hand.run))), ..verdict })
 }
 
-/// A run that says how far it is is looked at as often as the status may say so; one that does not say it
-/// after a minute may be out of reach.
+/// A run that says how far it is is polled as often as the status may say so; one that does not say it after
+/// a minute may be out of reach.
 fn look_again(situation: &Situation, run: &Run) -> Duration {
     let young = situation.now.duration_since(run.started) < LISTENED_FOR;
     let listens = run.pod.as_ref().is_some_and(|pod| pod.address.is_some());
@@ -129,7 +129,7 @@ fn at_work(run: &RunStatus, sections: &Sections) -> Verdict {
 }
 
 /// A run that was started for an older spec or source goes on. It is left to end, unless it cannot start and
-/// has not touched anything: then it would only be in the way of what may mend it.
+/// has not touched anything: then it would only block what may mend it.
 pub fn none_is_left_over(situation: &Situation) -> Option<Verdict> {
     let in_hand = situation.going()?;
     let Judgement::Going(progress) = &in_hand.judgement else {
@@ -138,7 +138,7 @@ pub fn none_is_left_over(situation: &Situation) -> Option<Verdict> {
     let job = &in_hand.run.job;
     let stuck = progress.problem.is_some() && progress.harmless;
     let message = if stuck {
-        format!("the Job {job:?} was created for an older spec or source and cannot start: it makes way")
+        format!("deleting the Job {job:?}: it was created for an older spec or source, and it cannot start")
     } else {
         format!("the Job {job:?}, created for an older spec or source, must end first")
     };
@@ -199,8 +199,8 @@ pub fn starts(situation: &Situation) -> Verdict {
 
 /// A run that ended without a verdict and whose Job goes on. Either a container died before its process took
 /// its place in the chain, so those behind it cannot see that, and would wait for it until the deadline; none
-/// of them has begun its work. Or a Pod of somebody else's took the place of the Job's own, and nothing says
-/// when it ends.
+/// of them has begun its work. Or a foreign Pod took the place of the Job's own, and nothing says when it
+/// ends.
 fn stuck(situation: &Situation) -> Option<Step> {
     let long_ago = situation.now.saturating_sub(ENDS_WITHIN).unwrap_or(Timestamp::MIN);
     let waits_for_the_dead = |run: &&Run| {
@@ -221,7 +221,7 @@ fn stuck(situation: &Situation) -> Option<Step> {
 }
 
 /// A repeated verification of what was concluded before, which cannot start. It was never announced, so it is
-/// nobody's run in hand; left alone, it would be in the way of the next run until its deadline.
+/// no object's run in hand; left alone, it would block the next run until its deadline.
 fn is_outdated(situation: &Situation, run: &Run) -> bool {
     let facts = situation.facts;
     let repeats = |job: &str| digest::attempt_in(job, &facts.name, &run.digest).is_some();

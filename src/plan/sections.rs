@@ -88,7 +88,7 @@ impl Sections {
     /// A stage has been working for a while.
     pub fn progress(&mut self, stage: Stage, message: &str) {
         let kind = decided_by(stage);
-        // What an earlier attempt failed with says more than that the next one is on its way.
+        // What an earlier attempt failed with says more than that the next one has begun.
         let says_more = |section: &Section| {
             section.failed() && !matches!(section.reason, Reason::SecretNotFound | Reason::SourceNotFound)
         };
@@ -106,7 +106,7 @@ impl Sections {
 
     /// The run ended without passing.
     pub fn fail(&mut self, ending: &Ending, outcome: Option<&Outcome>) {
-        // Without an Outcome nobody knows whether the stage did its work.
+        // Without an Outcome it is unknown whether the stage did its work.
         let holds = outcome.map(|_| false);
         let mut kind = decided_by(ending.stage);
         if ending.reason == Reason::VerificationFailed && ending.stage == Stage::Migrate {

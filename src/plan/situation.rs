@@ -1,4 +1,4 @@
-//! The facts as the sections of the plan look at them. PURE.
+//! The facts as the sections of the plan read them. PURE.
 
 use jiff::Timestamp;
 
@@ -30,7 +30,7 @@ pub struct Situation<'a> {
 }
 
 impl<'a> Situation<'a> {
-    /// Looks at the facts.
+    /// Evaluates the facts.
     pub fn of(facts: &'a Facts, now: Timestamp) -> Self {
         let wanted = digest::wanted(facts).filter(|_| facts.migration.is_ok());
         let in_hand = InHand::of(facts, wanted.as_deref());
@@ -75,7 +75,7 @@ impl<'a> Situation<'a> {
             .filter(|run| run.digest == digest && run.finished_at.is_none())
             .map(|run| run.attempt);
         let next = announced.max().unwrap_or(0).max(known.saturating_add(1));
-        // A name that somebody else has taken is left to them.
+        // A name that a foreign Job has taken is left to it.
         let leg = Purpose::Apply.route().first();
         let taken = |attempt: &u32| self.strange(&digest::job_name(&facts.name, digest, *attempt, leg));
         (next..=u32::MAX).find(|attempt| !taken(attempt)).unwrap_or(next)

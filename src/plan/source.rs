@@ -3,12 +3,12 @@
 use super::{facts::SourceFact, situation::Situation, verdict::Verdict};
 use crate::api::{ConditionType, Reason};
 
-/// Every ConfigMap of the source exists. An image is looked for by the kubelet.
+/// Every ConfigMap of the source exists. The kubelet finds out whether an image does.
 pub fn is_there(situation: &Situation) -> Option<Verdict> {
     let names = match &situation.facts.source {
         SourceFact::Found { .. } => return None,
         SourceFact::Unknown => {
-            return Some(Verdict::reconciling(Reason::Pending, "the source was not looked at yet"));
+            return Some(Verdict::reconciling(Reason::Pending, "the source was not read yet"));
         }
         SourceFact::Missing { names } => names,
     };
@@ -17,7 +17,7 @@ pub fn is_there(situation: &Situation) -> Option<Verdict> {
         if names.len() == 1 { ("ConfigMap", "does", "it") } else { ("ConfigMaps", "do", "them") };
     let message = format!(
         "the {kind} {} of spec.migrations {verb} not exist in the namespace {:?}; create {them} and Sluice \
-            goes on by itself",
+            continues automatically",
         quoted.join(", "),
         situation.facts.namespace,
     );

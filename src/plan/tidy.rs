@@ -1,7 +1,7 @@
 //! Old Jobs: the status is the record, so only the newest stay, for their logs. PURE.
 //!
 //! A Job that changed something, or tried to, is kept apart from those that found nothing to do: with
-//! `verify.every` these come every few hours, and the log of the last migration is what people look for days
+//! `verify.every` these come every few hours, and the log of the last migration is what people need days
 //! later.
 
 use super::{facts::Run, facts::StageState, own, situation::Situation, step::Step};
@@ -15,7 +15,7 @@ const KEPT: usize = 3;
 /// And how many of those that had not.
 const CONFIRMATIONS: usize = 2;
 
-/// The oldest Job that has ended and that nobody needs. One that Sluice did not create is not its own to
+/// The oldest Job that has ended and that is not needed. One that Sluice did not create is not its own to
 /// delete.
 pub fn oldest_job(situation: &Situation) -> Option<Step> {
     let in_hand = situation.in_hand.as_ref().map(|in_hand| in_hand.run.job.as_str());

@@ -10,7 +10,7 @@ use crate::api::{ConditionType, GateStatus, Reason, RunStatus};
 pub enum Activity {
     /// Nothing to do, or nothing that may be done.
     Idle,
-    /// Something is being done, or will be without anybody's help.
+    /// Something is being done, or will be without a person's help.
     Reconciling,
     /// Nothing moves until a person acts.
     Stalled,
@@ -34,7 +34,7 @@ pub struct Verdict {
     pub gates: Vec<GateStatus>,
     /// What to do.
     pub step: Option<Step>,
-    /// When to look again, should nothing happen.
+    /// When to reconcile again, should nothing happen.
     pub requeue: Option<Duration>,
 }
 
@@ -68,7 +68,7 @@ impl Verdict {
         Self { section: Some((kind, holds)), ..self }
     }
 
-    /// Look again after this many seconds.
+    /// Reconcile again after this many seconds.
     pub fn again_after(self, seconds: u64) -> Self {
         Self { requeue: Some(Duration::from_secs(seconds)), ..self }
     }

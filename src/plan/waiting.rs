@@ -102,7 +102,7 @@ fn stands(name: &str, object: &DatabaseMigration) -> Missing {
     let Some(ready) = ready.filter(|ready| ready.observed_generation == object.metadata.generation) else {
         return Missing {
             key: "unseen",
-            why: format!("Sluice has not looked at {name:?} yet"),
+            why: format!("Sluice has not reconciled {name:?} yet"),
             warning: false,
         };
     };
@@ -230,7 +230,7 @@ mod tests {
         let mut object = migration("True", "Verified", "2_two is applied");
         object.metadata.generation = Some(3);
         let notice = told(&[THIRD], vec![("records", Some(object))]).expect("it waits");
-        assert!(notice.message.contains("has not looked at"), "{}", notice.message);
+        assert!(notice.message.contains("has not reconciled"), "{}", notice.message);
     }
 
     #[test]

@@ -50,7 +50,7 @@ async fn a_held_deployment_and_a_gated_pod_are_told_once_what_they_wait_for() {
     // Another leader knows nothing of what was told.
     tell(world.context(), NAMESPACE, &mut Told::default()).await.expect("tells");
     let said = events(&world);
-    let words = "waits for records@2_two: Sluice has not looked at \"records\" yet";
+    let words = "waits for records@2_two: Sluice has not reconciled \"records\" yet";
     let event = |who: &str| (who.to_owned(), "Normal".to_owned(), words.to_owned());
     assert_eq!(said, [event("Deployment/app"), event("Pod/import")]);
 

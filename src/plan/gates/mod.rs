@@ -17,7 +17,7 @@ use crate::{
     contract::{Gate, Leg},
 };
 
-/// The longest time for which nothing is looked at: timers have an end, and schedules need not.
+/// The longest time between two reconciles: timers have an end, and schedules need not.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(24);
 
 /// How a gate stands.
@@ -30,7 +30,7 @@ pub enum Standing {
     },
     /// It may not.
     Closed {
-        /// When the gate opens by itself; `None` where another thing has to happen.
+        /// When the gate opens without a person's help; `None` where another thing has to happen.
         until: Option<Timestamp>,
         /// Why.
         reason: Reason,
