@@ -23,7 +23,7 @@ use crate::{
 pub enum Effect {
     /// Something was written.
     Done,
-    /// It had been done before, and whoever asked did not see it.
+    /// It had been done before, and the reconcile did not see it.
     DoneBefore,
 }
 
@@ -54,7 +54,7 @@ async fn create_job(context: &Context, observed: &Observed, order: &JobOrder) ->
         }
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             let existing = api.get_metadata_opt(&order.job).await.map_err(failed)?;
-            // Gone again, or ours from before a crash: the next look at the facts tells.
+            // Gone again, or ours from before a crash: the next reconcile tells.
             if existing.is_some_and(|existing| !is_controlled_by(&existing.metadata, &observed.facts.uid)) {
                 return Err(ActError::JobIsForeign { job: order.job.clone() });
             }
@@ -64,8 +64,9 @@ async fn create_job(context: &Context, observed: &Observed, order: &JobOrder) ->
     }
 }
 
-/// Forced, because nobody else has a say in the entries of this DatabaseMigration; and upon the gate that was
-/// observed, or a process that was stopped for a while would take back what another one published meanwhile.
+/// Forced, because no other client has a say in the entries of this DatabaseMigration; and upon the gate that
+/// was observed, or a process that was stopped for a while would take back what another one published
+/// meanwhile.
 async fn publish_gate(
     context: &Context,
     observed: &Observed,

@@ -4,7 +4,7 @@ use std::{error::Error as _, time::Duration};
 
 use kube::core::Status;
 
-/// What an error asks of whom.
+/// Who has to act on an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
     /// Trying again may help.
@@ -13,7 +13,8 @@ pub enum ErrorClass {
     NeedsUser,
     /// The namespace is going away, and the object with it: there is nothing to do and nothing to tell.
     Moot,
-    /// Somebody wrote the object after it was observed, so nothing was written: one more look, at once.
+    /// Another client wrote the object after it was observed, so nothing was written: one more reconcile, at
+    /// once.
     Conflict,
 }
 
@@ -54,9 +55,9 @@ pub enum ActError {
         /// Why not.
         source: kube::Error,
     },
-    /// Somebody else's Job has the name.
+    /// A foreign Job has the name.
     #[error(
-        "cannot create the Job {job:?}: a Job of this name exists and belongs to somebody else; delete or \
+        "cannot create the Job {job:?}: a Job of this name exists and has another owner; delete or \
             rename it"
     )]
     JobIsForeign {
@@ -82,7 +83,7 @@ pub enum ActError {
 }
 
 impl ActError {
-    /// What it asks of whom.
+    /// Who has to act on it.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::JobIsForeign { .. } => ErrorClass::NeedsUser,
@@ -144,7 +145,7 @@ pub enum ReconcileError {
 }
 
 impl ReconcileError {
-    /// What it asks of whom.
+    /// Who has to act on it.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Observe { source } => class_of(&source.source),
@@ -166,8 +167,8 @@ impl ReconcileError {
     }
 }
 
-/// A refusal asks for a person; anything else may pass. 404 comes with a namespace that goes away, 429 by
-/// itself.
+/// A refusal needs a person; anything else may pass. 404 comes with a namespace that goes away, 429 passes on
+/// its own.
 fn class_of(error: &kube::Error) -> ErrorClass {
     match error {
         kube::Error::Api(status) if is_terminating(status) => ErrorClass::Moot,
@@ -214,7 +215,7 @@ pub fn refusal(error: &ActError) -> String {
         Some(kube::Error::Api(status)) => format!(": {}", status.message),
         _ => String::new(),
     };
-    format!("{error}{reason}. It is tried again by itself")
+    format!("{error}{reason}. Sluice retries automatically")
 }
 
 /// How long to wait after the n-th error in a row: 200 ms, doubled each time, at most a minute.
@@ -274,7 +275,7 @@ mod tests {
         let error = ActError::CreateJob { job: "records-1-a1".into(), source: refused(403) };
         assert_eq!(
             refusal(&error),
-            "cannot create the Job \"records-1-a1\": exceeded quota: jobs. It is tried again by itself"
+            "cannot create the Job \"records-1-a1\": exceeded quota: jobs. Sluice retries automatically"
         );
     }
 

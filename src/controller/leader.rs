@@ -25,7 +25,7 @@ use crate::{
 
 /// The lease, in the controller's own namespace.
 const LEASE: &str = "sluice";
-/// How often a missing CustomResourceDefinition is looked for.
+/// How often the controller checks for a missing CustomResourceDefinition.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// This Pod.
@@ -47,7 +47,7 @@ pub struct Controllers {
     pub pods: Pods,
     /// Where to look; one entry that is `None` for everywhere.
     pub scopes: Vec<Scope>,
-    /// How many objects are looked at in parallel.
+    /// How many objects are reconciled in parallel.
     pub concurrency: u16,
     /// This Pod; without it there is no lease, and this process leads.
     pub identity: Option<Identity>,
@@ -140,9 +140,9 @@ impl Controllers {
         match task.await {
             Ok(Ok(_)) => info!(pod = identity.pod, "gave the lease back"),
             Ok(Err(error)) => {
-                warn!(error = chain(&error), "cannot give the lease back; it runs out by itself");
+                warn!(error = chain(&error), "cannot give the lease back; it expires");
             }
-            Err(error) => warn!(error = chain(&error), "cannot give the lease back; it runs out by itself"),
+            Err(error) => warn!(error = chain(&error), "cannot give the lease back; it expires"),
         }
     }
 

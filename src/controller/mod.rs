@@ -45,7 +45,7 @@ pub use scope::{Scope, Stop};
 /// How long to wait for what was done before and is not seen yet.
 const UNSEEN: Duration = Duration::from_secs(1);
 
-/// How long to wait after somebody else was faster.
+/// How long to wait after another client was faster.
 const OVERTAKEN: Duration = Duration::from_millis(20);
 
 /// How long to wait for a namespace to be gone.
@@ -94,13 +94,13 @@ impl Context {
         Self { clock: Box::new(clock), ..self }
     }
 
-    /// With caches that say who is worth looking at.
+    /// With caches that say which objects are worth reconciling.
     #[must_use]
     pub fn with_index(self, index: Index) -> Self {
         Self { index, ..self }
     }
 
-    /// With another way to ask Pods how far they are: a test answers for them.
+    /// With another method of polling Pods for their progress: a test answers for them.
     #[must_use]
     pub fn with_ask(self, ask: Ask) -> Self {
         Self { poller: Poller::new(ask), ..self }

@@ -128,8 +128,8 @@ fn asks_for_a_version_of(other: &DatabaseMigration, object: &DatabaseMigration) 
         && wishes.any(|wish| wish.min_version.is_some() && Some(wish.name.as_str()) == name)
 }
 
-/// Whoever waits for this object, is asked by it for a version, or runs on the same database. A circle may be
-/// cut by an edit of anyone.
+/// The objects that wait for this one, of which it requires a version, or that run on the same database. An
+/// edit of any member may cut a cycle.
 pub fn affected_by(object: &DatabaseMigration, other: &DatabaseMigration) -> bool {
     let name = object.name_any();
     let named = || other.spec.before.depends_on.iter().any(|dependency| dependency.name == name);
@@ -151,13 +151,13 @@ fn is_in_a_circle(object: &DatabaseMigration) -> bool {
     })
 }
 
-/// Whoever reads this ConfigMap.
+/// The objects that read this ConfigMap.
 pub fn reads(other: &DatabaseMigration, config_map: &str) -> bool {
     let authority = other.spec.database.tls.as_ref().is_some_and(|tls| tls.ca_from.config_map == config_map);
     authority || other.spec.migrations.reads(config_map)
 }
 
-/// Whoever verified something that the gate no longer says.
+/// The objects that verified something that the gate no longer says.
 pub fn misses(other: &DatabaseMigration, gate: &MigrationGate) -> bool {
     let name = other.name_any();
     let applied = other.status.iter().flat_map(|status| &status.applied);

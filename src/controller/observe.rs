@@ -1,4 +1,4 @@
-//! Reads everything that a decision may look at, and decides nothing. Every read is fresh, because a cache
+//! Reads everything that a decision may depend on, and decides nothing. Every read is fresh, because a cache
 //! may lag behind the write that this very controller made a moment ago. Content of ConfigMaps is never read,
 //! and Secrets not at all.
 
@@ -81,7 +81,7 @@ impl Reader<'_> {
         object: DatabaseMigration,
         policy: PolicyFact,
     ) -> Result<Observed, ObserveError> {
-        // Without the policy nobody can say what is in force, but what is under way is looked at all the
+        // Without the policy Sluice cannot say what is in force, but what is under way is observed all the
         // same.
         let migration =
             if matches!(policy, PolicyFact::Missing(_)) { Err(Vec::new()) } else { validate(&object) };
@@ -147,7 +147,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What metadata and status say; the rest is not looked at yet.
+    /// What metadata and status say; the rest is not read yet.
     fn bare(&self, metadata: &ObjectMeta, published: DatabaseMigrationStatus) -> Facts {
         let uid = metadata.uid.clone().unwrap_or_default();
         Facts {
@@ -257,7 +257,7 @@ impl Reader<'_> {
         Ok(self.named("the Jobs of a rival", jobs.list(&theirs).await)?.items.iter().any(runs::is_active))
     }
 
-    /// Asks for several at once.
+    /// Reads several at once.
     pub(super) async fn are_running(&self, names: &[String]) -> Result<Vec<bool>, ObserveError> {
         join_all(names.iter().map(|name| self.is_running(name))).await.into_iter().collect()
     }

@@ -57,7 +57,7 @@ fn object(written: &DynamicObject, spec: Value) -> Result<DatabaseMigration, Str
     Ok(DatabaseMigration { metadata: written.metadata.clone(), spec, status })
 }
 
-/// Whoever names this policy.
+/// The objects that name this policy.
 pub(super) fn names(other: &DatabaseMigration, policy: &str) -> bool {
     other.spec.policy_ref.as_ref().is_some_and(|reference| reference.name == policy)
 }

@@ -1,8 +1,8 @@
-//! Asks a Pod how far its run is. The one place of the controller that connects to anything but the API server:
-//! to Pods that it made, without a token, at one port and one path.
+//! Polls a Pod for the progress of its run. The one place of the controller that connects to anything but the
+//! API server: to Pods that it made, without a token, at one port and one path.
 //!
 //! What comes back decides nothing but what a status shows. A Pod that does not answer, or answers anything
-//! else, is asked less and less often, and nothing is shown.
+//! else, is polled less and less often, and nothing is shown.
 
 use std::{
     collections::BTreeMap,
@@ -28,17 +28,17 @@ use crate::{
     },
 };
 
-/// A Pod is asked at most so often.
+/// A Pod is polled at most so often.
 const EVERY: SignedDuration = SignedDuration::from_secs(5);
 /// One that did not answer again and again, at least so often.
 const AT_LEAST_EVERY: SignedDuration = SignedDuration::from_secs(60);
 /// An answer may take so long, in all. The reconcile waits for it.
 const WITHIN: Duration = Duration::from_millis(500);
 
-/// Asks the Pod at an address; none where it does not answer as a stage would.
+/// Polls the Pod at an address; none where it does not answer as a stage would.
 pub type Ask = Box<dyn Fn(IpAddr) -> BoxFuture<'static, Option<Vec<u8>>> + Send + Sync>;
 
-/// Who was asked when, and what the answer was.
+/// Which Pod was polled when, and what the answer was.
 pub(super) struct Poller {
     ask: Ask,
     /// By the uid of the DatabaseMigration: each has one run at a time.

@@ -26,10 +26,10 @@ use crate::{
 /// An Event's note may have this many bytes.
 const NOTE: usize = 1024;
 
-/// Writes the whole status: fields that are not in it go, whoever's they are. By a server-side apply they
-/// would stay once somebody had emptied `metadata.managedFields`, and the status would never be the one that
-/// was planned. It is about the object that was observed, so it is refused when that was written meanwhile:
-/// Ready never turns True for a spec that is not the newest.
+/// Writes the whole status: fields that are not in it go, whichever client owns them. By a server-side apply
+/// they would stay once a client had emptied `metadata.managedFields`, and the status would never be the one
+/// that was planned. It is about the object that was observed, so it is refused when that was written
+/// meanwhile: Ready never turns True for a spec that is not the newest.
 pub async fn report(
     context: &Context,
     observed: &Observed,

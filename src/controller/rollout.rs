@@ -2,7 +2,7 @@
 //! of Pods.
 //!
 //! Every replica does this, not only the leader, because doing it twice is doing it once. The decision is
-//! [`is_satisfied`]; an admission policy looks again, from a cache of its own, and may hold once more for a
+//! [`is_satisfied`]; an admission policy checks again, from a cache of its own, and may hold once more for a
 //! moment.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -47,13 +47,13 @@ pub struct RolloutError {
     source: kube::Error,
 }
 
-/// What every look knows.
+/// What every reconcile knows.
 pub struct Rollout {
     client: Client,
     metrics: Arc<Metrics>,
 }
 
-/// Looks after every namespace of the scopes until `stop` ends.
+/// Serves every namespace of the scopes until `stop` ends.
 pub async fn run(client: Client, metrics: Arc<Metrics>, scopes: &[Scope], concurrency: u16, stop: Stop) {
     let rollout = Arc::new(Rollout { client, metrics });
     let controllers = scopes.iter().map(|scope| {
@@ -63,7 +63,7 @@ pub async fn run(client: Client, metrics: Arc<Metrics>, scopes: &[Scope], concur
         let config = Config::default().concurrency(concurrency);
         applier(look, on_error, Arc::clone(&rollout), store, queue, config).for_each(|result| {
             if let Err(error) = result {
-                debug!(error = chain(&error), "a look at a gate did not end");
+                debug!(error = chain(&error), "the reconcile of a gate did not end");
             }
             std::future::ready(())
         })
@@ -71,7 +71,7 @@ pub async fn run(client: Client, metrics: Arc<Metrics>, scopes: &[Scope], concur
     join_all(controllers).await;
 }
 
-/// The gates themselves, and the gate of whoever may wait at it.
+/// The gates themselves, and the gate at which a workload may wait.
 fn queue(client: &Client, writer: Writer<MigrationGate>, scope: &Scope) -> Queue<MigrationGate> {
     let gated = watcher::Config::default().labels(&format!("{LABEL_GATED}=true"));
     // A Pod that waits at a gate is Pending.
@@ -94,7 +94,7 @@ fn gate_of<K: Resource>(object: &PartialObjectMeta<K>) -> Option<ObjectRef<Migra
     Some(ObjectRef::new(GATE_NAME).within(&object.metadata.namespace.clone()?))
 }
 
-/// Lets go whoever is satisfied in the namespace of this gate.
+/// Releases the workloads that are satisfied in the namespace of this gate.
 async fn let_go(gate: Arc<MigrationGate>, rollout: Arc<Rollout>) -> Result<Action, RolloutError> {
     let namespace = gate.namespace().unwrap_or_default();
     let failed = |what| {
@@ -147,7 +147,7 @@ fn gate_at(pod: &Pod, satisfied: &BTreeSet<String>) -> Option<usize> {
 }
 
 impl Rollout {
-    /// Un-pauses exactly the Deployment that was looked at; false when it has to be looked at again.
+    /// Un-pauses exactly the Deployment that was read; false when it has to be read again.
     async fn unpause(&self, api: &Api<Deployment>, deployment: &Deployment) -> kube::Result<bool> {
         let name = deployment.name_any();
         let patch = json!({
@@ -168,8 +168,8 @@ impl Rollout {
         Ok(let_go)
     }
 
-    /// Lifts our gate and no other, of exactly the Pod that was looked at; false when the Pod has to be
-    /// looked at again.
+    /// Lifts our gate and no other, of exactly the Pod that was read; false when the Pod has to be read
+    /// again.
     async fn lift(&self, api: &Api<Pod>, pod: &Pod, at: usize) -> kube::Result<bool> {
         let path = format!("/spec/schedulingGates/{at}");
         let patch = serde_json::from_value(json!([
@@ -194,7 +194,7 @@ fn writer() -> PatchParams {
     PatchParams { field_manager: Some(FieldManager::Rollout.name().to_owned()), ..PatchParams::default() }
 }
 
-/// `None` when somebody else was faster: the object changed or is gone.
+/// `None` when another client was faster: the object changed or is gone.
 fn unless_changed<K>(patched: kube::Result<K>) -> kube::Result<Option<K>> {
     match patched {
         Ok(object) => Ok(Some(object)),

@@ -25,7 +25,7 @@ const GENERATED_FROM: usize = 58;
 /// of a Job that were created now.
 ///
 /// They come as they are stored and not as a type: a field that the type does not know would be one that
-/// nobody compares.
+/// is never compared.
 pub fn runs(uid: &str, jobs: &[DynamicObject], pods: &[DynamicObject], expected: Option<&Value>) -> Vec<Run> {
     jobs.iter()
         .filter(|job| is_controlled_by(&job.metadata, uid))

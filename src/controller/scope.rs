@@ -36,10 +36,10 @@ where
 /// Ends when the process is told to stop.
 pub type Stop = Shared<BoxFuture<'static, ()>>;
 
-/// Who is to be looked at.
+/// The objects to reconcile.
 pub type Queue<K> = BoxStream<'static, Result<ReconcileRequest<K>, watcher::Error>>;
 
-/// A watch that comes back by itself, without what only the API server needs.
+/// A watch that recovers automatically, without what only the API server needs.
 pub fn watched<K>(
     api: Api<K>,
     config: watcher::Config,

@@ -42,14 +42,14 @@ enum Touched {
     Migration(String),
 }
 
-/// What was told, and where somebody waits.
+/// What was told, and where a workload waits.
 #[derive(Debug, Default)]
 pub struct Told {
     names: HashSet<String>,
     waiting: BTreeSet<String>,
 }
 
-/// Looks after every namespace of the scopes until `stop` ends.
+/// Serves every namespace of the scopes until `stop` ends.
 pub async fn run(context: &Context, scopes: &[Scope], stop: Stop) {
     let mut touched =
         stream::select_all(scopes.iter().map(|scope| touched(context, scope).boxed())).take_until(stop);
@@ -97,7 +97,7 @@ fn touched(context: &Context, scope: &Scope) -> impl Stream<Item = Touched> + Se
     let migrations =
         watched(api::<PartialObjectMeta<DatabaseMigration>>(client, scope), watcher::Config::default())
             .touched_objects();
-    // A watch that fails comes back by itself, and its failure is told by those who decide by it.
+    // A watch that fails recovers automatically, and its failure is told by those who decide by it.
     stream::select_all([
         deployments
             .filter_map(|deployment| async move {

@@ -88,8 +88,9 @@ fn queue(
     .boxed()
 }
 
-/// Whoever names an object that has changed. What went away while the watch was broken is not told
-/// afterwards, so after each list everyone is looked at, and the objects in it, however many, wake nobody.
+/// The objects that name one that has changed. What went away while the watch was broken is not told
+/// afterwards, so after each list every object is reconciled, and the objects in it, however many, wake no
+/// neighbour.
 fn by_name<K>(
     events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
     store: Store<Guarded>,
@@ -132,14 +133,14 @@ fn migrations(
             context.failures.forget(&object.uid().unwrap_or_default());
             wake_neighbours(object, &store, &wake);
         }
-        // At the start everybody is looked at anyway.
+        // At the start every object is reconciled anyway.
         watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::InitDone => {}
     });
     let woken = woken.map(|neighbour: ObjectRef<Guarded>| Ok(neighbour.into()));
     (woken.boxed(), trigger_self(migrations.touched_objects(), ()).boxed())
 }
 
-/// Only what the mappings above and the census look at.
+/// Only what the mappings above and the census read.
 fn trim(object: &mut Guarded) {
     object.annotations_mut().clear();
     if let Ok(object) = &mut object.0 {
@@ -211,7 +212,7 @@ fn log(result: Result<(ObjectRef<Guarded>, Action), Error<ReconcileError, watche
             debug!(%object, "its namespace is going away");
         }
         Err(Error::ReconcilerFailed(error, object)) if error.class() == ErrorClass::Conflict => {
-            debug!(%object, stage = error.stage(), "it was written meanwhile: one more look");
+            debug!(%object, stage = error.stage(), "it was written meanwhile: one more reconcile");
         }
         Err(Error::ReconcilerFailed(error, object)) => {
             warn!(%object, stage = error.stage(), class = error.class().name(), error = chain(&error), "reconcile failed");

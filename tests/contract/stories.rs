@@ -449,7 +449,7 @@ async fn somebody_elses_job_of_the_same_name_is_left_alone_and_named() {
     world.look("records").await.expect_err("the name is taken");
     world.run_for(&["records"], 1).await;
     let (_, _, message) = world.condition("records", ConditionType::Ready).expect("Ready");
-    assert!(message.contains(&job) && message.contains("somebody else"), "{message}");
+    assert!(message.contains(&job) && message.contains("another owner"), "{message}");
 }
 
 #[tokio::test]
