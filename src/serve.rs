@@ -1,5 +1,7 @@
-//! What is served: of the controller `/livez`, `/readyz` and `/metrics`, of a stage `/progress`. None of them
+//! What is served: of the controller `/livez`, `/readyz` and `/metrics`, of a stage `/progress` and `/metrics`. None of them
 //! connects to a database or to the API server, and none changes anything.
+
+mod progress;
 
 use std::{
     convert::Infallible,
@@ -23,10 +25,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tracing::debug;
 
-use crate::{
-    contract::{PROGRESS_PATH, Progress},
-    telemetry::Metrics,
-};
+pub use progress::serve_progress;
+
+use crate::telemetry::Metrics;
 
 /// What `/readyz` goes by.
 #[derive(Debug, Default)]
@@ -79,19 +80,6 @@ pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Arc<Metr
     pages(listener, (Semaphore::MAX_PERMITS, Duration::MAX), answer).await;
 }
 
-/// Serves how far a stage is until it is dropped.
-pub async fn serve_progress(
-    listener: TcpListener,
-    progress: impl Fn() -> Option<Progress> + Clone + Send + Sync + 'static,
-) {
-    pages(listener, (MOST, LONGEST), move |request: &_| tell(request, progress().as_ref())).await;
-}
-
-/// So many connections of a stage at a time: a further client waits for one of them.
-const MOST: usize = 32;
-/// A connection of a stage is closed after this time, whatever it is still at.
-const LONGEST: Duration = Duration::from_secs(30);
-
 async fn pages(
     listener: TcpListener,
     (most, longest): (usize, Duration),
@@ -126,10 +114,12 @@ async fn pages(
     }
 }
 
+/// The form in which metrics are exposed.
+const METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
 fn answer(request: &Request<Incoming>, health: &Health, metrics: &Metrics) -> Response<Full<Bytes>> {
     const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-    const METRICS: HeaderValue =
-        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/livez") => (StatusCode::OK, TEXT, "ok\n".to_owned()),
         (&Method::GET, "/readyz") => match health.lacks() {
@@ -140,18 +130,6 @@ fn answer(request: &Request<Incoming>, health: &Health, metrics: &Metrics) -> Re
         _ => (StatusCode::NOT_FOUND, TEXT, "there are /livez, /readyz and /metrics\n".to_owned()),
     };
     page(status, kind, body)
-}
-
-/// How far a stage is; 204 before it has begun.
-fn tell(request: &Request<Incoming>, progress: Option<&Progress>) -> Response<Full<Bytes>> {
-    const JSON: HeaderValue = HeaderValue::from_static("application/json");
-    match (request.method(), request.uri().path(), progress) {
-        (&Method::GET, PROGRESS_PATH, Some(progress)) => {
-            page(StatusCode::OK, JSON, serde_json::to_string(progress).unwrap_or_default())
-        }
-        (&Method::GET, PROGRESS_PATH, None) => page(StatusCode::NO_CONTENT, JSON, String::new()),
-        _ => page(StatusCode::NOT_FOUND, JSON, String::new()),
-    }
 }
 
 fn page(status: StatusCode, kind: HeaderValue, body: String) -> Response<Full<Bytes>> {

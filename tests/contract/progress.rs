@@ -77,7 +77,14 @@ async fn what_a_stage_serves_is_what_the_controller_reads_and_there_is_nothing_e
     let answer = fetch(address).await.expect("an answer");
     let read = Progress::from_answer(&answer, &["2_two".to_owned()], Timestamp::now()).expect("is read");
     assert_eq!(read, at(3));
-    for other in ["GET /", "GET /metrics", "POST /progress", "DELETE /progress", "GET /progress/../etc"] {
+    for other in [
+        "GET /",
+        "GET /readyz",
+        "POST /progress",
+        "POST /metrics",
+        "DELETE /progress",
+        "GET /progress/../etc",
+    ] {
         let answer = request(address, other).await;
         assert!(answer.starts_with("HTTP/1.1 404"), "{other}: {answer}");
     }
