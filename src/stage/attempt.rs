@@ -44,7 +44,7 @@ pub(super) struct Release<'a> {
 /// How one attempt at a group ended.
 pub(super) enum Attempt {
     Committed,
-    /// Somebody held a lock; nothing of the attempt is left.
+    /// Another session held a lock; nothing of the attempt is left.
     Locked,
     Failed(Box<Outcome>),
 }
@@ -52,7 +52,7 @@ pub(super) enum Attempt {
 /// What a verification before COMMIT says.
 pub(super) enum Judgement {
     Passed,
-    /// Somebody held a lock that a check needed.
+    /// Another session held a lock that a check needed.
     Locked(SqlError),
     Failed(Box<Outcome>),
 }
@@ -132,8 +132,8 @@ pub(super) async fn verification(
 }
 
 /// Ends on the server what the deadline hit: it would go on for as long as the statement timeout lets it.
-/// Tells a statement that waited, which may be tried again by itself, from one that was at work, which is not
-/// started again before a person has looked.
+/// Tells a statement that waited, which Sluice may retry automatically, from one that was at work, which it
+/// does not started again before a person has looked.
 pub(super) async fn end_at_deadline(session: &Session, watcher: &Watcher, error: SqlError) -> SqlError {
     if error.trouble != Trouble::Overrun {
         return error;
@@ -156,7 +156,7 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
     let reason = match error.trouble {
         Trouble::Connection => {
             let message = format!(
-                "the connection broke while {:?} ran: {}; the next attempt asks the ledger",
+                "the connection broke while {:?} ran: {}; the next attempt reads the history",
                 migration.name, error.message
             );
             return Outcome::failed(Stage::Migrate, Reason::ConnectionFailed, message);
@@ -216,7 +216,7 @@ pub(super) async fn escaped(
     let left = format!(
         "a statement of {name:?}, or of a function that it calls, ended the transaction of the release \
             before its end, so a part of what it did may be \
-         committed and nothing after it was; {known}; look at what is there of {name:?}, put it right by \
+         committed and nothing after it was; {known}; inspect what is there of {name:?}, put it right by \
          hand or restore the snapshot, and take \
          out of the file what commits or rolls back, and what sets standard_conforming_strings or \
          client_encoding"
@@ -252,7 +252,7 @@ fn place(error: &SqlError, migration: &Migration, script: &Script) -> (u32, Stri
         return (line.unwrap_or(statement.line), redact::statement(statement.sql(), SHOWN));
     }
     let what = if error.completed > script.statements.len() {
-        "the row of the ledger"
+        "the row of the history"
     } else {
         "a deferred constraint"
     };

@@ -28,7 +28,7 @@ const REMEDIES: Remedies = Remedies {
         they are",
 };
 
-/// Indexes into the source: what is recorded, when the database has tables (`strangers`) and the ledger has
+/// Indexes into the source: what is recorded, when the database has tables (`strangers`) and the history has
 /// no row. PURE.
 pub(super) fn members(
     context: &Context,
@@ -60,7 +60,7 @@ pub(super) fn members(
     Ok((0..source.migrations.len()).filter(is_there).collect())
 }
 
-/// The ledger as it will be. PURE.
+/// The history as it will be. PURE.
 pub(super) fn as_recorded(rows: &[LedgerRow], source: &SourceTree, members: &[usize]) -> Vec<LedgerRow> {
     let recorded = members.iter().map(|at| &source.migrations[*at]).map(|migration| LedgerRow {
         id: String::new(),
@@ -140,7 +140,7 @@ pub(super) async fn record(
     ledger: &Ledger,
     source: &SourceTree,
 ) -> Result<(), MigrateError> {
-    // The plan saw tables, and the ledger is the one it saw.
+    // The plan saw tables, and the history is the one it saw.
     let members = members(context, source, &[], 1)
         .map_err(|(reason, message)| MigrateError::Stopped { reason, message })?;
     if let Some(outcome) = refusal(
@@ -170,7 +170,7 @@ pub(super) async fn record(
         session.rollback().await;
         return Err(MigrateError::stopped(
             Reason::HistoryChanged,
-            &"somebody wrote the ledger meanwhile; the plan is made again",
+            &"another session wrote the history meanwhile; Sluice plans again",
         ));
     }
     tracing::info!(migrations = migrations.len(), "recorded what the database already had");

@@ -71,7 +71,7 @@ pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Resul
                 keep_record(context, &outcomes, &mut outcome).await;
                 outcome
             };
-            // Serving never ends by itself.
+            // Serving never ends on its own.
             tokio::select! {
                 outcome = work => outcome,
                 () = told => unreachable!("a stage is served for as long as it works"),
@@ -79,7 +79,7 @@ pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Resul
         }
         Err(not_reached) => not_reached,
     };
-    // Whoever comes next takes it into the record of the run. It decides nothing.
+    // The next stage takes it into the record of the run. It decides nothing.
     let log = serde_json::to_vec(&telemetry::kept_lines()).unwrap_or_default();
     if let Err(error) = fs::write(log_path(folder, stage), log) {
         tracing::debug!(%error, "the log is not left for the next stage");
@@ -132,10 +132,10 @@ async fn wait(previous: Stage, folder: &Path, until: Instant) -> Result<Option<O
     }
 }
 
-/// Whether the owner of a lock is gone. A file that was created and not locked yet belongs to somebody who
-/// lives: it is asked twice.
+/// Whether the owner of a lock is gone. A file that was created and not locked yet belongs to a live process:
+/// it is checked twice.
 fn free(path: &Path) -> Result<bool, ChainError> {
-    let failed = |cause| ChainError::File { action: "look at", path: path.to_owned(), cause };
+    let failed = |cause| ChainError::File { action: "inspect", path: path.to_owned(), cause };
     let file = File::open(path).map_err(failed)?;
     let age = file.metadata().and_then(|data| data.modified()).map_err(failed)?.elapsed().unwrap_or_default();
     match file.try_lock_shared() {
@@ -169,7 +169,7 @@ fn read(folder: &Path, stage: Stage) -> Option<Outcome> {
     fs::read_to_string(outcome_path(folder, stage)).ok().and_then(|text| Outcome::from_message(&text))
 }
 
-/// Leaves an Outcome for the next stage. Renamed into place, so that nobody reads half of it.
+/// Leaves an Outcome for the next stage. Renamed into place, so that no stage reads half of it.
 pub fn leave(folder: &Path, outcome: &Outcome) -> Result<(), ChainError> {
     let path = outcome_path(folder, outcome.stage);
     let failed = |cause| ChainError::File { action: "write", path: path.clone(), cause };
@@ -209,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn a_stage_that_died_without_a_result_ends_the_later_ones() {
         let folder = tempfile::tempdir().expect("a folder");
-        // The lock of a container that was killed: the file is there, nobody holds it.
+        // The lock of a container that was killed: the file is there, no process holds it.
         fs::write(lock_path(folder.path(), Stage::Plan), "").expect("writes");
         let ended = before(Stage::Snapshot, folder.path(), until(Instant::now())).await.expect("waits");
         assert_eq!(ended.expect_err("is not reached").reason, Reason::RunLost);

@@ -47,7 +47,7 @@ pub struct Context {
     pub attempt: String,
     /// What the stages before have logged, where they are other processes.
     pub(super) earlier_log: OnceLock<Vec<String>>,
-    /// How far the run is, for whoever asks while it works.
+    /// How far the run is, for clients that poll while it works.
     pub progress: Reporter,
     /// The port at which a Pod tells it.
     pub progress_port: u16,
@@ -150,7 +150,7 @@ impl Context {
         format!("sluice {object} {}", self.attempt).trim_end().to_owned()
     }
 
-    /// The ledger: in the manifest's schema, else Prisma's parameter of the URL, else `public`.
+    /// The history: in the manifest's schema, else Prisma's parameter of the URL, else `public`.
     pub(super) fn ledger(&self) -> Ledger {
         let from_url = self.url.as_ref().ok().and_then(ConnectionUrl::schema);
         let schema = self.manifest.history_schema.as_deref().or(from_url).unwrap_or("public");
@@ -163,7 +163,7 @@ impl Context {
     }
 }
 
-/// Where the file is that `spec.database.tls.caFrom` names: in a Pod it is mounted, elsewhere somebody has to
+/// Where the file is that `spec.database.tls.caFrom` names: in a Pod it is mounted, elsewhere the user has to
 /// say.
 const AUTHORITY: &str = "SLUICE_DATABASE_CA";
 

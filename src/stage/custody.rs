@@ -1,8 +1,8 @@
-//! Nothing is written to the history while somebody else's code would run: before the first word of a
-//! release, and in every transaction that writes.
+//! Nothing is written to the history while another role's code would run: before the first word of a release,
+//! and in every transaction that writes.
 //!
-//! Where others may create triggers on the history, a look is worth nothing once it is over. So such a
-//! transaction locks the tables before it looks: CREATE TRIGGER waits for its end, writers do not.
+//! Where others may create triggers on the history, an inspection is worth nothing once it is over. So such a
+//! transaction locks the tables before it inspects them: CREATE TRIGGER waits for its end, writers do not.
 
 use super::error::MigrateError;
 use crate::{
@@ -48,7 +48,7 @@ pub(super) async fn in_transaction<T>(
 ) -> Result<T, MigrateError> {
     let broken = |error: SqlError| MigrateError::Stopped {
         reason: Reason::ConnectionFailed,
-        message: format!("cannot write the ledger: {}", error.message),
+        message: format!("cannot write the history: {}", error.message),
     };
     begin(session, ledger, None).await?.map_err(broken)?;
     let done = work(session).await.map_err(MigrateError::Query)?;

@@ -26,7 +26,7 @@ const REMEDIES: Remedies = Remedies {
         spec.verify.drift.ignore",
 };
 
-/// Every difference, where the manifest asks. `applied` are the names of the migrations that the ledger has,
+/// Every difference, where the manifest asks. `applied` are the names of the migrations that the history has,
 /// in the order in which they were applied.
 pub(super) async fn findings(
     context: &Context,
@@ -43,8 +43,7 @@ pub(super) async fn findings(
     let schemas = if drift.schemas.is_empty() { &context.manifest.schemas } else { &drift.schemas };
     let question = Question { source, members: &members, schemas, ignore: &drift.ignore };
     let mut compared = differences(context, connection, &question).await;
-    // Copied ledgers have times that are nobody's order; that of the source is the other one that can be
-    // meant.
+    // Copied histories have times that are no order; that of the source is the other one that can be meant.
     let mut sorted = members.clone();
     sorted.sort_unstable();
     if matches!(compared, Err(ReplayError::Unproven { .. })) && sorted != members {
@@ -80,7 +79,7 @@ fn judge(
     }
 }
 
-/// What a migration that the source lacks has made cannot be told from what somebody made by hand. That it
+/// What a migration that the source lacks has made cannot be told from what a person made by hand. That it
 /// may be missing, the history says.
 fn not_comparable(missing: &[&str]) -> Finding {
     let message = format!(

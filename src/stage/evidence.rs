@@ -11,7 +11,7 @@ use crate::{
     validate::{SnapshotPolicy, ValidatedMigration},
 };
 
-/// What the stage `plan` found: source and ledger, and what is pending.
+/// What the stage `plan` found: source and history, and what is pending.
 #[derive(Debug)]
 pub struct Plan {
     /// As it was when the plan was made; the stage `migrate` refuses any other.
@@ -25,7 +25,7 @@ pub struct Snapshot {
     pub took: Duration,
 }
 
-/// What a stage found that passed. Nobody else can say that it did:
+/// What a stage found that passed. No other code can say that it did:
 ///
 /// ```compile_fail
 /// use sluice::stage::{Passed, Plan};
@@ -34,8 +34,7 @@ pub struct Snapshot {
 ///     Passed(plan)
 /// }
 /// ```
-///
-/// Whoever has one can read it:
+/// Code that has one can read it:
 ///
 /// ```
 /// use sluice::stage::{Passed, Plan};
@@ -62,7 +61,7 @@ impl Passed<Plan> {
     }
 }
 
-/// Why a migration may begin, as far as a snapshot goes. Nobody makes one by hand, a waiver as little as a
+/// Why a migration may begin, as far as a snapshot goes. No other code makes one, a waiver as little as a
 /// snapshot:
 ///
 /// ```compile_fail

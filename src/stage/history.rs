@@ -1,4 +1,4 @@
-//! Source and ledger together, as a person's verdicts in the manifest change them. Shared by plan, migrate
+//! Source and history together, as a person's verdicts in the manifest change them. Shared by plan, migrate
 //! and verify.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::{
     postgres::{QueryError, read_texts},
 };
 
-/// The ledger as it will be once the manifest's verdicts are carried out, and how many rows they concern.
+/// The history as it will be once the manifest's verdicts are carried out, and how many rows they concern.
 /// PURE.
 pub(super) fn resolved(
     rows: &[LedgerRow],

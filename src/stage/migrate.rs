@@ -133,7 +133,7 @@ async fn is_as_planned(
     let changed = if source.digest != plan.source_digest {
         "the source changed"
     } else if LedgerRow::digest(&rows) != plan.ledger_digest {
-        "somebody migrated this database"
+        "another session migrated this database"
     } else {
         return Ok(());
     };
@@ -156,7 +156,7 @@ struct Prepared {
     scripts: Vec<Script>,
 }
 
-/// Compares once more, now that nobody else can change the history, and splits what is pending.
+/// Compares once more, now that no other session can change the history, and splits what is pending.
 async fn prepare(
     context: &Context,
     session: &mut Session,
@@ -207,7 +207,7 @@ async fn conclude(
         Ended::Applied(names) if names.is_empty() => Outcome::passed(
             Stage::Migrate,
             Reason::Applied,
-            "nothing was to run; the ledger says what is there",
+            "nothing was to run; the history says what is there",
         ),
         Ended::Applied(names) => {
             let last = names.last().map_or("nothing", String::as_str);

@@ -60,8 +60,8 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
             Stage::Verify => verify::run(context, before).await,
         }
     };
-    // A question to the catalog can wait for somebody's lock, or for a network that is gone. Whatever a stage
-    // leaves undone when it is dropped, the server rolls back within a second.
+    // A query of the catalog can wait for another session's lock, or for a network that is gone. Whatever a
+    // stage leaves undone when it is dropped, the server rolls back within a second.
     let mut outcome =
         tokio::time::timeout(context.remaining() + STAGE_GRACE, work).await.unwrap_or_else(|_| {
             let message = format!(

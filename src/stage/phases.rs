@@ -38,7 +38,7 @@ fn with(phase: &CustomPhase, folder: PathBuf) -> PhaseFolder {
     }
 }
 
-/// The way from one folder of an image to another.
+/// The path from one folder of an image to another.
 fn way(from: &str, to: &str) -> PathBuf {
     let parts = |path: &'_ str| {
         path.split('/').filter(|part| !part.is_empty()).map(ToOwned::to_owned).collect::<Vec<_>>()

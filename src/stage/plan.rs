@@ -43,7 +43,7 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
         .map_err(PlanError::Query)?
         .map_err(|objection| PlanError::Objection { reason: objection.reason, message: objection.message })?;
     let rows = ledger.rows(&mut connection).await.map_err(PlanError::Query)?;
-    // Tables without a history are a question only where there is no history.
+    // Tables without a history matter only where there is no history.
     let mut strangers = if rows.is_empty() {
         count_tables(&mut connection, &context.manifest.schemas, &ledger.contract)
             .await
@@ -120,7 +120,7 @@ fn judge(
         let message = format!(
             "the database has {} tables but no history: name in spec.migrations.baseline.upTo the migration \
                 up to which they are there, and Sluice \
-             compares the schema and records that; before, nobody can tell what is pending",
+             compares the schema and records that; before, Sluice cannot tell what is pending",
             seen.strangers
         );
         Outcome::failed(Stage::Plan, Reason::NonEmptyDatabase, message)

@@ -1,5 +1,5 @@
-//! Says how far this process is, to whoever asks its Pod, while a stage works. Nothing depends on it: where
-//! the port cannot be had, or nobody asks, a run goes on as it would.
+//! Says how far this process is, to a client that polls its Pod, while a stage works. Nothing depends on it:
+//! where the port cannot be had, or no client polls, a run goes on as it would.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -14,7 +14,7 @@ use crate::{
     serve,
 };
 
-/// How far a run is, shared by whoever works and whoever tells.
+/// How far a run is, shared by the task that works and the task that serves.
 #[derive(Clone, Debug, Default)]
 pub struct Reporter(Arc<Mutex<Option<Progress>>>);
 
@@ -39,8 +39,8 @@ impl Reporter {
         });
     }
 
-    /// Of its statements so many are done, and one runs by itself. Of several that are one message nobody
-    /// knows how far they are: the server answers when all have ended.
+    /// Of its statements so many are done, and one runs alone. Of several that are one message it is unknown
+    /// how far they are: the server answers when all have ended.
     pub(super) fn statement(&self, one: Option<(usize, usize)>) {
         self.change(|progress| progress.statements = one.map(|(done, of)| Count::after(done, of)));
     }

@@ -68,13 +68,13 @@ pub struct Record {
 /// Why there is no record to read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The database cannot be asked.
+    /// The database cannot be read.
     #[error("{0}")]
     Unreachable(String),
     /// It has none.
     #[error(
         "the database has no record {0}: it was never kept there, or it is older than what is kept, or \
-            somebody removed it; `sluice history` lists what there is"
+            another session removed it; `sluice history` lists what there is"
     )]
     Missing(String),
     /// It has no record of a run with a report.
@@ -85,8 +85,8 @@ pub enum RecordError {
     None,
     /// Its text is not the one that the digest was made of.
     #[error(
-        "the record {0} is not what its digest says: somebody changed it in sluice.records, so nothing in it \
-            is to be believed"
+        "the record {0} is not what its digest says: another session changed it in sluice.records, so \
+            nothing in it is to be believed"
     )]
     Changed(String),
     /// It is not a record that this Sluice reads.
@@ -246,7 +246,7 @@ fn without_literals(schema: &mut Schema) {
 
 /// The record of this digest; without one, the newest that has a report. What the database says is compared
 /// with the digest: one from a verdict proves that it is the record of that run, one from the database only
-/// that nobody changed a part of it.
+/// that no part of it was changed.
 pub async fn read(url: &ConnectionUrl, digest: Option<&str>) -> Result<(String, Record), RecordError> {
     let unreachable = |error: &dyn std::fmt::Display| RecordError::Unreachable(error.to_string());
     let mut connection = connect(url, "sluice report").await.map_err(|error| unreachable(&error))?;
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(parse(&digest, &text).expect("reads"), record());
         let changed = text.replace("1 pending", "2 pending");
         let refused = parse(&digest, &changed).expect_err("is not the one").to_string();
-        assert!(refused.contains(&digest) && refused.contains("somebody changed it"), "{refused}");
+        assert!(refused.contains(&digest) && refused.contains("another session changed it"), "{refused}");
         let other = text.replace("RunRecord", "Pod");
         let refused = parse(&checksum(&other), &other).expect_err("is none").to_string();
         assert!(refused.contains("of the kind \"Pod\""), "{refused}");

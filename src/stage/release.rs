@@ -1,4 +1,4 @@
-//! A release: its groups in order, each one transaction with its ledger rows, the last one with the
+//! A release: its groups in order, each one transaction with its history rows, the last one with the
 //! verification.
 
 use std::time::{Duration, Instant};
@@ -94,7 +94,7 @@ fn judged(groups: &[Group]) -> Option<(usize, usize, &'static [Aspect])> {
     Some((group, step, aspects))
 }
 
-/// One attempt at one transaction: statements, ledger rows, verification, COMMIT.
+/// One attempt at one transaction: statements, history rows, verification, COMMIT.
 async fn transaction(
     session: &mut Session,
     watcher: &Watcher,
@@ -214,7 +214,7 @@ async fn create_ledger(
     release.ledger.create(session.trusted().await?, members.iter().map(|at| release.migration(*at))).await
 }
 
-/// The statements of one file, its deferred constraints, its settings put back, and its row in the ledger,
+/// The statements of one file, its deferred constraints, its settings put back, and its row in the history,
 /// whose id it answers.
 async fn file(
     session: &mut Session,
@@ -263,7 +263,7 @@ async fn give_up(
     }
 }
 
-/// The ledger could not be written: somebody holds a lock on it, or it is out of reach.
+/// The history could not be written: another session holds a lock on it, or it is out of reach.
 async fn give_up_query(session: &mut Session, error: QueryError) -> Result<Attempt, MigrateError> {
     session.rollback().await;
     if Trouble::of(&error.cause) == Trouble::Lock {
@@ -273,7 +273,7 @@ async fn give_up_query(session: &mut Session, error: QueryError) -> Result<Attem
     }
 }
 
-/// Lets others go first: until whoever was in the way has ended its transaction, and a little longer.
+/// Lets others go first: until the sessions that block have ended their transactions, and a little longer.
 async fn wait(watcher: &Watcher, migration: &Migration, until: Instant) -> Result<(), MigrateError> {
     let blockers = watcher.blockers();
     let who = if blockers.is_empty() {
@@ -285,7 +285,7 @@ async fn wait(watcher: &Watcher, migration: &Migration, until: Instant) -> Resul
     let clear = watcher.wait_until_clear(until).await.map_err(MigrateError::Query)?;
     if !clear || Instant::now() >= until {
         let message = format!(
-            "{:?} needs a lock that is held by {who}; Sluice tries again, or end that session",
+            "{:?} needs a lock that is held by {who}; Sluice retries automatically, or end that session",
             migration.name
         );
         return Err(MigrateError::Waiting { message, blockers });

@@ -20,7 +20,7 @@ use crate::{
     sql,
 };
 
-/// Nobody else is in a scratch database but the server's own housekeeping.
+/// No other session is in a scratch database but the server's own housekeeping.
 const LOCK_TIMEOUT: Span = Span::from_secs(30);
 /// What is left of a run is not all spent: the scratch database has to be dropped.
 const RESERVE: Duration = Duration::from_secs(2);
@@ -114,7 +114,7 @@ fn no_right(role: String) -> ReplayError {
         reason: Reason::PrivilegesMissing,
         message: format!(
             "the role {role:?} may not create the scratch database in which the migrations are replayed, so \
-                nobody knows whether the schema is what they make"
+                Sluice cannot tell whether the schema is what they make"
         ),
         remedy: format!("let it, as a superuser: ALTER ROLE \"{quoted}\" CREATEDB"),
         object: role,
@@ -296,7 +296,7 @@ fn changes_the_server(migration: &Migration, what: &str) -> ReplayError {
         object: migration.name.clone(),
         message: format!(
             "a replay of {} would change more than a scratch database ({what}), and was rolled \
-            back; so nobody knows whether the schema is what the migrations make",
+            back; so Sluice cannot tell whether the schema is what the migrations make",
             migration.file
         ),
         remedy: "nothing can be compared while this migration is part of the history; roles and settings of \
@@ -305,7 +305,7 @@ fn changes_the_server(migration: &Migration, what: &str) -> ReplayError {
     }
 }
 
-/// One file, as the migrate stage runs it, without a ledger.
+/// One file, as the migrate stage runs it, without a history.
 async fn replay(
     context: &Context,
     session: &mut Session,
@@ -326,7 +326,7 @@ async fn replay(
             };
             let text =
                 script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n");
-            // Nobody queues behind it here, and a short limit would only cut it off.
+            // No session queues behind it here, and a short limit would only cut it off.
             let before = if in_transaction {
                 session.begin().await?;
                 SharedWrites::so_far(session.trusted().await?).await?

@@ -1,4 +1,4 @@
-//! The verify stage by itself, and what it found as a report. Changes nothing.
+//! The verify stage alone, and what it found as a report. Changes nothing.
 
 use jiff::Timestamp;
 
@@ -13,11 +13,11 @@ use crate::{
     validate::{SnapshotPolicy, ValidatedMigration},
 };
 
-/// What is asked before any check.
+/// What is checked before anything else.
 const HISTORY: &str = "history-equals-source";
 /// The check that tries as an attacker would.
 const PROBE: &str = "tenant-isolation";
-/// The check of a finding that says why nobody could look.
+/// The check of a finding that says why the checks could not be made.
 const LOST: &str = "verification";
 
 /// Verifies and reports. `at` is when.
@@ -65,8 +65,8 @@ async fn look(context: &Context) -> Result<(String, Schema), String> {
         .unwrap_or_else(|_| Err("the deadline passed".to_owned()))
 }
 
-/// A verification that could not be carried out is an error like any other: nobody may take its silence for a
-/// pass.
+/// A verification that could not be carried out is an error like any other: its silence must not be taken for
+/// a pass.
 fn lost(context: &Context, outcome: &Outcome) -> Finding {
     let check = if is_history(outcome.reason) { HISTORY } else { LOST };
     Finding {
@@ -172,8 +172,8 @@ fn contradictions(schema: &Schema, found: &[&Finding]) -> Vec<Finding> {
         message: "row-level security is off here, and the checks of row-level security passed: they and the \
             schema contradict each other"
             .to_owned(),
-        remedy: "verify again; if it stays, somebody deceives the checks, and nothing they say about this \
-            database is true"
+        remedy: "verify again; if it stays, another role deceives the checks, and nothing they say about \
+            this database is true"
             .to_owned(),
     };
     unsaid.map(contradiction).collect()
@@ -191,7 +191,7 @@ fn contradict(outcome: &mut Outcome, contradictions: Vec<Finding>) {
 }
 
 /// Attempts that all failed are no pass while anything else calls a table exposed: to its owner, through a
-/// role, or because no policy is asked at all. PURE.
+/// role, or because no policy applies at all. PURE.
 fn doubt(checks: &mut [CheckResult], schema: &Schema) {
     let exposed = schema.tables.iter().any(|table| table.isolation == Isolation::Exposed);
     for check in checks.iter_mut().filter(|check| check.id == PROBE && exposed) {
@@ -246,7 +246,7 @@ fn checks(outcome: &Outcome, manifest: &ValidatedMigration, looked: bool) -> Vec
             let title = if finding.check == LOST {
                 "The verification can be carried out"
             } else {
-                "The source and the ledger fit each other"
+                "The source and the history fit each other"
             };
             checks.push(CheckResult {
                 id: finding.check.clone(),
@@ -265,7 +265,7 @@ const fn as_asked(asked: bool) -> CheckVerdict {
     if asked { CheckVerdict::Passed } else { CheckVerdict::NotAsked }
 }
 
-/// A check that this stage carries out by itself. One that no verification asks has a row only when it found
+/// A check that this stage carries out itself. One that no verification asks for has a row only when it found
 /// something.
 fn beside(check: &Beside, manifest: &ValidatedMigration, outcome: &Outcome) -> Option<CheckResult> {
     let found = outcome.findings.iter().any(|finding| finding.check == check.id);
@@ -282,7 +282,7 @@ fn beside(check: &Beside, manifest: &ValidatedMigration, outcome: &Outcome) -> O
     })
 }
 
-/// From the findings of a check to its verdict. Silence is a pass only when somebody looked. PURE.
+/// From the findings of a check to its verdict. Silence is a pass only when the check was made. PURE.
 fn judge(check: &mut CheckResult, findings: &[Finding], looked: bool) {
     let found = findings.iter().filter(|finding| finding.check == check.id);
     check.findings = found.clone().count();

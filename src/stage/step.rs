@@ -124,9 +124,9 @@ pub(super) async fn alone(
     let statement = &work.script.statements[at];
     let concurrently =
         matches!(statement.kind, StatementKind::BuildIndex(_) | StatementKind::Alone { concurrently: true });
-    // Sluice's own lock stays. Whoever waits for the other tools' lock holds a snapshot that CONCURRENTLY
-    // waits for: both would wait for each other. While it is given up, the unfinished row keeps those tools
-    // away.
+    // Sluice's own lock stays. A session that waits for the other tools' lock holds a snapshot that
+    // CONCURRENTLY waits for: both would wait for each other. While it is given up, the unfinished row keeps
+    // those tools away.
     let others = &work.release.ledger.contract.locks[1..];
     let ledger = work.release.ledger;
     in_transaction(session, ledger, async |session| {
@@ -154,7 +154,7 @@ pub(super) async fn alone(
         return Ok(Err(Stop::Sql(error)));
     }
     // Not in a transaction of Sluice's own, which renews the locks: whether the statement gave them up is
-    // asked next.
+    // read next.
     work.journal
         .record(
             session.trusted().await.map_err(MigrateError::Query)?,
@@ -202,7 +202,7 @@ async fn statement_alone(
     };
     let build = Build { sql: statement.sql(), asked: index, begun: work.begun, until: work.until() };
     if !work.begun && index_is_there(session, build).await? {
-        // Somebody else's: should this process die now, the next attempt must not take it for its own.
+        // Another session's: should this process die now, the next attempt must not take it for its own.
         session.reset().await?;
         let forgotten = in_transaction(session, work.release.ledger, async |session| {
             work.journal.forget(session.trusted().await?, work.number()).await

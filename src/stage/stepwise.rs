@@ -1,6 +1,6 @@
-//! A migration that cannot be one transaction. Its ledger row is begun first, unfinished, as Prisma's own is:
-//! another tool that comes by sees a migration under way. Each step is journaled before it begins and when it
-//! is done; a retry goes on there.
+//! A migration that cannot be one transaction. Its history row is begun first, unfinished, as Prisma's own
+//! is: another tool that comes by sees a migration under way. Each step is journaled before it begins and
+//! when it is done; a retry goes on there.
 //!
 //! A step in a transaction shares it with its journal entry. A statement that runs alone cannot: after a
 //! crash it is run again, and where it had been done already, what PostgreSQL then says is understood.
@@ -136,7 +136,7 @@ async fn begin(
 }
 
 const NOT_AGAIN: &str = "it may have committed a part of its work, so Sluice does not run it again as it is: \
-    look at what it did, then change \
+    inspect what it did, then change \
     the statement so that it does the rest and can be run twice, or take it out of the file where all is \
     done; the steps before it stay";
 
@@ -152,8 +152,8 @@ fn cut_off(migration: &Migration, script: &Script, at: usize) -> Outcome {
     )
 }
 
-/// Leaves the ledger so that it says what is true: nothing of it happened, or some steps did and the rest can
-/// follow.
+/// Leaves the history so that it says what is true: nothing of it happened, or some steps did and the rest
+/// can follow.
 async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<Attempt, MigrateError> {
     let trouble =
         if let Stop::Sql(error) | Stop::Halfway(error) = &stop { Some(error.trouble) } else { None };

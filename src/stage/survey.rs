@@ -1,7 +1,7 @@
 //! What a report draws: tables, columns, policies, indexes and foreign keys, taken apart. The room `catalog`
 //! reads the same catalogs as texts, of which two can only be equal or not; taking those apart again would
-//! need a parser of SQL. Reads `pg_catalog` only, in one transaction that can write nothing and waits for
-//! nobody for long.
+//! need a parser of SQL. Reads `pg_catalog` only, in one transaction that can write nothing and waits for no
+//! lock for long.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ const BEGIN: [&str; 3] = [
         'off')) s(name, value)",
 ];
 
-/// Without what extensions brought, and without the ledger. $1 schemas, $2 schema of the ledger, $3 its
+/// Without what extensions brought, and without the history. $1 schemas, $2 schema of the history, $3 its
 /// table.
 const TABLES: &str = "\
     SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relispartition, \
@@ -81,7 +81,7 @@ const RELATIONS: &str = "\
     WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY($1::oid[]) ORDER BY n.nspname, \
     t.relname, k.conname";
 
-/// The server's version, and everything in these schemas but the ledger.
+/// The server's version, and everything in these schemas but the history.
 pub(super) async fn survey(
     connection: &mut PgConnection,
     schemas: &[String],

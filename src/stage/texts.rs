@@ -1,4 +1,4 @@
-//! The texts of migrations that were applied before Sluice kept texts, or by somebody else. Where the file is
+//! The texts of migrations that were applied before Sluice kept texts, or by another tool. Where the file is
 //! still the one that was applied, its text is the text of then, and Sluice keeps it. Nothing depends on one:
 //! where it cannot be kept, the run goes on.
 

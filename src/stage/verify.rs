@@ -1,5 +1,5 @@
-//! The stage `verify`: a fresh session looks at the schema from outside, after everything is committed.
-//! Changes nothing.
+//! The stage `verify`: a fresh session checks the schema from outside, after everything is committed. Changes
+//! nothing.
 
 use sqlx::PgConnection;
 
@@ -23,7 +23,7 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
         .map_or(0, |history| history.server_major);
     let began = outcome_of(before, Stage::Migrate).and_then(|migrate| migrate.began).map(Began);
     let mut history = None;
-    // Behind a run nothing may be pending. By itself, a verification looks at what there is.
+    // Behind a run nothing may be pending. Alone, a verification checks what there is.
     let after_a_run = outcome_of(before, Stage::Migrate).is_some();
     match verify(context, server_major, began, after_a_run, &mut history).await {
         Ok((findings, summary, required)) => Outcome { required, ..judge(findings, summary) },
