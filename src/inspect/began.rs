@@ -10,7 +10,7 @@ use crate::postgres::query_scalar;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Began(pub i64);
 
-/// Asked before the first statement of a release.
+/// Read before the first statement of a release.
 pub async fn release_begins(connection: &mut PgConnection) -> Result<Began, CheckError> {
     let next = "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::int8";
     Ok(Began(query_scalar(next).fetch_one(connection).await.asked("read which transaction comes next")?))

@@ -1,4 +1,4 @@
-//! What was asked, where there is no answer.
+//! What a query was for, where there is no answer.
 
 use crate::postgres::{log_whole, said};
 
@@ -6,7 +6,7 @@ use crate::postgres::{log_whole, said};
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}: {}", said(.cause))]
 pub struct CheckError {
-    /// What was asked.
+    /// What the query was for.
     pub action: &'static str,
     /// Why there is no answer.
     #[source]
@@ -14,15 +14,15 @@ pub struct CheckError {
 }
 
 impl CheckError {
-    /// PostgreSQL is still busy with the question, so the session answers nothing else and must be closed.
+    /// PostgreSQL is still busy with the query, so the session answers nothing else and must be closed.
     pub fn is_unfinished(&self) -> bool {
         matches!(&self.cause, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut)
     }
 }
 
-/// Adds what was asked to an error of the driver.
+/// Adds what the query was for to an error of the driver.
 pub(crate) trait Asked<T> {
-    /// Names what was asked, verb first.
+    /// Names what the query was for, verb first.
     fn asked(self, action: &'static str) -> Result<T, CheckError>;
 }
 

@@ -40,7 +40,7 @@ impl Meta {
     }
 }
 
-/// What a check is about; the migrate stage chooses by it what can be asked before COMMIT.
+/// What a check is about; the migrate stage chooses by it what can be checked before COMMIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Aspect {
     /// Tenants never see each other.
@@ -49,10 +49,10 @@ pub enum Aspect {
     Index,
     /// Tables, keys and names are what was meant; read from the catalog alone.
     Structure,
-    /// Rows are what was meant. Takes as long as reading them takes, so nobody asks while a migration holds
-    /// its locks.
+    /// Rows are what was meant. Takes as long as reading them takes, so it is not checked while a migration
+    /// holds its locks.
     Data,
-    /// What one transaction of a migration does to rows: asked before each COMMIT, and never from outside.
+    /// What one transaction of a migration does to rows: checked before each COMMIT, and never from outside.
     Change,
 }
 

@@ -1,4 +1,4 @@
-//! What every look at a database that is judged stands on: names in SQL text, tries that are undone, which
+//! What every check and probe of a database stands on: names in SQL text, attempts that are undone, which
 //! tables hold tenants' rows, and what a check is. The probe, the comparison across databases and the checks
 //! are built from it; it judges nothing.
 

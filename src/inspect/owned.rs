@@ -1,6 +1,6 @@
 //! The tables that are the product's own: what counting and conventions speak of.
 
-/// Names the own tables `own (oid, schema, name)` in front of a query: without ledgers, partitions and what
+/// Names the own tables `own (oid, schema, name)` in front of a query: without histories, partitions and what
 /// extensions bring. `$1` are the schemas.
 macro_rules! tables {
     ($query:expr) => {

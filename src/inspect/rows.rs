@@ -51,8 +51,8 @@ pub async fn count_rows(
     Ok(Some(RowsBefore(counted)))
 }
 
-/// Keeps other writers away until the transaction ends. That somebody holds a lock is no answer: the
-/// transaction is tried again.
+/// Keeps other writers away until the transaction ends. That another session holds a lock is no answer:
+/// Sluice retries the transaction.
 async fn hold(connection: &mut PgConnection, table: &Relation) -> Result<Result<(), Refusal>, CheckError> {
     trial::begin(connection).await?;
     let text =

@@ -12,7 +12,7 @@ use crate::{
 /// What is checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// The schemas every check looks at.
+    /// The schemas every check reads.
     pub schemas: Vec<String>,
     /// Tenant isolation, where the manifest asks for it.
     pub row_level_security: Option<RowLevelSecurity>,
@@ -26,7 +26,7 @@ pub struct Scope {
     pub rows_before: Option<RowsBefore>,
     /// When the release that is verified began; nothing where no release is.
     pub began: Option<Began>,
-    /// The other databases by their names, for whoever may connect to them.
+    /// The other databases by their names, for code that may connect to them.
     pub elsewhere: BTreeMap<String, Result<ConnectionUrl, InvalidUrl>>,
 }
 

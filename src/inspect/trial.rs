@@ -22,7 +22,7 @@ impl Refusal {
     pub(crate) fn explain(&self, granted: Duration) -> String {
         match self.code.as_str() {
             "57014" => format!("it did not end within {} s and was cancelled", granted.as_secs_f64()),
-            "55P03" => format!("somebody holds a lock that it needs: {}", self.message),
+            "55P03" => format!("another session holds a lock that it needs: {}", self.message),
             "25006" => format!("it writes, and only reading is allowed: {}", self.message),
             "08P01" | "42P02" => "it has parameters, and there are no values for them".to_owned(),
             _ => self.message.clone(),
@@ -30,7 +30,7 @@ impl Refusal {
     }
 }
 
-/// How long a question may take that has no timeout of its own; `apart` sets the same.
+/// How long a query may take that has no timeout of its own; `apart` sets the same.
 pub(crate) const GRANTED: Duration = Duration::from_mins(1);
 
 /// Begins a try; whatever it does, [`end`] undoes it.
@@ -40,7 +40,7 @@ pub(crate) async fn begin(connection: &mut PgConnection) -> Result<(), CheckErro
 }
 
 /// Begins a try that can only read, sees all rows or fails, and ends after so long. A policy that hides rows
-/// would make a question about them pass, so PostgreSQL is told to refuse instead.
+/// would make a query about them pass, so PostgreSQL is told to refuse instead.
 pub(crate) async fn begin_reading(
     connection: &mut PgConnection,
     granted: Duration,
@@ -58,7 +58,7 @@ pub(crate) async fn only_read(connection: &mut PgConnection, granted: Duration) 
     sqlx::raw_sql(AssertSqlSafe(settings))
         .execute(connection)
         .await
-        .asked("prepare a question that only reads")?;
+        .asked("prepare a query that only reads")?;
     Ok(())
 }
 
@@ -68,7 +68,7 @@ const TEAMS_TIMES: &str = "SET LOCAL \"TimeZone\" TO DEFAULT; SET LOCAL \"DateSt
     SET LOCAL extra_float_digits TO DEFAULT";
 
 /// What follows is SQL of the manifest, which names what it uses as its schemas have it: until [`end`],
-/// nothing of Sluice's own may be asked whose operators these schemas could define better.
+/// no query of Sluice's own may run whose operators these schemas could define better.
 pub(crate) async fn look_in(connection: &mut PgConnection, schemas: &[String]) -> Result<(), CheckError> {
     let path: Vec<_> =
         schemas.iter().map(|schema| sql::identifier(schema)).chain(["pg_temp".to_owned()]).collect();
@@ -90,7 +90,7 @@ pub(crate) async fn look_in_catalog(connection: &mut PgConnection) -> Result<(),
 /// Ends a try and undoes what it did.
 pub(crate) async fn end(connection: &mut PgConnection) -> Result<(), CheckError> {
     let undo = "ROLLBACK TO SAVEPOINT sluice_trial; RELEASE SAVEPOINT sluice_trial";
-    sqlx::raw_sql(undo).execute(connection).await.asked("undo a try")?;
+    sqlx::raw_sql(undo).execute(connection).await.asked("undo an attempt")?;
     Ok(())
 }
 

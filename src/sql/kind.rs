@@ -1,4 +1,4 @@
-//! What one statement asks of a transaction, read from its keywords. `tests/postgres/sql_kinds.rs` compares
+//! What one statement needs of a transaction, read from its keywords. `tests/postgres/sql_kinds.rs` compares
 //! this with what a server says.
 
 use super::cursor::{Cursor, Name};
@@ -6,7 +6,7 @@ use super::cursor::{Cursor, Name};
 /// What is known about one statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// What it asks of a transaction.
+    /// What it needs of a transaction.
     pub needs: Needs,
     /// How many entries of the server's lock table it may need until the transaction ends. A cautious
     /// estimate.
@@ -20,7 +20,7 @@ pub struct Statement {
     pub ends: bool,
 }
 
-/// What a statement asks of a transaction.
+/// What a statement needs of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Needs {
     /// Nothing special: PostgreSQL takes it inside a transaction.
@@ -31,7 +31,7 @@ pub enum Needs {
     BuildIndex(Box<IndexBuild>),
     /// PostgreSQL never takes it inside a transaction.
     Outside {
-        /// It says CONCURRENTLY: it may wait for long without making anybody queue, so no limits apply.
+        /// It says CONCURRENTLY: it may wait for long without making a session queue, so no limits apply.
         concurrently: bool,
     },
     /// PostgreSQL decides when it runs, by what it finds: REINDEX of a partitioned table, DROP SUBSCRIPTION

@@ -1,5 +1,5 @@
-//! SQL is read here, once: where statements begin and end, and what each of them asks of a transaction. Pure,
-//! in time proportional to the text. Why there is no syntax tree: docs/adr/0040.
+//! SQL is read here, once: where statements begin and end, and what each of them needs of a transaction.
+//! Pure, in time proportional to the text. Why there is no syntax tree: docs/adr/0040.
 
 mod constant;
 mod cursor;

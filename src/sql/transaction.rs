@@ -6,14 +6,14 @@ use super::cursor::Cursor;
 /// What a statement does to the transaction it stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
-    /// `BEGIN`, `START TRANSACTION`, with the isolation level that it asks for.
+    /// `BEGIN`, `START TRANSACTION`, with the isolation level that it names.
     Begin(Option<Isolation>),
     /// `COMMIT`, `END`. With AND CHAIN the next transaction is of the same isolation level.
     Commit {
         /// AND CHAIN.
         chain: bool,
     },
-    /// `SET TRANSACTION …`, with the isolation level that it asks for.
+    /// `SET TRANSACTION …`, with the isolation level that it names.
     Set(Option<Isolation>),
     /// `ROLLBACK`, `ABORT`, `PREPARE TRANSACTION`, `COMMIT PREPARED`, and whatever begins like one of these
     /// and is none.

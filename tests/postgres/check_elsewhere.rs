@@ -205,7 +205,7 @@ async fn reading_gives_up_at_a_lock_and_leaves_nothing_behind() {
     let mut holder = services.api.connect().await;
     execute(&mut holder, "BEGIN; LOCK TABLE patients IN ACCESS EXCLUSIVE MODE").await;
     let found = services.found().await;
-    assert!(found.len() == 1 && found[0].contains("somebody holds a lock that it needs"), "{found:?}");
+    assert!(found.len() == 1 && found[0].contains("another session holds a lock that it needs"), "{found:?}");
     execute(&mut holder, "ROLLBACK").await;
     assert!(services.found().await.is_empty());
     let sessions = format!(
