@@ -1,5 +1,6 @@
-//! Which checks a manifest asks for: only those are carried out, and a report never calls passed what nobody
-//! asked. Each check says in its own file when it is asked; what several of them say is here.
+//! Which checks a manifest asks for: only those are carried out, and a report never calls passed what the
+//! manifest does not ask for. Each check says in its own file when it is made; what several of them say is
+//! here.
 
 use super::Check;
 use crate::{api::Conventions, inspect::Scope};

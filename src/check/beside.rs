@@ -1,17 +1,17 @@
-//! What the stages check beside [`super::all`]: source against ledger, and the schema against what its
+//! What the stages check beside [`super::all`]: source against history, and the schema against what its
 //! migrations make. They need more than a transaction of the database, so they are carried out elsewhere;
 //! what they are is said here, in the words of a check's META.
 
 use crate::{api::Severity, validate::ValidatedMigration};
 
-/// A check that a stage carries out by itself.
+/// A check that a stage carries out itself.
 #[derive(Debug)]
 pub struct Beside {
     /// Stable: it stands in findings, and it is the name of the page.
     pub id: &'static str,
     /// In one word, for reports.
     pub aspect: &'static str,
-    /// When it is asked.
+    /// When it is made.
     pub when: When,
     /// How bad a finding is.
     pub severity: Severity,
@@ -25,10 +25,10 @@ pub struct Beside {
     pub remedy: &'static str,
 }
 
-/// When a check beside the others is asked.
+/// When a check beside the others is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Always, by every verification; what the source and the ledger say by every plan, too.
+    /// Always, by every verification; what the source and the history say by every plan, too.
     Always,
     /// When the manifest has `spec.verify.drift`.
     Drift,
@@ -37,7 +37,7 @@ pub enum When {
 }
 
 impl When {
-    /// Whether a verification asks; none when no verification ever does.
+    /// Whether a verification makes it; none when no verification ever does.
     pub const fn is_asked(self, manifest: &ValidatedMigration) -> Option<bool> {
         match self {
             Self::Always => Some(true),
@@ -57,7 +57,7 @@ pub static BESIDE: &[Beside] = &[
         severity: Severity::Error,
         title: "Every migration of the source is applied",
         condition: "A migration of the source, up to `spec.migrations.target` where there is one, is not in \
-            the ledger. One finding counts all of them and names the first.",
+            the history. One finding counts all of them and names the first.",
         effect: "The schema is not the one that the source describes, and the next version of the \
             application may need what is missing.",
         remedy: "Let Sluice run: it applies what is pending. Where a run has just ended and it stays, \
@@ -69,13 +69,14 @@ pub static BESIDE: &[Beside] = &[
         when: When::Always,
         severity: Severity::Warning,
         title: "Every applied migration is in the source",
-        condition: "The ledger has a migration that the source does not have. Information where exactly the \
+        condition: "The history has a migration that the source does not have. Information where exactly the \
             newest ones are missing and \
                     nothing is pending: then the source is an older release (DatabaseAhead). An error for \
                     the file of a phase, where the \
                     source has none of the applied migrations, and everywhere with \
                     `spec.migrations.history.missing: Refuse`.",
-        effect: "Nobody can make this schema again from the source, and a comparison with it means nothing.",
+        effect: "Sluice cannot make this schema again from the source, and a comparison with it means \
+            nothing.",
         remedy: "Restore its folder: applied migrations stay in the source for ever. Or accept it by name, \
             with a reason, in \
                  `spec.migrations.history.accept`.",
@@ -86,7 +87,7 @@ pub static BESIDE: &[Beside] = &[
         when: When::Always,
         severity: Severity::Error,
         title: "Applied migrations are as they were when they were applied",
-        condition: "The checksum of a migration in the source differs from the one in the ledger by more \
+        condition: "The checksum of a migration in the source differs from the one in the history by more \
             than line endings. A Warning with \
                     `spec.migrations.history.edited: Warn`. Information where only comments and blanks \
                     differ from the text that was \
@@ -117,7 +118,7 @@ pub static BESIDE: &[Beside] = &[
         when: When::Always,
         severity: Severity::Error,
         title: "No migration is recorded as begun and not finished",
-        condition: "The ledger has a row that was begun and neither finished nor rolled back: another tool \
+        condition: "The history has a row that was begun and neither finished nor rolled back: another tool \
             failed in it, or Sluice stopped between two \
                     steps of a migration that cannot be one transaction.",
         effect: "Some of its statements may be there and others not. Nothing is applied on top of that.",
@@ -142,7 +143,7 @@ pub static BESIDE: &[Beside] = &[
         severity: Severity::Warning,
         title: "Everything in the folder of migrations is a migration",
         condition: "The folder has an SQL file or a folder that the format does not know as a migration.",
-        effect: "It is never run, although somebody may believe that it was.",
+        effect: "It is never run, although a person may believe that it was.",
         remedy: "Put its SQL into `NAME/migration.sql`, or move it out of the folder of migrations.",
     },
     Beside {
@@ -150,13 +151,14 @@ pub static BESIDE: &[Beside] = &[
         aspect: "history",
         when: When::Always,
         severity: Severity::Warning,
-        title: "Nobody but its owner writes the history",
+        title: "Only its owner writes the history",
         condition: "A role that neither owns the table of the history, or a table of the schema `sluice`, \
             nor is the migration role, the owner of the \
                     database or a superuser, was granted INSERT, UPDATE, DELETE or TRUNCATE on it or on \
                     columns of it, by name or through PUBLIC; or it is a \
                     member of the owner, of the migration role or of `pg_write_all_data`.",
-        effect: "Whoever connects as such a role can record a migration that never ran, and the gate opens \
+        effect: "A session that connects as such a role can record a migration that never ran, and the gate \
+            opens \
             for it; or take one away, and it runs again.",
         remedy: "The statement that the finding names: `REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON \
             _prisma_migrations FROM …`. Where the application has \
@@ -185,7 +187,7 @@ pub static BESIDE: &[Beside] = &[
         condition: "An object is missing from the database, or is there although no migration makes it, or \
             differs from what they make in \
                     a scratch database. Also when this cannot be found out: not knowing is never a pass.",
-        effect: "Somebody changed the schema by hand. The next migration may fail on it, and no other \
+        effect: "A person changed the schema by hand. The next migration may fail on it, and no other \
             database is like this one.",
         remedy: "Change the database back, or write a migration that makes it so, or name it in \
             `spec.verify.drift.ignore`. \

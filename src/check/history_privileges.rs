@@ -1,4 +1,4 @@
-//! Who may write rows of the history without owning it. Asked beside [`super::all`], because where the
+//! Who may write rows of the history without owning it. Checked beside [`super::all`], because where the
 //! history is only the stage knows.
 
 use sqlx::PgConnection;
@@ -14,9 +14,9 @@ pub(super) const ID: &str = "history-privileges";
 
 /// The history and what is in the schema `sluice`: one row for each privilege that was granted on a relation,
 /// of the table or of a column of it, and one for each role with members that may do the same. Not told are
-/// owners, the role that asks, the owner of the database and superusers. Whoever is a member of a role that
-/// is told has what it has. From PostgreSQL 16 on a membership may give nothing but the right to pass it on,
-/// which its administrator has in any case. $1 and $2 schema and table of the history.
+/// owners, the role that reads, the owner of the database and superusers. A member of a role that is told has
+/// what it has. From PostgreSQL 16 on a membership may give nothing but the right to pass it on, which its
+/// administrator has in any case. $1 and $2 schema and table of the history.
 const SQL: &str = "\
     WITH kept AS (SELECT c.oid, c.relacl, c.relowner, n.nspname::text AS nsp, c.relname::text AS rel \
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -79,8 +79,7 @@ fn judge((schema, name, roles, public, privileges): Row) -> Finding {
     let told = sql::few(&told, NAMED);
     let from =
         roles.iter().map(|role| sql::identifier(role)).chain(everyone()).collect::<Vec<_>>().join(", ");
-    let forged =
-        "whoever connects as such a role can record a migration that never ran, or take one away that did";
+    let forged = "a session of such a role can record a migration that never ran, or take one away that did";
     let (object, message, remedy) = match schema {
         Some(schema) => (
             format!("{schema}.{name}"),

@@ -1,9 +1,8 @@
 //! Checks of the schema: one file per check, each with its facts, its catalog query and a judge that is a
 //! pure function of rows.
-//!
-//! The migrate stage asks before COMMIT, in its own transaction; the verify stage asks again from outside.
-//! Nothing here commits, and nothing stays: each check runs inside a savepoint that is rolled back, with
-//! everything it set, wrote and became.
+//! The migrate stage checks before COMMIT, in its own transaction; the verify stage checks again from
+//! outside. Nothing here commits, and nothing stays: each check runs inside a savepoint that is rolled back,
+//! with everything it set, wrote and became.
 
 mod asked;
 mod beside;
@@ -28,8 +27,8 @@ use crate::{
     postgres::{Transaction, search_path},
 };
 
-/// One check: what it is, when it is asked, and how its facts are gathered and judged. A new one is a file
-/// and a line in its shelf's `CHECKS`.
+/// One check: what it is, when it is made, and how its facts are gathered and judged. A new one is a file and
+/// a line in its shelf's `CHECKS`.
 pub struct Check {
     /// What it is.
     pub meta: &'static Meta,
@@ -71,9 +70,9 @@ pub async fn run(
 }
 
 /// Rolling back to the savepoint puts back rows, locks, the role and every setting, and works after an error
-/// too. The search path: what a check asks is Sluice's own, whatever the one before left. The limits: the
-/// catalog prints expressions of a table only to those who may lock it, so a check can wait for somebody
-/// else. Without JIT: on a large catalog the estimates are wild, and compiling the query took 2 s where
+/// too. The search path: what a check queries is Sluice's own, whatever the one before left. The limits: the
+/// catalog prints expressions of a table only to those who may lock it, so a check can wait for another
+/// session. Without JIT: on a large catalog the estimates are wild, and compiling the query took 2 s where
 /// running it took 15 ms.
 async fn apart(
     connection: &mut PgConnection,

@@ -12,11 +12,11 @@ const HEAD: &str = "<!-- Written from the check's META: UPDATE=1 cargo test --li
 
 fn page(meta: &Meta) -> String {
     let aspect = match meta.aspect {
-        Aspect::Isolation => "isolation, asked when the manifest has `spec.verify.rowLevelSecurity`",
+        Aspect::Isolation => "isolation, checked when the manifest has `spec.verify.rowLevelSecurity`",
         Aspect::Index => "indexes",
         Aspect::Structure => "structure",
-        Aspect::Data => "rows, asked after everything is committed",
-        Aspect::Change => "rows, asked in each transaction of a migration",
+        Aspect::Data => "rows, checked after everything is committed",
+        Aspect::Change => "rows, checked in each transaction of a migration",
     };
     let Meta { id, title, condition, effect, remedy, severity, aspect: _ } = meta;
     text([id, aspect, title, condition, effect, remedy], *severity)
@@ -25,9 +25,9 @@ fn page(meta: &Meta) -> String {
 fn page_beside(beside: &Beside) -> String {
     let Beside { id, aspect, when, severity, title, condition, effect, remedy } = beside;
     let when = match when {
-        When::Always => "always asked",
-        When::Drift => "asked when the manifest has `spec.verify.drift`",
-        When::Adopting => "asked when a database is adopted with `spec.migrations.baseline`",
+        When::Always => "always checked",
+        When::Drift => "checked when the manifest has `spec.verify.drift`",
+        When::Adopting => "checked when a database is adopted with `spec.migrations.baseline`",
     };
     text([id, &format!("{aspect}, {when}"), title, condition, effect, remedy], *severity)
 }
@@ -56,7 +56,7 @@ fn index() -> String {
         writeln!(text, "| [{id}]({id}.md) | {title} |").expect("a String takes every text");
     }
     text.push_str(
-        "\nAnd what the stages check by themselves: the source against the ledger, and the schema \
+        "\nAnd what the stages check themselves: the source against the history, and the schema \
         against its migrations.\n\n",
     );
     text.push_str("| Check | What must be true |\n| --- | --- |\n");

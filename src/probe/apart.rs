@@ -1,5 +1,5 @@
 //! Schemas of the application's own, such as a job queue's, that the manifest says no function of the team's
-//! looks into.
+//! reads.
 
 use std::collections::BTreeSet;
 

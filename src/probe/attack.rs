@@ -30,7 +30,7 @@ pub(super) enum Sight {
 /// What a write did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Deed {
-    /// It was not tried, because the application may not, or because there was nobody to try it as.
+    /// It was not tried, because the application may not, or because there was no tenant to try it as.
     #[default]
     Skipped,
     /// So many rows.
@@ -48,18 +48,18 @@ pub(super) enum Deed {
 pub(super) struct Tenants {
     /// Has at least one row.
     pub(super) owner: String,
-    /// Somebody else: with rows, where the table has rows of two.
+    /// Another tenant: with rows, where the table has rows of two.
     pub(super) other: String,
-    /// Somebody who has no row anywhere, where the type allows to invent one.
+    /// A tenant that has no row anywhere, where the type allows to invent one.
     pub(super) outsider: Option<String>,
     /// The owner's row was made for the attempt.
     pub(super) seeded: bool,
-    /// The other has rows somewhere, so that nothing refuses it because nobody knows it.
+    /// The other has rows somewhere, so that nothing refuses it as unknown.
     pub(super) known: bool,
 }
 
 impl Tenants {
-    /// Who looks for rows of others: two who differ are enough.
+    /// The tenants that search for rows of others: two that differ are enough.
     fn viewers(&self) -> impl Iterator<Item = &str> {
         let outsider = self.outsider.as_ref().filter(|outsider| **outsider != self.other);
         [&self.owner, &self.other].into_iter().chain(outsider).map(String::as_str)
@@ -82,7 +82,7 @@ pub(super) struct Observation {
     pub(super) seeded: bool,
     /// The other tenant of the attempts has rows somewhere.
     pub(super) known: bool,
-    /// The application may not read the tenant column, and there was nobody without rows to look as.
+    /// The application may not read the tenant column, and there was no tenant without rows to read as.
     pub(super) unpaired: bool,
     /// The tenant column is not written, but follows from others.
     pub(super) derived: bool,
@@ -113,7 +113,7 @@ pub(super) struct Attack<'a, 'c> {
     pub(super) tenant_column: &'a str,
     /// The caller's role, as `SHOW role` has it.
     pub(super) caller: &'a str,
-    /// Somebody's lock that a write ran into: it is waited for once, and not for each attempt.
+    /// Another session's lock that a write ran into: it is waited for once, and not for each attempt.
     pub(super) locked: Option<Refusal>,
 }
 
@@ -137,8 +137,8 @@ impl Attack<'_, '_> {
         Deed::Refused(refusal)
     }
 
-    /// Reads as nobody, as the owner, as the other and as the outsider. In one message first: mostly nothing
-    /// is refused.
+    /// Reads without a tenant, as the owner, as the other and as the outsider. In one message first: mostly
+    /// nothing is refused.
     pub(super) async fn read(&mut self, tenants: &Tenants, seen: &mut Observation) -> Result<(), CheckError> {
         if !self.target.select_any {
             return Ok(());
@@ -168,8 +168,8 @@ impl Attack<'_, '_> {
         count(self.target, condition)
     }
 
-    /// Writes rows of the owner's and of the other's, as the owner. The policies are asked before constraints
-    /// are, so a row that is stopped by a constraint has passed them.
+    /// Writes rows of the owner's and of the other's, as the owner. PostgreSQL evaluates policies before
+    /// constraints, so a row that is stopped by a constraint has passed them.
     pub(super) async fn insert(
         &mut self,
         tenants: &Tenants,
@@ -211,7 +211,7 @@ impl Attack<'_, '_> {
         Ok(())
     }
 
-    /// The values of an own row's foreign keys: policies may ask the tables they point to.
+    /// The values of an own row's foreign keys: policies may read the tables they point to.
     pub(super) async fn foreign_keys(
         &mut self,
         tenant: &str,

@@ -1,4 +1,4 @@
-//! One attempt: a statement as somebody, with a tenant set or not, inside a savepoint. Its refusal is an
+//! One attempt: a statement as some role, with a tenant set or not, inside a savepoint. Its refusal is an
 //! answer, not an error.
 
 use std::time::Instant;
@@ -71,7 +71,7 @@ impl Refusal {
         match self.code.as_str() {
             TOO_LATE => "there was no time left for it".to_owned(),
             "57014" => "it took longer than 5 s".to_owned(),
-            "55P03" => "somebody else held a lock for longer than 500 ms".to_owned(),
+            "55P03" => "another session held a lock for longer than 500 ms".to_owned(),
             code => format!("{} (SQLSTATE {code})", self.message),
         }
     }
@@ -129,7 +129,7 @@ impl<'c> Attempts<'c> {
 
     /// A condition that counts rows that a statement reaches and lets it write one at most. Whose operators
     /// these are is said, because attempts are made under the team's search path. It names no column, so that
-    /// no policy for SELECT is added, and is volatile, so that PostgreSQL asks it for each row that the
+    /// no policy for SELECT is added, and is volatile, so that PostgreSQL evaluates it for each row that the
     /// policies let through.
     pub(super) fn first_row_only(&self) -> String {
         let counter = &self.counter;
@@ -163,8 +163,8 @@ impl<'c> Attempts<'c> {
         Ok(self.send(&text).await?.map(|(mut rows, touched)| Done { row: rows.pop(), touched }))
     }
 
-    /// Makes several attempts in one message, each as somebody else: their rows in order, and how many rows
-    /// were written in all. One that is refused refuses them all.
+    /// Makes several attempts in one message, each as another role or tenant: their rows in order, and how
+    /// many rows were written in all. One that is refused refuses them all.
     pub(super) async fn make_all(
         &mut self,
         attempts: &[(Guise<'_>, String)],
@@ -197,8 +197,8 @@ impl<'c> Attempts<'c> {
         }))
     }
 
-    /// Makes an attempt as the application and looks at what it left as the caller, in one message; for
-    /// tables with triggers that may have changed the row on its way.
+    /// Makes an attempt as the application and reads what it left as the caller, in one message; for tables
+    /// with triggers that may have changed the row.
     pub(super) async fn make_and_look(
         &mut self,
         guise: Guise<'_>,

@@ -10,7 +10,7 @@ use crate::inspect::{CheckError, sql};
 /// So many columns besides the tenant are written: a trigger may refuse one of them.
 const COLUMNS: usize = 2;
 
-/// A statement on somebody else's rows.
+/// A statement on another tenant's rows.
 struct Change<'t> {
     guise: Guise<'t>,
     statement: String,
@@ -18,9 +18,9 @@ struct Change<'t> {
 }
 
 impl Attack<'_, '_> {
-    /// Gives an own row away, takes somebody's, and deletes somebody's. As an outsider the statements have no
-    /// condition at all: then only the policies of the command itself decide, and any row that is reached is
-    /// somebody else's.
+    /// Gives an own row away, takes another tenant's, and deletes another tenant's. As an outsider the
+    /// statements have no condition at all: then only the policies of the command itself decide, and any row
+    /// that is reached is another tenant's.
     pub(super) async fn change(
         &mut self,
         tenants: &Tenants,
@@ -64,7 +64,7 @@ impl Attack<'_, '_> {
         Ok(())
     }
 
-    /// The condition that a row is this tenant's and the first. CASE, because AND may ask and count first.
+    /// The condition that a row is this tenant's and the first. CASE, because AND may read and count first.
     pub(super) fn first_of(&self, tenant: &str) -> String {
         let own = self.target.is_of(self.tenant_column, tenant);
         format!("CASE WHEN {own} THEN {} ELSE false END", self.attempts.first_row_only())
@@ -97,7 +97,7 @@ impl Attack<'_, '_> {
         })
     }
 
-    /// UPDATE and DELETE of somebody else's rows, as this tenant, as far as they are granted: of the tenant
+    /// UPDATE and DELETE of another tenant's rows, as this tenant, as far as they are granted: of the tenant
     /// column, and of others, because a trigger may keep the tenant as it is and nothing else.
     fn changes<'t>(&self, tenant: &'t str, condition: &str, rows: &mut Rows<'_, '_>) -> Vec<Change<'t>> {
         let (table, guise) = (self.target.qualified(), Guise::app(tenant));

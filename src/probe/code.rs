@@ -1,4 +1,4 @@
-//! Whose code the attempts would run, asked before any is made.
+//! Whose code the attempts would run, read before any is made.
 //!
 //! An attempt runs as the application, in a session that the migration role opened: whatever code it runs can
 //! say `set_config('role', 'none')` and is the migration role. So it may only be code of those who are that
@@ -26,8 +26,8 @@ pub(super) type Node = (i64, i64);
 
 /// From what is used to what that uses: a relation to its triggers, defaults, constraints, policies, rules,
 /// indexes and the types of its columns; then whatever PostgreSQL wrote down as a dependency. A foreign key
-/// leads both ways, because its triggers are on both tables. What PostgreSQL itself brings has lower numbers
-/// and leads nowhere.
+/// leads in both directions, because its triggers are on both tables. What PostgreSQL itself brings has lower
+/// numbers and leads nowhere.
 const EDGES: &str = "\
     WITH k AS (SELECT 'pg_catalog.pg_class'::regclass::oid AS class, 'pg_catalog.pg_type'::regclass::oid AS \
     type, 'pg_catalog.pg_proc'::regclass::oid AS proc, \
@@ -64,7 +64,7 @@ const EDGES: &str = "\
 enum What {
     /// A function of the application's.
     Function,
-    /// A function of somebody else, whom the manifest may trust.
+    /// A function of another role, which the manifest may trust.
     OfThird,
     /// A relation of the application's, which may hang code on it at any time.
     Relation,
@@ -72,9 +72,9 @@ enum What {
     Type,
     /// A table on another server.
     Foreign,
-    /// Somebody else may make triggers or foreign keys on it: it is locked before its code is read.
+    /// Another role may make triggers or foreign keys on it: it is locked before its code is read.
     Open,
-    /// It has triggers, and somebody else may make some: a trigger does not say who made it.
+    /// It has triggers, and another role may make some: a trigger does not say who made it.
     Triggers,
     /// It was to be locked and could not be.
     Unheld,
@@ -82,15 +82,15 @@ enum What {
     Late,
     /// Something of the application's, wherever it is: what is found by name may be this.
     Anywhere,
-    /// Something of somebody else whom the manifest may trust, wherever it is.
+    /// Something of another role, which the manifest may trust, wherever it is.
     AnywhereOfThird,
 }
 
-/// `app` is whoever the application is or can become and is not the migration role, nor a superuser, nor can
-/// become the migration role; `other` is everybody like that whom the manifest does not trust, and `app` in
-/// any case. The owner of a table is the team, unless the application can be it; a function has to be of the
-/// migration role's, a superuser's or a trusted role's. $1 is the application's role, $2 are the trusted
-/// ones.
+/// `app` are the roles that the application is or can become and that are not the migration role, nor a
+/// superuser, nor can become the migration role; `other` are all roles like that which the manifest does not
+/// trust, and `app` in any case. The owner of a table is the team, unless the application can be it; a
+/// function has to be of the migration role's, a superuser's or a trusted role's. $1 is the application's
+/// role, $2 are the trusted ones.
 const FACTS: &str = "\
     WITH me AS (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname IN (SESSION_USER, CURRENT_USER)), \
     version AS (SELECT CASE WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 THEN 'SET' \
@@ -216,7 +216,7 @@ async fn read(connection: &mut PgConnection, security: &RowLevelSecurity) -> Res
     Ok(code)
 }
 
-/// Whether a question sees what was committed since the transaction began. A migration may have chosen
+/// Whether a query sees what was committed since the transaction began. A migration may have chosen
 /// otherwise, and a lock would not help.
 async fn sees_the_newest(connection: &mut PgConnection) -> Result<bool, CheckError> {
     let text = "SELECT pg_catalog.current_setting('transaction_isolation') = 'read committed'";
@@ -241,8 +241,8 @@ async fn hold(connection: &mut PgConnection, open: &BTreeSet<String>) -> Result<
 }
 
 impl Code {
-    /// What is met on the way from each node. Nodes that lead to one another meet the same; those that follow
-    /// come first.
+    /// What is met on the paths from each node. Nodes that lead to one another meet the same; those that
+    /// follow come first.
     fn met(&self) -> BTreeMap<Node, Rc<BTreeSet<&Fact>>> {
         let mut met: BTreeMap<Node, Rc<BTreeSet<&Fact>>> = BTreeMap::new();
         for circle in kosaraju_scc(&self.edges) {
@@ -345,13 +345,13 @@ fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
         What::Open | What::Triggers => (
             Severity::Warning,
             format!("unproven: it has triggers, and {who} may make some: a trigger does not say who made it"),
-            format!("REVOKE TRIGGER ON {name} FROM {who}, and look at its triggers"),
+            format!("REVOKE TRIGGER ON {name} FROM {who}, and inspect its triggers"),
         ),
         What::Unheld => (
             Severity::Warning,
             "unproven: others may hang code on it, and it could not be locked within 500 ms by a transaction \
                 that is READ COMMITTED".to_owned(),
-            "revoke TRIGGER and REFERENCES; the next verification tries again".to_owned(),
+            "revoke TRIGGER and REFERENCES; the next verification retries it".to_owned(),
         ),
         // The application could switch the probe off by such a thing, so that is no warning.
         What::Anywhere => (
@@ -359,7 +359,7 @@ fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
             format!("{who:?} owns it, and functions that look names up when they run might come to it"),
             "give it to the migration role (ALTER … OWNER TO), drop it, or name its schema in \
                 spec.verify.rowLevelSecurity.applicationSchemas \
-             if no function of yours looks into it"
+             if no function of yours reads it"
                 .to_owned(),
         ),
         What::Late | What::AnywhereOfThird => (
@@ -373,7 +373,7 @@ fn finding(Fact { what, name, who }: &Fact, tables: &[String]) -> Finding {
     Finding { severity, ..META.finding(name, format!("{why}, {untried}"), remedy) }
 }
 
-/// How the manifest trusts somebody: a hosting platform's role that gives no function away.
+/// How the manifest trusts a role: a hosting platform's role that gives no function away.
 fn trust(what: What, who: &str) -> String {
     let third = what == What::OfThird;
     if third {
@@ -401,7 +401,7 @@ mod tests {
             from = (2, at);
             code.facts.insert(from, vec![Fact { what: *what, name: format!("n{at}"), who: "app".into() }]);
         }
-        // A way back: dependencies go in circles.
+        // A path back: dependencies go in cycles.
         code.edges.add_edge(from, TABLE, ());
         code
     }
@@ -428,7 +428,7 @@ mod tests {
         }
     }
 
-    /// Tables that refer to one another are one circle, however many they are.
+    /// Tables that refer to one another are one cycle, however many they are.
     #[test]
     fn ten_thousand_tables_around_one_take_no_longer_than_they_must() {
         let mut code = Code { class: 1, ..Code::default() };

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::inspect::{CheckError, sql};
 
-/// So many columns are tried each by itself.
+/// So many columns are tried one by one.
 const COLUMNS: usize = 6;
 
 impl Attack<'_, '_> {
@@ -93,7 +93,7 @@ impl Attack<'_, '_> {
         Ok(())
     }
 
-    /// The columns from which the tenant may follow, each by itself and then all: those that it is generated
+    /// The columns from which the tenant may follow, one by one and then all: those that it is generated
     /// from, or where a trigger sets it, those of the same kind.
     fn deciding(&self, rows: &Rows<'_, '_>, may: impl Fn(i16, bool) -> bool) -> Vec<Vec<i16>> {
         let generated = !self.target.sources.is_empty();

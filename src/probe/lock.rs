@@ -1,5 +1,5 @@
-//! Who holds the lock that attempts ran into. Whoever is the application and locks a whole table could keep
-//! everybody from looking at it.
+//! Who holds the lock that attempts ran into. A session of the application that locks a whole table could
+//! keep every probe from reading it.
 
 use super::{
     attempt::{Attempts, Guise},

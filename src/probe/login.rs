@@ -1,5 +1,5 @@
 //! What the application's login brings besides its role: the settings that `ALTER ROLE … SET` and `ALTER
-//! DATABASE … SET` gave it. A policy may ask for them, and `SET ROLE` does not set them.
+//! DATABASE … SET` gave it. A policy may read them, and `SET ROLE` does not set them.
 
 use sqlx::PgConnection;
 
@@ -57,7 +57,7 @@ pub(super) async fn put_on(connection: &mut PgConnection, app: &str) -> Result<O
 fn refused(app: &str, name: &str, code: &str) -> Finding {
     let message = format!(
         "{}{app:?} logs in with the setting {name}, which the migration role may not set (SQLSTATE {code}), \
-            so nobody looked as it does",
+            so no attempt ran as it does",
         Finding::UNPROVEN
     );
     let remedy = format!("ALTER ROLE the application's role RESET {name}, or let the migration role set it");

@@ -18,8 +18,8 @@ pub(super) fn meaning(refusal: &Refusal) -> Meaning {
         // Row-level security and privileges share the code; an exception of a trigger is how guards say no,
         // and 44000 is a view's WITH CHECK OPTION.
         ("42501" | "P0001" | "44000", _) => Meaning::Closed,
-        // Unique, foreign key and exclusion are asked after the policies; so are NOT NULL and CHECK of a
-        // table, while those of a domain, and the way to a partition, come before.
+        // Unique, foreign key and exclusion are checked after the policies; so are NOT NULL and CHECK of a
+        // table, while those of a domain, and the path to a partition, come before.
         ("23505" | "23503" | "23P01" | "23001", _)
         | ("23502" | "23514", "ExecConstraints" | "ReportNotNullViolationError") => Meaning::Passed,
         _ => Meaning::Unknown,
@@ -27,7 +27,7 @@ pub(super) fn meaning(refusal: &Refusal) -> Meaning {
 }
 
 /// Whether a constraint that stopped a row says nothing about the policies: triggers may have changed the row
-/// before, and a view asks its own condition (WITH CHECK OPTION) after all constraints but foreign keys.
+/// before, and a view checks its own condition (WITH CHECK OPTION) after all constraints but foreign keys.
 pub(super) fn uncertain(target: &Target, refusal: &Refusal) -> bool {
     target.triggers || (target.view.is_some() && refusal.code != "23503")
 }

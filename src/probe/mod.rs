@@ -39,7 +39,7 @@ use crate::{
 
 pub(crate) const META: Meta = Meta {
     id: "tenant-isolation",
-    title: "As the application's role, a tenant reads and writes its own rows and nobody else's",
+    title: "As the application's role, a tenant reads and writes its own rows and no other tenant's",
     condition: "On every tenant table and partition that the application may use, whether row-level security \
         is on or not, Sluice becomes the \
                 application's role, sets one tenant, and tries: to read rows of others; to read without a \
@@ -59,13 +59,13 @@ pub(crate) const META: Meta = Meta {
                 tried, or was refused or skipped by a trigger so that it proves nothing of the policies, is \
                 a warning that begins with `unproven`: of a view also \
                 that it shows no row of a tenant that has some. It is an error where the application holds \
-                the lock that is in the way. Rows without a tenant that every \
+                the lock that blocks it. Rows without a tenant that every \
                 tenant sees or can make, where the tenant column may be null, are a warning. Nothing is \
                 tried on a table that brings along (by a trigger, default, policy, constraint, index, rule, \
                 view, type, operator or foreign key) a \
                 function that neither the migration role nor a superuser nor a role of `trustedOwners` owns, \
                 or a relation or type of the application's: an attempt would run it \
-                in the session of the migration role. That is an error about what belongs to somebody else. \
+                in the session of the migration role. That is an error about what belongs to another role. \
                 Where what it brings along looks names up when it runs, \
                 anything of the application's counts, except in a schema of `applicationSchemas` that no \
                 search path and no function names.",
@@ -159,7 +159,7 @@ impl Late {
         }
         if roles > 0 {
             untried.push(format!(
-                "nobody looked as {} that the application can become",
+                "no attempt ran as {} that the application can become",
                 sql::few(&self.roles, 4)
             ));
         }
@@ -225,8 +225,8 @@ async fn attacks(
     Ok(Some(found))
 }
 
-/// Roles that the application can SET ROLE to, also where it has their rights without: a policy may ask who
-/// `current_user` is. Those that nothing binds are told by `rls-role`.
+/// Roles that the application can SET ROLE to, also where it has their rights without: a policy may read
+/// `current_user`. Those that nothing binds are told by `rls-role`.
 async fn becomes(
     connection: &mut PgConnection,
     security: &RowLevelSecurity,
@@ -268,7 +268,7 @@ fn after_set_role(finding: Finding, role: &str) -> Finding {
     Finding { message: format!("{unproven}after SET ROLE {}: {said}", sql::identifier(role)), ..finding }
 }
 
-/// `rls-role` says what to do about it; nobody may take the silence here for a pass.
+/// `rls-role` says what to do about it; the silence here must not be taken for a pass.
 fn nothing_binds(security: &RowLevelSecurity, exists: bool) -> Finding {
     let why = if exists { "no policy binds it" } else { "it does not exist" };
     let message = format!("nothing was tried as {:?}, because {why}", security.app_role);

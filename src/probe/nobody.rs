@@ -1,5 +1,5 @@
-//! Rows of nobody: the tenant column may be null, and then a policy may let such a row through to every
-//! tenant.
+//! Rows without a tenant: the tenant column may be null, and then a policy may let such a row through to
+//! every tenant.
 
 use super::{
     attack::{Attack, Deed, Observation, Rows, Sight, Tenants},
@@ -14,12 +14,12 @@ pub(super) struct Nobody {
     pub(super) seen: Sight,
     /// Whether a tenant can take the tenant off an own row.
     pub(super) made: Deed,
-    /// No such row could be made to look at.
+    /// No such row could be made to read.
     pub(super) untried: bool,
 }
 
 impl Attack<'_, '_> {
-    /// Takes the tenant off a row, as the caller, and looks for it as a tenant; then does the same as that
+    /// Takes the tenant off a row, as the caller, and reads it as a tenant; then does the same as that
     /// tenant.
     pub(super) async fn nobody(
         &mut self,

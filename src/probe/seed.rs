@@ -13,7 +13,7 @@ use super::{
 };
 use crate::inspect::{CheckError, sql};
 
-/// Longer chains of foreign keys are given up: they are mostly circles.
+/// Longer chains of foreign keys are given up: they are mostly cycles.
 const DEEPEST: usize = 12;
 
 /// Makes rows.
@@ -69,7 +69,7 @@ impl Seeder<'_> {
                 return Ok(Err("its parent cannot be read".to_owned()));
             };
             if order.depth > DEEPEST {
-                return Ok(Err(format!("the foreign keys from {} go in a circle", relation.qualified)));
+                return Ok(Err(format!("the foreign keys from {} form a cycle", relation.qualified)));
             }
             let found = attempts.make(order.guise, &select(relation, &order)).await?;
             if let Some(row) = found.ok().and_then(|done| done.row) {

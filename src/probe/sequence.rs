@@ -28,7 +28,7 @@ use crate::{
 pub(super) const BUDGET: Duration = Duration::from_secs(30);
 /// So many tenants of other tables are kept in mind.
 const LENT: usize = 4;
-/// Tables that are asked in one statement, where one answer for all of them is likely.
+/// Tables that are read in one statement, where one answer for all of them is likely.
 const TOGETHER: usize = 50;
 
 /// One run over all tables.
@@ -45,7 +45,7 @@ struct Subject {
     seen: Observation,
     /// Up to two tenants that have rows.
     real: Vec<String>,
-    /// Two tenants that nobody is.
+    /// Two tenants that do not exist.
     strangers: Option<(String, String)>,
     /// Tenants that there are elsewhere, and, of a type that has few values, could be.
     lent: Vec<String>,
@@ -125,7 +125,7 @@ impl<'a> Probe<'a> {
                 lent: Vec::new(),
             });
         }
-        // Views apart: one that cannot be read at all would have every table asked by itself.
+        // Views apart: one that cannot be read at all would have every table read on its own.
         let views = subjects.partition_point(|subject| subject.seen.target.view.is_none());
         let (tables, views) = subjects.split_at_mut(views);
         for chunk in tables.chunks_mut(TOGETHER).chain(views.chunks_mut(TOGETHER)) {
@@ -141,7 +141,7 @@ impl<'a> Probe<'a> {
         Ok(subjects)
     }
 
-    /// Two tenants that nobody is, if the type of the tenant column takes them.
+    /// Two tenants that do not exist, if the type of the tenant column takes them.
     async fn strangers(
         &self,
         attempts: &mut Attempts<'_>,
@@ -232,7 +232,7 @@ impl<'a> Probe<'a> {
         Ok((Some(Tenants { owner, other, outsider, seeded: seeded && reason.is_none(), known }), reason))
     }
 
-    /// Of a type for which nobody can be invented: a tenant that has no row in this table.
+    /// Of a type for which no tenant can be invented: a tenant that has no row in this table.
     async fn outsider(
         &self,
         attempts: &mut Attempts<'_>,
@@ -353,7 +353,7 @@ impl<'a> Probe<'a> {
 }
 
 impl Subject {
-    /// The owner and the other: tenants with rows, then, where a trigger may ask whether there is such a
+    /// The owner and the other: tenants with rows, then, where a trigger may check whether there is such a
     /// tenant, those of other tables, and then invented ones.
     fn pair(&self) -> Option<(String, String)> {
         let lend = self.seen.target.reacts || self.strangers.is_none();
@@ -373,8 +373,7 @@ impl Subject {
     }
 }
 
-/// A view may show its rows to nobody but their tenants: whose they are is known from the tables that it
-/// reads.
+/// A view may show its rows only to their tenants: whose they are is known from the tables that it reads.
 fn lend_tenants(tables: &[Subject], views: &mut [Subject]) {
     for subject in views {
         let Some(view) = &subject.seen.target.view else { continue };

@@ -49,7 +49,7 @@ pub(super) struct Target {
     pub(super) reacts: bool,
     /// The columns from which a generated tenant column is made.
     pub(super) sources: Vec<i16>,
-    /// Row-level security is off: no policy is asked.
+    /// Row-level security is off: no policy applies.
     pub(super) bare: bool,
     /// It is a view.
     pub(super) view: Option<View>,

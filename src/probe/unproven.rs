@@ -21,7 +21,7 @@ pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
     if seen.unpaired && seen.unseeded.is_none() {
         reasons.push(
             "reading, UPDATE and DELETE of others' rows (the application may not read the tenant \
-            column, and there is no tenant without rows in it to look as)"
+            column, and there is no tenant without rows in it to read as)"
                 .to_owned(),
         );
     }
@@ -55,11 +55,11 @@ pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
             Finding::UNTRIED,
             seen.target.display()
         );
-        let remedy = "end that session; whoever the application is could keep everybody from looking by such \
-            a lock, so it is an error";
+        let remedy = "end that session; the application could keep every probe from reading by such a lock, \
+            so it is an error";
         return Some(META.finding(seen.target.display(), message, remedy));
     }
-    let remedy = "the next verification tries again. Until then the other checks of row-level security are \
+    let remedy = "the next verification retries it. Until then the other checks of row-level security are \
         what there is";
     Some(Finding { severity: Severity::Warning, ..META.finding(seen.target.display(), message, remedy) })
 }
@@ -90,7 +90,7 @@ fn insert_untold(seen: &Observation, other: bool) -> Option<String> {
             application could write)"
                 .to_owned(),
         ),
-        // No policy speaks of the other role, so nobody's row is let in.
+        // No policy speaks of the other role, so no row is let in.
         (Deed::Refused(own), Deed::Refused(_) | Deed::Skipped) if other && own.code == "42501" => None,
         (Deed::Refused(own), _) if seen.derived => Some(format!(
             "INSERT (the application does not write the tenant column, and its own row is \
@@ -224,7 +224,7 @@ mod tests {
         only(
             Observation { insert_foreign: locked(), ..closed() },
             Severity::Warning,
-            "unproven: INSERT (somebody else held a lock",
+            "unproven: INSERT (another session held a lock",
         );
         let held = Some("app".to_owned());
         only(

@@ -1,6 +1,6 @@
 //! Values for rows that exist for the length of an attempt. PURE: chance comes in as a parameter.
 //!
-//! They must satisfy constraints nobody told us about, so there are a few variants to try: ascending values,
+//! They must satisfy constraints that are not known, so there are a few variants to try: ascending values,
 //! values that stand in the check constraints, values next to those, and descending ones.
 
 use fastrand::Rng;
@@ -41,7 +41,7 @@ pub(super) fn value(column: &Column, variant: u32, random: &mut Rng) -> Option<S
     })
 }
 
-/// Two tenants that nobody is, as texts: the first may be given rows, the second has none.
+/// Two tenants that do not exist, as texts: the first may be given rows, the second has none.
 pub(super) fn strangers(column: &Column, random: &mut Rng) -> Option<(String, String)> {
     let mut stranger = || match (column.category.as_str(), column.type_name.as_str()) {
         (_, "uuid") => Some(uuid(random)),
@@ -89,7 +89,7 @@ fn number(column: &Column, name: &str, variant: u32, random: &mut Rng) -> String
     }
 }
 
-/// Far from where sequences begin, so that it is nobody's.
+/// Far from where sequences begin, so that no row has it.
 fn large(column: &Column, name: &str, random: &mut Rng) -> i64 {
     let precision = u32::try_from((column.modifier - 4) >> 16 & 0xffff).unwrap_or(18);
     let scale = u32::try_from((column.modifier - 4) & 0x7ff).unwrap_or(0);

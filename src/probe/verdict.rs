@@ -43,7 +43,7 @@ pub(super) fn judge(observations: &[Observation], setting: &str, other: bool) ->
     found
 }
 
-/// No policy is asked, whatever came of the attempts: an empty table, or a constraint, is no guard.
+/// No policy applies, whatever came of the attempts: an empty table, or a constraint, is no guard.
 fn bare(seen: &Observation) -> Finding {
     let reason = seen
         .untried
@@ -85,7 +85,7 @@ fn leaks_on_read(seen: &Observation, setting: &str) -> Option<Finding> {
         _ if seen.target.bare => enable(&seen.target),
         _ if seen.target.view.is_some() => through_a_view(&seen.target),
         (Some(_), _) => "compare the tenant column with the setting in every permissive policy for SELECT; \
-            they are joined with OR, so look for one that says more"
+            they are joined with OR, so search for one that says more"
             .to_owned(),
         (None, Some(_)) => format!(
             "let the policies be false without a tenant: tenant = \
@@ -145,7 +145,7 @@ fn leaks_on_write(seen: &Observation) -> Option<Finding> {
     Some(META.finding(seen.target.display(), message, remedy))
 }
 
-/// A tenant that does not see its own rows: the policies ask for something else than the manifest says.
+/// A tenant that does not see its own rows: the policies require something else than the manifest says.
 fn blind(seen: &Observation, setting: &str, other: bool) -> Option<Finding> {
     if seen.unseeded.is_some() || other {
         return None;
@@ -160,14 +160,14 @@ fn blind(seen: &Observation, setting: &str, other: bool) -> Option<Finding> {
         _ => return None,
     };
     let remedy = format!(
-        "check that the policies read {setting}, that they apply to the role, and that they do not ask each \
-            other in a circle"
+        "check that the policies read {setting}, that they apply to the role, and that they do not read \
+            each other in a cycle"
     );
     Some(META.finding(seen.target.display(), message, remedy))
 }
 
-/// Rows without a tenant belong to nobody, and everybody sees or makes them. There may be none yet, so it is
-/// a warning.
+/// Rows without a tenant belong to no tenant, and every tenant sees or makes them. There may be none yet, so
+/// it is a warning.
 fn orphaned(seen: &Observation) -> Option<Finding> {
     let seen_by_all = matches!(seen.nobody.seen, Sight::Rows(rows) if rows > 0);
     let made = matches!(seen.nobody.made, Deed::Touched(rows) if rows > 0);

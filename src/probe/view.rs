@@ -14,7 +14,7 @@ use crate::{
 /// What a target is, where it is no table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
-    /// A materialized view: what it shows was read when it was filled, by whoever filled it.
+    /// A materialized view: what it shows was read when it was filled, by the role that filled it.
     pub(super) stored: bool,
     /// The tenant tables that it reads, also through other views, with the numbers of their tenant columns.
     pub(super) sources: Vec<(i64, i16)>,

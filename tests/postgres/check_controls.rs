@@ -104,10 +104,10 @@ controls! {
         "CREATE ROLE {app}_staff; GRANT pg_read_all_data TO {app}_staff; GRANT {app}_staff TO \
             {app}"; "REVOKE {app}_staff FROM {app}";
     a_policy_that_asks_who_is_connected: "rls-condition", Warning on "public.visits", "the policy support \
-        lets rows through without clinic_id = app.clinic_id; it asks session_user";
+        lets rows through without clinic_id = app.clinic_id; it reads session_user";
         "CREATE POLICY support ON visits FOR SELECT USING (session_user = 'support')"; "DROP POLICY support \
             ON visits";
-    a_policy_that_asks_another_setting: "rls-condition", Warning on "public.visits", "it asks the setting \
+    a_policy_that_asks_another_setting: "rls-condition", Warning on "public.visits", "it reads the setting \
         app.is_admin";
         "CREATE POLICY support ON visits FOR SELECT USING (current_setting('app.is_admin', true) = 'on')";
         "CREATE POLICY narrow ON visits AS RESTRICTIVE USING (clinic_id = (SELECT \
@@ -122,7 +122,7 @@ controls! {
             true), '') || '%')";
         "ALTER POLICY tenant ON visits USING (clinic_id::text = NULLIF(current_setting('app.clinic_id', \
             true), ''))";
-    a_policy_that_asks_a_table_of_members: "rls-condition", Warning on "public.visits", "it asks the table \
+    a_policy_that_asks_a_table_of_members: "rls-condition", Warning on "public.visits", "it reads the table \
         members";
         "CREATE TABLE members (clinic uuid, who name); CREATE POLICY staff ON visits FOR SELECT USING \
             (clinic_id IN (SELECT clinic FROM members WHERE who = 'x'))"; "DROP POLICY staff ON visits";
@@ -242,8 +242,8 @@ controls! {
         "CREATE TABLE countries (id int PRIMARY KEY, name text); GRANT UPDATE (id, name) ON countries TO \
             {app}; ALTER TABLE patients ADD country int REFERENCES countries ON UPDATE CASCADE";
         "REVOKE UPDATE (id) ON countries FROM {app}";
-    a_table_of_a_schema_that_is_not_checked: "rls-uncovered", Warning on "archive.visits", "nobody looks \
-        into the schema \"archive\"";
+    a_table_of_a_schema_that_is_not_checked: "rls-uncovered", Warning on "archive.visits", "no check reads \
+        the schema \"archive\"";
         "CREATE SCHEMA archive; GRANT USAGE ON SCHEMA archive TO {app}; CREATE TABLE archive.visits (LIKE \
             visits); GRANT DELETE ON archive.visits TO {app}";
         "REVOKE DELETE ON archive.visits FROM {app}";

@@ -233,7 +233,7 @@ async fn an_event_trigger_of_the_application_is_not_fired_by_the_probe_and_told(
             "rls-privileges",
             Error,
             "e",
-            "runs a function of \"{app}\" with the rights of whoever changes the schema",
+            "runs a function of \"{app}\" with the rights of the role that changes the schema",
         )
         .await;
     assert_eq!(stolen(&clinic).await, "1");

@@ -70,7 +70,7 @@ async fn tables_whose_foreign_keys_go_in_a_circle_need_a_superuser_to_be_given_a
         found.len() == 2
             && found
                 .iter()
-                .all(|finding| finding.severity == Warning && finding.message.contains("in a circle")),
+                .all(|finding| finding.severity == Warning && finding.message.contains("form a cycle")),
         "{found:#?}"
     );
     let mut superuser = clinic.superuser_session().await;
@@ -121,7 +121,7 @@ async fn a_table_that_somebody_has_locked_is_unproven_and_waited_for_once() {
             PROBE,
             Warning,
             "public.visits",
-            "unproven: INSERT (even an own row is refused: somebody else held a lock",
+            "unproven: INSERT (even an own row is refused: another session held a lock",
         )
         .await;
     execute(&mut other, "ROLLBACK; BEGIN; LOCK TABLE visits IN ACCESS EXCLUSIVE MODE").await;

@@ -48,7 +48,7 @@ async fn a_question_that_writes_or_is_no_question_is_an_error_that_names_it_and_
     let wrong = [
         ("insert", "INSERT INTO clinics (name) VALUES ('east')", "it begins with \"INSERT\""),
         ("commit", "COMMIT", "it begins with \"COMMIT\""),
-        ("nothing", " ; ", "only a query can be asked"),
+        ("nothing", " ; ", "only a query can be run"),
         ("cte", "WITH x AS (DELETE FROM visits RETURNING id) SELECT * FROM x", "data-modifying"),
         ("function", "SELECT adds()", "it calls public.adds(): what is VOLATILE may do more than read"),
         ("stable", "SELECT adds_and_says_stable()", "INSERT is not allowed in a non-volatile function"),

@@ -91,7 +91,7 @@ async fn the_usual_policies_are_proven() {
     assert!(
         found.len() == 1
             && found[0].1.contains("the policy tenant")
-            && found[0].1.ends_with("it asks tenant()"),
+            && found[0].1.ends_with("it reads tenant()"),
         "{found:#?}"
     );
 }

@@ -1,4 +1,4 @@
-//! Every table has the columns that the manifest asks of every table.
+//! Every table has the columns that the manifest requires of every table.
 
 use sqlx::PgConnection;
 
@@ -16,13 +16,13 @@ use crate::{
 
 const META: Meta = Meta {
     id: "convention-audit-columns",
-    title: "Every table has the columns that the manifest asks of every table",
+    title: "Every table has the columns that the manifest requires of every table",
     condition: "`spec.verify.conventions.auditColumns` names columns, and a table of `spec.database.schemas` \
         lacks one, or has it with another type, \
                 nullability or default than the one that is written. What `except` names, a table or one \
                 `table.column`, is told as \
                 information.",
-    effect: "Nobody can tell of the rows of this table when or by whom they were written.",
+    effect: "The rows of this table do not say when or by whom they were written.",
     remedy: "Add the column in a migration, or name the table or `table.column` in \
         `spec.verify.conventions.except`.",
     severity: Severity::Error,

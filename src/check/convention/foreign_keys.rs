@@ -18,7 +18,7 @@ const META: Meta = Meta {
         `spec.database.schemas` has another name than \
                 each of them gives. A name that would be longer than 63 bytes must only begin and end like \
                 the template.",
-    effect: "An error that names the key says nothing to whoever reads it, and a migration that drops it by \
+    effect: "An error that names the key says nothing to its reader, and a migration that drops it by \
         its usual name fails.",
     remedy: "`ALTER TABLE … RENAME CONSTRAINT` in a migration: it takes a moment. Or name it in \
         `spec.verify.conventions.except`.",

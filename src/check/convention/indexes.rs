@@ -19,7 +19,7 @@ const META: Meta = Meta {
                 them gives. The indexes of constraints are left out, as are partitions. A name that is \
                 longer than 63 bytes, or the index \
                 of an expression, must only begin and end like the template.",
-    effect: "Nobody sees from the name what the index is for, and the same index is created twice under two \
+    effect: "The name does not say what the index is for, and the same index is created twice under two \
         names.",
     remedy: "`ALTER INDEX … RENAME TO` in a migration: it takes a moment. Or name it in \
         `spec.verify.conventions.except`.",

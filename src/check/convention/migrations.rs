@@ -19,7 +19,8 @@ const META: Meta = Meta {
                 (YYYYMMDDhhmmss), an underscore, and a description in snake_case: with one of the `verbs` \
                 first, and no longer than \
                 `maxLength`, where these are given. What `except` names is told as information.",
-    effect: "Migrations of two people sort in another order than they were written, and nobody sees from the \
+    effect: "Migrations of two people sort in another order than they were written, and no person sees from \
+        the \
         history what happened.",
     remedy: "Name it anew before it is applied anywhere. An applied migration cannot be renamed: name it in \
         `spec.verify.conventions.except`.",

@@ -18,7 +18,7 @@ const META: Meta = Meta {
         `spec.database.schemas` has no primary key. \
                 Ledgers, partitions and tables of extensions are left out. What `except` names is told as \
                 information.",
-    effect: "A row cannot be named, so it cannot be corrected or replicated by itself, and the same one can \
+    effect: "A row cannot be named, so it cannot be corrected or replicated alone, and the same one can \
         be written twice.",
     remedy: "`ALTER TABLE … ADD PRIMARY KEY USING INDEX` on a unique index that was built CONCURRENTLY, or \
         name the table in \

@@ -15,7 +15,7 @@ const META: Meta = Meta {
     id: "convention-tables",
     title: "Every table is named in the style of the manifest",
     condition: "`spec.verify.conventions.tables` names a style, and a table of `spec.database.schemas` is \
-        named in another. Ledgers, partitions and \
+        named in another. Histories, partitions and \
                 tables of extensions are left out. What `except` names is told as information.",
     effect: "People and tools that rely on the convention do not find the table, or need quotes for its \
         name.",

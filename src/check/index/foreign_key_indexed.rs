@@ -16,9 +16,10 @@ const META: Meta = Meta {
         first columns are the key's columns in any \
                 order. A partial index counts when its predicate says no more than that columns of the key \
                 are not NULL: a row that refers to \
-                nothing is not looked for. A warning; an error where `spec.verify.indexes.foreignKeys.level` \
-                is `Error`, not asked where it is `Off`. \
-                With `only: New` only the keys are looked at that the release makes or validates, which are \
+                nothing is not searched for. A warning; an error where \
+                `spec.verify.indexes.foreignKeys.level` \
+                is `Error`, not checked where it is `Off`. \
+                With `only: New` only the keys are checked that the release makes or validates, which are \
                 those that a transaction \
                 wrote after the release began; `except` names tables and keys that need no index.",
     effect: "Each DELETE of a referenced row, and each UPDATE of its key, reads the whole referencing table \
@@ -36,7 +37,7 @@ const META: Meta = Meta {
 pub(super) const CHECK: Check =
     Check { meta: &META, asks: is_asked, look: |connection, scope| Box::pin(look(connection, scope)) };
 
-/// Where nobody knows when the release began, there is none and nothing is new.
+/// Where Sluice does not know when the release began, there is none and nothing is new.
 fn is_asked(scope: &Scope) -> bool {
     let ForeignKeyIndexes { level, only, .. } = &scope.indexes.foreign_keys;
     *level != Level::Off && (*only == KeyChoice::All || scope.began.is_some())
@@ -132,7 +133,7 @@ fn judge(key: &ForeignKey, asked: &ForeignKeyIndexes) -> Option<Finding> {
 }
 
 /// Whether a predicate, as PostgreSQL prints it, is `column IS NOT NULL` for columns of the key, joined by
-/// AND. A row in which one of them is NULL refers to nothing, so nobody looks for it by the key.
+/// AND. A row in which one of them is NULL refers to nothing, so no query searches for it by the key.
 fn leaves_out_nothing_but_null(predicate: &str, columns: &[String]) -> bool {
     let rest = columns
         .iter()

@@ -28,8 +28,8 @@ const META: Meta = Meta {
 pub(super) const CHECK: Check =
     Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
 
-/// A valid index of a partitioned table has all its parts, so only invalid ones are asked about. Foreign
-/// tables cannot have any.
+/// A valid index of a partitioned table has all its parts, so only invalid ones are read. Foreign tables
+/// cannot have any.
 const SQL: &str = "\
     SELECT n.nspname::text, x.relname::text, t.relname::text, \
            ARRAY(SELECT pn.nspname || '.' || p.relname FROM pg_catalog.pg_inherits h \

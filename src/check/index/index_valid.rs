@@ -13,7 +13,7 @@ const META: Meta = Meta {
     id: "index-valid",
     title: "Every index is valid, ready and live",
     condition: "An index of a table in `spec.database.schemas` is not valid, not ready or not live, and \
-        nobody is building it. Mostly it is what \
+        no session is building it. Mostly it is what \
                 an interrupted `CREATE INDEX CONCURRENTLY` left behind. The index of a partitioned table is \
                 told by index-unattached.",
     effect: "No query uses an invalid index, and a unique one guarantees nothing; but every write pays for \
@@ -82,7 +82,7 @@ fn judge(index: &Index) -> Finding {
     let (message, remedy) = if left_over || !index.live {
         let message = format!(
             "this index of {schema}.{table} was left behind by an interrupted REINDEX or DROP: it costs \
-                writes and serves nobody"
+                writes and serves no query"
         );
         (message, format!("DROP INDEX CONCURRENTLY {quoted}"))
     } else {

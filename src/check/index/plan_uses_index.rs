@@ -25,7 +25,7 @@ const META: Meta = Meta {
                 cannot be planned. The query is never executed. On a partitioned table a part of the index \
                 counts.",
     effect: "The query reads the whole table, and takes longer with every row.",
-    remedy: "Look at `EXPLAIN` with `enable_seqscan = off`: mostly the order of the columns, an expression, \
+    remedy: "Read `EXPLAIN` with `enable_seqscan = off`: mostly the order of the columns, an expression, \
         a type or the predicate of the index \
              does not fit the query.",
     severity: Severity::Error,
@@ -65,7 +65,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
             .bind(&scope.schemas)
             .fetch_all(&mut *connection)
             .await
-            .asked("look for an index")?;
+            .asked("find an index")?;
         let index = Index {
             partial: rows.iter().any(|(_, partial)| *partial),
             names: rows.into_iter().map(|(name, _)| name).collect(),
@@ -102,7 +102,7 @@ async fn plan(
     trial::answer(plan, "plan a query of spec.verify.indexes.mustUse")
 }
 
-/// A generic plan does not look at the values, so NULL does for each.
+/// A generic plan does not read the values, so NULL does for each.
 async fn explain(connection: &mut PgConnection) -> Result<Value, sqlx::Error> {
     let count = "SELECT pg_catalog.cardinality(parameter_types) FROM pg_catalog.pg_prepared_statements WHERE \
         name OPERATOR(pg_catalog.=) 'sluice_plan'::pg_catalog.text";

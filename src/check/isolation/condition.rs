@@ -110,7 +110,7 @@ impl Comparison<'_> {
     }
 }
 
-/// What a condition asks beside the row and the tenant's setting, in words: who is connected, and other
+/// What a condition reads beside the row and the tenant's setting, in words: who is connected, and other
 /// settings.
 pub(super) fn asks(condition: &str, setting: &str) -> Vec<String> {
     const WHO: [&str; 10] = [

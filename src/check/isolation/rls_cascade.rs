@@ -15,7 +15,7 @@ const META: Meta = Meta {
         has no row-level security; and a tenant table \
                 refers to it with CASCADE, SET NULL or SET DEFAULT for that command, itself or, for DELETE, \
                 over other tables with ON DELETE CASCADE. A table \
-                that is named in `except` is not asked.",
+                that is named in `except` is not checked.",
     effect: "What a foreign key does is not subject to row-level security: who deletes a country deletes \
         every tenant's patients of it.",
     remedy: "`REVOKE DELETE, UPDATE` on the shared table from the application, which seldom writes to it; or \

@@ -33,7 +33,7 @@ const META: Meta = Meta {
              whose name begins like another's.",
     remedy: "Compare the tenant column by `=` in each permissive policy; or add one restrictive policy that \
         does, which narrows all the others. Where the \
-             condition is right as it is, read it: nobody else will.",
+             condition is right as it is, read it: no check does.",
     severity: Severity::Warning,
     aspect: Aspect::Isolation,
 };
@@ -44,8 +44,8 @@ pub(super) const CHECK: Check = Check {
     look: |connection, scope| Box::pin(look(connection, scope)),
 };
 
-/// Functions and tables, PostgreSQL's own aside, that policies ask. A function without arguments in SQL comes
-/// with its text.
+/// Functions and tables, PostgreSQL's own aside, that policies read. A function without arguments in SQL
+/// comes with its text.
 const SQL: &str = tenancy::tenants!(
     "SELECT DISTINCT t.schema, t.name, p.polname::text, COALESCE(f.proname, c.relname)::text, f.oid IS NOT \
         NULL, \
@@ -63,7 +63,7 @@ const SQL: &str = tenancy::tenants!(
 
 type Row = (String, String, String, String, bool, Option<String>);
 
-/// Something that a policy asks, beside the row.
+/// Something that a policy reads, beside the row.
 struct Asks {
     name: String,
     is_function: bool,
@@ -71,7 +71,7 @@ struct Asks {
     text: Option<String>,
 }
 
-/// What each policy asks, by schema, table and policy.
+/// What each policy reads, by schema, table and policy.
 type WhatPoliciesAsk = BTreeMap<(String, String, String), Vec<Asks>>;
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
@@ -150,7 +150,7 @@ fn finding(table: &Table, policy: &Policy, asks: &[Asks], security: &RowLevelSec
     }));
     what.sort();
     what.dedup();
-    let and = if what.is_empty() { String::new() } else { format!("; it asks {}", sql::few(&what, 4)) };
+    let and = if what.is_empty() { String::new() } else { format!("; it reads {}", sql::few(&what, 4)) };
     let message =
         format!("unproven: the policy {} lets rows through without {column} = {setting}{and}", policy.name);
     let remedy = format!(

@@ -122,7 +122,7 @@ fn judge(tables: &[Table]) -> Vec<Finding> {
 fn off(table: &Table) -> Finding {
     let object = format!("{}.{}", table.schema, table.name);
     let message = match table.policies.as_slice() {
-        [] => "row-level security is off: whoever may read the table reads every tenant's rows".to_owned(),
+        [] => "row-level security is off: any role with SELECT reads every tenant's rows".to_owned(),
         [policy] => format!("row-level security is off, so the policy {policy} does nothing"),
         policies => format!(
             "row-level security is off, so its {} policies ({}) do nothing",

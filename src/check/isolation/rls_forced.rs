@@ -11,12 +11,12 @@ use crate::{
 const META: Meta = Meta {
     id: "rls-forced",
     title: "Row-level security of every tenant table is forced, so that it binds the owner too",
-    condition: "A tenant table has row-level security enabled but not forced. Partitions are not asked: \
-        whoever owns them is the \
+    condition: "A tenant table has row-level security enabled but not forced. Partitions are not checked: \
+                their owner is the \
                 subject of `rls-role`.",
     effect: "The owner of the table, and every view and function that runs with the owner's rights, reads \
         and writes every tenant's rows. \
-             The day somebody lets the application connect as the owner, all isolation is gone without an \
+             The day a person lets the application connect as the owner, all isolation is gone without an \
              error.",
     remedy: "`ALTER TABLE … FORCE ROW LEVEL SECURITY` in a migration. A migration role without BYPASSRLS \
         then sees no rows either: its \

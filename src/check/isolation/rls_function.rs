@@ -23,7 +23,7 @@ const META: Meta = Meta {
     effect: "The function reads and writes with its owner's rights, whom no policy binds. Whether it shows \
         another tenant's rows depends on its \
              text, which a machine cannot judge. Without a `search_path` of its own it can also be made to \
-             call somebody else's code.",
+             call another role's code.",
     remedy: "Make it SECURITY INVOKER, or `REVOKE EXECUTE ON FUNCTION … FROM PUBLIC` and from the \
         application, or give it to a role that the \
              policies bind. If it must stay: compare the tenant in it, and `ALTER FUNCTION … SET search_path \

@@ -13,7 +13,7 @@ const META: Meta = Meta {
     title: "The tenant column of every tenant table leads an index",
     condition: "A tenant table with row-level security has no valid index, without a predicate, whose first \
         column is the tenant column. Of a \
-                partitioned table the table itself is asked, and its partitions are not.",
+                partitioned table the table itself is checked, and its partitions are not.",
     effect: "A policy is a condition on every query. Without the index each of them reads all tenants' rows \
         to find one tenant's.",
     remedy: "`CREATE INDEX CONCURRENTLY` on the tenant column and what the queries sort or search by; or let \

@@ -1,4 +1,4 @@
-//! No way around a partitioned table's policies through its partitions.
+//! No path around a partitioned table's policies through its partitions.
 
 use sqlx::PgConnection;
 

@@ -14,9 +14,9 @@ const META: Meta = Meta {
     condition: "The expression of a policy on a tenant table calls a function that is not PostgreSQL's own, \
         outside a `(SELECT …)`, and gives it no \
                 column of the row.",
-    effect: "PostgreSQL evaluates the expression for each row it looks at. In a `(SELECT …)` it becomes a \
+    effect: "PostgreSQL evaluates the expression for each row it reads. In a `(SELECT …)` it becomes a \
         plan of its own that runs once for each \
-             query; without, a function that reads a table makes a list of 10,000 rows ask 10,000 times.",
+             query; without, a function that reads a table makes a list of 10,000 rows read it 10,000 times.",
     remedy: "Write `tenant_column = (SELECT my_function())`.",
     severity: Severity::Warning,
     aspect: Aspect::Isolation,
@@ -29,7 +29,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 /// PostgreSQL records on which functions a policy depends, those of its own aside. How it prints their names
-/// depends on the search path, so both forms are looked for.
+/// depends on the search path, so both forms are searched for.
 const SQL: &str = tenancy::tenants!(
     "SELECT t.schema, t.name, p.polname::text, pg_catalog.concat_ws(' ; ', pg_catalog.pg_get_expr(p.polqual, \
         p.polrelid), \

@@ -115,7 +115,7 @@ pub(super) struct Policy {
     pub(super) name: String,
     command: String,
     pub(super) permissive: bool,
-    /// It is for the application, or for everybody.
+    /// It is for the application, or for PUBLIC.
     pub(super) applies: bool,
     pub(super) using: Option<String>,
     check: Option<String>,
@@ -198,7 +198,7 @@ fn judge(table: &Table, role: &str) -> Vec<Finding> {
     let object = format!("{}.{}", table.schema, table.name);
     let mut found = Vec::new();
     // A partition without policies is closed to those who address it directly, and its table's policies serve
-    // everybody else.
+    // every other access.
     if !table.is_partition {
         found.extend(gaps(table, role, &object));
     }
@@ -206,7 +206,7 @@ fn judge(table: &Table, role: &str) -> Vec<Finding> {
     found
 }
 
-/// One finding for each way in which something is missing, with the commands it is missing for.
+/// One finding for each manner in which something is missing, with the commands it is missing for.
 fn gaps(table: &Table, role: &str, object: &str) -> Vec<Finding> {
     let mut reasons: Vec<(String, Vec<&'static str>)> = Vec::new();
     for command in &table.granted {

@@ -11,14 +11,16 @@ use crate::{
 
 const META: Meta = Meta {
     id: "rls-privileges",
-    title: "The application may not create triggers, foreign keys or functions in the migration role's way",
+    title: "The application may not create triggers, foreign keys or functions that the migration role \
+        would run",
     condition: "The application's role, a role that it is a member of, or PUBLIC has the privilege TRIGGER \
         on a table or view of \
                 `spec.database.schemas`, or CREATE on one of these schemas; or a function of theirs \
                 is that of an event trigger. With REFERENCES on a table, or CREATE on the database, it is a \
                 warning. Not \
                 asked where the application can become the migration role: then it has more than that.",
-    effect: "A trigger runs with the rights of whoever writes to the table: of the next migration, which \
+    effect: "A trigger runs with the rights of the role that writes to the table: of the next migration, \
+        which \
         owns everything. A function or an \
              operator in a schema that others search is found by them in place of PostgreSQL's own. A \
              foreign key is checked past row-level security, so \
@@ -37,7 +39,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 /// One row for each privilege on each schema: what it is on, and who has it. What an owner may do by owning
-/// is not asked of tables. $1 schemas, $2 application role.
+/// is not read of tables. $1 schemas, $2 application role.
 const SQL: &str = "\
     WITH a AS (SELECT a.oid FROM pg_catalog.pg_roles a WHERE a.rolname = $2 AND NOT a.rolsuper AND NOT \
     EXISTS (SELECT FROM pg_catalog.pg_roles me \
@@ -119,8 +121,8 @@ fn judge((privilege, schema, tables, who): Row, security: &RowLevelSecurity) -> 
         }
         "EVENT" => {
             let message = format!(
-                "this event trigger runs a function of {through_whom} with the rights of whoever changes the \
-                    schema: the migration role"
+                "this event trigger runs a function of {through_whom} with the rights of the role that \
+                    changes the schema: the migration role"
             );
             META.finding(
                 schema,
@@ -130,8 +132,8 @@ fn judge((privilege, schema, tables, who): Row, security: &RowLevelSecurity) -> 
         }
         "TRIGGER" => {
             let message = format!(
-                "{app:?} may create triggers on {on}{through}: they run with the rights of whoever writes \
-                    there, the next migration's too"
+                "{app:?} may create triggers on {on}{through}: they run with the rights of the role that \
+                    writes there, the next migration's too"
             );
             META.finding(
                 schema,

@@ -42,7 +42,7 @@ pub(super) const CHECK: Check = Check {
 
 /// The application's role, every role it can become, and every role whose rights it has: an owner's rights
 /// are inherited, the attributes of a role are not. Until PostgreSQL 15 every membership allows SET ROLE;
-/// since 16 it is an option of its own, and whoever has the ADMIN option can give it to himself.
+/// since 16 it is an option of its own, and a role with the ADMIN option can give it to itself.
 const SQL: &str = tenancy::tenants!(
     ", owned AS (SELECT t.owner, pg_catalog.array_agg(t.schema || '.' || t.name ORDER BY t.schema, t.name) \
         AS tables, \
@@ -86,7 +86,7 @@ const PARAMETERS: &str = tenancy::tenants!(
      GROUP BY 1 ORDER BY 1"
 );
 
-/// Parameters by which a session loads code, or by which triggers and foreign keys are not asked.
+/// Parameters by which a session loads code, or by which triggers and foreign keys do not fire.
 const TAKES_OVER: [&str; 4] = [
     "dynamic_library_path",
     "local_preload_libraries",

@@ -20,7 +20,7 @@ const META: Meta = Meta {
         transaction, which is what a pooled connection \
              gives to the next one. Without `missing_ok` the first raises an error, a bare cast turns the \
              second into an error, and an \
-             OR on NULL or '' opens the table to whoever forgot to say who it is.",
+             OR on NULL or '' opens the table to a session that did not say who it is.",
     remedy: "Write `tenant_column = NULLIF(current_setting('setting', true), '')::type`, and nothing that \
         holds without a tenant.",
     severity: Severity::Warning,
@@ -80,7 +80,7 @@ fn flaw(expression: &str, setting: &str) -> Option<String> {
         .any(|read| holds_without.iter().any(|after| text.contains(&format!("{read}{after}"))));
     if open && text.contains(" or ") {
         return Some(format!(
-            "holds when {setting} is not set: whoever forgets to say who it is sees everybody's rows"
+            "holds when {setting} is not set: a session that does not say who it is sees every tenant's rows"
         ));
     }
     if text.contains(&strict) {

@@ -17,12 +17,12 @@ const META: Meta = Meta {
                 column and without row-level security \
                 whose foreign keys lead to a tenant table, themselves or over other such tables; or a \
                 foreign table without the tenant column. What is named in \
-                `except`, and what an extension brings, is not asked.",
-    effect: "Unproven: nobody looks at the policies of such a table, or it has none. A prescription without \
+                `except`, and what an extension brings, is not checked.",
+    effect: "Unproven: no check reads the policies of such a table, or it has none. A prescription without \
         a clinic of its own is its patient's, and a foreign \
              table reads another server, or this one, as the user of its mapping.",
     remedy: "Add the schema to `spec.database.schemas`; add the tenant column and policies to the table, or \
-        policies that ask the table it refers to; \
+        policies that read the table it refers to; \
              revoke what the application does not need. Name in `spec.verify.rowLevelSecurity.except` what \
              all tenants share.",
     severity: Severity::Warning,
@@ -86,8 +86,8 @@ fn judge((schema, name, kind, tenants): Row, app: &str, column: &str) -> Finding
     let (message, remedy) = match kind.as_str() {
         "elsewhere" => (
             format!(
-                "unproven: {app:?} reaches it, it has the column {column:?}, and nobody looks into the \
-                    schema {schema:?}"
+                "unproven: {app:?} reaches it, it has the column {column:?}, and no check reads the schema \
+                    {schema:?}"
             ),
             format!(
                 "add {schema} to spec.database.schemas, or REVOKE ALL ON {table} FROM {}, or name it in \
@@ -130,7 +130,7 @@ mod tests {
                 "clinic_id",
             )
         };
-        assert!(found("elsewhere").message.contains("nobody looks into the schema \"archive\""));
+        assert!(found("elsewhere").message.contains("no check reads the schema \"archive\""));
         assert!(found("elsewhere").remedy.starts_with("add archive to spec.database.schemas"));
         assert!(found("foreign").remedy.starts_with("REVOKE ALL ON \"archive\".\"old\" FROM \"app\""));
         assert!(found("refers").message.contains("it refers to s.patients, has no column \"clinic_id\""));

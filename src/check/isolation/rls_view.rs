@@ -20,8 +20,9 @@ const META: Meta = Meta {
                 or a restrictive one binds the application alone: then only \
                 its conditions say what the owner sees. Also a materialized view over such a table, because \
                 nothing filters what it has stored: a warning where its \
-                owner is bound like the application. A view that is named in `except` is not asked.",
-    effect: "The view reads with its owner's rights, so whoever may read the view reads every tenant's rows.",
+                owner is bound like the application. A view that is named in `except` is not checked.",
+    effect: "The view reads with its owner's rights, so a role that may read the view reads every tenant's \
+        rows.",
     remedy: "`ALTER VIEW … SET (security_invoker = true)` (PostgreSQL 15 and newer). A materialized view \
         cannot have it: revoke it from the \
              application and give it a view on top that compares the tenant column with the setting; then \
@@ -37,8 +38,8 @@ pub(super) const CHECK: Check = Check {
 };
 
 /// A relation that reads another one depends on it through its rewrite rule. A view with `security_invoker`
-/// reads as whoever asks, also inside another view; so only the view that reads the table matters, and for
-/// materialized views the one who fills them.
+/// reads as the role that queries, also inside another view; so only the view that reads the table matters,
+/// and for materialized views the one who fills them.
 const SQL: &str = tenancy::tenants!(
     tenancy::policies!(),
     ", reads AS (SELECT DISTINCT w.ev_class AS view, d.refobjid AS relation FROM pg_catalog.pg_rewrite w \

@@ -22,14 +22,14 @@ const META: Meta = Meta {
     title: "Every row of a relation without a foreign key refers to a row that is there",
     condition: "`spec.verify.orphans` names a relation between two tables of this database, and a row refers \
         to one that is not there; or one of \
-                the tables does not exist; or the question cannot be answered, because a column does not \
+                the tables does not exist; or the query cannot be answered, because a column does not \
                 exist, the types cannot be \
                 compared, the migration role may not read all rows, or it takes longer than 60 s. A row with \
                 NULL in one of the columns \
                 refers to nothing. Counting ends after 1,000.",
     effect: "The application finds nothing where it expects a row: an appointment without its patient.",
     remedy: "Mend or delete the rows in a migration, then consider a foreign key. An index on the columns \
-        that are referred to makes the question \
+        that are referred to makes the query \
              fast. Up to three keys stand in the finding.",
     severity: Severity::Error,
     aspect: Aspect::Data,
@@ -100,7 +100,7 @@ async fn count(
     if let Ok(Counted { keys, .. }) = &counted {
         log_values(META.id, keys);
     }
-    let counted = trial::answer(counted, "look for rows that refer to nothing");
+    let counted = trial::answer(counted, "find rows that refer to nothing");
     trial::end(connection).await?;
     counted
 }

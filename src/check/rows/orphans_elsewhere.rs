@@ -116,8 +116,8 @@ impl Stop {
     }
 }
 
-/// A question to the other database. That it gives no answer is an answer about the relation: this database
-/// is well.
+/// A query of the other database. That it gives no answer is an answer about the relation: this database is
+/// well.
 async fn away<T>(question: impl Future<Output = Result<T, CheckError>>, name: &str) -> Result<T, Stop> {
     match tokio::time::timeout(GRANTED + CANCEL_GRACE, question).await {
         Ok(answer) => answer.map_err(|error| Stop::lost(format!("the database {name:?}: {error}"))),
@@ -232,7 +232,7 @@ async fn compare(
     let Pair { asked, other, scope } = *pair;
     let (table, own) =
         side(here, &asked.table, &asked.columns, &scope.schemas).await.map_err(Stop::Here)??;
-    // The transaction of the other side has no snapshot before its first question, so the own cursor is open
+    // The transaction of the other side has no snapshot before its first query, so the own cursor is open
     // before.
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; SET LOCAL \
         statement_timeout = '60s'; SET LOCAL jit = off";

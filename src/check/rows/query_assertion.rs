@@ -1,4 +1,4 @@
-//! The questions of the manifest have the answers that it expects.
+//! The queries of the manifest have the results that it expects.
 
 use std::io;
 
@@ -20,7 +20,7 @@ use crate::{
 
 const META: Meta = Meta {
     id: "query-assertion",
-    title: "Every question of the manifest has the answer that it expects",
+    title: "Every query of the manifest has the result that it expects",
     condition: "A query of `spec.verify.queries` finds rows where none are expected, none where some are, or \
         another value than the expected one; \
                 or it cannot be answered: it is not one single SELECT, WITH, VALUES or TABLE, it writes, it \
@@ -28,13 +28,12 @@ const META: Meta = Meta {
                 does not end within its timeout, it calls a function that is VOLATILE, or it would see only \
                 the rows that a policy lets through. Of \
                 VOLATILE functions those of PostgreSQL that only answer may be called (times, chance, sizes, \
-                `pg_sleep` and the like); views and domains are \
-                looked through, functions are taken for what they are declared to be. Queries are asked by \
-                the role of \
+                `pg_sleep` and the like); views and domains are followed, functions are taken for what they \
+                are declared to be. Queries are run by the role of \
                 the connection URL (the migration role), after everything is committed, in a read-only \
                 transaction that is rolled back, \
                 with `row_security = off` and the schemas of `spec.database.schemas` as search path.",
-    effect: "What you said must be true of the rows is not, or nobody knows whether it is.",
+    effect: "What you said must be true of the rows is not, or Sluice cannot tell whether it is.",
     remedy: "Mend the rows in a migration, or correct the query. A role that row-level security binds cannot \
         answer for all rows: give the \
              migration role BYPASSRLS. At most four rows are read; the first column of the first three \
@@ -74,7 +73,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
 }
 
 /// A function that catches the cancellation goes on for ever; then the session is given up, and its back end
-/// ends when it notices that nobody listens.
+/// ends when it notices that no client listens.
 fn ignores_its_timeout(name: &str) -> sqlx::Error {
     let message = format!(
         "the query {name:?} went on after it was cancelled: a function that it calls catches query_canceled"
@@ -120,10 +119,10 @@ async fn answer(
         .unwrap_or_else(|_| Err(ignores_its_timeout(&asserted.name)));
     let rows =
         rows.map(|rows: Vec<(Vec<Option<String>>,)>| rows.into_iter().map(|(values,)| values).collect());
-    trial::answer(rows, "ask a query of spec.verify.queries")
+    trial::answer(rows, "run a query of spec.verify.queries")
 }
 
-/// In place of an SQLSTATE: Sluice refuses, before PostgreSQL is asked.
+/// In place of an SQLSTATE: Sluice refuses, before PostgreSQL sees it.
 const VOLATILE: &str = "volatile";
 
 /// A transaction that only reads forbids no function to end a session, to give up a lock, or to reach another
@@ -155,7 +154,7 @@ fn single(sql: &str) -> Result<String, String> {
     let word: String = begins.chars().take_while(|c| c.is_alphabetic()).collect();
     if !["select", "with", "values", "table"].iter().any(|known| word.eq_ignore_ascii_case(known)) {
         return Err(format!(
-            "only a query can be asked (SELECT, WITH, VALUES or TABLE), and it begins with {word:?}"
+            "only a query can be run (SELECT, WITH, VALUES or TABLE), and it begins with {word:?}"
         ));
     }
     let whole = match split(sql) {

@@ -21,7 +21,7 @@ const META: Meta = Meta {
     condition: "`spec.verify.rowCounts.tables` names a table that does not exist (also where it only has \
         `compare`), that has fewer rows than `atLeast` or more than `atMost`, or whose \
                 rows cannot be counted: because the migration role may not read them all, or within 60 s.",
-    effect: "Rows that the application cannot do without are missing, or there are more than anybody \
+    effect: "Rows that the application cannot do without are missing, or there are more than any person \
         planned.",
     remedy: "Look where the rows went before anything else is written; the snapshot of the run has those \
         from before. Or correct the manifest.",
@@ -49,7 +49,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
             continue;
         };
         if asked.at_least.is_none() && asked.at_most.is_none() {
-            // Compared by `rows-kept` when a migration runs; that it is there is asked each time.
+            // Compared by `rows-kept` when a migration runs; that it is there is checked each time.
             continue;
         }
         let counted = count(connection, table, bound(asked)).await?;

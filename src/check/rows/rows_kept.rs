@@ -1,7 +1,7 @@
 //! No transaction of a migration loses rows of the tables that the manifest names.
-//!
-//! Asked by the migrate stage alone: it counts after BEGIN, hands the counts over in the scope, and asks
-//! before COMMIT, in the same transaction. Whoever has no counts from before has nothing to ask.
+//! Made by the migrate stage alone: it counts after BEGIN, hands the counts over in the scope, and counts
+//! again before COMMIT, in the same transaction. A stage that has no counts from before has nothing to
+//! compare.
 
 use sqlx::PgConnection;
 
@@ -21,10 +21,11 @@ const META: Meta = Meta {
         than before the first statement \
                 (`NotLessThanBefore`), or not as many (`Equal`); or it is not there any more; or its rows \
                 cannot be counted, because the migration \
-                role may not read them all, or not within 60 s. Asked in each transaction of a migration, in \
+                role may not read them all, or not within 60 s. Checked in each transaction of a migration, \
+                in \
                 the session that migrates: a release that \
                 is several transactions is compared in each. Both counts are READ COMMITTED. With `Equal` \
-                nobody else writes to the table from the \
+                no other session writes to the table from the \
                 first count until COMMIT (SHARE ROW EXCLUSIVE; readers go on), so the difference is the \
                 migration's own. With \
                 `NotLessThanBefore` the application goes on writing: rows that it inserts in between can \
@@ -33,7 +34,7 @@ const META: Meta = Meta {
                 transaction creates has nothing to \
                 compare, and a statement that runs outside a transaction (CREATE INDEX CONCURRENTLY, VACUUM) \
                 is not compared.",
-    effect: "The migration dropped rows that nobody meant to lose: a join that found no partner, a DELETE \
+    effect: "The migration dropped rows that no person meant to lose: a join that found no partner, a DELETE \
         with a condition too wide.",
     remedy: "The transaction was rolled back, so nothing is lost yet. Mend the statements; if rows are meant \
         to go, take `compare` off that table for \
@@ -93,7 +94,8 @@ fn judge(before: &Counted, now: Option<&Result<i64, Refusal>>) -> Option<Finding
             )
         }
     };
-    let remedy = "look for a DELETE, a TRUNCATE or a join without partners among the statements; if rows are \
+    let remedy = "search for a DELETE, a TRUNCATE or a join without partners among the statements; if rows \
+        are \
         meant to go, take compare off \
                   this table in spec.verify.rowCounts for this release";
     Some(META.finding(table, message, remedy))

@@ -2,7 +2,7 @@
 //!
 //! A view is a query whose names have been looked up: PostgreSQL keeps its tree, with the number of each
 //! function in it, whether an operator, an aggregate or a cast stands for it. Reading the view runs that very
-//! tree, so nobody can put another function under a name in between.
+//! tree, so no session can put another function under a name in between.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -67,7 +67,7 @@ const ONLY_ANSWER: [&str; 43] = [
 
 /// From the view over the views and the domains that it uses to every function in their trees, and from an
 /// aggregate to what it is made of. What PostgreSQL itself brings has lower numbers than 16384: its views are
-/// believed. A function that is not VOLATILE is believed, too, and not looked into. $1 are the functions
+/// believed. A function that is not VOLATILE is believed, too, and its body is not read. $1 are the functions
 /// above.
 const CALLED: &str = "\
     WITH RECURSIVE k AS (SELECT 'pg_catalog.pg_class'::regclass::oid AS class, \

@@ -17,13 +17,13 @@ const META: Meta = Meta {
                 (`DISABLE TRIGGER ALL`, `pg_restore --disable-triggers`). A warning, because adding a key \
                 that way and validating it later \
                 is how it is done without blocking; an error where `spec.verify.foreignKeys.validated` is \
-                true; not looked at where it is false.",
+                true; not checked where it is false.",
     effect: "Of a key that is NOT VALID new rows are checked; those that were there before may refer to rows \
         that do not exist. Of one whose triggers are \
              switched off nothing is checked, though it looks valid everywhere.",
     remedy: "`ALTER TABLE … VALIDATE CONSTRAINT` in a migration of its own: it blocks no writer. Triggers: \
         `ALTER TABLE … ENABLE TRIGGER ALL` as a \
-             superuser, then look for rows that refer to nothing.",
+             superuser, then search for rows that refer to nothing.",
     severity: Severity::Warning,
     aspect: Aspect::Structure,
 };
@@ -71,7 +71,7 @@ fn judge(schema: &str, table: &str, name: &str, off: Option<&str>, severity: Sev
                 refer to nothing"
         );
         let remedy = format!(
-            "ALTER TABLE {off} ENABLE TRIGGER ALL as a superuser, then look for rows of {schema}.{table} \
+            "ALTER TABLE {off} ENABLE TRIGGER ALL as a superuser, then search for rows of {schema}.{table} \
                 that refer to nothing"
         );
         return Finding { severity, ..META.finding(format!("{schema}.{table}"), message, remedy) };

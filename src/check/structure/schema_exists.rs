@@ -1,4 +1,4 @@
-//! The schemas of the manifest are there: a name that is misspelled would make every other check look at
+//! The schemas of the manifest are there: a name that is misspelled would make every other check read
 //! nothing.
 
 use sqlx::PgConnection;
@@ -14,8 +14,8 @@ const META: Meta = Meta {
     id: "schema-exists",
     title: "Every schema of the manifest exists",
     condition: "`spec.database.schemas` names a schema that the database does not have.",
-    effect: "No check looks at what is really there. If the name is misspelled, tables go unchecked and \
-        nobody is told.",
+    effect: "No check reads what is really there. If the name is misspelled, tables go unchecked and \
+        no person is told.",
     remedy: "Correct `spec.database.schemas`; names are case-sensitive. If a later migration creates the \
         schema, the finding goes away with it.",
     severity: Severity::Warning,

@@ -13,10 +13,10 @@ const META: Meta = Meta {
     id: "table-count",
     title: "There are as many tables, columns, enums, indexes and foreign keys as the manifest says",
     condition: "`spec.verify.tables.count` says another number than the schemas of `spec.database.schemas` \
-        have together. Not counted are ledgers, \
+        have together. Not counted are histories, \
                 partitions with their indexes and foreign keys, what extensions bring, and the indexes of \
                 primary keys.",
-    effect: "Something is missing, or something is there that nobody planned.",
+    effect: "Something is missing, or something is there that no person planned.",
     remedy: "Compare with the source what is there: `\\dt`, `\\di` and `\\dT` in psql. Correct the manifest \
         when the number was meant to change.",
     severity: Severity::Error,

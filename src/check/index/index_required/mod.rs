@@ -187,7 +187,7 @@ fn describe_wanted(asked: &RequiredIndex) -> String {
     format!("{unique}{name}{method}({}){predicate}", asked.columns.join(", "))
 }
 
-/// Nothing for the method that everybody expects.
+/// Nothing for the default method.
 fn using(method: &str) -> String {
     if method == "btree" { String::new() } else { format!("using {method} ") }
 }
