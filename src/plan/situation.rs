@@ -75,7 +75,7 @@ impl<'a> Situation<'a> {
             .filter(|run| run.digest == digest && run.finished_at.is_none())
             .map(|run| run.attempt);
         let next = announced.max().unwrap_or(0).max(known.saturating_add(1));
-        // A name that a foreign Job has taken is left to it.
+        // A name that somebody else has taken is left to them.
         let leg = Purpose::Apply.route().first();
         let taken = |attempt: &u32| self.strange(&digest::job_name(&facts.name, digest, *attempt, leg));
         (next..=u32::MAX).find(|attempt| !taken(attempt)).unwrap_or(next)
