@@ -49,7 +49,7 @@ rounds() {
 }
 
 # An empty database, after everything earlier is on the disk. The one before is dropped and its files are forgotten first: ext4 does not
-# give out the inodes of deleted files for 5 s and looks at each of them instead, which costs whoever makes files next.
+# give out the inodes of deleted files for 5 s and checks each of them instead, which costs the process that makes files next.
 fresh_database() {
   psql -Xq -c "drop database if exists $1 with (force)" -c checkpoint 2>/dev/null
   sync

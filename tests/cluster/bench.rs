@@ -113,7 +113,7 @@ async fn from_created_to_ready_beside_a_bare_job() {
     let floor = Story::begin("bench_floor").await;
     let (mut jobs, mut migrations, mut counted) = (Vec::new(), Vec::new(), Vec::new());
     bare_job(&floor, 100).await;
-    // Kept until the end: taking a namespace away is work for everybody.
+    // Kept until the end: taking a namespace away is work for every component.
     let mut stories = vec![migration("bench_warm_up").await.1];
     for round in 0..ROUNDS {
         jobs.push(bare_job(&floor, round).await);

@@ -1,4 +1,4 @@
-//! `verify.every` on a cluster: what somebody does to the database by hand turns Ready off within one period,
+//! `verify.every` on a cluster: what a person does to the database by hand turns Ready off within one period,
 //! and on again.
 
 use std::time::{Duration, Instant};
@@ -72,7 +72,7 @@ async fn a_policy_dropped_by_hand_turns_ready_off_within_one_period_and_back_on_
         );
     }
     assert_eq!(story.gate().await, gate, "Pods of this version may run, so the gate stays");
-    assert_eq!(story.number("SELECT count(*) FROM pg_policy").await, 0, "it repairs nothing by itself");
+    assert_eq!(story.number("SELECT count(*) FROM pg_policy").await, 0, "it repairs nothing automatically");
 
     story.execute(POLICY).await;
     let repaired = Instant::now();

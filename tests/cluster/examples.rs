@@ -22,7 +22,7 @@ struct Names {
     database: &'static str,
 }
 
-/// A copy of an example, as somebody has it who tries it, and the namespace that it makes.
+/// A copy of an example, as a person who tries it has it, and the namespace that it makes.
 struct Example {
     story: Story,
     names: Names,

@@ -1,4 +1,4 @@
-//! Somebody who holds the cluster's role `edit` in a namespace, and nothing else, tries to open its gate.
+//! A user who holds the cluster's role `edit` in a namespace, and nothing else, tries to open its gate.
 
 use k8s_openapi::api::{
     batch::v1::Job,

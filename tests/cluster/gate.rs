@@ -76,7 +76,7 @@ async fn while_a_migration_has_failed_the_old_version_serves_scales_and_is_repla
     assert_eq!(running(&story).await.get(SECOND.0), None);
 
     story.apply::<Deployment>(application(3, FIRST.0)).await;
-    assert!(!held(&story).await, "the rollback goes through by itself");
+    assert!(!held(&story).await, "the rollback goes through without a person's help");
     runs(&story, FIRST.0, 3).await;
 
     story.apply::<Deployment>(application(3, SECOND.0)).await;

@@ -21,8 +21,8 @@ fn nth(number: u32) -> String {
     format!("20240101{number:06}_change")
 }
 
-/// A history of Prisma's with so many migrations, applied by it before anybody knew Sluice; `interop.rs` of
-/// the tests of PostgreSQL shows that its rows look like this.
+/// A history of Prisma's with so many migrations, applied by it before Sluice was there; `interop.rs` of the
+/// tests of PostgreSQL shows that its rows look like this.
 async fn applied_by_prisma(story: &Story, count: u32) -> Vec<(String, String)> {
     let files: Vec<_> = (1..=count)
         .map(|number| (nth(number), format!("CREATE TABLE changes_{number} (id int PRIMARY KEY);")))

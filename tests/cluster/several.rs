@@ -77,7 +77,7 @@ fn place(service: &str) -> Value {
     json!({"dependsOn": depends_on, "group": {"name": "ghs", "position": position}})
 }
 
-/// All eight in an order that nobody chose; `SEED` repeats one.
+/// All eight in a random order; `SEED` repeats one.
 async fn apply_all(story: &Story) {
     let seed =
         std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));

@@ -123,7 +123,7 @@ async fn a_truncated_dump_is_caught_and_no_migration_runs() {
         "no migration ran"
     );
     assert!(story.gate().await.is_empty());
-    // With a client that works the next attempt goes through by itself.
+    // With a client that works the next attempt goes through.
     install(&stage_image());
     story.retry("with a client that works").await;
     story.ready_at(FIRST.0).await;

@@ -1,5 +1,5 @@
 //! The stage on which a story is played: a namespace, a database, and conditions that are waited for with a
-//! deadline. When the deadline passes, the story prints what a person would look at.
+//! deadline. When the deadline passes, the story prints what a person would inspect.
 
 use std::{collections::BTreeMap, fmt::Debug, process::Command, time::Duration};
 
@@ -303,7 +303,7 @@ impl Story {
         }
     }
 
-    /// What a person would look at.
+    /// What a person would inspect.
     pub async fn tell(&self) -> String {
         let mut text = String::new();
         for what in ["databasemigrations,migrationgates,deployments,jobs,pods", "events"] {
@@ -404,7 +404,7 @@ impl Controller {
     }
 }
 
-/// A story that ended well leaves nothing; one that failed leaves its namespace to look at.
+/// A story that ended well leaves nothing; one that failed leaves its namespace to inspect.
 impl Drop for Story {
     fn drop(&mut self) {
         if !std::thread::panicking() {

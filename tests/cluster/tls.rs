@@ -26,7 +26,7 @@ printf 'subjectAltName=DNS:postgres\\n' >names
 openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -extfile \
 names";
 
-/// The server's own rules: over the network nobody gets in without TLS.
+/// The server's own rules: over the network no client gets in without TLS.
 const RULES: &str = "local all all trust\nhostssl all all all scram-sha-256\n";
 
 /// A server that logs who gets in, and how.
@@ -128,7 +128,7 @@ async fn is_refused(story: &Story, words: &str) {
     assert!(message.contains("sslmode=verify-full") && message.contains(words), "{message}");
     assert!(!message.contains(PASSWORD), "{message}");
     story.until("Stalled", "True", "TlsFailed").await;
-    assert_eq!(let_in(story), before, "nobody got in");
+    assert_eq!(let_in(story), before, "no client got in");
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ async fn ready_turns_off_when_it_fails_and_on_again_when_a_later_one_passes_and_
     let before = world.writes().len();
     next(&mut world).await;
     assert_eq!(world.ready("records"), ("True".to_owned(), "Verified".to_owned()));
-    // The oldest Job makes way.
+    // The oldest Job is deleted.
     let writes: Vec<String> =
         kinds(&world.writes()[before..]).into_iter().filter(|write| !write.starts_with("delete")).collect();
     assert_eq!(writes, ["create jobs", "create events", "status records"]);
@@ -162,7 +162,7 @@ async fn a_new_source_during_a_verification_waits_for_its_end_and_is_applied() {
         .server
         .cluster()
         .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
-    world.look("records").await.expect("a look");
+    world.look("records").await.expect("a reconcile");
     assert_eq!(world.ready("records").0, "False", "a new source turns Ready off at once");
     world.run_for(&["records"], 40).await;
     assert_eq!((world.ready("records").0.as_str(), world.gate().len()), ("True", 3));

@@ -27,7 +27,7 @@ pub enum Fault {
     AnswerLost,
 }
 
-/// What somebody else does.
+/// What another client does.
 pub type Happening = fn(&mut Cluster);
 
 /// Everything that is stored, and what was done.
@@ -42,7 +42,7 @@ pub struct Cluster {
     pub asked: usize,
     /// At which write, counted from 1, and what.
     pub fault: Option<(usize, Fault)>,
-    /// What somebody else does right before the write of this number, counted from 1.
+    /// What another client does right before the write of this number, counted from 1.
     pub meanwhile: Option<(usize, Happening)>,
     /// For the controls: takes every write, whatever it was meant to be written upon.
     pub careless: bool,
@@ -259,14 +259,14 @@ impl Cluster {
         self.revision
     }
 
-    /// Takes an object away, as somebody else would; the revision at which it went.
+    /// Takes an object away, as another client would; the revision at which it went.
     pub fn remove(&mut self, key: &Key) -> u64 {
         self.objects.remove(key);
         self.revision += 1;
         self.revision
     }
 
-    /// Changes an object as somebody else would; `generation` moves with the spec.
+    /// Changes an object as another client would; `generation` moves with the spec.
     pub fn edit(&mut self, key: &Key, change: impl FnOnce(&mut Value)) {
         let object = self.objects.get_mut(key).unwrap_or_else(|| panic!("{key:?} is not there"));
         let before = object.clone();

@@ -1,4 +1,4 @@
-//! Evidence for regimes: everything is proven only when everything was asked, looked at and found as it
+//! Evidence for regimes: everything is proven only when everything was asked for, checked and found as it
 //! should be. Each piece of evidence is taken away in turn, and the duties that rest on it, and no others,
 //! are no longer proven.
 
@@ -293,7 +293,7 @@ fn what_is_no_check_takes_away_its_duties_and_no_others_in_each_regime() {
 fn a_wrong_answer_takes_away_only_the_duties_that_the_question_is_about() {
     let mut subject = proven();
     answer(&mut subject, "other");
-    assert_eq!(evidence(&subject, &NAMES).verdict, Verdict::Passed, "a question about something else");
+    assert_eq!(evidence(&subject, &NAMES).verdict, Verdict::Passed, "a query about something else");
     answer(&mut subject, "unalterable: the chain");
     let part = evidence(&subject, &["630f"]).parts.remove(0);
     let not_proven: Vec<&str> =
@@ -330,7 +330,7 @@ fn mixed() -> Evidence {
         check: "rls-view".into(),
         object: NASTY.into(),
         severity: Severity::Error,
-        message: format!("{NASTY} shows everybody's rows"),
+        message: format!("{NASTY} shows every tenant's rows"),
         remedy: "mend it".into(),
     });
     set(&mut subject, "rls-view", CheckVerdict::Failed);

@@ -243,7 +243,7 @@ fn any_stage(rng: &mut Rng, stage: Stage) -> StageState {
     }
 }
 
-/// A status that an earlier plan may have written, or that somebody made up.
+/// A status that an earlier plan may have written, or that a client made up.
 fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
     let mut status = DatabaseMigrationStatus { observed_generation: rng.i64(-1..4), ..Default::default() };
     let reason = pick(rng, Reason::ALL).name().to_owned();

@@ -1,4 +1,4 @@
-//! What somebody who may create Jobs and Pods, and nothing else, can make the controller believe: nothing.
+//! What a user who may create Jobs and Pods, and nothing else, can make the controller believe: nothing.
 //! Without admission policies, which an API server in memory does not have.
 
 use serde_json::{Value, json};
@@ -115,7 +115,7 @@ async fn a_job_at_the_announced_name_that_does_anything_else_is_named_and_not_be
         );
         assert!(message.contains(place) && message.contains(&job), "{place}: {message}");
         assert_eq!((world.gate().len(), world.status("records").applied.len()), (0, 0), "{place}");
-        assert!(!message.contains("evil"), "what somebody wrote is not repeated: {message}");
+        assert!(!message.contains("evil"), "what a user wrote is not repeated: {message}");
     }
 }
 
@@ -132,7 +132,7 @@ async fn a_pod_that_says_it_belongs_to_the_job_and_does_anything_else_is_not_rea
         put_pod(&world, &job, "zz-forged");
         world.server.cluster().edit(&key("pods", "zz-forged"), |pod| change(&mut pod["spec"]));
         world.server.cluster().objects.remove(&key("pods", &format!("{job}-pod")));
-        world.look("records").await.expect("a look");
+        world.look("records").await.expect("a reconcile");
         let (_, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
         assert_eq!(
             (reason.as_str(), world.gate().len()),
@@ -152,7 +152,7 @@ async fn a_pod_that_does_what_the_job_says_under_a_name_that_no_job_gives_is_not
         world.server.cluster().objects.remove(&key("pods", &format!("{job}-pod")));
         put_pod(&world, &job, &name.replace("JOB", &job));
         for _ in 0..3 {
-            world.look("records").await.expect("a look");
+            world.look("records").await.expect("a reconcile");
         }
         let (_, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
         assert_eq!(world.gate() == ["records@9_forged"], believed, "{name}: {message}");
@@ -164,8 +164,8 @@ async fn a_pod_that_does_what_the_job_says_under_a_name_that_no_job_gives_is_not
     }
 }
 
-/// The Job takes a Pod of somebody's for its own, takes the one too many away, which migrates, and waits for
-/// the other.
+/// The Job takes a foreign Pod for its own, takes the one too many away, which migrates, and waits for the
+/// other.
 #[tokio::test]
 async fn a_job_whose_pod_is_somebody_elses_makes_way_for_the_next_attempt() {
     let mut world = World::new();
@@ -176,7 +176,7 @@ async fn a_job_whose_pod_is_somebody_elses_makes_way_for_the_next_attempt() {
     world.server.cluster().edit(&key("pods", &format!("{job}-pod")), image);
     world.run_for(&["records"], 30).await;
     assert_eq!(world.ready("records"), ("False".to_owned(), Reason::ForeignJob.name().to_owned()));
-    assert!(world.jobs().contains(&job), "it is there to be looked at until a person wants the next attempt");
+    assert!(world.jobs().contains(&job), "it is there to be inspected until a person wants the next attempt");
     world.edit("records", |object| object["metadata"]["annotations"] = json!({"sluice.dev/retry": "1"}));
     world.run(&["records"]).await;
     assert_eq!(world.ready("records"), ("True".to_owned(), "Verified".to_owned()));

@@ -18,7 +18,7 @@ async fn another_database_behind_the_same_name_closes_nothing_and_opens_nothing_
     assert_eq!(world.databases(), [json!({"name": "records", "identity": "7/1"})]);
     assert_eq!(world.status("records").database.as_deref(), Some("7/1"));
 
-    // An empty database of somebody's own: everything of the source, and more, runs there.
+    // An empty database of a user's own: everything of the source, and more, runs there.
     for identity in [Some("7/2".to_owned()), None] {
         world.database = Database {
             source: vec!["1_one".into(), "2_two".into(), "3_three".into()],
@@ -49,7 +49,7 @@ async fn another_database_behind_the_same_name_closes_nothing_and_opens_nothing_
     world.run(&["records"]).await;
     assert_eq!((world.ready("records").1.as_str(), world.gate()), ("DatabaseChanged", gate.clone()));
 
-    // Somebody who may writes the new identity into the gate, as the message says, and lets it run again.
+    // A user who may writes the new identity into the gate, as the message says, and lets it run again.
     let (_, _, message) = world.condition("records", ConditionType::Stalled).expect("a person has to act");
     assert!(message.contains("{name: records, identity: 7/2}"), "{message}");
     let meant = json!([{"name": "records", "identity": "7/2"}]);
@@ -190,7 +190,7 @@ async fn an_older_version_of_a_long_adopted_history_is_satisfied_once_a_workload
             "{:?}",
             world.gate()
         );
-        assert_eq!(jobs_created(&world), before.1 + 1, "one question");
+        assert_eq!(jobs_created(&world), before.1 + 1, "one query");
         assert_eq!(world.ready("records"), ("True".into(), "Verified".into()));
         assert!(!world.server.cluster().writes.iter().any(|write| write.contains("stage")));
     }
@@ -304,7 +304,7 @@ async fn an_older_version_that_another_database_depends_on_is_asked_for_once_and
             "{condition}: {:?}",
             world.condition("late", ConditionType::Ready)
         );
-        assert_eq!(jobs_of(&world, "records"), before + 1, "{condition}: one question");
+        assert_eq!(jobs_of(&world, "records"), before + 1, "{condition}: one query");
         assert!(world.gate().contains(&format!("records@{OLD}")));
     }
 }
@@ -362,8 +362,8 @@ async fn whichever_write_is_the_last_of_a_process_the_dependent_begins_in_the_en
     }
 }
 
-/// How many writes it took from the first look at a dependent of an older version until all is at rest, with
-/// this fault at this write of them.
+/// How many writes it took from the first reconcile of a dependent of an older version until all is at rest,
+/// with this fault at this write of them.
 async fn dependent_begins(fault: Option<(usize, Fault)>) -> usize {
     let mut world = adopted();
     world.run(&["records"]).await;

@@ -1,5 +1,5 @@
 //! The Job controller, the kubelet and the stages in one: plays the Pods of Jobs to their end, one stage for
-//! each tick, against a model of the database whose ledger decides what is pending.
+//! each tick, against a model of the database whose history decides what is pending.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ pub struct Database {
     pub identity: Option<String>,
     /// The run that is being played.
     pub current: Option<(String, Option<Mishap>)>,
-    /// By how many seconds the node's clock is ahead of everybody else's.
+    /// By how many seconds the node's clock is ahead of every other clock.
     pub skew: i64,
 }
 

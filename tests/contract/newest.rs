@@ -1,5 +1,5 @@
-//! Ready is about the newest spec and the newest source, whenever somebody edits them: also between a look
-//! and the write that follows it.
+//! Ready is about the newest spec and the newest source, whenever a user edits them: also between a read and
+//! the write that follows it.
 
 use serde_json::json;
 use sluice::api::ConditionType;
@@ -114,7 +114,7 @@ async fn a_source_that_changes_at_any_moment_of_a_run_turns_ready_off_until_it_i
             .server
             .cluster()
             .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
-        world.look("records").await.expect("a look");
+        world.look("records").await.expect("a reconcile");
         let applied = world.database.applied.contains(&"3_three".to_owned());
         assert!(
             applied || world.ready("records").0 != "True",

@@ -203,7 +203,7 @@ fn every_failure_that_a_stage_can_report_shows_in_its_own_condition() {
         let stalled = condition(&plan.status, ConditionType::Stalled).is_some();
         assert_eq!(stalled, reason.class() == Class::NeedsUser, "{reason:?}");
         assert_eq!(condition(&plan.status, ConditionType::Reconciling).is_some(), !stalled, "{reason:?}");
-        assert_eq!(plan.requeue.is_some(), !stalled, "{reason:?}: what may pass is looked at again");
+        assert_eq!(plan.requeue.is_some(), !stalled, "{reason:?}: what may pass is reconciled again");
         assert!(plan.event.is_some_and(|event| event.warning && event.reason == reason), "{reason:?}");
     }
 }

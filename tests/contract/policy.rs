@@ -245,7 +245,7 @@ async fn a_change_of_the_policy_verifies_again_and_migrates_nothing() {
     world.run(&["records"]).await;
     let (applied, gate) = (world.database.applied.clone(), world.gate());
     change_house(&world, |spec| spec["verify"] = json!({"conventions": {"tables": "PascalCase"}}));
-    world.look("records").await.expect("a look");
+    world.look("records").await.expect("a reconcile");
     assert_eq!(world.ready("records").0, "False", "what is verified is not what is asked for any more");
     world.run(&["records"]).await;
     assert_eq!(

@@ -1,5 +1,5 @@
-//! How far a run is, from the Pod's port to the status: whoever answers anything else changes nothing, and
-//! nobody but the controller's own Pods is asked.
+//! How far a run is, from the Pod's port to the status: a Pod that answers anything else changes nothing, and
+//! only the controller's own Pods are polled.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -122,7 +122,7 @@ async fn a_server_that_is_slow_or_huge_or_talks_nonsense_is_no_answer_and_holds_
     }
     let nobody =
         TcpListener::bind(("127.0.0.1", 0)).await.expect("listens").local_addr().expect("an address");
-    assert_eq!(fetch(nobody).await, None, "nobody listens");
+    assert_eq!(fetch(nobody).await, None, "no process listens");
 }
 
 /// Whom the controller asked, and what it is told.

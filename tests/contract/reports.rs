@@ -38,7 +38,7 @@ fn check(id: &str, aspect: &str, verdict: CheckVerdict, findings: usize) -> Chec
         findings,
         title: "Every table is as `it` should be".into(),
         condition: "A table is not.".into(),
-        effect: "Somebody sees what they should not.".into(),
+        effect: "A tenant sees what it should not.".into(),
         remedy: "`ALTER TABLE`.".into(),
     }
 }

@@ -1,4 +1,4 @@
-//! Several databases in one namespace: whatever the order in which they are applied and looked at, they run
+//! Several databases in one namespace: whatever the order in which they are applied and reconciled, they run
 //! in the order that `before` says, and a failure holds only those who come after it.
 
 use fastrand::Rng;
@@ -43,7 +43,7 @@ fn is_ready(world: &World, name: &str) -> bool {
     world.condition(name, ConditionType::Ready).is_some_and(|(status, _, _)| status == "True")
 }
 
-/// Looks at everyone once each second, each time in another order, until everyone is Ready.
+/// Reconciles every object once each second, each time in another order, until everyone is Ready.
 async fn until_ready(world: &mut World, names: &[&str], rng: &mut Rng) {
     for _ in 0..200 {
         if names.iter().all(|name| is_ready(world, name)) {
@@ -81,7 +81,7 @@ async fn eight_services_applied_in_random_order_run_in_the_documented_order() {
         for name in names {
             put_service(&world, name);
             present.push(name);
-            // Some are looked at before the others are there.
+            // Some are reconciled before the others are there.
             let (some, seconds) = (rng.usize(..=present.len()), rng.u32(0..3));
             world.run_for(&present[..some], seconds).await;
         }
@@ -126,7 +126,7 @@ async fn a_service_that_fails_holds_those_after_it_and_nobody_else() {
             message.contains("\"api\"") && message.contains("MigrationFailed"),
             "{name} names the cause: {message}"
         );
-        assert_eq!(world.condition(name, ConditionType::Stalled), None, "{name} needs nobody itself");
+        assert_eq!(world.condition(name, ConditionType::Stalled), None, "{name} needs no person itself");
     }
     assert_eq!(begun(&world), ["auth", "api", "billing", "invoices"]);
 

@@ -83,7 +83,7 @@ async fn a_new_source_turns_ready_off_before_anything_else() {
         .cluster()
         .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
     let before = world.writes().len();
-    world.look("records").await.expect("a look");
+    world.look("records").await.expect("a reconcile");
     assert_eq!(world.writes().len(), before + 1);
     assert_eq!(world.ready("records"), not_ready("Planning"));
     assert_eq!(world.jobs().len(), 1, "the Job comes after the status");
@@ -96,7 +96,7 @@ async fn a_new_spec_waits_for_the_run_that_has_begun() {
     let mut world = World::new();
     world.run_for(&["records"], 2).await;
     world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
-    world.look("records").await.expect("a look");
+    world.look("records").await.expect("a reconcile");
     assert_eq!(world.ready("records"), not_ready("Pending"));
     assert_eq!(world.jobs().len(), 1);
     world.run(&["records"]).await;
@@ -214,7 +214,7 @@ async fn a_failed_migration_stalls_says_where_and_waits_for_a_person() {
     assert_eq!((world.gate().len(), world.jobs().len()), (0, 1));
     let before = world.writes().len();
     world.run_for(&["records"], 300).await;
-    assert_eq!(world.writes().len(), before, "nothing is tried again");
+    assert_eq!(world.writes().len(), before, "Sluice retries nothing");
     world.edit("records", |object| object["metadata"]["annotations"] = json!({"sluice.dev/retry": "1"}));
     world.run(&["records"]).await;
     assert_eq!((world.ready("records"), world.jobs().len()), (verified(), 2));
@@ -442,7 +442,7 @@ async fn a_definition_that_does_not_keep_the_whole_status_is_named_instead_of_wr
 #[tokio::test]
 async fn somebody_elses_job_of_the_same_name_is_left_alone_and_named() {
     let mut world = World::new();
-    world.look("records").await.expect("a look");
+    world.look("records").await.expect("a reconcile");
     let job = world.status("records").run.expect("a run").job;
     let foreign = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": job}, "status": {"conditions": []}});
     world.server.cluster().put(key("jobs", &job), foreign);

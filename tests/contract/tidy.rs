@@ -244,7 +244,7 @@ fn invariant_8_every_reason_is_documented_and_reached() {
 
 #[test]
 fn invariant_9_nobody_imports_cli_and_main_decides_nothing() {
-    // That nobody imports it: `walls/mod.rs`.
+    // That no room imports it: `walls/mod.rs`.
     let main = sources().into_iter().find(|file| file.path == "src/main.rs").expect("main.rs");
     absent(9, &[main], &["if ", "match ", "kube", "sqlx"]);
 }
@@ -349,7 +349,7 @@ fn invariant_17_conditions_are_made_from_the_record_and_never_read_back() {
     let making = rooms(&["plan"]).into_iter().find(|file| file.path == making).expect("status.rs");
     absent(17, &[making], &["published"]);
     let read = rooms(&["plan"]).into_iter().find(|file| file.path == comparing).expect("transition.rs");
-    assert!(read.code().contains("facts.published.conditions"), "the rule looks for what is there");
+    assert!(read.code().contains("facts.published.conditions"), "the rule searches for what is there");
     absent(17, &[read], &[".message"]);
 }
 

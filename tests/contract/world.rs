@@ -76,7 +76,7 @@ impl World {
         self.server.cluster().put(key("databasemigrations", name), object);
     }
 
-    /// What the controller knows, for what it does beside its looks.
+    /// What the controller knows, for what it does beside its reconciles.
     pub const fn context(&self) -> &Context {
         &self.context
     }
@@ -117,7 +117,7 @@ impl World {
                 Err(_) => return false,
             }
         }
-        panic!("{name} was looked at twenty times in a moment: {:#?}", self.server.cluster().writes);
+        panic!("{name} was reconciled twenty times in a moment: {:#?}", self.server.cluster().writes);
     }
 
     pub fn pass(&self, seconds: i64) {

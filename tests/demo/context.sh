@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# Part of the demo: which cluster, and what a person would look at when a step fails.
+# Part of the demo: which cluster, and what a person would inspect when a step fails.
 
 # tools: what a cluster of the user's is spoken to with; our own cluster's build serves when the machine has none.
 tools() {
@@ -55,7 +55,7 @@ choose_cluster() {
 # diagnose: runs when a step failed.
 diagnose() {
   trap - ERR
-  printf '\ndemo: this step failed. What one would look at next:\n' >&2
+  printf '\ndemo: this step failed. What a person would inspect next:\n' >&2
   {
     printf '\n$ kubectl -n medical get dbm,jobs,pods,deployments\n'; kubectl -n medical get dbm,jobs,pods,deployments -o wide
     printf '\n$ kubectl -n medical describe dbm records\n'; kubectl -n medical describe dbm records

@@ -1,4 +1,4 @@
-//! What a container leaves, which may be anybody's.
+//! What a container leaves, which may be any process's.
 
 use sluice::{
     contract::{MESSAGE_LIMIT, Outcome},

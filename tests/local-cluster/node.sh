@@ -27,7 +27,7 @@ restart() {
   KUBECONFIG=$run/admin.kubeconfig spawn "$name" "${words[@]}"
   await 60 "the cluster to answer" answers
 }
-# A process that nobody waited for is gone, too, once its last thread is: until then its sockets are open.
+# A process that no parent waited for is gone, too, once its last thread is: until then its sockets are open.
 gone() {
   local threads
   kill -0 "$1" 2>/dev/null && grep -q '^State:.[^Z]' "/proc/$1/status" && return 1

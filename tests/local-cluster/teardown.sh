@@ -58,7 +58,7 @@ remove_strays() {
     [ -z "$socket" ] || rm -f "$socket"
   done
   [ ! -d /var/log/containers ] || find /var/log/containers -type l -lname "$data/*" -delete
-  # A kubelet that somebody else runs on this machine has more than its socket there.
+  # A kubelet that another user runs on this machine has more than its socket there.
   if [ "$(find /var/lib/kubelet ! -type d 2>/dev/null)" = /var/lib/kubelet/device-plugins/kubelet.sock ]; then rm -rf /var/lib/kubelet; fi
   rmdir /var/log/containers /var/lib/cni/results /var/lib/cni /run/containerd/{runc/k8s.io,runc,s,} 2>/dev/null || true
 }

@@ -117,7 +117,7 @@ async fn a_database_that_prisma_migrated_takes_an_unrelated_migration_and_is_gre
     is_green_with_warnings(&scene).await;
     assert_eq!(scene.ledger().await.len(), 2);
 
-    // The negative control: what is broken is an error, whether anybody asked or not.
+    // The negative control: what is broken is an error, whether the manifest asked or not.
     crate::server::execute(&mut session, "INSERT INTO \"Tag\" (name) VALUES ('twice'), ('twice')").await;
     let unique = sqlx::raw_sql("CREATE UNIQUE INDEX CONCURRENTLY \"Tag_name_key\" ON \"Tag\" (\"name\")")
         .execute(&mut session)

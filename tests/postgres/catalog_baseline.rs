@@ -19,7 +19,7 @@ const SECOND: (&str, &str) = (
 const THIRD: (&str, &str) = ("3_notes", "ALTER TABLE visits ADD note text;");
 const BASELINE: &str = "{configMaps: [records], baseline: {upTo: 2_visits}}";
 
-/// A database in which somebody has made this, with a row in it, and a role that may create databases.
+/// A database in which a person has made this, with a row in it, and a role that may create databases.
 async fn grown(test: &str, files: &[(&str, &str)], made: &str) -> Scene {
     let scene = Scene::new(test, files).await.with("migrations", BASELINE);
     let role = &scene.role;
@@ -93,7 +93,7 @@ async fn a_database_that_differs_is_refused_with_the_differences_and_nothing_is_
         "{}",
         outcome.message
     );
-    assert_eq!(scene.catalog().await, before, "not even the ledger was created");
+    assert_eq!(scene.catalog().await, before, "not even the history was created");
     scene
         .database
         .execute("ALTER TABLE patients DROP extra; ALTER TABLE patients ALTER name SET NOT NULL")

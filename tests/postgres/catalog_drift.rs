@@ -220,7 +220,7 @@ async fn a_scratch_database_whose_creator_was_killed_is_removed_by_the_next_one(
     run.kill().expect("SIGKILL is sent");
     run.wait().expect("it is gone");
     until("the sessions are gone", || async { scene.sessions().await == "0" }).await;
-    assert!(scratch_databases(&scene).await.contains(&left[0]), "nobody was there to drop it");
+    assert!(scratch_databases(&scene).await.contains(&left[0]), "no process was there to drop it");
     scene.write("2_slow", "SELECT 1;");
     scene.database.execute("DELETE FROM _prisma_migrations WHERE migration_name = '2_slow'").await;
     scene.ready().await;

@@ -197,7 +197,7 @@ async fn a_role_that_sees_only_some_rows_or_none_is_an_error_and_not_a_pass() {
     assert!(services.run("verify", Some(&url)).await.messages().is_empty());
 }
 
-/// A locked table in the other database keeps nobody waiting for long, and reading leaves no lock and no
+/// A locked table in the other database keeps no session waiting for long, and reading leaves no lock and no
 /// session behind.
 #[tokio::test]
 async fn reading_gives_up_at_a_lock_and_leaves_nothing_behind() {
@@ -217,7 +217,7 @@ async fn reading_gives_up_at_a_lock_and_leaves_nothing_behind() {
         .await;
 }
 
-/// The same question about a thousand keys and about a million: what the process holds at most may differ by
+/// The same query about a thousand keys and about a million: what the process holds at most may differ by
 /// little.
 #[tokio::test]
 async fn a_million_keys_take_no_more_memory_than_a_thousand() {

@@ -164,7 +164,7 @@ async fn only_an_index_that_serves_every_row_of_a_foreign_key_counts() {
     clinic.assert_clean().await;
 }
 
-/// PostgreSQL's own plan is the proof: looking for the rows that refer to a patient, it takes the index.
+/// PostgreSQL's own plan is the proof: searching for the rows that refer to a patient, it takes the index.
 #[tokio::test]
 async fn an_index_of_the_rows_that_refer_to_something_serves_the_foreign_key() {
     let clinic = clinic_with(
@@ -211,7 +211,7 @@ async fn the_foreign_key_of_a_partitioned_table_is_asked_once() {
 }
 
 /// The build waits for a transaction that is older than it; until then its index is not valid, and that is
-/// nobody's fault.
+/// no fault.
 #[tokio::test]
 async fn an_index_that_is_being_built_is_not_reported() {
     let clinic = clinic_with("building", "SELECT 1", Vec::new()).await;

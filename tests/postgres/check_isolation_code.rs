@@ -1,6 +1,6 @@
 //! The application's code must not run in the session of the migration role. Each attack is shown to work
-//! where somebody tries the table as the probe would without looking first; and then the probe looks, names
-//! it, and does not try.
+//! where an attempt is made as the probe would make it without an inspection first; and then the probe
+//! inspects, names it, and does not try.
 
 use sluice::api::Severity::{self, Error, Warning};
 
@@ -30,11 +30,11 @@ const STAGE: &str = "
     CREATE FUNCTION evil.same(a uuid, b uuid) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM \
     evil.steal(); RETURN a = b; END $$;
     RESET ROLE;";
-/// What was harmless while the team looked at it.
+/// What was harmless while the team inspected it.
 const TURNS: &str = "SET ROLE {app}; CREATE OR REPLACE FUNCTION evil.says(text) RETURNS boolean LANGUAGE \
     plpgsql IMMUTABLE AS $$ BEGIN RETURN evil.steal(); END $$;";
 
-/// How far the sequence was set by somebody.
+/// How far another role set the sequence.
 async fn stolen(clinic: &Clinic) -> String {
     value(&mut clinic.superuser_session().await, "SELECT last_value::text FROM stolen").await
 }
@@ -66,7 +66,7 @@ async fn springs_and_is_named(
     );
     assert_eq!(stolen(&clinic).await, "1", "the attack ran: {found:#?}");
 
-    // The negative control: whoever does not look first is robbed.
+    // The negative control: a session that does not inspect first is robbed.
     let mut session = clinic.session().await;
     let tenant =
         value(&mut session, "SELECT set_config('app.clinic_id', min(id::text), false) FROM clinics").await;
@@ -213,8 +213,8 @@ async fn a_table_on_another_server_is_not_tried_and_fails() {
     clinic.assert_clean().await;
 }
 
-/// Only DDL fires it, and the probe makes none; whoever does is robbed, and that is the migration. So it is
-/// told.
+/// Only DDL fires it, and the probe makes none; a session that does is robbed, and that is the migration. So
+/// it is told.
 #[tokio::test]
 async fn an_event_trigger_of_the_application_is_not_fired_by_the_probe_and_told() {
     let mut clinic = Clinic::with_rows("event_trigger").await;
@@ -241,8 +241,8 @@ async fn an_event_trigger_of_the_application_is_not_fired_by_the_probe_and_told(
     assert_eq!(stolen(&clinic).await, "666");
 }
 
-/// Between looking and trying, nobody can hang anything on the table: what would be new waits for a lock, or
-/// is waited for.
+/// Between inspection and attempt, no session can hang anything on the table: what would be new waits for a
+/// lock, or is waited for.
 #[tokio::test]
 async fn a_trigger_that_is_just_being_made_is_waited_for_and_then_not_tried() {
     let clinic = Clinic::with_rows("race").await;

@@ -38,7 +38,7 @@ async fn a_table_without_row_level_security_is_attacked_and_fails_whatever_it_ho
         )
         .await;
     clinic.migrate("REVOKE INSERT ON notes FROM {app}").await;
-    assert!(clinic.findings_of(PROBE).await.is_empty(), "nobody reaches it");
+    assert!(clinic.findings_of(PROBE).await.is_empty(), "no role reaches it");
     clinic.migrate("GRANT SELECT ON notes TO PUBLIC; ALTER TABLE notes ADD CHECK (clinic_id IS NULL)").await;
     clinic.assert_one(PROBE, Error, "public.notes", "row-level security is off").await;
     clinic

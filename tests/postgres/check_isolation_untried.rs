@@ -129,7 +129,7 @@ async fn a_table_that_somebody_has_locked_is_unproven_and_waited_for_once() {
     let mut transaction = Transaction::begin(&mut session).await.expect("begins");
     let unanswered = check::run(&mut transaction, &clinic.scope, &[Aspect::Isolation])
         .await
-        .expect_err("nobody can read what is locked");
+        .expect_err("no session can read what is locked");
     assert!(unanswered.to_string().contains("lock timeout"), "{unanswered}");
     execute(&mut session, "SELECT 'the transaction is still usable'").await;
     execute(&mut other, "ROLLBACK").await;

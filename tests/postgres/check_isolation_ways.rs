@@ -1,5 +1,5 @@
-//! Ways across that were hidden from the isolation probe: each is found, or honestly called unproven, and its
-//! sound counterpart is neither.
+//! Paths across that were hidden from the isolation probe: each is found, or honestly called unproven, and
+//! its sound counterpart is neither.
 
 use sluice::api::{
     Finding,
@@ -80,7 +80,7 @@ async fn who_may_not_read_the_tenant_column_is_tried_also_where_no_tenant_can_be
     found_on(&clinic, Error, "public.notes", "cross-tenant read").await;
     found_on(&clinic, Error, "public.notes", "UPDATE another tenant's rows, DELETE another tenant's row")
         .await;
-    // Every clinic that there can be has rows: there is nobody to look as, and that is said.
+    // Every clinic that there can be has rows: there is no tenant to read as, and that is said.
     clinic
         .migrate(&format!(
             "ALTER POLICY p ON notes USING ({own}); INSERT INTO notes (clinic_id) VALUES ('c')"
@@ -143,7 +143,7 @@ async fn a_tenant_column_that_a_trigger_sets_is_written_through_what_it_follows_
         found.iter().all(|finding| finding.severity == Warning && finding.message.contains("may be null")),
         "{found:#?}"
     );
-    // What cannot be found out is said: the trigger looks at something that no attempt writes.
+    // What cannot be found out is said: the trigger reads something that no attempt writes.
     clinic
         .migrate(
             "CREATE OR REPLACE FUNCTION derive() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN \
@@ -227,7 +227,7 @@ async fn a_lock_of_the_application_is_an_error_and_one_of_somebody_else_a_warnin
     )
     .await;
     found_on(&clinic, Warning, "public.visits", "unproven").await;
-    // The session belongs to whoever logged in.
+    // The session belongs to the role that logged in.
     execute(&mut app, "ROLLBACK").await;
     let mut app = clinic.session_of_the_application().await;
     execute(&mut app, "BEGIN; LOCK TABLE visits IN EXCLUSIVE MODE").await;
@@ -304,7 +304,7 @@ async fn all_roles_together_have_one_time_and_what_is_left_is_told_once() {
         late[0].severity == Warning && late[0].is_unproven() && late[0].object == clinic.app,
         "{late:#?}"
     );
-    // Thirty seconds, and what was under way. Each role by itself would take as long.
+    // Thirty seconds, and what was under way. Each role alone would take as long.
     assert!(began.elapsed() < std::time::Duration::from_secs(90), "{:?}", began.elapsed());
 }
 

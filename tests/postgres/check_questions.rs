@@ -1,4 +1,4 @@
-//! Questions of a manifest that are wrong in every way that we could think of: each ends in time, in one
+//! Queries of a manifest that are wrong in every manner that we could think of: each ends in time, in one
 //! error that names it, and changes nothing.
 
 use std::time::{Duration, Instant};

@@ -106,7 +106,7 @@ async fn more_rows_pass_unless_exactly_as_many_are_asked_for() {
     .await;
 }
 
-/// What a first transaction did stays, as the ledger says; the second is taken back by itself.
+/// What a first transaction did stays, as the history says; the second is rolled back alone.
 #[tokio::test]
 async fn a_release_of_several_transactions_is_compared_in_each() {
     let scene = scene("kept_each", "NotLessThanBefore").await.with("apply", "{atomicity: Migration}");

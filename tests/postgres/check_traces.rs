@@ -1,5 +1,5 @@
 //! A run leaves the database, the role and every setting as it found them: in a transaction of its own, and
-//! in one that the migrate stage has open with changes that nobody else sees yet.
+//! in one that the migrate stage has open with changes that no other session sees yet.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ async fn state(session: &mut PgConnection) -> BTreeMap<String, String> {
 }
 
 async fn assert_no_traces(clinic: &Clinic, session: &mut PgConnection) {
-    // Looking takes locks itself, so the first look is not the one to compare with.
+    // Reading takes locks itself, so the first read is not the one to compare with.
     state(session).await;
     let before = state(session).await;
     assert!(before.keys().any(|key| key.starts_with("content of visits_id_seq")));

@@ -1,4 +1,4 @@
-//! A question of a manifest only reads, and ends nobody's session: whatever it calls is found by PostgreSQL's
+//! A query of a manifest only reads, and ends no other session: whatever it calls is found by PostgreSQL's
 //! own record of the query. Each attack is shown to work in a transaction that only reads, which is all that
 //! PostgreSQL offers against it.
 

@@ -12,7 +12,7 @@ use crate::stage_scene::{Scene, finish, said};
 const MIGRATIONS: [(&str, &str); 2] =
     [("1_init", "CREATE TABLE t (x int);"), ("2_index", "CREATE INDEX CONCURRENTLY i ON t (x); SELECT 1;")];
 
-/// The end of a pipe that nobody reads any more: the first write fails.
+/// The end of a pipe that no process reads any more: the first write fails.
 fn closed() -> Stdio {
     let (reader, writer) = io::pipe().expect("a pipe");
     drop(reader);

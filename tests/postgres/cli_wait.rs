@@ -1,4 +1,4 @@
-//! `sluice wait`, as an init container runs it: it ends when the version is in the ledger, and says what it
+//! `sluice wait`, as an init container runs it: it ends when the version is in the history, and says what it
 //! waits for until then.
 
 use std::{

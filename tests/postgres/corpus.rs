@@ -1,6 +1,6 @@
 //! Small folders of migrations, one for each habit that was seen in real ones (`tests/corpus`). Sluice, with
 //! nothing but defaults, and Prisma's own engine apply each to an empty database, release by release; schema,
-//! rows and history must be equal. Then Sluice looks at what Prisma made: nothing is pending, nothing has
+//! rows and history must be equal. Then Sluice inspects what Prisma made: nothing is pending, nothing has
 //! drifted, and it is Ready.
 //!
 //! `NAME/1`, `NAME/2`, … are the folder as each release has it; `NAME/2.accept` names the edited migrations

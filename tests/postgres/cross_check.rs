@@ -199,7 +199,7 @@ const KNOWN: &[Known] = &[
     },
 ];
 
-/// The first column of what a question answers.
+/// The first column of what a query answers.
 pub async fn objects(session: &mut PgConnection, sql: &str) -> Objects {
     let rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(session).await;
     rows.unwrap_or_else(|error| panic!("{error}\nin {sql}"))

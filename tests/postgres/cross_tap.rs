@@ -12,7 +12,7 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use crate::{check_structure::demands, cross_check::objects, server::execute};
 
-/// An index that was made by itself, of plain columns.
+/// An index that no constraint made, of plain columns.
 pub struct Index {
     schema: String,
     table: String,
@@ -133,8 +133,7 @@ fn quoted(values: &[String]) -> String {
 }
 
 impl Tap {
-    /// Installs pgTAP into a schema of its own, which no check looks at, and reads what the clean database
-    /// has.
+    /// Installs pgTAP into a schema of its own, which no check reads, and reads what the clean database has.
     pub async fn install(session: &mut PgConnection, schemas: &[String]) -> Self {
         execute(
             session,

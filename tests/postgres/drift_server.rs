@@ -5,7 +5,7 @@ use sluice::{api::Finding, contract::Stage, stage};
 
 use crate::stage_scene::Scene;
 
-/// A migration role that may make roles, another role, and this migration, applied before anybody compares.
+/// A migration role that may make roles, another role, and this migration, applied before Sluice compares.
 async fn applied(test: &str, sql: &str) -> (Scene, String) {
     let mut scene = Scene::new(test, &[]).await;
     let other = format!("{}_other", scene.database.name);
@@ -78,7 +78,7 @@ async fn no_replay_gives_back_what_an_administrator_took_away() {
             {found:?}"
         );
         assert_eq!(scene.value(&state).await, taken, "{test}");
-        // The control: whoever calls the function gives it back.
+        // The control: a call of the function gives it back.
         scene.database.execute("SELECT f()").await;
         assert_eq!(scene.value(&state).await, given, "{test}");
     }

@@ -1,7 +1,7 @@
 //! Sluice and Prisma's own engines on the same database, in both directions. Two generations of Prisma are
 //! asked: the command-line tool of version 6, and the engine of version 7 as a library;
 //! `tests/interop/prisma` runs both. Without Node.js these tests fail and say what to install: a claim of
-//! compatibility that nobody checked is worth nothing.
+//! compatibility that was not checked is worth nothing.
 
 use std::{
     fs,
@@ -186,7 +186,7 @@ async fn a_failed_row_of_prisma_is_named_and_rolled_back_by_the_manifest() {
         project.deploy(prisma).expect_failure();
         assert_eq!(project.diagnose()["failedMigrationNames"], serde_json::json!([LANGUAGE]), "{prisma:?}");
 
-        // Mending the file is not enough: somebody must say what became of the failed attempt.
+        // Mending the file is not enough: a person must say what became of the failed attempt.
         project.write(LANGUAGE, ADD_LANGUAGE);
         let dirty = project.sluice("").expect_reason("HistoryDirty");
         let (_, message) = dirty.condition("Ready");

@@ -147,21 +147,23 @@ impl Project {
         Status::read(&self.sluice_command(migrations).output().expect("sluice runs"))
     }
 
-    /// The ledger as both should write it. What differs by nature, identifiers and times, is reduced to its
+    /// The history as both should write it. What differs by nature, identifiers and times, is reduced to its
     /// form.
     pub async fn ledger(&self) -> Vec<String> {
         let rows = sqlx::query(LEDGER)
             .fetch_all(&mut self.database.connect().await)
             .await
-            .expect("reads the ledger");
+            .expect("reads the history");
         rows.iter().map(|row| row.get(0)).collect()
     }
 
     pub async fn applied(&self) -> Vec<String> {
         let query = "select migration_name::text from _prisma_migrations where finished_at is not null and \
             rolled_back_at is null order by finished_at, 1";
-        let rows =
-            sqlx::query(query).fetch_all(&mut self.database.connect().await).await.expect("reads the ledger");
+        let rows = sqlx::query(query)
+            .fetch_all(&mut self.database.connect().await)
+            .await
+            .expect("reads the history");
         rows.iter().map(|row| row.get(0)).collect()
     }
 }
@@ -183,7 +185,7 @@ is null then 'null' when logs = '' then 'empty' else 'text' end,
                      started_at then 'form' else rolled_back_at::text end)
   from _prisma_migrations order by started_at, finished_at nulls first, migration_name";
 
-/// Everything the catalog knows of the ledger's table.
+/// Everything the catalog knows of the history's table.
 pub const TABLE: &str = "
 select string_agg(line, E'\\n' order by line) from (
     select concat_ws(' ', 'column', attnum, attname, format_type(atttypid, atttypmod), attnotnull, \

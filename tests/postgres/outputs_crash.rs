@@ -17,7 +17,7 @@ use sluice::{
 
 use crate::stage_scene::{Scene, finish};
 
-/// Lets everybody in, and answers every question with one number, whatever was asked.
+/// Lets every client in, and answers every query with one number, whatever it was.
 fn server_that_answers_something_else() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -41,7 +41,7 @@ fn server_that_answers_something_else() -> u16 {
     thread::spawn(move || {
         while let Ok((mut stream, _)) = listener.accept() {
             let mut said = [0; 4096];
-            // The first question after the log-in is a setting, and has no rows.
+            // The first query after the log-in is a setting, and has no rows.
             let mut answers = [&known, &set].into_iter().chain(std::iter::repeat(&answer));
             while stream.read(&mut said).is_ok_and(|read| read > 0)
                 && answers.next().is_some_and(|answer| stream.write_all(answer).is_ok())

@@ -105,7 +105,7 @@ fn streams(place: &str, output: &Output) -> Vec<String> {
     found
 }
 
-/// A URL with the planted password. The server of the tests trusts everybody.
+/// A URL with the planted password. The server of the tests trusts every client.
 fn url(scene: &Scene) -> String {
     scene.url.replacen(&format!("{}@", scene.role), &format!("{}:hunter-of-s3crets@", scene.role), 1)
 }
@@ -203,7 +203,7 @@ async fn nothing_that_fails_repeats_a_row_a_literal_or_a_password() {
         }
         problems.extend(everything_said(&scene).await.into_iter().map(|leak| format!("{name}: {leak}")));
         scene.remove(&migration);
-        // What ran alone, or is journaled, stays until somebody corrects the file.
+        // What ran alone, or is journaled, stays until a person corrects the file.
         let tidy = "DELETE FROM _prisma_migrations WHERE migration_name <> '1_first'; DROP TABLE IF EXISTS \
             done; DROP INDEX IF EXISTS i; \
                     DROP SCHEMA IF EXISTS sluice CASCADE";

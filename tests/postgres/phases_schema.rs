@@ -138,7 +138,7 @@ async fn kill_after(scene: &Scene, time: Duration) {
         .kill_on_drop(true)
         .spawn()
         .expect("the binary starts");
-    // However it goes: within the time it ends by itself, or it is killed.
+    // However it goes: within the time it ends, or it is killed.
     if tokio::time::timeout(time, run.wait()).await.is_err() {
         run.kill().await.expect("SIGKILL is sent");
     }

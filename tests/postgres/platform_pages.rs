@@ -128,7 +128,7 @@ fn no_platform_reads_rows_under_the_lock_of_the_constraint_that_it_adds() {
             );
         }
     }
-    assert!(proofs >= 7, "{proofs} files that validate were looked at");
+    assert!(proofs >= 7, "{proofs} files that validate were read");
 }
 
 #[test]

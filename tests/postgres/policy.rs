@@ -47,7 +47,7 @@ async fn a_convention_of_the_policy_rolls_back_a_run_that_passes_without_it() {
     );
     assert!(
         !text.contains("convention-tables public._prisma_migrations"),
-        "the ledger is nobody's convention: {text}"
+        "the history is under no convention: {text}"
     );
     assert_eq!(
         bound.value("SELECT count(*)::text FROM pg_class WHERE relname = 'lab_results'").await,

@@ -146,7 +146,7 @@ async fn schema(scene: &Scene) -> String {
     let output = finish(command).await;
     assert!(output.status.success(), "{}", said(&output));
     let text = String::from_utf8(output.stdout).expect("is UTF-8").replace(&scene.role, "ROLE");
-    // A random key, against whoever could smuggle commands of psql into a dump.
+    // A random key, against a role that could smuggle commands of psql into a dump.
     text.lines()
         .filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"))
         .collect::<Vec<_>>()
@@ -167,7 +167,7 @@ async fn ready(scene: &Scene) -> Duration {
     took
 }
 
-/// Kills a run at a moment. False when it had ended by itself before.
+/// Kills a run at a moment. False when it had ended before.
 async fn killed(scene: &Scene, moment: Duration) -> bool {
     let mut command = scene.command("run");
     command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -188,7 +188,7 @@ async fn found(scene: &Scene) -> String {
     if scene.value(&exists("_prisma_migrations")).await != "true" {
         return "nothing".to_owned();
     }
-    let ledger = scene.ledger().await.last().cloned().unwrap_or_else(|| "an empty ledger".to_owned());
+    let ledger = scene.ledger().await.last().cloned().unwrap_or_else(|| "an empty history".to_owned());
     if scene.value(&exists("sluice.journal")).await != "true" {
         return ledger;
     }

@@ -268,7 +268,7 @@ async fn whichever_process_is_killed_while_it_waits_the_later_ones_end_and_the_e
     let scene = Scene::new("waiting_killed", &[INIT]).await;
     scene.ready().await;
     scene.write("2_alter", "ALTER TABLE t ADD COLUMN y int;\n");
-    // Who reads the ledger waits, so the plan does.
+    // A session that reads the history waits, so the plan does.
     let holder =
         session(&scene.database.url, "somebody", "BEGIN; LOCK _prisma_migrations IN ACCESS EXCLUSIVE MODE")
             .await;
@@ -278,7 +278,7 @@ async fn whichever_process_is_killed_while_it_waits_the_later_ones_end_and_the_e
             'sluice%' AND wait_event_type = 'Lock'",
         scene.database.name
     );
-    until("the plan waits for the ledger", || async { scene.value(&waits).await == "true" }).await;
+    until("the plan waits for the history", || async { scene.value(&waits).await == "true" }).await;
     let lock = pod.folder.path().join("run").join("snapshot.lock");
     until("the snapshot's process has its lock", || async { lock.exists() }).await;
     pod.kill(Stage::Snapshot).await;
@@ -348,7 +348,7 @@ async fn the_stages_of_a_pod_find_each_phase_where_it_is_mounted() {
 
 #[tokio::test]
 async fn a_pod_says_how_far_it_is_while_a_migration_runs_and_no_longer() {
-    // Two messages that the server answers late: a release in one transaction, and a statement by itself.
+    // Two messages that the server answers late: a release in one transaction, and a statement alone.
     let slow = ("2_slow", "CREATE TABLE u (x int);\nSELECT pg_sleep(600);\n");
     let alone =
         ("2_alone", "-- sluice: no-transaction\nCREATE TABLE u (x int);\nSELECT pg_sleep(600);\nSELECT 1;\n");
@@ -364,6 +364,6 @@ async fn a_pod_says_how_far_it_is_while_a_migration_runs_and_no_longer() {
         until(expected, || async { says().await.as_deref() == Some(expected) }).await;
         pod.kill(Stage::Migrate).await;
         pod.end(Stage::Verify).await;
-        assert_eq!(says().await, None, "whoever has ended says nothing");
+        assert_eq!(says().await, None, "a process that has ended says nothing");
     }
 }

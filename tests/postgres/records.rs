@@ -1,5 +1,5 @@
 //! The records of runs in `sluice.records`: kept by the stage that ends a run, found again by the digest of
-//! its verdict, and never in the way of the run itself.
+//! its verdict, and never blocks the run itself.
 
 use serde_json::Value;
 use sluice::{
@@ -158,9 +158,9 @@ async fn a_role_that_may_not_create_the_schema_keeps_no_record_and_is_ready_all_
     scene.database.execute(&taken).await;
     let outcome = passes(&scene).await;
     assert_eq!(outcome.record, None);
-    assert!(!outcome.message.contains("sluice.records"), "nobody asked for one: {}", outcome.message);
+    assert!(!outcome.message.contains("sluice.records"), "the manifest asked for none: {}", outcome.message);
     assert_eq!(scene.value("SELECT to_regnamespace('sluice')::text").await, "");
-    // A table of somebody else's is not written to.
+    // A table of another role's is not written to.
     scene
         .database
         .execute(

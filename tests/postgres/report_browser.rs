@@ -1,5 +1,5 @@
 //! The HTML page of a report, opened in a real browser: it shows what was found, says nothing on the console
-//! and asks nobody for anything.
+//! and asks no server for anything.
 //!
 //! The browser is the Chromium or Chrome of this machine, without a window. `make test-postgres` installs it.
 

@@ -37,7 +37,7 @@ pub fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).expect("the report")).expect("JSON")
 }
 
-/// A schema of sixty tables: three that nearly all refer to, chains, a circle, and some that stand alone.
+/// A schema of sixty tables: three that nearly all refer to, chains, a cycle, and some that stand alone.
 pub async fn scene_of_sixty() -> Scene {
     let mut sql = String::from("CREATE TABLE clinics (id uuid PRIMARY KEY, name text);\n");
     for at in 1..60_usize {

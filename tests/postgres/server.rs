@@ -72,7 +72,7 @@ pub struct Server {
     _keeper: Child,
 }
 
-/// A database of its own for one test. The superuser `postgres` owns it; nobody needs a password.
+/// A database of its own for one test. The superuser `postgres` owns it; no role needs a password.
 pub struct Database {
     /// For the superuser, over TCP.
     pub url: String,

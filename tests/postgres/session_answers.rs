@@ -1,4 +1,4 @@
-//! A server that answers garbage. The process goes on, says so, and tries again later.
+//! A server that answers garbage. The process goes on, says so, and retries later.
 
 use std::{
     io::{Read, Write},
@@ -13,7 +13,7 @@ use sluice::{
 
 const KNOWN: &[u8] = b"R\0\0\0\x08\0\0\0\0K\0\0\0\x0c\0\0\0\x01\0\0\0\x02Z\0\0\0\x05I";
 
-/// Answers the log-in with the first text, and every question with the second.
+/// Answers the log-in with the first text, and every query with the second.
 fn server(log_in: Vec<u8>, answer: Vec<u8>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -114,7 +114,7 @@ async fn an_answer_that_is_none_is_an_error_and_no_panic() {
                 [prepared(kind), message(b'D', body), message(b'C', b"SELECT 1\0"), message(b'Z', b"I")]
                     .concat();
             let port = server(KNOWN.to_vec(), answer);
-            // The first question is asked as the session begins.
+            // The first query runs as the session begins.
             let mut session = match connect(&url(port), "sluice test").await {
                 Ok(session) => session,
                 Err(error) => {
@@ -134,7 +134,7 @@ async fn a_server_that_closes_at_once_is_named() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     thread::spawn(move || while listener.accept().is_ok() {});
-    let error = connect(&url(port), "sluice test").await.expect_err("nobody speaks");
+    let error = connect(&url(port), "sluice test").await.expect_err("no server speaks");
     assert_eq!(error.reason(), Reason::ConnectionFailed);
     assert!(error.to_string().starts_with(&format!("cannot connect to 127.0.0.1:{port}/d: ")), "{error}");
 }

@@ -19,7 +19,7 @@ use crate::{
 /// What the server promises: keepalives after 5 s, two of them, 5 s apart; and time for a busy machine.
 const ENDED_WITHIN: Duration = Duration::from_secs(30);
 
-/// Runs one of the tests below, which nobody starts otherwise, in a namespace. False when this is not root.
+/// Runs one of the tests below, which no other command starts, in a namespace. False when this is not root.
 fn in_a_namespace(test: &str) -> bool {
     let script = "ip link set lo up && exec \"$0\" --exact \"$1\" --ignored --nocapture";
     let mut command = Command::new("unshare");

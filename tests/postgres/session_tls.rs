@@ -143,7 +143,7 @@ async fn a_server_is_believed_as_far_as_it_was_asked_to_prove_itself() {
     }
 }
 
-/// What hosts such as Neon write into their addresses is a mode that nobody wrote, so its failure says where
+/// What hosts such as Neon write into their addresses is a mode that no user wrote, so its failure says where
 /// it comes from.
 #[tokio::test]
 async fn where_channel_binding_asks_for_a_certificate_that_is_not_known_it_is_said() {
@@ -152,7 +152,7 @@ async fn where_channel_binding_asks_for_a_certificate_that_is_not_known_it_is_sa
         "postgres://postgres@localhost:{}/postgres?sslmode=require&channel_binding=require",
         encrypted.server.port
     );
-    let told = connect(&url(&at), "sluice test").await.expect_err("nobody knows its authority").to_string();
+    let told = connect(&url(&at), "sluice test").await.expect_err("its authority is not known").to_string();
     assert!(
         told.contains("sslmode=verify-full")
             && told.contains("channel_binding=require stands for verify-full"),

@@ -190,7 +190,7 @@ async fn a_snapshot_restores_into_another_database() {
             .expect("sha256sum runs");
         assert!(checked.success(), "SHA256SUMS is right");
         let mode = fs::metadata(&folder).expect("is there").permissions().mode() & 0o777;
-        assert_eq!(mode, 0o700, "nobody else looks into a dump");
+        assert_eq!(mode, 0o700, "no other user reads a dump");
 
         let (restored, target) = restore(&folder.join("dump"), "snapshot_restored").await;
         assert!(restored, "jobs {jobs}");
@@ -325,7 +325,7 @@ async fn what_has_expired_makes_room_before_the_next_dump_needs_it() {
 async fn the_last_and_the_young_stay_and_the_rest_goes() {
     let mut scene = Scene::new("snapshot_keep", "create table t (id int)").await;
     scene.keep = Some(Keep { last: 2, days: 3 });
-    fs::create_dir_all(scene.folder().join("by-hand")).expect("somebody's own folder");
+    fs::create_dir_all(scene.folder().join("by-hand")).expect("a user's own folder");
     let start = scene.now;
     let mut left = Vec::new();
     for n in [0, 1, 10, 11, 12] {
@@ -370,7 +370,7 @@ async fn the_deadline_ends_the_tool_and_its_workers() {
     assert_eq!(error.reason(), Reason::DeadlineExceeded, "{error}");
     for name in ["leader", "worker"] {
         let pid = fs::read_to_string(scene.beside_the_tools(name)).expect("it had begun");
-        // A killed process stays as a zombie until somebody asks for its status.
+        // A killed process stays as a zombie until its parent reads its status.
         let status = PathBuf::from(format!("/proc/{}/status", pid.trim()));
         eventually(name, || fs::read_to_string(&status).map_or(true, |status| status.contains("State:\tZ")))
             .await;

@@ -123,7 +123,8 @@ fn at_socket(database: &Database) -> String {
     format!("/{}?host={}&port={}", database.name, server.socket.display(), server.port)
 }
 
-/// Makes the server ask one role for its password at its socket; everybody else comes in without, as before.
+/// Makes the server ask one role for its password at its socket; every other role comes in without, as
+/// before.
 async fn demand_password(database: &Database, role: &str) {
     let rules = Server::get().socket.parent().expect("the server's folder").join("data/pg_hba.conf");
     let old = fs::read_to_string(&rules).expect("reads the rules");

@@ -56,7 +56,7 @@ async fn what_cannot_be_replayed_says_so_and_keeps_the_history() {
     assert_eq!(outcome.history.map(|history| history.applied_count), Some(2));
 }
 
-/// A database in which somebody made what `1_init` and this file make, and no history.
+/// A database in which a person made what `1_init` and this file make, and no history.
 async fn grown(test: &str, name: &str, sql: &str, made: &str) -> Scene {
     let baseline = format!("{{configMaps: [records], baseline: {{upTo: {name}}}}}");
     let scene =

@@ -97,7 +97,7 @@ async fn a_tool_blocked_in_prismas_lock_does_not_deadlock_a_concurrent_build() {
     let scene = Scene::new("blocked_tool", &[("1_init", "CREATE TABLE t (x int);")]).await;
     scene.ready().await;
     // A first statement that waits, so that the other tool can block in its lock before the build begins; and
-    // so long ago that its own look for deadlocks found none.
+    // so long ago that its own check for deadlocks found none.
     scene.write(
         "2_mixed",
         "SELECT pg_advisory_lock(4711);\nCREATE INDEX CONCURRENTLY i ON t (x);\nCREATE TABLE after_it ();",
@@ -121,7 +121,7 @@ async fn a_tool_blocked_in_prismas_lock_does_not_deadlock_a_concurrent_build() {
             tool.close().await.expect("goes");
         });
         let long = blocked("AND query_start < clock_timestamp() - interval '1500 ms'");
-        until("the tool has looked for deadlocks in vain", || async { scene.value(&long).await == "true" })
+        until("the tool has checked for deadlocks in vain", || async { scene.value(&long).await == "true" })
             .await;
         execute(&mut gate, "SELECT pg_advisory_unlock(4711)").await;
         waiting.await.expect("the tool gets its lock in the end");

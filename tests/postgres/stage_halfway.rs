@@ -1,5 +1,5 @@
-//! A block or a procedure that commits in its middle, under `-- sluice: no-transaction`: nobody but itself
-//! knows how far it came, so it never runs a second time by itself.
+//! A block or a procedure that commits in its middle, under `-- sluice: no-transaction`: only the block
+//! itself knows how far it came, so Sluice never runs it a second time automatically.
 
 use sluice::{api::Reason, contract::Stage};
 

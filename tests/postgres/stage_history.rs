@@ -1,4 +1,4 @@
-//! Source and ledger that do not fit: nothing runs, and the message names the migration and what to do.
+//! Source and history that do not fit: nothing runs, and the message names the migration and what to do.
 
 use sluice::{
     api::{Format, Reason, Severity},
@@ -181,7 +181,7 @@ async fn a_release_with_a_late_name_has_no_drift_although_only_the_order_of_appl
 async fn what_missing_migrations_made_is_a_warning_of_the_comparison_and_what_is_changed_by_hand_an_error_again()
  {
     let mut scene = applied("ahead_drift", &[A, B]).await;
-    // As in a database that Prisma made: nobody knows the texts.
+    // As in a database that Prisma made: the texts are not known.
     scene.database.execute("DROP SCHEMA sluice CASCADE").await;
     scene.database.execute(&format!("ALTER ROLE {} CREATEDB", scene.role)).await;
     scene.set("verify", "{drift: {}}");
@@ -428,7 +428,7 @@ async fn a_verification_answers_for_exactly_the_versions_that_it_is_asked_for() 
     scene.remove(B.0);
     let mut context = scene.context();
     context.purpose = sluice::contract::Purpose::Verify;
-    // The second sorts before the first and is nobody's name, the third was rolled back.
+    // The second sorts before the first and is no migration's name, the third was rolled back.
     context.required = [A.0, "20240215120000", B.0, "'; DROP TABLE a; --"].map(ToOwned::to_owned).to_vec();
     let outcomes = run_all(&context).await;
     let verify = outcomes.last().expect("verifies");

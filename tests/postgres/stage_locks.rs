@@ -1,4 +1,5 @@
-//! Locks that others hold: the migration waits without making anybody else wait, and names who is in the way.
+//! Locks that others hold: the migration waits without making another session wait, and names those that
+//! block.
 
 use std::{
     sync::{

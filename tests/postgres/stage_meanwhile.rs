@@ -1,5 +1,5 @@
-//! What somebody does to the database between two stages of a run: the stage that meets it says so, and
-//! nothing is changed.
+//! What another session does to the database between two stages of a run: the stage that meets it says so,
+//! and nothing is changed.
 
 use sluice::{
     api::Reason,

@@ -158,7 +158,7 @@ impl Scene {
         value(&mut self.database.connect().await, sql).await
     }
 
-    /// The ledger: one line per row, oldest first.
+    /// The history: one line per row, oldest first.
     pub async fn ledger(&self) -> Vec<String> {
         self.ledger_in("public._prisma_migrations").await
     }

@@ -1,10 +1,10 @@
-//! What a file does to its session stays in the file: the next one, and the ledger, see a fresh session.
+//! What a file does to its session stays in the file: the next one, and the history, see a fresh session.
 
 use sluice::{api::Reason, contract::Stage};
 
 use crate::stage_scene::Scene;
 
-/// A file that looks at what the one before may have left.
+/// A file that reads what the one before may have left.
 const LOOKS: &str = "CREATE TABLE IF NOT EXISTS public.seen AS SELECT current_setting('search_path') AS \
     path, current_user::text AS who, \
      current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement, \

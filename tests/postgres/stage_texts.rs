@@ -93,7 +93,7 @@ async fn a_role_that_may_not_create_the_schema_migrates_without_keeping_texts() 
     scene.write(A.0, "-- a word\nCREATE TABLE a (x int);\n");
     let outcome = scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
     assert!(outcome.message.contains("accept"), "{}", outcome.message);
-    // A table of somebody else's, who could give it triggers, is not written to.
+    // A table of another role's, which could give it triggers, is not written to.
     scene.write(A.0, A.1);
     scene
         .database

@@ -74,8 +74,8 @@ async fn a_foreign_key_without_an_index_is_a_warning_where_the_manifest_says_not
     );
 }
 
-/// The keys that were there before are nobody's business, before COMMIT and from outside; without a release
-/// nothing is new.
+/// The keys that were there before are left alone, before COMMIT and from outside; without a release nothing
+/// is new.
 #[tokio::test]
 async fn with_only_new_the_keys_of_the_release_are_looked_at_and_no_others() {
     let keys_of = |outcomes: &[Outcome]| -> Vec<String> {

@@ -1,6 +1,6 @@
-//! Nobody forges the history: Sluice refuses a table of it that others own, rewrite, hide rows of or hang
-//! triggers on, and changes nothing; `sluice wait` believes none that somebody planted; and who may write its
-//! rows is told.
+//! No other role forges the history: Sluice refuses a table of it that others own, rewrite, hide rows of or
+//! hang triggers on, and changes nothing; `sluice wait` believes none that another role planted; and who may
+//! write its rows is told.
 
 use sluice::{
     api::{Finding, Reason, Severity},
@@ -15,7 +15,7 @@ use crate::{
 
 pub const FIRST: (&str, &str) = ("1_first", "CREATE TABLE t (x int);");
 pub const SECOND: (&str, &str) = ("2_second", "CREATE TABLE u (x int);");
-/// What an intruder's function does with the rights of whoever calls it.
+/// What an intruder's function does with the rights of the role that calls it.
 pub const CODE: &str = "CREATE FUNCTION public.code() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN EXECUTE \
     ''CREATE TABLE public.booty ()''; RETURN NEW; END'";
 
@@ -42,8 +42,8 @@ fn filled(scene: &Scene, attack: &str) -> String {
     roles.replace("{database}", &scene.database.name)
 }
 
-/// Somebody does this, and Sluice stops in its plan and in a verification, says why, and leaves everything as
-/// it is.
+/// Another role does this, and Sluice stops in its plan and in a verification, says why, and leaves
+/// everything as it is.
 pub async fn refused(scene: &Scene, attack: &str, reason: &str) {
     scene.database.execute(&filled(scene, attack)).await;
     let before = scene.catalog().await;
@@ -199,8 +199,8 @@ async fn a_history_that_somebody_planted_does_not_make_wait_say_yes() {
             "{role}: {said}"
         );
     }
-    // The control: without the look at its owner it would be believed, and whoever names the owner says that
-    // he knows him.
+    // The control: without the check of its owner it would be believed, and a user who names the owner says
+    // that he knows him.
     let (yes, said) = waited(&scene, &app, &["--history-owner", &intruder]).await;
     assert!(yes, "{said}");
 
@@ -262,7 +262,7 @@ async fn whoever_may_write_rows_of_the_history_without_owning_it_is_told_with_th
         .database
         .execute(&format!("CREATE ROLE {app} LOGIN; CREATE ROLE {group}; GRANT {group} TO {app}"))
         .await;
-    assert_eq!(writers(&scene).await, [], "nobody but the owner and superusers");
+    assert_eq!(writers(&scene).await, [], "only the owner and superusers");
     scene
         .database
         .execute(&format!(
@@ -336,7 +336,7 @@ async fn whoever_may_write_rows_of_the_history_without_owning_it_is_told_with_th
         assert_eq!(writers(&scene).await, [], "{remedy} ends it");
     }
 
-    // A superuser may do everything, and nobody is told of it.
+    // A superuser may do everything, and no warning says so.
     scene
         .database
         .execute(&format!("ALTER ROLE {app} SUPERUSER; GRANT ALL ON _prisma_migrations TO {app}"))

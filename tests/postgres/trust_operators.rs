@@ -1,4 +1,4 @@
-//! Sluice never calls what somebody else defined in `public`: every stage and every check, in a database full
+//! Sluice never calls what another role defined in `public`: every stage and every check, in a database full
 //! of traps.
 
 use std::{
@@ -84,7 +84,7 @@ const VERIFY: &str = "{rowLevelSecurity: {appRole: {app}, tenant: {column: clini
     {name: same, secretRef: {name: same, key: url}, schemas: [public]}}], \
   drift: {ignore: [\"public.*(*)\", \"public.pg_*\", {types}]}}";
 
-/// The team's database after its first migration, before anybody set a trap.
+/// The team's database after its first migration, before another role set a trap.
 async fn grown(test: &str, format: &str) -> Scene {
     let migrations = format!("{{format: {format}, configMaps: [records]}}");
     let mut scene = Scene::new(test, &[])
@@ -133,7 +133,7 @@ fn file(scene: &Scene, format: &str, name: &str, sql: &str) {
     }
 }
 
-/// Everything that Sluice does with a database; after each, nobody was called.
+/// Everything that Sluice does with a database; after each, no trap was called.
 async fn everything(scene: &Scene, format: &str) {
     file(scene, format, "2_more", MORE);
     file(scene, format, "3_alone", ALONE);

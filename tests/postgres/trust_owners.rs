@@ -1,4 +1,4 @@
-//! Whom Sluice trusts with the history: superusers, the migration role and whoever can become it. Not the
+//! Whom Sluice trusts with the history: superusers, the migration role and roles that can become it. Not the
 //! application's role, of which the migration role is a member so that row-level security can be tested; and
 //! no code that hangs on the history in any other way than by a trigger.
 
@@ -137,7 +137,7 @@ async fn no_default_check_or_index_of_the_history_calls_a_function_of_somebody_e
     scene.ready().await;
 }
 
-/// Whoever is quicker: an event trigger makes the table between Sluice's look and its CREATE TABLE.
+/// A quicker session: an event trigger makes the table between Sluice's check and its CREATE TABLE.
 #[tokio::test]
 async fn a_history_that_somebody_makes_in_the_last_moment_is_not_written_to() {
     let scene = Scene::new("trust_quicker", &[FIRST]).await;

@@ -1,4 +1,4 @@
-//! Nobody creates a trigger on the history between Sluice's look at it and a row written to it.
+//! No session creates a trigger on the history between Sluice's check of it and a row written to it.
 
 use std::time::Instant;
 
@@ -23,7 +23,7 @@ async fn until(scene: &Scene, does: &str) {
     );
     let end = Instant::now() + DEADLINE;
     while scene.value(&sql).await == "0" {
-        assert!(Instant::now() < end, "nobody does this: {does}");
+        assert!(Instant::now() < end, "no session does this: {does}");
         tokio::task::yield_now().await;
     }
 }
@@ -34,7 +34,7 @@ const UNTIL_FREE: &str =
 const EVE: &str =
     "CREATE TRIGGER eve BEFORE INSERT ON _prisma_migrations FOR EACH ROW EXECUTE FUNCTION public.code()";
 
-/// This migration is pending, in a database in which somebody else may create triggers on the history.
+/// This migration is pending, in a database in which another role may create triggers on the history.
 async fn exposed(test: &str, file: &str) -> (Scene, PgConnection) {
     let scene = scene(test).await;
     scene.write(SECOND.0, file);
@@ -90,7 +90,7 @@ async fn nobody_hangs_a_trigger_on_the_history_while_a_transaction_that_writes_t
     }
 }
 
-/// It was not there when Sluice looked first, and is there when the lock is had.
+/// It was not there when Sluice checked first, and is there when the lock is had.
 #[tokio::test]
 async fn a_trigger_that_is_just_being_made_is_waited_for_and_nothing_is_written() {
     for (test, begins) in

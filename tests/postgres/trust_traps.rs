@@ -144,8 +144,8 @@ fn functions_named_in(folder: &Path) -> BTreeSet<String> {
     names
 }
 
-/// The traps that were called since they were set, or since the last question, once every session of Sluice's
-/// is gone.
+/// The traps that were called since they were set, or since the last query, once every session of Sluice's is
+/// gone.
 pub async fn called(scene: &Scene) -> Vec<String> {
     until("the sessions of Sluice and of the tests end", || async {
         let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> \

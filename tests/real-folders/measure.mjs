@@ -114,7 +114,7 @@ function fresh(folder, name) {
   }
 }
 
-/** The edits that keep a run from going on. Others are told too, and need nobody. */
+/** The edits that keep a run from going on. Others are told too, and need no person. */
 const refusedEdits = (run) => run.findings.filter((finding) => finding.check === 'edited-migration' && finding.severity === 'Error').map((finding) => finding.object)
 
 /** Every state of the folder that the first-parent line of a repository shows, one after the other, by both. */

@@ -1,7 +1,7 @@
 //! Files of one room that lead back to each other: only where they are one thought, and with the reason.
 //!
 //! A file may speak the language of the file above it, and that one gathers the files below: the arrows down
-//! from `plan/mod.rs` to what is in `plan/` are those of the folder, and make no circle.
+//! from `plan/mod.rs` to what is in `plan/` are those of the folder, and make no cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +43,7 @@ pub fn circles(tree: &Tree) -> Vec<BTreeSet<String>> {
     found
 }
 
-/// Which arrows make a circle, for whoever has to cut one.
+/// Which arrows make a cycle, for the person who has to cut one.
 fn arrows_of(tree: &Tree, circle: &BTreeSet<String>) -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (from, to, path) in arrows(tree) {
@@ -71,7 +71,7 @@ fn files_that_lead_to_each_other_are_one_thought_and_the_list_says_why() {
     let mut wrong: Vec<String> = found
         .iter()
         .filter(|circle| !listed.contains_key(*circle))
-        .map(|circle| format!("a circle that is not listed: {circle:?}\n{:#?}", arrows_of(&tree, circle)))
+        .map(|circle| format!("a cycle that is not listed: {circle:?}\n{:#?}", arrows_of(&tree, circle)))
         .collect();
     let left_over = listed.keys().filter(|circle| !found.contains(circle));
     wrong.extend(left_over.map(|circle| format!("these files lead to each other no more: {circle:?}")));

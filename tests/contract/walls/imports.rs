@@ -121,7 +121,7 @@ impl Tree {
         let module = &self.modules[&path[..at]];
         let Some(name) = path.get(at) else { return Some(path.to_vec()) };
         at += 1;
-        // A circle of names that are given on has no home.
+        // A cycle of names that are given on has no home.
         if depth > 20 {
             return None;
         }

@@ -119,7 +119,7 @@ fn a_room_without_a_line_is_named() {
 
 #[test]
 fn a_circle_is_found_through_the_names_that_a_room_gives_on() {
-    // Its own room's door: `Facts` is written down in mod.rs, which calls nobody.
+    // Its own room's door: `Facts` is written down in mod.rs, which calls no other file.
     assert_eq!(circles(&with("src/plan/judge.rs", "use super::Facts;")), []);
     let mut files: Vec<(&str, &str)> = SOUND.to_vec();
     files[2].1 = "mod judge; mod own; pub use judge::judge; pub use own::own;";
