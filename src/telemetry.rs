@@ -69,11 +69,11 @@ impl Default for Metrics {
             &mut metrics;
         registry.register(
             "reconciles",
-            "Looks at one DatabaseMigration, by how they ended",
+            "Reconciles of one DatabaseMigration, by how they ended",
             reconciles.clone(),
         );
         registry.register("reconcile_seconds", "How long one reconcile took", seconds.clone());
-        registry.register("errors", "Looks that could not be ended, by stage and class", errors.clone());
+        registry.register("errors", "Reconciles that could not be ended, by stage and class", errors.clone());
         registry.register("writes", "Writes to the API server, by kind", writes.clone());
         registry.register(
             "released",

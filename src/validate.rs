@@ -92,7 +92,7 @@ pub struct Demands {
     pub tables: TableVerification,
     /// Names, and what every table has.
     pub conventions: Option<Conventions>,
-    /// Questions with the answers they must have.
+    /// Queries with the results they must have.
     pub queries: Vec<QueryAssertion>,
     /// How many rows tables have.
     pub row_counts: RowCounts,

@@ -14,7 +14,7 @@ pub struct Apply {
     #[serde(default)]
     pub atomicity: Atomicity,
 
-    /// How long one attempt may make others queue behind its lock request; it tries again until the deadline.
+    /// How long one attempt may make others queue behind its lock request; Sluice retries until the deadline.
     /// Default: `100ms`.
     #[serde(default = "default_lock_timeout")]
     pub lock_timeout: Span,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RequiredColumn;
 
-/// How things are named, and what every table has. Ledgers, partitions and what extensions bring are left
+/// How things are named, and what every table has. Histories, partitions and what extensions bring are left
 /// out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

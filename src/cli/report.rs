@@ -128,7 +128,7 @@ fn evidence(args: &Args, reports: Vec<Report>) -> Result<ExitCode, Usage> {
 }
 
 /// The statuses in a file, with `namespace/name` where they have one: an object, a list of objects, or a
-/// status by itself.
+/// status alone.
 fn read_status(file: &Path) -> Result<Vec<(Option<String>, DatabaseMigrationStatus)>, Usage> {
     let text = fs::read_to_string(file)
         .map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;

@@ -45,7 +45,7 @@ pub struct Controllers {
     pub images: Images,
     /// What the chart says about the Pods of runs.
     pub pods: Pods,
-    /// Where to look; one entry that is `None` for everywhere.
+    /// What to watch; one entry that is `None` for every namespace.
     pub scopes: Vec<Scope>,
     /// How many objects are reconciled in parallel.
     pub concurrency: u16,

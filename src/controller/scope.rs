@@ -18,7 +18,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-/// Where to look: one namespace, or all of them.
+/// What to watch: one namespace, or all of them.
 pub type Scope = Option<String>;
 
 /// The API of a kind in a scope.

@@ -205,7 +205,7 @@ fn kind(data: &Metadata) -> &'static str {
     }
 }
 
-/// Why a path cannot be had. A path out of the folder has no code of the system: the kernel was never asked
+/// Why a path cannot be had. A path out of the folder has no code of the system: the kernel was never called
 /// to go there.
 fn refused(file: String, cause: io::Error) -> SourceError {
     match cause.kind() {

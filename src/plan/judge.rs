@@ -98,7 +98,7 @@ fn failed(outcome: &Outcome, at: Timestamp) -> Ending {
     Ending { reason, stage: outcome.stage, message: message_of(outcome), at }
 }
 
-/// The stage's own sentence, and for a failed migration where to look.
+/// The stage's own sentence, and for a failed migration where the details are.
 pub fn message_of(outcome: &Outcome) -> String {
     let mut message = outcome.message.clone();
     if let Some(failure) = &outcome.failure

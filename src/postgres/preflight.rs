@@ -23,7 +23,7 @@ pub struct ServerFacts {
 
 const OLDEST: i32 = 15;
 
-/// Looks.
+/// Inspects the server, the role and the history.
 pub async fn preflight(
     connection: &mut PgConnection,
     schemas: &[String],

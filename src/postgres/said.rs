@@ -81,7 +81,7 @@ pub(crate) fn log_whole(error: &sqlx::Error) {
     }
 }
 
-/// What stays of values that a check found: nothing outside of the log, and there only for those who asked
+/// What stays of values that a check found: nothing outside of the log, and there only for users who asked
 /// for it.
 pub(crate) fn log_values(what: &str, values: &[String]) {
     if values.is_empty() {

@@ -20,7 +20,7 @@ const WRITES: &str = "SELECT c.relname::text, pg_catalog.pg_stat_get_xact_tuples
     FROM pg_catalog.pg_class c WHERE c.relisshared AND c.relkind = 'r' AND c.relname <> 'pg_shdepend'";
 
 impl SharedWrites {
-    /// What was written so far. Ask twice within one transaction.
+    /// What was written so far. Read it twice within one transaction.
     pub async fn so_far(connection: &mut PgConnection) -> Result<Self, QueryError> {
         let rows: Vec<(String, i64)> =
             query_as(WRITES).fetch_all(connection).await.asked("read what was written to shared catalogs")?;

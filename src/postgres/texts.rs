@@ -73,7 +73,7 @@ pub fn keep_text(migration: &Migration) -> Option<String> {
     })
 }
 
-/// Keeps the text of a migration whose row is written by itself, in the same transaction.
+/// Keeps the text of a migration whose row is written alone, in the same transaction.
 pub async fn keep_text_alone(connection: &mut PgConnection, migration: &Migration) -> Result<(), QueryError> {
     if migration.sql.len() <= LONGEST && prepare_texts(&mut *connection).await? {
         keep_texts(connection, &[migration]).await?;

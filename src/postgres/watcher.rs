@@ -14,7 +14,7 @@ use super::{
 };
 use crate::api::Blocker;
 
-/// How often it looks. Well below the lock timeout, so that no wait goes unseen.
+/// How often it polls. Well below the lock timeout, so that no wait goes unseen.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A session that was seen longer ago than this does not block any more.

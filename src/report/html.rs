@@ -102,7 +102,7 @@ fn header(report: &Report) -> Markup {
                     dd { code { (visible(&tenancy.column)) } " is " code { (visible(&tenancy.setting)) } ", \
                         for the role " code { (visible(&tenancy.app_role)) } }
                 }
-                dt { "Looked at" }
+                dt { "Inspected" }
                 dd { (report.at.to_string()) }
                 @if let Some(why) = &report.unread {
                     dt { "Schema" }

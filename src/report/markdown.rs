@@ -87,7 +87,7 @@ pub(super) fn report(report: &Report) -> String {
         report.server.as_ref().map(|server| format!(", PostgreSQL {}", plain(server))).unwrap_or_default();
     text.push_str(&format!("- Database: {}{server}\n", code(&report.database)));
     text.push_str(&format!("- Version: {}\n", report.progress(code)));
-    text.push_str(&format!("- Looked at: {}, by Sluice {}\n", report.at, plain(&report.sluice)));
+    text.push_str(&format!("- Inspected: {}, by Sluice {}\n", report.at, plain(&report.sluice)));
     if let Some(tenancy) = &report.tenancy {
         let (column, setting, role) =
             (code(&tenancy.column), code(&tenancy.setting), code(&tenancy.app_role));

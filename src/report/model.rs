@@ -16,7 +16,7 @@ pub struct Report {
     pub kind: String,
     /// The version of this form: 1.
     pub format: u32,
-    /// The version of Sluice that looked.
+    /// The version of Sluice that verified.
     pub sluice: String,
     /// The name of the DatabaseMigration.
     pub name: String,
@@ -24,7 +24,7 @@ pub struct Report {
     pub namespace: String,
     /// `host:port/database`.
     pub database: String,
-    /// The server's version, where it could be asked.
+    /// The server's version, where it could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
     /// When it was inspected.
@@ -247,7 +247,7 @@ pub struct Table {
     pub kind: TableKind,
     /// Who owns it.
     pub owner: String,
-    /// About how many rows, as the planner last saw; none when it never looked.
+    /// About how many rows, as the planner estimates; none where it has no statistics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
     /// Row-level security is on.

@@ -59,7 +59,7 @@ impl<'a> Store<'a> {
         Ok(())
     }
 
-    /// Makes the hidden folder of a new snapshot. Only its owner may look inside: a dump holds everything the
+    /// Makes the hidden folder of a new snapshot. Only its owner may read it: a dump holds everything the
     /// database holds.
     pub(super) fn begin(self, now: Timestamp) -> Result<Partial<'a>, SnapshotError> {
         let name = now.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%.3fZ").to_string();

@@ -133,7 +133,7 @@ pub(super) async fn verification(
 
 /// Ends on the server what the deadline hit: it would go on for as long as the statement timeout lets it.
 /// Tells a statement that waited, which Sluice may retry automatically, from one that was at work, which it
-/// does not started again before a person has looked.
+/// does not start again before a person has inspected it.
 pub(super) async fn end_at_deadline(session: &Session, watcher: &Watcher, error: SqlError) -> SqlError {
     if error.trouble != Trouble::Overrun {
         return error;

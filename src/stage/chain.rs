@@ -122,7 +122,7 @@ async fn wait(previous: Stage, folder: &Path, until: Instant) -> Result<Option<O
             return Ok(Some(outcome));
         }
         if path.exists() && free(&path)? {
-            // It may have left its Outcome between the two looks.
+            // It may have left its Outcome between the two checks.
             return Ok(read(folder, previous));
         }
         if Instant::now() >= until.max(started + STRANGE_AFTER) {
@@ -249,6 +249,6 @@ mod tests {
         let path = lock_path(folder.path(), Stage::Plan);
         let file = File::create(&path).expect("creates");
         file.lock().expect("locks");
-        assert!(!free(&path).expect("looks"));
+        assert!(!free(&path).expect("reads"));
     }
 }

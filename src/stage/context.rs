@@ -53,7 +53,8 @@ pub struct Context {
     pub progress_port: u16,
 }
 
-/// Long enough for most transactions, short enough that a person who looks sees whom the run waits for.
+/// Long enough for most transactions, short enough that a person who watches sees which session the run waits
+/// for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Context {

@@ -23,7 +23,7 @@ pub(super) async fn trust(session: &mut Session, ledger: &Ledger) -> Result<(), 
 }
 
 /// Begins a transaction that writes to the history. Which tables are exposed is read each time: Sluice makes
-/// some of them on the way, and default privileges may give TRIGGER on those.
+/// some of them meanwhile, and default privileges may give TRIGGER on those.
 pub(super) async fn begin(
     session: &mut Session,
     ledger: &Ledger,

@@ -1,4 +1,4 @@
-//! The stage `plan`: connect, look, compare, list. Changes nothing.
+//! The stage `plan`: connect, read, compare, list. Changes nothing.
 
 use super::{
     Context, baseline,

@@ -125,7 +125,7 @@ impl Window {
         let mut best: Option<(Timestamp, DateTime)> = None;
         while let Ok(candidate) = self.cron.find_previous_occurrence(&local, inclusive) {
             (local, inclusive) = (candidate, false);
-            // A local time that does not exist moves past some that do: these are looked at, too.
+            // A local time that does not exist moves past some that do: these are checked, too.
             if best.is_some_and(|(_, enough)| candidate < enough) {
                 break;
             }

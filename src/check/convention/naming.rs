@@ -40,9 +40,9 @@ pub(super) fn fill(template: &str, table: &str, columns: Option<&[String]>) -> S
         .replace("{columns}", &columns.map_or_else(|| "…".to_owned(), |columns| columns.join("_")))
 }
 
-/// Whether a name is the one that a template gives. Where that is too long, every tool shortens it in its own
-/// way, and where a column is an expression there is no telling: then what stands before and behind must be
-/// right.
+/// Whether a name is the one that a template gives. Where that is too long, every tool shortens it
+/// differently, and where a column is an expression there is no telling: then what stands before and behind
+/// must be right.
 pub(super) fn fits(name: &str, template: &str, table: &str, columns: Option<&[String]>) -> bool {
     let full = fill(template, table, columns);
     if columns.is_some() && full.len() <= LONGEST {

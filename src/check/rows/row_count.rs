@@ -23,7 +23,7 @@ const META: Meta = Meta {
                 rows cannot be counted: because the migration role may not read them all, or within 60 s.",
     effect: "Rows that the application cannot do without are missing, or there are more than any person \
         planned.",
-    remedy: "Look where the rows went before anything else is written; the snapshot of the run has those \
+    remedy: "Find out where the rows went before anything else is written; the snapshot of the run has those \
         from before. Or correct the manifest.",
     severity: Severity::Error,
     aspect: Aspect::Data,

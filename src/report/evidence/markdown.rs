@@ -38,7 +38,7 @@ fn print_part(part: &Part) -> String {
         plain(part.law),
         code(&part.database)
     ));
-    text.push_str(&format!("- Looked at: {}\n\n", part.at));
+    text.push_str(&format!("- Inspected: {}\n\n", part.at));
     text.push_str(&head(&["Duty", "Rule", "Verdict"]));
     for duty in &part.duties {
         text.push_str(&row(&[plain(duty.title), plain(duty.rule), word(duty.verdict).to_owned()]));

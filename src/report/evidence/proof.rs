@@ -96,7 +96,7 @@ const RECOVERY: &[Proof] = &[Proof::Snapshot];
 const REPEATED: &[Proof] = &[Proof::Repeated];
 
 impl Proof {
-    /// Looks.
+    /// Gathers the evidence.
     pub(super) fn look(self, subject: &Subject) -> Piece {
         let report = &subject.report;
         let (what, (verdict, found)) = match self {
@@ -119,7 +119,7 @@ impl Proof {
                 "spec.verify.conventions: {auditColumns: [{name: created_at}, {name: updated_at}]}"
             }
             Self::Check(id) if id.starts_with("rls-") || id == "tenant-isolation" => ROW_LEVEL_SECURITY,
-            Self::Check(_) => "nothing: verify again with this version of Sluice, which asks it always",
+            Self::Check(_) => "nothing: verify again with this version of Sluice, which always makes it",
             Self::Tables => ROW_LEVEL_SECURITY,
             Self::AuditTable => {
                 "spec.verify.tables: {require: [{name: SCHEMA.audit_log, columns: [{name: COLUMN}]}]}"
