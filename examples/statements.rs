@@ -6,15 +6,15 @@
 use std::{fs, io};
 
 use serde_json::json;
-use sluice::sql::{Fault, Needs, Statement, control, split};
+use sluice::sql::{Fault, Needs, Reach, Statement, split};
 
 fn main() {
     for path in io::stdin().lines().map_while(Result::ok) {
         let Ok(text) = fs::read_to_string(&path) else { continue };
         let pieces = split(&text);
         let statements = pieces.statements.iter().map(|range| {
-            let sql = &text[range.clone()];
-            let needs = match Statement::read(sql).needs {
+            let read = Statement::read(&text[range.clone()]);
+            let needs = match read.needs {
                 Needs::Nothing => "Nothing",
                 Needs::Commit => "Commit",
                 Needs::BuildIndex(_) => "BuildIndex",
@@ -22,7 +22,15 @@ fn main() {
                 Needs::Undecided => "Undecided",
                 Needs::Opaque => "Opaque",
             };
-            json!({"start": range.start, "end": range.end, "needs": needs, "control": control(sql).map(|control| format!("{control:?}"))})
+            let reach = match read.reach {
+                Reach::Inside => "Inside",
+                Reach::Beyond => "Beyond",
+                Reach::Hidden(_) => "Hidden",
+            };
+            json!({
+                "start": range.start, "end": range.end, "needs": needs, "reach": reach,
+                "verb": format!("{:?}", read.verb), "control": read.control.map(|control| format!("{control:?}")),
+            })
         });
         println!(
             "{}",

@@ -36,15 +36,8 @@ impl<'a> File<'a> {
             line += lines(&migration.sql[counted..range.start]);
             counted = range.start;
             let sql = &migration.sql[range];
-            let control = sql::control(sql);
-            statements.push(Sent {
-                sql,
-                line,
-                control,
-                needs: sql::Statement::read(sql).needs,
-                transaction,
-                bracketed,
-            });
+            let sql::Statement { control, needs, .. } = sql::Statement::read(sql);
+            statements.push(Sent { sql, line, control, needs, transaction, bracketed });
             match control {
                 Some(Control::Begin(_)) => bracketed = true,
                 Some(Control::Commit { chain }) => {

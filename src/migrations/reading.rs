@@ -7,7 +7,7 @@ use super::{
     directive::Directives,
     script::{Script, ScriptError, Statement, StatementKind},
 };
-use crate::sql::{self, Control, Cursor, EnumValue, Fault, Isolation, Needs, Savepoint};
+use crate::sql::{self, Control, EnumValue, Fault, Isolation, Needs, Savepoint, Verb};
 
 /// Splits a file.
 pub fn split(file: impl Into<Arc<str>>) -> Result<Script, ScriptError> {
@@ -82,9 +82,10 @@ struct Reading {
 impl Reading {
     fn statement(&mut self, file: &Arc<str>, range: Range<usize>, line: u32) -> Result<(), ScriptError> {
         let sql = &file[range.clone()];
-        refuse(sql, line)?;
+        let read = sql::Statement::read(sql);
+        refuse(read.verb, line)?;
         let untouched = self.untouched || self.begins == self.statements.len();
-        match sql::control(sql) {
+        match read.control {
             Some(Control::Forbidden) => {
                 return Err(ScriptError::TransactionControl { line, statement: first_word(sql) });
             }
@@ -92,8 +93,8 @@ impl Reading {
             Some(Control::Begin(isolation)) => self.isolate(isolation),
             Some(Control::Set(isolation)) if untouched || isolation.is_none() => self.isolate(isolation),
             Some(Control::Set(_)) | None => {
-                self.savepoint(sql, line)?;
-                self.add(file, range, line);
+                self.savepoint(read.savepoint.as_ref(), line)?;
+                self.add(file, range, line, read);
                 return Ok(());
             }
         }
@@ -116,11 +117,11 @@ impl Reading {
 
     /// A file goes back to savepoints of its own, which PostgreSQL keeps until the next COMMIT; one of an
     /// earlier file is as little there as with Prisma.
-    fn savepoint(&mut self, sql: &str, line: u32) -> Result<(), ScriptError> {
-        let (name, stays) = match sql::savepoint(sql) {
+    fn savepoint(&mut self, read: Option<&Savepoint>, line: u32) -> Result<(), ScriptError> {
+        let (name, stays) = match read {
             None => return Ok(()),
             Some(Savepoint::Make(name)) => {
-                self.savepoints.extend(name);
+                self.savepoints.extend(name.clone());
                 return Ok(());
             }
             Some(Savepoint::Release(name)) => (name, 0),
@@ -128,7 +129,7 @@ impl Reading {
         };
         let found = name.as_ref().and_then(|name| self.savepoints.iter().rposition(|known| known == name));
         let Some(at) = found else {
-            return Err(ScriptError::UnknownSavepoint { line, name: name.unwrap_or_default() });
+            return Err(ScriptError::UnknownSavepoint { line, name: name.clone().unwrap_or_default() });
         };
         self.savepoints.truncate(at + stays);
         Ok(())
@@ -148,9 +149,8 @@ impl Reading {
         }
     }
 
-    fn add(&mut self, file: &Arc<str>, range: Range<usize>, line: u32) {
+    fn add(&mut self, file: &Arc<str>, range: Range<usize>, line: u32, read: sql::Statement) {
         let sql = &file[range.clone()];
-        let read = sql::Statement::read(sql);
         self.cut |= self.added.iter().any(|value| value.may_be_used_by(sql));
         if std::mem::take(&mut self.cut)
             && let Some(last) = self.statements.last_mut()
@@ -169,6 +169,9 @@ impl Reading {
             end: range.end,
             line,
             kind,
+            verb: read.verb,
+            reach: read.reach,
+            may_commit: read.may_commit,
             locks: read.locks,
             defers: read.defers,
             commits: self.apart,
@@ -192,24 +195,12 @@ impl Reading {
 }
 
 /// What no migration may contain, besides what ends transactions.
-fn refuse(sql: &str, line: u32) -> Result<(), ScriptError> {
-    let mut cursor = Cursor::of(sql);
-    match cursor.eat_any(&["COPY", "DISCARD"]) {
-        Some("COPY") if copies_over_the_connection(&mut cursor) => {
-            Err(ScriptError::CopyOverTheConnection { line })
-        }
-        Some("DISCARD") if cursor.at("ALL") => Err(ScriptError::DiscardsTheSession { line }),
+const fn refuse(verb: Verb, line: u32) -> Result<(), ScriptError> {
+    match verb {
+        Verb::CopyOverTheConnection => Err(ScriptError::CopyOverTheConnection { line }),
+        Verb::DiscardAll => Err(ScriptError::DiscardsTheSession { line }),
         _ => Ok(()),
     }
-}
-
-fn copies_over_the_connection(cursor: &mut Cursor<'_>) -> bool {
-    cursor.eat(&["BINARY"]);
-    if cursor.parenthesised().is_none() {
-        cursor.name();
-        cursor.parenthesised();
-    }
-    cursor.eat_any(&["FROM", "TO"]).is_some() && cursor.at_any(&["STDIN", "STDOUT"])
 }
 
 fn first_word(sql: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::Range, sync::Arc};
 
-use crate::sql::{IndexBuild, Isolation, local_setting};
+use crate::sql::{self, IndexBuild, Isolation, Reach, Verb};
 
 /// A file, split.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub struct Script {
 }
 
 /// One statement of a file.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     pub(super) file: Arc<str>,
@@ -30,6 +31,12 @@ pub struct Statement {
     pub line: u32,
     /// What it needs of a transaction.
     pub kind: StatementKind,
+    /// The command that it is.
+    pub verb: Verb,
+    /// How far it reaches.
+    pub reach: Reach,
+    /// It runs code that may commit before it ends.
+    pub may_commit: bool,
     /// How many entries of the server's lock table it may need until the transaction ends.
     pub locks: u32,
     /// It may make a constraint that can be deferred.
@@ -188,7 +195,8 @@ impl Script {
     pub fn local_settings(&self, range: Range<usize>) -> Vec<String> {
         let statements = &self.statements[range];
         let ends = statements.last().is_some_and(|last| last.ends);
-        statements.iter().filter(|_| ends).filter_map(|statement| local_setting(statement.sql())).collect()
+        let set = statements.iter().filter(|statement| ends && statement.verb == Verb::Set);
+        set.filter_map(|statement| sql::Statement::read(statement.sql()).local_setting).collect()
     }
 
     /// Whether the file adds a value to an enum.

@@ -159,6 +159,17 @@ impl<'a> Cursor<'a> {
         std::iter::from_fn(move || self.advance())
     }
 
+    /// Passes everything up to this keyword, and it too; whether it was there.
+    pub fn passes(&mut self, keyword: &str) -> bool {
+        while self.next.is_some() {
+            if self.eat(&[keyword]) {
+                return true;
+            }
+            self.advance();
+        }
+        false
+    }
+
     /// Whether this keyword stands anywhere from here on.
     pub fn mentions(&self, keyword: &str) -> bool {
         let is =

@@ -1,11 +1,32 @@
-//! What one statement needs of a transaction, read from its keywords. `tests/postgres/sql_kinds.rs` compares
-//! this with what a server says.
+//! What one statement is, and what it needs of a transaction, read from its keywords.
+//! `tests/postgres/sql_kinds.rs` compares this with what a server says, `tests/statements` with PostgreSQL's
+//! own parser.
 
-use super::cursor::{Cursor, Name};
+use super::{
+    code::contains,
+    cursor::{Cursor, Name},
+    reach::{Reach, pass_what_is_copied},
+    savepoint::{Savepoint, savepoint},
+    transaction::{Control, control, local_setting, may_commit_within},
+};
 
 /// What is known about one statement.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
+    /// The command that it is.
+    pub verb: Verb,
+    /// How far it reaches.
+    pub reach: Reach,
+    /// What it does to the transaction it stands in. None where it neither begins nor ends one, which
+    /// savepoints do not.
+    pub control: Option<Control>,
+    /// What it does with a savepoint.
+    pub savepoint: Option<Savepoint>,
+    /// The setting that `SET LOCAL` changes, in small letters.
+    pub local_setting: Option<String>,
+    /// It runs code that may commit before it ends: a procedure, or a block that says so.
+    pub may_commit: bool,
     /// What it needs of a transaction.
     pub needs: Needs,
     /// How many entries of the server's lock table it may need until the transaction ends. A cautious
@@ -18,6 +39,49 @@ pub struct Statement {
     /// What it did ends with the transaction: SET LOCAL, SET CONSTRAINTS, cursors, tables that are dropped ON
     /// COMMIT.
     pub ends: bool,
+}
+
+/// The command that a statement is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// `SELECT`, `VALUES`, `TABLE`, `WITH`, in parentheses or without.
+    Query,
+    /// `CREATE`
+    Create,
+    /// `ALTER`
+    Alter,
+    /// `DROP`
+    Drop,
+    /// `REINDEX`
+    Reindex,
+    /// `CLUSTER`
+    Cluster,
+    /// `VACUUM`
+    Vacuum,
+    /// `SET`
+    Set,
+    /// `RESET`
+    Reset,
+    /// `CALL`, `DO`: code.
+    Code,
+    /// `COPY` from or to the client, which a migration has not.
+    CopyOverTheConnection,
+    /// `DISCARD ALL`, which gives up locks.
+    DiscardAll,
+    /// Any other that is known here.
+    Other,
+    /// One that is not, or none at all.
+    Unknown,
+}
+
+impl Verb {
+    /// Whether it may call a routine of the database; what changes objects calls no procedure.
+    pub const fn may_call(self) -> bool {
+        !matches!(
+            self,
+            Self::Create | Self::Alter | Self::Drop | Self::Reindex | Self::Cluster | Self::Vacuum
+        )
+    }
 }
 
 /// What a statement needs of a transaction.
@@ -68,41 +132,87 @@ const INSIDE: [&str; 38] = [
 impl Statement {
     /// Reads one statement.
     pub fn read(sql: &str) -> Self {
-        let plain = Self { needs: Needs::Nothing, locks: 1, sets: false, defers: false, ends: false };
         let mut cursor = Cursor::of(sql);
+        let plain = Self {
+            verb: Verb::Other,
+            reach: Reach::Inside,
+            control: None,
+            savepoint: None,
+            local_setting: None,
+            may_commit: false,
+            needs: Needs::Nothing,
+            locks: 1,
+            sets: false,
+            defers: false,
+            ends: false,
+        };
         // Most of the statements of a large file are these, and nothing in them matters.
         if cursor.at_any(&["INSERT", "UPDATE", "DELETE"]) {
             return plain;
         }
-        let ends = |cursor: &Cursor<'_>| cursor.mentions("set_config");
+        let plain = Self { reach: Reach::of(sql), control: control(sql), savepoint: savepoint(sql), ..plain };
         match cursor.eat_any(&[
             "CREATE", "ALTER", "DROP", "REINDEX", "CLUSTER", "VACUUM", "CALL", "DO", "SET", "RESET",
         ]) {
-            Some("CREATE") => Self { defers: contains(sql, "deferrable"), ..create(&mut cursor, plain) },
+            Some("CREATE") => {
+                let defers = contains(sql, "deferrable");
+                Self { verb: Verb::Create, defers, ..create(&mut cursor, plain) }
+            }
             Some("ALTER") => {
-                let locks = if cursor.at("TABLE") { 2 } else { 1 };
-                Self { needs: alter(&mut cursor), locks, defers: contains(sql, "deferrable"), ..plain }
+                let (locks, defers) = (if cursor.at("TABLE") { 2 } else { 1 }, contains(sql, "deferrable"));
+                Self { verb: Verb::Alter, needs: alter(&mut cursor), locks, defers, ..plain }
             }
-            Some("DROP") => Self { needs: drop(&mut cursor), ..plain },
-            Some("REINDEX") => Self { needs: reindex(&mut cursor), ..plain },
-            Some("CLUSTER") => Self { needs: cluster(&mut cursor), ..plain },
-            Some("VACUUM") => Self { needs: OUTSIDE, ..plain },
-            Some("CALL" | "DO") => {
-                let ends = cursor.body().is_some_and(|body| body_sets(Cursor::of(body)));
-                Self { needs: Needs::Opaque, defers: contains(sql, "deferrable"), ends, ..plain }
-            }
+            Some("DROP") => Self { verb: Verb::Drop, needs: drop(&mut cursor), ..plain },
+            Some("REINDEX") => Self { verb: Verb::Reindex, needs: reindex(&mut cursor), ..plain },
+            Some("CLUSTER") => Self { verb: Verb::Cluster, needs: cluster(&mut cursor), ..plain },
+            Some("VACUUM") => Self { verb: Verb::Vacuum, needs: OUTSIDE, ..plain },
+            Some("CALL" | "DO") => Self { may_commit: may_commit_within(sql), ..code(sql, &cursor, plain) },
             Some("SET") => {
-                Self { sets: true, ends: cursor.at_any(&["LOCAL", "CONSTRAINTS", "TRANSACTION"]), ..plain }
+                let (ends, local_setting) =
+                    (cursor.at_any(&["LOCAL", "CONSTRAINTS", "TRANSACTION"]), local_setting(sql));
+                Self { verb: Verb::Set, sets: true, ends, local_setting, ..plain }
             }
-            Some("RESET") => Self { sets: true, ..plain },
-            None if cursor.at_any(&["SELECT", "WITH"]) => {
-                Self { sets: ends(&cursor), ends: ends(&cursor), ..plain }
-            }
-            None if cursor.at_any(&["DECLARE", "SAVEPOINT"]) => Self { ends: true, ..plain },
-            None if cursor.at_any(&INSIDE) || cursor.at_symbol(b'(') => plain,
-            _ => Self { needs: Needs::Opaque, ..plain },
+            Some("RESET") => Self { verb: Verb::Reset, sets: true, ..plain },
+            _ => other(cursor, plain),
         }
     }
+}
+
+fn code(sql: &str, cursor: &Cursor<'_>, plain: Statement) -> Statement {
+    let ends = cursor.body().is_some_and(|body| body_sets(Cursor::of(body)));
+    Statement { verb: Verb::Code, needs: Needs::Opaque, defers: contains(sql, "deferrable"), ends, ..plain }
+}
+
+/// What neither changes objects nor the session, nor runs code.
+fn other(mut cursor: Cursor<'_>, plain: Statement) -> Statement {
+    if cursor.at_any(&["SELECT", "WITH"]) {
+        let sets = cursor.mentions("set_config");
+        return Statement { verb: Verb::Query, sets, ends: sets, ..plain };
+    }
+    if cursor.at_any(&["DECLARE", "SAVEPOINT"]) {
+        return Statement { ends: true, ..plain };
+    }
+    if cursor.at_symbol(b'(') {
+        while cursor.eat_symbol(b'(') {}
+        let is_query = cursor.at_any(&["SELECT", "WITH", "VALUES", "TABLE"]);
+        return Statement { verb: if is_query { Verb::Query } else { Verb::Other }, ..plain };
+    }
+    let verb = match cursor.clone().eat_any(&["VALUES", "TABLE", "COPY", "DISCARD"]) {
+        Some("VALUES" | "TABLE") => Verb::Query,
+        Some("COPY") if copies_over_the_connection(cursor.clone()) => Verb::CopyOverTheConnection,
+        Some("DISCARD") if cursor.eat(&["DISCARD", "ALL"]) => {
+            return Statement { verb: Verb::DiscardAll, ..plain };
+        }
+        _ if cursor.at_any(&INSIDE) => Verb::Other,
+        _ => return Statement { verb: Verb::Unknown, needs: Needs::Opaque, ..plain },
+    };
+    Statement { verb, ..plain }
+}
+
+fn copies_over_the_connection(mut cursor: Cursor<'_>) -> bool {
+    cursor.eat(&["COPY"]);
+    pass_what_is_copied(&mut cursor);
+    cursor.eat_any(&["FROM", "TO"]).is_some() && cursor.at_any(&["STDIN", "STDOUT"])
 }
 
 fn create(cursor: &mut Cursor<'_>, plain: Statement) -> Statement {
@@ -264,11 +374,6 @@ fn body_sets(mut body: Cursor<'_>) -> bool {
         }
     }
     false
-}
-
-/// Whether a word stands anywhere in a text, in whatever case.
-fn contains(text: &str, word: &str) -> bool {
-    text.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 #[cfg(test)]

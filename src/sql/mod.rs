@@ -1,10 +1,14 @@
-//! SQL is read here, once: where statements begin and end, and what each of them needs of a transaction.
-//! Pure, in time proportional to the text. Why there is no syntax tree: docs/adr/0040.
+//! SQL is read here, once: where statements begin and end, and what each of them is ([`Statement`]), with
+//! what it needs of a transaction and how far it reaches. Nothing else guesses that from a text. Pure, in
+//! time proportional to the text. Why there is no syntax tree: docs/adr/0040.
 
+mod code;
 mod constant;
 mod cursor;
 mod enum_value;
 mod kind;
+mod made;
+mod reach;
 mod savepoint;
 mod split;
 mod token;
@@ -13,8 +17,10 @@ mod transaction;
 pub use constant::constant;
 pub use cursor::{Cursor, Name};
 pub use enum_value::EnumValue;
-pub use kind::{IndexBuild, Needs, Statement};
-pub use savepoint::{Savepoint, savepoint};
+pub use kind::{IndexBuild, Needs, Statement, Verb};
+pub use made::{Made, made};
+pub use reach::{Change, Reach};
+pub use savepoint::Savepoint;
 pub use split::{Fault, Pieces, split};
 pub use token::{Token, TokenKind, Tokens};
-pub use transaction::{Control, Isolation, control, local_setting, may_commit_within};
+pub use transaction::{Control, Isolation};

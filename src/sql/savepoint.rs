@@ -16,7 +16,7 @@ pub enum Savepoint {
 }
 
 /// Reads one statement. None where it has nothing to do with a savepoint.
-pub fn savepoint(statement: &str) -> Option<Savepoint> {
+pub(super) fn savepoint(statement: &str) -> Option<Savepoint> {
     let mut cursor = Cursor::of(statement);
     match cursor.eat_any(&["SAVEPOINT", "RELEASE", "ROLLBACK"])? {
         "SAVEPOINT" => Some(Savepoint::Make(name(&mut cursor))),

@@ -1,7 +1,7 @@
 //! Statements that begin and end transactions. A file of Prisma may stand in `BEGIN; … COMMIT;`: Prisma
 //! writes that itself where it removes a value from an enum.
 
-use super::cursor::Cursor;
+use super::{code::contains, cursor::Cursor};
 
 /// What a statement does to the transaction it stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Isolation {
 }
 
 /// Reads one statement. None where it does not begin or end a transaction, which savepoints do not.
-pub fn control(statement: &str) -> Option<Control> {
+pub(super) fn control(statement: &str) -> Option<Control> {
     let mut cursor = Cursor::of(statement);
     let found =
         match cursor.eat_any(&["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "PREPARE", "SET"])? {
@@ -121,7 +121,7 @@ fn set(cursor: &mut Cursor<'_>) -> Option<Modes> {
 }
 
 /// The setting that `SET LOCAL` changes, in small letters.
-pub fn local_setting(statement: &str) -> Option<String> {
+pub(super) fn local_setting(statement: &str) -> Option<String> {
     let mut cursor = Cursor::of(statement);
     if !cursor.eat(&["SET", "LOCAL"]) {
         return None;
@@ -140,12 +140,9 @@ pub fn local_setting(statement: &str) -> Option<String> {
 
 /// Whether a statement runs code that may commit before it ends: a procedure, or a block that says so. In
 /// every language of PostgreSQL's own the word for it has `commit` or `rollback` in it.
-pub fn may_commit_within(statement: &str) -> bool {
+pub(super) fn may_commit_within(statement: &str) -> bool {
     match Cursor::of(statement).eat_any(&["CALL", "DO"]) {
-        Some("DO") => {
-            let code = statement.to_ascii_lowercase();
-            ["commit", "rollback", "call", "\\"].iter().any(|word| code.contains(word))
-        }
+        Some("DO") => ["commit", "rollback", "call", "\\"].iter().any(|word| contains(statement, word)),
         Some(_) => true,
         None => false,
     }

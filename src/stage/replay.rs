@@ -9,15 +9,13 @@ use super::Context;
 use crate::{
     api::{Atomicity, Reason, Span},
     catalog::{self, Difference, Key, Kind},
-    migrations::{
-        Group, Migration, Reach, Script, SourceTree, Statement, Step, creates, hexadecimal, plan_groups,
-    },
+    migrations::{Group, Migration, Script, SourceTree, Statement, Step, hexadecimal, plan_groups},
     postgres::{
         Given, QueryError, Scratch, Session, Settings, SharedWrites, SqlError, Trouble, bodies,
         cannot_create_databases, connect, connect_like, counts_writes, defaults_of_sessions, give,
         surroundings, unused_extensions,
     },
-    sql,
+    sql::{self, Made, Reach},
 };
 
 /// No other session is in a scratch database but the server's own housekeeping.
@@ -138,13 +136,16 @@ fn digest(question: &Question<'_>) -> String {
 /// What the migrations do not make themselves. Default privileges that a migration sets were not there before
 /// it.
 fn wanted(given: Vec<Given>, question: &Question<'_>) -> Vec<Given> {
-    let made = |given: &Given| match given.kind.as_str() {
-        "default privileges" => question
-            .migrations()
-            .any(|migration| migration.sql.to_uppercase().contains("ALTER DEFAULT PRIVILEGES")),
-        kind => question.migrations().any(|migration| creates(&migration.sql, kind, &given.name)),
+    let statements = question.migrations().flat_map(|migration| {
+        sql::split(&migration.sql).statements.into_iter().map(|range| &migration.sql[range])
+    });
+    let made: Vec<Made> = statements.flat_map(sql::made).collect();
+    let is_made = |given: &Given| match given.kind.as_str() {
+        "schema" => made.contains(&Made::Schema(given.name.clone())),
+        "extension" => made.contains(&Made::Extension(given.name.clone())),
+        _ => made.contains(&Made::DefaultPrivileges),
     };
-    given.into_iter().filter(|given| !made(given)).collect()
+    given.into_iter().filter(|given| !is_made(given)).collect()
 }
 
 /// The files, split, without what would change the server. None for one that no migration may be today: it
@@ -166,7 +167,7 @@ fn scripts(question: &Question<'_>) -> Result<Vec<Option<Script>>, ReplayError> 
     for migration in question.migrations() {
         let Ok(mut script) = migration.script().cloned() else {
             for range in sql::split(&migration.sql).statements {
-                match Reach::of(&migration.sql[range]) {
+                match sql::Statement::read(&migration.sql[range]).reach {
                     Reach::Inside => {}
                     Reach::Beyond => {
                         return Err(hidden(
@@ -174,18 +175,18 @@ fn scripts(question: &Question<'_>) -> Result<Vec<Option<Script>>, ReplayError> 
                             "COPY, or a role, a database or a setting of the server",
                         ));
                     }
-                    Reach::Hidden(words) => return Err(hidden(migration, words)),
+                    Reach::Hidden(change) => return Err(hidden(migration, change.words())),
                 }
             }
             scripts.push(None);
             continue;
         };
         for statement in &script.statements {
-            if let Reach::Hidden(words) = Reach::of(statement.sql()) {
-                return Err(hidden(migration, words));
+            if let Reach::Hidden(change) = statement.reach {
+                return Err(hidden(migration, change.words()));
             }
         }
-        script.statements.retain(|statement| Reach::of(statement.sql()) == Reach::Inside);
+        script.statements.retain(|statement| statement.reach == Reach::Inside);
         scripts.push(Some(script));
     }
     Ok(scripts)
@@ -331,7 +332,7 @@ async fn replay(
                 session.begin().await?;
                 SharedWrites::so_far(session.trusted().await?).await?
             } else {
-                if may_call(&text) {
+                if script.statements[range.clone()].iter().any(|statement| statement.verb.may_call()) {
                     calls_nothing_beyond(session, &text).await?;
                 }
                 session.limit_alone(true).await?;
@@ -377,7 +378,7 @@ async fn commit_inside(session: &mut Session, before: &SharedWrites) -> Result<(
 async fn calls_nothing_beyond(session: &mut Session, text: &str) -> Result<(), Stop> {
     let bodies = bodies(session.trusted().await?).await?;
     let found = bodies.iter().map(String::as_str).chain([text]).find_map(|body| match Reach::of_body(body) {
-        Reach::Hidden(words) => Some(words),
+        Reach::Hidden(change) => Some(change.words()),
         Reach::Inside | Reach::Beyond => None,
     });
     found.map_or(Ok(()), |words| {
@@ -385,12 +386,6 @@ async fn calls_nothing_beyond(session: &mut Session, text: &str) -> Result<(), S
             "{words:?} stands in it or in a routine that it may call outside a transaction"
         )))
     })
-}
-
-/// Everything else that runs alone is DDL, which calls no procedure.
-fn may_call(text: &str) -> bool {
-    let verb = text.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
-    !["CREATE", "ALTER", "DROP", "REINDEX", "VACUUM", "CLUSTER"].contains(&verb.as_str())
 }
 
 /// One file as Prisma sends it. What it leaves open is taken back, as it is when Prisma goes.

@@ -16,7 +16,7 @@ use crate::{
         Build, Journal, Session, Settings, SqlError, Trouble, Watcher, build_index, drop_reindex_left_overs,
         index_is_there,
     },
-    sql::may_commit_within,
+    sql::Verb,
 };
 
 /// What ended a migration before its last step.
@@ -179,9 +179,7 @@ pub(super) async fn alone(
 /// What ended a statement that ran alone. What PostgreSQL says of a place in the text it says before anything
 /// runs.
 fn stopped_alone(statement: &Statement, error: SqlError, at: usize) -> Stop {
-    let halfway = statement.kind == StatementKind::Opaque
-        && error.offset.is_none()
-        && may_commit_within(statement.sql());
+    let halfway = statement.kind == StatementKind::Opaque && error.offset.is_none() && statement.may_commit;
     let error =
         SqlError { completed: at, offset: error.offset.map(|offset| statement.start + offset), ..error };
     if halfway { Stop::Halfway(error) } else { Stop::Sql(error) }
@@ -224,20 +222,17 @@ async fn settle(session: &mut Session, settings: &mut Settings, concurrently: bo
 
 /// Anything but an index build.
 async fn other(session: &mut Session, work: &Work<'_>, statement: &Statement) -> Result<(), SqlError> {
-    let begins = |word: &str| {
-        statement.sql().get(..word.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(word))
-    };
-    if work.begun && begins("REINDEX") {
+    if work.begun && statement.verb == Verb::Reindex {
         drop_reindex_left_overs(session, &work.release.context.manifest.schemas, work.until()).await?;
     }
     match session.run(statement.sql(), Some(work.until())).await {
-        Err(error) if work.begun && done_before(statement.sql(), &error) => {
+        Err(error) if work.begun && done_before(statement.verb, &error) => {
             tracing::info!(migration = %work.migration.name, message = %error.message, "an attempt that was \
                 interrupted had done this");
             Ok(())
         }
         // DETACH PARTITION CONCURRENTLY was interrupted between its two transactions.
-        Err(error) if work.begun && error.sqlstate == "55000" && begins("ALTER TABLE") => {
+        Err(error) if work.begun && error.sqlstate == "55000" && detaches(statement) => {
             let at =
                 statement.sql().to_ascii_uppercase().rfind("CONCURRENTLY").unwrap_or(statement.sql().len());
             session.run(&format!("{}FINALIZE", &statement.sql()[..at]), Some(work.until())).await
@@ -246,14 +241,18 @@ async fn other(session: &mut Session, work: &Work<'_>, statement: &Statement) ->
     }
 }
 
+/// DETACH PARTITION alone of what ALTER does can be CONCURRENTLY.
+fn detaches(statement: &Statement) -> bool {
+    statement.verb == Verb::Alter && statement.kind == StatementKind::Alone { concurrently: true }
+}
+
 /// What PostgreSQL says of a statement that was done already: what it creates exists, what it drops does not.
-fn done_before(sql: &str, error: &SqlError) -> bool {
-    let codes: &[&str] = match sql.split_whitespace().next().unwrap_or_default().to_ascii_uppercase().as_str()
-    {
-        "CREATE" => &["42P04", "42P07", "42710"],
-        "DROP" => &["42704", "3D000"],
+fn done_before(verb: Verb, error: &SqlError) -> bool {
+    let codes: &[&str] = match verb {
+        Verb::Create => &["42P04", "42P07", "42710"],
+        Verb::Drop => &["42704", "3D000"],
         // It is no partition of the table any more.
-        "ALTER" => &["42P01"],
+        Verb::Alter => &["42P01"],
         _ => &[],
     };
     codes.contains(&error.sqlstate.as_str())

@@ -29,6 +29,7 @@ mod reading;
 mod reports;
 mod runbooks;
 mod several;
+mod statements;
 mod stories;
 mod tidy;
 mod waiting;

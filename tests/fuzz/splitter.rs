@@ -1,6 +1,6 @@
 //! Where statements begin and end.
 
-use sluice::sql::{Cursor, EnumValue, Statement, control, split};
+use sluice::sql::{Cursor, EnumValue, Reach, Statement, made, split};
 
 use super::Target;
 
@@ -97,9 +97,10 @@ fn read(text: &str) -> bool {
                 "a statement alone is one"
             );
         }
-        let (_, _, _) = (
+        let (_, _, _, _) = (
             Statement::read(statement),
-            control(statement),
+            Reach::of_body(statement),
+            made(statement),
             EnumValue::added_by(statement).may_be_used_by(statement),
         );
         let _ = Cursor::of(statement).body();

@@ -72,7 +72,42 @@ def expected(statement):
     return "Nothing"
 
 
+SHARED = ("ROLE", "DATABASE", "TABLESPACE", "SUBSCRIPTION")
+
+
+def reach(statement):
+    """How far the statement reaches, by PostgreSQL's shared catalogs and by what COPY writes; None where code decides."""
+    kind = type(statement)
+    if kind in (ast.DoStmt, ast.ReassignOwnedStmt, ast.DropOwnedStmt):
+        return None
+    beyond = (
+        ast.CreateRoleStmt, ast.AlterRoleStmt, ast.AlterRoleSetStmt, ast.DropRoleStmt, ast.GrantRoleStmt,
+        ast.CreatedbStmt, ast.AlterDatabaseStmt, ast.AlterDatabaseSetStmt, ast.AlterDatabaseRefreshCollStmt, ast.DropdbStmt,
+        ast.CreateTableSpaceStmt, ast.AlterTableSpaceOptionsStmt, ast.DropTableSpaceStmt, ast.AlterSystemStmt,
+        ast.CreateSubscriptionStmt, ast.AlterSubscriptionStmt, ast.DropSubscriptionStmt,
+    )
+    if kind in beyond:
+        return "Beyond"
+    named = {f"OBJECT_{name}" for name in (*SHARED, "PARAMETER_ACL")}
+    if kind in (ast.CommentStmt, ast.SecLabelStmt, ast.GrantStmt):
+        return "Beyond" if statement.objtype.name in named else "Inside"
+    if kind in (ast.RenameStmt,):
+        return "Beyond" if statement.renameType.name in named else "Inside"
+    if kind in (ast.AlterOwnerStmt,):
+        return "Beyond" if statement.objectType.name in named else "Inside"
+    if kind is ast.CopyStmt:
+        return "Inside" if statement.is_from and not statement.is_program else "Beyond"
+    return "Inside"
+
+
 def verdict(own, tree):
+    expected_reach = reach(tree)
+    if expected_reach is not None and own["reach"] != expected_reach:
+        return "wrong"
+    return verdict_of_needs(own, tree)
+
+
+def verdict_of_needs(own, tree):
     wanted = expected(tree)
     if wanted is None:
         return "right"
@@ -153,7 +188,7 @@ def main(reader, scratch, paths):
                 found = verdict(statement, trees[0].stmt)
             counts[found] += 1
             if found == "wrong":
-                differing.append(f"{path}: {statement['needs']} {statement['control']}: {' '.join(sql.split())[:160]}")
+                differing.append(f"{path}: {statement['needs']} {statement['reach']} {statement['control']}: {' '.join(sql.split())[:160]}")
     for line in differing[:60]:
         print(line)
     for name, count in counts.items():

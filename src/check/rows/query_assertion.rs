@@ -13,9 +13,9 @@ use crate::{
         trial::{self, Refusal},
     },
     limits::CANCEL_GRACE,
-    migrations::split,
     postgres::{log_values, query_as},
     redact,
+    sql::{Statement, Verb, split},
 };
 
 const META: Meta = Meta {
@@ -149,36 +149,20 @@ fn wrap(sql: &str) -> String {
 /// The one query, without its semicolon. PostgreSQL would only find fault with the syntax of the wrapped
 /// statement; this says what is meant. What cannot be split is left to PostgreSQL, which takes one statement
 /// too.
-fn single(sql: &str) -> Result<String, String> {
-    let begins = without_comments(sql).trim_start_matches(|c: char| c == '(' || c.is_whitespace());
-    let word: String = begins.chars().take_while(|c| c.is_alphabetic()).collect();
-    if !["select", "with", "values", "table"].iter().any(|known| word.eq_ignore_ascii_case(known)) {
+fn single(text: &str) -> Result<String, String> {
+    let pieces = split(text);
+    let statements: Vec<&str> = pieces.statements.into_iter().map(|range| &text[range]).collect();
+    let first = statements.first().copied().unwrap_or_default();
+    if Statement::read(first).verb != Verb::Query {
+        let word: String = first.chars().take_while(|c| c.is_alphabetic()).collect();
         return Err(format!(
             "only a query can be run (SELECT, WITH, VALUES or TABLE), and it begins with {word:?}"
         ));
     }
-    let whole = match split(sql) {
-        Ok(script) => match script.statements.as_slice() {
-            [only] => only.sql().to_owned(),
-            several => return Err(format!("it has {} statements, and only one is allowed", several.len())),
-        },
-        Err(_) => sql.to_owned(),
-    };
-    Ok(whole.trim().trim_end_matches(';').to_owned())
-}
-
-/// Without the comments at the beginning.
-fn without_comments(sql: &str) -> &str {
-    let mut rest = sql.trim_start();
-    loop {
-        let comment_end = if rest.starts_with("--") {
-            rest.find('\n').map(|at| at + 1)
-        } else if rest.starts_with("/*") {
-            rest.find("*/").map(|at| at + 2)
-        } else {
-            return rest;
-        };
-        rest = comment_end.map_or("", |end| rest[end..].trim_start());
+    match statements.as_slice() {
+        _ if pieces.fault.is_some() => Ok(text.trim().trim_end_matches(';').to_owned()),
+        [only] => Ok((*only).to_owned()),
+        several => Err(format!("it has {} statements, and only one is allowed", several.len())),
     }
 }
 
@@ -303,6 +287,8 @@ mod tests {
             "((VALUES (1)))",
             "TABLE t",
             "WITH x AS (SELECT 1) SELECT 2",
+            "/* a /* comment */ in one */ SELECT 1",
+            "( -- why\n SELECT 1)",
         ] {
             assert!(single(sql).is_ok(), "{sql}");
         }
