@@ -84,7 +84,7 @@ pub struct RowCount {
     pub at_most: Option<u32>,
 
     /// Count before the first statement of each transaction of a migration and again before its COMMIT, and
-    /// take the transaction back when rows were lost. A table that the transaction creates has nothing to
+    /// roll the transaction back when rows were lost. A table that the transaction creates has nothing to
     /// compare. Costs two counts for each transaction. Default: not compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compare: Option<Compare>,

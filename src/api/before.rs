@@ -91,8 +91,8 @@ pub struct Group {
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
 
-    /// Its place, counted from 1. It runs when every place before it is taken and everyone there is Ready.
-    /// Those who share a place do not wait for each other.
+    /// Its place, counted from 1. It runs when every place before it is taken and every object there is
+    /// Ready. Objects that share a place do not wait for each other.
     #[schemars(range(min = 1, max = 1000))]
     pub position: u32,
 }

@@ -1,9 +1,9 @@
-//! The section `database`: which database, as whom, and which schemas.
+//! The section `database`: which database, as which role, and which schemas.
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which database, and as whom.
+/// Which database, and as which role.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.secretRef == oldSelf.secretRef || self.secretRef.name == \

@@ -51,7 +51,7 @@ pub struct DatabaseMigrationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_ref: Option<PolicyRef>,
 
-    /// Which database, and as whom.
+    /// Which database, and as which role.
     pub database: Database,
 
     /// Where the migrations are, and how they are written.

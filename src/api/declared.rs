@@ -61,7 +61,7 @@ pub enum KeyAction {
     Restrict,
     /// Does the same to the referring rows.
     Cascade,
-    /// Empties the referring columns.
+    /// Sets the referring columns to NULL.
     SetNull,
     /// Sets the referring columns to their defaults.
     SetDefault,

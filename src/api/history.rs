@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is done where the source and the database's history differ. The defaults are what `prisma migrate
-/// deploy` does, but for edited migrations, which stop the run. Whatever is let through is told as a finding.
+/// deploy` does, but for edited migrations, which stop the run. A finding names whatever Sluice allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct History {

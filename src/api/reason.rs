@@ -156,7 +156,7 @@ reasons! {
     StatementTooSlow: NeedsUser on Applied;
     /// Another session holds a lock; the message names it and its age.
     WaitingForLock: Transient on Applied;
-    /// The history changed between plan and migrate; the plan is made again.
+    /// The history changed between plan and migrate; Sluice plans again.
     HistoryChanged: Transient on Applied;
 
     /// The verify stage is running.

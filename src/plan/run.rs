@@ -51,7 +51,7 @@ pub fn is_settled(situation: &Situation) -> Option<Verdict> {
     let until = "the source, the spec or the annotation sluice.dev/retry changes";
     let remedy = match again::interval(situation.facts) {
         Some(every) if again::has_a_verdict(run) => {
-            format!("it is verified again every {every}, and nothing else runs until {until}")
+            format!("Sluice verifies it again every {every}, and nothing else runs until {until}")
         }
         // The Job's name changes with each verification, and the message should not.
         _ => format!("run {}; nothing runs again until {until}", run.job),

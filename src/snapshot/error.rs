@@ -80,8 +80,8 @@ pub enum SnapshotError {
     },
     /// Another session holds a table exclusively.
     #[error(
-        "the snapshot of database {database:?} waited {seconds} s for a table lock: {holders}; it is tried \
-            again"
+        "the snapshot of database {database:?} waited {seconds} s for a table lock: {holders}; Sluice \
+            retries it"
     )]
     Locked {
         /// The database.

@@ -139,7 +139,7 @@ async fn is_as_planned(
     };
     Err(MigrateError::stopped(
         Reason::HistoryChanged,
-        &format!("{changed} after the plan was made; the plan is made again"),
+        &format!("{changed} after the plan was made; Sluice plans again"),
     ))
 }
 
