@@ -27,6 +27,7 @@ mod identity;
 mod late;
 mod pods;
 mod policy;
+mod progress;
 mod rights;
 mod several;
 mod snapshot;
