@@ -104,6 +104,8 @@ pub enum FieldManager {
     Status,
     /// Un-pauses Deployments and lifts Pod gates.
     Rollout,
+    /// Creates an empty MigrationGate. Its entries belong to a manager for each DatabaseMigration.
+    Gate,
 }
 
 impl FieldManager {
@@ -113,6 +115,7 @@ impl FieldManager {
             Self::Jobs => "sluice-jobs",
             Self::Status => "sluice-status",
             Self::Rollout => "sluice-rollout",
+            Self::Gate => "sluice-gate",
         }
     }
 }

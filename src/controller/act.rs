@@ -10,7 +10,7 @@ use tracing::info;
 
 use super::{Context, error::ActError, observe::Observed, runs::is_controlled_by};
 use crate::{
-    api::{FieldManager, GATE_NAME, MigrationGate},
+    api::{FieldManager, GATE_NAME, MigrationGate, MigrationGateSpec},
     objects::{gate, gate_manager, job},
     plan::{
         facts::Facts,
@@ -67,6 +67,7 @@ async fn create_job(context: &Context, observed: &Observed, order: &JobOrder) ->
 /// Forced, because no other client has a say in the entries of this DatabaseMigration; and upon the gate that
 /// was observed, or a process that was stopped for a while would take back what another one published
 /// meanwhile.
+/// Where none was observed an empty one is created, which fails when there is one by then.
 async fn publish_gate(
     context: &Context,
     observed: &Observed,
@@ -76,11 +77,17 @@ async fn publish_gate(
     let facts = &observed.facts;
     let api: Api<MigrationGate> = Api::namespaced(context.client.clone(), &facts.namespace);
     let parameters = PatchParams::apply(&gate_manager(&facts.name)).force();
-    let mut patch = gate(&facts.namespace, &facts.name, entries, database);
-    if let Some(version) = &observed.gate_version {
-        patch["metadata"]["resourceVersion"] = json!(version);
-    }
     let failed = |source| ActError::PublishGate { namespace: facts.namespace.clone(), source };
+    let Some(version) = &observed.gate_version else {
+        let manager = Some(FieldManager::Gate.name().to_owned());
+        let parameters = PostParams { field_manager: manager, ..PostParams::default() };
+        let empty = MigrationGate::new(GATE_NAME, MigrationGateSpec::default());
+        api.create(&parameters, &empty).await.map_err(failed)?;
+        info!("created an empty gate");
+        return Ok(Effect::Done);
+    };
+    let mut patch = gate(&facts.namespace, &facts.name, entries, database);
+    patch["metadata"]["resourceVersion"] = json!(version);
     let written = api.patch(GATE_NAME, &parameters, &Patch::Apply(patch)).await.map_err(failed)?;
     info!(entries = entries.len(), version = written.resource_version(), "published the gate");
     Ok(Effect::Done)

@@ -30,8 +30,8 @@ async fn overtaken(at: usize, happens: fn(&mut Cluster), careless: bool) -> Worl
     world
 }
 
-/// Writes of a life in which nothing happens: status, Job, gate, Event, status.
-const WRITES: usize = 5;
+/// Writes of a life in which nothing happens: status, Job, an empty gate, its entries, Event, status.
+const WRITES: usize = 6;
 
 #[tokio::test]
 async fn an_edit_right_before_any_write_never_leaves_ready_true_for_the_older_spec() {
@@ -102,6 +102,26 @@ async fn a_process_that_was_stopped_before_it_published_takes_nothing_out_of_the
         !stopped_before_its_gate(true).await.contains(&newest),
         "control: a server that takes every write loses it"
     );
+}
+
+/// Where there was no gate when the process observed, and this happens right before it writes one.
+async fn stopped_before_the_first_gate(happens: fn(&mut Cluster)) -> (Vec<String>, Vec<String>) {
+    let mut world = World::new();
+    world.server.cluster().meanwhile = Some((3, happens));
+    world.run(&["records"]).await;
+    assert_eq!(world.ready("records").0, "True");
+    (world.gate(), world.writes())
+}
+
+#[tokio::test]
+async fn a_process_that_was_stopped_before_it_published_the_first_gate_takes_nothing_out_of_it() {
+    let created = "create migrationgates gates".to_owned();
+    let (gate, writes) = stopped_before_the_first_gate(another_leader_publishes).await;
+    assert!(gate.contains(&"records@3_three".to_owned()), "{gate:?}");
+    assert!(!writes.contains(&created), "there was one by then: {writes:?}");
+    let (gate, writes) = stopped_before_the_first_gate(|_| {}).await;
+    assert_eq!(gate, ["records@1_one", "records@2_two"], "control: where nobody else publishes");
+    assert_eq!(writes.iter().filter(|write| **write == created).count(), 1, "{writes:?}");
 }
 
 #[tokio::test]
