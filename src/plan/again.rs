@@ -62,7 +62,11 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
         let requeue = Some(verdict.requeue.map_or(left, |requeue| requeue.min(left)));
         return Verdict { requeue, ..verdict };
     }
-    let requeue = Some(LOOK_AGAIN);
+    verifies_now(situation, run, Verdict { requeue: Some(LOOK_AGAIN), ..verdict })
+}
+
+/// Adds to the verdict about a settled run that it is verified now, unless something is in the way.
+pub fn verifies_now(situation: &Situation, run: &RunStatus, verdict: Verdict) -> Verdict {
     // Set back, the clock would give the next Job an older date than the last one has, and its result would
     // be taken for history.
     let set_back = own::newest_concluded(&situation.facts.published, &situation.facts.runs)
@@ -70,7 +74,7 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
     // An object that goes first does so because of what this one changes, and a verification changes nothing.
     let waits = [before::is_not_suspended, before::database_is_free];
     if set_back || situation.occupied() || waits.iter().any(|section| section(situation).is_some()) {
-        return Verdict { requeue, ..verdict };
+        return verdict;
     }
     let attempt = situation.next_attempt(&run.digest);
     let leg = Purpose::Verify.route().first();
@@ -83,7 +87,7 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
         deadline: None,
         required: required::asked(situation),
     };
-    Verdict { step: Some(Step::CreateJob(order)), requeue, ..verdict }
+    Verdict { step: Some(Step::CreateJob(order)), ..verdict }
 }
 
 /// What is left of the time for which a verification holds; `None` when it is over, and when the clock was

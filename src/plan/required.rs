@@ -10,17 +10,10 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{
-    again, before,
-    digest::job_name,
-    facts::Facts,
-    situation::Situation,
-    step::{JobOrder, Step},
-    verdict::Verdict,
-};
+use super::{again, facts::Facts, situation::Situation, verdict::Verdict};
 use crate::{
     api::{DatabaseMigrationStatus, RequiredVersions, entry},
-    contract::{Purpose, Required},
+    contract::Required,
     limits::{REQUIRED_BYTES, REQUIRED_NAMES},
 };
 
@@ -81,23 +74,7 @@ pub fn on_demand(situation: &Situation, verdict: Verdict) -> Verdict {
     if let Some(left) = pause(situation) {
         return Verdict { requeue: sooner(left), ..verdict };
     }
-    let requeue = sooner(LOOK_AGAIN);
-    let waits = [before::is_not_suspended, before::database_is_free];
-    if situation.occupied() || waits.iter().any(|section| section(situation).is_some()) {
-        return Verdict { requeue, ..verdict };
-    }
-    let attempt = situation.next_attempt(&run.digest);
-    let leg = Purpose::Verify.route().first();
-    let order = JobOrder {
-        job: job_name(&situation.facts.name, &run.digest, attempt, leg),
-        digest: run.digest.clone(),
-        attempt,
-        purpose: Purpose::Verify,
-        leg,
-        deadline: None,
-        required: asked(situation),
-    };
-    Verdict { step: Some(Step::CreateJob(order)), requeue, ..verdict }
+    again::verifies_now(situation, run, Verdict { requeue: sooner(LOOK_AGAIN), ..verdict })
 }
 
 /// What is left of the pause after answers that opened nothing.

@@ -4,7 +4,10 @@
 use serde_json::json;
 use sluice::{api::Reason, contract::Stage};
 
-use super::{kubelet::Mishap, world::World};
+use super::{
+    kubelet::Mishap,
+    world::{World, key},
+};
 
 const HOUR: i64 = 3600;
 /// So long may it take after the jump: a pause between attempts, and the attempts themselves.
@@ -103,5 +106,30 @@ async fn what_is_verified_again_goes_on_being_verified_and_not_more_often() {
             assert_eq!(created(&world), meanwhile + 1, "{by} s after {after} s");
             assert_eq!(world.ready("records").0, "True", "{by} s after {after} s");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_workloads_require_is_asked_once_after_the_clock_has_passed_the_last_run() {
+    for by in [-HOUR, HOUR] {
+        let mut world = World::new();
+        world.run_for(&["records"], 12).await;
+        world.pass(by);
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app",
+            "labels": {"sluice.dev/gated": "true"}, "annotations": {"requires.sluice.dev/records": "0_zero"}},
+            "spec": {"containers": [], "schedulingGates": [{"name": "sluice.dev/migrated"}]},
+            "status": {"phase": "Pending"}});
+        world.server.cluster().put(key("pods", "app"), pod);
+        let created =
+            |world: &World| world.writes().iter().filter(|write| write.starts_with("create jobs")).count();
+        let before = created(&world);
+        world.run_for(&["records"], IN_TIME).await;
+        assert_eq!(created(&world), before + usize::from(by > 0), "{by} s");
+        world.pass(2 * HOUR);
+        world.run_for(&["records"], IN_TIME).await;
+        assert_eq!(created(&world), before + 1, "{by} s: asked once");
+        let missing = world.status("records").required.map(|required| required.missing);
+        assert_eq!(missing, Some(vec!["0_zero".to_owned()]), "{by} s");
+        assert_eq!(world.ready("records").0, "True", "{by} s");
     }
 }
