@@ -57,24 +57,38 @@ pub struct Controllers {
     pub health: Arc<Health>,
 }
 
-/// Leads for as long as `leading` says so, again and again, until `stop` ends or `lead` does.
+/// Why leading has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The process was told to stop.
+    Stopped,
+    /// What keeps the lease is gone: nothing would say any more that the lease is lost.
+    LeaseUnknown,
+}
+
+/// Leads for as long as `leading` says so, again and again, until `stop` ends or `lead` does; and no longer
+/// than something can say so.
 pub async fn while_leading<F: Future<Output = ()>>(
     leading: &mut watch::Receiver<bool>,
     stop: &Stop,
     lead: impl Fn() -> F,
     lost: impl Fn(),
-) {
+) -> Ended {
     loop {
         tokio::select! {
-            _ = leading.wait_for(|leading| *leading) => {}
-            () = stop.clone() => return,
+            told = leading.wait_for(|leading| *leading) => if told.is_err() { return Ended::LeaseUnknown },
+            () = stop.clone() => return Ended::Stopped,
         }
         let mut ended = leading.clone();
-        tokio::select! {
-            () = lead() => return,
-            // Dropping the loops ends them at once, in the middle of what they were doing. That is safe at
-            // any point.
-            _ = ended.wait_for(|leading| !*leading) => lost(),
+        // Dropping the loops ends them at once, in the middle of what they were doing. That is safe at any
+        // point.
+        let told = tokio::select! {
+            () = lead() => return Ended::Stopped,
+            told = ended.wait_for(|leading| !*leading) => told.map(|_| ()),
+        };
+        lost();
+        if told.is_err() {
+            return Ended::LeaseUnknown;
         }
     }
 }
@@ -120,9 +134,19 @@ impl Controllers {
             info!("no POD_NAME and POD_NAMESPACE: leading without a lease");
             return self.reconcile(stop).await;
         };
+        while self.lead_with_a_lease(identity, &stop).await == Ended::LeaseUnknown {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = stop.clone() => return,
+            }
+        }
+    }
+
+    /// With one lease, until that is given back or nothing keeps it any more.
+    async fn lead_with_a_lease(&self, identity: &Identity, stop: &Stop) -> Ended {
         let lease = tokio::select! {
             lease = self.lease(identity) => lease,
-            () = stop.clone() => return,
+            () = stop.clone() => return Ended::Stopped,
         };
         let (mut leading, task) = lease.watch().await;
         let lead = || async {
@@ -133,7 +157,7 @@ impl Controllers {
             warn!(pod = identity.pod, "lost the lease: following");
             self.metrics.leads(None);
         };
-        while_leading(&mut leading, &stop, lead, lost).await;
+        let ended = while_leading(&mut leading, stop, lead, lost).await;
         self.metrics.leads(None);
         // Without a listener the lease is given back.
         drop(leading);
@@ -144,6 +168,7 @@ impl Controllers {
             }
             Err(error) => warn!(error = chain(&error), "cannot give the lease back; it expires"),
         }
+        ended
     }
 
     /// The lease, as soon as the API server lets this Pod see it.
@@ -173,5 +198,66 @@ impl Controllers {
             Context::new(self.client.clone(), self.images.clone(), instance, Arc::clone(&self.metrics))
                 .with_pods(self.pods.clone());
         watches::run(context, &self.scopes, self.concurrency, stop).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{pending, ready},
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    /// Leads until it is told to stop; how often that was begun, and lost.
+    async fn leads(mut leading: watch::Receiver<bool>, stop: Stop) -> (Ended, u32, u32) {
+        let (begun, lost) = (AtomicU32::new(0), AtomicU32::new(0));
+        let lead = || {
+            begun.fetch_add(1, Ordering::Relaxed);
+            stop.clone()
+        };
+        let ended = while_leading(&mut leading, &stop, lead, || {
+            lost.fetch_add(1, Ordering::Relaxed);
+        });
+        let ended = tokio::time::timeout(Duration::from_mins(1), ended).await.expect("it ends");
+        (ended, begun.into_inner(), lost.into_inner())
+    }
+
+    #[tokio::test]
+    async fn a_lease_of_which_nothing_is_heard_any_more_is_not_held() {
+        for held in [true, false] {
+            let (sender, leading) = watch::channel(held);
+            let never: Stop = pending().boxed().shared();
+            let gone = async {
+                tokio::task::yield_now().await;
+                drop(sender);
+            };
+            let (ended, ()) = tokio::join!(leads(leading, never), gone);
+            let led = u32::from(held);
+            assert_eq!(ended, (Ended::LeaseUnknown, led, led), "held: {held}");
+        }
+    }
+
+    #[tokio::test]
+    async fn control_a_lease_that_is_lost_and_held_again_is_led_twice() {
+        let (sender, leading) = watch::channel(true);
+        let (stops, stopped) = tokio::sync::oneshot::channel::<()>();
+        let stop: Stop = stopped.map(|_| ()).boxed().shared();
+        let story = async {
+            for held in [false, true] {
+                tokio::task::yield_now().await;
+                sender.send(held).expect("it listens");
+                tokio::task::yield_now().await;
+            }
+            stops.send(()).expect("it listens");
+        };
+        let (ended, ()) = tokio::join!(leads(leading, stop), story);
+        assert_eq!(ended, (Ended::Stopped, 2, 1));
+        let (_sender, leading) = watch::channel(true);
+        let stop: Stop = ready(()).boxed().shared();
+        assert_eq!(leads(leading, stop).await.0, Ended::Stopped);
     }
 }

@@ -39,7 +39,7 @@ use failures::Failures;
 use neighbours::Index;
 use progress::{Ask, Poller};
 
-pub use leader::{Controllers, Identity, while_leading};
+pub use leader::{Controllers, Ended, Identity, while_leading};
 pub use scope::{Scope, Stop};
 
 /// How long to wait for what was done before and is not seen yet.
