@@ -32,3 +32,4 @@ mod rights;
 mod several;
 mod snapshot;
 mod tls;
+mod windows;
