@@ -10,16 +10,20 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     before,
-    digest::job_name,
-    facts::{Facts, Run},
-    own, required,
+    facts::Facts,
+    required,
+    run::{
+        course::{self, Beginning},
+        own,
+        record::has_a_verdict,
+    },
     situation::Situation,
-    step::{JobOrder, Step},
+    step::Step,
     verdict::Verdict,
 };
 use crate::{
-    api::{ConditionType, Reason, RunStatus, Span},
-    contract::{Purpose, Stage},
+    api::{ConditionType, RunStatus, Span},
+    contract::Purpose,
 };
 
 /// Whatever blocks it, a Job or another object, wakes this one; this is for a change that was missed.
@@ -30,29 +34,10 @@ pub fn interval(facts: &Facts) -> Option<Span> {
     facts.migration.as_ref().ok().and_then(|migration| migration.verify_every)
 }
 
-/// The run has ended with a verdict of the verify stage: another one at the same digest may only confirm it
-/// or take it back.
-pub fn has_a_verdict(run: &RunStatus) -> bool {
-    let failed_at_the_end = run.stage.as_deref() == Some(Stage::Verify.name());
-    match run.reason.as_deref().map(Reason::named) {
-        Some(Reason::Verified) => run.finished_at.is_some(),
-        Some(Reason::VerificationFailed) => run.finished_at.is_some() && failed_at_the_end,
-        _ => false,
-    }
-}
-
-/// Whether a run repeats the verification that the status tells of.
-pub fn repeats(facts: &Facts, run: &Run, wanted: Option<&str>) -> bool {
-    let published = facts.published.run.as_ref().filter(|published| has_a_verdict(published));
-    Some(run.digest.as_str()) == wanted
-        && published
-            .is_some_and(|published| published.digest == run.digest && published.attempt < run.attempt)
-}
-
 /// Adds to the verdict about a settled run that it is verified again, and when. Where nothing new may start,
 /// it stays as it is.
 pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
-    let Some(run) = situation.record.status.run.as_ref().filter(|run| has_a_verdict(run)) else {
+    let Some(run) = situation.runs.record.run.as_ref().filter(|run| has_a_verdict(run)) else {
         return verdict;
     };
     let (Some(every), Some(finished_at)) = (interval(situation.facts), &run.finished_at) else {
@@ -65,28 +50,37 @@ pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
     verifies_now(situation, run, Verdict { requeue: Some(LOOK_AGAIN), ..verdict })
 }
 
+/// Adds to the verdict about a settled run that a run queries the database once more. Ready stays as it is
+/// meanwhile.
+pub fn on_demand(situation: &Situation, verdict: Verdict) -> Verdict {
+    let Some(run) = situation.runs.record.run.as_ref().filter(|run| has_a_verdict(run)) else {
+        return verdict;
+    };
+    if verdict.step.is_some() || required::unasked(situation.facts, &situation.status).is_empty() {
+        return verdict;
+    }
+    let sooner = |left: Duration| Some(verdict.requeue.map_or(left, |requeue| requeue.min(left)));
+    if let Some(left) = required::pause(&situation.status, situation.now) {
+        return Verdict { requeue: sooner(left), ..verdict };
+    }
+    verifies_now(situation, run, Verdict { requeue: sooner(LOOK_AGAIN), ..verdict })
+}
+
 /// Adds to the verdict about a settled run that it is verified now, unless something is in the way.
-pub fn verifies_now(situation: &Situation, run: &RunStatus, verdict: Verdict) -> Verdict {
+fn verifies_now(situation: &Situation, run: &RunStatus, verdict: Verdict) -> Verdict {
     // Set back, the clock would give the next Job an older date than the last one has, and its result would
     // be taken for history.
-    let set_back = own::newest_concluded(&situation.facts.published, &situation.facts.runs)
+    let set_back = own::newest_concluded(situation.runs.known.published, situation.runs.known.runs)
         .is_some_and(|newest| situation.now <= newest);
     // An object that goes first does so because of what this one changes, and a verification changes nothing.
     let waits = [before::is_not_suspended, before::database_is_free];
-    if set_back || situation.occupied() || waits.iter().any(|section| section(situation).is_some()) {
+    if set_back || situation.runs.occupied() || waits.iter().any(|section| section(situation).is_some()) {
         return verdict;
     }
-    let attempt = situation.next_attempt(&run.digest);
-    let leg = Purpose::Verify.route().first();
-    let order = JobOrder {
-        job: job_name(&situation.facts.name, &run.digest, attempt, leg),
-        digest: run.digest.clone(),
-        attempt,
-        purpose: Purpose::Verify,
-        leg,
-        deadline: None,
-        required: required::asked(situation),
-    };
+    let purpose = Purpose::Verify;
+    let required = required::asked(situation.facts, &situation.status);
+    let beginning = Beginning { purpose, leg: purpose.route().first(), deadline: None, required };
+    let order = course::order(&situation.runs, &run.digest, beginning);
     Verdict { step: Some(Step::CreateJob(order)), ..verdict }
 }
 
@@ -104,7 +98,7 @@ fn left(finished_at: Timestamp, every: Span, now: Timestamp) -> Option<Duration>
 /// What the next attempt is for. After one that could not say, everything was applied for this digest, so it
 /// only verifies.
 pub fn purpose(situation: &Situation) -> Purpose {
-    let known = situation.record.about(situation.wanted.as_deref());
+    let known = situation.runs.record.about(situation.runs.known.wanted.as_deref());
     let applied = known.is_some_and(|sections| sections.holds(ConditionType::Applied));
     if interval(situation.facts).is_some() && applied { Purpose::Verify } else { Purpose::Apply }
 }

@@ -3,13 +3,9 @@
 //!
 //! What could not be found out is a value too, and never counts as a pass.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
-
+pub use super::run::facts::{JobState, ProgressFact, Run, RunPod, StageState};
 use crate::{
     api::DatabaseMigrationStatus,
-    contract::{Leg, Outcome, Progress, Purpose, Stage},
     validate::{ValidatedMigration, Violation},
 };
 
@@ -134,118 +130,6 @@ pub struct Rival {
     pub running: bool,
     /// It was created before the object in hand (by time, then by name).
     pub older: bool,
-}
-
-/// A Job and its Pod.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Run {
-    /// The Job's name.
-    pub job: String,
-    /// What it was created for.
-    pub digest: String,
-    /// Which attempt, counted from 1.
-    pub attempt: u32,
-    /// When it was created.
-    pub started: Timestamp,
-    /// It is being deleted; it stays until its Pod is gone.
-    pub deleting: bool,
-    /// What it is for.
-    pub purpose: Purpose,
-    /// Which leg of its route it is.
-    pub leg: Leg,
-    /// The fingerprint of what it does: by this Sluice recognises its own.
-    pub fingerprint: String,
-    /// The first place in which it differs from a Job that were created now.
-    pub differs: Option<String>,
-    /// The first place in which its Pod differs from what the Job says.
-    pub pod_differs: Option<String>,
-    /// What the Job controller says.
-    pub state: JobState,
-    /// `activeDeadlineSeconds` had passed, and the Job controller stops or stopped it.
-    pub deadline: bool,
-    /// What the kubelet says; `None` when there is no Pod.
-    pub pod: Option<RunPod>,
-}
-
-/// What the Job controller says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JobState {
-    /// It has not ended, or its Pod has not.
-    Active,
-    /// Every container ended with 0.
-    Complete {
-        /// When.
-        at: Timestamp,
-    },
-    /// It failed.
-    Failed {
-        /// When.
-        at: Timestamp,
-        /// The Job controller's words.
-        message: String,
-    },
-}
-
-impl JobState {
-    /// It has ended, and its Pod with it.
-    pub const fn ended(&self) -> bool {
-        !matches!(self, Self::Active)
-    }
-}
-
-/// What the kubelet says about a run's Pod.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunPod {
-    /// Its name, for messages.
-    pub name: String,
-    /// Its address as the kubelet tells it, once it has one.
-    pub address: Option<String>,
-    /// Why the scheduler finds no place for it.
-    pub unschedulable: Option<String>,
-    /// How far each stage is; one that is missing is unknown.
-    pub stages: BTreeMap<Stage, StageState>,
-}
-
-impl RunPod {
-    /// How far one stage is.
-    pub fn stage(&self, stage: Stage) -> &StageState {
-        self.stages.get(&stage).unwrap_or(&StageState::Unknown)
-    }
-}
-
-/// How far the container of a stage is.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum StageState {
-    /// The kubelet has said nothing about it.
-    #[default]
-    Unknown,
-    /// It has not started.
-    Waiting {
-        /// The kubelet's reason, for instance `ImagePullBackOff`.
-        reason: String,
-        /// The kubelet's words.
-        message: String,
-    },
-    /// It runs.
-    Running,
-    /// It ended.
-    Terminated {
-        /// When.
-        at: Timestamp,
-        /// What it left; `None` when there is nothing that can be read.
-        outcome: Option<Box<Outcome>>,
-        /// The kubelet's words where there is no Outcome: `OOMKilled`, `Error (137)`.
-        why: String,
-    },
-}
-
-/// What the Pod of a Job said of how far it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProgressFact {
-    /// The Job.
-    pub job: String,
-    /// Bounded, and with names of the plan alone.
-    pub progress: Progress,
 }
 
 /// A step that the API server refused.

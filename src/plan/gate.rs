@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{facts::Facts, judge::Judgement, situation::Situation, step::Step};
+use super::{database::is_another, run::judge::Judgement, situation::Situation, step::Step};
 use crate::{
-    api::{ANNOTATION_REQUIRES, ANY_DATABASE, Reason, entry},
+    api::{ANNOTATION_REQUIRES, Reason, entry},
     contract::Stage,
     limits::GATE_VERSIONS,
 };
@@ -35,23 +35,12 @@ pub fn publish(situation: &Situation) -> Option<Step> {
     Some(Step::PublishGate { entries, database: database.cloned() })
 }
 
-/// The database that was verified so far, where that is known: as the gate says, or as the status remembers
-/// it, should the gate be gone.
-pub fn known(facts: &Facts) -> Option<&String> {
-    facts.gate_database.as_ref().or(facts.published.database.as_ref()).filter(|known| *known != ANY_DATABASE)
-}
-
-/// Whether a database is another one than that. One that does not say which it is may be any.
-pub fn is_another(facts: &Facts, database: Option<&String>) -> bool {
-    known(facts).is_some_and(|known| Some(known) != database)
-}
-
 /// Versions, newest first, and the database that they are about.
 type Verified<'a> = (Vec<&'a String>, Option<&'a String>);
 
 /// What the run in hand verified. It need not be the run that the facts ask for now.
 fn just_verified<'a>(situation: &'a Situation) -> Option<Verified<'a>> {
-    let in_hand = situation.in_hand.as_ref()?;
+    let in_hand = situation.runs.in_hand.as_ref()?;
     match &in_hand.judgement {
         Judgement::Ended(ending) if ending.reason == Reason::Verified => {}
         _ => return None,

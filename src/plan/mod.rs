@@ -3,7 +3,9 @@
 //! to say decides, and the list of them is the definition of Ready.
 
 mod again;
+mod apply;
 mod before;
+mod database;
 mod digest;
 pub mod events;
 pub mod facts;
@@ -11,22 +13,17 @@ pub mod facts;
 mod fixture;
 pub mod gate;
 mod gates;
-mod judge;
 pub mod order;
-mod own;
 mod policy;
 pub mod progress;
 mod record;
 mod required;
-mod retry;
 mod run;
-mod sections;
 mod situation;
 mod source;
 mod spec;
 mod status;
 pub mod step;
-mod tidy;
 mod transition;
 mod verdict;
 pub mod waiting;
@@ -41,6 +38,7 @@ pub use record::findings;
 
 use events::Announcement;
 use facts::Facts;
+use run::{course, tidy};
 use situation::Situation;
 use step::Step;
 use verdict::Verdict;
@@ -67,11 +65,11 @@ const SECTIONS: [Section; 11] = [
     policy::is_there,
     spec::is_valid,
     source::is_there,
-    run::is_settled,
-    run::is_under_way,
-    run::none_is_left_over,
+    apply::is_settled,
+    |situation| course::is_under_way(&situation.runs),
+    |situation| course::none_is_left_over(&situation.runs),
     before::is_not_suspended,
-    run::pause_is_over,
+    |situation| course::pause_is_over(&situation.runs),
     before::dependencies_are_ready,
     gates::are_open,
     before::database_is_free,
@@ -95,8 +93,8 @@ pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
         };
     }
     let verdict =
-        SECTIONS.iter().find_map(|section| section(&situation)).unwrap_or_else(|| run::starts(&situation));
-    let step = verdict.step.clone().or_else(|| tidy::oldest_job(&situation));
+        SECTIONS.iter().find_map(|section| section(&situation)).unwrap_or_else(|| apply::starts(&situation));
+    let step = verdict.step.clone().or_else(|| tidy::oldest_job(&situation.runs));
     let status = status::compose(&situation, &verdict);
     let refusal = refusal(&situation, step.as_ref());
     let plan = Plan { status, step, requeue: verdict.requeue, event: None };

@@ -1,14 +1,8 @@
 //! `spec.policyRef`: is the policy there? PURE.
 
-use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use jiff::SignedDuration;
 
-use super::{
-    facts::{Facts, PolicyFact},
-    situation::Situation,
-    transition::whole_seconds,
-    verdict::Verdict,
-};
+use super::{facts::PolicyFact, situation::Situation, verdict::Verdict};
 use crate::api::Reason;
 
 /// A user who applies a folder creates the DatabaseMigrations before the policies: their kinds are in this
@@ -25,7 +19,7 @@ pub fn is_there(situation: &Situation) -> Option<Verdict> {
          spec.policyRef out of the manifest",
         situation.facts.namespace,
     );
-    let since = situation.record.status.policy_missing_since.as_ref();
+    let since = situation.status.policy_missing_since.as_ref();
     let missed = since.map_or(SignedDuration::ZERO, |since| situation.now.duration_since(since.0));
     let left = APPLIED_TOGETHER - missed;
     // A moment before that means that the clock was set back: how long it is missing cannot be told then.
@@ -34,12 +28,6 @@ pub fn is_there(situation: &Situation) -> Option<Verdict> {
         return Some(Verdict::reconciling(Reason::Pending, message).again_after(seconds));
     }
     Some(Verdict::stalled(Reason::PolicyNotFound, message))
-}
-
-/// Since when the policy is missing; `None` where it is there, or none is named.
-pub fn missing_since(facts: &Facts, now: Timestamp) -> Option<Time> {
-    let PolicyFact::Missing(_) = &facts.policy else { return None };
-    Some(facts.published.policy_missing_since.clone().unwrap_or_else(|| Time(whole_seconds(now))))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{again, facts::Facts, situation::Situation, verdict::Verdict};
+use super::facts::Facts;
 use crate::{
     api::{DatabaseMigrationStatus, RequiredVersions, entry},
     contract::Required,
@@ -22,8 +22,6 @@ const REMEMBERED: usize = 50;
 /// The pause after an answer that opened nothing; doubled each time.
 const PAUSE: SignedDuration = SignedDuration::from_mins(1);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(1);
-/// Whatever blocks it wakes this object; this is for a change that was missed.
-const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// What is required and the gate lacks, in the order of their names. A longer name is no migration's.
 fn lacking(facts: &Facts) -> BTreeSet<&String> {
@@ -41,18 +39,16 @@ fn answered(status: &DatabaseMigrationStatus) -> &[String] {
 }
 
 /// Lacking, and not queried yet. Once too many answers have to be remembered, nothing more is queried.
-fn unasked<'a>(situation: &Situation<'a>) -> Vec<&'a String> {
-    let known = answered(&situation.record.status);
+pub fn unasked<'a>(facts: &'a Facts, status: &DatabaseMigrationStatus) -> Vec<&'a String> {
+    let known = answered(status);
     let room = REMEMBERED.saturating_sub(known.len());
-    lacking(situation.facts).into_iter().filter(|version| !known.contains(version)).take(room).collect()
+    lacking(facts).into_iter().filter(|version| !known.contains(version)).take(room).collect()
 }
 
 /// What the next run has to answer: first what was not queried yet, then what has not been there so far.
-pub fn asked(situation: &Situation) -> Vec<String> {
-    let fresh = unasked(situation);
-    let again = lacking(situation.facts)
-        .into_iter()
-        .filter(|version| answered(&situation.record.status).contains(version));
+pub fn asked(facts: &Facts, status: &DatabaseMigrationStatus) -> Vec<String> {
+    let fresh = unasked(facts, status);
+    let again = lacking(facts).into_iter().filter(|version| answered(status).contains(version));
     let mut left = REQUIRED_BYTES;
     let fits = |version: &&String| {
         left = left.saturating_sub(version.len());
@@ -61,30 +57,14 @@ pub fn asked(situation: &Situation) -> Vec<String> {
     fresh.into_iter().chain(again).take(REQUIRED_NAMES).take_while(fits).cloned().collect()
 }
 
-/// Adds to the verdict about a settled run that a run queries the database once more. Ready stays as it is
-/// meanwhile.
-pub fn on_demand(situation: &Situation, verdict: Verdict) -> Verdict {
-    let Some(run) = situation.record.status.run.as_ref().filter(|run| again::has_a_verdict(run)) else {
-        return verdict;
-    };
-    if verdict.step.is_some() || unasked(situation).is_empty() {
-        return verdict;
-    }
-    let sooner = |left: Duration| Some(verdict.requeue.map_or(left, |requeue| requeue.min(left)));
-    if let Some(left) = pause(situation) {
-        return Verdict { requeue: sooner(left), ..verdict };
-    }
-    again::verifies_now(situation, run, Verdict { requeue: sooner(LOOK_AGAIN), ..verdict })
-}
-
 /// What is left of the pause after answers that opened nothing.
-fn pause(situation: &Situation) -> Option<Duration> {
-    let last = situation.record.status.required.as_ref()?;
+pub fn pause(status: &DatabaseMigrationStatus, now: Timestamp) -> Option<Duration> {
+    let last = status.required.as_ref()?;
     let doubled =
         1_i32.checked_shl(last.in_vain.checked_sub(1)?).filter(|factor| *factor > 0).unwrap_or(i32::MAX);
     let pause = PAUSE.checked_mul(doubled).map_or(LONGEST_PAUSE, |pause| pause.min(LONGEST_PAUSE));
     let due = last.asked_at.0.saturating_add(pause).ok()?;
-    Duration::try_from(due.duration_since(situation.now)).ok().filter(|left| !left.is_zero())
+    Duration::try_from(due.duration_since(now)).ok().filter(|left| !left.is_zero())
 }
 
 /// Remembers what a run answered. Names that no workload requires any more are forgotten.
@@ -127,14 +107,14 @@ mod tests {
     fn what_the_gate_has_is_not_asked_for_and_what_nobody_can_have_neither() {
         let mut facts = requiring(&["1_old", "2_new", "", &"x".repeat(400)]);
         facts.gate = vec![entry("records", "2_new")];
-        assert_eq!(asked(&Situation::of(&facts, moment(0))), ["1_old"]);
+        assert_eq!(asked(&facts, &facts.published), ["1_old"]);
     }
 
     #[test]
     fn however_much_is_invented_a_question_is_short() {
         let names: Vec<String> = (0..200).map(|n| format!("{n:0>90}")).collect();
         let facts = requiring(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        let asked = asked(&Situation::of(&facts, moment(0)));
+        let asked = asked(&facts, &facts.published);
         assert!(
             (5..=REQUIRED_NAMES).contains(&asked.len())
                 && asked.iter().map(String::len).sum::<usize>() <= REQUIRED_BYTES,
@@ -169,7 +149,7 @@ mod tests {
             facts.published.required =
                 Some(RequiredVersions { missing: Vec::new(), asked_at: Time(moment(0)), in_vain });
             assert_eq!(
-                pause(&Situation::of(&facts, moment(0))).map_or(0, |left| left.as_secs()),
+                pause(&facts.published, moment(0)).map_or(0, |left| left.as_secs()),
                 seconds,
                 "{in_vain}"
             );

@@ -4,10 +4,9 @@
 //! The only file of this room that reads conditions of the published status. They are compared, and nothing is
 //! concluded from them.
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::facts::Facts;
+use super::{facts::Facts, run::clock::whole_seconds};
 use crate::api::{ConditionType, Reason};
 
 /// With the transition time of the published condition, if that has the same status.
@@ -25,9 +24,4 @@ pub fn dated(facts: &Facts, mut condition: Condition) -> Condition {
 pub fn is_news(facts: &Facts, reason: Reason) -> bool {
     let mut published = facts.published.conditions.iter();
     !published.any(|known| known.type_ == ConditionType::Ready.name() && known.reason == reason.name())
-}
-
-/// Kubernetes writes whole seconds.
-pub fn whole_seconds(moment: Timestamp) -> Timestamp {
-    Timestamp::from_second(moment.as_second()).unwrap_or(moment)
 }

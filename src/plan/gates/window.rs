@@ -3,10 +3,9 @@
 
 use jiff::SignedDuration;
 
-use super::Standing;
 use crate::{
     api::Reason,
-    plan::situation::Situation,
+    plan::{run::gates::Standing, situation::Situation},
     validate::{Window, WindowState},
 };
 

@@ -5,6 +5,7 @@
 mod circles;
 mod imports;
 mod planted;
+mod shelf;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

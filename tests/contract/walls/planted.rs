@@ -30,6 +30,27 @@ fn with(file: &str, more: &str) -> Tree {
     Tree::of(files.iter().map(|(path, text)| (*path, text.as_str())))
 }
 
+/// A house whose plan has a shelf for any kind of object, with something more on it.
+pub fn with_shelf(more: &str) -> Tree {
+    let shelf = format!(
+        "use crate::{{api::Reason, plan::verdict::Verdict}}; fn of(_: Reason, _: Verdict) {{}} {more}"
+    );
+    let files = [
+        ("src/lib.rs", "mod api; mod plan; mod validate;"),
+        (
+            "src/api.rs",
+            "pub struct Reason; pub struct DatabaseMigration; pub struct DatabaseMigrationStatus;",
+        ),
+        ("src/validate.rs", "pub struct Window;"),
+        ("src/plan/mod.rs", "mod facts; mod run; mod verdict;"),
+        ("src/plan/facts.rs", "pub struct Facts(crate::api::DatabaseMigration, crate::validate::Window);"),
+        ("src/plan/verdict.rs", "pub struct Verdict;"),
+        ("src/plan/run/mod.rs", "mod own;"),
+        ("src/plan/run/own.rs", shelf.as_str()),
+    ];
+    Tree::of(files)
+}
+
 #[test]
 fn a_sound_house_is_left_alone() {
     assert_eq!(complaints(TABLE, &with("", "")), Vec::<String>::new());

@@ -6,21 +6,20 @@
 use jiff::Timestamp;
 
 use super::{
-    digest,
-    facts::{Facts, Run},
+    facts::{Known, Remembered, Run},
     judge::Ending,
+    name::job_name,
 };
 use crate::{
-    api::{DatabaseMigrationStatus, Reason},
+    api::Reason,
     contract::{Purpose, Stage},
 };
 
 /// The Job does what Sluice would have it do, and its Pod does what the Job says.
-pub fn is_own(facts: &Facts, run: &Run, wanted: Option<&str>) -> bool {
-    let named_so = digest::job_name(&facts.name, &run.digest, run.attempt, run.leg) == run.job;
-    let asked_for =
-        Some(run.digest.as_str()) == wanted && facts.fingerprint.as_ref() == Some(&run.fingerprint);
-    let announced = facts.published.run.as_ref().is_some_and(|announced| {
+pub fn is_own(known: &Known, run: &Run) -> bool {
+    let named_so = job_name(known.name, &run.digest, run.attempt, run.leg) == run.job;
+    let asked_for = Some(&run.digest) == known.wanted.as_ref() && known.fingerprint == Some(&run.fingerprint);
+    let announced = known.published.run.is_some_and(|announced| {
         announced.job == run.job
             && announced.digest == run.digest
             && announced.fingerprint.as_ref() == Some(&run.fingerprint)
@@ -28,29 +27,29 @@ pub fn is_own(facts: &Facts, run: &Run, wanted: Option<&str>) -> bool {
     named_so && (asked_for || announced) && run.pod_differs.is_none()
 }
 
-/// This status tells how the run ended.
-pub fn is_concluded(status: &DatabaseMigrationStatus, run: &Run) -> bool {
-    status.run.as_ref().is_some_and(|last| last.job == run.job && last.finished_at.is_some())
-        || status.history.iter().any(|entry| entry.job == run.job)
+/// The status tells how the run ended.
+pub fn is_concluded(remembered: Remembered, run: &Run) -> bool {
+    remembered.run.is_some_and(|last| last.job == run.job && last.finished_at.is_some())
+        || remembered.history.iter().any(|entry| entry.job == run.job)
 }
 
 /// What was created before this moment is history, even if the status has forgotten it.
-pub fn newest_concluded(status: &DatabaseMigrationStatus, runs: &[Run]) -> Option<Timestamp> {
-    runs.iter().filter(|run| is_concluded(status, run)).map(|run| run.started).max()
+pub fn newest_concluded(remembered: Remembered, runs: &[Run]) -> Option<Timestamp> {
+    runs.iter().filter(|run| is_concluded(remembered, run)).map(|run| run.started).max()
 }
 
 /// A sentence about Jobs that are not Sluice's own and that this status says nothing of; `None` where there
 /// is none. A verification that an older version of Sluice repeated is no news.
-pub fn strangers(facts: &Facts, status: &DatabaseMigrationStatus, wanted: Option<&str>) -> Option<String> {
-    let newest = newest_concluded(status, &facts.runs);
+pub fn strangers(known: &Known, remembered: Remembered) -> Option<String> {
+    let newest = newest_concluded(remembered, known.runs);
     let strange = |run: &&Run| {
         run.purpose != Purpose::Verify
-            && !is_concluded(status, run)
+            && !is_concluded(remembered, run)
             && Some(run.started) > newest
-            && !is_own(facts, run, wanted)
+            && !is_own(known, run)
     };
     let names: Vec<String> =
-        facts.runs.iter().filter(strange).take(3).map(|run| format!("{:?}", run.job)).collect();
+        known.runs.iter().filter(strange).take(3).map(|run| format!("{:?}", run.job)).collect();
     let (jobs, their) =
         if names.len() == 1 { ("Job", "its result does") } else { ("Jobs", "their results do") };
     (!names.is_empty())

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::judge::{Ending, Problem, message_of};
 use crate::{
     api::{Class, ConditionType, Reason, RunStatus, SectionResult},
-    contract::{Outcome, Purpose, Stage},
+    contract::{Outcome, Route, Stage},
 };
 
 /// What is known about one section.
@@ -28,9 +28,9 @@ pub struct Sections(BTreeMap<ConditionType, Section>);
 
 impl Sections {
     /// As a run remembers them. What a newer version of Sluice has written is left out.
-    pub fn of(run: &RunStatus) -> Self {
+    pub fn of(run: &RunStatus, route: Route) -> Self {
         let known = |result: &SectionResult| {
-            let kind = stages().map(decided_by).find(|kind| kind.name() == result.section)?;
+            let kind = route.stages().map(decided_by).find(|kind| kind.name() == result.section)?;
             let reason = Reason::named(&result.reason);
             Some((kind, Section { holds: result.holds, reason, message: result.message.clone() }))
         };
@@ -71,10 +71,11 @@ impl Sections {
         self.0.values().filter(|section| section.failed())
     }
 
-    /// They say how this run ended.
-    pub fn tell_the_end_of(&self, run: &RunStatus) -> bool {
+    /// They say how this run ended: passed it has when every stage of the route has. One that only verifies has
+    /// the same stages.
+    pub fn tell_the_end_of(&self, run: &RunStatus, route: Route) -> bool {
         match run.reason.as_deref().map(Reason::named) {
-            Some(Reason::Verified) => stages().map(decided_by).all(|kind| self.holds(kind)),
+            Some(Reason::Verified) => route.stages().map(decided_by).all(|kind| self.holds(kind)),
             Some(reason) => self.failures().any(|section| section.reason == reason),
             None => false,
         }
@@ -123,11 +124,6 @@ impl Section {
     fn failed(&self) -> bool {
         self.holds != Some(true) && matches!(self.reason.class(), Class::Transient | Class::NeedsUser)
     }
-}
-
-/// The stages whose sections tell that a run has passed. One that only verifies has the same.
-fn stages() -> impl Iterator<Item = Stage> {
-    Purpose::Apply.route().stages()
 }
 
 /// The section that a stage decides.

@@ -4,10 +4,15 @@
 //! `verify.every` these come every few hours, and the log of the last migration is what people need days
 //! later.
 
-use super::{facts::Run, facts::StageState, own, situation::Situation, step::Step};
+use super::{
+    facts::{Run, StageState},
+    own,
+    state::Runs,
+};
 use crate::{
     api::Reason,
     contract::{Purpose, Stage},
+    plan::step::Step,
 };
 
 /// How many Jobs of one object stay that had something to do.
@@ -17,16 +22,17 @@ const CONFIRMATIONS: usize = 2;
 
 /// The oldest Job that has ended and that is not needed. One that Sluice did not create is not its own to
 /// delete.
-pub fn oldest_job(situation: &Situation) -> Option<Step> {
-    let in_hand = situation.in_hand.as_ref().map(|in_hand| in_hand.run.job.as_str());
-    let known = |run: &&Run| {
-        own::is_concluded(&situation.record.status, run)
-            || own::is_own(situation.facts, run, situation.wanted.as_deref())
-            || is_history(situation, run)
+pub fn oldest_job(runs: &Runs) -> Option<Step> {
+    let in_hand = runs.in_hand.as_ref().map(|in_hand| in_hand.run.job.as_str());
+    let ours = |run: &&Run| {
+        own::is_concluded(runs.record.remembered(), run)
+            || own::is_own(&runs.known, run)
+            || is_history(runs, run)
     };
-    let mut runs: Vec<&Run> = situation.facts.runs.iter().filter(|run| !run.deleting).filter(known).collect();
-    runs.sort_by_key(|run| (run.started, run.attempt, &run.job));
-    let (confirming, working): (Vec<&Run>, Vec<&Run>) = runs.into_iter().partition(|run| only_confirms(run));
+    let mut own_ones: Vec<&Run> = runs.known.runs.iter().filter(|run| !run.deleting).filter(ours).collect();
+    own_ones.sort_by_key(|run| (run.started, run.attempt, &run.job));
+    let (confirming, working): (Vec<&Run>, Vec<&Run>) =
+        own_ones.into_iter().partition(|run| only_confirms(run));
     let spare = |runs: Vec<&Run>, kept: usize| {
         let spare = runs.len().saturating_sub(kept);
         let job = runs
@@ -41,8 +47,8 @@ pub fn oldest_job(situation: &Situation) -> Option<Step> {
 }
 
 /// Older than one that the status tells of.
-fn is_history(situation: &Situation, run: &Run) -> bool {
-    Some(run.started) <= own::newest_concluded(&situation.record.status, &situation.facts.runs)
+fn is_history(runs: &Runs, run: &Run) -> bool {
+    Some(run.started) <= own::newest_concluded(runs.record.remembered(), runs.known.runs)
 }
 
 /// It was there to verify only, or found nothing pending.

@@ -1,0 +1,260 @@
+//! What the status remembers of runs, with the one in hand folded in. PURE.
+//!
+//! The published status is the durable record of the last run that was concluded: a settled object needs no
+//! Job any more. Of it `status.run` is read, and never a condition: conditions are made from the record.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{
+    clock::whole_seconds,
+    facts::{Known, Remembered, Run},
+    in_hand::InHand,
+    judge::{Ending, Judgement, Progress},
+    name::attempt_in,
+    progress,
+    sections::Sections,
+};
+use crate::{
+    api::{HistoryEntry, Reason, RunStatus, StageTiming},
+    contract::{Stage, Verdict},
+    limits::REMEMBERED_RUNS,
+};
+
+/// A stage is reported once it has worked for three seconds, so that a small migration needs no status
+/// between the first and the last. Kubernetes counts in whole seconds: four of them are at least three.
+const REPORT_AFTER: SignedDuration = SignedDuration::from_secs(4);
+
+/// The moment from which the current stage is reported. One that would begin later than in a moment was timed
+/// by another clock.
+pub fn report_at(progress: &Progress, now: Timestamp) -> Timestamp {
+    let at = progress.since.saturating_add(REPORT_AFTER).unwrap_or(Timestamp::MAX);
+    if at.duration_since(now) > REPORT_AFTER * 2 { now } else { at }
+}
+
+/// When a run ended, by clocks that agree: the node's, as far as that is after the Job was created and not in
+/// the future. Pauses are counted from it, and a node whose clock is wrong would make them endless, or none.
+fn ended_at(run: &Run, ending: &Ending, now: Timestamp) -> Timestamp {
+    whole_seconds(ending.at.max(run.started).min(now))
+}
+
+/// What is remembered, and about which digest.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// The run that is under way, or the last one.
+    pub run: Option<RunStatus>,
+    /// Those that ended, newest first.
+    pub history: Vec<HistoryEntry>,
+    /// What is known about the sections.
+    pub sections: Sections,
+    /// The digest that `sections` speaks of.
+    digest: Option<String>,
+    /// What of the run in hand is told by now.
+    pub told: Told,
+}
+
+/// What of the run in hand is told by now.
+#[derive(Clone, Debug, Default)]
+pub enum Told {
+    /// Nothing: there is none, or it is too young, or it only repeats what is known.
+    #[default]
+    Nothing,
+    /// The stages that have ended.
+    Stages,
+    /// All, with its end, by clocks that agree.
+    End(Ending),
+}
+
+impl Record {
+    /// What was published, with the run in hand folded in.
+    pub fn fold(known: &Known, in_hand: Option<&InHand>, now: Timestamp) -> Self {
+        let last = last(known, in_hand);
+        let sections = last.as_ref().map(|run| Sections::of(run, known.route)).unwrap_or_default();
+        // An older version of Sluice, or another writer, may have left a run whose end its sections do not
+        // tell: then nothing is known about it.
+        let ends = |run: &&RunStatus| run.finished_at.is_none() || sections.tell_the_end_of(run, known.route);
+        let digest = last.as_ref().filter(ends).map(|run| run.digest.clone());
+        let mut record = Self {
+            sections: if digest.is_some() { sections } else { Sections::default() },
+            digest,
+            run: last,
+            history: known.published.history.to_vec(),
+            told: Told::Nothing,
+        };
+        if let Some(in_hand) = in_hand {
+            record.fold_in_hand(known, in_hand, now);
+        }
+        if let Some(run) = &mut record.run {
+            run.sections = record.sections.results();
+        }
+        record
+    }
+
+    /// What it remembers of runs.
+    pub fn remembered(&self) -> Remembered<'_> {
+        Remembered { run: self.run.as_ref(), history: &self.history }
+    }
+
+    fn fold_in_hand(&mut self, known: &Known, in_hand: &InHand, now: Timestamp) {
+        let run = in_hand.run;
+        // A verification that is only repeated says nothing before it has ended.
+        let repeats = self.about(Some(&run.digest)).is_some() && repeats(known, run);
+        if repeats && matches!(in_hand.judgement, Judgement::Going(_)) {
+            return;
+        }
+        if self.about(Some(&run.digest)).is_none() {
+            self.sections = Sections::default();
+            self.digest = Some(run.digest.clone());
+        }
+        let same = |status: &RunStatus| status.job == run.job && status.digest == run.digest;
+        if !self.run.as_ref().is_some_and(same) {
+            self.run = Some(begun(&run.job, &run.digest, run.attempt, Some(run.fingerprint.clone())));
+        }
+        match &in_hand.judgement {
+            Judgement::Going(going) if now >= report_at(going, now) => {
+                self.fold_progress(in_hand, going);
+                let shown = progress::shown(known.published.run, known.progress, run, now);
+                self.run.iter_mut().for_each(|status| status.progress.clone_from(&shown));
+            }
+            Judgement::Going(_) => {}
+            Judgement::Ended(ending) => {
+                let ending = Ending { at: ended_at(run, ending, now), ..ending.clone() };
+                self.fold_ending(in_hand, ending, repeats);
+            }
+        }
+    }
+
+    /// What is known about the sections for this digest; `None` where no run for it has begun.
+    pub fn about(&self, digest: Option<&str>) -> Option<&Sections> {
+        (digest.is_some() && self.digest.as_deref() == digest).then_some(&self.sections)
+    }
+
+    fn fold_progress(&mut self, in_hand: &InHand, progress: &Progress) {
+        self.fold_passed(in_hand, false);
+        self.told = Told::Stages;
+        if let Some(run) = &mut self.run {
+            run.stage = Some(progress.stage.name().to_owned());
+        }
+        match &progress.problem {
+            Some(problem) => self.sections.wait(problem),
+            None => self
+                .sections
+                .progress(progress.stage, &format!("the stage {} is at work", progress.stage.name())),
+        }
+    }
+
+    fn fold_ending(&mut self, in_hand: &InHand, ending: Ending, repeats: bool) {
+        self.fold_passed(in_hand, repeats);
+        if ending.reason != Reason::Verified {
+            let outcome = in_hand.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
+            self.sections.fail(&ending, outcome);
+        }
+        let finished_at = Time(ending.at);
+        let record = in_hand.outcomes().find_map(|outcome| outcome.record.clone());
+        if let Some(run) = &mut self.run {
+            run.stage = Some(ending.stage.name().to_owned());
+            run.finished_at = Some(finished_at.clone());
+            run.reason = Some(ending.reason.name().to_owned());
+            run.progress = None;
+            run.record.clone_from(&record);
+        }
+        let stages = in_hand
+            .outcomes()
+            .filter(|outcome| outcome.verdict != Verdict::NotReached)
+            .map(|outcome| StageTiming {
+                stage: outcome.stage.name().to_owned(),
+                milliseconds: outcome.milliseconds,
+            })
+            .collect();
+        let job = in_hand.run.job.clone();
+        let reason = ending.reason.name().to_owned();
+        self.remember(HistoryEntry { job, reason, finished_at, record, stages }, in_hand.run, repeats);
+        self.told = Told::End(ending);
+    }
+
+    /// Of verifications that only confirm one another, the first and the last are remembered.
+    fn remember(&mut self, entry: HistoryEntry, run: &Run, repeats: bool) {
+        let confirms = |entry: &HistoryEntry| {
+            entry.reason == Reason::Verified.name() && entry.job.starts_with(&prefix(run))
+        };
+        if repeats
+            && confirms(&entry)
+            && self.history.iter().take(2).filter(|entry| confirms(entry)).count() == 2
+        {
+            self.history.remove(0);
+        }
+        self.history.insert(0, entry);
+        self.history.truncate(REMEMBERED_RUNS);
+    }
+
+    /// What the stages that have ended say about the sections.
+    fn fold_passed(&mut self, in_hand: &InHand, repeats: bool) {
+        for outcome in in_hand.outcomes() {
+            // A run that only verifies says nothing new about the snapshot and what was applied.
+            let said = repeats && matches!(outcome.stage, Stage::Snapshot | Stage::Migrate);
+            if outcome.verdict == Verdict::Passed && !said {
+                self.sections.pass(outcome);
+            }
+        }
+    }
+}
+
+/// The run has ended with a verdict of the verify stage: another one at the same digest may only confirm it
+/// or take it back.
+pub fn has_a_verdict(run: &RunStatus) -> bool {
+    let failed_at_the_end = run.stage.as_deref() == Some(Stage::Verify.name());
+    match run.reason.as_deref().map(Reason::named) {
+        Some(Reason::Verified) => run.finished_at.is_some(),
+        Some(Reason::VerificationFailed) => run.finished_at.is_some() && failed_at_the_end,
+        _ => false,
+    }
+}
+
+/// Whether a run repeats the verification that the status tells of.
+fn repeats(known: &Known, run: &Run) -> bool {
+    let published = known.published.run.filter(|published| has_a_verdict(published));
+    Some(&run.digest) == known.wanted.as_ref()
+        && published
+            .is_some_and(|published| published.digest == run.digest && published.attempt < run.attempt)
+}
+
+/// What the names of the Jobs of a run's digest begin with.
+fn prefix(run: &Run) -> String {
+    run.job.rsplit_once("-a").map_or(&*run.job, |(prefix, _)| prefix).to_owned()
+}
+
+/// The run that the status speaks of, when it has ended or is in hand. One that was only announced does not
+/// count, or an object that waits for something else would seem to run; then it is the one before it, if that
+/// was for the same digest.
+fn last(known: &Known, in_hand: Option<&InHand>) -> Option<RunStatus> {
+    let published = known.published.run?;
+    if published.finished_at.is_some() || in_hand.is_some_and(|in_hand| in_hand.run.job == published.job) {
+        return Some(published.clone());
+    }
+    let before = known.published.history.first()?;
+    let attempt = attempt_in(&before.job, known.name, &published.digest)?;
+    Some(RunStatus {
+        stage: None,
+        finished_at: Some(before.finished_at.clone()),
+        reason: Some(before.reason.clone()),
+        sections: published.sections.clone(),
+        record: before.record.clone(),
+        ..begun(&before.job, &published.digest, attempt, None)
+    })
+}
+
+/// A run of which nothing is known but that it begins.
+pub fn begun(job: &str, digest: &str, attempt: u32, fingerprint: Option<String>) -> RunStatus {
+    RunStatus {
+        job: job.to_owned(),
+        digest: digest.to_owned(),
+        attempt,
+        fingerprint,
+        stage: Some(Stage::Plan.name().to_owned()),
+        finished_at: None,
+        reason: None,
+        sections: Vec::new(),
+        progress: None,
+        record: None,
+    }
+}

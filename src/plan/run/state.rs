@@ -1,0 +1,88 @@
+//! How the runs of an object stand. PURE.
+
+use jiff::Timestamp;
+
+use super::{
+    facts::{JobState, Known, Run},
+    in_hand::InHand,
+    judge::Judgement,
+    name::{attempt_in, job_name},
+    own,
+    record::Record,
+};
+use crate::api::{Reason, RunStatus};
+
+/// What is known about the runs of an object, and what follows from that.
+#[derive(Clone, Debug)]
+pub struct Runs<'a> {
+    /// As gathered.
+    pub known: Known<'a>,
+    /// The moment of the decision.
+    pub now: Timestamp,
+    /// The run whose end is not in the status yet.
+    pub in_hand: Option<InHand<'a>>,
+    /// What the status will remember of them.
+    pub record: Record,
+}
+
+impl<'a> Runs<'a> {
+    /// With the run in hand, as the kind of the object judges it.
+    pub fn of(known: Known<'a>, in_hand: Option<InHand<'a>>, now: Timestamp) -> Self {
+        let record = Record::fold(&known, in_hand.as_ref(), now);
+        Self { known, now, in_hand, record }
+    }
+
+    /// The run that goes on.
+    pub fn going(&self) -> Option<&InHand<'a>> {
+        self.in_hand.as_ref().filter(|in_hand| matches!(in_hand.judgement, Judgement::Going(_)))
+    }
+
+    /// The last run, when it has ended, was what the object asks for, and its sections tell how it ended.
+    pub fn concluded(&self) -> Option<(&RunStatus, Reason)> {
+        let run = self.record.run.as_ref()?;
+        let sections = self.record.about(self.known.wanted.as_deref())?;
+        let reason = Reason::named(run.reason.as_deref()?);
+        (run.finished_at.is_some() && sections.tell_the_end_of(run, self.known.route))
+            .then_some((run, reason))
+    }
+
+    /// What the first section that failed says.
+    pub fn failure(&self) -> &str {
+        self.record.sections.failure().map_or("", |section| &section.message)
+    }
+
+    /// A Job of this object has not ended, or is still being deleted.
+    pub fn occupied(&self) -> bool {
+        self.known.runs.iter().any(|run| run.deleting || run.state == JobState::Active)
+    }
+
+    /// The next attempt at the digest: one more than any that is known of, or the one that was announced and
+    /// not begun.
+    pub fn next_attempt(&self, digest: &str) -> u32 {
+        let Known { name, runs, published, route, .. } = &self.known;
+        let own = |run: &&Run| own::is_own(&self.known, run);
+        let jobs = runs.iter().filter(own).map(|run| run.job.as_str());
+        let known = jobs
+            .chain(published.history.iter().map(|entry| entry.job.as_str()))
+            .chain(self.record.run.iter().map(|run| run.job.as_str()))
+            .filter_map(|job| attempt_in(job, name, digest))
+            .max()
+            .unwrap_or(0);
+        let announced = published
+            .run
+            .iter()
+            .filter(|run| run.digest == digest && run.finished_at.is_none())
+            .map(|run| run.attempt);
+        let next = announced.max().unwrap_or(0).max(known.saturating_add(1));
+        // A name that a foreign Job has taken is left to its owner.
+        let taken = |attempt: &u32| self.strange(&job_name(name, digest, *attempt, route.first()));
+        (next..=u32::MAX).find(|attempt| !taken(attempt)).unwrap_or(next)
+    }
+
+    /// A Job of this name is there that is not Sluice's own and was never announced.
+    fn strange(&self, job: &str) -> bool {
+        let announced = self.known.published.run.is_some_and(|run| run.job == job);
+        let own = |run: &Run| own::is_own(&self.known, run) || own::is_concluded(self.known.published, run);
+        !announced && self.known.runs.iter().any(|run| run.job == job && !own(run))
+    }
+}
