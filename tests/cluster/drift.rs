@@ -62,7 +62,7 @@ async fn a_policy_dropped_by_hand_turns_ready_off_within_one_period_and_back_on_
     let message = story.until("Ready", "False", "VerificationFailed").await;
     assert!(dropped.elapsed() <= PERIOD + RUN, "noticed after {:?}", dropped.elapsed());
     println!("noticed {:?} after it was dropped", dropped.elapsed());
-    assert!(message.contains("visits") && message.contains("verified again every 20s"), "{message}");
+    assert!(message.contains("visits") && message.contains("verifies it again every 20s"), "{message}");
     let status = story.object("records").await.status.expect("a status");
     for check in ["schema-drift", "rls-policies"] {
         assert!(
