@@ -1,10 +1,13 @@
 //! Which tables hold tenants' rows. Shared by every isolation check, so that all of them speak of the same
 //! tables.
 
-use sqlx::{Postgres, postgres::PgArguments, query::QueryAs};
+use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::QueryAs};
 
-use super::Scope;
-use crate::{api::RowLevelSecurity, postgres::query_as};
+use super::{Asked, CheckError, Scope};
+use crate::{
+    api::{Finding, RowLevelSecurity},
+    postgres::query_as,
+};
 
 /// The head of a query: the common table expressions `app`, which is the application's role or no row;
 /// `heirs`, which are the tables that inherit from a table with the tenant column, and its partitions; and
@@ -142,4 +145,21 @@ where
         .bind(&security.tenant.column)
         .bind(&security.except)
         .bind(&security.app_role)
+}
+
+/// What is found where each row of such a query is judged by itself; nothing where the manifest says nothing
+/// of tenants. `action` is what could not be done, in an error.
+pub(crate) async fn judged<O, F>(
+    connection: &mut PgConnection,
+    scope: &Scope,
+    (sql, action): (&'static str, &'static str),
+    judge: impl Fn(O, &RowLevelSecurity) -> F + Send,
+) -> Result<Vec<Finding>, CheckError>
+where
+    O: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+    F: IntoIterator<Item = Finding>,
+{
+    let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
+    let found: Vec<O> = rows(sql, scope, security).fetch_all(connection).await.asked(action)?;
+    Ok(found.into_iter().flat_map(|row| judge(row, security)).collect())
 }

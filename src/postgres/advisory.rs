@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use super::{Asked, QueryError, query, query_as, query_scalar, startup::OUTLIVES_CLIENT_SECONDS};
 use crate::api::Blocker;
@@ -71,17 +71,30 @@ pub async fn release(connection: &mut PgConnection, keys: &[i64]) -> Result<(), 
     Ok(())
 }
 
+/// The session that holds a lock, as the server tells it.
+#[derive(FromRow)]
+struct HolderRow {
+    pid: i32,
+    application: String,
+    user: String,
+    state: String,
+    /// Of the session, in seconds.
+    age: i64,
+    ends_by: String,
+}
+
 async fn holder(
     connection: &mut PgConnection,
     application: &str,
     key: i64,
 ) -> Result<Option<Holder>, QueryError> {
-    let row: Option<(i32, String, String, String, i64, String)> = query_as(
-        "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, ''), COALESCE(a.state, \
-            ''), \
-                COALESCE(EXTRACT(epoch FROM pg_catalog.now() - a.backend_start), 0)::bigint, \
+    let row: Option<HolderRow> = query_as(
+        "SELECT a.pid, COALESCE(a.application_name, '') AS application, COALESCE(a.usename::text, \
+        '') AS user, COALESCE(a.state, \
+            '') AS state, \
+                COALESCE(EXTRACT(epoch FROM pg_catalog.now() - a.backend_start), 0)::bigint AS age, \
                 pg_catalog.to_char((pg_catalog.now() + pg_catalog.make_interval(secs => $2)) AT TIME ZONE \
-                'UTC', 'HH24:MI:SS') \
+                'UTC', 'HH24:MI:SS') AS ends_by \
          FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
            AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = \
@@ -93,15 +106,15 @@ async fn holder(
     .fetch_optional(connection)
     .await
     .asked("find the holder of the advisory lock")?;
-    Ok(row.map(|(pid, holds, user, state, age, ends_by)| Holder {
-        same_object: object(application).is_some() && object(application) == object(&holds),
-        ends_by,
+    Ok(row.map(|row| Holder {
+        same_object: object(application).is_some() && object(application) == object(&row.application),
+        ends_by: row.ends_by,
         blocker: Blocker {
-            pid,
-            application: holds,
-            user,
-            state,
-            age_seconds: u64::try_from(age).unwrap_or_default(),
+            pid: row.pid,
+            application: row.application,
+            user: row.user,
+            state: row.state,
+            age_seconds: u64::try_from(row.age).unwrap_or_default(),
         },
     }))
 }

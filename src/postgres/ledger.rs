@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
 use super::{Asked, Journal, Kept, QueryError, made::made_just_now, query, query_as, query_scalar};
 use crate::{
@@ -18,7 +18,20 @@ pub struct Ledger {
     pub contract: LedgerContract,
 }
 
-type Row = (String, String, String, i64, bool, bool, bool, i64);
+/// A row of the history, with its moments as numbers.
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    checksum: String,
+    migration_name: String,
+    /// In seconds since 1970.
+    began: i64,
+    finished: bool,
+    rolled_back: bool,
+    resumable: bool,
+    /// In milliseconds since 1970, or 0.
+    ended: i64,
+}
 
 impl Ledger {
     /// Whether the table exists in which this migration is recorded.
@@ -325,9 +338,11 @@ async fn rows_beside(
     let rows = |(number, table): (usize, &String)| {
         format!(
             "SELECT id, checksum, migration_name, pg_catalog.trunc(pg_catalog.date_part('epoch', \
-                started_at))::int8, \
-                    finished_at IS NOT NULL, rolled_back_at IS NOT NULL, {resumable}, \
-                    COALESCE(pg_catalog.round(pg_catalog.date_part('epoch', finished_at) * 1000)::int8, 0), \
+                started_at))::int8 AS began, \
+                    finished_at IS NOT NULL AS finished, rolled_back_at IS NOT NULL AS rolled_back, \
+                    {resumable} AS resumable, \
+                    COALESCE(pg_catalog.round(pg_catalog.date_part('epoch', finished_at) * 1000)::int8, \
+                    0) AS ended, \
                     {number} AS number, started_at FROM {table} AS ledger"
         )
     };
@@ -335,15 +350,15 @@ async fn rows_beside(
     let text = format!("{union} ORDER BY number, started_at, id");
     let rows: Vec<Row> =
         query_as(AssertSqlSafe(text)).fetch_all(connection).await.asked("read the history")?;
-    let row = |(id, checksum, name, started_at, finished, rolled_back, resumable, finished_at)| LedgerRow {
-        id,
-        checksum,
-        name,
-        started_at: jiff::Timestamp::from_second(started_at).map(|at| at.to_string()).unwrap_or_default(),
-        finished,
-        rolled_back,
-        resumable,
-        finished_at,
+    let row = |row: Row| LedgerRow {
+        id: row.id,
+        checksum: row.checksum,
+        name: row.migration_name,
+        started_at: jiff::Timestamp::from_second(row.began).map(|at| at.to_string()).unwrap_or_default(),
+        finished: row.finished,
+        rolled_back: row.rolled_back,
+        resumable: row.resumable,
+        finished_at: row.ended,
     };
     Ok(rows.into_iter().map(row).collect())
 }

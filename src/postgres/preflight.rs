@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row};
 
 use super::{
     Asked, Objection, OwnTable, QueryError, custody_objection, query_as, query_scalar,
@@ -167,22 +167,36 @@ async fn missing_right(
         .then(|| format!("the role {role:?} may not read and write the history: {grant}")))
 }
 
+/// What the role may do in a schema that is needed.
+#[derive(FromRow)]
+struct Needed {
+    name: String,
+    exists: bool,
+    allowed: bool,
+    role: String,
+    /// The GRANT that helps where it exists.
+    on_schema: String,
+    /// And where it does not.
+    on_database: String,
+}
+
 /// The first schema in which the role cannot create, or which it cannot create, and the GRANT that helps.
 async fn missing_create(
     connection: &mut PgConnection,
     schemas: &[String],
     why: &str,
 ) -> Result<Option<String>, QueryError> {
-    let rows: Vec<(String, bool, bool, String, String, String)> = query_as(
-        "SELECT s.name, n.oid IS NOT NULL, \
+    let rows: Vec<Needed> = query_as(
+        "SELECT s.name, n.oid IS NOT NULL AS exists, \
                 CASE WHEN n.oid IS NULL THEN pg_catalog.has_database_privilege(current_user, \
                 pg_catalog.current_database(), 'CREATE') \
                      ELSE pg_catalog.has_schema_privilege(current_user, n.oid, 'CREATE') AND \
-                     pg_catalog.has_schema_privilege(current_user, n.oid, 'USAGE') END, \
-                current_user::text, pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', s.name, \
-                current_user), \
+                     pg_catalog.has_schema_privilege(current_user, n.oid, 'USAGE') END AS allowed, \
+                current_user::text AS role, pg_catalog.format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', \
+                s.name, \
+                current_user) AS on_schema, \
                 pg_catalog.format('GRANT CREATE ON DATABASE %I TO %I', pg_catalog.current_database(), \
-                current_user) \
+                current_user) AS on_database \
          FROM pg_catalog.unnest($1) AS s(name) LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = s.name \
          ORDER BY 1",
     )
@@ -190,8 +204,8 @@ async fn missing_create(
     .fetch_all(connection)
     .await
     .asked("read the role's rights")?;
-    let missing = rows.into_iter().find(|(_, _, allowed, ..)| !allowed);
-    Ok(missing.map(|(schema, exists, _, role, on_schema, on_database)| {
+    let missing = rows.into_iter().find(|needed| !needed.allowed);
+    Ok(missing.map(|Needed { name: schema, exists, role, on_schema, on_database, .. }| {
         if exists {
             format!("the role {role:?} may not create in schema {schema:?} ({why}): {on_schema}")
         } else {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 use tokio::task::JoinHandle;
 
 use super::{
@@ -36,7 +36,17 @@ struct Seen {
     transaction: Option<String>,
 }
 
-type SeenRow = (i32, String, String, String, i64, Option<String>);
+/// A session that blocks, as the server tells it.
+#[derive(FromRow)]
+struct SeenRow {
+    pid: i32,
+    application: String,
+    user: String,
+    state: String,
+    /// Of its transaction, in seconds.
+    age: i64,
+    transaction: Option<String>,
+}
 
 impl Watcher {
     /// Begins to watch the back end with this process id.
@@ -131,11 +141,12 @@ async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, 
         return Ok(Vec::new());
     }
     let rows: Vec<SeenRow> = query_as(
-        "SELECT a.pid, COALESCE(a.application_name, ''), COALESCE(a.usename::text, ''), COALESCE(a.state, \
-            a.backend_type, ''), \
-                COALESCE(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::bigint, \
+        "SELECT a.pid, COALESCE(a.application_name, '') AS application, COALESCE(a.usename::text, \
+        '') AS user, COALESCE(a.state, \
+            a.backend_type, '') AS state, \
+                COALESCE(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::bigint AS age, \
                 (SELECT l.virtualtransaction FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted \
-                LIMIT 1) \
+                LIMIT 1) AS transaction \
          FROM pg_catalog.unnest($1) AS b(pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY \
          a.pid",
     )
@@ -145,7 +156,7 @@ async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, 
     .asked("read which sessions block")?;
     Ok(rows
         .into_iter()
-        .map(|(pid, application, user, state, age, transaction)| Seen {
+        .map(|SeenRow { pid, application, user, state, age, transaction }| Seen {
             blocker: Blocker {
                 pid,
                 application,

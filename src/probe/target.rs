@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
+use sqlx::{FromRow, PgConnection};
 
 use super::view::{self, View};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     clippy::struct_excessive_bools,
     reason = "each is a fact of the catalog, and every combination occurs"
 )]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, FromRow)]
 pub(super) struct Target {
     pub(super) oid: i64,
     pub(super) schema: String,
@@ -27,6 +27,7 @@ pub(super) struct Target {
     /// The type of the tenant column, as it is written.
     pub(super) tenant_type: String,
     /// The operator by which two tenants are the same, as it is written.
+    #[sqlx(skip)]
     pub(super) equals: String,
     /// The tenant column's number.
     pub(super) tenant: i16,
@@ -52,6 +53,7 @@ pub(super) struct Target {
     /// Row-level security is off: no policy applies.
     pub(super) bare: bool,
     /// It is a view.
+    #[sqlx(skip)]
     pub(super) view: Option<View>,
 }
 
@@ -73,33 +75,36 @@ impl Target {
 }
 
 const TARGETS: &str = tenancy::tenants!(
-    "SELECT c.oid::int8, n.nspname::text, c.relname::text, \
+    "SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name, \
             CASE WHEN t.is_partition THEN (SELECT rn.nspname || '.' || rc.relname FROM pg_catalog.pg_class \
             rc \
               JOIN pg_catalog.pg_namespace rn ON rn.oid = rc.relnamespace WHERE rc.oid = \
-              pg_catalog.pg_partition_root(c.oid)) END, \
-            pg_catalog.format_type(ta.atttypid, ta.atttypmod), ta.attnum, \
-            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'SELECT'), \
-            pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'SELECT'), \
-            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'INSERT'), \
-            pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'INSERT') AND ta.attgenerated = '', \
-            pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'UPDATE') AND ta.attgenerated = '', \
+              pg_catalog.pg_partition_root(c.oid)) END AS root, \
+            pg_catalog.format_type(ta.atttypid, ta.atttypmod) AS tenant_type, ta.attnum AS tenant, \
+            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'SELECT') AS select_any, \
+            pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, 'SELECT') AS select_tenant, \
+            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'INSERT') AS insert_any, \
+            pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, \
+            'INSERT') AND ta.attgenerated = '' AS insert_tenant, \
+            pg_catalog.has_column_privilege(a.oid, c.oid, t.tenant, \
+            'UPDATE') AND ta.attgenerated = '' AS update_tenant, \
             ARRAY(SELECT u.attnum FROM pg_catalog.pg_attribute u WHERE u.attrelid = c.oid AND u.attnum > 0 \
             AND NOT u.attisdropped AND u.attnum <> t.tenant \
                AND u.attgenerated = '' AND u.attidentity = '' AND pg_catalog.has_column_privilege(a.oid, \
                c.oid, u.attnum, 'UPDATE') \
-               ORDER BY u.attnotnull, u.attnum), \
-            pg_catalog.has_table_privilege(a.oid, c.oid, 'DELETE'), \
+               ORDER BY u.attnotnull, u.attnum) AS updates, \
+            pg_catalog.has_table_privilege(a.oid, c.oid, 'DELETE') AS delete, \
             EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND \
-            g.tgtype & 3 = 3), \
-            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), NOT \
-            t.enabled, \
+            g.tgtype & 3 = 3) AS triggers, \
+            EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal) AS \
+            reacts, NOT \
+            t.enabled AS bare, \
             ARRAY(SELECT DISTINCT d.refobjsubid::int2 FROM pg_catalog.pg_attrdef x JOIN pg_catalog.pg_depend \
             d \
                ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = x.oid AND \
                d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
                AND d.refobjid = c.oid AND d.refobjsubid > 0 AND d.refobjsubid <> t.tenant \
-             WHERE x.adrelid = c.oid AND x.adnum = t.tenant AND ta.attgenerated <> '' ORDER BY 1) \
+             WHERE x.adrelid = c.oid AND x.adnum = t.tenant AND ta.attgenerated <> '' ORDER BY 1) AS sources \
      FROM app a CROSS JOIN tenant_tables t \
      JOIN pg_catalog.pg_class c ON c.oid = t.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      JOIN pg_catalog.pg_attribute ta ON ta.attrelid = c.oid AND ta.attnum = t.tenant \
@@ -107,32 +112,6 @@ const TARGETS: &str = tenancy::tenants!(
     tenancy::app_reaches!(),
     " ORDER BY 2, 3"
 );
-
-impl FromRow<'_, PgRow> for Target {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            oid: row.try_get(0)?,
-            schema: row.try_get(1)?,
-            name: row.try_get(2)?,
-            root: row.try_get(3)?,
-            tenant_type: row.try_get(4)?,
-            equals: String::new(),
-            tenant: row.try_get(5)?,
-            select_any: row.try_get(6)?,
-            select_tenant: row.try_get(7)?,
-            insert_any: row.try_get(8)?,
-            insert_tenant: row.try_get(9)?,
-            update_tenant: row.try_get(10)?,
-            updates: row.try_get(11)?,
-            delete: row.try_get(12)?,
-            triggers: row.try_get(13)?,
-            reacts: row.try_get(14)?,
-            bare: row.try_get(15)?,
-            sources: row.try_get(16)?,
-            view: None,
-        })
-    }
-}
 
 /// The tenant tables and partitions that the application may use, whether the catalog calls them guarded or
 /// not.
@@ -187,7 +166,7 @@ impl Relation {
     clippy::struct_excessive_bools,
     reason = "each is a fact of the catalog, and every combination occurs"
 )]
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, FromRow)]
 pub(super) struct Column {
     pub(super) number: i16,
     pub(super) name: String,
@@ -235,21 +214,23 @@ macro_rules! reached {
 
 /// A column of a domain counts as one of the type under it, with the domain's constraints.
 const COLUMNS: &str = reached!(
-    "SELECT r.oid::int8, n.nspname::text, c.relname::text, a.attnum, a.attname::text, b.typname::text, \
-        b.typcategory::text, \
-            CASE WHEN ty.typtype = 'd' THEN ty.typtypmod ELSE a.atttypmod END, a.attnotnull OR \
-            ty.typnotnull, a.atthasdef AND a.attgenerated = '', \
+    "SELECT r.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS table_name, \
+    a.attnum AS number, a.attname::text AS name, b.typname::text AS type_name, \
+        b.typcategory::text AS category, \
+            CASE WHEN ty.typtype = 'd' THEN ty.typtypmod ELSE a.atttypmod END AS modifier, a.attnotnull OR \
+            ty.typnotnull AS not_null, a.atthasdef AND a.attgenerated = '' AS default, \
             a.attidentity <> '' OR COALESCE(pg_catalog.pg_get_expr(d.adbin, d.adrelid) LIKE '%nextval(%', \
-            false), a.attgenerated <> '', \
+            false) AS serial, a.attgenerated <> '' AS generated, \
             EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND \
-            a.attnum = ANY(i.indkey)), \
+            a.attnum = ANY(i.indkey)) AS unique, \
             ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e WHERE e.enumtypid = b.oid ORDER BY \
-            e.enumsortorder), \
+            e.enumsortorder) AS labels, \
             ARRAY(SELECT pg_catalog.pg_get_constraintdef(k.oid) FROM pg_catalog.pg_constraint k WHERE \
             k.contype = 'c' \
               AND ((k.conrelid = a.attrelid AND a.attnum = ANY(k.conkey)) OR (ty.typtype = 'd' AND \
-              k.contypid = ty.oid)) ORDER BY k.conname), \
-            COALESCE(pg_catalog.has_column_privilege(app.oid, a.attrelid, a.attnum, 'INSERT'), false) \
+              k.contypid = ty.oid)) ORDER BY k.conname) AS checks, \
+            COALESCE(pg_catalog.has_column_privilege(app.oid, a.attrelid, a.attnum, 'INSERT'), \
+            false) AS app_inserts \
      FROM reach r JOIN pg_catalog.pg_class c ON c.oid = r.oid JOIN pg_catalog.pg_namespace n ON n.oid = \
      c.relnamespace \
      JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped \
@@ -259,24 +240,15 @@ const COLUMNS: &str = reached!(
      LEFT JOIN pg_catalog.pg_roles app ON app.rolname = $2 ORDER BY 1, 4"
 );
 
-type ColumnRow = (
-    i64,
-    String,
-    String,
-    i16,
-    String,
-    String,
-    String,
-    i32,
-    bool,
-    bool,
-    bool,
-    bool,
-    bool,
-    Vec<String>,
-    Vec<String>,
-    bool,
-);
+/// A column, and the table that it belongs to.
+#[derive(FromRow)]
+struct Owned {
+    oid: i64,
+    schema: String,
+    table_name: String,
+    #[sqlx(flatten)]
+    column: Column,
+}
 
 const FOREIGN_KEYS: &str = reached!(
     "SELECT k.conrelid::int8, k.conkey, k.confrelid::int8, k.confkey \
@@ -295,7 +267,7 @@ pub(super) async fn relations(
     };
     let oids: Vec<i64> =
         targets.iter().flat_map(|target| std::iter::once(target.oid).chain(sources(target))).collect();
-    let columns: Vec<ColumnRow> = query_as(COLUMNS)
+    let columns: Vec<Owned> = query_as(COLUMNS)
         .bind(&oids)
         .bind(role)
         .fetch_all(&mut *connection)
@@ -307,10 +279,10 @@ pub(super) async fn relations(
         .await
         .asked("read the foreign keys of tenant tables")?;
     let mut relations: BTreeMap<i64, Relation> = BTreeMap::new();
-    for row in columns {
-        let relation = relations.entry(row.0).or_default();
-        relation.qualified = sql::qualified(&row.1, &row.2);
-        relation.columns.push(column(row));
+    for Owned { oid, schema, table_name, column } in columns {
+        let relation = relations.entry(oid).or_default();
+        relation.qualified = sql::qualified(&schema, &table_name);
+        relation.columns.push(Column { default: column.default && !column.serial, ..column });
     }
     for (child, columns, parent, parent_columns) in keys {
         relations.entry(child).or_default().foreign_keys.push(ForeignKey { columns, parent, parent_columns });
@@ -319,41 +291,4 @@ pub(super) async fn relations(
         view::inherit(&mut relations, target);
     }
     Ok(relations)
-}
-
-fn column(row: ColumnRow) -> Column {
-    let (
-        _,
-        _,
-        _,
-        number,
-        name,
-        type_name,
-        category,
-        modifier,
-        not_null,
-        default,
-        serial,
-        generated,
-        unique,
-        labels,
-        checks,
-        app_inserts,
-    ) = row;
-    let default = default && !serial;
-    Column {
-        number,
-        name,
-        type_name,
-        category,
-        modifier,
-        not_null,
-        default,
-        serial,
-        generated,
-        unique,
-        labels,
-        checks,
-        app_inserts,
-    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
+use sqlx::{FromRow, PgConnection};
 
 use super::target::{Column, ForeignKey, Relation, Target};
 use crate::{
@@ -36,23 +36,27 @@ const VIEWS: &str = tenancy::tenants!(
          ARRAY(SELECT t.tenant FROM tenant_tables t WHERE t.oid IN (SELECT relation FROM shows s WHERE \
          s.view = c.oid) ORDER BY t.schema, t.name) AS tenants \
        FROM pg_catalog.pg_class c WHERE c.relkind IN ('v', 'm') AND c.oid NOT IN (SELECT oid FROM excepted)) \
-     SELECT c.oid::int8, n.nspname::text, c.relname::text, pg_catalog.format_type(ta.atttypid, \
-     ta.atttypmod), ta.attnum, \
-            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'SELECT'), \
-            pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'SELECT'), \
-            v.updatable & 8 <> 0 AND pg_catalog.has_any_column_privilege(a.oid, c.oid, 'INSERT'), \
-            v.updatable & 8 <> 0 AND pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'INSERT'), \
+     SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name, \
+     pg_catalog.format_type(ta.atttypid, \
+     ta.atttypmod) AS tenant_type, ta.attnum AS tenant, \
+            pg_catalog.has_any_column_privilege(a.oid, c.oid, 'SELECT') AS select_any, \
+            pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'SELECT') AS select_tenant, \
+            v.updatable & 8 <> 0 AND pg_catalog.has_any_column_privilege(a.oid, c.oid, \
+            'INSERT') AS insert_any, \
+            v.updatable & 8 <> 0 AND pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, \
+            'INSERT') AS insert_tenant, \
             v.updatable & 4 <> 0 AND pg_catalog.pg_column_is_updatable(c.oid, ta.attnum, true) AND \
-            pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'UPDATE'), \
+            pg_catalog.has_column_privilege(a.oid, c.oid, ta.attnum, 'UPDATE') AS update_tenant, \
             ARRAY(SELECT u.attnum FROM pg_catalog.pg_attribute u WHERE u.attrelid = c.oid AND u.attnum > 0 \
             AND NOT u.attisdropped AND u.attnum <> ta.attnum \
                AND v.updatable & 4 <> 0 AND pg_catalog.pg_column_is_updatable(c.oid, u.attnum, true) \
-               AND pg_catalog.has_column_privilege(a.oid, c.oid, u.attnum, 'UPDATE') ORDER BY u.attnum), \
-            v.updatable & 16 <> 0 AND pg_catalog.has_table_privilege(a.oid, c.oid, 'DELETE'), \
+               AND pg_catalog.has_column_privilege(a.oid, c.oid, u.attnum, \
+               'UPDATE') ORDER BY u.attnum) AS updates, \
+            v.updatable & 16 <> 0 AND pg_catalog.has_table_privilege(a.oid, c.oid, 'DELETE') AS delete, \
             EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND \
-            g.tgtype & 64 = 64), \
+            g.tgtype & 64 = 64) AS triggers, \
             EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid = ANY (v.sources::pg_catalog.oid[] \
-            OPERATOR(pg_catalog.||) c.oid) AND NOT g.tgisinternal), \
+            OPERATOR(pg_catalog.||) c.oid) AND NOT g.tgisinternal) AS reacts, \
             v.sources, v.tenants, v.stored \
      FROM app a CROSS JOIN views v JOIN pg_catalog.pg_class c ON c.oid = v.oid JOIN pg_catalog.pg_namespace \
      n ON n.oid = c.relnamespace \
@@ -73,33 +77,57 @@ pub(super) async fn targets(
         .fetch_all(connection)
         .await
         .asked("read the views that show the tenant column")?;
-    Ok(rows.into_iter().map(|Shown(target)| target).collect())
+    Ok(rows.into_iter().map(Target::from).collect())
 }
 
 /// A row of [`VIEWS`].
-struct Shown(Target);
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the catalog, and every combination occurs"
+)]
+#[derive(FromRow)]
+struct Shown {
+    oid: i64,
+    schema: String,
+    name: String,
+    tenant_type: String,
+    tenant: i16,
+    select_any: bool,
+    select_tenant: bool,
+    insert_any: bool,
+    insert_tenant: bool,
+    update_tenant: bool,
+    updates: Vec<i16>,
+    delete: bool,
+    triggers: bool,
+    reacts: bool,
+    sources: Vec<i64>,
+    /// The tenant columns of those.
+    tenants: Vec<i16>,
+    stored: bool,
+}
 
-impl FromRow<'_, PgRow> for Shown {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let (oids, tenants): (Vec<i64>, Vec<i16>) = (row.try_get(14)?, row.try_get(15)?);
-        Ok(Self(Target {
-            oid: row.try_get(0)?,
-            schema: row.try_get(1)?,
-            name: row.try_get(2)?,
-            tenant_type: row.try_get(3)?,
-            tenant: row.try_get(4)?,
-            select_any: row.try_get(5)?,
-            select_tenant: row.try_get(6)?,
-            insert_any: row.try_get(7)?,
-            insert_tenant: row.try_get(8)?,
-            update_tenant: row.try_get(9)?,
-            updates: row.try_get(10)?,
-            delete: row.try_get(11)?,
-            triggers: row.try_get(12)?,
-            reacts: row.try_get(13)?,
-            view: Some(View { stored: row.try_get(16)?, sources: oids.into_iter().zip(tenants).collect() }),
-            ..Target::default()
-        }))
+impl From<Shown> for Target {
+    fn from(shown: Shown) -> Self {
+        let sources = shown.sources.into_iter().zip(shown.tenants).collect();
+        Self {
+            oid: shown.oid,
+            schema: shown.schema,
+            name: shown.name,
+            tenant_type: shown.tenant_type,
+            tenant: shown.tenant,
+            select_any: shown.select_any,
+            select_tenant: shown.select_tenant,
+            insert_any: shown.insert_any,
+            insert_tenant: shown.insert_tenant,
+            update_tenant: shown.update_tenant,
+            updates: shown.updates,
+            delete: shown.delete,
+            triggers: shown.triggers,
+            reacts: shown.reacts,
+            view: Some(View { stored: shown.stored, sources }),
+            ..Self::default()
+        }
     }
 }
 

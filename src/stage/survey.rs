@@ -24,9 +24,10 @@ const BEGIN: [&str; 3] = [
 /// Without what extensions brought, and without the history. $1 schemas, $2 schema of the history, $3 its
 /// table.
 const TABLES: &str = "\
-    SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relispartition, \
-    pg_catalog.pg_get_userbyid(c.relowner)::text, \
-           c.reltuples::float8, c.relrowsecurity, c.relforcerowsecurity \
+    SELECT c.oid::int8 AS table_id, n.nspname::text AS schema, c.relname::text AS name, \
+    c.relkind::text AS kind, c.relispartition AS is_partition, \
+    pg_catalog.pg_get_userbyid(c.relowner)::text AS owner, \
+           c.reltuples::float8 AS rows, c.relrowsecurity AS enabled, c.relforcerowsecurity AS forced \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ANY($1) AND NOT (n.nspname = $2 AND \
     c.relname = $3) \
@@ -36,43 +37,45 @@ const TABLES: &str = "\
     ORDER BY n.nspname, c.relname";
 
 const COLUMNS: &str = "\
-    SELECT a.attrelid::int8, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), NOT \
-    a.attnotnull, \
+    SELECT a.attrelid::int8 AS table_id, a.attname::text AS name, pg_catalog.format_type(a.atttypid, \
+    a.atttypmod) AS type, NOT \
+    a.attnotnull AS nullable, \
            EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'p' \
-           AND a.attnum = ANY(k.conkey)) \
+           AND a.attnum = ANY(k.conkey)) AS primary \
     FROM pg_catalog.pg_attribute a \
     WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
 
 const POLICIES: &str = "\
-    SELECT p.polrelid::int8, p.polname::text, \
+    SELECT p.polrelid::int8 AS table_id, p.polname::text AS name, \
            CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN \
-           'DELETE' ELSE 'ALL' END, \
-           p.polpermissive, \
+           'DELETE' ELSE 'ALL' END AS command, \
+           p.polpermissive AS permissive, \
            ARRAY(SELECT CASE r.oid WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(r.oid)::text END \
-             FROM pg_catalog.unnest(p.polroles) r(oid) ORDER BY 1), \
-           pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) \
+             FROM pg_catalog.unnest(p.polroles) r(oid) ORDER BY 1) AS roles, \
+           pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS using, pg_catalog.pg_get_expr(p.polwithcheck, \
+           p.polrelid) AS check \
     FROM pg_catalog.pg_policy p WHERE p.polrelid = ANY($1::oid[]) ORDER BY p.polrelid, p.polname";
 
 /// Of the definition, what stands behind USING.
 const INDEXES: &str = "\
-    SELECT i.indrelid::int8, c.relname::text, \
+    SELECT i.indrelid::int8 AS table_id, c.relname::text AS name, \
            pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(i.indexrelid), '^CREATE (UNIQUE )?INDEX .*? \
-           ON .*? USING ', ''), \
-           i.indisunique, i.indisprimary, i.indisvalid AND i.indisready \
+           ON .*? USING ', '') AS definition, \
+           i.indisunique AS unique, i.indisprimary AS primary, i.indisvalid AND i.indisready AS valid \
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
     WHERE i.indrelid = ANY($1::oid[]) ORDER BY i.indrelid, c.relname";
 
 /// A partition's copy of its table's foreign key is left out.
 const RELATIONS: &str = "\
-    SELECT k.conname::text, n.nspname || '.' || t.relname, \
+    SELECT k.conname::text AS name, n.nspname || '.' || t.relname AS from, \
            ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY c(number, place) \
              JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.number ORDER BY \
-             c.place), \
-           m.nspname || '.' || f.relname, \
+             c.place) AS columns, \
+           m.nspname || '.' || f.relname AS to, \
            ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY c(number, place) \
              JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = c.number ORDER BY \
-             c.place), \
-           k.confdeltype::text, k.confupdtype::text, k.convalidated \
+             c.place) AS references, \
+           k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update, k.convalidated AS validated \
     FROM pg_catalog.pg_constraint k \
     JOIN pg_catalog.pg_class t ON t.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = \
     t.relnamespace \
@@ -150,7 +153,7 @@ where
 
 impl FromRow<'_, PgRow> for Owned<Table> {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let (kind, is_partition): (String, bool) = (row.try_get(3)?, row.try_get(4)?);
+        let (kind, is_partition): (String, bool) = (row.try_get("kind")?, row.try_get("is_partition")?);
         let kind = match kind.as_str() {
             _ if is_partition => TableKind::Partition,
             "p" => TableKind::Partitioned,
@@ -159,57 +162,62 @@ impl FromRow<'_, PgRow> for Owned<Table> {
             "f" => TableKind::Foreign,
             _ => TableKind::Table,
         };
-        let rows: f64 = row.try_get(6)?;
+        let rows: f64 = row.try_get("rows")?;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate; -1 is none")]
         let rows = (rows >= 0.0 && kind != TableKind::View).then_some(rows as u64);
         let table = Table {
-            schema: row.try_get(1)?,
-            name: row.try_get(2)?,
+            schema: row.try_get("schema")?,
+            name: row.try_get("name")?,
             kind,
-            owner: row.try_get(5)?,
+            owner: row.try_get("owner")?,
             rows,
-            enabled: row.try_get(7)?,
-            forced: row.try_get(8)?,
+            enabled: row.try_get("enabled")?,
+            forced: row.try_get("forced")?,
             isolation: Isolation::NotAsked,
             columns: Vec::new(),
             policies: Vec::new(),
             indexes: Vec::new(),
         };
-        Ok(Self(row.try_get(0)?, table))
+        Ok(Self(row.try_get("table_id")?, table))
     }
 }
 
 impl FromRow<'_, PgRow> for Owned<Column> {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let column = Column {
-            name: row.try_get(1)?,
-            type_: row.try_get(2)?,
-            nullable: row.try_get(3)?,
-            primary: row.try_get(4)?,
+            name: row.try_get("name")?,
+            type_: row.try_get("type")?,
+            nullable: row.try_get("nullable")?,
+            primary: row.try_get("primary")?,
         };
-        Ok(Self(row.try_get(0)?, column))
+        Ok(Self(row.try_get("table_id")?, column))
     }
 }
 
 impl FromRow<'_, PgRow> for Owned<Policy> {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let policy = Policy {
-            name: row.try_get(1)?,
-            command: row.try_get(2)?,
-            permissive: row.try_get(3)?,
-            roles: row.try_get(4)?,
-            using: row.try_get(5)?,
-            check: row.try_get(6)?,
+            name: row.try_get("name")?,
+            command: row.try_get("command")?,
+            permissive: row.try_get("permissive")?,
+            roles: row.try_get("roles")?,
+            using: row.try_get("using")?,
+            check: row.try_get("check")?,
         };
-        Ok(Self(row.try_get(0)?, policy))
+        Ok(Self(row.try_get("table_id")?, policy))
     }
 }
 
 impl FromRow<'_, PgRow> for Owned<Index> {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let (name, definition, unique, primary, valid) =
-            (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
-        Ok(Self(row.try_get(0)?, Index { name, definition, unique, primary, valid }))
+        let (name, definition, unique, primary, valid) = (
+            row.try_get("name")?,
+            row.try_get("definition")?,
+            row.try_get("unique")?,
+            row.try_get("primary")?,
+            row.try_get("valid")?,
+        );
+        Ok(Self(row.try_get("table_id")?, Index { name, definition, unique, primary, valid }))
     }
 }
 
@@ -227,14 +235,14 @@ impl FromRow<'_, PgRow> for Relation {
             Ok(name.to_owned())
         };
         Ok(Self {
-            name: row.try_get(0)?,
-            from: row.try_get(1)?,
-            columns: row.try_get(2)?,
-            to: row.try_get(3)?,
-            references: row.try_get(4)?,
-            on_delete: action(5)?,
-            on_update: action(6)?,
-            validated: row.try_get(7)?,
+            name: row.try_get("name")?,
+            from: row.try_get("from")?,
+            columns: row.try_get("columns")?,
+            to: row.try_get("to")?,
+            references: row.try_get("references")?,
+            on_delete: action("on_delete")?,
+            on_update: action("on_update")?,
+            validated: row.try_get("validated")?,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Every foreign key has an index.
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, ForeignKeyIndexes, KeyChoice, Level, Severity},
@@ -63,27 +63,25 @@ const SQL: &str = "\
         AND NOT EXISTS (SELECT FROM candidates i WHERE i.indrelid = k.conrelid AND i.usable AND i.indpred IS \
         NULL \
           AND k.conkey <@ i.keys[1:pg_catalog.cardinality(k.conkey)])) \
-    SELECT n.nspname::text, t.relname::text, k.conname::text, \
+    SELECT n.nspname::text AS schema, t.relname::text AS table, k.conname::text AS name, \
            ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY c(number, place) \
              JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.number ORDER BY \
-             c.place), \
+             c.place) AS columns, \
            ARRAY(SELECT pg_catalog.quote_ident(a.attname) FROM pg_catalog.pg_attribute a WHERE a.attrelid = \
-           k.conrelid AND a.attnum = ANY(k.conkey)), \
+           k.conrelid AND a.attnum = ANY(k.conkey)) AS printed, \
            ARRAY(SELECT pg_catalog.pg_get_expr(i.indpred, i.indrelid) FROM candidates i \
              WHERE i.indrelid = k.conrelid AND i.usable AND i.indpred IS NOT NULL AND k.conkey <@ \
-             i.keys[1:k.width]), \
+             i.keys[1:k.width]) AS predicates, \
            ARRAY(SELECT i.relname::text FROM candidates i \
              WHERE i.indrelid = k.conrelid AND (NOT i.indisvalid OR i.indpred IS NOT NULL) AND i.indkey[0] = \
-             ANY(k.conkey) ORDER BY 1) \
+             ANY(k.conkey) ORDER BY 1) AS unusable \
     FROM missing k \
     JOIN pg_catalog.pg_class t ON t.oid = k.conrelid \
     JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace \
     WHERE n.nspname = ANY($1) \
     ORDER BY 1, 2, 3";
 
-type Row = (String, String, String, Vec<String>, Vec<String>, Vec<String>, Vec<String>);
-
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, FromRow)]
 struct ForeignKey {
     schema: String,
     table: String,
@@ -100,16 +98,13 @@ struct ForeignKey {
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let asked = &scope.indexes.foreign_keys;
     let since = scope.began.filter(|_| asked.only == KeyChoice::New).map(|began| began.0);
-    let rows: Vec<Row> = query_as(SQL)
+    let keys: Vec<ForeignKey> = query_as(SQL)
         .bind(&scope.schemas)
         .bind(since)
         .fetch_all(connection)
         .await
         .asked("read which foreign keys have no index")?;
-    let keys = rows.into_iter().map(|(schema, table, name, columns, printed, predicates, unusable)| {
-        ForeignKey { schema, table, name, columns, printed, predicates, unusable }
-    });
-    Ok(keys.filter_map(|key| judge(&key, asked)).collect())
+    Ok(keys.iter().filter_map(|key| judge(key, asked)).collect())
 }
 
 fn judge(key: &ForeignKey, asked: &ForeignKeyIndexes) -> Option<Finding> {

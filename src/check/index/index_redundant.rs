@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
+use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, Severity},
@@ -74,7 +74,7 @@ const SQL: &str = "\
     WHERE n.nspname = ANY($1) \
     ORDER BY 2, 3, 4";
 
-#[derive(Clone)]
+#[derive(Clone, FromRow)]
 struct Index {
     table_id: i64,
     schema: String,
@@ -94,28 +94,6 @@ struct Index {
     options: Vec<i16>,
     expressions: Vec<String>,
     predicate: Option<String>,
-}
-
-impl FromRow<'_, PgRow> for Index {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            table_id: row.try_get("table_id")?,
-            schema: row.try_get("schema")?,
-            table_name: row.try_get("table_name")?,
-            name: row.try_get("name")?,
-            method: row.try_get("method")?,
-            unique: row.try_get("unique")?,
-            nulls_not_distinct: row.try_get("nulls_not_distinct")?,
-            bound: row.try_get("bound")?,
-            keys: row.try_get("keys")?,
-            columns: row.try_get("columns")?,
-            classes: row.try_get("classes")?,
-            collations: row.try_get("collations")?,
-            options: row.try_get("options")?,
-            expressions: row.try_get("expressions")?,
-            predicate: row.try_get("predicate")?,
-        })
-    }
 }
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {

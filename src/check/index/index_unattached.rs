@@ -1,6 +1,6 @@
 //! Every index of a partitioned table has its part on every partition.
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, Severity},
@@ -31,13 +31,13 @@ pub(super) const CHECK: Check =
 /// A valid index of a partitioned table has all its parts, so only invalid ones are read. Foreign tables
 /// cannot have any.
 const SQL: &str = "\
-    SELECT n.nspname::text, x.relname::text, t.relname::text, \
+    SELECT n.nspname::text AS schema, x.relname::text AS name, t.relname::text AS table, \
            ARRAY(SELECT pn.nspname || '.' || p.relname FROM pg_catalog.pg_inherits h \
              JOIN pg_catalog.pg_class p ON p.oid = h.inhrelid AND p.relkind IN ('r', 'p') \
              JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace \
              WHERE h.inhparent = i.indrelid AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits g \
                JOIN pg_catalog.pg_index part ON part.indexrelid = g.inhrelid \
-               WHERE g.inhparent = i.indexrelid AND part.indrelid = p.oid) ORDER BY 1), \
+               WHERE g.inhparent = i.indexrelid AND part.indrelid = p.oid) ORDER BY 1) AS lacking, \
            ARRAY(SELECT px.relname::text FROM pg_catalog.pg_inherits h \
              JOIN pg_catalog.pg_index part ON part.indrelid = h.inhrelid AND part.indisvalid \
              JOIN pg_catalog.pg_class px ON px.oid = part.indexrelid AND NOT px.relispartition \
@@ -45,10 +45,10 @@ const SQL: &str = "\
              i.indisunique \
                AND pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(part.indexrelid), '^.* USING ', '') \
                  = pg_catalog.regexp_replace(pg_catalog.pg_get_indexdef(i.indexrelid), '^.* USING ', '') \
-                 ORDER BY 1), \
+                 ORDER BY 1) AS ready, \
            EXISTS (SELECT FROM pg_catalog.pg_inherits g JOIN pg_catalog.pg_index part ON part.indexrelid = \
            g.inhrelid \
-             WHERE g.inhparent = i.indexrelid AND NOT part.indisvalid) \
+             WHERE g.inhparent = i.indexrelid AND NOT part.indisvalid) AS waits_for_a_part \
     FROM pg_catalog.pg_index i \
     JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid AND x.relkind = 'I' \
     JOIN pg_catalog.pg_class t ON t.oid = i.indrelid \
@@ -56,8 +56,7 @@ const SQL: &str = "\
     WHERE n.nspname = ANY($1) AND NOT i.indisvalid \
     ORDER BY 1, 2";
 
-type Row = (String, String, String, Vec<String>, Vec<String>, bool);
-
+#[derive(FromRow)]
 struct Parent {
     schema: String,
     name: String,
@@ -71,20 +70,12 @@ struct Parent {
 }
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let rows: Vec<Row> = query_as(SQL)
+    let parents: Vec<Parent> = query_as(SQL)
         .bind(&scope.schemas)
         .fetch_all(connection)
         .await
         .asked("read which indexes lack a part on a partition")?;
-    let parents = rows.into_iter().map(|(schema, name, table, lacking, ready, waits_for_a_part)| Parent {
-        schema,
-        name,
-        table,
-        lacking,
-        ready,
-        waits_for_a_part,
-    });
-    Ok(parents.filter_map(|parent| judge(&parent)).collect())
+    Ok(parents.iter().filter_map(judge).collect())
 }
 
 fn judge(parent: &Parent) -> Option<Finding> {

@@ -1,6 +1,6 @@
 //! Every index works.
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, Severity},
@@ -33,7 +33,8 @@ pub(super) const CHECK: Check =
 const SQL: &str = "\
     WITH i AS MATERIALIZED (SELECT * FROM pg_catalog.pg_index WHERE NOT (indisvalid AND indisready AND \
     indislive)) \
-    SELECT n.nspname::text, c.relname::text, t.relname::text, i.indisvalid, i.indisready, i.indislive \
+    SELECT n.nspname::text AS schema, c.relname::text AS name, t.relname::text AS table, \
+    i.indisvalid AS valid, i.indisready AS ready, i.indislive AS live \
     FROM i \
     JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid \
     JOIN pg_catalog.pg_class t ON t.oid = i.indrelid \
@@ -47,6 +48,7 @@ const SQL: &str = "\
             'ShareUpdateExclusiveLock' AND l.granted)))) \
     ORDER BY 1, 2";
 
+#[derive(FromRow)]
 struct Index {
     schema: String,
     name: String,
@@ -57,20 +59,12 @@ struct Index {
 }
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let rows: Vec<(String, String, String, bool, bool, bool)> = query_as(SQL)
+    let indexes: Vec<Index> = query_as(SQL)
         .bind(&scope.schemas)
         .fetch_all(connection)
         .await
         .asked("read which indexes are invalid")?;
-    let indexes = rows.into_iter().map(|(schema, name, table, valid, ready, live)| Index {
-        schema,
-        name,
-        table,
-        valid,
-        ready,
-        live,
-    });
-    Ok(indexes.map(|index| judge(&index)).collect())
+    Ok(indexes.iter().map(judge).collect())
 }
 
 /// What the build left behind decides the remedy: `_ccnew` and `_ccold` belong to a REINDEX whose original

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use crate::{
     api::{Finding, Severity},
     check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -61,12 +61,13 @@ const SQL: &str = tenancy::tenants!(
 type Row = (String, String, String, Vec<String>);
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<Row> = tenancy::rows(SQL, scope, security)
-        .fetch_all(connection)
-        .await
-        .asked("read which foreign keys change tenants' rows")?;
-    Ok(rows.into_iter().map(|row| judge(row, &security.app_role)).collect())
+    tenancy::judged(
+        connection,
+        scope,
+        (SQL, "read which foreign keys change tenants' rows"),
+        |row, security| [judge(row, &security.app_role)],
+    )
+    .await
 }
 
 fn judge((schema, name, command, tables): Row, app: &str) -> Finding {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use super::{
     condition::{self, Comparison},
@@ -47,9 +47,10 @@ pub(super) const CHECK: Check = Check {
 /// Functions and tables, PostgreSQL's own aside, that policies read. A function without arguments in SQL
 /// comes with its text.
 const SQL: &str = tenancy::tenants!(
-    "SELECT DISTINCT t.schema, t.name, p.polname::text, COALESCE(f.proname, c.relname)::text, f.oid IS NOT \
-        NULL, \
-            CASE WHEN l.lanname = 'sql' AND f.pronargs = 0 AND NOT f.proretset THEN f.prosrc END \
+    "SELECT DISTINCT t.schema, t.name AS table, p.polname::text AS policy, COALESCE(f.proname, \
+    c.relname)::text AS name, f.oid IS NOT \
+        NULL AS is_function, \
+            CASE WHEN l.lanname = 'sql' AND f.pronargs = 0 AND NOT f.proretset THEN f.prosrc END AS text \
      FROM tenant_tables t JOIN pg_catalog.pg_policy p ON p.polrelid = t.oid \
      JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = \
      p.oid \
@@ -61,9 +62,18 @@ const SQL: &str = tenancy::tenants!(
      WHERE t.enabled AND (f.oid IS NOT NULL OR c.oid IS NOT NULL) ORDER BY 1, 2, 3, 4"
 );
 
-type Row = (String, String, String, String, bool, Option<String>);
+/// Something that a policy reads, and the policy.
+#[derive(FromRow)]
+struct Row {
+    schema: String,
+    table: String,
+    policy: String,
+    #[sqlx(flatten)]
+    asks: Asks,
+}
 
 /// Something that a policy reads, beside the row.
+#[derive(FromRow)]
 struct Asks {
     name: String,
     is_function: bool,
@@ -80,8 +90,8 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     let rows: Vec<Row> =
         tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read what policies ask")?;
     let mut asked = WhatPoliciesAsk::new();
-    for (schema, table, policy, name, is_function, text) in rows {
-        asked.entry((schema, table, policy)).or_default().push(Asks { name, is_function, text });
+    for Row { schema, table, policy, asks } in rows {
+        asked.entry((schema, table, policy)).or_default().push(asks);
     }
     Ok(tables.iter().flat_map(|table| judge(table, &asked, security)).collect())
 }

@@ -1,11 +1,11 @@
 //! Functions do not lend the application an owner's eyes.
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, Severity},
     check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -53,12 +53,13 @@ const SQL: &str = tenancy::tenants!(
     tenancy::sees_more!(),
     ") AS more FROM app a, pg_catalog.pg_roles b, tenant_tables t \
        WHERE t.enabled AND b.oid IN (SELECT owner FROM definers) GROUP BY b.oid) \
-     SELECT f.schema, f.name, pg_catalog.pg_get_function_identity_arguments(f.oid), o.rolname::text, \
+     SELECT f.schema, f.name, pg_catalog.pg_get_function_identity_arguments(f.oid) AS arguments, \
+     o.rolname::text AS owner, \
             CASE WHEN o.rolsuper OR o.rolbypassrls THEN 'whom no policy binds' \
               WHEN s.more = 2 THEN 'whom the policies of some tenant table do not bind' ELSE 'whom other \
-              policies bind than the application' END, \
+              policies bind than the application' END AS why, \
             NOT EXISTS (SELECT FROM pg_catalog.unnest(f.config) s(setting) WHERE s.setting LIKE \
-            'search_path=%'), fired.tables \
+            'search_path=%') AS open_path, fired.tables AS fired \
      FROM app a, definers f JOIN pg_catalog.pg_roles o ON o.oid = f.owner LEFT JOIN seen s ON s.owner = \
      o.oid, \
      LATERAL (SELECT ARRAY(SELECT DISTINCT cn.nspname || '.' || c.relname FROM pg_catalog.pg_trigger g \
@@ -80,20 +81,29 @@ const SQL: &str = tenancy::tenants!(
      ORDER BY 1, 2, 3"
 );
 
-/// Schema, name, arguments, owner, what binds the owner, whether it has no search path of its own, the tables
-/// that fire it.
-type Row = (String, String, String, String, String, bool, Vec<String>);
-
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<Row> = tenancy::rows(SQL, scope, security)
-        .fetch_all(connection)
-        .await
-        .asked("read the SECURITY DEFINER functions")?;
-    Ok(rows.into_iter().map(|row| judge(row, &security.app_role)).collect())
+#[derive(FromRow)]
+struct Function {
+    schema: String,
+    name: String,
+    arguments: String,
+    owner: String,
+    /// What binds the owner, or does not.
+    why: String,
+    /// It has no search path of its own.
+    open_path: bool,
+    /// The tables that fire it.
+    fired: Vec<String>,
 }
 
-fn judge((schema, name, arguments, owner, why, open_path, fired): Row, role: &str) -> Finding {
+async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    tenancy::judged(connection, scope, (SQL, "read the SECURITY DEFINER functions"), |row, security| {
+        [judge(row, &security.app_role)]
+    })
+    .await
+}
+
+fn judge(row: Function, role: &str) -> Finding {
+    let Function { schema, name, arguments, owner, why, open_path, fired } = row;
     let path = if open_path { ", and it has no search_path of its own" } else { "" };
     let may = if fired.is_empty() {
         "execute it".to_owned()
@@ -123,7 +133,9 @@ mod tests {
 
     fn found(why: &str, open_path: bool, fired: &[&str]) -> Finding {
         let fired = fired.iter().map(ToString::to_string).collect();
-        judge(("s".into(), "f".into(), "id uuid".into(), "admin".into(), why.into(), open_path, fired), "app")
+        let (schema, name, arguments) = ("s".into(), "f".into(), "id uuid".into());
+        let (owner, why) = ("admin".into(), why.into());
+        judge(Function { schema, name, arguments, owner, why, open_path, fired }, "app")
     }
 
     #[test]

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use crate::{
     api::{Finding, Severity},
     check::{Check, asked, index_migration},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -36,12 +36,13 @@ const SQL: &str = tenancy::tenants!(
 );
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<(String, String)> = tenancy::rows(SQL, scope, security)
-        .fetch_all(connection)
-        .await
-        .asked("read which tenant columns lead an index")?;
-    Ok(rows.iter().map(|(schema, name)| missing(schema, name, &security.tenant.column)).collect())
+    tenancy::judged(
+        connection,
+        scope,
+        (SQL, "read which tenant columns lead an index"),
+        |(schema, name): (String, String), security| [missing(&schema, &name, &security.tenant.column)],
+    )
+    .await
 }
 
 fn missing(schema: &str, name: &str, column: &str) -> Finding {

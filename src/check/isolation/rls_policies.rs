@@ -1,7 +1,7 @@
 //! The policies that apply to the application let it do what it may do, and none of them lets everything
 //! through.
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, RowLevelSecurity, Severity},
@@ -40,35 +40,41 @@ pub(super) const CHECK: Check = Check {
 /// One row for each policy, and one with nulls for a table that has none.
 const SQL: &str = tenancy::tenants!(
     "SELECT t.schema, t.name, t.is_partition, \
-            pg_catalog.has_any_column_privilege(a.oid, t.oid, 'SELECT'), \
-            pg_catalog.has_any_column_privilege(a.oid, t.oid, 'INSERT'), \
-            pg_catalog.has_any_column_privilege(a.oid, t.oid, 'UPDATE'), \
-            pg_catalog.has_table_privilege(a.oid, t.oid, 'DELETE'), \
-            p.polname::text, p.polcmd::text, p.polpermissive, \
+            pg_catalog.has_any_column_privilege(a.oid, t.oid, 'SELECT') AS selects, \
+            pg_catalog.has_any_column_privilege(a.oid, t.oid, 'INSERT') AS inserts, \
+            pg_catalog.has_any_column_privilege(a.oid, t.oid, 'UPDATE') AS updates, \
+            pg_catalog.has_table_privilege(a.oid, t.oid, 'DELETE') AS deletes, \
+            p.polname::text AS policy, p.polcmd::text AS command, p.polpermissive AS permissive, \
             EXISTS (SELECT FROM pg_catalog.unnest(p.polroles) r(oid) \
-              WHERE r.oid = 0 OR pg_catalog.pg_has_role(a.oid, r.oid, 'USAGE')), \
-            pg_catalog.pg_get_expr(p.polqual, p.polrelid), pg_catalog.pg_get_expr(p.polwithcheck, \
-            p.polrelid) \
+              WHERE r.oid = 0 OR pg_catalog.pg_has_role(a.oid, r.oid, 'USAGE')) AS applies, \
+            pg_catalog.pg_get_expr(p.polqual, p.polrelid) AS using, pg_catalog.pg_get_expr(p.polwithcheck, \
+            p.polrelid) AS check \
      FROM app a CROSS JOIN tenant_tables t LEFT JOIN pg_catalog.pg_policy p ON p.polrelid = t.oid \
      WHERE t.enabled AND pg_catalog.has_schema_privilege(a.oid, t.schema, 'USAGE') ORDER BY t.schema, \
      t.name, p.polname"
 );
 
-type Row = (
-    String,
-    String,
-    bool,
-    bool,
-    bool,
-    bool,
-    bool,
-    Option<String>,
-    Option<String>,
-    Option<bool>,
-    bool,
-    Option<String>,
-    Option<String>,
-);
+/// A row of [`SQL`].
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the catalog, and every combination occurs"
+)]
+#[derive(FromRow)]
+struct Row {
+    schema: String,
+    name: String,
+    is_partition: bool,
+    selects: bool,
+    inserts: bool,
+    updates: bool,
+    deletes: bool,
+    policy: Option<String>,
+    command: Option<String>,
+    permissive: Option<bool>,
+    applies: bool,
+    using: Option<String>,
+    check: Option<String>,
+}
 
 /// A command that a policy can be for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,32 +167,16 @@ pub(super) async fn read(
 
 fn tables(rows: Vec<Row>) -> Vec<Table> {
     let mut tables: Vec<Table> = Vec::new();
-    for (
-        schema,
-        name,
-        is_partition,
-        select,
-        insert,
-        update,
-        delete,
-        policy,
-        command,
-        permissive,
-        applies,
-        using,
-        check,
-    ) in rows
-    {
+    for row in rows {
+        let Row { schema, name, is_partition, applies, using, check, .. } = row;
         if tables.last().is_none_or(|table| (&table.schema, &table.name) != (&schema, &name)) {
-            let granted = Command::ALL
-                .into_iter()
-                .zip([select, insert, update, delete])
-                .filter(|(_, granted)| *granted);
+            let granted = [row.selects, row.inserts, row.updates, row.deletes];
+            let granted = Command::ALL.into_iter().zip(granted).filter(|(_, granted)| *granted);
             let granted = granted.map(|(command, _)| command).collect();
             tables.push(Table { schema, name, is_partition, granted, policies: Vec::new() });
         }
         if let (Some(table), Some(name), Some(command), Some(permissive)) =
-            (tables.last_mut(), policy, command, permissive)
+            (tables.last_mut(), row.policy, row.command, row.permissive)
         {
             table.policies.push(Policy { name, command, permissive, applies, using, check });
         }

@@ -1,6 +1,6 @@
 //! The application's role exists and is bound by row-level security, and so is every role it can become.
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, Severity},
@@ -61,9 +61,10 @@ const SQL: &str = tenancy::tenants!(
          NULL) AS attributes, r.rolname IN ('pg_execute_server_program', 'pg_read_server_files', \
          'pg_write_server_files', 'pg_read_all_data', 'pg_write_all_data') AS predefined \
        FROM version v, pg_catalog.pg_roles r) \
-     SELECT r.name, r.oid = a.oid, pg_catalog.pg_has_role(a.oid, r.oid, v.becomes), \
-     pg_catalog.pg_has_role(a.oid, r.oid, 'USAGE'), \
-            r.attributes, r.predefined, COALESCE(o.tables, '{}'), COALESCE(o.unforced, '{}') \
+     SELECT r.name, r.oid = a.oid AS own, pg_catalog.pg_has_role(a.oid, r.oid, v.becomes) AS becomes, \
+     pg_catalog.pg_has_role(a.oid, r.oid, 'USAGE') AS inherits, \
+            r.attributes, r.predefined, COALESCE(o.tables, '{}') AS owned, COALESCE(o.unforced, \
+            '{}') AS unforced \
      FROM app a CROSS JOIN version v CROSS JOIN roles r LEFT JOIN owned o ON o.owner = r.oid \
      WHERE r.oid = a.oid OR (NOT a.rolsuper AND (r.attributes <> '{}' OR r.predefined OR o.owner IS NOT \
      NULL) \
@@ -94,12 +95,11 @@ const TAKES_OVER: [&str; 4] = [
     "session_replication_role",
 ];
 
-type Row = (String, bool, bool, bool, Vec<String>, bool, Vec<String>, Vec<String>);
-
 #[allow(
     clippy::struct_excessive_bools,
     reason = "each is a fact of the catalog, and every combination occurs"
 )]
+#[derive(FromRow)]
 struct Role {
     name: String,
     /// It is the application's role itself.
@@ -120,19 +120,9 @@ struct Role {
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<Row> =
+    let roles: Vec<Role> =
         tenancy::rows(SQL, scope, security).fetch_all(&mut *connection).await.asked("read the roles")?;
-    let role = |(name, own, becomes, inherits, attributes, predefined, owned, unforced): Row| Role {
-        name,
-        own,
-        becomes,
-        inherits,
-        attributes,
-        predefined,
-        owned,
-        unforced,
-    };
-    let mut found = judge(&rows.into_iter().map(role).collect::<Vec<_>>(), &security.app_role);
+    let mut found = judge(&roles, &security.app_role);
     let rows: Vec<(String, bool)> = tenancy::rows(PARAMETERS, scope, security)
         .fetch_all(connection)
         .await

@@ -1,11 +1,11 @@
 //! Rules do not lend the application an owner's hands.
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, Severity},
     check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -56,9 +56,9 @@ const SQL: &str = tenancy::tenants!(
      acts(rule, relation, role) AS (SELECT r.rule, r.relation, r.owner FROM reads r WHERE r.ev_type <> '1' \
        UNION SELECT s.rule, r.relation, CASE WHEN r.as_owner THEN r.owner ELSE s.role END FROM acts s JOIN \
        reads r ON r.of = s.relation) \
-     SELECT n.nspname::text, c.relname::text, w.rulename::text, \
-            CASE w.ev_type WHEN '2' THEN 'UPDATE' WHEN '3' THEN 'INSERT' ELSE 'DELETE' END, \
-            COALESCE(m.certain, '{}'), COALESCE(m.possible, '{}'), m.roles \
+     SELECT n.nspname::text AS schema, c.relname::text AS table, w.rulename::text AS name, \
+            CASE w.ev_type WHEN '2' THEN 'UPDATE' WHEN '3' THEN 'INSERT' ELSE 'DELETE' END AS command, \
+            COALESCE(m.certain, '{}') AS certain, COALESCE(m.possible, '{}') AS possible, m.roles \
      FROM app a, pg_catalog.pg_rewrite w JOIN pg_catalog.pg_class c ON c.oid = w.ev_class JOIN \
      pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      CROSS JOIN LATERAL (SELECT pg_catalog.array_agg(DISTINCT x.name ORDER BY x.name) FILTER (WHERE x.more = \
@@ -81,20 +81,29 @@ const SQL: &str = tenancy::tenants!(
      ORDER BY 1, 2, 3"
 );
 
-/// Schema, table, rule, command, tenant tables that it reaches past their policies, those of which it may,
-/// with whose rights.
-type Row = (String, String, String, String, Vec<String>, Vec<String>, Vec<String>);
-
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<Row> = tenancy::rows(SQL, scope, security)
-        .fetch_all(connection)
-        .await
-        .asked("read the rules that reach tenant tables")?;
-    Ok(rows.into_iter().map(|row| judge(row, &security.app_role)).collect())
+#[derive(FromRow)]
+struct Rule {
+    schema: String,
+    table: String,
+    name: String,
+    command: String,
+    /// Tenant tables that it reaches past their policies.
+    certain: Vec<String>,
+    /// Those that it may so reach.
+    possible: Vec<String>,
+    /// With whose rights.
+    roles: Vec<String>,
 }
 
-fn judge((schema, table, rule, command, certain, possible, roles): Row, app: &str) -> Finding {
+async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    tenancy::judged(connection, scope, (SQL, "read the rules that reach tenant tables"), |row, security| {
+        [judge(row, &security.app_role)]
+    })
+    .await
+}
+
+fn judge(row: Rule, app: &str) -> Finding {
+    let Rule { schema, table, name, command, certain, possible, roles } = row;
     let (tables, why, severity) = if certain.is_empty() {
         (possible, "whom other policies bind: what they show of other tenants is unproven", Severity::Warning)
     } else {
@@ -102,11 +111,11 @@ fn judge((schema, table, rule, command, certain, possible, roles): Row, app: &st
     };
     let roles: Vec<_> = roles.iter().map(|role| format!("{role:?}")).collect();
     let message = format!(
-        "the rule {rule} lets every {command} of {app:?} reach {} with the rights of {}, {why}",
+        "the rule {name} lets every {command} of {app:?} reach {} with the rights of {}, {why}",
         sql::few(&tables, 4),
         sql::list(&roles)
     );
-    let remedy = format!("DROP RULE {} ON {}", sql::identifier(&rule), sql::qualified(&schema, &table));
+    let remedy = format!("DROP RULE {} ON {}", sql::identifier(&name), sql::qualified(&schema, &table));
     Finding { severity, ..META.finding(format!("{schema}.{table}"), message, remedy) }
 }
 
@@ -116,16 +125,9 @@ mod tests {
 
     fn found(certain: &[&str], possible: &[&str]) -> Finding {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let row = (
-            "s".into(),
-            "notes".into(),
-            "r".into(),
-            "UPDATE".into(),
-            names(certain),
-            names(possible),
-            names(&["migrator"]),
-        );
-        judge(row, "app")
+        let (schema, table, name, command) = ("s".into(), "notes".into(), "r".into(), "UPDATE".into());
+        let (certain, possible, roles) = (names(certain), names(possible), names(&["migrator"]));
+        judge(Rule { schema, table, name, command, certain, possible, roles }, "app")
     }
 
     #[test]

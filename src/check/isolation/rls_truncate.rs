@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use crate::{
     api::{Finding, Severity},
     check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -33,10 +33,13 @@ const SQL: &str = tenancy::tenants!(
 );
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<(String, String)> =
-        tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read who may TRUNCATE")?;
-    Ok(rows.iter().map(|(schema, name)| granted(schema, name, &security.app_role)).collect())
+    tenancy::judged(
+        connection,
+        scope,
+        (SQL, "read who may TRUNCATE"),
+        |(schema, name): (String, String), security| [granted(&schema, &name, &security.app_role)],
+    )
+    .await
 }
 
 fn granted(schema: &str, name: &str, role: &str) -> Finding {

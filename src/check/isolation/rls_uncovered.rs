@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use crate::{
     api::{Finding, Severity},
     check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -73,12 +73,13 @@ const SQL: &str = tenancy::tenants!(
 type Row = (String, String, String, Vec<String>);
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<Row> = tenancy::rows(SQL, scope, security)
-        .fetch_all(connection)
-        .await
-        .asked("read what the application reaches beside tenant tables")?;
-    Ok(rows.into_iter().map(|row| judge(row, &security.app_role, &security.tenant.column)).collect())
+    tenancy::judged(
+        connection,
+        scope,
+        (SQL, "read what the application reaches beside tenant tables"),
+        |row, security| [judge(row, &security.app_role, &security.tenant.column)],
+    )
+    .await
 }
 
 fn judge((schema, name, kind, tenants): Row, app: &str, column: &str) -> Finding {

@@ -1,11 +1,11 @@
 //! Views do not lend the application an owner's eyes.
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, Severity},
     check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -61,7 +61,7 @@ const SQL: &str = tenancy::tenants!(
      NOT v.stored UNION SELECT * FROM fills), \
      shows(view, suspect) AS (SELECT v.oid, v.oid FROM views v \
        UNION SELECT r.view, s.suspect FROM shows s JOIN reads r ON r.relation = s.view) \
-     SELECT v.schema, v.name, v.stored, b.rolname::text, COALESCE(m.certain, '{}') AS certain, \
+     SELECT v.schema, v.name, v.stored, b.rolname::text AS owner, COALESCE(m.certain, '{}') AS tables, \
      COALESCE(m.possible, '{}') AS possible, \
             ARRAY(SELECT DISTINCT u.schema || '.' || u.name FROM shows s JOIN views u ON u.oid = s.view \
             WHERE s.suspect = v.oid AND u.reached ORDER BY 1) AS doors, \
@@ -77,8 +77,7 @@ const SQL: &str = tenancy::tenants!(
      WHERE v.oid IN (SELECT view FROM suspects) AND v.oid NOT IN (SELECT oid FROM excepted) ORDER BY 1, 2"
 );
 
-type Row = (String, String, bool, String, Vec<String>, Vec<String>, Vec<String>, bool);
-
+#[derive(FromRow)]
 struct View {
     schema: String,
     name: String,
@@ -96,15 +95,10 @@ struct View {
 }
 
 async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let rows: Vec<Row> = tenancy::rows(SQL, scope, security)
-        .fetch_all(connection)
-        .await
-        .asked("read the views over tenant tables")?;
-    let views = rows.into_iter().map(|(schema, name, stored, owner, tables, possible, doors, reached)| {
-        View { schema, name, stored, owner, tables, possible, doors, reached }
-    });
-    Ok(views.filter_map(|view| judge(&view, &security.app_role)).collect())
+    tenancy::judged(connection, scope, (SQL, "read the views over tenant tables"), |view, security| {
+        judge(&view, &security.app_role)
+    })
+    .await
 }
 
 fn judge(view: &View, role: &str) -> Option<Finding> {

@@ -1,6 +1,6 @@
 //! The foreign keys that the manifest names are there, and do what was meant.
 
-use sqlx::PgConnection;
+use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, KeyAction, RequiredForeignKey, Severity},
@@ -40,23 +40,22 @@ pub(super) const CHECK: Check = Check {
 };
 
 const SQL: &str = "\
-    SELECT k.conrelid::int8, k.confrelid::int8, rn.nspname || '.' || r.relname, k.conname::text, \
-    k.confdeltype::text, k.confupdtype::text, \
+    SELECT k.conrelid::int8 AS table_id, k.confrelid::int8 AS references_id, \
+    rn.nspname || '.' || r.relname AS references, k.conname::text AS name, \
+    k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update, \
            ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY c(number, place) \
              JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.number ORDER BY \
-             c.place), \
+             c.place) AS columns, \
            ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY c(number, place) \
              JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = c.number ORDER BY \
-             c.place) \
+             c.place) AS referenced_columns \
     FROM pg_catalog.pg_constraint k \
     JOIN pg_catalog.pg_class r ON r.oid = k.confrelid \
     JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace \
     WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY($1::pg_catalog.oid[]) \
     ORDER BY 1, 4";
 
-type Row = (i64, i64, String, String, String, String, Vec<String>, Vec<String>);
-
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromRow)]
 struct ForeignKey {
     table_id: i64,
     references_id: i64,
@@ -77,9 +76,8 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
         required.iter().flat_map(|asked| [asked.table.clone(), asked.references.clone()]).collect();
     let relations = relation::find(connection, &names, &scope.schemas).await?;
     let ids: Vec<i64> = relations.iter().map(|relation| relation.id).collect();
-    let rows: Vec<Row> =
+    let keys: Vec<ForeignKey> =
         query_as(SQL).bind(ids).fetch_all(connection).await.asked("read the foreign keys")?;
-    let keys: Vec<_> = rows.into_iter().map(foreign_key).collect();
     let find = |name: &str| relation::resolve(&relations, name, &scope.schemas);
     let found = required.iter().filter_map(|asked| match (find(&asked.table), find(&asked.references)) {
         (None, _) => Some(relation::missing(&META, &asked.table, FIELD, scope)),
@@ -87,21 +85,6 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
         (Some(table), Some(references)) => judge(asked, table, references, &keys),
     });
     Ok(found.collect())
-}
-
-fn foreign_key(
-    (table_id, references_id, references, name, on_delete, on_update, columns, referenced_columns): Row,
-) -> ForeignKey {
-    ForeignKey {
-        table_id,
-        references_id,
-        references,
-        name,
-        on_delete,
-        on_update,
-        columns,
-        referenced_columns,
-    }
 }
 
 impl ForeignKey {

@@ -1,7 +1,7 @@
 //! What the catalog knows of the tables that indexes are required on, and how PostgreSQL itself reads a
 //! requirement.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
 use super::term::Term;
 use crate::{
@@ -81,39 +81,42 @@ const TABLES: &str = "\
     ORDER BY 2, 3";
 
 const INDEXES: &str = "\
-    SELECT i.indrelid::int8, x.relname::text, m.amname::text, i.indisunique, i.indisvalid AND i.indisready \
-    AND i.indislive, pg_catalog.pg_get_expr(i.indpred, i.indrelid), \
+    SELECT i.indrelid::int8 AS table_id, x.relname::text AS name, m.amname::text AS method, \
+    i.indisunique AS is_unique, i.indisvalid AND i.indisready \
+    AND i.indislive AS valid, pg_catalog.pg_get_expr(i.indpred, i.indrelid) AS predicate, \
       ARRAY(SELECT COALESCE(a.attname::text, pg_catalog.pg_get_indexdef(i.indexrelid, k.n, false)) FROM \
       pg_catalog.generate_series(1, i.indnkeyatts) k(n) \
         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n - 1] AND \
-        a.attnum <> 0 ORDER BY k.n), \
+        a.attnum <> 0 ORDER BY k.n) AS texts, \
       ARRAY(SELECT i.indoption[k.n - 1] FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) ORDER BY \
-      k.n), \
+      k.n) AS options, \
       ARRAY(SELECT o.opcname::text FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) \
-        JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[k.n - 1] ORDER BY k.n), \
+        JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[k.n - 1] ORDER BY k.n) AS opclasses, \
       ARRAY(SELECT EXISTS (SELECT FROM pg_catalog.pg_opclass d WHERE d.opcfamily = o.opcfamily AND \
       d.opcintype = o.opcintype AND d.opcdefault) \
         FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) JOIN pg_catalog.pg_opclass o ON o.oid = \
-        i.indclass[k.n - 1] ORDER BY k.n), \
+        i.indclass[k.n - 1] ORDER BY k.n) AS defaults, \
       ARRAY(SELECT COALESCE(o.collname::text, '') FROM pg_catalog.generate_series(1, i.indnkeyatts) k(n) \
-        LEFT JOIN pg_catalog.pg_collation o ON o.oid = i.indcollation[k.n - 1] ORDER BY k.n) \
+        LEFT JOIN pg_catalog.pg_collation o ON o.oid = i.indcollation[k.n - 1] ORDER BY k.n) AS collations \
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON \
     m.oid = x.relam \
     WHERE i.indrelid = ANY($1::pg_catalog.oid[]) ORDER BY 2";
 
-type IndexRow = (
-    i64,
-    String,
-    String,
-    bool,
-    bool,
-    Option<String>,
-    Vec<String>,
-    Vec<i16>,
-    Vec<String>,
-    Vec<bool>,
-    Vec<String>,
-);
+/// A row of [`INDEXES`], with a list for each property of its keys.
+#[derive(FromRow)]
+struct IndexRow {
+    table_id: i64,
+    name: String,
+    method: String,
+    is_unique: bool,
+    valid: bool,
+    predicate: Option<String>,
+    texts: Vec<String>,
+    options: Vec<i16>,
+    opclasses: Vec<String>,
+    defaults: Vec<bool>,
+    collations: Vec<String>,
+}
 
 /// The tables that are named, with their indexes.
 pub(super) async fn tables(
@@ -131,7 +134,7 @@ pub(super) async fn tables(
     let oids: Vec<i64> = rows.iter().map(|(oid, ..)| *oid).collect();
     let indexes: Vec<IndexRow> =
         query_as(INDEXES).bind(&oids).fetch_all(connection).await.asked("read the indexes")?;
-    let mut indexes: Vec<_> = indexes.into_iter().map(|row| (row.0, index(row))).collect();
+    let mut indexes: Vec<_> = indexes.into_iter().map(|row| (row.table_id, index(row))).collect();
     let tables = rows.into_iter().map(|(oid, schema, name, columns)| {
         let own = indexes.extract_if(.., |(table, _)| *table == oid).map(|(_, index)| index).collect();
         Table { schema, name, columns, indexes: own }
@@ -140,8 +143,9 @@ pub(super) async fn tables(
 }
 
 fn index(row: IndexRow) -> Index {
-    let (_, name, method, unique, valid, predicate, texts, options, opclasses, defaults, collations) = row;
-    let keys = texts.into_iter().zip(options).zip(opclasses).zip(defaults).zip(collations);
+    let IndexRow { name, method, is_unique: unique, valid, predicate, .. } = row;
+    let keys = row.texts.into_iter().zip(row.options).zip(row.opclasses);
+    let keys = keys.zip(row.defaults).zip(row.collations);
     let keys = keys.map(|((((text, options), opclass), default_opclass), collation)| Key {
         text,
         descending: options & 1 != 0,
