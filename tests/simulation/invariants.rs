@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use sluice::api::{ANNOTATION_HELD, DatabaseMigrationStatus, entry};
 
-use super::{api_server::Cluster, changes::Change, postgres::Postgres, truth::Truth, world::Failure};
+use super::{
+    api_server::Cluster, changes::Change, coverage::Coverage, postgres::Postgres, truth::Truth,
+    world::Failure,
+};
 
 /// How many runs a status remembers.
 const HISTORY: usize = 10;
@@ -41,15 +44,24 @@ impl Watchman {
     }
 
     /// Judges a change.
-    pub fn see(&mut self, change: &Change, cluster: &Cluster, truth: &Truth) -> Result<(), Failure> {
+    pub fn see(
+        &mut self,
+        change: &Change,
+        cluster: &Cluster,
+        truth: &Truth,
+        coverage: &mut Coverage,
+    ) -> Result<(), Failure> {
         let Some(after) = &change.after else { return Ok(()) };
         let before = change.before.as_deref();
         match change.key.0.as_str() {
-            "databasemigrations" => self.status(before, after, truth),
+            "databasemigrations" => {
+                counts(before, after, coverage);
+                self.status(before, after, truth)
+            }
             "migrationgates" => self.gate(before, after, truth),
             "jobs" if before.is_none() => self.job(&change.key.2, after, cluster, truth),
             "pods" => pod(&change.key.2, truth),
-            "deployments" => workload(before, after, truth),
+            "deployments" => workload(before, after, truth, coverage),
             _ => Ok(()),
         }
     }
@@ -150,6 +162,27 @@ impl Watchman {
     }
 }
 
+/// What a status says for the first time.
+fn counts(before: Option<&Value>, after: &Value, coverage: &mut Coverage) {
+    let reason = |object: &Value| object["status"]["conditions"][0]["reason"].clone();
+    if before.map(reason) != Some(reason(after)) {
+        let waits = match reason(after).as_str().unwrap_or_default() {
+            "WindowClosed" => Some("a run waits for a window"),
+            "DependencyNotReady" => Some("a run waits for a dependency"),
+            "DependencyCycle" => Some("a run waits for a cycle"),
+            "DatabaseBusy" => Some("a run waits for another one of its database"),
+            _ => None,
+        };
+        if let Some(kind) = waits {
+            coverage.saw(kind);
+        }
+    }
+    let attempt = |object: &Value| object["status"]["run"]["attempt"].as_u64().unwrap_or(0);
+    if attempt(after) > before.map_or(0, attempt).max(1) {
+        coverage.saw("a run fails and another attempt follows");
+    }
+}
+
 /// The first field by which people told the run something else.
 fn differs(spec: &Value, of_the_job: &Value) -> Option<&'static str> {
     let fields = [
@@ -212,7 +245,12 @@ fn pod(name: &str, truth: &Truth) -> Result<(), Failure> {
 }
 
 /// What is let go requires only what is applied and verified.
-fn workload(before: Option<&Value>, after: &Value, truth: &Truth) -> Result<(), Failure> {
+fn workload(
+    before: Option<&Value>,
+    after: &Value,
+    truth: &Truth,
+    coverage: &mut Coverage,
+) -> Result<(), Failure> {
     let held = |object: &Value| object["metadata"]["annotations"][ANNOTATION_HELD].is_string();
     if !before.is_some_and(held)
         || held(after)
@@ -220,6 +258,7 @@ fn workload(before: Option<&Value>, after: &Value, truth: &Truth) -> Result<(), 
     {
         return Ok(());
     }
+    coverage.saw("a workload is let go");
     let annotations =
         after["spec"]["template"]["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
     for (annotation, version) in annotations {

@@ -2,11 +2,12 @@
 //! watch hears what the world lets it hear. So whatever the runtime does, the world alone decides the order.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use fastrand::Rng;
 use futures::channel::mpsc;
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{Request, Response, StatusCode, body::Bytes, body::Frame, http::request::Parts};
@@ -16,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use tower::service_fn;
 
 use super::{
-    api_server::{Path, metadata_only, seen},
+    api_server::{Key, Path, metadata_only, seen},
     changes::Change,
 };
 
@@ -185,6 +186,24 @@ impl Watch {
         self.heard = changes.len();
         let _ = self.wire.unbounded_send(Ok(Frame::data(Bytes::from(text))));
         told
+    }
+
+    /// Hears of everything that is there once more, in another order; of how much.
+    pub fn hear_again(&mut self, changes: &[Change], rng: &mut Rng) -> usize {
+        let mut there = BTreeMap::new();
+        for change in &changes[..self.heard] {
+            there.insert(&change.key, change.after.as_ref());
+        }
+        let selected = |(key, object): (&Key, Option<&Arc<Value>>)| {
+            object.filter(|object| self.path.selects(key, object)).cloned()
+        };
+        let mut there: Vec<Arc<Value>> = there.into_iter().filter_map(selected).collect();
+        rng.shuffle(&mut there);
+        for object in &there {
+            let line = json!({"type": "MODIFIED", "object": seen(object, self.metadata_only)});
+            let _ = self.wire.unbounded_send(Ok(Frame::data(Bytes::from(format!("{line}\n")))));
+        }
+        there.len()
     }
 
     /// Breaks: the connection is cut off, or the API server has forgotten where the watch was.

@@ -1,6 +1,8 @@
 //! The Job controller, the garbage collector, the kubelets and the nodes: Jobs become Pods, Pods become work on a
 //! database, and what comes of it is written into their status. A node that cannot be reached works on unheard.
 
+mod mishaps;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
@@ -10,6 +12,7 @@ use sluice::contract::{Outcome, Purpose, Stage, Verdict};
 use super::{
     api_server::{Cluster, Key},
     changes::Change,
+    coverage::Coverage,
     kubelet::{conclude, new_pod, not_reached, terminate},
     postgres::Postgres,
     stages::{Turn, Work},
@@ -23,12 +26,13 @@ const AGAIN: u64 = 2_000;
 
 /// What is going to happen by itself.
 #[derive(Clone, Debug)]
-enum Deed {
+pub enum Deed {
     MakePod(Key),
     Start(Key),
     Turn(Key),
     Speak(Key),
     GiveUp(Key),
+    EndPod(Key),
     RemovePod(Key),
     RemoveJob(Key),
     RemoveOwner(Key),
@@ -50,6 +54,9 @@ struct Pod {
     unsaid: Vec<(Stage, Option<Outcome>)>,
     /// Nothing works in it any more.
     ended: bool,
+    /// Until when it stands still.
+    frozen: u64,
+    uid: String,
 }
 
 /// All of them.
@@ -75,6 +82,7 @@ pub struct Hands<'a> {
     pub cluster: &'a mut Cluster,
     pub postgres: &'a mut Postgres,
     pub truth: &'a mut Truth,
+    pub coverage: &'a mut Coverage,
     pub now: u64,
 }
 
@@ -131,22 +139,18 @@ impl Nodes {
         }
     }
 
-    /// Does what is due; a word about it for the trace.
-    pub fn act(&mut self, hands: &mut Hands) -> Option<String> {
+    /// Does what is due, and says what that was.
+    pub fn act(&mut self, hands: &mut Hands) -> Option<Deed> {
         let (at, count) = *self.agenda.keys().next().filter(|(at, _)| *at <= hands.now)?;
         let deed = self.agenda.remove(&(at, count))?;
-        let words = format!("{deed:?}");
-        match deed {
+        match deed.clone() {
             Deed::MakePod(job) => self.make_pod(hands, &job),
             Deed::Start(pod) => self.start(hands, &pod),
             Deed::Turn(pod) => self.turn(hands, &pod),
             Deed::Speak(pod) => self.speak(hands, &pod),
             Deed::Orphans => self.remove_orphans(hands),
-            Deed::GiveUp(pod) => {
-                if self.out_of_reach(hands.now, &pod).is_some() {
-                    self.fail(hands, &pod, "BackoffLimitExceeded");
-                }
-            }
+            Deed::GiveUp(pod) => self.give_up(hands, &pod),
+            Deed::EndPod(pod) => self.kill(hands, &pod),
             Deed::RemovePod(pod) => remove(hands.cluster, &pod),
             Deed::RemoveJob(job) => self.remove_job(hands, &job),
             Deed::RemoveOwner(owner) => self.remove_owner(hands, &owner),
@@ -162,11 +166,13 @@ impl Nodes {
             }
             Deed::Deadline(job, uid) => self.deadline(hands, &job, &uid),
             Deed::Commit(database, session, migrations) => {
-                hands.postgres.database(&database).commit(session, &migrations);
+                if hands.postgres.database(&database).commit(session, &migrations) {
+                    hands.coverage.saw("a commit takes effect after its client died");
+                }
             }
             Deed::EndSession(database, session) => hands.postgres.database(&database).end(session),
         }
-        Some(words)
+        Some(deed)
     }
 
     fn make_pod(&mut self, hands: &mut Hands, key: &Key) {
@@ -184,11 +190,14 @@ impl Nodes {
         }
         hands.cluster.put(pod.clone(), object);
         let node = self.rng.usize(0..2);
-        self.pods.insert(
-            pod.clone(),
-            Pod { job: key.clone(), node, work: None, unsaid: Vec::new(), ended: false },
-        );
+        let uid = hands.cluster.objects[&pod]["metadata"]["uid"].to_string();
+        let made =
+            Pod { job: key.clone(), node, work: None, unsaid: Vec::new(), ended: false, frozen: 0, uid };
+        self.pods.insert(pod.clone(), made);
         let late = if hands.now < self.slow_start.0 { self.slow_start.1 } else { 0 };
+        if late > 0 {
+            hands.coverage.saw("a Pod starts late");
+        }
         self.later(hands.now, 100..2_000 + late, Deed::Start(pod));
     }
 
@@ -207,7 +216,7 @@ impl Nodes {
             return self.later(until, 100..2_000, Deed::Start(key.clone()));
         }
         let spec = hands.cluster.objects[key]["spec"].clone();
-        let work = match work(&spec, hands.cluster, &self.secrets) {
+        let work = match Work::of(&spec, hands.cluster, &self.secrets, hands.now) {
             Ok(work) => work,
             Err((reason, message)) => {
                 let waiting = json!({"waiting": {"reason": reason, "message": message}});
@@ -230,15 +239,20 @@ impl Nodes {
     fn turn(&mut self, hands: &mut Hands, key: &Key) {
         let time = hands.cluster.now;
         let Some(pod) = self.pods.get_mut(key).filter(|pod| !pod.ended) else { return };
+        if hands.now < pod.frozen {
+            let until = pod.frozen;
+            hands.coverage.saw("a Pod wakes up late");
+            return self.later(until, 1..100, Deed::Turn(key.clone()));
+        }
+        if hands.now < self.slow_stages.0 {
+            hands.coverage.saw("a stage takes long");
+        }
         let Some(work) = &mut pod.work else { return };
+        if !hands.cluster.objects.contains_key(key) {
+            hands.coverage.saw("a Pod works on that was given up");
+        }
         if work.stage == Stage::Migrate && work.purpose == Purpose::Apply {
-            let uid = hands
-                .cluster
-                .objects
-                .get(key)
-                .map(|pod| pod["metadata"]["uid"].to_string())
-                .unwrap_or_default();
-            hands.truth.migrates(&pod.job.2, key, &uid);
+            hands.truth.migrates(&pod.job.2, key, &pod.uid);
         }
         let turn = work.turn(hands.postgres, hands.now, time);
         let Turn::Ended(outcome) = turn else { return self.next(hands.now, key) };
@@ -367,56 +381,6 @@ impl Nodes {
         }
         self.later(hands.now, 100..2_000, Deed::RemoveOwner(key.clone()));
     }
-
-    /// The Pods in which something works, in the order of their names.
-    fn working(&self, hands: &Hands) -> Vec<Key> {
-        let there = |(key, pod): &(&Key, &Pod)| {
-            !pod.ended && pod.work.is_some() && hands.cluster.objects.contains_key(*key)
-        };
-        self.pods.iter().filter(there).map(|(key, _)| key.clone()).collect()
-    }
-
-    pub fn evict(&mut self, hands: &mut Hands, pick: u64) {
-        let working = self.working(hands);
-        if let Some(pod) = chosen(&working, pick) {
-            self.fail(hands, &pod, "BackoffLimitExceeded");
-        }
-    }
-
-    /// The container of the stage at work is killed. Those behind it end, if they can see it.
-    pub fn kill_container(&mut self, hands: &mut Hands, pick: u64, unseen: bool) {
-        let working = self.working(hands);
-        let Some(key) = chosen(&working, pick) else { return };
-        self.kill(hands, &key);
-        let Some(pod) = self.pods.get_mut(&key) else { return };
-        let stage = pod.work.as_ref().map_or(Stage::Plan, |work| work.stage);
-        pod.unsaid.push((stage, None));
-        if unseen && stage < Stage::Verify {
-            let until = self.out_of_reach(hands.now, &key);
-            if until.is_none() {
-                terminate(hands.cluster, &key, stage, None, self.skew);
-            }
-            return;
-        }
-        let rest = Purpose::Apply.route().stages().filter(|other| *other > stage);
-        pod.unsaid.extend(rest.map(|other| (other, Some(not_reached(other)))));
-        self.speak(hands, &key);
-    }
-
-    /// A node is out of reach for so long; its Pods are given up some time later.
-    pub fn vanish(&mut self, hands: &Hands, node: usize, ms: u64) {
-        self.unreachable[node] = self.unreachable[node].max(hands.now + ms);
-        let on_it = |(_, pod): &(&Key, &Pod)| pod.node == node;
-        let pods: Vec<Key> = self.pods.iter().filter(on_it).map(|(key, _)| key.clone()).collect();
-        for pod in pods {
-            self.later(hands.now, GIVEN_UP..GIVEN_UP + 5_000, Deed::GiveUp(pod));
-        }
-    }
-}
-
-fn chosen(keys: &[Key], pick: u64) -> Option<Key> {
-    let count = u64::try_from(keys.len()).ok().filter(|count| *count > 0)?;
-    keys.get(usize::try_from(pick % count).ok()?).cloned()
 }
 
 /// Takes away what is there.
@@ -432,33 +396,4 @@ fn set_states(cluster: &mut Cluster, pod: &Key, state: &Value) {
             status["state"] = state.clone();
         }
     });
-}
-
-/// What a Pod is to do, read from its environment and its volumes as they are now; or why it cannot start.
-fn work(spec: &Value, cluster: &Cluster, secrets: &BTreeSet<String>) -> Result<Work, (&'static str, String)> {
-    let container = &spec["containers"][3];
-    let variable = |name: &str| {
-        let mut variables = container["env"].as_array().into_iter().flatten();
-        variables.find(|variable| variable["name"] == name)
-    };
-    let database = variable("DATABASE_URL").map(|url| url["valueFrom"]["secretKeyRef"]["name"].clone());
-    let database = database.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
-    if !secrets.contains(&database) {
-        return Err(("CreateContainerConfigError", format!("secret {database:?} not found")));
-    }
-    let volumes = spec["volumes"].as_array().into_iter().flatten();
-    let maps =
-        volumes.flat_map(|volume| volume["projected"]["sources"].as_array().cloned().unwrap_or_default());
-    let mut source = Vec::new();
-    for map in maps {
-        let name = map["configMap"]["name"].as_str().unwrap_or_default();
-        let key = ("configmaps".to_owned(), super::world::NAMESPACE.to_owned(), name.to_owned());
-        let Some(map) = cluster.objects.get(&key) else { return Err(("ContainerCreating", String::new())) };
-        source.extend(map["data"].as_object().into_iter().flat_map(|data| data.keys().cloned()));
-    }
-    let value = |name: &str| variable(name).and_then(|variable| variable["value"].as_str());
-    let required =
-        value("SLUICE_REQUIRED").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let purpose = value("SLUICE_PURPOSE").and_then(Purpose::named).unwrap_or(Purpose::Apply);
-    Ok(Work::new(database, source, purpose, required))
 }

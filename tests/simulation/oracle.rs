@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use sluice::api::{ANNOTATION_HELD, DatabaseMigrationStatus, entry};
 
-use super::{invariants::parsed, people::key, world::World};
+use super::{api_server::Key, invariants::parsed, people::key, windows, world::World};
 
 /// What is not at its end, in words.
 pub fn unfinished(world: &World) -> Option<String> {
@@ -17,10 +17,11 @@ pub fn unfinished(world: &World) -> Option<String> {
     migrations.or_else(|| workloads(world))
 }
 
-/// Whether something is verified again and again, so that the world is never still.
+/// Whether something is verified or begun again and again, so that the world is never still.
 pub fn repeats(world: &World) -> bool {
     let every = |object: &Value| object["spec"]["verify"]["every"].is_string();
-    world.cluster.all("databasemigrations").iter().any(|(_, object)| every(object))
+    let all = world.cluster.all("databasemigrations");
+    all.iter().any(|(_, object)| every(object) || Standing::of(world, object).comes_and_goes())
 }
 
 /// A DatabaseMigration, and how it stands.
@@ -97,20 +98,56 @@ impl<'a> Standing<'a> {
     /// It is not Ready: whether the reason is right.
     fn waits_wrongly(&self) -> Option<String> {
         let spec = &self.object["spec"];
-        let waits_for_a_secret = |object: &Value| {
-            let secret = object["spec"]["database"]["secretRef"]["name"].as_str().unwrap_or_default();
-            !self.world.nodes.secrets.contains(secret)
-        };
-        let right = match self.reason.as_str() {
-            "Suspended" => spec["suspend"] == true,
-            "SecretNotFound" | "DatabaseBusy" => waits_for_a_secret(self.object),
-            "DependencyNotReady" | "DependencyCycle" => self.depends(spec),
-            reason => self.status.run.as_ref().is_some_and(|run| {
-                let ended = self.world.truth.ended.get(&run.job);
-                ended.is_some_and(|end| end.reason.name() == reason && stalls(reason))
-            }),
-        };
+        let right = self.comes_and_goes()
+            || match self.reason.as_str() {
+                "Suspended" => spec["suspend"] == true,
+                "SecretNotFound" | "DatabaseBusy" => self.waits_for_a_secret(),
+                "WindowClosed" => self.is_held_for_hours(&spec["before"]["window"]),
+                "DependencyNotReady" => self.depends(spec),
+                "DependencyCycle" => self.waits_for_itself(),
+                reason => self.status.run.as_ref().is_some_and(|run| {
+                    let ended = self.world.truth.ended.get(&run.job);
+                    ended.is_some_and(|end| end.reason.name() == reason && stalls(reason))
+                }),
+            };
         (!right).then(|| format!("it is not Ready, and {} is not right", self.reason))
+    }
+
+    fn waits_for_a_secret(&self) -> bool {
+        let secret = self.object["spec"]["database"]["secretRef"]["name"].as_str().unwrap_or_default();
+        !self.world.nodes.secrets.contains(secret)
+    }
+
+    /// A run on its database begins whenever a window opens, waits for the Secret, and is stopped when the window closes.
+    fn comes_and_goes(&self) -> bool {
+        let secret = &self.object["spec"]["database"]["secretRef"];
+        let all = self.world.cluster.all("databasemigrations");
+        let has_a_window = |object: &Value| {
+            object["spec"]["database"]["secretRef"] == *secret
+                && object["spec"]["before"]["window"].is_object()
+        };
+        self.waits_for_a_secret() && all.iter().any(|(_, object)| has_a_window(object))
+    }
+
+    /// Whom it waits for, they wait for in the end for it.
+    fn waits_for_itself(&self) -> bool {
+        let all = self.world.cluster.all("databasemigrations");
+        let own = self.object["metadata"]["name"].as_str().unwrap_or_default();
+        let (mut reached, mut open) = (BTreeSet::new(), ahead_of(own, &all));
+        while let Some(name) = open.pop() {
+            if reached.insert(name.clone()) {
+                open.extend(ahead_of(&name, &all));
+            }
+        }
+        reached.contains(own)
+    }
+
+    /// Its window does not open as long as the story lasts, or not for long enough.
+    fn is_held_for_hours(&self, window: &Value) -> bool {
+        let (now, worthwhile) = (self.world.cluster.now, 10);
+        window.is_object()
+            && windows::left(window, now) <= worthwhile
+            && windows::opens_in(window, now) > 3_600
     }
 
     /// Somebody goes first who is not Ready, is not there, or goes round in a cycle with it.
@@ -131,6 +168,18 @@ impl<'a> Standing<'a> {
         });
         waits || vacant || ahead
     }
+}
+
+/// Who goes before one of them.
+fn ahead_of(name: &str, all: &[(Key, Value)]) -> Vec<String> {
+    let Some((_, object)) = all.iter().find(|(key, _)| key.2 == name) else { return Vec::new() };
+    let before = &object["spec"]["before"];
+    let named = before["dependsOn"].as_array().into_iter().flatten();
+    let named = named.filter_map(|wish| wish["name"].as_str().map(ToOwned::to_owned));
+    let position = |object: &Value| object["spec"]["before"]["group"]["position"].as_u64();
+    let own = position(object).unwrap_or(0);
+    let earlier = all.iter().filter(|(_, other)| position(other).is_some_and(|place| place < own));
+    named.chain(earlier.map(|(key, _)| key.2.clone())).collect()
 }
 
 /// What a person has to mend.

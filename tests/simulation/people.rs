@@ -86,6 +86,7 @@ fn befall(world: &mut World, what: &What) {
         What::KillContainer { pick, unseen } => {
             world.with_hands(|nodes, hands| nodes.kill_container(hands, *pick, *unseen));
         }
+        What::Freeze { pick, ms } => world.with_hands(|nodes, hands| nodes.freeze(hands, *pick, *ms)),
         What::NodeVanishes { node, ms } => world.with_hands(|nodes, hands| nodes.vanish(hands, *node, *ms)),
         What::SlowStart { upto, ms } => world.nodes.slow_start = (now + ms, *upto),
         What::SlowStages { upto, ms } => world.nodes.slow_stages = (now + ms, *upto),

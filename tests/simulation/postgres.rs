@@ -1,7 +1,7 @@
 //! The databases: what is recorded is committed together with what was done, and only by the session that holds the
 //! lock. A session may live on when whoever opened it is dead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Every database of the world, by the name of its Secret.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Database {
     pub broken: bool,
     /// The session that holds the advisory lock.
     lock: Option<u64>,
+    /// Sessions that have ended, whether or not whoever opened them knows.
+    ended: BTreeSet<u64>,
 }
 
 impl Postgres {
@@ -42,22 +44,28 @@ impl Postgres {
 impl Database {
     /// Takes the advisory lock; false while another session has it.
     pub fn lock(&mut self, session: u64) -> bool {
-        *self.lock.get_or_insert(session) == session
+        !self.ended.contains(&session) && *self.lock.get_or_insert(session) == session
+    }
+
+    pub fn has_ended(&self, session: u64) -> bool {
+        self.ended.contains(&session)
     }
 
     /// Commits migrations with their rows. A session that lost its lock has lost its transaction, too.
-    pub fn commit(&mut self, session: u64, migrations: &[String]) {
+    pub fn commit(&mut self, session: u64, migrations: &[String]) -> bool {
         if self.lock != Some(session) {
-            return;
+            return false;
         }
         for migration in migrations {
             *self.executed.entry(migration.clone()).or_default() += 1;
             self.rows.push(migration.clone());
         }
+        true
     }
 
     /// Ends a session, and with it its lock.
     pub fn end(&mut self, session: u64) {
+        self.ended.insert(session);
         if self.lock == Some(session) {
             self.lock = None;
         }

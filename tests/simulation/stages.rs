@@ -1,14 +1,20 @@
 //! What the stages of a run do to a database, and what they say of it. Where the real stages ask PostgreSQL, these ask
 //! the model of it, in the same order: the history is read, the lock is taken, the history is read again.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
 use sluice::{
-    api::{Failure, ReadBack, Reason, SnapshotRecord},
+    api::{Failure, ReadBack, Reason, SnapshotRecord, Span},
     contract::{HistorySummary, Outcome, Purpose, Required, Stage},
 };
 
-use super::postgres::{Database, Postgres};
+use super::{
+    api_server::Cluster,
+    postgres::{Database, Postgres},
+};
 
 /// So long does the migrate stage wait for the lock, in milliseconds.
 const LOCK_TIMEOUT: u64 = 5_000;
@@ -31,6 +37,8 @@ pub struct Work {
     seen: Vec<String>,
     /// Until when the lock is waited for.
     waits: Option<u64>,
+    /// Its deadline, which the stages keep themselves.
+    until: u64,
 }
 
 /// What comes of a moment of work.
@@ -42,13 +50,47 @@ pub enum Turn {
 }
 
 impl Work {
-    pub fn new(database: String, source: Vec<String>, purpose: Purpose, required: Vec<String>) -> Self {
-        let (seen, session, waits) = (Vec::new(), None, None);
-        Self { database, source, purpose, required, stage: Stage::Plan, session, seen, waits }
+    /// What a Pod is to do, read from its environment and its volumes as they are now; or why it cannot start.
+    pub fn of(
+        spec: &Value,
+        cluster: &Cluster,
+        secrets: &BTreeSet<String>,
+        now: u64,
+    ) -> Result<Self, (&'static str, String)> {
+        let container = &spec["containers"][3];
+        let variable = |name: &str| {
+            let mut variables = container["env"].as_array().into_iter().flatten();
+            variables.find(|variable| variable["name"] == name)
+        };
+        let database = variable("DATABASE_URL").map(|url| url["valueFrom"]["secretKeyRef"]["name"].clone());
+        let database = database.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+        if !secrets.contains(&database) {
+            return Err(("CreateContainerConfigError", format!("secret {database:?} not found")));
+        }
+        let value = |name: &str| variable(name).and_then(|variable| variable["value"].as_str());
+        let required = value("SLUICE_REQUIRED").and_then(|text| serde_json::from_str(text).ok());
+        let manifest: Value =
+            value("SLUICE_SPEC").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let deadline = value("SLUICE_DEADLINE").or(manifest["spec"]["apply"]["deadline"].as_str());
+        let deadline: Span = deadline.unwrap_or("30m").parse().expect("a deadline");
+        Ok(Self {
+            database,
+            source: mounted(spec, cluster)?,
+            purpose: value("SLUICE_PURPOSE").and_then(Purpose::named).unwrap_or(Purpose::Apply),
+            required: required.unwrap_or_default(),
+            stage: Stage::Plan,
+            session: None,
+            seen: Vec::new(),
+            waits: None,
+            until: now + u64::try_from(deadline.duration().as_millis()).unwrap_or(u64::MAX / 2),
+        })
     }
 
     /// Works for a moment at the stage that it is in.
     pub fn turn(&mut self, postgres: &mut Postgres, now: u64, time: Timestamp) -> Turn {
+        if now > self.until {
+            return self.ends(postgres, Reason::DeadlineExceeded, false);
+        }
         match self.stage {
             Stage::Plan => Turn::Ended(Box::new(self.plan(postgres.database(&self.database)))),
             Stage::Snapshot => Turn::Ended(Box::new(self.snapshot(postgres.database(&self.database), time))),
@@ -94,6 +136,9 @@ impl Work {
         let session = *self.session.get_or_insert_with(|| postgres.connect());
         let until = *self.waits.get_or_insert(now + LOCK_TIMEOUT);
         let database = postgres.database(&self.database);
+        if database.has_ended(session) {
+            return self.ends(postgres, Reason::ConnectionFailed, false);
+        }
         if !database.lock(session) {
             return if now < until {
                 Turn::GoesOn
@@ -184,4 +229,19 @@ impl Work {
         });
         outcome
     }
+}
+
+/// The migrations of the source, as a Pod mounts them; or why it cannot.
+fn mounted(spec: &Value, cluster: &Cluster) -> Result<Vec<String>, (&'static str, String)> {
+    let volumes = spec["volumes"].as_array().into_iter().flatten();
+    let maps =
+        volumes.flat_map(|volume| volume["projected"]["sources"].as_array().cloned().unwrap_or_default());
+    let mut source = Vec::new();
+    for map in maps {
+        let name = map["configMap"]["name"].as_str().unwrap_or_default();
+        let key = ("configmaps".to_owned(), super::world::NAMESPACE.to_owned(), name.to_owned());
+        let Some(map) = cluster.objects.get(&key) else { return Err(("ContainerCreating", String::new())) };
+        source.extend(map["data"].as_object().into_iter().flat_map(|data| data.keys().cloned()));
+    }
+    Ok(source)
 }

@@ -2,6 +2,7 @@
 //! world does one thing at a time: after whatever reaches a controller it waits until nothing moves any more.
 
 mod faults;
+mod requests;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,9 +13,10 @@ use tokio::time::{sleep, sleep_until};
 use super::{
     api_server::{Cluster, Key},
     changes::{Change, differences, summary},
+    coverage::Coverage,
     instances::{Clocks, Instance, Lease},
     invariants::Watchman,
-    network::{Answer, Arrival, Network, Watch, cut, refused, whole},
+    network::{Answer, Arrival, Network, Watch},
     nodes::{Hands, Nodes},
     oracle,
     postgres::Postgres,
@@ -57,6 +59,10 @@ struct Landing {
     at: u64,
     process: usize,
     words: String,
+    /// The revision at which a late answer was given.
+    stale: Option<u64>,
+    /// The DatabaseMigration that it tells of, and its window.
+    window: Option<(String, Value)>,
     reply: tokio::sync::oneshot::Sender<Answer>,
     answer: Answer,
 }
@@ -111,11 +117,15 @@ pub struct World {
     slow_watches: [(u64, u64); 2],
     rng: Rng,
     phase: Phase,
-    pub trace: Vec<String>,
+    /// The window of each DatabaseMigration, as each process read it last.
+    windows: BTreeMap<(usize, String), Value>,
+    pub coverage: Coverage,
+    /// What happened, in words; `None` where nobody will read it.
+    pub trace: Option<Vec<String>>,
 }
 
 impl World {
-    pub fn new(story: &Story) -> Self {
+    pub fn new(story: &Story, traced: bool) -> Self {
         // The controller's own jitter, and that of its watches, comes from the generator of the thread.
         fastrand::seed(story.seed);
         let mut rng = Rng::with_seed(story.seed ^ 0x5eed);
@@ -142,7 +152,9 @@ impl World {
             slow_watches: [(0, 0), (0, 0)],
             rng,
             phase: Phase::Acts,
-            trace: Vec::new(),
+            windows: BTreeMap::new(),
+            coverage: Coverage::default(),
+            trace: traced.then(Vec::new),
             told: 0,
             story: story.clone(),
         }
@@ -154,7 +166,7 @@ impl World {
         while !matches!(self.phase, Phase::Over) {
             self.wait(heard).await;
             heard = false;
-            self.depart();
+            self.depart()?;
             while let Some(due) = self.due().filter(|(at, _)| *at <= self.now()).map(|(_, due)| due) {
                 self.cluster.now = self.clocks.shown(&self.clocks.server);
                 heard = self.perform(due).await?;
@@ -171,9 +183,12 @@ impl World {
         self.clocks.now()
     }
 
-    pub fn says(&mut self, words: impl AsRef<str>) {
+    /// A line of the trace, where one is kept.
+    pub fn says(&mut self, words: impl FnOnce() -> String) {
         let now = self.now();
-        self.trace.push(format!("{:>5}.{:03} {}", now / 1000, now % 1000, words.as_ref()));
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>5}.{:03} {}", now / 1000, now % 1000, words()));
+        }
     }
 
     /// Until something is due, or a request arrives. The time passes only when no controller can do anything more.
@@ -193,26 +208,6 @@ impl World {
         for _ in 0..24 {
             tokio::task::yield_now().await;
         }
-    }
-
-    /// Sends what has arrived on its way.
-    fn depart(&mut self) {
-        for arrival in self.network.take() {
-            let Some(nth) = self.instance_of(arrival.process) else { continue };
-            self.says(format!("asks {}", arrival.words()));
-            let trouble = self.trouble(&arrival);
-            let at = self.now().max(self.instances[nth].paused) + self.rng.u64(1..20);
-            self.flights.push(Flight { at, arrival, trouble });
-        }
-    }
-
-    fn trouble(&mut self, arrival: &Arrival) -> Option<Trouble> {
-        let now = self.now();
-        self.troubles.retain(|(until, _, _)| now < *until);
-        let rng = &mut self.rng;
-        let found = self.troubles.iter().find(|(_, per_mille, _)| rng.u32(0..1_000) < *per_mille)?.2;
-        let changes = matches!(arrival.parts.method.as_str(), "PUT" | "PATCH");
-        Some(if found == Trouble::Refused(409) && !changes { Trouble::Refused(500) } else { found })
     }
 
     fn instance_of(&self, process: usize) -> Option<usize> {
@@ -256,32 +251,25 @@ impl World {
             Due::Event => {
                 let event = self.story.events[self.told].clone();
                 self.told += 1;
-                self.says(format!("story {}", serde_json::to_string(&event.what).unwrap_or_default()));
+                self.says(|| format!("story {}", serde_json::to_string(&event.what).unwrap_or_default()));
+                self.coverage.tells(&event.what, self.is_running());
                 return Ok(self.happens(&event.what));
             }
             Due::Node => {
-                let words = self.with_hands(Nodes::act);
-                self.says(format!("node {}", words.unwrap_or_default()));
+                let deed = self.with_hands(Nodes::act);
+                self.says(|| deed.map_or(String::new(), |deed| format!("node {deed:?}")));
                 self.watchman.databases(&self.postgres)?;
             }
             Due::Lease => return Ok(self.renew()),
             Due::Start(nth) => {
                 self.processes += 1;
-                self.says(format!("starts {nth} as process {}", self.processes));
+                let process = self.processes;
+                self.says(|| format!("starts {nth} as process {process}"));
                 self.instances[nth].start(nth, self.processes, &self.network, &self.clocks);
                 return Ok(true);
             }
             Due::Flight(nth) => return Ok(self.arrives(nth).await),
-            Due::Landing(nth) => {
-                let landing = self.landings.remove(nth);
-                if let Some(until) = self.pause_of(landing.process) {
-                    self.landings.push(Landing { at: until, ..landing });
-                    return Ok(false);
-                }
-                self.says(format!("hears {}", landing.words));
-                let _ = landing.reply.send(landing.answer);
-                return Ok(true);
-            }
+            Due::Landing(nth) => return Ok(self.lands(nth)),
             Due::Watch(nth) => return Ok(self.tell(nth)),
             Due::Look => self.look()?,
         }
@@ -291,54 +279,20 @@ impl World {
     pub fn with_hands<T>(&mut self, act: impl FnOnce(&mut Nodes, &mut Hands) -> T) -> T {
         let now = self.clocks.now();
         let (cluster, postgres, truth) = (&mut self.cluster, &mut self.postgres, &mut self.truth);
-        act(&mut self.nodes, &mut Hands { cluster, postgres, truth, now })
+        let coverage = &mut self.coverage;
+        act(&mut self.nodes, &mut Hands { cluster, postgres, truth, coverage, now })
+    }
+
+    /// Whether a Job goes on.
+    fn is_running(&self) -> bool {
+        let mut jobs = self.cluster.objects.iter().filter(|(key, _)| key.0 == "jobs");
+        jobs.any(|(_, job)| !job["status"]["conditions"].is_array())
     }
 
     /// Until when a process stands still.
     fn pause_of(&self, process: usize) -> Option<u64> {
         let paused = self.instances[self.instance_of(process)?].paused;
         (self.now() < paused).then_some(paused + 1)
-    }
-
-    /// A request arrives at the API server.
-    async fn arrives(&mut self, nth: usize) -> bool {
-        let Flight { arrival, trouble, .. } = self.flights.remove(nth);
-        let Some(instance) = self.instance_of(arrival.process) else { return false };
-        let words = arrival.words();
-        let doom = self.instances[instance].doom.filter(|_| arrival.is_write());
-        if doom == Some(false) {
-            self.says(format!("dies before {words}"));
-            self.kill(instance);
-            return true;
-        }
-        let answer = match trouble {
-            Some(Trouble::Lost) => Err(cut()),
-            Some(Trouble::Refused(code)) => Ok(refused(code)),
-            _ if arrival.is_watch() => {
-                let ends = self.now() + 290_000;
-                let (watch, answer) = Watch::open(&arrival, &self.changes, ends);
-                self.watches.push(watch);
-                Ok(answer)
-            }
-            _ => Ok(whole(self.cluster.serve(&arrival.parts, &arrival.body)).await),
-        };
-        if doom == Some(true) {
-            self.says(format!("dies after {words}"));
-            self.kill(instance);
-            return true;
-        }
-        let (late, answer) = match trouble {
-            Some(Trouble::AnswerLost) => (0, Err(cut())),
-            Some(Trouble::Stale(late)) => (self.rng.u64(0..=late), answer),
-            _ => (0, answer),
-        };
-        let code =
-            answer.as_ref().map_or("nothing".to_owned(), |answer| answer.status().as_u16().to_string());
-        let fate = trouble.map(|trouble| format!(" ({trouble:?})")).unwrap_or_default();
-        self.says(format!("serves {words}: {code}{fate}"));
-        let (at, process) = (self.now() + late + self.rng.u64(1..20), arrival.process);
-        self.landings.push(Landing { at, process, words, reply: arrival.reply, answer });
-        false
     }
 
     /// A watch hears what is new, or ends.
@@ -361,7 +315,7 @@ impl World {
         }
         let heard = watch.hear(&self.changes).into_iter().collect::<Vec<_>>().join(", ");
         let words = format!("told {}: {heard}", watch.words);
-        self.says(words);
+        self.says(|| words);
         true
     }
 
@@ -381,14 +335,17 @@ impl World {
                 (_, None) => "gone",
                 _ => "changed",
             };
-            self.says(format!("{what} {} {} {}", change.key.0, change.key.2, summary(&change)));
+            self.says(|| format!("{what} {} {} {}", change.key.0, change.key.2, summary(&change)));
             self.nodes.hear(&change, now);
-            self.watchman.see(&change, &self.cluster, &self.truth)?;
+            self.watchman.see(&change, &self.cluster, &self.truth, &mut self.coverage)?;
         }
         for watch in &mut self.watches {
             if watch.due.is_none() && watch.lags(&self.changes) {
                 let nth = self.instances.iter().position(|instance| instance.process == Some(watch.process));
                 let slow = nth.map(|nth| self.slow_watches[nth]).filter(|(until, _)| now < *until);
+                if slow.is_some() {
+                    self.coverage.saw("a watch is slow");
+                }
                 watch.due = Some(now + self.rng.u64(1..60 + slow.map_or(0, |(_, upto)| upto)));
             }
         }
@@ -409,7 +366,7 @@ impl World {
                     self.set_clock(whose, 0);
                 }
                 self.instances.iter_mut().for_each(|instance| instance.doom = None);
-                self.says("nothing happens any more");
+                self.says(|| "nothing happens any more".to_owned());
                 Phase::Ends(now + PROGRESS)
             }
             Phase::Ends(until) => match oracle::unfinished(self) {

@@ -8,6 +8,7 @@ use super::{
         network::Watch,
         people,
         story::{Clock, What},
+        windows,
     },
     Flight, World,
 };
@@ -23,7 +24,7 @@ impl World {
         } else if self.lease.holder.is_none() || now >= self.lease.renewed + LEASE {
             let free: Vec<usize> = (0..2).filter(|nth| awake(&self.instances[*nth])).collect();
             if let Some(nth) = self.rng.choice(free) {
-                self.says(format!("leads {nth}"));
+                self.says(|| format!("leads {nth}"));
                 self.lease = Lease { holder: Some(nth), renewed: now };
             }
         }
@@ -47,7 +48,8 @@ impl World {
         self.flights = others;
         for flight in sent {
             if flight.arrival.is_write() && self.rng.bool() {
-                self.says(format!("arrives all the same {}", flight.arrival.words()));
+                self.coverage.saw("what a dead instance had sent arrives");
+                self.says(|| format!("arrives all the same {}", flight.arrival.words()));
                 let _ = self.cluster.serve(&flight.arrival.parts, &flight.arrival.body);
             }
         }
@@ -60,6 +62,7 @@ impl World {
         let now = self.now();
         match what {
             What::Kill { instance } => {
+                self.coverage.saw("an instance dies");
                 self.kill(*instance);
                 return true;
             }
@@ -70,6 +73,7 @@ impl World {
             }
             What::Requests { trouble, per_mille, ms } => self.troubles.push((now + ms, *per_mille, *trouble)),
             What::BreakWatches { instance, gone } => {
+                self.coverage.saw(if *gone { "a watch is too old to go on" } else { "a watch breaks" });
                 let process = self.instances[*instance].process;
                 let broken = |watch: &mut Watch| Some(watch.process) == process;
                 self.watches
@@ -77,6 +81,17 @@ impl World {
                     .filter_map(|watch| broken(watch).then_some(watch))
                     .for_each(|watch| watch.break_off(*gone));
                 self.watches.retain(|watch| Some(watch.process) != process);
+                return true;
+            }
+            What::WakeAgain { instance } => {
+                let process = self.instances[*instance].process;
+                let mut told = 0;
+                for watch in self.watches.iter_mut().filter(|watch| Some(watch.process) == process) {
+                    told += watch.hear_again(&self.changes, &mut self.rng);
+                }
+                if told > 1 {
+                    self.coverage.saw("wake-ups are doubled and reordered");
+                }
                 return true;
             }
             What::SlowWatches { instance, upto, ms } => self.slow_watches[*instance] = (now + ms, *upto),
@@ -87,10 +102,25 @@ impl World {
     }
 
     pub(super) fn set_clock(&mut self, whose: Clock, seconds: i64) {
+        let before = self.open_windows();
         match whose {
             Clock::Server => self.clocks.server.store(seconds, Ordering::Relaxed),
             Clock::Instance(nth) => self.clocks.instances[nth].store(seconds, Ordering::Relaxed),
             Clock::Nodes => self.nodes.skew = seconds,
         }
+        if before != self.open_windows() {
+            self.coverage.saw("a clock jumps over the edge of a window");
+        }
+    }
+
+    /// Which windows are open, by the clock of each instance.
+    fn open_windows(&self) -> Vec<bool> {
+        let objects = self.cluster.objects.iter().filter(|(key, _)| key.0 == "databasemigrations");
+        let windows = objects.map(|(_, object)| &object["spec"]["before"]["window"]);
+        let shown = |nth: usize| self.clocks.shown(&self.clocks.instances[nth]);
+        windows
+            .filter(|window| window.is_object())
+            .flat_map(|window| [0, 1].map(|nth| windows::left(window, shown(nth)) > 0))
+            .collect()
     }
 }

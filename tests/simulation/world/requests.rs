@@ -1,0 +1,187 @@
+//! What becomes of requests: those that get lost, those that come late, and what is written under way.
+
+use hyper::Method;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{
+    super::{
+        coverage::Coverage,
+        network::{Arrival, Watch, cut, refused, whole},
+        people,
+        story::Trouble,
+        windows,
+    },
+    Failure, Flight, Landing, World,
+};
+
+/// How much later than the deadline Kubernetes ends a Job whose stages did not end by themselves, in seconds.
+const GRACE: i64 = 60;
+
+impl World {
+    /// Sends what has arrived on its way.
+    pub(super) fn depart(&mut self) -> Result<(), Failure> {
+        for arrival in self.network.take() {
+            let Some(nth) = self.instance_of(arrival.process) else { continue };
+            self.says(|| format!("asks {}", arrival.words()));
+            self.begins(nth, &arrival)?;
+            let trouble = self.trouble(&arrival);
+            let at = self.now().max(self.instances[nth].paused) + self.rng.u64(1..20);
+            self.flights.push(Flight { at, arrival, trouble });
+        }
+        Ok(())
+    }
+
+    /// A run that may change something is begun only while the window is open that this process read last, by its own
+    /// clock, and is to end before the window does.
+    fn begins(&mut self, nth: usize, arrival: &Arrival) -> Result<(), Failure> {
+        if arrival.parts.method != Method::POST || !arrival.parts.uri.path().ends_with("/jobs") {
+            return Ok(());
+        }
+        let job: Value = serde_json::from_slice(&arrival.body).unwrap_or_default();
+        let owner = job["metadata"]["ownerReferences"][0]["name"].as_str().unwrap_or_default().to_owned();
+        let now = self.clocks.shown(&self.clocks.instances[nth]);
+        match self.windows.get(&(arrival.process, owner)).filter(|window| window.is_object()) {
+            Some(window) => window_is_kept(window, &job, now, &mut self.coverage),
+            None => Ok(()),
+        }
+    }
+
+    fn trouble(&mut self, arrival: &Arrival) -> Option<Trouble> {
+        let now = self.now();
+        self.troubles.retain(|(until, _, _)| now < *until);
+        let rng = &mut self.rng;
+        let found = self.troubles.iter().find(|(_, per_mille, _)| rng.u32(0..1_000) < *per_mille)?.2;
+        let changes = matches!(arrival.parts.method.as_str(), "PUT" | "PATCH");
+        Some(if found == Trouble::Refused(409) && !changes { Trouble::Refused(500) } else { found })
+    }
+
+    /// A request arrives at the API server.
+    pub(super) async fn arrives(&mut self, nth: usize) -> bool {
+        let Flight { arrival, trouble, .. } = self.flights.remove(nth);
+        let Some(instance) = self.instance_of(arrival.process) else { return false };
+        let words = arrival.words();
+        let doom = self.instances[instance].doom.filter(|_| arrival.is_write());
+        if doom == Some(false) {
+            self.coverage.saw("an instance dies before a write");
+            self.says(|| format!("dies before {words}"));
+            self.kill(instance);
+            return true;
+        }
+        self.counts(instance, &arrival, trouble);
+        let window = self.window_in(&arrival);
+        let stale = matches!(trouble, Some(Trouble::Stale(_))).then(|| self.cluster.revision());
+        let answer = match trouble {
+            Some(Trouble::Lost) => Err(cut()),
+            Some(Trouble::Refused(code)) => Ok(refused(code)),
+            _ if arrival.is_watch() => {
+                let ends = self.now() + 290_000;
+                let (watch, answer) = Watch::open(&arrival, &self.changes, ends);
+                self.watches.push(watch);
+                Ok(answer)
+            }
+            _ => Ok(whole(self.cluster.serve(&arrival.parts, &arrival.body)).await),
+        };
+        if doom == Some(true) {
+            self.coverage.saw("an instance dies after a write");
+            self.says(|| format!("dies after {words}"));
+            self.kill(instance);
+            return true;
+        }
+        let (late, answer) = match trouble {
+            Some(Trouble::AnswerLost) => (0, Err(cut())),
+            Some(Trouble::Stale(late)) => (self.rng.u64(0..=late), answer),
+            _ => (0, answer),
+        };
+        let code =
+            answer.as_ref().map_or("nothing".to_owned(), |answer| answer.status().as_u16().to_string());
+        let fate = trouble.map(|trouble| format!(" ({trouble:?})")).unwrap_or_default();
+        self.says(|| format!("serves {words}: {code}{fate}"));
+        let (at, process) = (self.now() + late + self.rng.u64(1..20), arrival.process);
+        let window = window.filter(|_| answer.is_ok());
+        self.landings.push(Landing { at, process, words, stale, window, reply: arrival.reply, answer });
+        false
+    }
+
+    /// An answer reaches the controller; true when it does.
+    pub(super) fn lands(&mut self, nth: usize) -> bool {
+        let mut landing = self.landings.remove(nth);
+        if let Some(until) = self.pause_of(landing.process) {
+            self.landings.push(Landing { at: until, ..landing });
+            return false;
+        }
+        if let Some((name, window)) = landing.window.take() {
+            self.windows.insert((landing.process, name), window);
+        }
+        if landing.words.contains(" GET ") && landing.stale.is_some_and(|from| from < self.cluster.revision())
+        {
+            let list =
+                !landing.words.contains("/databasemigrations/") && !landing.words.contains("/configmaps/");
+            self.coverage.saw(if list { "a LIST is stale" } else { "an object is read stale" });
+        }
+        self.says(|| format!("hears {}", landing.words));
+        let _ = landing.reply.send(landing.answer);
+        true
+    }
+
+    /// The window of the DatabaseMigration that a request reads.
+    fn window_in(&self, arrival: &Arrival) -> Option<(String, Value)> {
+        let (_, name) = arrival.parts.uri.path().split_once("/databasemigrations/")?;
+        if arrival.parts.method != Method::GET {
+            return None;
+        }
+        let object = self.cluster.objects.get(&people::key("databasemigrations", name))?;
+        Some((name.to_owned(), object["spec"]["before"]["window"].clone()))
+    }
+
+    /// What a request and its trouble cover.
+    fn counts(&mut self, instance: usize, arrival: &Arrival, trouble: Option<Trouble>) {
+        let about = |kind: &str| arrival.parts.uri.path().contains(kind);
+        let leaders = ["databasemigrations", "jobs", "migrationgates"].into_iter().any(about);
+        if arrival.is_write() && leaders && self.lease.holder != Some(instance) {
+            self.coverage.saw("an instance writes that no longer leads");
+        }
+        self.coverage.saw(match trouble {
+            Some(Trouble::Lost) => "a request is lost",
+            Some(Trouble::AnswerLost) if arrival.is_write() => "the reply to a write is lost",
+            Some(Trouble::AnswerLost) => "the reply to a read is lost",
+            Some(Trouble::Refused(_)) => "a request is refused",
+            Some(Trouble::Stale(_)) | None => return,
+        });
+    }
+}
+
+fn window_is_kept(
+    window: &Value,
+    job: &Value,
+    now: Timestamp,
+    coverage: &mut Coverage,
+) -> Result<(), Failure> {
+    let broken = |words: String| Err(Failure::new("window", words));
+    let name = &job["metadata"]["name"];
+    let left = windows::left(window, now);
+    let variables = job["spec"]["template"]["spec"]["containers"][0]["env"].as_array();
+    let variable = |name: &str| {
+        variables.into_iter().flatten().find(|variable| variable["name"] == name).map(|found| &found["value"])
+    };
+    if variable("SLUICE_PURPOSE").is_some_and(|purpose| purpose == "Verify") {
+        if left <= 0 {
+            coverage.saw("a run that only verifies begins while a window is closed");
+        }
+        return Ok(());
+    }
+    if left <= 0 {
+        return broken(format!("{name} is created at {now}, and {window} is closed"));
+    }
+    if job["spec"]["activeDeadlineSeconds"].as_i64().is_none_or(|deadline| deadline > left + GRACE) {
+        return broken(format!(
+            "{name} may take {} s, and {left} s are left of {window}",
+            job["spec"]["activeDeadlineSeconds"]
+        ));
+    }
+    coverage.saw("a run begins in a window");
+    if variable("SLUICE_DEADLINE").is_some() {
+        coverage.saw("a run is cut to what is left of a window");
+    }
+    Ok(())
+}
