@@ -128,8 +128,7 @@ pub(super) async fn alone(
     // CONCURRENTLY waits for: both would wait for each other. While it is given up, the unfinished row keeps
     // those tools away.
     let others = &work.release.ledger.contract.locks[1..];
-    let ledger = work.release.ledger;
-    in_transaction(session, ledger, async |session| {
+    in_transaction(session, work.release.ledger, async |session| {
         work.journal.begin(session.trusted().await?, work.number(), work.digest).await
     })
     .await?;

@@ -49,8 +49,7 @@ pub(super) async fn run(
             continue;
         }
         let begun = earlier.is_some_and(|earlier| earlier.digest == digests[number]);
-        let aspects =
-            judged.filter(|(judged, _)| *judged == number).map_or([].as_slice(), |(_, aspects)| aspects);
+        let aspects = judged.filter(|(judged, _)| *judged == number).map_or(&[][..], |(_, aspects)| aspects);
         let work = Work {
             release,
             journal: &journal,

@@ -80,17 +80,11 @@ pub(super) fn card(schema: &Schema, at: usize, tenant: Option<&str>, tables: usi
             continue;
         }
         others -= usize::from(!is_key);
-        let key = match (column.primary, refers) {
-            (true, true) => "PK FK",
-            (true, false) => "PK",
-            (false, true) => "FK",
-            (false, false) => "",
-        };
         let type_ = if tables <= FEW { short(&brief(&visible(&column.type_)), 18) } else { String::new() };
         rows.push(Row {
             name: short(&visible(&column.name), LONGEST),
             type_,
-            key: key.to_owned(),
+            key: key(column.primary, refers).to_owned(),
             tenant: is_tenant,
             column: Some(number),
         });
@@ -114,6 +108,16 @@ pub(super) fn card(schema: &Schema, at: usize, tenant: Option<&str>, tables: usi
         y: 0.0,
         width: (widest * LETTER + 18.0).round(),
         height,
+    }
+}
+
+/// What a column is a key of.
+const fn key(primary: bool, refers: bool) -> &'static str {
+    match (primary, refers) {
+        (true, true) => "PK FK",
+        (true, false) => "PK",
+        (false, true) => "FK",
+        (false, false) => "",
     }
 }
 
