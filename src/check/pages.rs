@@ -13,26 +13,24 @@ const HEAD: &str = "<!-- Written from the check's META: UPDATE=1 cargo test --li
 fn page(meta: &Meta) -> String {
     let aspect = match meta.aspect {
         Aspect::Isolation => "isolation, checked when the manifest has `spec.verify.rowLevelSecurity`",
-        Aspect::Index => "indexes",
-        Aspect::Structure => "structure",
         Aspect::Data => "rows, checked after everything is committed",
         Aspect::Change => "rows, checked in each transaction of a migration",
+        other => other.word(),
     };
-    let Meta { id, title, condition, effect, remedy, severity, aspect: _ } = meta;
-    text([id, aspect, title, condition, effect, remedy], *severity)
+    text(meta, aspect)
 }
 
-fn page_beside(beside: &Beside) -> String {
-    let Beside { id, aspect, when, severity, title, condition, effect, remedy } = beside;
+fn page_beside(Beside { meta, when }: &Beside) -> String {
     let when = match when {
         When::Always => "always checked",
         When::Drift => "checked when the manifest has `spec.verify.drift`",
         When::Adopting => "checked when a database is adopted with `spec.migrations.baseline`",
     };
-    text([id, &format!("{aspect}, {when}"), title, condition, effect, remedy], *severity)
+    text(meta, &format!("{}, {when}", meta.aspect.word()))
 }
 
-fn text([id, aspect, title, condition, effect, remedy]: [&str; 6], severity: Severity) -> String {
+fn text(meta: &Meta, aspect: &str) -> String {
+    let Meta { id, title, condition, effect, remedy, severity, aspect: _ } = meta;
     let severity = match severity {
         Severity::Error => "error: Ready stays off",
         Severity::Warning => "warning: Ready is not affected",
@@ -60,7 +58,7 @@ fn index() -> String {
         against its migrations.\n\n",
     );
     text.push_str("| Check | What must be true |\n| --- | --- |\n");
-    for Beside { id, title, .. } in BESIDE {
+    for Beside { meta: Meta { id, title, .. }, .. } in BESIDE {
         writeln!(text, "| [{id}]({id}.md) | {title} |").expect("a String takes every text");
     }
     text
@@ -71,7 +69,7 @@ fn the_pages_of_the_checks_say_what_the_checks_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/checks");
     let mut pages: Vec<_> =
         super::all().map(|check| (format!("{}.md", check.meta.id), page(check.meta))).collect();
-    pages.extend(BESIDE.iter().map(|beside| (format!("{}.md", beside.id), page_beside(beside))));
+    pages.extend(BESIDE.iter().map(|beside| (format!("{}.md", beside.meta.id), page_beside(beside))));
     pages.push(("README.md".to_owned(), index()));
     if env::var_os("UPDATE").is_some() {
         fs::create_dir_all(&folder).expect("the folder can be created");

@@ -54,6 +54,10 @@ pub enum Aspect {
     Data,
     /// What one transaction of a migration does to rows: checked before each COMMIT, and never from outside.
     Change,
+    /// The history is that of the source. A stage compares them itself.
+    History,
+    /// The schema is what its migrations make. A stage compares them itself.
+    Drift,
 }
 
 impl Aspect {
@@ -64,6 +68,8 @@ impl Aspect {
             Self::Index => "indexes",
             Self::Structure => "structure",
             Self::Data | Self::Change => "rows",
+            Self::History => "history",
+            Self::Drift => "drift",
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     api::{Finding, Reason, Severity},
     check::{self, BESIDE, Beside},
     contract::{Outcome, Stage},
-    inspect::{Aspect, Scope},
+    inspect::{Aspect, Meta, Scope},
     postgres::connect,
     report::{self, Asked, CheckResult, CheckVerdict, Counts, Isolation, Report, Schema, Tenancy, Verdict},
     validate::{SnapshotPolicy, ValidatedMigration},
@@ -226,20 +226,12 @@ fn asked(manifest: &ValidatedMigration) -> Asked {
 /// Every check with its verdict: the history first, then the rest in the order of a report, then what else
 /// was found.
 fn checks(outcome: &Outcome, manifest: &ValidatedMigration, looked: bool) -> Vec<CheckResult> {
-    let (history, drift): (Vec<_>, Vec<_>) = BESIDE.iter().partition(|beside| beside.aspect == "history");
+    let (history, drift): (Vec<_>, Vec<_>) =
+        BESIDE.iter().partition(|beside| beside.meta.aspect == Aspect::History);
     let mut checks: Vec<CheckResult> =
         history.into_iter().filter_map(|check| beside(check, manifest, outcome)).collect();
     let scope = Scope::of(manifest);
-    checks.extend(check::all().map(|check| CheckResult {
-        id: check.meta.id.to_owned(),
-        aspect: check.meta.aspect.word().to_owned(),
-        verdict: as_asked(check.is_asked(&scope)),
-        findings: 0,
-        title: check.meta.title.to_owned(),
-        condition: check.meta.condition.to_owned(),
-        effect: check.meta.effect.to_owned(),
-        remedy: check.meta.remedy.to_owned(),
-    }));
+    checks.extend(check::all().map(|check| result(check.meta, check.is_asked(&scope))));
     checks.extend(drift.into_iter().filter_map(|check| beside(check, manifest, outcome)));
     for finding in &outcome.findings {
         if checks.iter().all(|check| check.id != finding.check) {
@@ -261,25 +253,26 @@ fn checks(outcome: &Outcome, manifest: &ValidatedMigration, looked: bool) -> Vec
     checks
 }
 
-const fn as_asked(asked: bool) -> CheckVerdict {
-    if asked { CheckVerdict::Passed } else { CheckVerdict::NotAsked }
+/// What a check is, passed as long as nothing was found.
+fn result(meta: &Meta, is_asked: bool) -> CheckResult {
+    CheckResult {
+        id: meta.id.to_owned(),
+        aspect: meta.aspect.word().to_owned(),
+        verdict: if is_asked { CheckVerdict::Passed } else { CheckVerdict::NotAsked },
+        findings: 0,
+        title: meta.title.to_owned(),
+        condition: meta.condition.to_owned(),
+        effect: meta.effect.to_owned(),
+        remedy: meta.remedy.to_owned(),
+    }
 }
 
 /// A check that this stage carries out itself. One that no verification asks for has a row only when it found
 /// something.
 fn beside(check: &Beside, manifest: &ValidatedMigration, outcome: &Outcome) -> Option<CheckResult> {
-    let found = outcome.findings.iter().any(|finding| finding.check == check.id);
-    let asked = check.when.is_asked(manifest).or(found.then_some(true))?;
-    Some(CheckResult {
-        id: check.id.to_owned(),
-        aspect: check.aspect.to_owned(),
-        verdict: as_asked(asked),
-        findings: 0,
-        title: check.title.to_owned(),
-        condition: check.condition.to_owned(),
-        effect: check.effect.to_owned(),
-        remedy: check.remedy.to_owned(),
-    })
+    let found = outcome.findings.iter().any(|finding| finding.check == check.meta.id);
+    let is_asked = check.when.is_asked(manifest).or(found.then_some(true))?;
+    Some(result(&check.meta, is_asked))
 }
 
 /// From the findings of a check to its verdict. Silence is a pass only when the check was made. PURE.

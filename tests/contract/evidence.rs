@@ -69,7 +69,7 @@ fn table(name: &str, isolation: Isolation) -> Table {
 fn proven() -> Subject {
     let ids = check::all()
         .map(|check| check.meta.id)
-        .chain(BESIDE.iter().filter(|b| b.when != When::Adopting).map(|b| b.id));
+        .chain(BESIDE.iter().filter(|b| b.when != When::Adopting).map(|b| b.meta.id));
     let report = Report {
         kind: KIND.into(),
         format: 1,
@@ -159,7 +159,7 @@ fn every_duty_is_proven_when_everything_was_asked_and_found_as_it_should_be() {
 #[test]
 fn a_check_that_failed_warned_or_was_not_carried_out_takes_away_its_duties_and_no_others_in_each_regime() {
     let ids: Vec<&str> =
-        check::all().map(|check| check.meta.id).chain(BESIDE.iter().map(|beside| beside.id)).collect();
+        check::all().map(|check| check.meta.id).chain(BESIDE.iter().map(|beside| beside.meta.id)).collect();
     for name in NAMES {
         let mut broken = 0;
         for part in evidence(&proven(), &[name]).parts {
