@@ -1,4 +1,4 @@
-//! What changes in the cluster: found by comparing what is stored with what was, whoever wrote it.
+//! What changes in the cluster: found by comparing what is stored with what was, whichever client wrote it.
 
 use std::{collections::BTreeMap, sync::Arc};
 

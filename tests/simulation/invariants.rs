@@ -152,7 +152,7 @@ impl Watchman {
                     return untrue(format!("{} was made for another {field}", run.job));
                 }
             }
-            None => return untrue(format!("nobody created {}", run.job)),
+            None => return untrue(format!("no instance created {}", run.job)),
         }
         let applied = status.applied.iter().map(|applied| entry(name, &applied.name));
         match applied.into_iter().find(|entry| !self.published.contains(entry)) {

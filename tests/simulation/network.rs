@@ -89,7 +89,7 @@ impl Network {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arrival>> {
-        self.arrived.lock().expect("nobody panics while holding it")
+        self.arrived.lock().expect("no task panics while holding it")
     }
 }
 
@@ -220,7 +220,7 @@ impl Watch {
         self.wire.close_channel();
     }
 
-    /// Nobody listens any more.
+    /// No client listens any more.
     pub fn is_over(&self) -> bool {
         self.wire.is_closed()
     }

@@ -21,7 +21,7 @@ use super::{
 
 /// After so long a Pod on a node that cannot be reached is taken away.
 const GIVEN_UP: u64 = 40_000;
-/// How often what is missing is tried again.
+/// How often the kubelet retries what is missing.
 const AGAIN: u64 = 2_000;
 
 /// What is going to happen by itself.

@@ -150,7 +150,7 @@ impl<'a> Standing<'a> {
             && windows::opens_in(window, now) > 3_600
     }
 
-    /// Somebody goes first who is not Ready, is not there, or goes round in a cycle with it.
+    /// An object goes first that is not Ready, is not there, or is in a cycle with it.
     fn depends(&self, spec: &Value) -> bool {
         let all = self.world.cluster.all("databasemigrations");
         let stands = |name: &str| {

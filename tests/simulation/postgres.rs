@@ -1,5 +1,5 @@
 //! The databases: what is recorded is committed together with what was done, and only by the session that holds the
-//! lock. A session may live on when whoever opened it is dead.
+//! lock. A session may live on when the process that opened it is dead.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub struct Database {
     pub broken: bool,
     /// The session that holds the advisory lock.
     lock: Option<u64>,
-    /// Sessions that have ended, whether or not whoever opened them knows.
+    /// Sessions that have ended, whether or not the process that opened them knows.
     ended: BTreeSet<u64>,
 }
 

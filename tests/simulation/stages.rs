@@ -176,7 +176,7 @@ impl Work {
         self.ends(postgres, if nothing { Reason::NothingPending } else { Reason::Applied }, true)
     }
 
-    /// What is committed even if whoever works here dies now.
+    /// What is committed even if the process that works here dies now.
     pub fn in_flight(&self, database: &Database) -> Vec<String> {
         let working = self.stage == Stage::Migrate && self.waits.is_some() && database.rows == self.seen;
         let pending = self.pending(database);

@@ -120,7 +120,7 @@ pub struct World {
     /// The window of each DatabaseMigration, as each process read it last.
     windows: BTreeMap<(usize, String), Value>,
     pub coverage: Coverage,
-    /// What happened, in words; `None` where nobody will read it.
+    /// What happened, in words; `None` where no person will read it.
     pub trace: Option<Vec<String>>,
 }
 
@@ -319,7 +319,7 @@ impl World {
         true
     }
 
-    /// Compares what is stored with what was, and tells whoever is to know.
+    /// Compares what is stored with what was, and tells every watch that is to know.
     fn record(&mut self) -> Result<(), Failure> {
         if self.cluster.revision() == self.seen {
             return Ok(());

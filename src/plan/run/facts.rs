@@ -1,4 +1,4 @@
-//! What a decision about runs may look at, whatever the kind of the object: its Jobs and Pods as Kubernetes tells
+//! What a decision about runs may read, whatever the kind of the object: its Jobs and Pods as Kubernetes tells
 //! them, what its status remembers, and what it asks for. PURE.
 
 use std::collections::BTreeMap;
