@@ -79,6 +79,10 @@ generate: prerequisites ## write crds/, the chart's copy of it and deploy/instal
 	@$(cluster) build helm
 	deploy/generate
 
+.PHONY: new-check
+new-check: prerequisites ## begin a check: its file, its lines, its page (NAME=table-comment SHELF=structure)
+	tests/new-check "$(NAME)" "$(SHELF)"
+
 .PHONY: statements
 statements: prerequisites ## how Sluice reads SQL beside PostgreSQL's own parser, on PostgreSQL's own tests (fetches both)
 	tests/statements/compare
