@@ -54,7 +54,7 @@ impl Folder {
         let failed = |cause| SourceError::Read { file: shown.clone(), cause };
         let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed)?;
         let (dir, volume) = if dir.symlink_metadata(MOUNTED).is_ok() {
-            (dir.open_dir(MOUNTED).map_err(|cause| refused(MOUNTED.to_owned(), cause))?, Some(dir))
+            (mounted(&dir, &shown)?, Some(dir))
         } else {
             (dir, None)
         };
@@ -187,6 +187,19 @@ impl fmt::Debug for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Folder({})", self.shown)
     }
+}
+
+/// The files of a mounted volume. Where the link led may be gone before it is opened, and then the link leads
+/// elsewhere.
+fn mounted(volume: &Dir, shown: &str) -> Result<Dir, SourceError> {
+    let led = volume.read_link_contents(MOUNTED).ok();
+    volume.open_dir(MOUNTED).map_err(|cause| {
+        let was_replaced = volume.read_link_contents(MOUNTED).ok() != led;
+        if cause.kind() == io::ErrorKind::NotFound && was_replaced {
+            return SourceError::Changed(shown.to_owned());
+        }
+        refused(MOUNTED.to_owned(), cause)
+    })
 }
 
 /// What tells one state of a file from another.
