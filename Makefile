@@ -30,7 +30,7 @@ check: prerequisites ## formatting, clippy with warnings as errors, documentatio
 	shellcheck --external-sources --source-path SCRIPTDIR --severity warning $(scripts)
 
 .PHONY: test
-test: test-unit simulate test-postgres test-postgres-newest chart test-cluster ## everything that is tested
+test: test-unit simulate simulate-bugs test-postgres test-postgres-newest chart test-cluster ## everything that is tested
 
 .PHONY: test-unit
 test-unit: prerequisites ## unit and contract tests: cargo only, no database, no cluster
