@@ -72,7 +72,7 @@ pub struct ValidatedMigration {
     /// Index checks.
     pub indexes: IndexVerification,
     /// What else is checked.
-    pub demands: Demands,
+    pub assertions: Assertions,
     /// The schema is what its migrations make.
     pub drift: Option<DriftVerification>,
     /// How long a verification holds.
@@ -85,7 +85,7 @@ pub struct ValidatedMigration {
 
 /// What the schema and its rows must be, beyond isolation and indexes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Demands {
+pub struct Assertions {
     /// Foreign keys.
     pub foreign_keys: ForeignKeyVerification,
     /// Tables, columns and enums.
@@ -100,7 +100,7 @@ pub struct Demands {
     pub orphans: Vec<Relation>,
 }
 
-impl Demands {
+impl Assertions {
     fn of(verify: &Verify) -> Self {
         Self {
             foreign_keys: verify.foreign_keys.clone().unwrap_or_default(),
@@ -204,7 +204,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             log_data: spec.apply.log_data,
             row_level_security: spec.verify.row_level_security.clone(),
             indexes: spec.verify.indexes.clone(),
-            demands: Demands::of(&spec.verify),
+            assertions: Assertions::of(&spec.verify),
             drift: spec.verify.drift.clone(),
             verify_every: spec.verify.every,
             on_failure: spec.on_failure.migration,

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
 use super::merge::{Key, Part};
 use crate::{
     inspect::{
-        Asked, CheckError,
+        CheckError, QueryContext,
         relation::Relation,
         sql,
         trial::{self, GRANTED, Refusal},
@@ -83,7 +83,7 @@ pub(crate) async fn types(
         .bind(table.id)
         .fetch_all(connection)
         .await
-        .asked("read the types of the columns of a relation")?;
+        .context("read the types of the columns of a relation")?;
     let of = |column: &String| {
         let known = found.iter().find(|(name, _)| name == column).map(|(_, name)| name.clone());
         known.ok_or_else(|| format!("{} has no column {column:?}", table.display()))
@@ -130,7 +130,7 @@ impl<'c> Stream<'c> {
                 .map(|row| self.key(row))
                 .collect::<Result<_, _>>()
                 .map(Ok)
-                .asked("read a key of a relation"),
+                .context("read a key of a relation"),
             Err(refusal) => Ok(Err(refusal)),
         }
     }

@@ -7,8 +7,8 @@ use super::{
     kind::{PREFIX, READERS, Reader},
 };
 use crate::{
-    migrations::LedgerContract,
-    postgres::{Asked, QueryError, query_as},
+    migrations::HistoryContract,
+    postgres::{QueryContext, QueryError, query_as},
 };
 
 /// What is read.
@@ -17,7 +17,7 @@ pub struct Scope {
     /// The schemas. Sluice's own never counts.
     pub schemas: Vec<String>,
     /// The history is no part of the application.
-    pub ledger: LedgerContract,
+    pub history_table: HistoryContract,
 }
 
 /// One moment for all queries, and settings under which the same thing always prints the same. Names are
@@ -33,11 +33,11 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
 
 /// Reads everything, in a transaction of its own that is rolled back.
 pub async fn read(connection: &mut PgConnection, scope: &Scope) -> Result<Catalog, QueryError> {
-    sqlx::raw_sql(BEGIN).execute(&mut *connection).await.asked("begin to read the catalog")?;
+    sqlx::raw_sql(BEGIN).execute(&mut *connection).await.context("begin to read the catalog")?;
     let read = objects(&mut *connection, scope).await;
     let ended = sqlx::raw_sql("ROLLBACK").execute(connection).await;
     let catalog = read?;
-    ended.asked("end reading the catalog")?;
+    ended.context("end reading the catalog")?;
     Ok(catalog)
 }
 
@@ -48,11 +48,11 @@ async fn objects(connection: &mut PgConnection, scope: &Scope) -> Result<Catalog
         let rows: Vec<(String, Option<String>, Vec<Option<String>>)> =
             query_as(AssertSqlSafe(format!("{PREFIX} {sql}")))
                 .bind(&schemas)
-                .bind(&scope.ledger.schema)
-                .bind(scope.ledger.table)
+                .bind(&scope.history_table.schema)
+                .bind(scope.history_table.table)
                 .fetch_all(&mut *connection)
                 .await
-                .asked("read the catalog")?;
+                .context("read the catalog")?;
         catalog.objects.extend(rows.into_iter().map(|(name, parent, values)| {
             let known = words.iter().copied().zip(values).filter_map(|(word, value)| Some((word, value?)));
             (Key { kind: *kind, name }, Object { parent, properties: known.collect() })

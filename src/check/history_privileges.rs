@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, Severity},
-    inspect::{Asked, CheckError, sql},
-    migrations::LedgerContract,
+    inspect::{CheckError, QueryContext, sql},
+    migrations::HistoryContract,
     postgres::query_as,
 };
 
@@ -61,14 +61,14 @@ const NAMED: usize = 10;
 /// warning: many teams give an application everything in its schema, and the manifest did not ask for less.
 pub async fn history_privileges(
     connection: &mut PgConnection,
-    ledger: &LedgerContract,
+    history_table: &HistoryContract,
 ) -> Result<Vec<Finding>, CheckError> {
     let rows: Vec<Row> = query_as(SQL)
-        .bind(&ledger.schema)
-        .bind(ledger.table)
+        .bind(&history_table.schema)
+        .bind(history_table.table)
         .fetch_all(connection)
         .await
-        .asked("read who may write the history")?;
+        .context("read who may write the history")?;
     Ok(rows.into_iter().map(judge).collect())
 }
 

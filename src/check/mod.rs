@@ -4,9 +4,8 @@
 //! outside. Nothing here commits, and nothing stays: each check runs inside a savepoint that is rolled back,
 //! with everything it set, wrote and became.
 
-mod asked;
-mod beside;
 mod convention;
+mod enabled;
 mod history_privileges;
 mod index;
 mod index_migration;
@@ -14,16 +13,17 @@ mod isolation;
 #[cfg(test)]
 mod pages;
 mod rows;
+mod stage_checks;
 mod structure;
 
-pub use beside::{BESIDE, Beside, When};
 use futures::future::BoxFuture;
 pub use history_privileges::history_privileges;
 use sqlx::PgConnection;
+pub use stage_checks::{STAGE_CHECKS, StageCheck, When};
 
 use crate::{
     api::{Finding, Severity},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope},
     postgres::{Transaction, search_path},
 };
 
@@ -33,8 +33,8 @@ pub struct Check {
     /// What it is.
     pub meta: &'static Meta,
     /// Whether the manifest asks for it.
-    asks: fn(&Scope) -> bool,
-    look: Look,
+    is_enabled: fn(&Scope) -> bool,
+    inspect: Look,
 }
 
 /// Finds facts and judges them.
@@ -59,7 +59,7 @@ pub async fn run(
 ) -> Result<Vec<Finding>, CheckError> {
     let mut ranked: Vec<(Severity, usize, Finding)> = Vec::new();
     for (rank, check) in all().enumerate() {
-        if aspects.contains(&check.meta.aspect) && check.is_asked(scope) {
+        if aspects.contains(&check.meta.aspect) && check.is_enabled(scope) {
             let findings = apart(transaction.session(), scope, check).await?;
             ranked.extend(findings.into_iter().map(|finding| (finding.severity, rank, finding)));
         }
@@ -84,8 +84,8 @@ async fn apart(
         search_path!(),
         "; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '60s'; SET LOCAL jit = off"
     );
-    sqlx::raw_sql(begin).execute(&mut *connection).await.asked("set a savepoint for a check")?;
-    let found = (check.look)(connection, scope).await;
+    sqlx::raw_sql(begin).execute(&mut *connection).await.context("set a savepoint for a check")?;
+    let found = (check.inspect)(connection, scope).await;
     if found.as_ref().is_err_and(CheckError::is_unfinished) {
         return found;
     }
@@ -93,7 +93,7 @@ async fn apart(
         .execute(connection)
         .await;
     let findings = found?;
-    undone.asked("undo what a check did")?;
+    undone.context("undo what a check did")?;
     Ok(findings)
 }
 

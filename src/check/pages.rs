@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, env, fmt::Write, fs, path::Path};
 
-use super::{BESIDE, Beside, When};
+use super::{STAGE_CHECKS, StageCheck, When};
 use crate::{
     api::Severity,
     inspect::{Aspect, Meta},
@@ -20,7 +20,7 @@ fn page(meta: &Meta) -> String {
     text(meta, aspect)
 }
 
-fn page_beside(Beside { meta, when }: &Beside) -> String {
+fn page_of_stage_check(StageCheck { meta, when }: &StageCheck) -> String {
     let when = match when {
         When::Always => "always checked",
         When::Drift => "checked when the manifest has `spec.verify.drift`",
@@ -58,7 +58,7 @@ fn index() -> String {
         against its migrations.\n\n",
     );
     text.push_str("| Check | What must be true |\n| --- | --- |\n");
-    for Beside { meta: Meta { id, title, .. }, .. } in BESIDE {
+    for StageCheck { meta: Meta { id, title, .. }, .. } in STAGE_CHECKS {
         writeln!(text, "| [{id}]({id}.md) | {title} |").expect("a String takes every text");
     }
     text
@@ -69,7 +69,9 @@ fn the_pages_of_the_checks_say_what_the_checks_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/checks");
     let mut pages: Vec<_> =
         super::all().map(|check| (format!("{}.md", check.meta.id), page(check.meta))).collect();
-    pages.extend(BESIDE.iter().map(|beside| (format!("{}.md", beside.meta.id), page_beside(beside))));
+    pages.extend(
+        STAGE_CHECKS.iter().map(|beside| (format!("{}.md", beside.meta.id), page_of_stage_check(beside))),
+    );
     pages.push(("README.md".to_owned(), index()));
     if env::var_os("UPDATE").is_some() {
         fs::create_dir_all(&folder).expect("the folder can be created");

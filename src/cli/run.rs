@@ -170,7 +170,7 @@ fn facts(object: &DatabaseMigration, outcomes: &[(Timestamp, Outcome)]) -> Facts
         // There is no Job, so there is none to be taken for another.
         fingerprint: Some(String::new()),
         runs: Vec::new(),
-        trouble: None,
+        refused_step: None,
         progress: None,
         by_hand: true,
     }

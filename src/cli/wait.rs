@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     api::Span,
-    migrations::LedgerContract,
-    postgres::{ConnectionUrl, Ledger, believed, connect},
+    migrations::HistoryContract,
+    postgres::{ConnectionUrl, HistoryTable, believed, connect},
     visible::visible,
 };
 
@@ -61,8 +61,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     }
     let version = version(&args.require)?;
     let schema = args.history_schema.as_deref().or(url.schema()).unwrap_or("public");
-    let ledger = Ledger { contract: LedgerContract::of(args.format.format(), schema) };
-    let awaited = Awaited { ledger, owner: args.history_owner.as_deref(), version };
+    let history_table = HistoryTable { contract: HistoryContract::of(args.format.format(), schema) };
+    let awaited = Awaited { history_table, owner: args.history_owner.as_deref(), version };
     tokio::select! {
         code = wait(&url, &awaited, args.timeout) => Ok(code),
         // An init container's first process ignores signals it does not handle, and the Pod would wait for
@@ -73,7 +73,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
 
 /// What is waited for, and where it is recorded.
 struct Awaited<'a> {
-    ledger: Ledger,
+    history_table: HistoryTable,
     /// A role that may own the history, besides those that could forge it anyway.
     owner: Option<&'a str>,
     version: &'a str,
@@ -101,7 +101,7 @@ async fn wait(url: &ConnectionUrl, awaited: &Awaited<'_>, timeout: Option<Span>)
         let left = until.map_or(LOOK_FOR, |until| {
             until.saturating_duration_since(Instant::now()).clamp(LOOK_EVERY, LOOK_FOR)
         });
-        let looked = tokio::time::timeout(left, look(url, awaited)).await;
+        let looked = tokio::time::timeout(left, poll(url, awaited)).await;
         let Some(state) = looked.unwrap_or_else(|_| Some("the database does not answer".to_owned())) else {
             say(format!("{version} is applied in {place}"));
             return ExitCode::SUCCESS;
@@ -123,12 +123,12 @@ async fn wait(url: &ConnectionUrl, awaited: &Awaited<'_>, timeout: Option<Span>)
 }
 
 /// None when the version is applied; otherwise why not.
-async fn look(url: &ConnectionUrl, awaited: &Awaited<'_>) -> Option<String> {
+async fn poll(url: &ConnectionUrl, awaited: &Awaited<'_>) -> Option<String> {
     let mut connection = match connect(url, "sluice wait").await {
         Ok(connection) => connection,
         Err(error) => return Some(error.to_string()),
     };
-    match believed(&mut connection, &awaited.ledger, awaited.owner, awaited.version).await {
+    match believed(&mut connection, &awaited.history_table, awaited.owner, awaited.version).await {
         Err(error) => Some(error.to_string()),
         Ok(Err(objection)) => Some(objection.message),
         Ok(Ok((_, true))) => None,
@@ -138,8 +138,8 @@ async fn look(url: &ConnectionUrl, awaited: &Awaited<'_>) -> Option<String> {
                 |newest| format!("the newest applied is {newest}"),
             );
             // A hint decides nothing: without it, the wait goes on as well.
-            let (ledger, version) = (&awaited.ledger, awaited.version);
-            let meant = ledger.beginning_with(&mut connection, version).await.unwrap_or_default();
+            let (history_table, version) = (&awaited.history_table, awaited.version);
+            let meant = history_table.beginning_with(&mut connection, version).await.unwrap_or_default();
             Some(match meant.as_slice() {
                 [whole] => {
                     format!(

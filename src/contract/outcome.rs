@@ -115,7 +115,7 @@ pub struct HistorySummary {
     pub pending: Vec<String>,
     /// The digest of the history: the migrate stage refuses when it is no longer the one that plan saw.
     #[serde(default)]
-    pub ledger_digest: String,
+    pub history_digest: String,
     /// The digest of the source's files.
     #[serde(default)]
     pub source_digest: String,

@@ -12,7 +12,7 @@ pub enum ErrorClass {
     /// The API server understood and refused: a person must change something. It is shown in the status.
     NeedsUser,
     /// The namespace is going away, and the object with it: there is nothing to do and nothing to tell.
-    Moot,
+    NamespaceTerminating,
     /// Another client wrote the object after it was observed, so nothing was written: one more reconcile, at
     /// once.
     Conflict,
@@ -24,7 +24,7 @@ impl ErrorClass {
         match self {
             Self::Transient => "transient",
             Self::NeedsUser => "needs_user",
-            Self::Moot => "moot",
+            Self::NamespaceTerminating => "namespace-terminating",
             Self::Conflict => "conflict",
         }
     }
@@ -171,7 +171,7 @@ impl ReconcileError {
 /// its own.
 fn class_of(error: &kube::Error) -> ErrorClass {
     match error {
-        kube::Error::Api(status) if is_terminating(status) => ErrorClass::Moot,
+        kube::Error::Api(status) if is_terminating(status) => ErrorClass::NamespaceTerminating,
         kube::Error::Api(status) if status.is_conflict() => ErrorClass::Conflict,
         kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 413 | 422) => {
             ErrorClass::NeedsUser
@@ -187,8 +187,8 @@ fn is_terminating(status: &Status) -> bool {
 }
 
 /// The class of an answer that is not an error of a reconcile.
-pub fn is_moot(error: &kube::Error) -> bool {
-    class_of(error) == ErrorClass::Moot
+pub fn is_namespace_terminating(error: &kube::Error) -> bool {
+    class_of(error) == ErrorClass::NamespaceTerminating
 }
 
 /// An error and everything behind it, as one sentence.
@@ -267,7 +267,10 @@ mod tests {
             "details": {"name": "gates", "causes": [{"reason": "NamespaceTerminating", "message": "…", "field": "metadata.namespace"}]},
         });
         let source = kube::Error::Api(serde_json::from_value(answer).expect("a Status"));
-        assert_eq!(ActError::PublishGate { namespace: "medical".into(), source }.class(), ErrorClass::Moot);
+        assert_eq!(
+            ActError::PublishGate { namespace: "medical".into(), source }.class(),
+            ErrorClass::NamespaceTerminating
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::error::{ErrorClass, ReconcileError, refusal};
-use crate::plan::facts::Trouble;
+use crate::plan::facts::RefusedStep;
 
 /// Errors in a row, and the last refusal, by the object's uid.
 #[derive(Debug, Default)]
@@ -16,13 +16,13 @@ pub struct Failures(Mutex<HashMap<String, Failure>>);
 #[derive(Clone, Debug, Default)]
 struct Failure {
     errors: u32,
-    trouble: Option<Trouble>,
+    refused_step: Option<RefusedStep>,
 }
 
 impl Failures {
     /// The step that the API server refused last.
-    pub fn trouble(&self, uid: &str) -> Option<Trouble> {
-        self.lock().get(uid)?.trouble.clone()
+    pub fn refused_step(&self, uid: &str) -> Option<RefusedStep> {
+        self.lock().get(uid)?.refused_step.clone()
     }
 
     /// Counts an error and says how many there were in a row.
@@ -33,7 +33,7 @@ impl Failures {
         if let ReconcileError::Act { source } = error
             && source.class() == ErrorClass::NeedsUser
         {
-            failure.trouble = Some(Trouble { message: refusal(source) });
+            failure.refused_step = Some(RefusedStep { message: refusal(source) });
         }
         failure.errors
     }

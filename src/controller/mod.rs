@@ -158,7 +158,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
 pub fn retry(context: &Context, uid: &str, error: &ReconcileError) -> Action {
     Action::requeue(match error.class() {
         ErrorClass::Conflict => OVERTAKEN,
-        ErrorClass::Moot => GOING_AWAY,
+        ErrorClass::NamespaceTerminating => GOING_AWAY,
         ErrorClass::Transient | ErrorClass::NeedsUser => error::pause(context.failures.count(uid, error)),
     })
 }

@@ -140,11 +140,11 @@ pub fn affected_by(object: &DatabaseMigration, other: &DatabaseMigration) -> boo
     named()
         || follows()
         || asks_for_a_version_of(object, other)
-        || is_in_a_circle(other)
+        || is_in_a_cycle(other)
         || shares_database(other, object)
 }
 
-fn is_in_a_circle(object: &DatabaseMigration) -> bool {
+fn is_in_a_cycle(object: &DatabaseMigration) -> bool {
     let mut conditions = object.status.iter().flat_map(|status| &status.conditions);
     conditions.any(|condition| {
         condition.type_ == ConditionType::Ready.name() && condition.reason == Reason::DependencyCycle.name()

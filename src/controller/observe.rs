@@ -153,7 +153,7 @@ impl Reader<'_> {
         Facts {
             name: self.name.to_owned(),
             namespace: self.namespace.to_owned(),
-            trouble: self.context.failures.trouble(&uid),
+            refused_step: self.context.failures.refused_step(&uid),
             progress: None,
             by_hand: false,
             uid,

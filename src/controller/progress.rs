@@ -40,13 +40,13 @@ pub type Ask = Box<dyn Fn(IpAddr) -> BoxFuture<'static, Option<Vec<u8>>> + Send 
 
 /// Which Pod was polled when, and what the answer was.
 pub(super) struct Poller {
-    ask: Ask,
+    poll: Ask,
     /// By the uid of the DatabaseMigration: each has one run at a time.
-    asked: Mutex<BTreeMap<String, Asked>>,
+    polled: Mutex<BTreeMap<String, Polled>>,
 }
 
 #[derive(Clone)]
-struct Asked {
+struct Polled {
     job: String,
     at: Timestamp,
     answer: Option<Progress>,
@@ -61,18 +61,18 @@ impl Default for Poller {
 }
 
 impl Poller {
-    pub(super) fn new(ask: Ask) -> Self {
-        Self { ask, asked: Mutex::default() }
+    pub(super) fn new(poll: Ask) -> Self {
+        Self { poll, polled: Mutex::default() }
     }
 
-    fn last(&self, uid: &str) -> Option<Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
+    fn last(&self, uid: &str) -> Option<Polled> {
+        self.polled.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
     }
 
-    fn remember(&self, uid: &str, asked: Option<Asked>) {
-        let mut all = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        match asked {
-            Some(asked) => drop(all.insert(uid.to_owned(), asked)),
+    fn remember(&self, uid: &str, polled: Option<Polled>) {
+        let mut all = self.polled.lock().unwrap_or_else(PoisonError::into_inner);
+        match polled {
+            Some(polled) => drop(all.insert(uid.to_owned(), polled)),
             None => drop(all.remove(uid)),
         }
     }
@@ -88,27 +88,27 @@ pub(super) async fn read(context: &Context, facts: &Facts) -> Option<ProgressFac
     };
     let now = context.now();
     let last = poller.last(&facts.uid).filter(|last| last.job == target.job);
-    let asked = match last {
+    let polled = match last {
         Some(last) if !is_due(&last, now) => last,
         last => {
-            let asked = ask(poller, address, &target, last.map_or(0, |last| last.silent), now).await;
-            poller.remember(&facts.uid, Some(asked.clone()));
-            asked
+            let polled = poll(poller, address, &target, last.map_or(0, |last| last.silent), now).await;
+            poller.remember(&facts.uid, Some(polled.clone()));
+            polled
         }
     };
-    asked.answer.map(|progress| ProgressFact { job: target.job, progress })
+    polled.answer.map(|progress| ProgressFact { job: target.job, progress })
 }
 
-fn is_due(last: &Asked, now: Timestamp) -> bool {
+fn is_due(last: &Polled, now: Timestamp) -> bool {
     let pause = (EVERY * (1_i32 << last.silent.min(4))).min(AT_LEAST_EVERY);
     !(SignedDuration::ZERO..pause).contains(&now.duration_since(last.at))
 }
 
-async fn ask(poller: &Poller, address: IpAddr, target: &Target, silent: u32, now: Timestamp) -> Asked {
-    let answer = (poller.ask)(address).await;
+async fn poll(poller: &Poller, address: IpAddr, target: &Target, silent: u32, now: Timestamp) -> Polled {
+    let answer = (poller.poll)(address).await;
     let answer = answer.and_then(|answer| Progress::from_answer(&answer, &target.pending, now));
     let silent = if answer.is_some() { 0 } else { silent.saturating_add(1) };
-    Asked { job: target.job.clone(), at: now, answer, silent }
+    Polled { job: target.job.clone(), at: now, answer, silent }
 }
 
 /// The address that a status tells, if a Pod can have it. A forged status could name the controller itself, or
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn addresses_that_no_pod_has_are_not_asked() {
-        for (address, asked) in [
+        for (address, polled) in [
             ("10.0.0.7", true),
             ("fd00::7", true),
             ("127.0.0.1", false),
@@ -176,18 +176,18 @@ mod tests {
             ("example.org", false),
             ("", false),
         ] {
-            assert_eq!(super::address(address).is_some(), asked, "{address}");
+            assert_eq!(super::address(address).is_some(), polled, "{address}");
         }
     }
 
     #[test]
     fn one_that_does_not_answer_is_asked_less_and_less_often() {
         let moment = |second: i64| Timestamp::from_second(1_000 + second).expect("a moment");
-        let asked = |silent| Asked { job: String::new(), at: moment(0), answer: None, silent };
+        let polled = |silent| Polled { job: String::new(), at: moment(0), answer: None, silent };
         for (silent, pause) in [(0, 5), (1, 10), (2, 20), (3, 40), (4, 60), (900, 60)] {
-            assert!(!is_due(&asked(silent), moment(pause - 1)), "{silent}");
-            assert!(is_due(&asked(silent), moment(pause)), "{silent}");
+            assert!(!is_due(&polled(silent), moment(pause - 1)), "{silent}");
+            assert!(is_due(&polled(silent), moment(pause)), "{silent}");
         }
-        assert!(is_due(&asked(0), moment(-1)), "a clock that was set back");
+        assert!(is_due(&polled(0), moment(-1)), "a clock that was set back");
     }
 }

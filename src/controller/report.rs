@@ -15,7 +15,7 @@ use tracing::warn;
 
 use super::{
     Context,
-    error::{ReportCause, ReportError, chain, is_moot},
+    error::{ReportCause, ReportError, chain, is_namespace_terminating},
     observe::Observed,
 };
 use crate::{
@@ -115,7 +115,7 @@ async fn say(context: &Context, regarding: ObjectReference, said: &Said<'_>) -> 
         Api::namespaced(context.client.clone(), regarding.namespace.as_deref().unwrap_or_default());
     match api.create(&PostParams::default(), &event(context, regarding, said)).await {
         Err(kube::Error::Api(answer)) if answer.is_already_exists() => Ok(()),
-        Err(error) if is_moot(&error) => Ok(()),
+        Err(error) if is_namespace_terminating(&error) => Ok(()),
         result => result.map(drop),
     }
 }

@@ -59,9 +59,9 @@ pub async fn run(client: Client, metrics: Arc<Metrics>, scopes: &[Scope], concur
     let controllers = scopes.iter().map(|scope| {
         let (store, writer) = reflector::store();
         let queue = queue(&rollout.client, writer, scope).take_until(stop.clone());
-        let look = |gate, rollout| let_go(gate, rollout).boxed();
+        let reconcile = |gate, rollout| let_go(gate, rollout).boxed();
         let config = Config::default().concurrency(concurrency);
-        applier(look, on_error, Arc::clone(&rollout), store, queue, config).for_each(|result| {
+        applier(reconcile, on_error, Arc::clone(&rollout), store, queue, config).for_each(|result| {
             if let Err(error) = result {
                 debug!(error = chain(&error), "the reconcile of a gate did not end");
             }

@@ -46,9 +46,9 @@ pub async fn run(context: Context, scopes: &[Scope], concurrency: u16, stop: Sto
     let tells = waiting::run(&context, scopes, stop.clone());
     let controllers = caches.into_iter().zip(scopes).map(|((store, writer), scope)| {
         let queue = queue(&context, store.clone(), writer, scope).take_until(stop.clone());
-        let look = |object, context| timed(object, context).boxed();
+        let reconcile = |object, context| timed(object, context).boxed();
         let config = Config::default().concurrency(concurrency);
-        applier(look, on_error, Arc::clone(&context), store, queue, config).for_each(|result| {
+        applier(reconcile, on_error, Arc::clone(&context), store, queue, config).for_each(|result| {
             log(result);
             std::future::ready(())
         })
@@ -208,7 +208,7 @@ fn on_error(object: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>)
 fn log(result: Result<(ObjectRef<Guarded>, Action), Error<ReconcileError, watcher::Error>>) {
     match result {
         Ok((object, action)) => debug!(%object, ?action, "reconciled"),
-        Err(Error::ReconcilerFailed(error, object)) if error.class() == ErrorClass::Moot => {
+        Err(Error::ReconcilerFailed(error, object)) if error.class() == ErrorClass::NamespaceTerminating => {
             debug!(%object, "its namespace is going away");
         }
         Err(Error::ReconcilerFailed(error, object)) if error.class() == ErrorClass::Conflict => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{
-    Asked, CheckError, sql,
+    CheckError, QueryContext, sql,
     trial::{self, Refusal},
 };
 use crate::{
@@ -55,7 +55,7 @@ pub(crate) async fn read(
     names: Option<Vec<String>>,
 ) -> Result<BTreeMap<i64, Vec<Column>>, CheckError> {
     let rows: Vec<(i64, String, String, bool, Option<String>)> =
-        query_as(SQL).bind(tables).bind(names).fetch_all(connection).await.asked("read the columns")?;
+        query_as(SQL).bind(tables).bind(names).fetch_all(connection).await.context("read the columns")?;
     let mut columns: BTreeMap<i64, Vec<Column>> = BTreeMap::new();
     for (table, name, data_type, nullable, default) in rows {
         columns.entry(table).or_default().push(Column { name, data_type, nullable, default });
@@ -67,17 +67,17 @@ pub(crate) async fn read(
 /// and one by one to find out which of them it cannot read.
 pub(crate) async fn normalise(
     connection: &mut PgConnection,
-    asked: &[&RequiredColumn],
+    expected: &[&RequiredColumn],
     schemas: &[String],
 ) -> Result<Normals, CheckError> {
-    if asked.iter().all(|column| column.data_type.is_none() && column.default.is_none()) {
-        return Ok(asked.iter().map(|column| written(column)).collect());
+    if expected.iter().all(|column| column.data_type.is_none() && column.default.is_none()) {
+        return Ok(expected.iter().map(|column| written(column)).collect());
     }
-    if let Ok(normals) = attempt(connection, asked, schemas).await? {
+    if let Ok(normals) = attempt(connection, expected, schemas).await? {
         return Ok(normals);
     }
     let mut normals = Vec::new();
-    for column in asked {
+    for column in expected {
         normals.push(match attempt(connection, &[column], schemas).await? {
             Ok(mut one) => one.pop().unwrap_or_default(),
             // Without the right to temporary tables it is compared as it is written.
@@ -94,18 +94,18 @@ fn written(column: &RequiredColumn) -> Normal {
 
 async fn attempt(
     connection: &mut PgConnection,
-    asked: &[&RequiredColumn],
+    expected: &[&RequiredColumn],
     schemas: &[String],
 ) -> Result<Result<Normals, Refusal>, CheckError> {
     trial::begin(connection).await?;
-    let read = shape(connection, asked, schemas).await;
+    let read = shape(connection, expected, schemas).await;
     trial::end(connection).await?;
     trial::answer(read, "let PostgreSQL read the columns that are required")
 }
 
 async fn shape(
     connection: &mut PgConnection,
-    asked: &[&RequiredColumn],
+    expected: &[&RequiredColumn],
     schemas: &[String],
 ) -> Result<Normals, sqlx::Error> {
     let path: Vec<_> = schemas.iter().map(|schema| sql::identifier(schema)).collect();
@@ -113,14 +113,14 @@ async fn shape(
         .bind(path.join(", "))
         .execute(&mut *connection)
         .await?;
-    let column = |(at, asked): (usize, &&RequiredColumn)| {
-        let data_type = asked.data_type.as_deref().unwrap_or("text");
-        asked.default.as_ref().map_or_else(
+    let column = |(at, expected): (usize, &&RequiredColumn)| {
+        let data_type = expected.data_type.as_deref().unwrap_or("text");
+        expected.default.as_ref().map_or_else(
             || format!("c{at} {data_type}"),
             |default| format!("c{at} {data_type} DEFAULT ({default})"),
         )
     };
-    let columns: Vec<_> = asked.iter().enumerate().map(column).collect();
+    let columns: Vec<_> = expected.iter().enumerate().map(column).collect();
     // Prepared: one statement, whatever the texts say.
     query(AssertSqlSafe(format!("CREATE TEMPORARY TABLE sluice_columns ({})", columns.join(", "))))
         .execute(&mut *connection)
@@ -135,36 +135,36 @@ async fn shape(
     )
     .fetch_all(connection)
     .await?;
-    let normal = |(at, asked): (usize, &&RequiredColumn)| {
+    let normal = |(at, expected): (usize, &&RequiredColumn)| {
         let row = rows.iter().find(|(name, ..)| *name == format!("c{at}"));
         let printed = row.map(|(_, data_type, default)| (data_type.clone(), default.clone()));
         let (data_type, default) = printed.unwrap_or_default();
-        Normal { data_type: asked.data_type.as_ref().map(|_| data_type), default, problem: None }
+        Normal { data_type: expected.data_type.as_ref().map(|_| data_type), default, problem: None }
     };
-    Ok(asked.iter().enumerate().map(normal).collect())
+    Ok(expected.iter().enumerate().map(normal).collect())
 }
 
 /// What is wrong with a column, in words that follow its name; the columns are those of its table.
-pub(crate) fn judge(asked: &RequiredColumn, normal: &Normal, columns: &[Column]) -> Option<String> {
-    let name = &asked.name;
+pub(crate) fn judge(expected: &RequiredColumn, normal: &Normal, columns: &[Column]) -> Option<String> {
+    let name = &expected.name;
     if let Some(problem) = &normal.problem {
         return Some(format!("{name} is required in a way that PostgreSQL cannot read: {problem}"));
     }
     let Some(column) = columns.iter().find(|column| column.name == *name) else {
         return Some(format!("{name} is missing"));
     };
-    let wrong_type = normal.data_type.as_ref().filter(|wanted| **wanted != column.data_type);
-    if let Some(wanted) = wrong_type {
-        return Some(format!("{name} has the type {} and not {wanted}", column.data_type));
+    let wrong_type = normal.data_type.as_ref().filter(|desired| **desired != column.data_type);
+    if let Some(desired) = wrong_type {
+        return Some(format!("{name} has the type {} and not {desired}", column.data_type));
     }
-    if asked.nullable.is_some_and(|nullable| nullable != column.nullable) {
+    if expected.nullable.is_some_and(|nullable| nullable != column.nullable) {
         return Some(format!("{name} {}", if column.nullable { "may be NULL" } else { "is NOT NULL" }));
     }
-    match (&normal.default, &column.default, asked.has_default) {
-        (Some(wanted), Some(default), _) if wanted != default => {
-            Some(format!("{name} has the default {default} and not {wanted}"))
+    match (&normal.default, &column.default, expected.has_default) {
+        (Some(desired), Some(default), _) if desired != default => {
+            Some(format!("{name} has the default {default} and not {desired}"))
         }
-        (Some(wanted), None, _) => Some(format!("{name} has no default and not {wanted}")),
+        (Some(desired), None, _) => Some(format!("{name} has no default and not {desired}")),
         (None, None, Some(true)) => Some(format!("{name} has no default")),
         (None, Some(default), Some(false)) => Some(format!("{name} has the default {default}")),
         _ => None,
@@ -172,18 +172,18 @@ pub(crate) fn judge(asked: &RequiredColumn, normal: &Normal, columns: &[Column])
 }
 
 /// As it stands in a statement that adds it.
-pub(crate) fn sql_of(asked: &RequiredColumn) -> String {
-    let data_type = asked.data_type.as_deref().unwrap_or("…");
-    let default = asked.default.as_ref().map_or(String::new(), |default| format!(" DEFAULT {default}"));
-    let null = if asked.nullable == Some(false) { " NOT NULL" } else { "" };
-    format!("{} {data_type}{default}{null}", sql::identifier(&asked.name))
+pub(crate) fn sql_of(expected: &RequiredColumn) -> String {
+    let data_type = expected.data_type.as_deref().unwrap_or("…");
+    let default = expected.default.as_ref().map_or(String::new(), |default| format!(" DEFAULT {default}"));
+    let null = if expected.nullable == Some(false) { " NOT NULL" } else { "" };
+    format!("{} {data_type}{default}{null}", sql::identifier(&expected.name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn asked() -> RequiredColumn {
+    fn expected() -> RequiredColumn {
         let (name, data_type) = ("createdAt".to_owned(), Some("timestamptz".to_owned()));
         RequiredColumn {
             name,
@@ -194,13 +194,13 @@ mod tests {
         }
     }
 
-    fn complaint(asked: &RequiredColumn, column: Column) -> Option<String> {
+    fn complaint(expected: &RequiredColumn, column: Column) -> Option<String> {
         let normal = Normal {
-            data_type: asked.data_type.as_ref().map(|_| "timestamp with time zone".to_owned()),
-            default: asked.default.clone(),
+            data_type: expected.data_type.as_ref().map(|_| "timestamp with time zone".to_owned()),
+            default: expected.default.clone(),
             problem: None,
         };
-        judge(asked, &normal, &[column])
+        judge(expected, &normal, &[column])
     }
 
     fn column() -> Column {
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn each_property_counts_where_it_is_written() {
-        assert_eq!(complaint(&asked(), column()), None);
+        assert_eq!(complaint(&expected(), column()), None);
         for (column, part) in [
             (Column { name: "createdat".into(), ..column() }, "is missing"),
             (
@@ -224,9 +224,9 @@ mod tests {
                 "has the default 'x'::text and not now()",
             ),
         ] {
-            assert_eq!(complaint(&asked(), column), Some(format!("createdAt {part}")));
+            assert_eq!(complaint(&expected(), column), Some(format!("createdAt {part}")));
         }
-        let anything = RequiredColumn { data_type: None, nullable: None, default: None, ..asked() };
+        let anything = RequiredColumn { data_type: None, nullable: None, default: None, ..expected() };
         assert_eq!(
             complaint(
                 &anything,

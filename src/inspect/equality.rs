@@ -3,7 +3,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, CheckError, sql};
+use super::{CheckError, QueryContext, sql};
 use crate::postgres::query_as;
 
 /// Of two columns, a domain counting as what is under it, and varchar as text. The family of the first type's
@@ -43,7 +43,7 @@ pub(crate) async fn operator(
         .bind(right.1)
         .fetch_optional(connection)
         .await
-        .asked("read how two columns are compared")?;
+        .context("read how two columns are compared")?;
     let (schema, name) = found.unwrap_or_else(|| ("pg_catalog".to_owned(), "=".to_owned()));
     Ok(format!("OPERATOR({}.{name})", sql::identifier(&schema)))
 }

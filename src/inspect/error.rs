@@ -21,13 +21,13 @@ impl CheckError {
 }
 
 /// Adds what the query was for to an error of the driver.
-pub(crate) trait Asked<T> {
+pub(crate) trait QueryContext<T> {
     /// Names what the query was for, verb first.
-    fn asked(self, action: &'static str) -> Result<T, CheckError>;
+    fn context(self, action: &'static str) -> Result<T, CheckError>;
 }
 
-impl<T> Asked<T> for Result<T, sqlx::Error> {
-    fn asked(self, action: &'static str) -> Result<T, CheckError> {
+impl<T> QueryContext<T> for Result<T, sqlx::Error> {
+    fn context(self, action: &'static str) -> Result<T, CheckError> {
         self.map_err(|cause| {
             log_whole(&cause);
             CheckError { action, cause }

@@ -16,8 +16,8 @@ pub(crate) mod tenancy;
 pub(crate) mod trial;
 
 pub use began::{Began, release_begins};
-pub(crate) use error::Asked;
 pub use error::CheckError;
+pub(crate) use error::QueryContext;
 pub use meta::{Aspect, Meta};
 pub(crate) use rows::{Counted, count};
 pub use rows::{RowsBefore, count_rows};

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, CheckError, Meta, Scope, sql};
+use super::{CheckError, Meta, QueryContext, Scope, sql};
 use crate::{api::Finding, postgres::query_as};
 
 /// A table, with or without partitions, or a materialized view.
@@ -43,7 +43,7 @@ pub(crate) async fn find(
         .bind(schemas)
         .fetch_all(connection)
         .await
-        .asked("read which tables exist")?;
+        .context("read which tables exist")?;
     Ok(rows.into_iter().map(|(id, schema, name)| Relation { id, schema, name }).collect())
 }
 

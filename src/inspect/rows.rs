@@ -20,7 +20,7 @@ pub struct RowsBefore(pub(crate) Vec<Counted>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Counted {
     /// As the manifest names it.
-    pub(crate) asked: String,
+    pub(crate) expected: String,
     pub(crate) compare: Compare,
     pub(crate) table: Relation,
     pub(crate) rows: Result<i64, Refusal>,
@@ -29,24 +29,25 @@ pub(crate) struct Counted {
 /// Counts what the manifest wants compared; nothing where it wants nothing.
 pub async fn count_rows(
     connection: &mut PgConnection,
-    asked: &[RowCount],
+    expected: &[RowCount],
     schemas: &[String],
 ) -> Result<Option<RowsBefore>, CheckError> {
-    let asked: Vec<_> = asked.iter().filter_map(|asked| Some((asked, asked.compare?))).collect();
-    if asked.is_empty() {
+    let expected: Vec<_> =
+        expected.iter().filter_map(|expected| Some((expected, expected.compare?))).collect();
+    if expected.is_empty() {
         return Ok(None);
     }
-    let names: Vec<String> = asked.iter().map(|(asked, _)| asked.table.clone()).collect();
+    let names: Vec<String> = expected.iter().map(|(expected, _)| expected.table.clone()).collect();
     let relations = relation::find(connection, &names, schemas).await?;
     let mut counted = Vec::new();
-    for (asked, compare) in asked {
-        let Some(table) = relation::resolve(&relations, &asked.table, schemas) else { continue };
+    for (expected, compare) in expected {
+        let Some(table) = relation::resolve(&relations, &expected.table, schemas) else { continue };
         let locked = if compare == Compare::Equal { hold(connection, table).await? } else { Ok(()) };
         let rows = match locked {
             Ok(()) => count(connection, table).await?,
             Err(refusal) => Err(refusal),
         };
-        counted.push(Counted { asked: asked.table.clone(), compare, table: table.clone(), rows });
+        counted.push(Counted { expected: expected.table.clone(), compare, table: table.clone(), rows });
     }
     Ok(Some(RowsBefore(counted)))
 }

@@ -6,7 +6,7 @@ use super::{Began, RowsBefore};
 use crate::{
     api::{IndexVerification, RowLevelSecurity},
     postgres::{ConnectionUrl, InvalidUrl},
-    validate::{Demands, ValidatedMigration},
+    validate::{Assertions, ValidatedMigration},
 };
 
 /// What is checked.
@@ -19,7 +19,7 @@ pub struct Scope {
     /// Index checks.
     pub indexes: IndexVerification,
     /// Everything else.
-    pub demands: Demands,
+    pub assertions: Assertions,
     /// The names of the migrations in the source.
     pub migrations: Vec<String>,
     /// How many rows there were before the transaction that is judged; nothing where no transaction is.
@@ -37,7 +37,7 @@ impl Scope {
             schemas: manifest.schemas.clone(),
             row_level_security: manifest.row_level_security.clone(),
             indexes: manifest.indexes.clone(),
-            demands: manifest.demands.clone(),
+            assertions: manifest.assertions.clone(),
             ..Self::default()
         }
     }

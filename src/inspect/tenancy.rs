@@ -3,7 +3,7 @@
 
 use sqlx::{PgConnection, Postgres, postgres::PgArguments, query::QueryAs};
 
-use super::{Asked, CheckError, Scope};
+use super::{CheckError, QueryContext, Scope};
 use crate::{
     api::{Finding, RowLevelSecurity},
     postgres::query_as,
@@ -160,6 +160,6 @@ where
     F: IntoIterator<Item = Finding>,
 {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
-    let found: Vec<O> = rows(sql, scope, security).fetch_all(connection).await.asked(action)?;
+    let found: Vec<O> = rows(sql, scope, security).fetch_all(connection).await.context(action)?;
     Ok(found.into_iter().flat_map(|row| judge(row, security)).collect())
 }

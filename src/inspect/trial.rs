@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgConnection, error::DatabaseError};
 
-use super::{Asked, CheckError, sql};
-use crate::postgres::{SEARCH_PATH, Trouble, log_whole, said};
+use super::{CheckError, QueryContext, sql};
+use crate::postgres::{SEARCH_PATH, SqlErrorKind, log_whole, said};
 
 /// Why PostgreSQL refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) const GRANTED: Duration = Duration::from_mins(1);
 
 /// Begins a try; whatever it does, [`end`] undoes it.
 pub(crate) async fn begin(connection: &mut PgConnection) -> Result<(), CheckError> {
-    sqlx::raw_sql("SAVEPOINT sluice_trial").execute(connection).await.asked("set a savepoint")?;
+    sqlx::raw_sql("SAVEPOINT sluice_trial").execute(connection).await.context("set a savepoint")?;
     Ok(())
 }
 
@@ -58,7 +58,7 @@ pub(crate) async fn only_read(connection: &mut PgConnection, granted: Duration) 
     sqlx::raw_sql(AssertSqlSafe(settings))
         .execute(connection)
         .await
-        .asked("prepare a query that only reads")?;
+        .context("prepare a query that only reads")?;
     Ok(())
 }
 
@@ -76,21 +76,21 @@ pub(crate) async fn look_in(connection: &mut PgConnection, schemas: &[String]) -
     sqlx::raw_sql(AssertSqlSafe(setting))
         .execute(connection)
         .await
-        .asked("set the search path of the manifest")?;
+        .context("set the search path of the manifest")?;
     Ok(())
 }
 
 /// After [`look_in`], for statements of Sluice's own within the same try.
 pub(crate) async fn look_in_catalog(connection: &mut PgConnection) -> Result<(), CheckError> {
     let setting = format!("SET LOCAL search_path = {SEARCH_PATH}");
-    sqlx::raw_sql(AssertSqlSafe(setting)).execute(connection).await.asked("set the search path")?;
+    sqlx::raw_sql(AssertSqlSafe(setting)).execute(connection).await.context("set the search path")?;
     Ok(())
 }
 
 /// Ends a try and undoes what it did.
 pub(crate) async fn end(connection: &mut PgConnection) -> Result<(), CheckError> {
     let undo = "ROLLBACK TO SAVEPOINT sluice_trial; RELEASE SAVEPOINT sluice_trial";
-    sqlx::raw_sql(undo).execute(connection).await.asked("undo an attempt")?;
+    sqlx::raw_sql(undo).execute(connection).await.context("undo an attempt")?;
     Ok(())
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn answer<T>(
 ) -> Result<Result<T, Refusal>, CheckError> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(error @ sqlx::Error::Database(_)) if Trouble::of(&error) != Trouble::Connection => {
+        Err(error @ sqlx::Error::Database(_)) if SqlErrorKind::of(&error) != SqlErrorKind::Connection => {
             let code =
                 error.as_database_error().and_then(DatabaseError::code).unwrap_or_default().into_owned();
             log_whole(&error);

@@ -211,7 +211,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_empty_ledger_has_everything_pending() {
+    fn an_empty_history_has_everything_pending() {
         let comparison = compare(&source(&["1_a", "2_b"]), &[], None);
         assert_eq!(
             (comparison.pending, comparison.applied.len(), comparison.objection),

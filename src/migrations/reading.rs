@@ -186,8 +186,8 @@ impl Reading {
         match needs {
             Needs::Commit => StatementKind::AddEnumValue,
             Needs::BuildIndex(build) => StatementKind::BuildIndex(build),
-            Needs::Outside { concurrently } => StatementKind::Alone { concurrently },
-            Needs::Undecided if self.apart || self.only => StatementKind::Alone { concurrently: false },
+            Needs::Outside { concurrently } => StatementKind::Autocommit { concurrently },
+            Needs::Undecided if self.apart || self.only => StatementKind::Autocommit { concurrently: false },
             Needs::Opaque if self.apart => StatementKind::Opaque,
             Needs::Nothing | Needs::Undecided | Needs::Opaque => StatementKind::Transactional,
         }

@@ -27,9 +27,9 @@ pub enum Group {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// These statements are one transaction.
-    Together(Range<usize>),
+    Transactional(Range<usize>),
     /// This statement runs outside a transaction.
-    Alone(usize),
+    Autocommit(usize),
 }
 
 /// Groups the scripts of a release. `lock_budget` is how many entries of the lock table one transaction may
@@ -68,7 +68,7 @@ pub fn last_transaction(groups: &[Group]) -> Option<(usize, usize)> {
     groups.iter().enumerate().rev().find_map(|(number, group)| match group {
         Group::Transaction(_) => Some((number, 0)),
         Group::Stepwise { steps, .. } => {
-            steps.iter().rposition(|step| matches!(step, Step::Together(_))).map(|step| (number, step))
+            steps.iter().rposition(|step| matches!(step, Step::Transactional(_))).map(|step| (number, step))
         }
     })
 }
@@ -86,17 +86,17 @@ pub fn steps(script: &Script) -> Vec<Step> {
     for (at, Statement { kind, .. }) in script.statements.iter().enumerate() {
         if kind.runs_alone() {
             if start < at {
-                steps.push(Step::Together(start..at));
+                steps.push(Step::Transactional(start..at));
             }
-            steps.push(Step::Alone(at));
+            steps.push(Step::Autocommit(at));
             start = at + 1;
         } else if script.must_commit_after(at) {
-            steps.push(Step::Together(start..at + 1));
+            steps.push(Step::Transactional(start..at + 1));
             start = at + 1;
         }
     }
     if start < script.statements.len() {
-        steps.push(Step::Together(start..script.statements.len()));
+        steps.push(Step::Transactional(start..script.statements.len()));
     }
     steps
 }
@@ -104,7 +104,7 @@ pub fn steps(script: &Script) -> Vec<Step> {
 /// How a file runs, in the words of `plan` and of `lint`.
 pub fn how(script: &Script) -> String {
     let steps = steps(script);
-    let alone = steps.iter().filter(|step| matches!(step, Step::Alone(_))).count();
+    let alone = steps.iter().filter(|step| matches!(step, Step::Autocommit(_))).count();
     match (steps.len(), alone) {
         (1, 1) => "outside a transaction".to_owned(),
         (0 | 1, _) => "in a transaction".to_owned(),
@@ -140,7 +140,7 @@ mod tests {
     fn a_mixed_file_is_split_into_steps_and_cuts_the_release() {
         let mixed = "CREATE TABLE t (a int); CREATE INDEX CONCURRENTLY i ON t (a); SELECT 1; SELECT 2;";
         let groups = groups(&["SELECT 1;", mixed, "SELECT 2;"], Atomicity::Release, 1000);
-        let steps = vec![Step::Together(0..1), Step::Alone(1), Step::Together(2..4)];
+        let steps = vec![Step::Transactional(0..1), Step::Autocommit(1), Step::Transactional(2..4)];
         assert_eq!(
             groups,
             [
@@ -162,8 +162,10 @@ mod tests {
 
     #[test]
     fn each_statement_of_a_file_without_a_transaction_is_a_step() {
-        let expected =
-            Group::Stepwise { migration: 0, steps: vec![Step::Together(0..1), Step::Together(1..2)] };
+        let expected = Group::Stepwise {
+            migration: 0,
+            steps: vec![Step::Transactional(0..1), Step::Transactional(1..2)],
+        };
         assert_eq!(
             groups(&["-- sluice: no-transaction\nSELECT 1;\nSELECT 2;"], Atomicity::Release, 1000),
             [expected]

@@ -67,7 +67,7 @@ pub enum StatementKind {
     /// `CREATE INDEX CONCURRENTLY`: outside a transaction, and its left-over is repaired.
     BuildIndex(Box<IndexBuild>),
     /// Runs outside a transaction.
-    Alone {
+    Autocommit {
         /// It says CONCURRENTLY: it may wait for long without making a session queue, so no limits apply.
         concurrently: bool,
     },
@@ -79,7 +79,7 @@ pub enum StatementKind {
 impl StatementKind {
     /// Whether the statement runs outside a transaction.
     pub const fn runs_alone(&self) -> bool {
-        matches!(self, Self::BuildIndex(_) | Self::Alone { .. } | Self::Opaque)
+        matches!(self, Self::BuildIndex(_) | Self::Autocommit { .. } | Self::Opaque)
     }
 }
 
@@ -461,7 +461,7 @@ mod tests {
         let script =
             split("-- sluice: no-transaction\nUPDATE t SET a = 1;\nCALL p();\nVACUUM t;").expect("splits");
         let kinds: Vec<_> = script.statements.iter().map(|statement| statement.kind.clone()).collect();
-        let alone = StatementKind::Alone { concurrently: false };
+        let alone = StatementKind::Autocommit { concurrently: false };
         assert_eq!(kinds, [StatementKind::Transactional, StatementKind::Opaque, alone]);
         assert!(!script.is_transactional() && script.must_commit_after(0));
     }

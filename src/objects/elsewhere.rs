@@ -12,7 +12,7 @@ pub(super) fn variables(stage: Stage, migration: &ValidatedMigration) -> Vec<Env
     if stage != Stage::Verify {
         return Vec::new();
     }
-    let others = migration.demands.orphans.iter().filter_map(|relation| relation.database.as_ref());
+    let others = migration.assertions.orphans.iter().filter_map(|relation| relation.database.as_ref());
     let by_name: BTreeMap<_, _> = others.map(|other| (other.variable(), &other.secret_ref)).collect();
     let variable = |(name, secret): (String, &crate::api::ReaderSecret)| {
         let selector =

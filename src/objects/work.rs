@@ -141,7 +141,7 @@ fn differs(path: &str, expected: &Value, found: &Value) -> Option<String> {
 
 fn list_differs(path: &str, expected: &[Value], found: &[Value]) -> String {
     let name = |item: &Value| item["name"].as_str().or_else(|| item["mountPath"].as_str()).map(shortened);
-    let has = |list: &[Value], wanted: &str| list.iter().any(|item| name(item).as_deref() == Some(wanted));
+    let has = |list: &[Value], desired: &str| list.iter().any(|item| name(item).as_deref() == Some(desired));
     if let Some(added) = found.iter().filter_map(name).find(|added| !has(expected, added)) {
         return format!("{path}[{added}] was added");
     }

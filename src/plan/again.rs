@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     before,
+    decision::Decision,
     facts::Facts,
     required,
     run::{
@@ -19,7 +20,6 @@ use super::{
     },
     situation::Situation,
     step::Step,
-    verdict::Verdict,
 };
 use crate::{
     api::{ConditionType, RunStatus, Span},
@@ -36,38 +36,38 @@ pub fn interval(facts: &Facts) -> Option<Span> {
 
 /// Adds to the verdict about a settled run that it is verified again, and when. Where nothing new may start,
 /// it stays as it is.
-pub fn on_schedule(situation: &Situation, verdict: Verdict) -> Verdict {
+pub fn on_schedule(situation: &Situation, decision: Decision) -> Decision {
     let Some(run) = situation.runs.record.run.as_ref().filter(|run| has_a_verdict(run)) else {
-        return verdict;
+        return decision;
     };
     let (Some(every), Some(finished_at)) = (interval(situation.facts), &run.finished_at) else {
-        return verdict;
+        return decision;
     };
     if let Some(left) = left(finished_at.0, every, situation.now) {
-        let requeue = Some(verdict.requeue.map_or(left, |requeue| requeue.min(left)));
-        return Verdict { requeue, ..verdict };
+        let requeue = Some(decision.requeue.map_or(left, |requeue| requeue.min(left)));
+        return Decision { requeue, ..decision };
     }
-    verifies_now(situation, run, Verdict { requeue: Some(LOOK_AGAIN), ..verdict })
+    verifies_now(situation, run, Decision { requeue: Some(LOOK_AGAIN), ..decision })
 }
 
 /// Adds to the verdict about a settled run that a run queries the database once more. Ready stays as it is
 /// meanwhile.
-pub fn on_demand(situation: &Situation, verdict: Verdict) -> Verdict {
+pub fn on_demand(situation: &Situation, decision: Decision) -> Decision {
     let Some(run) = situation.runs.record.run.as_ref().filter(|run| has_a_verdict(run)) else {
-        return verdict;
+        return decision;
     };
-    if verdict.step.is_some() || required::unasked(situation.facts, &situation.status).is_empty() {
-        return verdict;
+    if decision.step.is_some() || required::unasked(situation.facts, &situation.status).is_empty() {
+        return decision;
     }
-    let sooner = |left: Duration| Some(verdict.requeue.map_or(left, |requeue| requeue.min(left)));
+    let sooner = |left: Duration| Some(decision.requeue.map_or(left, |requeue| requeue.min(left)));
     if let Some(left) = required::pause(&situation.status, situation.now) {
-        return Verdict { requeue: sooner(left), ..verdict };
+        return Decision { requeue: sooner(left), ..decision };
     }
-    verifies_now(situation, run, Verdict { requeue: sooner(LOOK_AGAIN), ..verdict })
+    verifies_now(situation, run, Decision { requeue: sooner(LOOK_AGAIN), ..decision })
 }
 
 /// Adds to the verdict about a settled run that it is verified now, unless something is in the way.
-fn verifies_now(situation: &Situation, run: &RunStatus, verdict: Verdict) -> Verdict {
+fn verifies_now(situation: &Situation, run: &RunStatus, decision: Decision) -> Decision {
     // Set back, the clock would give the next Job an older date than the last one has, and its result would
     // be taken for history.
     let set_back = own::newest_concluded(situation.runs.known.published, situation.runs.known.runs)
@@ -75,13 +75,13 @@ fn verifies_now(situation: &Situation, run: &RunStatus, verdict: Verdict) -> Ver
     // An object that goes first does so because of what this one changes, and a verification changes nothing.
     let waits = [before::is_not_suspended, before::database_is_free];
     if set_back || situation.runs.occupied() || waits.iter().any(|section| section(situation).is_some()) {
-        return verdict;
+        return decision;
     }
     let purpose = Purpose::Verify;
     let required = required::asked(situation.facts, &situation.status);
     let beginning = Beginning { purpose, leg: purpose.route().first(), deadline: None, required };
     let order = course::order(&situation.runs, &run.digest, beginning);
-    Verdict { step: Some(Step::CreateJob(order)), ..verdict }
+    Decision { step: Some(Step::CreateJob(order)), ..decision }
 }
 
 /// What is left of the time for which a verification holds; `None` when it is over, and when the clock was
@@ -98,7 +98,7 @@ fn left(finished_at: Timestamp, every: Span, now: Timestamp) -> Option<Duration>
 /// What the next attempt is for. After one that could not say, everything was applied for this digest, so it
 /// only verifies.
 pub fn purpose(situation: &Situation) -> Purpose {
-    let known = situation.runs.record.about(situation.runs.known.wanted.as_deref());
+    let known = situation.runs.record.about(situation.runs.known.desired.as_deref());
     let applied = known.is_some_and(|sections| sections.holds(ConditionType::Applied));
     if interval(situation.facts).is_some() && applied { Purpose::Verify } else { Purpose::Apply }
 }

@@ -1,9 +1,9 @@
 //! The section `before`, and `suspend`: may anything begin? PURE.
 
 use super::{
+    decision::Decision,
     facts::{Dependency, DependencyState},
     situation::Situation,
-    verdict::Verdict,
 };
 use crate::api::{Class, ConditionType, Reason};
 
@@ -11,35 +11,35 @@ use crate::api::{Class, ConditionType, Reason};
 const LOOK_AGAIN_SECONDS: u64 = 60;
 
 /// `spec.suspend`: nothing new starts.
-pub fn is_not_suspended(situation: &Situation) -> Option<Verdict> {
+pub fn is_not_suspended(situation: &Situation) -> Option<Decision> {
     let suspended = situation.facts.migration.as_ref().is_ok_and(|migration| migration.suspend);
     let message = "spec.suspend is true: nothing new starts. Set it to false to go on";
-    suspended.then(|| Verdict::idle(Reason::Suspended, message))
+    suspended.then(|| Decision::idle(Reason::Suspended, message))
 }
 
 /// Everyone whom `before.dependsOn` and `before.group` put first is as far as it must be.
-pub fn dependencies_are_ready(situation: &Situation) -> Option<Verdict> {
+pub fn dependencies_are_ready(situation: &Situation) -> Option<Decision> {
     let dependencies = &situation.facts.dependencies;
-    let verdict = match dependencies.iter().find_map(circle) {
-        Some(circle) => Verdict::stalled(Reason::DependencyCycle, message_of_circle(circle)),
-        None => Verdict::reconciling(Reason::DependencyNotReady, message(dependencies)?),
+    let decision = match dependencies.iter().find_map(cycle) {
+        Some(cycle) => Decision::stalled(Reason::DependencyCycle, message_of_cycle(cycle)),
+        None => Decision::reconciling(Reason::DependencyNotReady, message(dependencies)?),
     };
-    Some(verdict.decides(ConditionType::Cleared, false).again_after(LOOK_AGAIN_SECONDS))
+    Some(decision.decides(ConditionType::Cleared, false).again_after(LOOK_AGAIN_SECONDS))
 }
 
-fn circle(dependency: &Dependency) -> Option<&[String]> {
+fn cycle(dependency: &Dependency) -> Option<&[String]> {
     match &dependency.state {
-        DependencyState::Circular(circle) => Some(circle),
+        DependencyState::Circular(cycle) => Some(cycle),
         _ => None,
     }
 }
 
-fn message_of_circle(circle: &[String]) -> String {
+fn message_of_cycle(cycle: &[String]) -> String {
     format!(
         "it waits for itself: {}. No object in this cycle runs until one of them drops a dependsOn or \
             changes \
             its group",
-        circle.join(" -> ")
+        cycle.join(" -> ")
     )
 }
 
@@ -114,14 +114,14 @@ fn one(dependency: &Dependency) -> String {
 
 /// No other object runs on the same database. Of two that are about to, the older goes first; the locks in
 /// the database decide for those that did not see each other.
-pub fn database_is_free(situation: &Situation) -> Option<Verdict> {
+pub fn database_is_free(situation: &Situation) -> Option<Decision> {
     let rival = situation.facts.rivals.iter().find(|rival| rival.running || rival.older)?;
     let message = format!(
         "the DatabaseMigration {:?} is running on the same database; this one follows when it has ended",
         rival.name
     );
     Some(
-        Verdict::reconciling(Reason::DatabaseBusy, message)
+        Decision::reconciling(Reason::DatabaseBusy, message)
             .decides(ConditionType::Cleared, false)
             .again_after(LOOK_AGAIN_SECONDS),
     )
@@ -311,13 +311,13 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_stalls_and_names_everyone_in_it_in_order_and_an_edit_mends_it() {
+    fn a_cycle_stalls_and_names_everyone_in_it_in_order_and_an_edit_mends_it() {
         let on = |name: &str| json!({"dependsOn": [{"name": name}]});
-        let circle = [object("a", &on("b"), 1, READY), object("b", &on("records"), 1, READY)];
-        let (reason, message, stalled) = said(&on("a"), &circle).expect("it waits");
+        let cycle = [object("a", &on("b"), 1, READY), object("b", &on("records"), 1, READY)];
+        let (reason, message, stalled) = said(&on("a"), &cycle).expect("it waits");
         assert_eq!((reason.as_str(), stalled), (Reason::DependencyCycle.name(), true));
         assert!(message.contains("records -> a -> b -> records"), "{message}");
-        let mended = [circle[0].clone(), object("b", &json!({}), 1, READY)];
+        let mended = [cycle[0].clone(), object("b", &json!({}), 1, READY)];
         assert_eq!(said(&on("a"), &mended), None);
     }
 }

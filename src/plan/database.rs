@@ -2,7 +2,7 @@
 
 use super::{
     facts::Facts,
-    run::{in_hand::InHand, judge::Judgement},
+    run::{current::CurrentRun, judge::RunState},
 };
 use crate::{
     api::{ANNOTATION_RETRY, ANY_DATABASE, Reason},
@@ -21,17 +21,17 @@ pub fn is_another(facts: &Facts, database: Option<&String>) -> bool {
 }
 
 /// What was verified in another database than the one that the gate knows opens nothing, and is no pass.
-pub fn the_same<'a>(facts: &Facts, mut in_hand: InHand<'a>) -> InHand<'a> {
-    let verified = in_hand.outcome(Stage::Verify).and_then(|outcome| outcome.history.as_ref());
+pub fn the_same<'a>(facts: &Facts, mut current: CurrentRun<'a>) -> CurrentRun<'a> {
+    let verified = current.outcome(Stage::Verify).and_then(|outcome| outcome.history.as_ref());
     let found = verified.and_then(|history| history.database.as_ref());
-    if let Judgement::Ended(ending) = &mut in_hand.judgement
+    if let RunState::Ended(ending) = &mut current.run_state
         && ending.reason == Reason::Verified
         && is_another(facts, found)
     {
         ending.reason = Reason::DatabaseChanged;
         ending.message = changed(facts, found);
     }
-    in_hand
+    current
 }
 
 /// Why nothing is opened, and what a person has to say before it is.

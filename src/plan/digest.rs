@@ -8,7 +8,7 @@ use super::facts::{Facts, SourceFact};
 /// digest of another one.
 const BYTES: usize = 30;
 /// The digest of the run that the facts ask for; `None` while the source is not known.
-pub fn wanted(facts: &Facts) -> Option<String> {
+pub fn desired(facts: &Facts) -> Option<String> {
     let SourceFact::Found { revision } = &facts.source else {
         return None;
     };
@@ -28,14 +28,14 @@ mod tests {
 
     #[test]
     fn whatever_asks_for_another_run_changes_the_digest() {
-        let before = wanted(&facts());
+        let before = desired(&facts());
         let mut changed = vec![facts(), facts(), facts(), facts()];
         changed[0].uid = "another".into();
         changed[1].spec = "another".into();
         changed[2].source = SourceFact::Found { revision: "another".into() };
         changed[3].retry = Some("again".into());
         for facts in &changed {
-            assert_ne!(wanted(facts), before);
+            assert_ne!(desired(facts), before);
         }
     }
 
@@ -43,11 +43,11 @@ mod tests {
     fn a_source_that_is_not_there_asks_for_no_run() {
         let missing =
             Facts { source: SourceFact::Missing { names: vec!["records-migrations".into()] }, ..facts() };
-        assert_eq!(wanted(&missing), None);
+        assert_eq!(desired(&missing), None);
     }
 
     #[test]
     fn a_digest_is_a_label() {
-        assert!(wanted(&facts()).is_some_and(|digest| digest.len() == 2 * BYTES && digest.len() <= 63));
+        assert!(desired(&facts()).is_some_and(|digest| digest.len() == 2 * BYTES && digest.len() <= 63));
     }
 }

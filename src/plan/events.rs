@@ -3,7 +3,7 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{facts::Facts, transition::is_news, verdict::Verdict};
+use super::{decision::Decision, facts::Facts, transition::is_news};
 use crate::api::{Class, DatabaseMigrationStatus, Reason};
 
 /// An Event to be.
@@ -23,7 +23,7 @@ pub struct Announcement {
 pub fn on_transition(
     facts: &Facts,
     status: &DatabaseMigrationStatus,
-    Verdict { reason, message, .. }: &Verdict,
+    Decision { reason, message, .. }: &Decision,
 ) -> Option<Announcement> {
     let reason = *reason;
     // What is only waited for, a source or a Secret, is in the status; an Event says how something ended.

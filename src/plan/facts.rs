@@ -49,7 +49,7 @@ pub struct Facts {
     /// The versions of this object that gated workloads and other DatabaseMigrations wait for.
     pub required: Vec<String>,
     /// The step that the API server refused last, and its words.
-    pub trouble: Option<Trouble>,
+    pub refused_step: Option<RefusedStep>,
     /// How far the run in hand is, as its Pod says.
     pub progress: Option<ProgressFact>,
     /// A person runs it outside a cluster: no controller follows with another attempt.
@@ -134,7 +134,7 @@ pub struct Rival {
 
 /// A step that the API server refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct RefusedStep {
     /// What could not be done and why, as a sentence.
     pub message: String,
 }

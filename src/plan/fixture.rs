@@ -41,7 +41,7 @@ pub fn facts() -> Facts {
         gate: Vec::new(),
         gate_database: None,
         required: Vec::new(),
-        trouble: None,
+        refused_step: None,
         progress: None,
         by_hand: false,
     }

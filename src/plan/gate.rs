@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{database::is_another, run::judge::Judgement, situation::Situation, step::Step};
+use super::{database::is_another, run::judge::RunState, situation::Situation, step::Step};
 use crate::{
     api::{ANNOTATION_REQUIRES, Reason, entry},
     contract::Stage,
@@ -40,12 +40,12 @@ type Verified<'a> = (Vec<&'a String>, Option<&'a String>);
 
 /// What the run in hand verified. It need not be the run that the facts ask for now.
 fn just_verified<'a>(situation: &'a Situation) -> Option<Verified<'a>> {
-    let in_hand = situation.runs.in_hand.as_ref()?;
-    match &in_hand.judgement {
-        Judgement::Ended(ending) if ending.reason == Reason::Verified => {}
+    let current = situation.runs.current.as_ref()?;
+    match &current.run_state {
+        RunState::Ended(ending) if ending.reason == Reason::Verified => {}
         _ => return None,
     }
-    let outcome = in_hand.outcome(Stage::Verify)?;
+    let outcome = current.outcome(Stage::Verify)?;
     let history = outcome.history.as_ref()?;
     // What workloads wait for comes first: it is never what a full gate loses.
     let required =

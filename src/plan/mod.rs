@@ -6,6 +6,7 @@ mod again;
 mod apply;
 mod before;
 mod database;
+mod decision;
 mod digest;
 pub mod events;
 pub mod facts;
@@ -25,7 +26,6 @@ mod spec;
 mod status;
 pub mod step;
 mod transition;
-mod verdict;
 pub mod waiting;
 
 use std::time::Duration;
@@ -36,12 +36,12 @@ use serde::Serialize;
 use crate::api::{DatabaseMigrationStatus, Reason};
 pub use record::findings;
 
+use decision::Decision;
 use events::Announcement;
 use facts::Facts;
 use run::{course, tidy};
 use situation::Situation;
 use step::Step;
-use verdict::Verdict;
 
 /// What follows from the facts.
 #[must_use]
@@ -58,7 +58,7 @@ pub struct Plan {
 }
 
 /// A section of the manifest: `Some` when it has something to say.
-type Section = fn(&Situation) -> Option<Verdict>;
+type Section = fn(&Situation) -> Option<Decision>;
 
 /// The sections, in the order in which they run. When none objects, the next run starts.
 const SECTIONS: [Section; 11] = [
@@ -92,35 +92,35 @@ pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
             None => plan,
         };
     }
-    let verdict =
+    let decision =
         SECTIONS.iter().find_map(|section| section(&situation)).unwrap_or_else(|| apply::starts(&situation));
-    let step = verdict.step.clone().or_else(|| tidy::oldest_job(&situation.runs));
-    let status = status::compose(&situation, &verdict);
+    let step = decision.step.clone().or_else(|| tidy::oldest_job(&situation.runs));
+    let status = status::compose(&situation, &decision);
     let refusal = refusal(&situation, step.as_ref());
-    let plan = Plan { status, step, requeue: verdict.requeue, event: None };
+    let plan = Plan { status, step, requeue: decision.requeue, event: None };
     match refusal {
         Some(refusal) => told(&situation, plan, &refusal),
-        None => announced(&situation, plan, &verdict),
+        None => announced(&situation, plan, &decision),
     }
 }
 
 /// The API server's objection to a step. An old Job that cannot be deleted is no reason to take Ready away.
-fn refusal(situation: &Situation, step: Option<&Step>) -> Option<Verdict> {
+fn refusal(situation: &Situation, step: Option<&Step>) -> Option<Decision> {
     step.filter(|step| !matches!(step, Step::DeleteJob { .. }))?;
-    let trouble = situation.facts.trouble.as_ref()?;
-    Some(Verdict::reconciling(Reason::StageFailed, trouble.message.clone()))
+    let refused_step = situation.facts.refused_step.as_ref()?;
+    Some(Decision::reconciling(Reason::StageFailed, refused_step.message.clone()))
 }
 
 /// With that objection in the place of the decision.
-fn told(situation: &Situation, plan: Plan, refusal: &Verdict) -> Plan {
+fn told(situation: &Situation, plan: Plan, refusal: &Decision) -> Plan {
     let status = status::refused(situation, plan.status, refusal);
     announced(situation, Plan { status, ..plan }, refusal)
 }
 
 /// With the Event that goes with the status.
-fn announced(situation: &Situation, plan: Plan, verdict: &Verdict) -> Plan {
+fn announced(situation: &Situation, plan: Plan, decision: &Decision) -> Plan {
     let speaks = plan.speaks(situation.facts);
-    let event = speaks.then(|| events::on_transition(situation.facts, &plan.status, verdict)).flatten();
+    let event = speaks.then(|| events::on_transition(situation.facts, &plan.status, decision)).flatten();
     Plan { event, ..plan }
 }
 

@@ -71,9 +71,9 @@ impl Member {
 /// Every object that goes before `own`, and how it stands. Of a cycle only the cycle is told: nothing else
 /// matters until it is cut.
 pub fn dependencies(own: &Member, all: &[Member]) -> Vec<Dependency> {
-    if let Some(circle) = circle(own, all) {
-        let name = circle.get(1).cloned().unwrap_or_default();
-        return vec![Dependency { name, position: None, state: DependencyState::Circular(circle) }];
+    if let Some(cycle) = cycle(own, all) {
+        let name = cycle.get(1).cloned().unwrap_or_default();
+        return vec![Dependency { name, position: None, state: DependencyState::Circular(cycle) }];
     }
     let asked = |wish: &api::Dependency| {
         let found = all.iter().find(|other| other.name == wish.name);
@@ -139,7 +139,7 @@ fn first_vacancy(own: &Member, all: &[Member]) -> Option<Dependency> {
 }
 
 /// The shortest path from `own` back to itself, both ends included.
-fn circle(own: &Member, all: &[Member]) -> Option<Vec<String>> {
+fn cycle(own: &Member, all: &[Member]) -> Option<Vec<String>> {
     let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
     let mut next = VecDeque::from([own]);
     while let Some(member) = next.pop_front() {
@@ -217,12 +217,12 @@ mod tests {
     }
 
     fn way_round(own: &str, all: &[Member]) -> Option<String> {
-        circle(all.iter().find(|member| member.name == own).expect("a member"), all)
-            .map(|circle| circle.join(" -> "))
+        cycle(all.iter().find(|member| member.name == own).expect("a member"), all)
+            .map(|cycle| cycle.join(" -> "))
     }
 
     #[test]
-    fn a_circle_is_told_in_its_order_to_everyone_in_it_and_to_nobody_else() {
+    fn a_cycle_is_told_in_its_order_to_everyone_in_it_and_to_nobody_else() {
         let all = [
             after("a", &["b"]),
             after("b", &["x", "c"]),
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_circle_everyone_in_it_is_told_who_reaches_it_waits_and_the_others_finish() {
+    fn with_a_cycle_everyone_in_it_is_told_who_reaches_it_waits_and_the_others_finish() {
         for seed in 0..2_000 {
             let mut rng = Rng::with_seed(seed);
             let mut all = eight(&mut rng);
@@ -372,7 +372,7 @@ mod tests {
                 min_version: None,
             });
             let circular: Vec<String> =
-                all.iter().filter(|own| circle(own, &all).is_some()).map(|own| own.name.clone()).collect();
+                all.iter().filter(|own| cycle(own, &all).is_some()).map(|own| own.name.clone()).collect();
             let mut life = Life::new(all);
             while life.goes_on(&mut rng) {}
             let waits = |own: &Member| {

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{facts::PolicyFact, situation::Situation, verdict::Verdict};
+use super::{decision::Decision, facts::PolicyFact, situation::Situation};
 use crate::api::Reason;
 
 /// A user who applies a folder creates the DatabaseMigrations before the policies: their kinds are in this
@@ -11,7 +11,7 @@ const APPLIED_TOGETHER: SignedDuration = SignedDuration::from_secs(10);
 
 /// The MigrationPolicy that the manifest names exists. Without it Sluice cannot say what is in force, so
 /// nothing starts; a run that has started ends. Its creation wakes this object.
-pub fn is_there(situation: &Situation) -> Option<Verdict> {
+pub fn is_there(situation: &Situation) -> Option<Decision> {
     let PolicyFact::Missing(name) = &situation.facts.policy else { return None };
     let message = format!(
         "the MigrationPolicy {name:?} of spec.policyRef does not exist in the namespace {:?}, so nothing \
@@ -25,9 +25,9 @@ pub fn is_there(situation: &Situation) -> Option<Verdict> {
     // A moment before that means that the clock was set back: how long it is missing cannot be told then.
     if !missed.is_negative() && left.is_positive() {
         let seconds = u64::try_from(left.as_secs()).unwrap_or_default() + 1;
-        return Some(Verdict::reconciling(Reason::Pending, message).again_after(seconds));
+        return Some(Decision::reconciling(Reason::Pending, message).again_after(seconds));
     }
-    Some(Verdict::stalled(Reason::PolicyNotFound, message))
+    Some(Decision::stalled(Reason::PolicyNotFound, message))
 }
 
 #[cfg(test)]

@@ -26,10 +26,10 @@ mod tests {
     fn only_the_pod_of_sluices_own_run_is_asked_and_only_while_a_stage_works() {
         let asked = |change: fn(&mut Facts)| {
             let mut facts = facts();
-            let wanted = digest::wanted(&facts).expect("a digest");
+            let desired = digest::desired(&facts).expect("a digest");
             let mut run = run();
-            run.job = job_name(&facts.name, &wanted, 1, run.leg);
-            run.digest = wanted;
+            run.job = job_name(&facts.name, &desired, 1, run.leg);
+            run.digest = desired;
             let pod = run.pod.as_mut().expect("a Pod");
             pod.address = Some("10.0.0.7".to_owned());
             pod.stages.insert(Stage::Plan, StageState::Running);

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     facts::{Facts, PolicyFact},
     required,
-    run::{clock::whole_seconds, in_hand::InHand, judge::Ending, record::Told, state::Runs},
+    run::{clock::whole_seconds, current::CurrentRun, judge::Ending, record::Told, state::Runs},
 };
 use crate::{
     api::{AppliedMigration, DatabaseMigrationStatus, Finding, FindingCounts, Reason, keep},
@@ -25,11 +25,11 @@ pub fn status(facts: &Facts, runs: &Runs) -> DatabaseMigrationStatus {
         history: runs.record.history.clone(),
         ..facts.published.clone()
     };
-    let Some(in_hand) = &runs.in_hand else { return status };
+    let Some(current) = &runs.current else { return status };
     match &runs.record.told {
         Told::Nothing => {}
-        Told::Stages => fold_passed(&mut status, in_hand),
-        Told::End(ending) => fold_ending(&mut status, facts, in_hand, ending),
+        Told::Stages => fold_passed(&mut status, current),
+        Told::End(ending) => fold_ending(&mut status, facts, current, ending),
     }
     status
 }
@@ -40,23 +40,23 @@ fn missing_since(facts: &Facts, now: Timestamp) -> Option<Time> {
     Some(facts.published.policy_missing_since.clone().unwrap_or_else(|| Time(whole_seconds(now))))
 }
 
-fn fold_ending(status: &mut DatabaseMigrationStatus, facts: &Facts, in_hand: &InHand, ending: &Ending) {
-    fold_passed(status, in_hand);
+fn fold_ending(status: &mut DatabaseMigrationStatus, facts: &Facts, current: &CurrentRun, ending: &Ending) {
+    fold_passed(status, current);
     if ending.reason == Reason::Verified {
-        let outcome = in_hand.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
+        let outcome = current.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
         let history = outcome.and_then(|outcome| outcome.history.as_ref());
         status.database = history.and_then(|history| history.database.clone());
     }
-    let outcomes: Vec<&Outcome> = in_hand.outcomes().collect();
+    let outcomes: Vec<&Outcome> = current.outcomes().collect();
     status.findings = keep(findings(&outcomes), SHOWN_FINDINGS);
     status.finding_counts = count_findings(&outcomes);
-    let answers = in_hand.outcome(Stage::Verify).map_or(&[][..], |outcome| &outcome.required);
+    let answers = current.outcome(Stage::Verify).map_or(&[][..], |outcome| &outcome.required);
     required::remember(facts, status, answers, ending.at);
 }
 
 /// What the stages that have ended found out about the database.
-fn fold_passed(status: &mut DatabaseMigrationStatus, in_hand: &InHand) {
-    for outcome in in_hand.outcomes() {
+fn fold_passed(status: &mut DatabaseMigrationStatus, current: &CurrentRun) {
+    for outcome in current.outcomes() {
         if let Some(snapshot) = &outcome.snapshot {
             status.snapshot = Some(snapshot.clone());
         }

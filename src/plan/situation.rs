@@ -7,8 +7,8 @@ use super::{
     facts::Facts,
     record,
     run::{
+        current::CurrentRun,
         facts::{Known, Remembered},
-        in_hand::InHand,
         state::Runs,
     },
 };
@@ -31,8 +31,8 @@ impl<'a> Situation<'a> {
     /// Reads the facts.
     pub fn of(facts: &'a Facts, now: Timestamp) -> Self {
         let known = known(facts);
-        let in_hand = InHand::of(&known).map(|in_hand| database::the_same(facts, in_hand));
-        let runs = Runs::of(known, in_hand, now);
+        let current = CurrentRun::of(&known).map(|current| database::the_same(facts, current));
+        let runs = Runs::of(known, current, now);
         let status = record::status(facts, &runs);
         Self { facts, now, runs, status }
     }
@@ -48,7 +48,7 @@ pub fn known(facts: &Facts) -> Known<'_> {
     Known {
         name: &facts.name,
         uid: &facts.uid,
-        wanted: digest::wanted(facts).filter(|_| facts.migration.is_ok()),
+        desired: digest::desired(facts).filter(|_| facts.migration.is_ok()),
         route: Purpose::Apply.route(),
         fingerprint: facts.fingerprint.as_ref(),
         image,

@@ -1,14 +1,14 @@
 //! The section `migrations`: is the source there? PURE.
 
-use super::{facts::SourceFact, situation::Situation, verdict::Verdict};
+use super::{decision::Decision, facts::SourceFact, situation::Situation};
 use crate::api::{ConditionType, Reason};
 
 /// Every ConfigMap of the source exists. The kubelet finds out whether an image does.
-pub fn is_there(situation: &Situation) -> Option<Verdict> {
+pub fn is_there(situation: &Situation) -> Option<Decision> {
     let names = match &situation.facts.source {
         SourceFact::Found { .. } => return None,
         SourceFact::Unknown => {
-            return Some(Verdict::reconciling(Reason::Pending, "the source was not read yet"));
+            return Some(Decision::reconciling(Reason::Pending, "the source was not read yet"));
         }
         SourceFact::Missing { names } => names,
     };
@@ -21,5 +21,5 @@ pub fn is_there(situation: &Situation) -> Option<Verdict> {
         quoted.join(", "),
         situation.facts.namespace,
     );
-    Some(Verdict::reconciling(Reason::SourceNotFound, message).decides(ConditionType::Planned, false))
+    Some(Decision::reconciling(Reason::SourceNotFound, message).decides(ConditionType::Planned, false))
 }

@@ -6,10 +6,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{
+    decision::Decision,
     run::conditions::{Projected, section, summary},
     situation::Situation,
     transition::dated,
-    verdict::Verdict,
 };
 use crate::api::{ConditionType, DatabaseMigrationStatus, condition};
 
@@ -23,14 +23,14 @@ const SECTIONS: [ConditionType; 5] = [
 ];
 
 /// The status that follows from a decision.
-pub fn compose(situation: &Situation, verdict: &Verdict) -> DatabaseMigrationStatus {
+pub fn compose(situation: &Situation, decision: &Decision) -> DatabaseMigrationStatus {
     let mut status = situation.status.clone();
-    status.gates.clone_from(&verdict.gates);
-    if let Some(run) = &verdict.begins {
+    status.gates.clone_from(&decision.gates);
+    if let Some(run) = &decision.begins {
         status.run = Some(run.clone());
     }
-    let sections = SECTIONS.into_iter().map(|kind| section(&situation.runs, verdict, kind));
-    status.conditions = summary(verdict)
+    let sections = SECTIONS.into_iter().map(|kind| section(&situation.runs, decision, kind));
+    status.conditions = summary(decision)
         .into_iter()
         .chain(sections)
         .map(|projected| dated_now(situation, projected))
@@ -47,10 +47,10 @@ fn dated_now(situation: &Situation, (kind, holds, reason, message): Projected) -
 pub fn refused(
     situation: &Situation,
     mut status: DatabaseMigrationStatus,
-    verdict: &Verdict,
+    decision: &Decision,
 ) -> DatabaseMigrationStatus {
     status.conditions.retain(|condition| SECTIONS.iter().any(|kind| kind.name() == condition.type_));
-    let summary = summary(verdict).into_iter().map(|projected| dated_now(situation, projected));
+    let summary = summary(decision).into_iter().map(|projected| dated_now(situation, projected));
     status.conditions.splice(0..0, summary);
     status
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{FromRow, PgConnection};
 
-use super::{Asked, QueryError, query, query_as, query_scalar, startup::OUTLIVES_CLIENT_SECONDS};
+use super::{QueryContext, QueryError, query, query_as, query_scalar, startup::OUTLIVES_CLIENT_SECONDS};
 use crate::api::Blocker;
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -56,7 +56,7 @@ async fn try_to_take(connection: &mut PgConnection, key: i64) -> Result<bool, Qu
         .bind(key)
         .fetch_one(connection)
         .await
-        .asked("take the advisory lock")
+        .context("take the advisory lock")
 }
 
 /// Gives keys up before the session ends.
@@ -66,7 +66,7 @@ pub async fn release(connection: &mut PgConnection, keys: &[i64]) -> Result<(), 
             .bind(key)
             .execute(&mut *connection)
             .await
-            .asked("give up the advisory lock")?;
+            .context("give up the advisory lock")?;
     }
     Ok(())
 }
@@ -105,7 +105,7 @@ async fn holder(
     .bind(OUTLIVES_CLIENT_SECONDS)
     .fetch_optional(connection)
     .await
-    .asked("find the holder of the advisory lock")?;
+    .context("find the holder of the advisory lock")?;
     Ok(row.map(|row| Holder {
         same_object: object(application).is_some() && object(application) == object(&row.application),
         ends_by: row.ends_by,
@@ -129,7 +129,7 @@ async fn end(connection: &mut PgConnection, holder: &Blocker) -> Result<bool, Qu
     .bind(&holder.application)
     .fetch_optional(connection)
     .await
-    .asked("end the session of an earlier attempt")?;
+    .context("end the session of an earlier attempt")?;
     Ok(ended == Some(true))
 }
 

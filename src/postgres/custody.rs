@@ -4,8 +4,8 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, Ledger, Objection, QueryError, query_as, query_scalar};
-use crate::{api::Reason, migrations::LedgerContract};
+use super::{HistoryTable, Objection, QueryContext, QueryError, query_as, query_scalar};
+use crate::{api::Reason, migrations::HistoryContract};
 
 /// Roles that have nothing to gain: superusers, the role itself, and roles that can become it. Not the roles
 /// that it is a member of: a role that tests row-level security is a member of the application's role, which
@@ -118,14 +118,14 @@ const EXPOSED: &str = concat!(
 /// do what others want.
 pub async fn custody_objection(
     connection: &mut PgConnection,
-    ledger: &LedgerContract,
+    history_table: &HistoryContract,
 ) -> Result<Option<Objection>, QueryError> {
     let found: Option<(String, String, String)> = query_as(SQL)
-        .bind(&ledger.schema)
-        .bind(ledger.table)
+        .bind(&history_table.schema)
+        .bind(history_table.table)
         .fetch_optional(connection)
         .await
-        .asked("see who could forge the history")?;
+        .context("see who could forge the history")?;
     Ok(found.map(|(what, object, who)| Objection {
         reason: Reason::HistoryUntrusted,
         message: message(&what, &object, &who),
@@ -161,29 +161,33 @@ const OF_A_READER: &str = concat!(
 /// that can become these.
 pub async fn believed(
     connection: &mut PgConnection,
-    ledger: &Ledger,
+    history_table: &HistoryTable,
     owner: Option<&str>,
     name: &str,
 ) -> Result<Result<(Option<String>, bool), Objection>, QueryError> {
     // Before anything of it is read, because reading a view runs its code; and after a yes, because it may
     // have been planted in between.
-    if let Some(objection) = reader_objection(&mut *connection, &ledger.contract, owner).await? {
+    if let Some(objection) = reader_objection(&mut *connection, &history_table.contract, owner).await? {
         return Ok(Err(objection));
     }
-    let found = ledger.applied(&mut *connection, name).await?;
-    let objection = if found.1 { reader_objection(connection, &ledger.contract, owner).await? } else { None };
+    let found = history_table.applied(&mut *connection, name).await?;
+    let objection =
+        if found.1 { reader_objection(connection, &history_table.contract, owner).await? } else { None };
     Ok(objection.map_or(Ok(found), Err))
 }
 
 async fn reader_objection(
     connection: &mut PgConnection,
-    ledger: &LedgerContract,
+    history_table: &HistoryContract,
     owner: Option<&str>,
 ) -> Result<Option<Objection>, QueryError> {
-    let question =
-        query_as(OF_A_READER).bind(&ledger.schema).bind(ledger.table).bind(&ledger.phases).bind(owner);
+    let statement = query_as(OF_A_READER)
+        .bind(&history_table.schema)
+        .bind(history_table.table)
+        .bind(&history_table.phases)
+        .bind(owner);
     let found: Option<(String, String, String)> =
-        question.fetch_optional(connection).await.asked("see who could forge the history")?;
+        statement.fetch_optional(connection).await.context("see who could forge the history")?;
     Ok(found.map(|(what, object, who)| Objection {
         reason: Reason::HistoryUntrusted,
         message: message(&what, &object, &who),
@@ -195,14 +199,14 @@ async fn reader_objection(
 /// checks then: a trigger or a key that is made in between waits.
 pub async fn exposed_tables(
     connection: &mut PgConnection,
-    ledger: &LedgerContract,
+    history_table: &HistoryContract,
 ) -> Result<Vec<String>, QueryError> {
     query_scalar(EXPOSED)
-        .bind(&ledger.schema)
-        .bind(ledger.table)
+        .bind(&history_table.schema)
+        .bind(history_table.table)
         .fetch_all(connection)
         .await
-        .asked("see who may hang code on the history")
+        .context("see who may hang code on the history")
 }
 
 /// What is wrong, and what to do. PURE.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError, Session, SqlError, Trouble, query_as, query_scalar};
+use super::{QueryContext, QueryError, Session, SqlError, SqlErrorKind, query_as, query_scalar};
 use crate::sql::IndexBuild;
 
 /// What to build.
@@ -46,7 +46,7 @@ pub async fn build_index(session: &mut Session, build: Build<'_>) -> Result<(), 
             LeftOver::Invalid(names) => drop_indexes(session, &names, build.until).await?,
             LeftOver::InProgress if Instant::now() >= build.until => {
                 return Err(SqlError::other(
-                    Trouble::Lock,
+                    SqlErrorKind::Lock,
                     "another session is still building this index".to_owned(),
                 ));
             }
@@ -66,7 +66,7 @@ pub async fn build_index(session: &mut Session, build: Build<'_>) -> Result<(), 
             _ => error,
         });
     if built.as_ref().is_err_and(|error| {
-        matches!(error.trouble, Trouble::Connection | Trouble::Deadline | Trouble::Overrun)
+        matches!(error.kind, SqlErrorKind::Connection | SqlErrorKind::Deadline | SqlErrorKind::Overrun)
     }) {
         return built;
     }
@@ -77,7 +77,7 @@ pub async fn build_index(session: &mut Session, build: Build<'_>) -> Result<(), 
             let dropped = drop_indexes(session, &names, build.until).await;
             built.and(dropped).and_then(|()| {
                 let message = format!("the index {} was built but is not valid", names.join(", "));
-                Err(SqlError::other(Trouble::Statement, message))
+                Err(SqlError::other(SqlErrorKind::Statement, message))
             })
         }
         _ => built,
@@ -121,7 +121,7 @@ async fn reindex_left_overs(
     .bind(schemas)
     .fetch_all(connection)
     .await
-    .asked("find the left-overs of an interrupted REINDEX")
+    .context("find the left-overs of an interrupted REINDEX")
 }
 
 async fn left_over(session: &mut Session, build: Build<'_>) -> Result<LeftOver, QueryError> {
@@ -156,7 +156,7 @@ async fn named_left_over(
     .bind(index)
     .fetch_optional(connection)
     .await
-    .asked("find a left-over index")?;
+    .context("find a left-over index")?;
     Ok(match row {
         None => LeftOver::Nothing,
         Some((true, _, _)) => LeftOver::Valid,
@@ -180,7 +180,7 @@ async fn unnamed_left_over(connection: &mut PgConnection, table: i64) -> Result<
     .bind(table)
     .fetch_all(connection)
     .await
-    .asked("find a left-over index")?;
+    .context("find a left-over index")?;
     Ok(if names.is_empty() { LeftOver::Nothing } else { LeftOver::Invalid(names) })
 }
 
@@ -220,12 +220,12 @@ async fn is_what_is_asked(session: &mut Session, build: Build<'_>) -> Result<boo
     let same = match session.run(&copy, Some(build.until)).await {
         Ok(()) => {
             let ask = async |connection: &mut PgConnection| {
-                let question = query_scalar(SAME).bind(table).bind(index).fetch_one(connection);
-                question.await.asked("compare an index with what a statement asks for")
+                let statement = query_scalar(SAME).bind(table).bind(index).fetch_one(connection);
+                statement.await.context("compare an index with what a statement asks for")
             };
             session.interject(ask).await.map_err(unanswered)
         }
-        Err(error) if error.trouble == Trouble::Statement => {
+        Err(error) if error.kind == SqlErrorKind::Statement => {
             tracing::info!(%index, message = %error.message, "the index that is there cannot be compared \
                 with the statement");
             Ok(false)
@@ -243,5 +243,5 @@ pub async fn is_there(session: &mut Session, build: Build<'_>) -> Result<bool, S
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn unanswered(error: QueryError) -> SqlError {
-    SqlError::other(Trouble::of(&error.cause), error.to_string())
+    SqlError::other(SqlErrorKind::of(&error.cause), error.to_string())
 }

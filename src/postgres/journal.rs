@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
 
-use super::{Asked, Kept, QueryError, Values, made::made_just_now, query, query_as, query_scalar};
+use super::{Kept, QueryContext, QueryError, Values, made::made_just_now, query, query_as, query_scalar};
 
 /// The journal of one history row.
 #[derive(Clone, Debug)]
@@ -39,14 +39,14 @@ impl Journal {
     /// Creates the table where it is missing.
     pub async fn create(connection: &mut PgConnection) -> Result<(), QueryError> {
         if Self::exists(connection).await? {
-            sqlx::raw_sql(ADD_SETTINGS).execute(connection).await.asked("bring the journal up to date")?;
+            sqlx::raw_sql(ADD_SETTINGS).execute(connection).await.context("bring the journal up to date")?;
             return Ok(());
         }
         sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS sluice")
             .execute(&mut *connection)
             .await
-            .asked("create the schema sluice for the journal")?;
-        sqlx::raw_sql(CREATE).execute(&mut *connection).await.asked("create the journal")?;
+            .context("create the schema sluice for the journal")?;
+        sqlx::raw_sql(CREATE).execute(&mut *connection).await.context("create the journal")?;
         made_just_now(connection, "sluice.journal").await
     }
 
@@ -55,7 +55,7 @@ impl Journal {
         query_scalar("SELECT pg_catalog.to_regclass('sluice.journal') IS NOT NULL")
             .fetch_one(connection)
             .await
-            .asked("find the journal")
+            .context("find the journal")
     }
 
     /// The history rows that have a journal.
@@ -66,7 +66,7 @@ impl Journal {
         let ids: Vec<String> = query_scalar("SELECT DISTINCT row_id::text FROM sluice.journal")
             .fetch_all(connection)
             .await
-            .asked("read the journal")?;
+            .context("read the journal")?;
         Ok(ids.into_iter().collect())
     }
 
@@ -78,12 +78,12 @@ impl Journal {
             'settings' \
                     FROM sluice.journal AS journal WHERE row_id = $1 ORDER BY step";
         let rows: Vec<(i32, String, bool, Option<String>)> =
-            query_as(text).bind(&self.row).fetch_all(connection).await.asked("read the journal")?;
+            query_as(text).bind(&self.row).fetch_all(connection).await.context("read the journal")?;
         let steps = rows.into_iter().map(|(step, digest, done, settings)| {
             let settings = settings.map_or(Ok(Values::new()), |settings| serde_json::from_str(&settings));
             let settings = settings
                 .map_err(|error| sqlx::Error::Decode(Box::new(error)))
-                .asked("read the settings in the journal")?;
+                .context("read the settings in the journal")?;
             Ok(JournalStep { step, digest, done, settings })
         });
         steps.collect()
@@ -140,7 +140,7 @@ impl Journal {
             .bind(step)
             .execute(connection)
             .await
-            .asked("journal the failure of a step")?;
+            .context("journal the failure of a step")?;
         Ok(())
     }
 
@@ -150,7 +150,7 @@ impl Journal {
             .bind(&self.row)
             .execute(connection)
             .await
-            .asked("clear the journal")?;
+            .context("clear the journal")?;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError, query_scalar};
+use super::{QueryContext, QueryError, query_scalar};
 
 /// Right after a table was created that was missing a moment ago: no other session was quicker. Otherwise
 /// nothing is written to it, and the next check says whose it is.
@@ -10,8 +10,11 @@ pub(super) async fn made_just_now(connection: &mut PgConnection, table: &str) ->
     let text = "SELECT pg_catalog.pg_get_userbyid(c.relowner) = CURRENT_USER AND c.relkind = 'r' FROM \
         pg_catalog.pg_class c \
                 WHERE c.oid = pg_catalog.to_regclass($1)";
-    let own: Option<bool> =
-        query_scalar(text).bind(table).fetch_optional(connection).await.asked("see who made the history")?;
+    let own: Option<bool> = query_scalar(text)
+        .bind(table)
+        .fetch_optional(connection)
+        .await
+        .context("see who made the history")?;
     if own == Some(true) {
         return Ok(());
     }

@@ -6,10 +6,10 @@ mod body;
 mod connect;
 mod custody;
 mod frame;
+mod history_table;
 mod identity;
 mod index_build;
 mod journal;
-mod ledger;
 mod letters;
 mod made;
 mod names;
@@ -36,10 +36,10 @@ mod wire;
 pub use advisory::{Holder, acquire as acquire_advisory_locks, release as release_advisory_locks};
 pub use connect::{ConnectError, connect, connect_like};
 pub use custody::{believed, custody_objection, exposed_tables};
+pub use history_table::HistoryTable;
 pub use identity::database_identity;
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use journal::{Journal, JournalStep};
-pub use ledger::Ledger;
 pub use objection::Objection;
 pub use own_table::OwnTable;
 pub use preflight::{ServerFacts, count_tables, has_deferrable_constraints, own_schema_objection, preflight};
@@ -51,8 +51,8 @@ pub use scratch::{Scratch, cannot_create_databases};
 pub use session::Session;
 pub use settings::{Settings, Values};
 pub use shared::{SharedWrites, bodies, counts_writes};
-pub use sql_error::{SqlError, Trouble};
-pub use surroundings::{Given, defaults_of_sessions, give, surroundings, unused_extensions};
+pub use sql_error::{SqlError, SqlErrorKind};
+pub use surroundings::{Prerequisite, defaults_of_sessions, give, surroundings, unused_extensions};
 pub use texts::{keep_text, keep_text_alone, keep_texts, not_kept, prepare_texts, read_texts};
 pub use transaction::Transaction;
 pub use url::{ConnectionUrl, InvalidUrl};
@@ -109,9 +109,9 @@ pub struct QueryError {
 impl QueryError {
     /// The reason of the condition it becomes.
     pub fn reason(&self) -> Reason {
-        match (Trouble::of(&self.cause), &self.cause) {
-            (Trouble::Lock, _) => Reason::WaitingForLock,
-            (Trouble::Connection, _) => Reason::ConnectionFailed,
+        match (SqlErrorKind::of(&self.cause), &self.cause) {
+            (SqlErrorKind::Lock, _) => Reason::WaitingForLock,
+            (SqlErrorKind::Connection, _) => Reason::ConnectionFailed,
             (_, sqlx::Error::RowNotFound) => Reason::HistoryUntrusted,
             (_, sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {
                 Reason::PrivilegesMissing
@@ -122,13 +122,13 @@ impl QueryError {
 }
 
 /// Adds what the query was for to an error of the driver.
-pub(crate) trait Asked<T> {
+pub(crate) trait QueryContext<T> {
     /// Names what the query was for, verb first.
-    fn asked(self, action: &'static str) -> Result<T, QueryError>;
+    fn context(self, action: &'static str) -> Result<T, QueryError>;
 }
 
-impl<T> Asked<T> for Result<T, sqlx::Error> {
-    fn asked(self, action: &'static str) -> Result<T, QueryError> {
+impl<T> QueryContext<T> for Result<T, sqlx::Error> {
+    fn context(self, action: &'static str) -> Result<T, QueryError> {
         self.map_err(|cause| {
             log_whole(&cause);
             QueryError { action, cause }
@@ -144,7 +144,7 @@ pub(crate) trait Kept {
 
 impl Kept for Result<PgQueryResult, sqlx::Error> {
     fn kept(self, action: &'static str) -> Result<(), QueryError> {
-        match self.asked(action)?.rows_affected() {
+        match self.context(action)?.rows_affected() {
             1 => Ok(()),
             _ => Err(QueryError { action, cause: sqlx::Error::RowNotFound }),
         }

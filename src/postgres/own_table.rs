@@ -3,7 +3,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError, made::made_just_now, query_as};
+use super::{QueryContext, QueryError, made::made_just_now, query_as};
 
 /// Whether there is a table, or may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl OwnTable {
         let (is_there, is_own, has_schema, may_create): (bool, bool, bool, bool) = query_as(table.may)
             .fetch_one(connection)
             .await
-            .asked("see whether Sluice may keep a table of its own")?;
+            .context("see whether Sluice may keep a table of its own")?;
         Ok((Self::found(is_there, is_own, may_create), has_schema))
     }
 
@@ -84,10 +84,10 @@ impl OwnTable {
         };
         if !has_schema {
             let made = sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS sluice").execute(&mut *connection).await;
-            made.asked("create the schema sluice")?;
+            made.context("create the schema sluice")?;
         }
         let made = sqlx::raw_sql(table.create).execute(&mut *connection).await;
-        made.asked("create a table of Sluice's own")?;
+        made.context("create a table of Sluice's own")?;
         made_just_now(connection, table.name).await?;
         Ok(true)
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, Row};
 
 use super::{
-    Asked, Objection, OwnTable, QueryError, custody_objection, query_as, query_scalar,
+    Objection, OwnTable, QueryContext, QueryError, custody_objection, query_as, query_scalar,
     startup::CHECK_INTERVAL, texts::TABLE,
 };
-use crate::{api::Reason, migrations::LedgerContract};
+use crate::{api::Reason, migrations::HistoryContract};
 
 /// What was learned about the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,14 +27,14 @@ const OLDEST: i32 = 15;
 pub async fn preflight(
     connection: &mut PgConnection,
     schemas: &[String],
-    ledger: &LedgerContract,
+    history_table: &HistoryContract,
 ) -> Result<Result<ServerFacts, Objection>, QueryError> {
     if is_shared(connection).await? {
         let message = "the session is not the one that was asked for, so the URL leads through a pooler: \
             give the URL of the server itself";
         return Ok(Err(Objection { reason: Reason::DirectConnectionRequired, message: message.to_owned() }));
     }
-    let question = format!(
+    let statement = format!(
         "SELECT pg_catalog.current_setting('server_version_num')::int, current_user::text, \
                 pg_catalog.current_setting('max_locks_per_transaction')::bigint * \
                 (pg_catalog.current_setting('max_connections')::bigint \
@@ -52,10 +52,10 @@ pub async fn preflight(
         bool,
         bool,
         bool,
-    ) = query_as(AssertSqlSafe(question))
+    ) = query_as(AssertSqlSafe(statement))
         .fetch_one(&mut *connection)
         .await
-        .asked("read the server's version")?;
+        .context("read the server's version")?;
     let major = version / 10_000;
     let object = |reason, message: String| Ok(Err(Objection { reason, message }));
     if major < OLDEST {
@@ -72,10 +72,10 @@ pub async fn preflight(
             "the server is a read-only standby: give the URL of the primary".to_owned(),
         );
     }
-    if let Some(message) = missing_right(connection, schemas, ledger, &role).await? {
+    if let Some(message) = missing_right(connection, schemas, history_table, &role).await? {
         return object(Reason::PrivilegesMissing, message);
     }
-    if let Some(objection) = custody_objection(connection, ledger).await? {
+    if let Some(objection) = custody_objection(connection, history_table).await? {
         return Ok(Err(objection));
     }
     let lock_budget = u32::try_from(lock_budget).unwrap_or(3200);
@@ -87,7 +87,7 @@ pub async fn preflight(
 pub async fn count_tables(
     connection: &mut PgConnection,
     schemas: &[String],
-    ledger: &LedgerContract,
+    history_table: &HistoryContract,
 ) -> Result<i64, QueryError> {
     query_scalar(
         "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
@@ -96,11 +96,11 @@ pub async fn count_tables(
            'pg_catalog.pg_class'::regclass AND d.deptype = 'e')",
     )
     .bind(schemas)
-    .bind(&ledger.schema)
-    .bind(ledger.table)
+    .bind(&history_table.schema)
+    .bind(history_table.table)
     .fetch_one(connection)
     .await
-    .asked("count the tables")
+    .context("count the tables")
 }
 
 /// What a migration that runs step by step, or one of a phase, needs besides: a place for what Sluice writes
@@ -115,8 +115,8 @@ pub async fn own_schema_objection(
 
 /// Whether constraints exist that can be deferred to the end of a transaction.
 pub async fn has_deferrable_constraints(connection: &mut PgConnection) -> Result<bool, QueryError> {
-    let question = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable)";
-    query_scalar(question).fetch_one(connection).await.asked("find deferrable constraints")
+    let statement = "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint WHERE condeferrable)";
+    query_scalar(statement).fetch_one(connection).await.context("find deferrable constraints")
 }
 
 /// Whether the session is none: it lacks what it began with, or its statements land on different back ends.
@@ -125,13 +125,13 @@ pub async fn has_deferrable_constraints(connection: &mut PgConnection) -> Result
 async fn is_shared(connection: &mut PgConnection) -> Result<bool, QueryError> {
     let mut back_ends = BTreeSet::new();
     for _ in 0..3 {
-        let question =
+        let statement =
             format!("SELECT pg_catalog.pg_backend_pid(), pg_catalog.current_setting('{}')", CHECK_INTERVAL.0);
-        let answer = sqlx::raw_sql(AssertSqlSafe(question))
+        let answer = sqlx::raw_sql(AssertSqlSafe(statement))
             .fetch_one(&mut *connection)
             .await
-            .asked("detect a pooler")?;
-        let read = |at: usize| answer.try_get_unchecked::<String, _>(at).asked("detect a pooler");
+            .context("detect a pooler")?;
+        let read = |at: usize| answer.try_get_unchecked::<String, _>(at).context("detect a pooler");
         back_ends.insert(read(0)?);
         if read(1)? != CHECK_INTERVAL.1 {
             return Ok(true);
@@ -143,11 +143,11 @@ async fn is_shared(connection: &mut PgConnection) -> Result<bool, QueryError> {
 async fn missing_right(
     connection: &mut PgConnection,
     schemas: &[String],
-    ledger: &LedgerContract,
+    history_table: &HistoryContract,
     role: &str,
 ) -> Result<Option<String>, QueryError> {
     let schemas: Vec<String> =
-        schemas.iter().cloned().chain(std::iter::once(ledger.schema.clone())).collect();
+        schemas.iter().cloned().chain(std::iter::once(history_table.schema.clone())).collect();
     if let Some(missing) = missing_create(connection, &schemas, "the manifest names it").await? {
         return Ok(Some(missing));
     }
@@ -157,12 +157,13 @@ async fn missing_right(
            pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = \
            $1 AND c.relname = $2",
     )
-    .bind(&ledger.schema)
-    .bind(ledger.table)
+    .bind(&history_table.schema)
+    .bind(history_table.table)
     .fetch_one(connection)
     .await
-    .asked("read the role's rights on the history")?;
-    let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO \"{role}\"", ledger.qualified());
+    .context("read the role's rights on the history")?;
+    let grant =
+        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO \"{role}\"", history_table.qualified());
     Ok((allowed == Some(false))
         .then(|| format!("the role {role:?} may not read and write the history: {grant}")))
 }
@@ -203,7 +204,7 @@ async fn missing_create(
     .bind(schemas)
     .fetch_all(connection)
     .await
-    .asked("read the role's rights")?;
+    .context("read the role's rights")?;
     let missing = rows.into_iter().find(|needed| !needed.allowed);
     Ok(missing.map(|Needed { name: schema, exists, role, on_schema, on_database, .. }| {
         if exists {

@@ -6,7 +6,7 @@
 use sqlx::PgConnection;
 
 use super::{
-    Asked, QueryError,
+    QueryContext, QueryError,
     own_table::{Definition, OwnTable, may},
     query, query_as, query_scalar,
 };
@@ -82,7 +82,7 @@ pub async fn keep_record(
     .bind(record.text)
     .execute(&mut *connection)
     .await
-    .asked("keep the record of a run")?;
+    .context("keep the record of a run")?;
     let rest = "DELETE FROM sluice.records WHERE object OPERATOR(pg_catalog.=) $1 AND digest::text \
         OPERATOR(pg_catalog.<>) $2 AND (kept_at OPERATOR(pg_catalog.<) (pg_catalog.now() \
         OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $3)) \
@@ -95,7 +95,7 @@ pub async fn keep_record(
         .bind(RECORDS_KEPT)
         .execute(connection)
         .await
-        .asked("let go of old records of runs")?;
+        .context("let go of old records of runs")?;
     Ok(true)
 }
 
@@ -110,7 +110,7 @@ const READABLE: &str = "SELECT COALESCE((SELECT pg_catalog.has_table_privilege(c
 /// of a run tells which record is its own.
 pub async fn records(connection: &mut PgConnection) -> Result<Vec<KeptRecord>, QueryError> {
     let what = "read the records of runs";
-    if !query_scalar(READABLE).fetch_one(&mut *connection).await.asked(what)? {
+    if !query_scalar(READABLE).fetch_one(&mut *connection).await.context(what)? {
         return Ok(Vec::new());
     }
     let rows: Vec<(String, String, String, String, String)> = query_as(
@@ -119,7 +119,7 @@ pub async fn records(connection: &mut PgConnection) -> Result<Vec<KeptRecord>, Q
     )
     .fetch_all(connection)
     .await
-    .asked(what)?;
+    .context(what)?;
     let record =
         |(digest, object, attempt, reason, kept_at)| KeptRecord { digest, object, attempt, reason, kept_at };
     Ok(rows.into_iter().map(record).collect())
@@ -128,7 +128,7 @@ pub async fn records(connection: &mut PgConnection) -> Result<Vec<KeptRecord>, Q
 /// The text that is kept under a digest, as it stands there: the reader compares the two.
 pub async fn record_text(connection: &mut PgConnection, digest: &str) -> Result<Option<String>, QueryError> {
     let what = "read the record of a run";
-    if !query_scalar(READABLE).fetch_one(&mut *connection).await.asked(what)? {
+    if !query_scalar(READABLE).fetch_one(&mut *connection).await.context(what)? {
         return Ok(None);
     }
     query_scalar(
@@ -139,5 +139,5 @@ pub async fn record_text(connection: &mut PgConnection, digest: &str) -> Result<
     .bind(LONGEST)
     .fetch_optional(connection)
     .await
-    .asked(what)
+    .context(what)
 }

@@ -8,7 +8,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Asked, ConnectionUrl, QueryError, query, query_as, query_scalar};
+use super::{ConnectionUrl, QueryContext, QueryError, query, query_as, query_scalar};
 
 const PREFIX: &str = "sluice_scratch_";
 
@@ -37,7 +37,7 @@ struct Locale {
 pub async fn cannot_create_databases(connection: &mut PgConnection) -> Result<Option<String>, QueryError> {
     let text = "SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.rolname = current_user AND NOT \
         (r.rolcreatedb OR r.rolsuper)";
-    query_scalar(text).fetch_optional(connection).await.asked("read the role's right to create databases")
+    query_scalar(text).fetch_optional(connection).await.context("read the role's right to create databases")
 }
 
 impl Scratch {
@@ -53,10 +53,13 @@ impl Scratch {
             .bind(key)
             .execute(&mut keeper)
             .await
-            .asked("lock the name of the scratch database")?;
+            .context("lock the name of the scratch database")?;
         let locale = locale(&mut keeper).await?;
         let text = format!("CREATE DATABASE {name} TEMPLATE template0 {locale}");
-        sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut keeper).await.asked("create the scratch database")?;
+        sqlx::raw_sql(AssertSqlSafe(text))
+            .execute(&mut keeper)
+            .await
+            .context("create the scratch database")?;
         // What is in it need not survive the server.
         let text = format!(
             "ALTER DATABASE {name} SET synchronous_commit = off; COMMENT ON DATABASE {name} IS {}",
@@ -67,7 +70,7 @@ impl Scratch {
         match sqlx::raw_sql(AssertSqlSafe(text))
             .execute(&mut scratch.keeper)
             .await
-            .asked("describe the scratch database")
+            .context("describe the scratch database")
         {
             Ok(_) => Ok(scratch),
             Err(error) => {
@@ -90,7 +93,7 @@ impl Scratch {
 
 async fn drop_database(connection: &mut PgConnection, name: &str) -> Result<(), QueryError> {
     let text = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.asked("drop the scratch database")?;
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.context("drop the scratch database")?;
     Ok(())
 }
 
@@ -108,7 +111,7 @@ async fn remove_left_over(connection: &mut PgConnection) -> Result<(), QueryErro
     )
     .fetch_all(&mut *connection)
     .await
-    .asked("find left-over scratch databases")?;
+    .context("find left-over scratch databases")?;
     for (name,) in rows {
         match drop_database(connection, &name).await {
             Ok(()) => tracing::info!(database = %name, "dropped a scratch database whose creator is gone"),
@@ -128,7 +131,7 @@ async fn locale(connection: &mut PgConnection) -> Result<String, QueryError> {
     )
     .fetch_one(connection)
     .await
-    .asked("read how the database stores and sorts text")?;
+    .context("read how the database stores and sorts text")?;
     let locale: Result<Locale, _> = serde_json::from_str(&text);
     let locale = locale.map_err(|error| QueryError {
         action: "read how the database stores and sorts text",

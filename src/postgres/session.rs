@@ -10,8 +10,9 @@ use futures::StreamExt;
 use sqlx::{AssertSqlSafe, Connection, Either, PgConnection, Row, postgres::PgRow};
 
 use super::{
-    Asked, Holder, QueryError, Settings, SqlError, TEAMS_SETTINGS, Trouble, acquire_advisory_locks,
-    own_settings, query, query_scalar, release_advisory_locks, search_path, startup::READ_TEXT,
+    Holder, QueryContext, QueryError, Settings, SqlError, SqlErrorKind, TEAMS_SETTINGS,
+    acquire_advisory_locks, own_settings, query, query_scalar, release_advisory_locks, search_path,
+    startup::READ_TEXT,
 };
 use crate::{api::Span, limits::CANCEL_GRACE, sql::Isolation};
 
@@ -79,7 +80,7 @@ impl Session {
         let pid = query_scalar("SELECT pg_catalog.pg_backend_pid()")
             .fetch_one(&mut connection)
             .await
-            .asked("read the process id")?;
+            .context("read the process id")?;
         Ok(Self {
             connection,
             pid,
@@ -165,7 +166,7 @@ impl Session {
         sqlx::raw_sql(AssertSqlSafe(text))
             .execute(&mut self.connection)
             .await
-            .asked("set the search path")?;
+            .context("set the search path")?;
         Ok(&mut self.connection)
     }
 
@@ -198,7 +199,7 @@ impl Session {
     /// a function by its full name, and casts that no search path changes.
     pub(super) async fn resolve(&mut self, relation: &str) -> Result<Option<i64>, QueryError> {
         let text = "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.int8";
-        query_scalar(text).bind(relation).fetch_one(&mut self.connection).await.asked("find a relation")
+        query_scalar(text).bind(relation).fetch_one(&mut self.connection).await.context("find a relation")
     }
 
     /// Sluice's own query in the middle of a file, whose search path is put back.
@@ -209,13 +210,13 @@ impl Session {
         let path: String = query_scalar("SELECT pg_catalog.current_setting('search_path')")
             .fetch_one(&mut self.connection)
             .await
-            .asked("read the search path")?;
+            .context("read the search path")?;
         // Nothing else is set: the file may have set it, too.
         let own = concat!("SET search_path = ", search_path!());
-        sqlx::raw_sql(own).execute(&mut self.connection).await.asked("set the search path")?;
+        sqlx::raw_sql(own).execute(&mut self.connection).await.context("set the search path")?;
         let answer = query_(&mut self.connection).await?;
         let back = query("SELECT pg_catalog.set_config('search_path', $1, false)").bind(path);
-        back.execute(&mut self.connection).await.asked("put the search path back")?;
+        back.execute(&mut self.connection).await.context("put the search path back")?;
         Ok(answer)
     }
 
@@ -255,7 +256,10 @@ impl Session {
         self.transaction = answers.pop();
         if answers.iter().any(|answer| answer.contains('f')) {
             self.fenced = false;
-            return Err(SqlError::other(Trouble::Lock, "another session took the migration lock".to_owned()));
+            return Err(SqlError::other(
+                SqlErrorKind::Lock,
+                "another session took the migration lock".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -277,7 +281,7 @@ impl Session {
             |error| {
                 if error.completed == 0 && error.sqlstate == ANOTHER {
                     return SqlError::other(
-                        Trouble::Escaped,
+                        SqlErrorKind::Escaped,
                         "the file ended the transaction that it ran in".to_owned(),
                     );
                 }
@@ -320,8 +324,8 @@ impl Session {
     }
 
     /// Sluice's own query before COMMIT, in the transaction that was begun: the first column of each row.
-    pub async fn look(&mut self, question: &str, until: Instant) -> Result<Vec<String>, SqlError> {
-        self.run_in_it(&format!("{}; {READ_TEXT}; {question}", own_settings!()), Some(until)).await
+    pub async fn select(&mut self, statement: &str, until: Instant) -> Result<Vec<String>, SqlError> {
+        self.run_in_it(&format!("{}; {READ_TEXT}; {statement}", own_settings!()), Some(until)).await
     }
 
     /// Commits what was begun, and nothing else. Locks that a migration gave up are taken again while the
@@ -398,7 +402,7 @@ impl Session {
             Ok(Err(error)) => Err(SqlError::of(&error, completed, text)),
             Err(_) => Err(SqlError {
                 completed,
-                ..SqlError::other(Trouble::Overrun, "the deadline of the run has passed".to_owned())
+                ..SqlError::other(SqlErrorKind::Overrun, "the deadline of the run has passed".to_owned())
             }),
         }
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError, query, query_as};
+use super::{QueryContext, QueryError, query, query_as};
 
 /// Names and values.
 pub type Values = BTreeMap<String, String>;
@@ -89,7 +89,7 @@ impl Settings {
             .bind(in_transaction)
             .execute(&mut *connection)
             .await
-            .asked("set again what the file has set")?;
+            .context("set again what the file has set")?;
         }
         for name in WHO {
             if let Some((name, value)) = who.iter().find(|(carried, _)| *carried == name) {
@@ -99,7 +99,7 @@ impl Settings {
                     .bind(in_transaction)
                     .execute(&mut *connection)
                     .await
-                    .asked("become again the role that the file has set")?;
+                    .context("become again the role that the file has set")?;
             }
         }
         self.before = self.read(connection, &[]).await?;
@@ -128,7 +128,7 @@ impl Settings {
             .bind(&self.own)
             .fetch_all(connection)
             .await
-            .asked("read what the file has set")?;
+            .context("read what the file has set")?;
         Ok(rows.into_iter().collect())
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError, query_as, query_scalar};
+use super::{QueryContext, QueryError, query_as, query_scalar};
 
 /// How many rows this session has written to each, as far as the server has not taken the count over: it does
 /// so between transactions only.
@@ -22,8 +22,10 @@ const WRITES: &str = "SELECT c.relname::text, pg_catalog.pg_stat_get_xact_tuples
 impl SharedWrites {
     /// What was written so far. Read it twice within one transaction.
     pub async fn so_far(connection: &mut PgConnection) -> Result<Self, QueryError> {
-        let rows: Vec<(String, i64)> =
-            query_as(WRITES).fetch_all(connection).await.asked("read what was written to shared catalogs")?;
+        let rows: Vec<(String, i64)> = query_as(WRITES)
+            .fetch_all(connection)
+            .await
+            .context("read what was written to shared catalogs")?;
         Ok(Self(rows.into_iter().collect()))
     }
 
@@ -38,7 +40,7 @@ pub async fn counts_writes(connection: &mut PgConnection) -> Result<bool, QueryE
     query_scalar("SELECT pg_catalog.current_setting('track_counts')::bool")
         .fetch_one(connection)
         .await
-        .asked("read track_counts")
+        .context("read track_counts")
 }
 
 /// The bodies of the routines that are no part of PostgreSQL or an extension.
@@ -47,5 +49,5 @@ pub async fn bodies(connection: &mut PgConnection) -> Result<Vec<String>, QueryE
         '') FROM pg_catalog.pg_proc p WHERE p.oid >= 16384 \
                 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = p.oid AND d.classid = \
                 'pg_catalog.pg_proc'::regclass AND d.deptype = 'e')";
-    query_scalar(text).fetch_all(connection).await.asked("read the bodies of routines")
+    query_scalar(text).fetch_all(connection).await.context("read the bodies of routines")
 }

@@ -11,7 +11,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct SqlError {
     /// What kind of trouble.
-    pub trouble: Trouble,
+    pub kind: SqlErrorKind,
     /// How many statements of the text had run.
     pub completed: usize,
     /// Where in the text, in bytes, when PostgreSQL says.
@@ -24,7 +24,7 @@ pub struct SqlError {
 
 /// What to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum SqlErrorKind {
     /// Another session held a lock, or two sessions waited for each other: run the transaction again.
     Lock,
     /// The statement itself is at fault.
@@ -40,7 +40,7 @@ pub enum Trouble {
     Connection,
 }
 
-impl Trouble {
+impl SqlErrorKind {
     /// What kind of trouble an error of the driver is.
     pub fn of(error: &sqlx::Error) -> Self {
         let database = match error {
@@ -68,20 +68,20 @@ impl Trouble {
 impl From<QueryError> for SqlError {
     /// A query of Sluice's own, between those of a file.
     fn from(error: QueryError) -> Self {
-        Self::other(Trouble::of(&error.cause), error.to_string())
+        Self::other(SqlErrorKind::of(&error.cause), error.to_string())
     }
 }
 
 impl SqlError {
     /// Not about a statement of the text.
-    pub fn other(trouble: Trouble, message: String) -> Self {
-        Self { trouble, completed: 0, offset: None, sqlstate: String::new(), message }
+    pub fn other(kind: SqlErrorKind, message: String) -> Self {
+        Self { kind, completed: 0, offset: None, sqlstate: String::new(), message }
     }
 
     pub(super) fn of(error: &sqlx::Error, completed: usize, text: &str) -> Self {
-        let trouble = Trouble::of(error);
+        let kind = SqlErrorKind::of(error);
         let sqlx::Error::Database(database) = error else {
-            return Self { completed, ..Self::other(trouble, said_of(error, text)) };
+            return Self { completed, ..Self::other(kind, said_of(error, text)) };
         };
         let postgres = database.downcast_ref::<PgDatabaseError>();
         let sqlstate = postgres.code().to_owned();
@@ -95,6 +95,6 @@ impl SqlError {
             _ => None,
         };
         log_whole(error);
-        Self { trouble, completed, offset, sqlstate, message: said_of(error, text) }
+        Self { kind, completed, offset, sqlstate, message: said_of(error, text) }
     }
 }

@@ -3,11 +3,11 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::{Asked, QueryError, query_as, said};
+use super::{QueryContext, QueryError, query_as, said};
 
 /// One statement that makes a scratch database like the real one, and what it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Given {
+pub struct Prerequisite {
     /// `schema`, `extension` or `default privileges`.
     pub kind: String,
     /// Its name.
@@ -105,28 +105,29 @@ AND NOT EXISTS (
 pub async fn surroundings(
     connection: &mut PgConnection,
     schemas: &[String],
-) -> Result<Vec<Given>, QueryError> {
+) -> Result<Vec<Prerequisite>, QueryError> {
     let rows: Vec<(String, String, String)> = query_as(GIVEN)
         .bind(schemas)
         .fetch_all(connection)
         .await
-        .asked("read what the database was given")?;
-    Ok(rows.into_iter().map(|(kind, name, sql)| Given { kind, name, sql }).collect())
+        .context("read what the database was given")?;
+    Ok(rows.into_iter().map(|(kind, name, sql)| Prerequisite { kind, name, sql }).collect())
 }
 
 /// Reads the defaults of a session, names in lower case.
 pub async fn defaults_of_sessions(
     connection: &mut PgConnection,
 ) -> Result<Vec<(String, String)>, QueryError> {
-    query_as(DEFAULTS).fetch_all(connection).await.asked("read what a session begins with")
+    query_as(DEFAULTS).fetch_all(connection).await.context("read what a session begins with")
 }
 
 /// Gives a scratch database the same. What cannot be made is left out: if the migrations need it, they say so
 /// when they are replayed.
-pub async fn give(connection: &mut PgConnection, given: &[Given]) {
-    for given in given {
-        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(given.sql.as_str())).execute(&mut *connection).await {
-            tracing::info!(kind = %given.kind, name = %given.name, error = said(&error), "the scratch \
+pub async fn give(connection: &mut PgConnection, prerequisites: &[Prerequisite]) {
+    for needed in prerequisites {
+        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(needed.sql.as_str())).execute(&mut *connection).await
+        {
+            tracing::info!(kind = %needed.kind, name = %needed.name, error = said(&error), "the scratch \
                 database does without it");
         }
     }
@@ -138,6 +139,6 @@ pub async fn unused_extensions(
     names: &[String],
 ) -> Result<Vec<String>, QueryError> {
     let rows: Vec<(String,)> =
-        query_as(UNUSED).bind(names).fetch_all(connection).await.asked("see which extensions are used")?;
+        query_as(UNUSED).bind(names).fetch_all(connection).await.context("see which extensions are used")?;
     Ok(rows.into_iter().map(|(name,)| name).collect())
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{
-    Asked, QueryError,
+    QueryContext, QueryError,
     own_table::{Definition, OwnTable, may},
     query_as, query_scalar,
 };
@@ -47,7 +47,7 @@ pub async fn not_kept<'a>(
         .bind(checksums)
         .fetch_all(connection)
         .await
-        .asked("see which texts of migrations are kept")?;
+        .context("see which texts of migrations are kept")?;
         missing.retain(|migration| !kept.contains(&migration.checksum));
     }
     Ok(missing)
@@ -87,7 +87,7 @@ pub async fn keep_texts(connection: &mut PgConnection, migrations: &[&Migration]
         sqlx::raw_sql(AssertSqlSafe(text))
             .execute(&mut *connection)
             .await
-            .asked("keep the texts of applied migrations")?;
+            .context("keep the texts of applied migrations")?;
     }
     Ok(())
 }
@@ -105,7 +105,7 @@ pub async fn read_texts(
          WHERE n.nspname OPERATOR(pg_catalog.=) 'sluice' AND c.relname OPERATOR(pg_catalog.=) 'texts' \
            AND c.relkind OPERATOR(pg_catalog.=) 'r'), false)";
     let what = "read the texts of applied migrations";
-    if checksums.is_empty() || !query_scalar(readable).fetch_one(&mut *connection).await.asked(what)? {
+    if checksums.is_empty() || !query_scalar(readable).fetch_one(&mut *connection).await.context(what)? {
         return Ok(BTreeMap::new());
     }
     let rows: Vec<(String, String)> = query_as(
@@ -115,6 +115,6 @@ pub async fn read_texts(
     .bind(checksums)
     .fetch_all(connection)
     .await
-    .asked(what)?;
+    .context(what)?;
     Ok(rows.into_iter().filter(|(recorded, text)| checksum(text) == *recorded).collect())
 }

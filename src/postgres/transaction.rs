@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{Asked, QueryError};
+use super::{QueryContext, QueryError};
 
 /// A transaction that is open. What must leave nothing behind takes one in place of a session, so that it
 /// cannot be given a session in which every statement commits by itself:
@@ -31,7 +31,7 @@ pub struct Transaction<'c> {
 impl<'c> Transaction<'c> {
     /// Begins one. One that is dropped ends with its session.
     pub async fn begin(connection: &'c mut PgConnection) -> Result<Self, QueryError> {
-        sqlx::raw_sql("BEGIN").execute(&mut *connection).await.asked("begin a transaction")?;
+        sqlx::raw_sql("BEGIN").execute(&mut *connection).await.context("begin a transaction")?;
         Ok(Self { connection })
     }
 
@@ -40,7 +40,7 @@ impl<'c> Transaction<'c> {
         sqlx::raw_sql("SAVEPOINT sluice_open; RELEASE SAVEPOINT sluice_open")
             .execute(&mut *connection)
             .await
-            .asked("work inside an open transaction")?;
+            .context("work inside an open transaction")?;
         Ok(Self { connection })
     }
 
@@ -51,7 +51,7 @@ impl<'c> Transaction<'c> {
 
     /// Ends it, and leaves nothing behind.
     pub async fn roll_back(self) -> Result<(), QueryError> {
-        sqlx::raw_sql("ROLLBACK").execute(self.connection).await.asked("roll a transaction back")?;
+        sqlx::raw_sql("ROLLBACK").execute(self.connection).await.context("roll a transaction back")?;
         Ok(())
     }
 }

@@ -9,8 +9,8 @@ use sqlx::{FromRow, PgConnection};
 use tokio::task::JoinHandle;
 
 use super::{
-    Asked, ConnectError, ConnectionUrl, QueryError, connect::connect_with, query, query_as, query_scalar,
-    said, startup::SILENT,
+    ConnectError, ConnectionUrl, QueryContext, QueryError, connect::connect_with, query, query_as,
+    query_scalar, said, startup::SILENT,
 };
 use crate::api::Blocker;
 
@@ -106,7 +106,7 @@ impl Watcher {
         .bind(transaction)
         .fetch_one(&mut *self.connection.lock().await)
         .await
-        .asked("poll the blocking session")
+        .context("poll the blocking session")
     }
 
     /// Asks the server to cancel what the back end is doing.
@@ -136,7 +136,7 @@ async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, 
         .bind(pid)
         .fetch_one(&mut *connection)
         .await
-        .asked("read which sessions block")?;
+        .context("read which sessions block")?;
     if pids.is_empty() {
         return Ok(Vec::new());
     }
@@ -153,7 +153,7 @@ async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, 
     .bind(pids)
     .fetch_all(connection)
     .await
-    .asked("read which sessions block")?;
+    .context("read which sessions block")?;
     Ok(rows
         .into_iter()
         .map(|SeenRow { pid, application, user, state, age, transaction }| Seen {

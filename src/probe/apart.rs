@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use super::code::Node;
 use crate::{
     api::RowLevelSecurity,
-    inspect::{Asked, CheckError},
+    inspect::{CheckError, QueryContext},
     postgres::query_as,
 };
 
@@ -47,6 +47,6 @@ pub(super) async fn nodes(
         .bind(&security.application_schemas)
         .fetch_all(connection)
         .await;
-    let nodes: Vec<Node> = nodes.asked("read what is in the application's own schemas")?;
+    let nodes: Vec<Node> = nodes.context("read what is in the application's own schemas")?;
     Ok(nodes.into_iter().collect())
 }

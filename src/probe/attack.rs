@@ -1,7 +1,7 @@
 //! What an attacker would try on one table, and what came of it. Judges nothing.
 
 use super::{
-    attempt::{Attempts, Guise, Refusal, Row},
+    attempt::{Attempts, Identity, Refusal, Row},
     nobody::Nobody,
     seed::{self, Seeder, Values},
     target::{Relation, Target},
@@ -17,7 +17,7 @@ const LOCKED: &str = "55P03";
 
 /// What a query showed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Sight {
+pub(super) enum ReadResult {
     /// It was not tried, because the application may not.
     #[default]
     Skipped,
@@ -29,7 +29,7 @@ pub(super) enum Sight {
 
 /// What a write did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum WriteResult {
     /// It was not tried, because the application may not, or because there was no tenant to try it as.
     #[default]
     Skipped,
@@ -89,21 +89,21 @@ pub(super) struct Observation {
     /// A row without a tenant, as a tenant.
     pub(super) nobody: Nobody,
     /// Without a tenant, before the session ever had one.
-    pub(super) unset: Sight,
+    pub(super) unset: ReadResult,
     /// With an empty tenant, as connections come back from a pool.
-    pub(super) empty: Sight,
+    pub(super) empty: ReadResult,
     /// The owner's own rows.
-    pub(super) own: Sight,
+    pub(super) own: ReadResult,
     /// Rows of others, as each tenant.
-    pub(super) foreign: Vec<Sight>,
-    pub(super) insert_own: Deed,
-    pub(super) insert_foreign: Deed,
+    pub(super) foreign: Vec<ReadResult>,
+    pub(super) insert_own: WriteResult,
+    pub(super) insert_foreign: WriteResult,
     /// UPDATE that gives an own row to another tenant.
-    pub(super) give: Deed,
+    pub(super) give: WriteResult,
     /// UPDATE of another tenant's rows.
-    pub(super) update: Vec<Deed>,
+    pub(super) update: Vec<WriteResult>,
     /// DELETE of another tenant's rows.
-    pub(super) delete: Vec<Deed>,
+    pub(super) delete: Vec<WriteResult>,
 }
 
 /// The attempts on one table.
@@ -122,19 +122,23 @@ impl Attack<'_, '_> {
         sql::identifier(self.tenant_column)
     }
 
-    pub(super) async fn write(&mut self, guise: Guise<'_>, statement: &str) -> Result<Deed, CheckError> {
+    pub(super) async fn write(
+        &mut self,
+        identity: Identity<'_>,
+        statement: &str,
+    ) -> Result<WriteResult, CheckError> {
         if let Some(refusal) = &self.locked {
-            return Ok(Deed::Refused(refusal.clone()));
+            return Ok(WriteResult::Refused(refusal.clone()));
         }
-        Ok(match self.attempts.make(guise, statement).await? {
-            Ok(done) => Deed::Touched(done.touched),
+        Ok(match self.attempts.make(identity, statement).await? {
+            Ok(done) => WriteResult::Touched(done.touched),
             Err(refusal) => self.refused(refusal),
         })
     }
 
-    pub(super) fn refused(&mut self, refusal: Refusal) -> Deed {
+    pub(super) fn refused(&mut self, refusal: Refusal) -> WriteResult {
         self.locked = Some(refusal.clone()).filter(|refusal| refusal.code == LOCKED);
-        Deed::Refused(refusal)
+        WriteResult::Refused(refusal)
     }
 
     /// Reads without a tenant, as the owner, as the other and as the outsider. In one message first: mostly
@@ -143,24 +147,25 @@ impl Attack<'_, '_> {
         if !self.target.select_any {
             return Ok(());
         }
-        let mut looks = vec![(Guise::app(""), self.count("true"))];
+        let mut queries = vec![(Identity::app(""), self.count("true"))];
         if self.target.select_tenant {
             let own = self.target.is_of(self.tenant_column, &tenants.owner);
-            looks.push((Guise::app(&tenants.owner), self.count(&own)));
+            queries.push((Identity::app(&tenants.owner), self.count(&own)));
             // IS DISTINCT FROM would look its operator up by name.
             let others = |tenant| format!("({}) IS NOT TRUE", self.target.is_of(self.tenant_column, tenant));
-            looks.extend(tenants.viewers().map(|tenant| (Guise::app(tenant), self.count(&others(tenant)))));
+            queries
+                .extend(tenants.viewers().map(|tenant| (Identity::app(tenant), self.count(&others(tenant)))));
         } else if let Some(outsider) = &tenants.outsider {
-            looks.push((Guise::app(outsider), self.count("true")));
+            queries.push((Identity::app(outsider), self.count("true")));
         } else {
             seen.unpaired = true;
         }
-        let mut sights = look_at(self.attempts, &looks).await?.into_iter();
-        seen.empty = sights.next().unwrap_or_default();
+        let mut read_results = look_at(self.attempts, &queries).await?.into_iter();
+        seen.empty = read_results.next().unwrap_or_default();
         if self.target.select_tenant {
-            seen.own = sights.next().unwrap_or_default();
+            seen.own = read_results.next().unwrap_or_default();
         }
-        seen.foreign = sights.collect();
+        seen.foreign = read_results.collect();
         Ok(())
     }
 
@@ -184,7 +189,7 @@ impl Attack<'_, '_> {
             };
         }
         let borrowed = self.foreign_keys(&tenants.owner, rows.relation).await?;
-        let guise = Guise::app(&tenants.owner);
+        let identity = Identity::app(&tenants.owner);
         let mut foreign = None;
         // The first variant that the table's constraints take tells most; the last one that could be made
         // tells enough.
@@ -194,19 +199,19 @@ impl Attack<'_, '_> {
             else {
                 break;
             };
-            seen.insert_own = self.write(guise, &own).await?;
+            seen.insert_own = self.write(identity, &own).await?;
             foreign = Some(other);
-            if !matches!(&seen.insert_own, Deed::Refused(refusal) if refusal.code == "23514") {
+            if !matches!(&seen.insert_own, WriteResult::Refused(refusal) if refusal.code == "23514") {
                 break;
             }
         }
         let Some(foreign) = foreign else {
-            seen.insert_own = Deed::Impossible;
+            seen.insert_own = WriteResult::Impossible;
             return Ok(());
         };
-        seen.insert_foreign = self.write(guise, &foreign).await?;
-        if seen.insert_foreign == Deed::Touched(1) && self.target.triggers {
-            seen.insert_foreign = self.landed(guise, &foreign, &tenants.other).await?;
+        seen.insert_foreign = self.write(identity, &foreign).await?;
+        if seen.insert_foreign == WriteResult::Touched(1) && self.target.triggers {
+            seen.insert_foreign = self.landed(identity, &foreign, &tenants.other).await?;
         }
         Ok(())
     }
@@ -233,7 +238,7 @@ impl Attack<'_, '_> {
         let own = self.target.is_of(self.tenant_column, tenant);
         let statement =
             format!("SELECT {} FROM {} WHERE {own} LIMIT 1", texts.join(", "), self.target.qualified());
-        let found = self.attempts.make(Guise::caller(Some(tenant)), &statement).await?;
+        let found = self.attempts.make(Identity::caller(Some(tenant)), &statement).await?;
         let row = found.ok().and_then(|done| done.row).unwrap_or_default();
         Ok(names
             .iter()
@@ -246,22 +251,22 @@ impl Attack<'_, '_> {
     /// leak.
     pub(super) async fn landed(
         &mut self,
-        guise: Guise<'_>,
+        identity: Identity<'_>,
         statement: &str,
         tenant: &str,
-    ) -> Result<Deed, CheckError> {
+    ) -> Result<WriteResult, CheckError> {
         let own = self.target.is_of(self.tenant_column, tenant);
         let count = format!(
             "SELECT pg_catalog.count(*)::pg_catalog.text FROM {} WHERE {own}",
             self.target.qualified()
         );
-        let before = self.attempts.make(Guise::caller(Some(tenant)), &count).await?;
-        let after = self.attempts.make_and_look(guise, statement, self.caller, (tenant, &count)).await?;
+        let before = self.attempts.make(Identity::caller(Some(tenant)), &count).await?;
+        let after = self.attempts.make_and_read(identity, statement, self.caller, (tenant, &count)).await?;
         Ok(match (before, after) {
             (Ok(before), Ok(after)) => {
-                Deed::Touched(number(after.row.as_ref()).saturating_sub(number(before.row.as_ref())))
+                WriteResult::Touched(number(after.row.as_ref()).saturating_sub(number(before.row.as_ref())))
             }
-            (_, Err(refusal)) | (Err(refusal), _) => Deed::Refused(refusal),
+            (_, Err(refusal)) | (Err(refusal), _) => WriteResult::Refused(refusal),
         })
     }
 }
@@ -307,7 +312,7 @@ pub(super) async fn tenants_with_rows(
         format!("{}, {}", edge("ASC"), edge("DESC"))
     };
     let all: Vec<_> = targets.iter().map(|target| edges(target)).collect();
-    if let Ok(done) = attempts.make(Guise::default(), &format!("SELECT {}", all.join(", "))).await? {
+    if let Ok(done) = attempts.make(Identity::default(), &format!("SELECT {}", all.join(", "))).await? {
         return Ok(done.row.unwrap_or_default().chunks(2).map(distinct).collect());
     }
     let mut found = Vec::new();
@@ -317,9 +322,9 @@ pub(super) async fn tenants_with_rows(
             "SELECT {column}::pg_catalog.text FROM {} WHERE {column} IS NOT NULL LIMIT 1",
             target.qualified()
         );
-        let mut answer = attempts.make(Guise::default(), &format!("SELECT {}", edges(target))).await?;
+        let mut answer = attempts.make(Identity::default(), &format!("SELECT {}", edges(target))).await?;
         if answer.is_err() {
-            answer = attempts.make(Guise::default(), &any).await?;
+            answer = attempts.make(Identity::default(), &any).await?;
         }
         let row = answer.ok().and_then(|done| done.row).unwrap_or_default();
         found.push(distinct(&row));
@@ -337,10 +342,10 @@ fn distinct(row: &[Option<String>]) -> Vec<String> {
 pub(super) async fn look_unset(
     attempts: &mut Attempts<'_>,
     targets: &[&Target],
-) -> Result<Vec<Sight>, CheckError> {
-    let guise = Guise { app: true, ..Guise::default() };
-    let looks: Vec<_> = targets.iter().map(|target| (guise, count(target, "true"))).collect();
-    look_at(attempts, &looks).await
+) -> Result<Vec<ReadResult>, CheckError> {
+    let identity = Identity { app: true, ..Identity::default() };
+    let queries: Vec<_> = targets.iter().map(|target| (identity, count(target, "true"))).collect();
+    look_at(attempts, &queries).await
 }
 
 fn count(target: &Target, condition: &str) -> String {
@@ -354,19 +359,19 @@ fn count(target: &Target, condition: &str) -> String {
 /// All in one message; if something is refused, one by one.
 async fn look_at(
     attempts: &mut Attempts<'_>,
-    looks: &[(Guise<'_>, String)],
-) -> Result<Vec<Sight>, CheckError> {
-    if let Some((rows, _)) = attempts.make_all(looks).await? {
-        return Ok(rows.iter().map(|row| Sight::Rows(number(Some(row)))).collect());
+    queries: &[(Identity<'_>, String)],
+) -> Result<Vec<ReadResult>, CheckError> {
+    if let Some((rows, _)) = attempts.make_all(queries).await? {
+        return Ok(rows.iter().map(|row| ReadResult::Rows(number(Some(row)))).collect());
     }
-    let mut sights = Vec::new();
-    for (guise, statement) in looks {
-        sights.push(match attempts.make(*guise, statement).await? {
-            Ok(done) => Sight::Rows(number(done.row.as_ref())),
-            Err(refusal) => Sight::Refused(refusal),
+    let mut read_results = Vec::new();
+    for (identity, statement) in queries {
+        read_results.push(match attempts.make(*identity, statement).await? {
+            Ok(done) => ReadResult::Rows(number(done.row.as_ref())),
+            Err(refusal) => ReadResult::Refused(refusal),
         });
     }
-    Ok(sights)
+    Ok(read_results)
 }
 
 fn number(row: Option<&Row>) -> u64 {

@@ -7,13 +7,13 @@ use futures::StreamExt;
 use sqlx::{AssertSqlSafe, Either, PgConnection, Row as _, postgres::PgDatabaseError};
 
 use crate::{
-    inspect::{Asked, CheckError, sql},
+    inspect::{CheckError, QueryContext, sql},
     postgres::said_by,
 };
 
 /// Who tries, and how the session looks to the policies.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Guise<'a> {
+pub(super) struct Identity<'a> {
     /// As the application's role; otherwise as the caller.
     pub(super) app: bool,
     /// The tenant that the session says it is; `Some("")` is an empty setting, `None` leaves the setting
@@ -23,7 +23,7 @@ pub(super) struct Guise<'a> {
     pub(super) replica: bool,
 }
 
-impl<'a> Guise<'a> {
+impl<'a> Identity<'a> {
     /// The application, for this tenant.
     pub(super) const fn app(tenant: &'a str) -> Self {
         Self { app: true, tenant: Some(tenant), replica: false }
@@ -120,7 +120,7 @@ impl<'c> Attempts<'c> {
         sqlx::raw_sql(limits)
             .execute(&mut *connection)
             .await
-            .asked("set the limits of the isolation probe")?;
+            .context("set the limits of the isolation probe")?;
         let word = || std::iter::repeat_with(fastrand::lowercase).take(8).collect::<String>();
         let (role, setting, counter) =
             (sql::identifier(role), sql::setting(setting), format!("{}.{}", word(), word()));
@@ -158,8 +158,12 @@ impl<'c> Attempts<'c> {
     }
 
     /// Undoes the attempt before and makes this one: one message to the server.
-    pub(super) async fn make(&mut self, guise: Guise<'_>, statement: &str) -> Result<Answer, CheckError> {
-        let text = format!("{}{statement}", self.put_on(guise));
+    pub(super) async fn make(
+        &mut self,
+        identity: Identity<'_>,
+        statement: &str,
+    ) -> Result<Answer, CheckError> {
+        let text = format!("{}{statement}", self.put_on(identity));
         Ok(self.send(&text).await?.map(|(mut rows, touched)| Done { row: rows.pop(), touched }))
     }
 
@@ -167,11 +171,11 @@ impl<'c> Attempts<'c> {
     /// many rows were written in all. One that is refused refuses them all.
     pub(super) async fn make_all(
         &mut self,
-        attempts: &[(Guise<'_>, String)],
+        attempts: &[(Identity<'_>, String)],
     ) -> Result<Option<(Vec<Row>, u64)>, CheckError> {
         let text: String = attempts
             .iter()
-            .map(|(guise, statement)| format!("{}{statement}; ", self.put_on(*guise)))
+            .map(|(identity, statement)| format!("{}{statement}; ", self.put_on(*identity)))
             .collect();
         Ok(self.send(&text).await?.ok())
     }
@@ -181,12 +185,12 @@ impl<'c> Attempts<'c> {
     /// that the policies let through.
     pub(super) async fn make_counted(
         &mut self,
-        attempts: &[(Guise<'_>, String)],
+        attempts: &[(Identity<'_>, String)],
     ) -> Result<Result<(u64, Vec<u64>), Refusal>, CheckError> {
         let counted = format!("SELECT pg_catalog.current_setting('{}')", self.counter);
         let text: String = attempts
             .iter()
-            .map(|(guise, statement)| format!("{}{statement}; {counted}; ", self.put_on(*guise)))
+            .map(|(identity, statement)| format!("{}{statement}; {counted}; ", self.put_on(*identity)))
             .collect();
         Ok(self.send(&text).await?.map(|(rows, touched)| {
             let reached: Vec<_> = rows
@@ -199,26 +203,26 @@ impl<'c> Attempts<'c> {
 
     /// Makes an attempt as the application and reads what it left as the caller, in one message; for tables
     /// with triggers that may have changed the row.
-    pub(super) async fn make_and_look(
+    pub(super) async fn make_and_read(
         &mut self,
-        guise: Guise<'_>,
+        identity: Identity<'_>,
         statement: &str,
         caller: &str,
         look: (&str, &str),
     ) -> Result<Answer, CheckError> {
         let back = if caller == "none" { "NONE".to_owned() } else { sql::identifier(caller) };
-        let looks = self.put_on(Guise::caller(Some(look.0)));
-        let tries = self.put_on(guise);
-        let text = format!("{tries}{statement}; SET LOCAL ROLE {back}; {looks}{}", look.1);
+        let queries = self.put_on(Identity::caller(Some(look.0)));
+        let tries = self.put_on(identity);
+        let text = format!("{tries}{statement}; SET LOCAL ROLE {back}; {queries}{}", look.1);
         Ok(self.send(&text).await?.map(|(mut rows, touched)| Done { row: rows.pop(), touched }))
     }
 
     /// The settings of a guise; the role last, because it may not be allowed the others.
-    fn put_on(&self, guise: Guise<'_>) -> String {
+    fn put_on(&self, identity: Identity<'_>) -> String {
         let tenant =
-            guise.tenant.map(|tenant| format!("SET LOCAL {} TO {}; ", self.setting, sql::literal(tenant)));
-        let replica = if guise.replica { "SET LOCAL session_replication_role = replica; " } else { "" };
-        let app = if guise.app { format!("SET LOCAL ROLE {}; ", self.role) } else { String::new() };
+            identity.tenant.map(|tenant| format!("SET LOCAL {} TO {}; ", self.setting, sql::literal(tenant)));
+        let replica = if identity.replica { "SET LOCAL session_replication_role = replica; " } else { "" };
+        let app = if identity.app { format!("SET LOCAL ROLE {}; ", self.role) } else { String::new() };
         format!("SET LOCAL {} TO '0'; {}{replica}{app}", self.counter, tenant.unwrap_or_default())
     }
 
@@ -236,7 +240,7 @@ impl<'c> Attempts<'c> {
                     let columns = (0..row.len())
                         .map(|at| row.try_get::<Option<String>, _>(at))
                         .collect::<Result<Vec<_>, _>>();
-                    rows.push(columns.asked("read an answer of the isolation probe")?);
+                    rows.push(columns.context("read an answer of the isolation probe")?);
                 }
                 Err(sqlx::Error::Database(error)) => return Ok(Err(Refusal::of(error.downcast_ref()))),
                 Err(cause) => return Err(CheckError { action: "go on with the isolation probe", cause }),

@@ -1,8 +1,8 @@
 //! UPDATE and DELETE: giving an own row away, and reaching rows of others.
 
 use super::{
-    attack::{Attack, Deed, Observation, Rows, Tenants},
-    attempt::Guise,
+    attack::{Attack, Observation, Rows, Tenants, WriteResult},
+    attempt::Identity,
     value,
 };
 use crate::inspect::{CheckError, sql};
@@ -12,7 +12,7 @@ const COLUMNS: usize = 2;
 
 /// A statement on another tenant's rows.
 struct Change<'t> {
-    guise: Guise<'t>,
+    identity: Identity<'t>,
     statement: String,
     deletes: bool,
 }
@@ -50,16 +50,16 @@ impl Attack<'_, '_> {
         };
         let granted = self.target.update_tenant || !self.target.updates.is_empty();
         if granted && !seen.unpaired && changes.iter().all(|change| change.deletes) {
-            seen.update.push(Deed::Impossible);
+            seen.update.push(WriteResult::Impossible);
         }
         let together: Vec<_> =
-            changes.iter().map(|change| (change.guise, change.statement.clone())).collect();
+            changes.iter().map(|change| (change.identity, change.statement.clone())).collect();
         let untouched = self.locked.is_none()
             && !together.is_empty()
             && nothing(self.attempts.make_counted(&together).await?.ok().as_ref());
         for (change, attempt) in changes.into_iter().zip(together) {
-            let deed = if untouched { Deed::Touched(0) } else { self.reach(attempt).await? };
-            if change.deletes { &mut seen.delete } else { &mut seen.update }.push(deed);
+            let write_result = if untouched { WriteResult::Touched(0) } else { self.reach(attempt).await? };
+            if change.deletes { &mut seen.delete } else { &mut seen.update }.push(write_result);
         }
         Ok(())
     }
@@ -71,28 +71,28 @@ impl Attack<'_, '_> {
     }
 
     /// Gives the first own row that it reaches away by this SET.
-    pub(super) async fn give(&mut self, tenants: &Tenants, set: &str) -> Result<Deed, CheckError> {
+    pub(super) async fn give(&mut self, tenants: &Tenants, set: &str) -> Result<WriteResult, CheckError> {
         let statement =
             format!("UPDATE {} SET {set} WHERE {}", self.target.qualified(), self.attempts.first_row_only());
-        let guise = Guise::app(&tenants.owner);
-        let given = self.write(guise, &statement).await?;
-        if given == Deed::Touched(1) && (self.target.triggers || !self.target.update_tenant) {
-            return self.landed(guise, &statement, &tenants.other).await;
+        let identity = Identity::app(&tenants.owner);
+        let given = self.write(identity, &statement).await?;
+        if given == WriteResult::Touched(1) && (self.target.triggers || !self.target.update_tenant) {
+            return self.landed(identity, &statement, &tenants.other).await;
         }
         Ok(given)
     }
 
     /// A change, and what it reached: a trigger may have skipped the row that the policies let through.
-    async fn reach(&mut self, attempt: (Guise<'_>, String)) -> Result<Deed, CheckError> {
+    async fn reach(&mut self, attempt: (Identity<'_>, String)) -> Result<WriteResult, CheckError> {
         if let Some(refusal) = &self.locked {
-            return Ok(Deed::Refused(refusal.clone()));
+            return Ok(WriteResult::Refused(refusal.clone()));
         }
         Ok(match self.attempts.make_counted(&[attempt]).await? {
             Ok((0, reached)) => match reached.into_iter().max() {
-                Some(rows) if rows > 0 => Deed::Skipping(rows),
-                _ => Deed::Touched(0),
+                Some(rows) if rows > 0 => WriteResult::Skipping(rows),
+                _ => WriteResult::Touched(0),
             },
-            Ok((touched, _)) => Deed::Touched(touched),
+            Ok((touched, _)) => WriteResult::Touched(touched),
             Err(refusal) => self.refused(refusal),
         })
     }
@@ -100,7 +100,7 @@ impl Attack<'_, '_> {
     /// UPDATE and DELETE of another tenant's rows, as this tenant, as far as they are granted: of the tenant
     /// column, and of others, because a trigger may keep the tenant as it is and nothing else.
     fn changes<'t>(&self, tenant: &'t str, condition: &str, rows: &mut Rows<'_, '_>) -> Vec<Change<'t>> {
-        let (table, guise) = (self.target.qualified(), Guise::app(tenant));
+        let (table, identity) = (self.target.qualified(), Identity::app(tenant));
         let take = self.target.update_tenant.then(|| format!("{} = {}", self.column(), sql::literal(tenant)));
         let columns: Vec<_> =
             self.target.updates.iter().filter_map(|number| rows.relation.column(*number)).collect();
@@ -120,12 +120,12 @@ impl Attack<'_, '_> {
             });
         let sets: Vec<_> = take.into_iter().chain(touch.take(COLUMNS)).collect();
         let update = sets.iter().map(|set| Change {
-            guise,
+            identity,
             statement: format!("UPDATE {table} SET {set} WHERE {condition}"),
             deletes: false,
         });
         let delete = self.target.delete.then(|| Change {
-            guise,
+            identity,
             statement: format!("DELETE FROM {table} WHERE {condition}"),
             deletes: true,
         });

@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::{META, apart, target::Target};
 use crate::{
     api::{Finding, RowLevelSecurity, Severity},
-    inspect::{Asked, CheckError, sql, trial},
+    inspect::{CheckError, QueryContext, sql, trial},
     postgres::{query_as, query_scalar},
 };
 
@@ -183,17 +183,18 @@ pub(super) async fn admit(
 
 async fn read(connection: &mut PgConnection, security: &RowLevelSecurity) -> Result<Code, CheckError> {
     let edges: Vec<(i64, i64, i64, i64)> =
-        query_as(EDGES).fetch_all(&mut *connection).await.asked("read what tables bring along")?;
+        query_as(EDGES).fetch_all(&mut *connection).await.context("read what tables bring along")?;
     let facts = query_as(FACTS)
         .bind(&security.app_role)
         .bind(&security.trusted_owners)
         .fetch_all(&mut *connection)
         .await;
-    let facts: Vec<(i64, i64, String, String, String)> = facts.asked("read whose code tables bring along")?;
+    let facts: Vec<(i64, i64, String, String, String)> =
+        facts.context("read whose code tables bring along")?;
     let (class,): (i64,) = query_as("SELECT 'pg_catalog.pg_class'::regclass::oid::int8")
         .fetch_one(&mut *connection)
         .await
-        .asked("read the number of a catalog")?;
+        .context("read the number of a catalog")?;
     let apart = apart::nodes(connection, security).await?;
     let mut code = Code { apart, class, ..Code::default() };
     for (a, b, c, d) in edges {
@@ -220,7 +221,7 @@ async fn read(connection: &mut PgConnection, security: &RowLevelSecurity) -> Res
 /// otherwise, and a lock would not help.
 async fn sees_the_newest(connection: &mut PgConnection) -> Result<bool, CheckError> {
     let text = "SELECT pg_catalog.current_setting('transaction_isolation') = 'read committed'";
-    query_scalar(text).fetch_one(connection).await.asked("read the isolation of the transaction")
+    query_scalar(text).fetch_one(connection).await.context("read the isolation of the transaction")
 }
 
 /// Whether all of them are locked, until the check ends.
@@ -245,15 +246,15 @@ impl Code {
     /// follow come first.
     fn met(&self) -> BTreeMap<Node, Rc<BTreeSet<&Fact>>> {
         let mut met: BTreeMap<Node, Rc<BTreeSet<&Fact>>> = BTreeMap::new();
-        for circle in kosaraju_scc(&self.edges) {
-            let own = circle.iter().filter_map(|node| self.facts.get(node)).flatten();
-            let after = circle
+        for cycle in kosaraju_scc(&self.edges) {
+            let own = cycle.iter().filter_map(|node| self.facts.get(node)).flatten();
+            let after = cycle
                 .iter()
                 .flat_map(|node| self.edges.neighbors(*node))
                 .filter_map(|node| met.get(&node))
                 .flat_map(|facts| facts.iter().copied());
             let facts = Rc::new(own.chain(after).collect());
-            met.extend(circle.into_iter().map(|node| (node, Rc::clone(&facts))));
+            met.extend(cycle.into_iter().map(|node| (node, Rc::clone(&facts))));
         }
         met
     }

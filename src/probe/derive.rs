@@ -2,8 +2,8 @@
 //! does. Then a row belongs to whom the other columns say, and those are what an attacker writes.
 
 use super::{
-    attack::{Attack, Deed, Observation, Rows, Tenants},
-    attempt::Guise,
+    attack::{Attack, Observation, Rows, Tenants, WriteResult},
+    attempt::Identity,
     seed::Values,
 };
 use crate::inspect::{CheckError, sql};
@@ -21,7 +21,7 @@ impl Attack<'_, '_> {
         seen: &mut Observation,
     ) -> Result<(), CheckError> {
         seen.derived = true;
-        let guise = Guise::app(&tenants.owner);
+        let identity = Identity::app(&tenants.owner);
         let own = self.foreign_keys(&tenants.owner, rows.relation).await?;
         let other = self.foreign_keys(&tenants.other, rows.relation).await?;
         let mut pairs = vec![(own.clone(), own.clone())];
@@ -31,17 +31,20 @@ impl Attack<'_, '_> {
         for columns in self.deciding(rows, |_, app_inserts| app_inserts) {
             pairs.push((with(&own, &columns, &tenants.owner), with(&own, &columns, &tenants.other)));
         }
-        let mut told = (Deed::Impossible, Deed::Skipped);
+        let mut told = (WriteResult::Impossible, WriteResult::Skipped);
         for (own, other) in pairs {
             let Some((own, other)) = rows.insert_of(&own, 0).zip(rows.insert_of(&other, 0)) else { continue };
-            let mine = self.lands(guise, &own, &tenants.owner).await?;
-            let theirs = self.lands(guise, &other, &tenants.other).await?;
-            let leaks = matches!(theirs, Deed::Touched(rows) if rows > 0);
-            let proves = matches!(mine, Deed::Touched(rows) if rows > 0);
+            let mine = self.lands(identity, &own, &tenants.owner).await?;
+            let theirs = self.lands(identity, &other, &tenants.other).await?;
+            let leaks = matches!(theirs, WriteResult::Touched(rows) if rows > 0);
+            let proves = matches!(mine, WriteResult::Touched(rows) if rows > 0);
             // What is refused where even an own row is, or where nothing differs, says nothing.
             if leaks || proves {
-                told = (mine, if leaks || own != other || told.1 == Deed::Skipped { theirs } else { told.1 });
-            } else if told.0 == Deed::Impossible {
+                told = (
+                    mine,
+                    if leaks || own != other || told.1 == WriteResult::Skipped { theirs } else { told.1 },
+                );
+            } else if told.0 == WriteResult::Impossible {
                 told.0 = mine;
             }
             if leaks {
@@ -82,8 +85,8 @@ impl Attack<'_, '_> {
                 })
                 .collect();
             let given = self.give(tenants, &set.join(", ")).await?;
-            let leaks = matches!(given, Deed::Touched(rows) if rows > 0);
-            if leaks || seen.give == Deed::Skipped || matches!(given, Deed::Refused(_)) {
+            let leaks = matches!(given, WriteResult::Touched(rows) if rows > 0);
+            if leaks || seen.give == WriteResult::Skipped || matches!(given, WriteResult::Refused(_)) {
                 seen.give = given;
             }
             if leaks {
@@ -118,10 +121,15 @@ impl Attack<'_, '_> {
         numbers.iter().map(|number| vec![*number]).chain(all).collect()
     }
 
-    async fn lands(&mut self, guise: Guise<'_>, statement: &str, tenant: &str) -> Result<Deed, CheckError> {
-        match self.write(guise, statement).await? {
-            Deed::Touched(1) => self.landed(guise, statement, tenant).await,
-            deed => Ok(deed),
+    async fn lands(
+        &mut self,
+        identity: Identity<'_>,
+        statement: &str,
+        tenant: &str,
+    ) -> Result<WriteResult, CheckError> {
+        match self.write(identity, statement).await? {
+            WriteResult::Touched(1) => self.landed(identity, statement, tenant).await,
+            write_result => Ok(write_result),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! keep every probe from reading it.
 
 use super::{
-    attempt::{Attempts, Guise},
+    attempt::{Attempts, Identity},
     target::Target,
 };
 use crate::inspect::{CheckError, sql};
@@ -14,7 +14,7 @@ pub(super) async fn holder(
     target: &Target,
     app: &str,
 ) -> Result<Option<String>, CheckError> {
-    let question = format!(
+    let statement = format!(
         "SELECT pg_catalog.min(a.usename::pg_catalog.text) FROM pg_catalog.pg_locks l JOIN \
             pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid \
          JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) a.usesysid \
@@ -29,6 +29,6 @@ pub(super) async fn holder(
         sql::literal(app),
         sql::literal(app)
     );
-    let answer = attempts.make(Guise::default(), &question).await?;
+    let answer = attempts.make(Identity::default(), &statement).await?;
     Ok(answer.ok().and_then(|done| done.row?.into_iter().next()?))
 }

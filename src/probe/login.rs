@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use super::META;
 use crate::{
     api::{Finding, Severity},
-    inspect::{Asked, CheckError, trial},
+    inspect::{CheckError, QueryContext, trial},
     postgres::query_as,
 };
 
@@ -30,7 +30,7 @@ pub(super) async fn put_on(connection: &mut PgConnection, app: &str) -> Result<O
         .bind(app)
         .fetch_all(&mut *connection)
         .await
-        .asked("read the settings of the application's role")?;
+        .context("read the settings of the application's role")?;
     for (name, value) in settings {
         trial::begin(connection).await?;
         let set: Result<(String,), _> = query_as("SELECT pg_catalog.set_config($1, $2, true)")
@@ -43,7 +43,7 @@ pub(super) async fn put_on(connection: &mut PgConnection, app: &str) -> Result<O
                 sqlx::raw_sql("RELEASE SAVEPOINT sluice_trial")
                     .execute(&mut *connection)
                     .await
-                    .asked("keep a setting")?;
+                    .context("keep a setting")?;
             }
             Err(refusal) => {
                 trial::end(connection).await?;

@@ -1,6 +1,6 @@
 //! What the answer to a write says about the policies. PURE.
 
-use super::{attack::Deed, attempt::Refusal, target::Target};
+use super::{attack::WriteResult, attempt::Refusal, target::Target};
 
 /// What a refused write says about the policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +34,12 @@ pub(super) fn uncertain(target: &Target, refusal: &Refusal) -> bool {
 
 /// Whether a write got past the policies, and what else stopped it. Where a trigger may have changed the row,
 /// a constraint tells nothing about the row that the policies saw.
-pub(super) fn went_through(deed: &Deed, target: &Target) -> Option<String> {
-    match deed {
-        Deed::Touched(rows) if *rows > 0 => Some(String::new()),
-        Deed::Refused(refusal) if meaning(refusal) == Meaning::Passed && !uncertain(target, refusal) => {
+pub(super) fn went_through(write_result: &WriteResult, target: &Target) -> Option<String> {
+    match write_result {
+        WriteResult::Touched(rows) if *rows > 0 => Some(String::new()),
+        WriteResult::Refused(refusal)
+            if meaning(refusal) == Meaning::Passed && !uncertain(target, refusal) =>
+        {
             Some(format!(" (only a constraint stopped it: SQLSTATE {})", refusal.code))
         }
         _ => None,

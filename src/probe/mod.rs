@@ -28,12 +28,12 @@ use std::time::Instant;
 use sqlx::PgConnection;
 
 use self::{
-    attempt::{Attempts, Guise},
+    attempt::{Attempts, Identity},
     sequence::Probe,
 };
 use crate::{
     api::{Finding, RowLevelSecurity, Severity},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, trial},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, trial},
     postgres::query_as,
 };
 
@@ -96,7 +96,10 @@ struct Roles {
 }
 
 /// Tries what an attacker would, and judges what came of it.
-pub(crate) async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+pub(crate) async fn inspect(
+    connection: &mut PgConnection,
+    scope: &Scope,
+) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
     let roles = roles(connection, security).await?;
     if !roles.app_exists || roles.app_bypasses {
@@ -211,7 +214,7 @@ async fn attacks(
     let mut attempts =
         Attempts::begin(connection, &security.app_role, &security.tenant.setting, late.until).await?;
     attempts.open();
-    let became = attempts.make(Guise { app: true, ..Guise::default() }, "SELECT 'yes'").await?;
+    let became = attempts.make(Identity { app: true, ..Identity::default() }, "SELECT 'yes'").await?;
     attempts.close();
     if became.is_err_and(|refusal| !refusal.is_late()) {
         found.push(cannot_become(&roles.login, &security.app_role));
@@ -241,7 +244,7 @@ async fn becomes(
     .bind(&security.app_role)
     .fetch_all(connection)
     .await
-    .asked("read which roles the application can become")?;
+    .context("read which roles the application can become")?;
     Ok(rows.into_iter().map(|(name,)| name).collect())
 }
 
@@ -256,7 +259,7 @@ async fn roles(connection: &mut PgConnection, security: &RowLevelSecurity) -> Re
     .bind(&security.tenant.setting)
     .fetch_one(connection)
     .await
-    .asked("read the roles of the isolation probe")?;
+    .context("read the roles of the isolation probe")?;
     Ok(Roles { caller, login, app_exists, app_bypasses, never_set, other: false })
 }
 

@@ -2,8 +2,8 @@
 //! every tenant.
 
 use super::{
-    attack::{Attack, Deed, Observation, Rows, Sight, Tenants},
-    attempt::Guise,
+    attack::{Attack, Observation, ReadResult, Rows, Tenants, WriteResult},
+    attempt::Identity,
 };
 use crate::inspect::CheckError;
 
@@ -11,9 +11,9 @@ use crate::inspect::CheckError;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Nobody {
     /// One that was made for the attempt, as a tenant.
-    pub(super) seen: Sight,
+    pub(super) seen: ReadResult,
     /// Whether a tenant can take the tenant off an own row.
-    pub(super) made: Deed,
+    pub(super) made: WriteResult,
     /// No such row could be made to read.
     pub(super) untried: bool,
 }
@@ -38,19 +38,19 @@ impl Attack<'_, '_> {
         let take = |condition: &str| format!("UPDATE {table} SET {column} = NULL WHERE {condition}");
         if self.target.select_tenant {
             let own = self.first_of(&tenants.owner);
-            let look = (Guise::app(&tenants.other), self.count(&format!("{column} IS NULL")));
-            let taken = (Guise::caller(Some(&tenants.owner)), take(&own));
+            let look = (Identity::app(&tenants.other), self.count(&format!("{column} IS NULL")));
+            let taken = (Identity::caller(Some(&tenants.owner)), take(&own));
             seen.nobody.seen = match self.attempts.make_all(&[taken, look]).await? {
                 Some((rows, _)) => {
                     let count = rows.last().and_then(|row| row.first()?.as_ref()?.parse().ok());
-                    count.map_or(Sight::Skipped, Sight::Rows)
+                    count.map_or(ReadResult::Skipped, ReadResult::Rows)
                 }
-                None => Sight::Skipped,
+                None => ReadResult::Skipped,
             };
         }
-        seen.nobody.untried = self.target.select_any && seen.nobody.seen == Sight::Skipped;
+        seen.nobody.untried = self.target.select_any && seen.nobody.seen == ReadResult::Skipped;
         if self.target.update_tenant {
-            seen.nobody.made = self.write(Guise::app(&tenants.owner), &take(&first)).await?;
+            seen.nobody.made = self.write(Identity::app(&tenants.owner), &take(&first)).await?;
         }
         Ok(())
     }

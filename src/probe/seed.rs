@@ -7,7 +7,7 @@ use fastrand::Rng;
 use futures::future::BoxFuture;
 
 use super::{
-    attempt::{Attempts, Guise},
+    attempt::{Attempts, Identity},
     target::{Column, ForeignKey, Relation},
     value,
 };
@@ -31,8 +31,8 @@ pub(super) type Values = BTreeMap<i16, String>;
 struct Order<'o> {
     relation: i64,
     fixed: Values,
-    wanted: &'o [i16],
-    guise: Guise<'o>,
+    desired: &'o [i16],
+    identity: Identity<'o>,
     depth: usize,
 }
 
@@ -48,8 +48,8 @@ impl Seeder<'_> {
         let order = |replica| Order {
             relation,
             fixed: fixed.clone(),
-            wanted: &[],
-            guise: Guise { replica, ..Guise::caller(tenant) },
+            desired: &[],
+            identity: Identity { replica, ..Identity::caller(tenant) },
             depth: 0,
         };
         let Err(reason) = self.insert(attempts, order(false)).await? else { return Ok(Ok(())) };
@@ -71,9 +71,9 @@ impl Seeder<'_> {
             if order.depth > DEEPEST {
                 return Ok(Err(format!("the foreign keys from {} form a cycle", relation.qualified)));
             }
-            let found = attempts.make(order.guise, &select(relation, &order)).await?;
+            let found = attempts.make(order.identity, &select(relation, &order)).await?;
             if let Some(row) = found.ok().and_then(|done| done.row) {
-                return Ok(Ok(by_number(order.wanted, row)));
+                return Ok(Ok(by_number(order.desired, row)));
             }
             self.insert(attempts, order).await
         })
@@ -89,7 +89,7 @@ impl Seeder<'_> {
             return Ok(Err("it cannot be read".to_owned()));
         };
         let mut known = order.fixed.clone();
-        if !order.guise.replica {
+        if !order.identity.replica {
             for key in &relation.foreign_keys {
                 if !binds(relation, key, &known) {
                     continue;
@@ -105,11 +105,11 @@ impl Seeder<'_> {
                 Ok(pairs) => pairs,
                 Err(reason) => return Ok(Err(reason)),
             };
-            let statement = insert(relation, &columns, &values, order.wanted);
-            match attempts.make(order.guise, &statement).await? {
+            let statement = insert(relation, &columns, &values, order.desired);
+            match attempts.make(order.identity, &statement).await? {
                 Ok(done) => {
                     attempts.keep();
-                    return Ok(Ok(by_number(order.wanted, done.row.unwrap_or_default())));
+                    return Ok(Ok(by_number(order.desired, done.row.unwrap_or_default())));
                 }
                 Err(refusal) => {
                     reason = format!("a row for {} was refused: {}", relation.qualified, refusal.display());
@@ -142,8 +142,8 @@ impl Seeder<'_> {
         let order = Order {
             relation: key.parent,
             fixed,
-            wanted: &key.parent_columns,
-            guise: order.guise,
+            desired: &key.parent_columns,
+            identity: order.identity,
             depth: order.depth + 1,
         };
         let row = match self.find_or_insert(attempts, order).await? {
@@ -205,8 +205,8 @@ pub(super) fn binds(relation: &Relation, key: &ForeignKey, known: &Values) -> bo
     })
 }
 
-pub(super) fn insert(relation: &Relation, columns: &[String], values: &[String], wanted: &[i16]) -> String {
-    let names: Vec<_> = wanted.iter().filter_map(|number| relation.column(*number)).map(text_of).collect();
+pub(super) fn insert(relation: &Relation, columns: &[String], values: &[String], desired: &[i16]) -> String {
+    let names: Vec<_> = desired.iter().filter_map(|number| relation.column(*number)).map(text_of).collect();
     let returning = if names.is_empty() { String::new() } else { format!(" RETURNING {}", names.join(", ")) };
     format!(
         "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({}){returning}",
@@ -218,7 +218,7 @@ pub(super) fn insert(relation: &Relation, columns: &[String], values: &[String],
 
 fn select(relation: &Relation, order: &Order<'_>) -> String {
     let names: Vec<_> =
-        order.wanted.iter().filter_map(|number| relation.column(*number)).map(text_of).collect();
+        order.desired.iter().filter_map(|number| relation.column(*number)).map(text_of).collect();
     let fixed = order
         .fixed
         .iter()

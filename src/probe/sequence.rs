@@ -10,8 +10,8 @@ use fastrand::Rng;
 
 use super::{
     Roles,
-    attack::{self, Attack, Observation, Rows, Sight, Tenants},
-    attempt::{Attempts, Guise},
+    attack::{self, Attack, Observation, ReadResult, Rows, Tenants},
+    attempt::{Attempts, Identity},
     lock,
     seed::{Seeder, Values},
     target::{Relation, Target},
@@ -156,7 +156,7 @@ impl<'a> Probe<'a> {
             .map(|text| format!("{}::{}::pg_catalog.text", sql::literal(text), target.tenant_type));
         // The type's name was printed under Sluice's search path, and is read under it.
         let statement = format!("SET LOCAL search_path = {SEARCH_PATH}; SELECT {}", casts.join(", "));
-        let taken = attempts.make(Guise::default(), &statement).await?;
+        let taken = attempts.make(Identity::default(), &statement).await?;
         Ok(taken.is_ok().then_some((first, second)))
     }
 
@@ -174,9 +174,9 @@ impl<'a> Probe<'a> {
             }
             attempts.open();
             let targets: Vec<_> = chunk.iter().map(|subject| &subject.seen.target).collect();
-            let sights = attack::look_unset(attempts, &targets).await?;
-            for (subject, sight) in chunk.iter_mut().zip(sights) {
-                subject.seen.unset = sight;
+            let read_results = attack::look_unset(attempts, &targets).await?;
+            for (subject, read_result) in chunk.iter_mut().zip(read_results) {
+                subject.seen.unset = read_result;
             }
             attempts.close();
         }
@@ -194,8 +194,8 @@ impl<'a> Probe<'a> {
         }
         attempts.open();
         self.populate(attempts, subject, false).await?;
-        let sights = attack::look_unset(attempts, &[&subject.seen.target]).await?;
-        subject.seen.unset = sights.into_iter().next().unwrap_or(Sight::Skipped);
+        let read_results = attack::look_unset(attempts, &[&subject.seen.target]).await?;
+        subject.seen.unset = read_results.into_iter().next().unwrap_or(ReadResult::Skipped);
         attempts.close();
         Ok(())
     }
@@ -244,7 +244,8 @@ impl<'a> Probe<'a> {
         {
             let own = target.is_of(&self.security.tenant.column, tenant);
             let any = format!("SELECT 'yes' FROM {} WHERE {own} LIMIT 1", target.qualified());
-            if attempts.make(Guise::caller(Some(tenant)), &any).await?.is_ok_and(|done| done.row.is_none()) {
+            if attempts.make(Identity::caller(Some(tenant)), &any).await?.is_ok_and(|done| done.row.is_none())
+            {
                 return Ok(Some(tenant.clone()));
             }
         }
@@ -317,7 +318,7 @@ impl<'a> Probe<'a> {
         );
         let found = attempts
             .make(
-                Guise::caller(tenant),
+                Identity::caller(tenant),
                 &format!("SELECT 'yes' FROM {} WHERE {own} LIMIT 1", relation.qualified),
             )
             .await?;

@@ -8,7 +8,7 @@ use sqlx::{FromRow, PgConnection};
 use super::view::{self, View};
 use crate::{
     api::RowLevelSecurity,
-    inspect::{Asked, CheckError, Scope, equality, sql, tenancy},
+    inspect::{CheckError, QueryContext, Scope, equality, sql, tenancy},
     postgres::query_as,
 };
 
@@ -123,7 +123,7 @@ pub(super) async fn targets(
     tenancy::rows(TARGETS, scope, security)
         .fetch_all(connection)
         .await
-        .asked("read what the application may do with tenant tables")
+        .context("read what the application may do with tenant tables")
 }
 
 /// Finds out how tenants are compared, once for each type.
@@ -272,12 +272,12 @@ pub(super) async fn relations(
         .bind(role)
         .fetch_all(&mut *connection)
         .await
-        .asked("read the columns of tenant tables")?;
+        .context("read the columns of tenant tables")?;
     let keys: Vec<(i64, Vec<i16>, i64, Vec<i16>)> = query_as(FOREIGN_KEYS)
         .bind(&oids)
         .fetch_all(connection)
         .await
-        .asked("read the foreign keys of tenant tables")?;
+        .context("read the foreign keys of tenant tables")?;
     let mut relations: BTreeMap<i64, Relation> = BTreeMap::new();
     for Owned { oid, schema, table_name, column } in columns {
         let relation = relations.entry(oid).or_default();

@@ -2,7 +2,7 @@
 
 use super::{
     META,
-    attack::{Deed, Observation, Sight},
+    attack::{Observation, ReadResult, WriteResult},
     attempt::Refusal,
     meaning::{Meaning, meaning, uncertain, went_through},
     target::Target,
@@ -26,8 +26,8 @@ pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
         );
     }
     reasons.extend(reading_untold(seen, other));
-    let foreign = seen.foreign.iter().chain([&seen.unset]).find_map(|sight| match sight {
-        Sight::Refused(refusal) if matches!(refusal.code.as_str(), "57014" | "55P03") => Some(refusal),
+    let foreign = seen.foreign.iter().chain([&seen.unset]).find_map(|read_result| match read_result {
+        ReadResult::Refused(refusal) if matches!(refusal.code.as_str(), "57014" | "55P03") => Some(refusal),
         _ => None,
     });
     reasons.extend(foreign.map(|refusal| format!("reading others' rows ({})", refusal.display())));
@@ -40,7 +40,7 @@ pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
     reasons.extend(insert_untold(seen, other));
     reasons.extend(untold("UPDATE of an own row", [&seen.give], &seen.target, seen.known));
     // Of several columns one that leaks is enough.
-    if seen.update.iter().all(|deed| went_through(deed, &seen.target).is_none()) {
+    if seen.update.iter().all(|write_result| went_through(write_result, &seen.target).is_none()) {
         reasons.extend(untold("UPDATE", &seen.update, &seen.target, false));
     }
     reasons.extend(untold("DELETE", &seen.delete, &seen.target, false));
@@ -67,16 +67,16 @@ pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
 /// What reading does not tell of the rows that the attempt begins with.
 fn reading_untold(seen: &Observation, other: bool) -> Option<String> {
     match (&seen.unseeded, &seen.own) {
-        (None, Sight::Rows(0)) if other => None,
+        (None, ReadResult::Rows(0)) if other => None,
         (Some(reason), _) => Some(format!("reading, UPDATE and DELETE (the table is empty, and {reason})")),
-        (None, Sight::Rows(0)) if seen.seeded => Some(
+        (None, ReadResult::Rows(0)) if seen.seeded => Some(
             "reading (the table is empty, and a row made for the attempt is not visible to its own tenant)"
                 .to_owned(),
         ),
-        (None, Sight::Rows(0)) if seen.target.view.is_some() => {
+        (None, ReadResult::Rows(0)) if seen.target.view.is_some() => {
             Some("reading (it shows no row of a tenant that has some in the tables that it reads)".to_owned())
         }
-        (None, Sight::Refused(refusal)) if refusal.code != "42P17" => {
+        (None, ReadResult::Refused(refusal)) if refusal.code != "42P17" => {
             Some(format!("reading ({})", refusal.display()))
         }
         _ => None,
@@ -85,28 +85,32 @@ fn reading_untold(seen: &Observation, other: bool) -> Option<String> {
 
 fn insert_untold(seen: &Observation, other: bool) -> Option<String> {
     match (&seen.insert_own, &seen.insert_foreign) {
-        (Deed::Impossible, Deed::Skipped) => Some(
+        (WriteResult::Impossible, WriteResult::Skipped) => Some(
             "INSERT (no values are known for a row that the \
             application could write)"
                 .to_owned(),
         ),
         // No policy speaks of the other role, so no row is let in.
-        (Deed::Refused(own), Deed::Refused(_) | Deed::Skipped) if other && own.code == "42501" => None,
-        (Deed::Refused(own), _) if seen.derived => Some(format!(
+        (WriteResult::Refused(own), WriteResult::Refused(_) | WriteResult::Skipped)
+            if other && own.code == "42501" =>
+        {
+            None
+        }
+        (WriteResult::Refused(own), _) if seen.derived => Some(format!(
             "INSERT (the application does not write the tenant column, and its own row is \
                 refused: {})",
             own.display()
         )),
-        (Deed::Touched(0), Deed::Skipped) if seen.derived => Some(
+        (WriteResult::Touched(0), WriteResult::Skipped) if seen.derived => Some(
             "INSERT (the application does not write the tenant column, and it was not found from what \
                 the tenant follows)"
                 .to_owned(),
         ),
-        (Deed::Refused(own), Deed::Refused(_)) if meaning(own) != Meaning::Passed => {
+        (WriteResult::Refused(own), WriteResult::Refused(_)) if meaning(own) != Meaning::Passed => {
             Some(format!("INSERT (even an own row is refused: {})", own.display()))
         }
         (own, foreign) => {
-            let known = seen.known && matches!(own, Deed::Touched(rows) if *rows > 0);
+            let known = seen.known && matches!(own, WriteResult::Touched(rows) if *rows > 0);
             untold("INSERT", [foreign], &seen.target, known)
         }
     }
@@ -116,7 +120,7 @@ fn insert_untold(seen: &Observation, other: bool) -> Option<String> {
 /// `the_attack` itself: an own row that goes to a tenant that there is.
 fn untold<'d>(
     what: &str,
-    deeds: impl IntoIterator<Item = &'d Deed>,
+    write_results: impl IntoIterator<Item = &'d WriteResult>,
     target: &Target,
     the_attack: bool,
 ) -> Option<String> {
@@ -125,12 +129,12 @@ fn untold<'d>(
         Meaning::Passed => !uncertain(target, refusal),
         Meaning::Unknown => false,
     };
-    deeds.into_iter().find_map(|deed| match deed {
-        Deed::Refused(refusal) if !tells(refusal) => Some(format!("{what} ({})", refusal.display())),
-        Deed::Impossible => {
+    write_results.into_iter().find_map(|write_result| match write_result {
+        WriteResult::Refused(refusal) if !tells(refusal) => Some(format!("{what} ({})", refusal.display())),
+        WriteResult::Impossible => {
             Some(format!("{what} (no value is known for a column that the application may change)"))
         }
-        Deed::Skipping(_) if !the_attack => {
+        WriteResult::Skipping(_) if !the_attack => {
             Some(format!("{what} (a row that the policies let through was skipped, by a trigger or a rule)"))
         }
         _ => None,
@@ -165,13 +169,13 @@ mod tests {
     #[test]
     fn a_refusal_proves_nothing_when_even_an_own_row_is_refused() {
         only(
-            Observation { insert_own: Deed::Refused(policy()), ..closed() },
+            Observation { insert_own: WriteResult::Refused(policy()), ..closed() },
             Severity::Warning,
             "even an own row is refused",
         );
         assert_eq!(
             found(Observation {
-                insert_own: Deed::Refused(refused("23505", "_bt_check_unique")),
+                insert_own: WriteResult::Refused(refused("23505", "_bt_check_unique")),
                 ..closed()
             }),
             []
@@ -182,7 +186,7 @@ mod tests {
     fn a_table_that_stays_empty_is_a_warning_and_never_a_silent_pass() {
         let empty = || Observation {
             unseeded: Some("it has no rows".into()),
-            own: Sight::Rows(0),
+            own: ReadResult::Rows(0),
             seeded: false,
             ..closed()
         };
@@ -201,7 +205,7 @@ mod tests {
     #[test]
     fn time_that_ran_out_is_unproven() {
         only(
-            Observation { foreign: vec![Sight::Refused(refused("57014", ""))], ..closed() },
+            Observation { foreign: vec![ReadResult::Refused(refused("57014", ""))], ..closed() },
             Severity::Warning,
             "longer than 5 s",
         );
@@ -220,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_lock_of_the_application_is_an_error() {
-        let locked = || Deed::Refused(refused("55P03", ""));
+        let locked = || WriteResult::Refused(refused("55P03", ""));
         only(
             Observation { insert_foreign: locked(), ..closed() },
             Severity::Warning,
@@ -236,7 +240,7 @@ mod tests {
 
     #[test]
     fn what_a_trigger_refuses_or_skips_proves_nothing_unless_it_was_the_attack_itself() {
-        let raised = || Deed::Refused(refused("P0001", "exec_stmt_raise"));
+        let raised = || WriteResult::Refused(refused("P0001", "exec_stmt_raise"));
         let with_triggers = |mut seen: Observation| {
             seen.target.reacts = true;
             seen
@@ -252,7 +256,7 @@ mod tests {
             "unproven: UPDATE",
         );
         only(
-            with_triggers(Observation { delete: vec![Deed::Skipping(1)], ..closed() }),
+            with_triggers(Observation { delete: vec![WriteResult::Skipping(1)], ..closed() }),
             Severity::Warning,
             "unproven: DELETE",
         );
@@ -287,16 +291,28 @@ mod tests {
             insert_foreign,
             ..closed()
         };
-        assert_eq!(found(derived(Deed::Touched(1), Deed::Refused(policy()))), []);
+        assert_eq!(found(derived(WriteResult::Touched(1), WriteResult::Refused(policy()))), []);
         only(
-            derived(Deed::Touched(0), Deed::Skipped),
+            derived(WriteResult::Touched(0), WriteResult::Skipped),
             Severity::Warning,
             "it was not found from what the tenant follows",
         );
-        only(derived(Deed::Refused(policy()), Deed::Skipped), Severity::Warning, "its own row is refused");
-        only(derived(Deed::Touched(1), Deed::Touched(1)), Severity::Error, "INSERT a row of another tenant");
         only(
-            Observation { insert_own: Deed::Impossible, insert_foreign: Deed::Skipped, ..closed() },
+            derived(WriteResult::Refused(policy()), WriteResult::Skipped),
+            Severity::Warning,
+            "its own row is refused",
+        );
+        only(
+            derived(WriteResult::Touched(1), WriteResult::Touched(1)),
+            Severity::Error,
+            "INSERT a row of another tenant",
+        );
+        only(
+            Observation {
+                insert_own: WriteResult::Impossible,
+                insert_foreign: WriteResult::Skipped,
+                ..closed()
+            },
             Severity::Warning,
             "no values are known",
         );

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::{
     META,
-    attack::{Deed, MANY, Observation, Sight},
+    attack::{MANY, Observation, ReadResult, WriteResult},
     meaning::went_through,
     target::Target,
     unproven::{unproven, unproven_partitions},
@@ -74,7 +74,7 @@ fn leaks_on_read(seen: &Observation, setting: &str) -> Option<Finding> {
     let ways = [("never set", &seen.unset), ("empty", &seen.empty)];
     let open: Vec<_> = ways
         .iter()
-        .filter_map(|(how, sight)| rows(sight).filter(|rows| *rows > 0).map(|rows| (*how, rows)))
+        .filter_map(|(how, read_result)| rows(read_result).filter(|rows| *rows > 0).map(|rows| (*how, rows)))
         .collect();
     let without = open.iter().map(|(_, rows)| *rows).max().map(|most| {
         let ways: Vec<_> = open.iter().map(|(how, _)| *how).collect();
@@ -117,16 +117,19 @@ fn through_a_view(target: &Target) -> String {
 }
 
 fn leaks_on_write(seen: &Observation) -> Option<Finding> {
-    let deeds = [
+    let write_results = [
         ("INSERT a row of another tenant", std::slice::from_ref(&seen.insert_foreign)),
         ("UPDATE an own row so that it is another tenant's", std::slice::from_ref(&seen.give)),
         ("UPDATE another tenant's rows", seen.update.as_slice()),
         ("DELETE another tenant's rows", seen.delete.as_slice()),
     ];
-    let ways: Vec<_> = deeds
+    let ways: Vec<_> = write_results
         .iter()
-        .filter_map(|(what, deeds)| {
-            deeds.iter().find_map(|deed| went_through(deed, &seen.target)).map(|how| format!("{what}{how}"))
+        .filter_map(|(what, write_results)| {
+            write_results
+                .iter()
+                .find_map(|write_result| went_through(write_result, &seen.target))
+                .map(|how| format!("{what}{how}"))
         })
         .collect();
     if ways.is_empty() {
@@ -151,10 +154,10 @@ fn blind(seen: &Observation, setting: &str, other: bool) -> Option<Finding> {
         return None;
     }
     let message = match &seen.own {
-        Sight::Rows(0) if !seen.seeded && seen.target.view.is_none() => {
+        ReadResult::Rows(0) if !seen.seeded && seen.target.view.is_none() => {
             format!("with {setting} set to a tenant, the application does not see that tenant's rows")
         }
-        Sight::Refused(refusal) if refusal.code == "42P17" => {
+        ReadResult::Refused(refusal) if refusal.code == "42P17" => {
             format!("no query works: {}", refusal.display())
         }
         _ => return None,
@@ -169,8 +172,8 @@ fn blind(seen: &Observation, setting: &str, other: bool) -> Option<Finding> {
 /// Rows without a tenant belong to no tenant, and every tenant sees or makes them. There may be none yet, so
 /// it is a warning.
 fn orphaned(seen: &Observation) -> Option<Finding> {
-    let seen_by_all = matches!(seen.nobody.seen, Sight::Rows(rows) if rows > 0);
-    let made = matches!(seen.nobody.made, Deed::Touched(rows) if rows > 0);
+    let seen_by_all = matches!(seen.nobody.seen, ReadResult::Rows(rows) if rows > 0);
+    let made = matches!(seen.nobody.made, WriteResult::Touched(rows) if rows > 0);
     let what = match (seen_by_all, made) {
         (true, true) => {
             "every tenant sees a row without a tenant, and any tenant can make one of its own rows one"
@@ -191,7 +194,7 @@ fn orphaned(seen: &Observation) -> Option<Finding> {
 /// Closed by an error of a cast: safe, but connections that come back from a pool fail.
 fn fragile(seen: &Observation, setting: &str) -> Option<Finding> {
     match &seen.empty {
-        Sight::Refused(refusal) if refusal.code.starts_with("22") => {
+        ReadResult::Refused(refusal) if refusal.code.starts_with("22") => {
             let message = format!(
                 "with an empty {setting} every query fails: {}; PostgreSQL leaves the setting empty after \
                     each transaction that set it",
@@ -209,10 +212,10 @@ fn fragile(seen: &Observation, setting: &str) -> Option<Finding> {
     }
 }
 
-fn rows(sight: &Sight) -> Option<u64> {
-    match sight {
-        Sight::Rows(rows) => Some(*rows),
-        Sight::Skipped | Sight::Refused(_) => None,
+fn rows(read_result: &ReadResult) -> Option<u64> {
+    match read_result {
+        ReadResult::Rows(rows) => Some(*rows),
+        ReadResult::Skipped | ReadResult::Refused(_) => None,
     }
 }
 
@@ -239,19 +242,19 @@ pub(super) mod tests {
 
     pub(in crate::probe) fn closed() -> Observation {
         let mut seen = Observation {
-            unset: Sight::Rows(0),
-            empty: Sight::Rows(0),
-            own: Sight::Rows(1),
+            unset: ReadResult::Rows(0),
+            empty: ReadResult::Rows(0),
+            own: ReadResult::Rows(1),
             ..Observation::default()
         };
         seen.target.schema = "s".into();
         seen.target.name = "t".into();
-        seen.foreign = vec![Sight::Rows(0); 3];
-        seen.insert_own = Deed::Touched(1);
-        seen.insert_foreign = Deed::Refused(policy());
-        seen.give = Deed::Refused(policy());
-        seen.update = vec![Deed::Touched(0)];
-        seen.delete = vec![Deed::Touched(0)];
+        seen.foreign = vec![ReadResult::Rows(0); 3];
+        seen.insert_own = WriteResult::Touched(1);
+        seen.insert_foreign = WriteResult::Refused(policy());
+        seen.give = WriteResult::Refused(policy());
+        seen.update = vec![WriteResult::Touched(0)];
+        seen.delete = vec![WriteResult::Touched(0)];
         seen
     }
 
@@ -288,7 +291,7 @@ pub(super) mod tests {
             "(it has no rows)",
         );
         only(
-            bare(Observation { foreign: vec![Sight::Rows(3)], ..closed() }),
+            bare(Observation { foreign: vec![ReadResult::Rows(3)], ..closed() }),
             Severity::Error,
             "sees 3 rows that are not",
         );
@@ -297,12 +300,12 @@ pub(super) mod tests {
     #[test]
     fn rows_of_others_are_a_leak_and_counted() {
         only(
-            Observation { foreign: vec![Sight::Rows(0), Sight::Rows(3)], ..closed() },
+            Observation { foreign: vec![ReadResult::Rows(0), ReadResult::Rows(3)], ..closed() },
             Severity::Error,
             "sees 3 rows that are not",
         );
         only(
-            Observation { foreign: vec![Sight::Rows(MANY)], ..closed() },
+            Observation { foreign: vec![ReadResult::Rows(MANY)], ..closed() },
             Severity::Error,
             "sees 1000 rows or more",
         );
@@ -311,24 +314,24 @@ pub(super) mod tests {
     #[test]
     fn rows_without_a_tenant_are_a_leak() {
         only(
-            Observation { unset: Sight::Rows(1), ..closed() },
+            Observation { unset: ReadResult::Rows(1), ..closed() },
             Severity::Error,
             "without a tenant (app.t is never set) the application sees 1 row",
         );
         only(
-            Observation { unset: Sight::Rows(1), empty: Sight::Rows(2), ..closed() },
+            Observation { unset: ReadResult::Rows(1), empty: ReadResult::Rows(2), ..closed() },
             Severity::Error,
             "is never set or empty",
         );
-        let both = Observation { unset: Sight::Rows(1), foreign: vec![Sight::Rows(4)], ..closed() };
+        let both = Observation { unset: ReadResult::Rows(1), foreign: vec![ReadResult::Rows(4)], ..closed() };
         only(both, Severity::Error, "sees 4 rows that are not that tenant's; without a tenant");
     }
 
     #[test]
     fn an_error_without_a_tenant_is_closed_and_a_failing_cast_is_worth_a_warning() {
-        assert_eq!(found(Observation { unset: Sight::Refused(refused("42704", "")), ..closed() }), []);
+        assert_eq!(found(Observation { unset: ReadResult::Refused(refused("42704", "")), ..closed() }), []);
         only(
-            Observation { empty: Sight::Refused(refused("22P02", "")), ..closed() },
+            Observation { empty: ReadResult::Refused(refused("22P02", "")), ..closed() },
             Severity::Warning,
             "empty app.t every query fails",
         );
@@ -337,18 +340,18 @@ pub(super) mod tests {
     #[test]
     fn each_kind_of_write_for_another_tenant_is_a_leak() {
         only(
-            Observation { insert_foreign: Deed::Touched(1), ..closed() },
+            Observation { insert_foreign: WriteResult::Touched(1), ..closed() },
             Severity::Error,
             "INSERT a row of another tenant",
         );
-        only(Observation { give: Deed::Touched(1), ..closed() }, Severity::Error, "UPDATE an own row");
+        only(Observation { give: WriteResult::Touched(1), ..closed() }, Severity::Error, "UPDATE an own row");
         only(
-            Observation { update: vec![Deed::Touched(0), Deed::Touched(1)], ..closed() },
+            Observation { update: vec![WriteResult::Touched(0), WriteResult::Touched(1)], ..closed() },
             Severity::Error,
             "UPDATE another tenant's rows",
         );
         only(
-            Observation { delete: vec![Deed::Touched(1)], ..closed() },
+            Observation { delete: vec![WriteResult::Touched(1)], ..closed() },
             Severity::Error,
             "DELETE another tenant's rows",
         );
@@ -356,40 +359,40 @@ pub(super) mod tests {
 
     #[test]
     fn a_row_that_only_a_constraint_stopped_has_passed_the_policies() {
-        let stopped = Deed::Refused(refused("23503", "ri_ReportViolation"));
+        let stopped = WriteResult::Refused(refused("23503", "ri_ReportViolation"));
         only(
             Observation { insert_foreign: stopped, ..closed() },
             Severity::Error,
             "only a constraint stopped it: SQLSTATE 23503",
         );
-        let mut seen = Observation { insert_foreign: Deed::Refused(refused("23503", "")), ..closed() };
+        let mut seen = Observation { insert_foreign: WriteResult::Refused(refused("23503", "")), ..closed() };
         seen.target.triggers = true;
         only(seen, Severity::Warning, "unproven: INSERT");
-        let not_null = Deed::Refused(refused("23502", "ExecConstraints"));
+        let not_null = WriteResult::Refused(refused("23502", "ExecConstraints"));
         only(Observation { insert_foreign: not_null, ..closed() }, Severity::Error, "only a constraint");
-        let domain = Deed::Refused(refused("23514", "ExecEvalConstraintCheck"));
+        let domain = WriteResult::Refused(refused("23514", "ExecEvalConstraintCheck"));
         only(Observation { insert_foreign: domain, ..closed() }, Severity::Warning, "unproven: INSERT");
     }
 
     #[test]
     fn a_tenant_that_does_not_see_its_own_rows_is_an_error_unless_the_row_was_made_up() {
         only(
-            Observation { own: Sight::Rows(0), ..closed() },
+            Observation { own: ReadResult::Rows(0), ..closed() },
             Severity::Error,
             "does not see that tenant's rows",
         );
         only(
-            Observation { own: Sight::Rows(0), seeded: true, ..closed() },
+            Observation { own: ReadResult::Rows(0), seeded: true, ..closed() },
             Severity::Warning,
             "unproven: reading",
         );
         only(
-            Observation { own: Sight::Refused(refused("42P17", "")), ..closed() },
+            Observation { own: ReadResult::Refused(refused("42P17", "")), ..closed() },
             Severity::Error,
             "no query works",
         );
         only(
-            Observation { own: Sight::Refused(refused("42704", "")), ..closed() },
+            Observation { own: ReadResult::Refused(refused("42704", "")), ..closed() },
             Severity::Warning,
             "unproven: reading",
         );
@@ -397,11 +400,13 @@ pub(super) mod tests {
 
     #[test]
     fn of_several_columns_one_that_leaks_is_enough() {
-        let leaks =
-            Observation { update: vec![Deed::Refused(refused("23514", "")), Deed::Touched(1)], ..closed() };
+        let leaks = Observation {
+            update: vec![WriteResult::Refused(refused("23514", "")), WriteResult::Touched(1)],
+            ..closed()
+        };
         only(leaks, Severity::Error, "UPDATE another tenant's rows");
         only(
-            Observation { update: vec![Deed::Impossible], ..closed() },
+            Observation { update: vec![WriteResult::Impossible], ..closed() },
             Severity::Warning,
             "unproven: UPDATE (no value is known",
         );
@@ -410,7 +415,7 @@ pub(super) mod tests {
     #[test]
     fn rows_of_nobody_are_a_warning() {
         let seen = Observation {
-            nobody: Nobody { seen: Sight::Rows(1), made: Deed::Touched(1), untried: false },
+            nobody: Nobody { seen: ReadResult::Rows(1), made: WriteResult::Touched(1), untried: false },
             ..closed()
         };
         only(seen, Severity::Warning, "every tenant sees a row without a tenant, and any tenant can make");
@@ -418,7 +423,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_role_of_which_no_policy_speaks_is_closed() {
-        let seen = Observation { own: Sight::Rows(0), insert_own: Deed::Refused(policy()), ..closed() };
+        let seen =
+            Observation { own: ReadResult::Rows(0), insert_own: WriteResult::Refused(policy()), ..closed() };
         assert_eq!(judge(std::slice::from_ref(&seen), "app.t", true), []);
         assert_eq!(judge(&[seen], "app.t", false).len(), 2);
     }

@@ -8,7 +8,7 @@ use sqlx::{FromRow, PgConnection};
 use super::target::{Column, ForeignKey, Relation, Target};
 use crate::{
     api::RowLevelSecurity,
-    inspect::{Asked, CheckError, Scope, tenancy},
+    inspect::{CheckError, QueryContext, Scope, tenancy},
 };
 
 /// What a target is, where it is no table.
@@ -76,7 +76,7 @@ pub(super) async fn targets(
     let rows: Vec<Shown> = tenancy::rows(VIEWS, scope, security)
         .fetch_all(connection)
         .await
-        .asked("read the views that show the tenant column")?;
+        .context("read the views that show the tenant column")?;
     Ok(rows.into_iter().map(Target::from).collect())
 }
 

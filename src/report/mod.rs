@@ -21,7 +21,7 @@ pub use consistency::{AspectRow, Consistency, Service};
 pub use isolation::judge as judge_isolation;
 pub use json::{Unreadable, read};
 pub use model::{
-    Asked, CheckResult, CheckVerdict, Column, Counts, Index, Isolation, KIND, Policy, Relation, Report,
+    CheckResult, CheckVerdict, Column, Counts, Index, Isolation, KIND, Policy, Relation, Report, Requested,
     Schema, Table, TableKind, Tenancy, Verdict,
 };
 pub use picture::{Picture, picture};

@@ -60,13 +60,13 @@ pub struct Report {
     pub unread: Option<String>,
     /// What the manifest asks for, as far as the checks do not say it by themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked: Option<Asked>,
+    pub asked: Option<Requested>,
 }
 
 /// What a manifest asks for, as far as the checks do not say it by themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Asked {
+pub struct Requested {
     /// How a snapshot is proven before anything changes; none when the manifest waives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<ReadBack>,

@@ -40,7 +40,7 @@ pub struct Manifest {
     /// directory format.
     pub jobs: u32,
     /// The history at that time.
-    pub ledger_digest: String,
+    pub history_digest: String,
     /// The migrations that were about to run.
     pub pending: Vec<String>,
     /// The size of the dump.
@@ -67,7 +67,7 @@ impl Manifest {
             client_version,
             wal_lsn: server.lsn,
             jobs: request.jobs,
-            ledger_digest: request.ledger_digest.to_owned(),
+            history_digest: request.history_digest.to_owned(),
             pending: request.pending.to_vec(),
             bytes: contents.bytes,
             sha256: contents.sha256.clone(),

@@ -47,7 +47,7 @@ pub struct Request<'a> {
     /// Which older ones stay; all of them when absent.
     pub keep: Option<&'a Keep>,
     /// The history that the plan saw, for the manifest.
-    pub ledger_digest: &'a str,
+    pub history_digest: &'a str,
     /// What is about to run, for the manifest.
     pub pending: &'a [String],
     /// The time, read before anything of the database is.

@@ -13,7 +13,7 @@ use crate::{
     contract::{Outcome, Stage, outcome_message},
     inspect::{Aspect, Began, RowsBefore, Scope, count_rows},
     migrations::{Migration, RowState, Script, SourceTree},
-    postgres::{Ledger, Session, SqlError, Transaction, Trouble, Watcher},
+    postgres::{HistoryTable, Session, SqlError, SqlErrorKind, Transaction, Watcher},
     redact::{self, bounded},
 };
 
@@ -23,7 +23,7 @@ const SHOWN: usize = 300;
 /// Everything a release needs.
 pub(super) struct Release<'a> {
     pub(super) context: &'a Context,
-    pub(super) ledger: &'a Ledger,
+    pub(super) history_table: &'a HistoryTable,
     pub(super) source: &'a SourceTree,
     /// Indexes into the source.
     pub(super) pending: &'a [usize],
@@ -50,7 +50,7 @@ pub(super) enum Attempt {
 }
 
 /// What a verification before COMMIT says.
-pub(super) enum Judgement {
+pub(super) enum Verification {
     Passed,
     /// Another session held a lock that a check needed.
     Locked(SqlError),
@@ -84,9 +84,9 @@ pub(super) async fn rows_before(
     let connection = session
         .trusted()
         .await
-        .map_err(|error| SqlError::other(Trouble::of(&error.cause), error.to_string()))?;
-    let counted = count_rows(connection, &manifest.demands.row_counts.tables, &manifest.schemas).await;
-    counted.map_err(|error| SqlError::other(Trouble::of(&error.cause), error.to_string()))
+        .map_err(|error| SqlError::other(SqlErrorKind::of(&error.cause), error.to_string()))?;
+    let counted = count_rows(connection, &manifest.assertions.row_counts.tables, &manifest.schemas).await;
+    counted.map_err(|error| SqlError::other(SqlErrorKind::of(&error.cause), error.to_string()))
 }
 
 /// Verifies inside an open transaction. `before` has the counts of its beginning, `left` says what a failure
@@ -97,10 +97,10 @@ pub(super) async fn verification(
     aspects: &[Aspect],
     before: Option<RowsBefore>,
     left: &str,
-) -> Result<Judgement, MigrateError> {
+) -> Result<Verification, MigrateError> {
     let aspects: Vec<_> = aspects.iter().copied().chain(before.is_some().then_some(Aspect::Change)).collect();
     if aspects.is_empty() {
-        return Ok(Judgement::Passed);
+        return Ok(Verification::Passed);
     }
     let names = release.source.own().map(|migration| &migration.name);
     let scope = Scope {
@@ -112,8 +112,8 @@ pub(super) async fn verification(
     let mut transaction = Transaction::of_open(connection).await.map_err(MigrateError::Query)?;
     let findings = match check::run(&mut transaction, &scope, &aspects).await {
         Ok(findings) => findings,
-        Err(error) if Trouble::of(&error.cause) == Trouble::Lock => {
-            return Ok(Judgement::Locked(SqlError::other(Trouble::Lock, error.to_string())));
+        Err(error) if SqlErrorKind::of(&error.cause) == SqlErrorKind::Lock => {
+            return Ok(Verification::Locked(SqlError::other(SqlErrorKind::Lock, error.to_string())));
         }
         Err(error) => {
             session.rollback().await;
@@ -124,18 +124,18 @@ pub(super) async fn verification(
     let errors: Vec<&Finding> =
         findings.iter().filter(|finding| finding.severity == Severity::Error).collect();
     if errors.is_empty() {
-        return Ok(Judgement::Passed);
+        return Ok(Verification::Passed);
     }
     let message = format!("verification before COMMIT failed, so {left}: {}", outcome_message(&errors));
     let outcome = Outcome::failed(Stage::Migrate, Reason::VerificationFailed, message);
-    Ok(Judgement::Failed(Box::new(Outcome { findings, ..outcome })))
+    Ok(Verification::Failed(Box::new(Outcome { findings, ..outcome })))
 }
 
 /// Ends on the server what the deadline hit: it would go on for as long as the statement timeout lets it.
 /// Tells a statement that waited, which Sluice may retry automatically, from one that was at work, which it
 /// does not start again before a person has inspected it.
 pub(super) async fn end_at_deadline(session: &Session, watcher: &Watcher, error: SqlError) -> SqlError {
-    if error.trouble != Trouble::Overrun {
+    if error.kind != SqlErrorKind::Overrun {
         return error;
     }
     let blockers = watcher.blockers();
@@ -145,7 +145,7 @@ pub(super) async fn end_at_deadline(session: &Session, watcher: &Watcher, error:
     }
     let who = blockers.iter().map(describe).collect::<Vec<_>>().join(", ");
     SqlError {
-        trouble: Trouble::Deadline,
+        kind: SqlErrorKind::Deadline,
         message: format!("{}; it waited for {who}", error.message),
         ..error
     }
@@ -153,17 +153,17 @@ pub(super) async fn end_at_deadline(session: &Session, watcher: &Watcher, error:
 
 /// An Outcome that names file, line, statement and SQLSTATE.
 pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, left: &str) -> Outcome {
-    let reason = match error.trouble {
-        Trouble::Connection => {
+    let reason = match error.kind {
+        SqlErrorKind::Connection => {
             let message = format!(
                 "the connection broke while {:?} ran: {}; the next attempt reads the history",
                 migration.name, error.message
             );
             return Outcome::failed(Stage::Migrate, Reason::ConnectionFailed, message);
         }
-        Trouble::Deadline => Reason::DeadlineExceeded,
-        Trouble::Overrun => Reason::StatementTooSlow,
-        Trouble::Lock | Trouble::Statement | Trouble::Escaped => Reason::MigrationFailed,
+        SqlErrorKind::Deadline => Reason::DeadlineExceeded,
+        SqlErrorKind::Overrun => Reason::StatementTooSlow,
+        SqlErrorKind::Lock | SqlErrorKind::Statement | SqlErrorKind::Escaped => Reason::MigrationFailed,
     };
     let (line, statement) = place(error, migration, script);
     let failure = Failure {
@@ -197,7 +197,7 @@ pub(super) async fn escaped(
 ) -> Attempt {
     let (name, error) = (&release.migration(at).name, &SqlError { offset: None, ..error.clone() });
     let recorded = match session.trusted().await {
-        Ok(connection) => release.ledger.rows(connection).await,
+        Ok(connection) => release.history_table.rows(connection).await,
         Err(error) => Err(error),
     };
     let of_release: Vec<&str> =

@@ -9,14 +9,14 @@ use sqlx::PgConnection;
 use super::{
     Context, custody,
     error::MigrateError,
-    replay::{Question, ReplayError, differences},
+    replay::{Comparison, ReplayError, differences},
 };
 use crate::{
     api::{Finding, Reason, Severity},
     catalog::{self, Remedies},
     contract::{Outcome, Stage, outcome_message},
     migrations::{LedgerRow, Migration, SourceTree},
-    postgres::{Ledger, Session, SqlError},
+    postgres::{HistoryTable, Session, SqlError},
 };
 
 const REMEDIES: Remedies = Remedies {
@@ -83,8 +83,8 @@ pub(super) async fn refusal(
     source: &SourceTree,
     members: &[usize],
 ) -> Option<Outcome> {
-    let question = Question { source, members, schemas: &context.manifest.schemas, ignore: &[] };
-    let findings = match differences(context, connection, &question).await {
+    let comparison = Comparison { source, members, schemas: &context.manifest.schemas, ignore: &[] };
+    let findings = match differences(context, connection, &comparison).await {
         Ok(found) => {
             if !found.is_empty() {
                 tracing::warn!(
@@ -93,7 +93,7 @@ pub(super) async fn refusal(
                     catalog::text(&found)
                 );
             }
-            catalog::findings(&found, question.newest(), &REMEDIES)
+            catalog::findings(&found, comparison.newest(), &REMEDIES)
         }
         Err(ReplayError::Unproven { reason, object, message, remedy }) => {
             let finding = Finding {
@@ -114,7 +114,7 @@ pub(super) async fn refusal(
             ));
         }
     };
-    judge(stage, question.newest(), findings)
+    judge(stage, comparison.newest(), findings)
 }
 
 /// Only the order of columns may differ. PURE.
@@ -137,7 +137,7 @@ fn judge(stage: Stage, newest: &str, findings: Vec<Finding>) -> Option<Outcome> 
 pub(super) async fn record(
     context: &Context,
     session: &mut Session,
-    ledger: &Ledger,
+    history_table: &HistoryTable,
     source: &SourceTree,
 ) -> Result<(), MigrateError> {
     // The plan saw tables, and the history is the one it saw.
@@ -159,8 +159,8 @@ pub(super) async fn record(
         reason: Reason::ConnectionFailed,
         message: format!("cannot record the baseline: {}", error.message),
     };
-    custody::begin(session, ledger, None).await?.map_err(broken)?;
-    let written = ledger
+    custody::begin(session, history_table, None).await?.map_err(broken)?;
+    let written = history_table
         .baseline(session.trusted().await.map_err(MigrateError::Query)?, &migrations)
         .await
         .map_err(MigrateError::Query)?;

@@ -11,8 +11,8 @@ use super::{Reporter, phases};
 use crate::{
     api::Span,
     contract::{PROGRESS_PORT, Purpose},
-    migrations::{FormatRules, LedgerContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
-    postgres::{ConnectError, ConnectionUrl, InvalidUrl, Ledger},
+    migrations::{FormatRules, HistoryContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
+    postgres::{ConnectError, ConnectionUrl, HistoryTable, InvalidUrl},
     validate::ValidatedMigration,
 };
 
@@ -128,7 +128,8 @@ impl Context {
     /// With the URLs of other databases, as far as the environment has them.
     #[must_use]
     pub fn with_elsewhere(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
-        let others = self.manifest.demands.orphans.iter().filter_map(|relation| relation.database.as_ref());
+        let others =
+            self.manifest.assertions.orphans.iter().filter_map(|relation| relation.database.as_ref());
         let known = others.filter_map(|other| {
             Some((other.name.clone(), ConnectionUrl::parse(&variable(&other.variable())?)))
         });
@@ -152,10 +153,10 @@ impl Context {
     }
 
     /// The history: in the manifest's schema, else Prisma's parameter of the URL, else `public`.
-    pub(super) fn ledger(&self) -> Ledger {
+    pub(super) fn history_table(&self) -> HistoryTable {
         let from_url = self.url.as_ref().ok().and_then(ConnectionUrl::schema);
         let schema = self.manifest.history_schema.as_deref().or(from_url).unwrap_or("public");
-        Ledger { contract: LedgerContract::of(self.manifest.format, schema) }
+        HistoryTable { contract: HistoryContract::of(self.manifest.format, schema) }
     }
 
     /// What is left of the run.

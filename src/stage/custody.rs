@@ -7,14 +7,14 @@
 use super::error::MigrateError;
 use crate::{
     api::Reason,
-    postgres::{Ledger, QueryError, Session, SqlError, custody_objection, exposed_tables},
+    postgres::{HistoryTable, QueryError, Session, SqlError, custody_objection, exposed_tables},
     sql::Isolation,
 };
 
 /// The history is what it seems, as the plan found it: nothing is written to it before.
-pub(super) async fn trust(session: &mut Session, ledger: &Ledger) -> Result<(), MigrateError> {
+pub(super) async fn trust(session: &mut Session, history_table: &HistoryTable) -> Result<(), MigrateError> {
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
-    match custody_objection(connection, &ledger.contract).await.map_err(MigrateError::Query)? {
+    match custody_objection(connection, &history_table.contract).await.map_err(MigrateError::Query)? {
         Some(objection) => {
             Err(MigrateError::Stopped { reason: objection.reason, message: objection.message })
         }
@@ -26,16 +26,16 @@ pub(super) async fn trust(session: &mut Session, ledger: &Ledger) -> Result<(), 
 /// some of them meanwhile, and default privileges may give TRIGGER on those.
 pub(super) async fn begin(
     session: &mut Session,
-    ledger: &Ledger,
+    history_table: &HistoryTable,
     isolation: Option<Isolation>,
 ) -> Result<Result<(), SqlError>, MigrateError> {
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
-    let exposed = exposed_tables(connection, &ledger.contract).await.map_err(MigrateError::Query)?;
+    let exposed = exposed_tables(connection, &history_table.contract).await.map_err(MigrateError::Query)?;
     if let Err(error) = session.begin_at(isolation, &exposed).await {
         return Ok(Err(error));
     }
     if !exposed.is_empty() {
-        trust(session, ledger).await?;
+        trust(session, history_table).await?;
     }
     Ok(Ok(()))
 }
@@ -43,14 +43,14 @@ pub(super) async fn begin(
 /// A transaction of Sluice's own.
 pub(super) async fn in_transaction<T>(
     session: &mut Session,
-    ledger: &Ledger,
+    history_table: &HistoryTable,
     work: impl AsyncFnOnce(&mut Session) -> Result<T, QueryError>,
 ) -> Result<T, MigrateError> {
     let broken = |error: SqlError| MigrateError::Stopped {
         reason: Reason::ConnectionFailed,
         message: format!("cannot write the history: {}", error.message),
     };
-    begin(session, ledger, None).await?.map_err(broken)?;
+    begin(session, history_table, None).await?.map_err(broken)?;
     let done = work(session).await.map_err(MigrateError::Query)?;
     session.commit().await.map_err(broken)?;
     Ok(done)

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::{
     Context,
-    replay::{Question, ReplayError, differences},
+    replay::{Comparison, ReplayError, differences},
 };
 use crate::{
     api::{Finding, Reason, Severity},
@@ -41,15 +41,15 @@ pub(super) async fn findings(
         applied.iter().map(String::as_str).partition(|name| position.contains_key(name));
     let members: Vec<usize> = known.iter().map(|name| position[name]).collect();
     let schemas = if drift.schemas.is_empty() { &context.manifest.schemas } else { &drift.schemas };
-    let question = Question { source, members: &members, schemas, ignore: &drift.ignore };
-    let mut compared = differences(context, connection, &question).await;
+    let comparison = Comparison { source, members: &members, schemas, ignore: &drift.ignore };
+    let mut compared = differences(context, connection, &comparison).await;
     // Copied histories have times that are no order; that of the source is the other one that can be meant.
     let mut sorted = members.clone();
     sorted.sort_unstable();
     if matches!(compared, Err(ReplayError::Unproven { .. })) && sorted != members {
-        compared = differences(context, connection, &Question { members: &sorted, ..question }).await;
+        compared = differences(context, connection, &Comparison { members: &sorted, ..comparison }).await;
     }
-    let findings = judge(compared, question.newest())?;
+    let findings = judge(compared, comparison.newest())?;
     let unequal = findings.iter().any(|finding| finding.severity == Severity::Error);
     Ok(if unequal && !missing.is_empty() { vec![not_comparable(&missing)] } else { findings })
 }

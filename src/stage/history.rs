@@ -112,7 +112,7 @@ pub(super) fn summarise(
         applied: comparison.applied.iter().rev().cloned().collect(),
         pending_count: count(comparison.pending.len()),
         pending: comparison.pending.iter().map(|at| source.migrations[*at].name.clone()).collect(),
-        ledger_digest: LedgerRow::digest(rows),
+        history_digest: LedgerRow::digest(rows),
         source_digest: source.digest.clone(),
         server_major,
         resolving,

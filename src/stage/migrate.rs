@@ -23,7 +23,8 @@ use crate::{
     inspect::release_begins,
     migrations::{LedgerRow, Script, SourceTree},
     postgres::{
-        ConnectionUrl, Ledger, ServerFacts, Session, Watcher, connect, has_deferrable_constraints, preflight,
+        ConnectionUrl, HistoryTable, ServerFacts, Session, Watcher, connect, has_deferrable_constraints,
+        preflight,
     },
 };
 
@@ -77,16 +78,17 @@ async fn apply(
 ) -> Result<Outcome, MigrateError> {
     let source = context.source().map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let url = context.url().map_err(|error| MigrateError::stopped(error.reason(), &error))?;
-    let ledger = context.ledger();
+    let history_table = context.history_table();
     let mut session = open(context, url).await?;
-    lock(context, &mut session, &ledger, Instant::now() + patience.min(context.remaining())).await?;
-    trust(&mut session, &ledger).await?;
-    is_as_planned(&mut session, &ledger, source, plan).await?;
-    resolve(context, &mut session, &ledger, source).await?;
+    lock(context, &mut session, &history_table, Instant::now() + patience.min(context.remaining())).await?;
+    trust(&mut session, &history_table).await?;
+    is_as_planned(&mut session, &history_table, source, plan).await?;
+    resolve(context, &mut session, &history_table, source).await?;
     if plan.baselining > 0 {
-        baseline::record(context, &mut session, &ledger, source).await?;
+        baseline::record(context, &mut session, &history_table, source).await?;
     }
-    let Prepared { server, pending, scripts } = prepare(context, &mut session, &ledger, source).await?;
+    let Prepared { server, pending, scripts } =
+        prepare(context, &mut session, &history_table, source).await?;
     let watcher = Watcher::start(url, &context.application(), session.pid)
         .await
         .map_err(|error| MigrateError::stopped(error.reason(), &error))?;
@@ -95,7 +97,7 @@ async fn apply(
     let release = Release {
         context,
         began,
-        ledger: &ledger,
+        history_table: &history_table,
         source,
         pending: &pending,
         lock_budget: server.lock_budget,
@@ -105,9 +107,9 @@ async fn apply(
         keeps_texts: OnceLock::new(),
     };
     let ended = release::apply(&mut session, &watcher, &release).await?;
-    let mut outcome = conclude(context, &mut session, &ledger, source, ended, server.major).await;
+    let mut outcome = conclude(context, &mut session, &history_table, source, ended, server.major).await;
     if plan.texts > 0 && outcome.verdict == Verdict::Passed && session.usable {
-        outcome.message += &told(keep(&mut session, &ledger, source).await);
+        outcome.message += &told(keep(&mut session, &history_table, source).await);
     }
     session.close().await;
     Ok(Outcome { began: Some(began.0), ..outcome })
@@ -125,14 +127,14 @@ async fn open(context: &Context, url: &ConnectionUrl) -> Result<Session, Migrate
 /// Source and history are those of the plan.
 async fn is_as_planned(
     session: &mut Session,
-    ledger: &Ledger,
+    history_table: &HistoryTable,
     source: &SourceTree,
     plan: &HistorySummary,
 ) -> Result<(), MigrateError> {
-    let rows = rows(session, ledger).await?;
+    let rows = rows(session, history_table).await?;
     let changed = if source.digest != plan.source_digest {
         "the source changed"
-    } else if LedgerRow::digest(&rows) != plan.ledger_digest {
+    } else if LedgerRow::digest(&rows) != plan.history_digest {
         "another session migrated this database"
     } else {
         return Ok(());
@@ -143,9 +145,9 @@ async fn is_as_planned(
     ))
 }
 
-async fn rows(session: &mut Session, ledger: &Ledger) -> Result<Vec<LedgerRow>, MigrateError> {
+async fn rows(session: &mut Session, history_table: &HistoryTable) -> Result<Vec<LedgerRow>, MigrateError> {
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
-    ledger.rows(connection).await.map_err(MigrateError::Query)
+    history_table.rows(connection).await.map_err(MigrateError::Query)
 }
 
 /// What a release is made of.
@@ -160,12 +162,12 @@ struct Prepared {
 async fn prepare(
     context: &Context,
     session: &mut Session,
-    ledger: &Ledger,
+    history_table: &HistoryTable,
     source: &SourceTree,
 ) -> Result<Prepared, MigrateError> {
-    let rows = rows(session, ledger).await?;
+    let rows = rows(session, history_table).await?;
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
-    let server = preflight(connection, &context.manifest.schemas, &ledger.contract)
+    let server = preflight(connection, &context.manifest.schemas, &history_table.contract)
         .await
         .map_err(MigrateError::Query)?
         .map_err(|objection| MigrateError::Stopped {
@@ -198,7 +200,7 @@ async fn defers(session: &mut Session, scripts: &[Script]) -> Result<bool, Migra
 async fn conclude(
     context: &Context,
     session: &mut Session,
-    ledger: &Ledger,
+    history_table: &HistoryTable,
     source: &SourceTree,
     ended: Ended,
     major: u32,
@@ -221,7 +223,7 @@ async fn conclude(
     };
     if session.usable
         && let Ok(connection) = session.trusted().await
-        && let Ok(rows) = ledger.rows(connection).await
+        && let Ok(rows) = history_table.rows(connection).await
     {
         outcome.history = Some(summarise(source, &rows, &[], &context.rules(&BTreeMap::new()), major).1);
     }
@@ -231,11 +233,11 @@ async fn conclude(
 async fn lock(
     context: &Context,
     session: &mut Session,
-    ledger: &Ledger,
+    history_table: &HistoryTable,
     until: Instant,
 ) -> Result<(), MigrateError> {
     let taken = session
-        .lock(&context.application(), &ledger.contract.locks, until)
+        .lock(&context.application(), &history_table.contract.locks, until)
         .await
         .map_err(MigrateError::Query)?;
     taken.map_err(lock_message)
@@ -245,11 +247,11 @@ async fn lock(
 async fn resolve(
     context: &Context,
     session: &mut Session,
-    ledger: &Ledger,
+    history_table: &HistoryTable,
     source: &SourceTree,
 ) -> Result<(), MigrateError> {
     for verdict in &context.manifest.resolve {
-        if !ledger
+        if !history_table
             .exists_for(session.trusted().await.map_err(MigrateError::Query)?, &verdict.name)
             .await
             .map_err(MigrateError::Query)?
@@ -261,8 +263,8 @@ async fn resolve(
             .iter()
             .find(|migration| migration.name == verdict.name)
             .map(|migration| migration.checksum.as_str());
-        let done = in_transaction(session, ledger, async |session| {
-            ledger.resolve(session.trusted().await?, verdict, checksum).await
+        let done = in_transaction(session, history_table, async |session| {
+            history_table.resolve(session.trusted().await?, verdict, checksum).await
         })
         .await?;
         if done {

@@ -37,15 +37,15 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     let url = context.url().map_err(|error| object(error.reason(), &error))?;
     let mut connection =
         connect(url, &context.application()).await.map_err(|error| object(error.reason(), &error))?;
-    let ledger = context.ledger();
-    let server = preflight(&mut connection, &context.manifest.schemas, &ledger.contract)
+    let history_table = context.history_table();
+    let server = preflight(&mut connection, &context.manifest.schemas, &history_table.contract)
         .await
         .map_err(PlanError::Query)?
         .map_err(|objection| PlanError::Objection { reason: objection.reason, message: objection.message })?;
-    let rows = ledger.rows(&mut connection).await.map_err(PlanError::Query)?;
+    let rows = history_table.rows(&mut connection).await.map_err(PlanError::Query)?;
     // Tables without a history matter only where there is no history.
     let mut strangers = if rows.is_empty() {
-        count_tables(&mut connection, &context.manifest.schemas, &ledger.contract)
+        count_tables(&mut connection, &context.manifest.schemas, &history_table.contract)
             .await
             .map_err(PlanError::Query)?
     } else {
@@ -78,7 +78,7 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let unkept = missing(&mut connection, server.texts, source, &rows).await.map_err(PlanError::Query)?;
     let summary = HistorySummary {
-        ledger_digest: digest,
+        history_digest: digest,
         baselining: count(recorded.len()),
         texts: count(unkept.len()),
         ..summary

@@ -191,8 +191,8 @@ async fn store(
     let session =
         Session::new(connection, context.manifest.lock_timeout, context.manifest.statement_timeout).await;
     let mut session = session.map_err(MigrateError::Query)?;
-    let ledger = context.ledger();
-    trust(&mut session, &ledger).await?;
+    let history_table = context.history_table();
+    trust(&mut session, &history_table).await?;
     let object = format!("{}/{}", context.manifest.namespace, context.manifest.name);
     let record = NewRecord {
         digest,
@@ -201,7 +201,7 @@ async fn store(
         reason: stages.last().map_or("", |outcome| outcome.reason.name()),
         text,
     };
-    let kept = in_transaction(&mut session, &ledger, async |session| {
+    let kept = in_transaction(&mut session, &history_table, async |session| {
         keep_record(session.trusted().await?, create, &record).await
     })
     .await;

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    attempt::{Attempt, Judgement, Release, end_at_deadline, escaped, failure, rows_before, verification},
+    attempt::{Attempt, Release, Verification, end_at_deadline, escaped, failure, rows_before, verification},
     custody,
     error::{MigrateError, describe, unfenced},
     statements, stepwise,
@@ -14,7 +14,7 @@ use crate::{
     contract::{Outcome, Stage},
     inspect::{Aspect, RowsBefore},
     migrations::{Group, Migration, Script, last_transaction, plan_groups},
-    postgres::{QueryError, Session, SqlError, Trouble, Watcher, keep_text, prepare_texts},
+    postgres::{QueryError, Session, SqlError, SqlErrorKind, Watcher, keep_text, prepare_texts},
 };
 
 /// How a release ended.
@@ -103,12 +103,12 @@ async fn transaction(
     aspects: &[Aspect],
 ) -> Result<Attempt, MigrateError> {
     if let Err(error) =
-        custody::begin(session, release.ledger, release.scripts[members[0]].isolation()).await?
+        custody::begin(session, release.history_table, release.scripts[members[0]].isolation()).await?
     {
         return Ok(give_up(session, watcher, error, release, members[0]).await);
     }
     if !release.is_recorded_before(members)
-        && let Err(error) = create_ledger(session, release, members).await
+        && let Err(error) = create_history_table(session, release, members).await
     {
         return give_up_query(session, error).await;
     }
@@ -166,15 +166,15 @@ async fn objection(
         [] => String::new(),
     };
     let judgement = verification(session, release, aspects, before, &left).await?;
-    if !matches!(judgement, Judgement::Passed) {
+    if !matches!(judgement, Verification::Passed) {
         session.rollback().await;
     }
     match judgement {
-        Judgement::Failed(outcome) => return Ok(Some(Attempt::Failed(outcome))),
-        Judgement::Locked(_) => return Ok(Some(Attempt::Locked)),
-        Judgement::Passed => {}
+        Verification::Failed(outcome) => return Ok(Some(Attempt::Failed(outcome))),
+        Verification::Locked(_) => return Ok(Some(Attempt::Locked)),
+        Verification::Passed => {}
     }
-    match session.look(&release.ledger.lost_rows(written), release.context.until).await {
+    match session.select(&release.history_table.lost_rows(written), release.context.until).await {
         Ok(lost) if lost.is_empty() => Ok(None),
         Ok(lost) => {
             session.rollback().await;
@@ -206,12 +206,15 @@ async fn prepare(session: &mut Session) -> Result<bool, QueryError> {
     prepare_texts(session.trusted().await?).await
 }
 
-async fn create_ledger(
+async fn create_history_table(
     session: &mut Session,
     release: &Release<'_>,
     members: &[usize],
 ) -> Result<(), QueryError> {
-    release.ledger.create(session.trusted().await?, members.iter().map(|at| release.migration(*at))).await
+    release
+        .history_table
+        .create(session.trusted().await?, members.iter().map(|at| release.migration(*at)))
+        .await
 }
 
 /// The statements of one file, its deferred constraints, its settings put back, and its row in the history,
@@ -229,7 +232,7 @@ async fn file(
         statements::run(session, script, 0..script.statements.len(), release.defers, release.context).await?;
     }
     let id = uuid::Uuid::new_v4().to_string();
-    let mut record = release.ledger.applied_row(&id, migration, started);
+    let mut record = release.history_table.applied_row(&id, migration, started);
     if let Some(text) = keep_text(migration).filter(|_| keeps_text) {
         record = format!("{record}; {text}");
     }
@@ -250,10 +253,10 @@ async fn give_up(
 ) -> Attempt {
     let error = &end_at_deadline(session, watcher, error).await;
     let rolled_back = session.rollback().await;
-    match error.trouble {
+    match error.kind {
         _ if !rolled_back => escaped(session, release, error, at).await,
-        Trouble::Escaped => escaped(session, release, error, at).await,
-        Trouble::Lock => Attempt::Locked,
+        SqlErrorKind::Escaped => escaped(session, release, error, at).await,
+        SqlErrorKind::Lock => Attempt::Locked,
         _ => Attempt::Failed(Box::new(failure(
             error,
             release.migration(at),
@@ -266,7 +269,7 @@ async fn give_up(
 /// The history could not be written: another session holds a lock on it, or it is out of reach.
 async fn give_up_query(session: &mut Session, error: QueryError) -> Result<Attempt, MigrateError> {
     session.rollback().await;
-    if Trouble::of(&error.cause) == Trouble::Lock {
+    if SqlErrorKind::of(&error.cause) == SqlErrorKind::Lock {
         Ok(Attempt::Locked)
     } else {
         Err(MigrateError::Query(error))

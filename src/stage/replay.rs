@@ -11,7 +11,7 @@ use crate::{
     catalog::{self, Difference, Key, Kind},
     migrations::{Group, Migration, Script, SourceTree, Statement, Step, hexadecimal, plan_groups},
     postgres::{
-        Given, QueryError, Scratch, Session, Settings, SharedWrites, SqlError, Trouble, bodies,
+        Prerequisite, QueryError, Scratch, Session, Settings, SharedWrites, SqlError, SqlErrorKind, bodies,
         cannot_create_databases, connect, connect_like, counts_writes, defaults_of_sessions, give,
         surroundings, unused_extensions,
     },
@@ -44,7 +44,7 @@ impl ReplayError {
 }
 
 /// What is compared.
-pub(super) struct Question<'a> {
+pub(super) struct Comparison<'a> {
     pub(super) source: &'a SourceTree,
     /// Indexes into the source: what is replayed, in order.
     pub(super) members: &'a [usize],
@@ -53,7 +53,7 @@ pub(super) struct Question<'a> {
     pub(super) ignore: &'a [String],
 }
 
-impl Question<'_> {
+impl Comparison<'_> {
     fn migrations(&self) -> impl Iterator<Item = &Migration> {
         self.members.iter().map(|at| &self.source.migrations[*at])
     }
@@ -70,14 +70,14 @@ impl Question<'_> {
 pub(super) async fn differences(
     context: &Context,
     connection: &mut PgConnection,
-    question: &Question<'_>,
+    comparison: &Comparison<'_>,
 ) -> Result<Vec<Difference>, ReplayError> {
     if let Some(role) = cannot_create_databases(connection).await.map_err(ReplayError::query)? {
         return Err(no_right(role));
     }
-    let scripts = scripts(question)?;
-    let given =
-        wanted(surroundings(connection, question.schemas).await.map_err(ReplayError::query)?, question);
+    let scripts = scripts(comparison)?;
+    let prerequisites =
+        desired(surroundings(connection, comparison.schemas).await.map_err(ReplayError::query)?, comparison);
     let url = context.url().map_err(|error| ReplayError::stopped(error.reason(), &error))?;
     let keeper = connect(url, &context.application())
         .await
@@ -86,8 +86,8 @@ pub(super) async fn differences(
         "Scratch database of the DatabaseMigration {}/{}",
         context.manifest.namespace, context.manifest.name
     );
-    let scratch = Scratch::create(keeper, &digest(question), &purpose).await.map_err(ReplayError::query)?;
-    let work = compare_made(context, &scratch, connection, question, &scripts, &given);
+    let scratch = Scratch::create(keeper, &digest(comparison), &purpose).await.map_err(ReplayError::query)?;
+    let work = compare_made(context, &scratch, connection, comparison, &scripts, &prerequisites);
     let made = tokio::time::timeout(context.remaining().saturating_sub(RESERVE), work).await;
     let dropped = scratch.drop().await;
     let found = made.map_err(|_| late(context))?;
@@ -119,15 +119,15 @@ fn no_right(role: String) -> ReplayError {
     }
 }
 
-fn scope(context: &Context, question: &Question<'_>) -> catalog::Scope {
-    catalog::Scope { schemas: question.schemas.to_vec(), ledger: context.ledger().contract }
+fn scope(context: &Context, comparison: &Comparison<'_>) -> catalog::Scope {
+    catalog::Scope { schemas: comparison.schemas.to_vec(), history_table: context.history_table().contract }
 }
 
 /// Eight characters that change with what is replayed.
-fn digest(question: &Question<'_>) -> String {
+fn digest(comparison: &Comparison<'_>) -> String {
     use sha2::{Digest as _, Sha256};
     let mut hash = Sha256::new();
-    for migration in question.migrations() {
+    for migration in comparison.migrations() {
         hash.update(migration.checksum.as_bytes());
     }
     hexadecimal(&hash.finalize()).chars().take(8).collect()
@@ -135,22 +135,22 @@ fn digest(question: &Question<'_>) -> String {
 
 /// What the migrations do not make themselves. Default privileges that a migration sets were not there before
 /// it.
-fn wanted(given: Vec<Given>, question: &Question<'_>) -> Vec<Given> {
-    let statements = question.migrations().flat_map(|migration| {
+fn desired(prerequisites: Vec<Prerequisite>, comparison: &Comparison<'_>) -> Vec<Prerequisite> {
+    let statements = comparison.migrations().flat_map(|migration| {
         sql::split(&migration.sql).statements.into_iter().map(|range| &migration.sql[range])
     });
     let made: Vec<Made> = statements.flat_map(sql::made).collect();
-    let is_made = |given: &Given| match given.kind.as_str() {
-        "schema" => made.contains(&Made::Schema(given.name.clone())),
-        "extension" => made.contains(&Made::Extension(given.name.clone())),
+    let is_made = |needed: &Prerequisite| match needed.kind.as_str() {
+        "schema" => made.contains(&Made::Schema(needed.name.clone())),
+        "extension" => made.contains(&Made::Extension(needed.name.clone())),
         _ => made.contains(&Made::DefaultPrivileges),
     };
-    given.into_iter().filter(|given| !is_made(given)).collect()
+    prerequisites.into_iter().filter(|needed| !is_made(needed)).collect()
 }
 
 /// The files, split, without what would change the server. None for one that no migration may be today: it
 /// was applied by another tool, and is replayed as Prisma sends it, as one string.
-fn scripts(question: &Question<'_>) -> Result<Vec<Option<Script>>, ReplayError> {
+fn scripts(comparison: &Comparison<'_>) -> Result<Vec<Option<Script>>, ReplayError> {
     let hidden = |migration: &Migration, words: &str| ReplayError::Unproven {
         reason: Reason::BaselineDiffers,
         object: migration.name.clone(),
@@ -164,7 +164,7 @@ fn scripts(question: &Question<'_>) -> Result<Vec<Option<Script>>, ReplayError> 
             .to_owned(),
     };
     let mut scripts = Vec::new();
-    for migration in question.migrations() {
+    for migration in comparison.migrations() {
         let Ok(mut script) = migration.script().cloned() else {
             for range in sql::split(&migration.sql).statements {
                 match sql::Statement::read(&migration.sql[range]).reach {
@@ -197,20 +197,20 @@ async fn compare_made(
     context: &Context,
     scratch: &Scratch,
     real: &mut PgConnection,
-    question: &Question<'_>,
+    comparison: &Comparison<'_>,
     scripts: &[Option<Script>],
-    given: &[Given],
+    prerequisites: &[Prerequisite],
 ) -> Result<Vec<Difference>, ReplayError> {
     let begun = Instant::now();
     let url = scratch.url(context.url().map_err(|error| ReplayError::stopped(error.reason(), &error))?);
     let defaults = defaults_of_sessions(real).await.map_err(ReplayError::query)?;
     let connection = connect_like(&url, &context.application(), &defaults).await;
     let mut connection = connection.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
-    give(&mut connection, given).await;
+    give(&mut connection, prerequisites).await;
     let mut session = Session::new(connection, LOCK_TIMEOUT, context.manifest.statement_timeout)
         .await
         .map_err(ReplayError::query)?;
-    for (migration, script) in question.migrations().zip(scripts) {
+    for (migration, script) in comparison.migrations().zip(scripts) {
         let replayed = match script {
             Some(script) => replay(context, &mut session, migration, script).await,
             None => replay_whole(context, &mut session, migration).await,
@@ -226,14 +226,17 @@ async fn compare_made(
         "replayed the migrations in a scratch database"
     );
     let begun = Instant::now();
-    let scope = scope(context, question);
+    let scope = scope(context, comparison);
     let (expected, actual) = futures::join!(
         catalog::read(session.trusted().await.map_err(ReplayError::query)?, &scope),
         catalog::read(real, &scope)
     );
     let (mut expected, actual) = (expected.map_err(ReplayError::query)?, actual.map_err(ReplayError::query)?);
-    let extensions: Vec<String> =
-        given.iter().filter(|given| given.kind == "extension").map(|given| given.name.clone()).collect();
+    let extensions: Vec<String> = prerequisites
+        .iter()
+        .filter(|prerequisites| prerequisites.kind == "extension")
+        .map(|prerequisites| prerequisites.name.clone())
+        .collect();
     for name in unused_extensions(session.trusted().await.map_err(ReplayError::query)?, &extensions)
         .await
         .map_err(ReplayError::query)?
@@ -241,7 +244,7 @@ async fn compare_made(
         expected.objects.remove(&Key { kind: Kind::Extension, name });
     }
     session.close().await;
-    let found = catalog::compare(&expected, &actual, question.ignore);
+    let found = catalog::compare(&expected, &actual, comparison.ignore);
     tracing::info!(
         objects = expected.objects.len(),
         milliseconds = begun.elapsed().as_millis(),
@@ -255,13 +258,13 @@ fn failed(migration: &Migration, error: &SqlError) -> ReplayError {
         "{:?} cannot be replayed in an empty database: {} (SQLSTATE {})",
         migration.name, error.message, error.sqlstate
     );
-    match error.trouble {
-        Trouble::Connection => ReplayError::Stopped { reason: Reason::ConnectionFailed, message },
-        Trouble::Deadline | Trouble::Overrun => {
+    match error.kind {
+        SqlErrorKind::Connection => ReplayError::Stopped { reason: Reason::ConnectionFailed, message },
+        SqlErrorKind::Deadline | SqlErrorKind::Overrun => {
             ReplayError::Stopped { reason: Reason::DeadlineExceeded, message }
         }
-        Trouble::Lock => ReplayError::Stopped { reason: Reason::WaitingForLock, message },
-        Trouble::Statement | Trouble::Escaped => ReplayError::Unproven {
+        SqlErrorKind::Lock => ReplayError::Stopped { reason: Reason::WaitingForLock, message },
+        SqlErrorKind::Statement | SqlErrorKind::Escaped => ReplayError::Unproven {
             reason: Reason::BaselineDiffers,
             object: migration.name.clone(),
             message,
@@ -316,14 +319,14 @@ async fn replay(
     let mut settings = Settings::of_file(&migration.sql);
     for group in plan_groups(std::slice::from_ref(script), Atomicity::Migration, u32::MAX) {
         let steps = match group {
-            Group::Transaction(_) => vec![Step::Together(0..script.statements.len())],
+            Group::Transaction(_) => vec![Step::Transactional(0..script.statements.len())],
             Group::Stepwise { steps, .. } => steps,
         };
         let carries = steps.len() > 1;
         for step in steps {
             let (range, in_transaction) = match step {
-                Step::Together(range) => (range, true),
-                Step::Alone(at) => (at..at + 1, false),
+                Step::Transactional(range) => (range, true),
+                Step::Autocommit(at) => (at..at + 1, false),
             };
             let text =
                 script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n");
@@ -392,7 +395,7 @@ async fn calls_nothing_beyond(session: &mut Session, text: &str) -> Result<(), S
 async fn replay_whole(context: &Context, session: &mut Session, migration: &Migration) -> Result<(), Stop> {
     if migration.sql.contains('\0') {
         return Err(SqlError::other(
-            Trouble::Statement,
+            SqlErrorKind::Statement,
             "it contains a NUL byte, which no server takes".to_owned(),
         )
         .into());

@@ -5,11 +5,13 @@ use jiff::Timestamp;
 use super::{Context, run, survey};
 use crate::{
     api::{Finding, Reason, Severity},
-    check::{self, BESIDE, Beside},
+    check::{self, STAGE_CHECKS, StageCheck},
     contract::{Outcome, Stage},
     inspect::{Aspect, Meta, Scope},
     postgres::connect,
-    report::{self, Asked, CheckResult, CheckVerdict, Counts, Isolation, Report, Schema, Tenancy, Verdict},
+    report::{
+        self, CheckResult, CheckVerdict, Counts, Isolation, Report, Requested, Schema, Tenancy, Verdict,
+    },
     validate::{SnapshotPolicy, ValidatedMigration},
 };
 
@@ -38,7 +40,7 @@ pub(super) async fn report_of(context: &Context, at: Timestamp, mut outcome: Out
     let (server, schema, unread) = if unreachable {
         (None, None, None)
     } else {
-        match look(context).await {
+        match inspect(context).await {
             Ok((server, schema)) => (Some(server), Some(schema), None),
             Err(why) => (None, None, Some(why)),
         }
@@ -51,13 +53,17 @@ pub(super) async fn report_of(context: &Context, at: Timestamp, mut outcome: Out
     assemble(context, at, outcome, server, schema, unread)
 }
 
-async fn look(context: &Context) -> Result<(String, Schema), String> {
+async fn inspect(context: &Context) -> Result<(String, Schema), String> {
     let work = async {
         let url = context.url().map_err(|error| error.to_string())?;
         let mut connection = connect(url, &context.application()).await.map_err(|error| error.to_string())?;
-        let ledger = context.ledger().contract;
-        let found =
-            survey::survey(&mut connection, &context.manifest.schemas, (&ledger.schema, ledger.table)).await;
+        let history_table = context.history_table().contract;
+        let found = survey::survey(
+            &mut connection,
+            &context.manifest.schemas,
+            (&history_table.schema, history_table.table),
+        )
+        .await;
         found.map_err(|error| error.to_string())
     };
     tokio::time::timeout(context.remaining(), work)
@@ -200,25 +206,25 @@ fn doubt(checks: &mut [CheckResult], schema: &Schema) {
 }
 
 /// What the manifest asks for, as far as the checks do not say it by themselves. PURE.
-fn asked(manifest: &ValidatedMigration) -> Asked {
+fn asked(manifest: &ValidatedMigration) -> Requested {
     let (snapshot, keep, waived) = match &manifest.snapshot {
         SnapshotPolicy::Dump { read_back, keep, .. } => (Some(*read_back), keep.clone(), None),
         SnapshotPolicy::Waived(reason) => (None, None, Some(reason.clone())),
     };
-    let demands = &manifest.demands;
-    Asked {
+    let assertions = &manifest.assertions;
+    Requested {
         snapshot,
         keep,
         waived,
         every: manifest.verify_every,
-        tables: demands.tables.require.iter().map(|table| table.name.clone()).collect(),
-        audit_columns: demands
+        tables: assertions.tables.require.iter().map(|table| table.name.clone()).collect(),
+        audit_columns: assertions
             .conventions
             .iter()
             .flat_map(|names| &names.audit_columns)
             .map(|column| column.name.clone())
             .collect(),
-        questions: demands.queries.iter().map(|question| question.name.clone()).collect(),
+        questions: assertions.queries.iter().map(|query| query.name.clone()).collect(),
         drift_ignored: manifest.drift.iter().flat_map(|drift| drift.ignore.clone()).collect(),
     }
 }
@@ -227,11 +233,11 @@ fn asked(manifest: &ValidatedMigration) -> Asked {
 /// was found.
 fn checks(outcome: &Outcome, manifest: &ValidatedMigration, looked: bool) -> Vec<CheckResult> {
     let (history, drift): (Vec<_>, Vec<_>) =
-        BESIDE.iter().partition(|beside| beside.meta.aspect == Aspect::History);
+        STAGE_CHECKS.iter().partition(|beside| beside.meta.aspect == Aspect::History);
     let mut checks: Vec<CheckResult> =
         history.into_iter().filter_map(|check| beside(check, manifest, outcome)).collect();
     let scope = Scope::of(manifest);
-    checks.extend(check::all().map(|check| result(check.meta, check.is_asked(&scope))));
+    checks.extend(check::all().map(|check| result(check.meta, check.is_enabled(&scope))));
     checks.extend(drift.into_iter().filter_map(|check| beside(check, manifest, outcome)));
     for finding in &outcome.findings {
         if checks.iter().all(|check| check.id != finding.check) {
@@ -254,11 +260,11 @@ fn checks(outcome: &Outcome, manifest: &ValidatedMigration, looked: bool) -> Vec
 }
 
 /// What a check is, passed as long as nothing was found.
-fn result(meta: &Meta, is_asked: bool) -> CheckResult {
+fn result(meta: &Meta, is_enabled: bool) -> CheckResult {
     CheckResult {
         id: meta.id.to_owned(),
         aspect: meta.aspect.word().to_owned(),
-        verdict: if is_asked { CheckVerdict::Passed } else { CheckVerdict::NotAsked },
+        verdict: if is_enabled { CheckVerdict::Passed } else { CheckVerdict::NotAsked },
         findings: 0,
         title: meta.title.to_owned(),
         condition: meta.condition.to_owned(),
@@ -269,10 +275,10 @@ fn result(meta: &Meta, is_asked: bool) -> CheckResult {
 
 /// A check that this stage carries out itself. One that no verification asks for has a row only when it found
 /// something.
-fn beside(check: &Beside, manifest: &ValidatedMigration, outcome: &Outcome) -> Option<CheckResult> {
+fn beside(check: &StageCheck, manifest: &ValidatedMigration, outcome: &Outcome) -> Option<CheckResult> {
     let found = outcome.findings.iter().any(|finding| finding.check == check.meta.id);
-    let is_asked = check.when.is_asked(manifest).or(found.then_some(true))?;
-    Some(result(&check.meta, is_asked))
+    let is_enabled = check.when.is_enabled(manifest).or(found.then_some(true))?;
+    Some(result(&check.meta, is_enabled))
 }
 
 /// From the findings of a check to its verdict. Silence is a pass only when the check was made. PURE.

@@ -119,10 +119,10 @@ fn half_done(name: &str, migration: Option<&Migration>, known: &[JournalStep]) -
 
 fn text(script: &Script, step: &Step) -> String {
     match step {
-        Step::Together(range) => {
+        Step::Transactional(range) => {
             script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n")
         }
-        Step::Alone(at) => script.statements[*at].sql().to_owned(),
+        Step::Autocommit(at) => script.statements[*at].sql().to_owned(),
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
         jobs,
         read_back,
         keep,
-        ledger_digest: &history.ledger_digest,
+        history_digest: &history.history_digest,
         pending: &history.pending,
         now: jiff::Timestamp::now(),
         deadline: context.remaining(),

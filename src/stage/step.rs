@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Instant};
 
 use super::{
-    attempt::{Judgement, Release, end_at_deadline, rows_before, verification},
+    attempt::{Release, Verification, end_at_deadline, rows_before, verification},
     custody::{begin, in_transaction},
     error::{MigrateError, lock_message, unfenced},
     statements,
@@ -13,8 +13,8 @@ use crate::{
     inspect::{Aspect, RowsBefore},
     migrations::{Migration, Script, Statement, StatementKind},
     postgres::{
-        Build, Journal, Session, Settings, SqlError, Trouble, Watcher, build_index, drop_reindex_left_overs,
-        index_is_there,
+        Build, Journal, Session, Settings, SqlError, SqlErrorKind, Watcher, build_index,
+        drop_reindex_left_overs, index_is_there,
     },
     sql::Verb,
 };
@@ -66,7 +66,8 @@ pub(super) async fn together(
     settings: &mut Settings,
     range: Range<usize>,
 ) -> Ended {
-    let begun = begin(session, work.release.ledger, work.script.statements[range.start].isolation).await?;
+    let begun =
+        begin(session, work.release.history_table, work.script.statements[range.start].isolation).await?;
     let begun = begun.map_err(|error| SqlError { completed: range.start, offset: None, ..error });
     let ran = match begun {
         Ok(()) => statements(session, work, settings, range).await,
@@ -76,8 +77,8 @@ pub(super) async fn together(
         Ok(before) => before,
         Err(error) => {
             let error = end_at_deadline(session, watcher, error).await;
-            let trouble = if session.rollback().await { error.trouble } else { Trouble::Escaped };
-            return Ok(Err(Stop::Sql(SqlError { trouble, ..error })));
+            let kind = if session.rollback().await { error.kind } else { SqlErrorKind::Escaped };
+            return Ok(Err(Stop::Sql(SqlError { kind, ..error })));
         }
     };
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
@@ -122,13 +123,15 @@ pub(super) async fn alone(
     at: usize,
 ) -> Ended {
     let statement = &work.script.statements[at];
-    let concurrently =
-        matches!(statement.kind, StatementKind::BuildIndex(_) | StatementKind::Alone { concurrently: true });
+    let concurrently = matches!(
+        statement.kind,
+        StatementKind::BuildIndex(_) | StatementKind::Autocommit { concurrently: true }
+    );
     // Sluice's own lock stays. A session that waits for the other tools' lock holds a snapshot that
     // CONCURRENTLY waits for: both would wait for each other. While it is given up, the unfinished row keeps
     // those tools away.
-    let others = &work.release.ledger.contract.locks[1..];
-    in_transaction(session, work.release.ledger, async |session| {
+    let others = &work.release.history_table.contract.locks[1..];
+    in_transaction(session, work.release.history_table, async |session| {
         work.journal.begin(session.trusted().await?, work.number(), work.digest).await
     })
     .await?;
@@ -144,7 +147,7 @@ pub(super) async fn alone(
     let reset = session.reset().await;
     if let Err(error) = ran {
         let stop = stopped_alone(statement, error, at);
-        if matches!(&stop, Stop::Sql(error) if error.trouble == Trouble::Lock) && concurrently {
+        if matches!(&stop, Stop::Sql(error) if error.kind == SqlErrorKind::Lock) && concurrently {
             take_back(session, work, others).await?;
         }
         return Ok(Err(stop));
@@ -201,10 +204,10 @@ async fn statement_alone(
     if !work.begun && index_is_there(session, build).await? {
         // Another session's: should this process die now, the next attempt must not take it for its own.
         session.reset().await?;
-        let forgotten = in_transaction(session, work.release.ledger, async |session| {
+        let forgotten = in_transaction(session, work.release.history_table, async |session| {
             work.journal.forget(session.trusted().await?, work.number()).await
         });
-        forgotten.await.map_err(|error| SqlError::other(Trouble::Statement, error.to_string()))?;
+        forgotten.await.map_err(|error| SqlError::other(SqlErrorKind::Statement, error.to_string()))?;
         settle(session, settings, concurrently).await?;
     }
     build_index(session, build).await
@@ -242,7 +245,7 @@ async fn other(session: &mut Session, work: &Work<'_>, statement: &Statement) ->
 
 /// DETACH PARTITION alone of what ALTER does can be CONCURRENTLY.
 fn detaches(statement: &Statement) -> bool {
-    statement.verb == Verb::Alter && statement.kind == StatementKind::Alone { concurrently: true }
+    statement.verb == Verb::Alter && statement.kind == StatementKind::Autocommit { concurrently: true }
 }
 
 /// What PostgreSQL says of a statement that was done already: what it creates exists, what it drops does not.
@@ -275,8 +278,8 @@ async fn judge(
         work.migration.name
     );
     Ok(match verification(session, work.release, work.aspects, before, &left).await? {
-        Judgement::Passed => Ok(()),
-        Judgement::Locked(error) => Err(Stop::Sql(error)),
-        Judgement::Failed(outcome) => Err(Stop::Verification(outcome)),
+        Verification::Passed => Ok(()),
+        Verification::Locked(error) => Err(Stop::Sql(error)),
+        Verification::Failed(outcome) => Err(Stop::Verification(outcome)),
     })
 }

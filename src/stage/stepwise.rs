@@ -17,7 +17,7 @@ use crate::{
     contract::{Outcome, Stage},
     inspect::Aspect,
     migrations::{Migration, RowState, Script, StatementKind, Step},
-    postgres::{Journal, Session, Settings, SqlError, Trouble, Watcher, keep_text_alone},
+    postgres::{Journal, Session, Settings, SqlError, SqlErrorKind, Watcher, keep_text_alone},
 };
 
 /// Runs the steps that are not done yet. `judged` says after which one, before its COMMIT, what is verified.
@@ -61,17 +61,19 @@ pub(super) async fn run(
             begun,
             aspects,
         };
-        if let Step::Alone(at) = step
+        if let Step::Autocommit(at) = step
             && begun
             && script.statements[*at].kind == StatementKind::Opaque
         {
             return Ok(Attempt::Failed(Box::new(cut_off(migration, script, *at))));
         }
         let ended = match step {
-            Step::Together(range) => {
+            Step::Transactional(range) => {
                 step::together(session, watcher, &work, &mut settings, range.clone()).await?
             }
-            Step::Alone(statement) => step::alone(session, watcher, &work, &mut settings, *statement).await?,
+            Step::Autocommit(statement) => {
+                step::alone(session, watcher, &work, &mut settings, *statement).await?
+            }
         };
         if let Err(stop) = ended {
             return clean_up(session, &work, stop).await;
@@ -89,8 +91,8 @@ async fn finish(
     journal: &Journal,
     migration: &Migration,
 ) -> Result<(), MigrateError> {
-    in_transaction(session, release.ledger, async |session| {
-        release.ledger.finish(session.trusted().await?, &journal.row, migration).await?;
+    in_transaction(session, release.history_table, async |session| {
+        release.history_table.finish(session.trusted().await?, &journal.row, migration).await?;
         keep_text_alone(session.trusted().await?, migration).await?;
         journal.clear(session.trusted().await?).await
     })
@@ -107,7 +109,7 @@ async fn begin(
         .await
         .map_err(MigrateError::Query)?;
     let rows = release
-        .ledger
+        .history_table
         .rows(session.trusted().await.map_err(MigrateError::Query)?)
         .await
         .map_err(MigrateError::Query)?;
@@ -117,14 +119,14 @@ async fn begin(
         return Ok(Journal { row: row.id });
     }
     release
-        .ledger
+        .history_table
         .create(session.trusted().await.map_err(MigrateError::Query)?, std::iter::once(migration))
         .await
         .map_err(MigrateError::Query)?;
     // One transaction: a row without its journal would look like another tool's failure.
-    in_transaction(session, release.ledger, async |session| {
+    in_transaction(session, release.history_table, async |session| {
         let row = release
-            .ledger
+            .history_table
             .insert_started(session.trusted().await?, migration, jiff::Timestamp::now())
             .await?;
         let journal = Journal { row };
@@ -144,7 +146,7 @@ fn cut_off(migration: &Migration, script: &Script, at: usize) -> Outcome {
     let what = "an earlier attempt was cut off while this statement ran, or before it could write down that \
         it is done";
     failure(
-        &SqlError { completed: at, ..SqlError::other(Trouble::Statement, what.to_owned()) },
+        &SqlError { completed: at, ..SqlError::other(SqlErrorKind::Statement, what.to_owned()) },
         migration,
         script,
         NOT_AGAIN,
@@ -154,22 +156,21 @@ fn cut_off(migration: &Migration, script: &Script, at: usize) -> Outcome {
 /// Leaves the history so that it says what is true: nothing of it happened, or some steps did and the rest
 /// can follow.
 async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<Attempt, MigrateError> {
-    let trouble =
-        if let Stop::Sql(error) | Stop::Halfway(error) = &stop { Some(error.trouble) } else { None };
-    if let (Stop::Sql(error), Some(Trouble::Escaped)) = (&stop, trouble) {
+    let kind = if let Stop::Sql(error) | Stop::Halfway(error) = &stop { Some(error.kind) } else { None };
+    if let (Stop::Sql(error), Some(SqlErrorKind::Escaped)) = (&stop, kind) {
         session.rollback().await;
         return Ok(escaped(session, work.release, error, work.at).await);
     }
     if !session.usable
         || !session.fenced
-        || matches!(trouble, Some(Trouble::Connection | Trouble::Deadline | Trouble::Overrun))
+        || matches!(kind, Some(SqlErrorKind::Connection | SqlErrorKind::Deadline | SqlErrorKind::Overrun))
     {
         return Ok(told(work, stop, "its finished steps stay, and the next attempt goes on"));
     }
     if let Stop::Halfway(error) = &stop {
-        in_transaction(session, work.release.ledger, async |session| {
+        in_transaction(session, work.release.history_table, async |session| {
             work.release
-                .ledger
+                .history_table
                 .note_failure(session.trusted().await?, &work.journal.row, work.migration, &error.message)
                 .await
         })
@@ -178,7 +179,7 @@ async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<
     }
     // What is there by the name of a failed step's object is not this step's work.
     let number = i32::try_from(work.number).unwrap_or(i32::MAX);
-    in_transaction(session, work.release.ledger, async |session| {
+    in_transaction(session, work.release.history_table, async |session| {
         work.journal.forget(session.trusted().await?, number).await
     })
     .await?;
@@ -188,17 +189,20 @@ async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<
         .await
         .map_err(MigrateError::Query)?;
     let left = if known.iter().all(|step| !step.done) {
-        in_transaction(session, work.release.ledger, async |session| {
-            work.release.ledger.remove(session.trusted().await?, &work.journal.row, work.migration).await?;
+        in_transaction(session, work.release.history_table, async |session| {
+            work.release
+                .history_table
+                .remove(session.trusted().await?, &work.journal.row, work.migration)
+                .await?;
             work.journal.clear(session.trusted().await?).await
         })
         .await?;
         "nothing of it is left"
     } else {
         if let Stop::Sql(error) = &stop {
-            in_transaction(session, work.release.ledger, async |session| {
+            in_transaction(session, work.release.history_table, async |session| {
                 work.release
-                    .ledger
+                    .history_table
                     .note_failure(session.trusted().await?, &work.journal.row, work.migration, &error.message)
                     .await
             })
@@ -207,7 +211,7 @@ async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<
         "the steps before it are done and stay; correct the rest of the file, and the next attempt goes on \
             here"
     };
-    Ok(if trouble == Some(Trouble::Lock) { Attempt::Locked } else { told(work, stop, left) })
+    Ok(if kind == Some(SqlErrorKind::Lock) { Attempt::Locked } else { told(work, stop, left) })
 }
 
 fn told(work: &Work<'_>, stop: Stop, left: &str) -> Attempt {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use crate::{
-    postgres::{Asked, QueryError, query, query_as, query_scalar},
+    postgres::{QueryContext, QueryError, query, query_as, query_scalar},
     report::{Column, Index, Isolation, Policy, Relation, Schema, Table, TableKind},
 };
 
@@ -88,41 +88,41 @@ const RELATIONS: &str = "\
 pub(super) async fn survey(
     connection: &mut PgConnection,
     schemas: &[String],
-    ledger: (&str, &str),
+    history_table: (&str, &str),
 ) -> Result<(String, Schema), QueryError> {
     for statement in BEGIN {
-        query(statement).execute(&mut *connection).await.asked("begin to read the schema")?;
+        query(statement).execute(&mut *connection).await.context("begin to read the schema")?;
     }
-    let found = read(connection, schemas, ledger).await;
+    let found = read(connection, schemas, history_table).await;
     let ended = query("ROLLBACK").execute(connection).await;
     let found = found?;
-    ended.asked("end reading the schema")?;
+    ended.context("end reading the schema")?;
     Ok(found)
 }
 
 async fn read(
     connection: &mut PgConnection,
     schemas: &[String],
-    ledger: (&str, &str),
+    history_table: (&str, &str),
 ) -> Result<(String, Schema), QueryError> {
     let version: String =
         query_scalar("SELECT pg_catalog.split_part(pg_catalog.current_setting('server_version'), ' ', 1)")
             .fetch_one(&mut *connection)
             .await
-            .asked("read the server's version")?;
+            .context("read the server's version")?;
     let tables: Vec<Owned<Table>> = query_as(TABLES)
         .bind(schemas)
-        .bind(ledger.0)
-        .bind(ledger.1)
+        .bind(history_table.0)
+        .bind(history_table.1)
         .fetch_all(&mut *connection)
         .await
-        .asked("read the tables")?;
+        .context("read the tables")?;
     let ids: Vec<i64> = tables.iter().map(|table| table.0).collect();
-    let mut columns = of(connection, COLUMNS, &ids).await.asked("read the columns")?;
-    let mut policies = of(connection, POLICIES, &ids).await.asked("read the policies")?;
-    let mut indexes = of(connection, INDEXES, &ids).await.asked("read the indexes")?;
+    let mut columns = of(connection, COLUMNS, &ids).await.context("read the columns")?;
+    let mut policies = of(connection, POLICIES, &ids).await.context("read the policies")?;
+    let mut indexes = of(connection, INDEXES, &ids).await.context("read the indexes")?;
     let relations: Vec<Relation> =
-        query_as(RELATIONS).bind(&ids).fetch_all(connection).await.asked("read the foreign keys")?;
+        query_as(RELATIONS).bind(&ids).fetch_all(connection).await.context("read the foreign keys")?;
     let tables = tables.into_iter().map(|Owned(id, table)| Table {
         columns: columns.remove(&id).unwrap_or_default(),
         policies: policies.remove(&id).unwrap_or_default(),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     migrations::{LedgerRow, Migration, RowState, SourceTree},
-    postgres::{Ledger, OwnTable, QueryError, Session, connect, keep_texts, not_kept, prepare_texts},
+    postgres::{HistoryTable, OwnTable, QueryError, Session, connect, keep_texts, not_kept, prepare_texts},
 };
 
 /// What is applied exactly as its file says, and whose text could be kept and is not.
@@ -41,7 +41,7 @@ pub(super) async fn keep_alone(context: &Context) -> Result<usize, MigrateError>
     let session =
         Session::new(connection, context.manifest.lock_timeout, context.manifest.statement_timeout).await;
     let mut session = session.map_err(MigrateError::Query)?;
-    let kept = keep(&mut session, &context.ledger(), source).await;
+    let kept = keep(&mut session, &context.history_table(), source).await;
     session.close().await;
     kept
 }
@@ -49,13 +49,13 @@ pub(super) async fn keep_alone(context: &Context) -> Result<usize, MigrateError>
 /// Keeps them, in a transaction of its own; answers how many.
 pub(super) async fn keep(
     session: &mut Session,
-    ledger: &Ledger,
+    history_table: &HistoryTable,
     source: &SourceTree,
 ) -> Result<usize, MigrateError> {
-    trust(session, ledger).await?;
-    let kept = in_transaction(session, ledger, async |session| {
+    trust(session, history_table).await?;
+    let kept = in_transaction(session, history_table, async |session| {
         let connection = session.trusted().await?;
-        let rows = ledger.rows(&mut *connection).await?;
+        let rows = history_table.rows(&mut *connection).await?;
         if !prepare_texts(&mut *connection).await? {
             return Ok(0);
         }

@@ -44,12 +44,15 @@ async fn verify(
     let url = context.url().map_err(|error| (error.reason(), error.to_string()))?;
     let mut connection =
         connect(url, &context.application()).await.map_err(|error| (error.reason(), error.to_string()))?;
-    let custody = custody_objection(&mut connection, &context.ledger().contract).await;
+    let custody = custody_objection(&mut connection, &context.history_table().contract).await;
     if let Some(objection) = custody.map_err(|error| (error.reason(), error.to_string()))? {
         return Err((objection.reason, objection.message));
     }
-    let rows =
-        context.ledger().rows(&mut connection).await.map_err(|error| (error.reason(), error.to_string()))?;
+    let rows = context
+        .history_table()
+        .rows(&mut connection)
+        .await
+        .map_err(|error| (error.reason(), error.to_string()))?;
     let texts =
         texts(&mut connection, source, &rows).await.map_err(|error| (error.reason(), error.to_string()))?;
     let (comparison, summary) = summarise(source, &rows, &[], &context.rules(&texts), server_major);
@@ -71,7 +74,7 @@ async fn verify(
     pending.retain(|name| !journaled.contains_key(*name));
     findings.extend(not_applied(&pending, after_a_run));
     findings.sort();
-    let writers = check::history_privileges(&mut connection, &context.ledger().contract).await;
+    let writers = check::history_privileges(&mut connection, &context.history_table().contract).await;
     findings.extend(writers.map_err(|error| unchecked(&error))?);
     // The checks come in the order of a report.
     findings.extend(checks(context, source, began, &mut connection).await?);

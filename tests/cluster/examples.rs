@@ -290,7 +290,7 @@ async fn in_smartmed_a_table_without_a_policy_is_named_before_it_exists_and_its_
 }
 
 #[tokio::test]
-async fn in_elderly_care_the_ledger_refuses_to_be_rewritten_and_the_release_that_tries_is_held() {
+async fn in_elderly_care_the_history_refuses_to_be_rewritten_and_the_release_that_tries_is_held() {
     let example = Example::begin(Names {
         folder: "elderly-care",
         namespace: "elderly-care",

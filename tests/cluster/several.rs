@@ -159,16 +159,16 @@ async fn a_service_that_fails_holds_those_after_it_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_circle_is_named_as_a_whole_and_goes_on_at_once_when_it_is_cut() {
+async fn a_cycle_is_named_as_a_whole_and_goes_on_at_once_when_it_is_cut() {
     let story = Story::begin("circle").await;
     for (service, after) in [("a", "b"), ("b", "c"), ("c", "a")] {
         prepare(&story, service, GOOD).await;
         migrate(&story, service, json!({"dependsOn": [{"name": after}]})).await;
     }
-    for (service, circle) in [("a", "a -> b -> c -> a"), ("b", "b -> c -> a -> b"), ("c", "c -> a -> b -> c")]
+    for (service, cycle) in [("a", "a -> b -> c -> a"), ("b", "b -> c -> a -> b"), ("c", "c -> a -> b -> c")]
     {
         let message = story.until_of(service, "Stalled", "True", "DependencyCycle").await;
-        assert!(message.contains(circle), "{message}");
+        assert!(message.contains(cycle), "{message}");
     }
     assert!(story.jobs().await.is_empty());
     let cut = Patch::Merge(json!({"spec": {"before": {"dependsOn": null}}}));

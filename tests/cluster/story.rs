@@ -296,8 +296,8 @@ impl Story {
     }
 
     /// Waits for something, and tells everything when it does not come.
-    pub async fn wait<T, F: Future<Output = Option<T>>>(&self, what: &str, look: impl Fn() -> F) -> T {
-        match tokio::time::timeout(PATIENCE, poll(look)).await {
+    pub async fn wait<T, F: Future<Output = Option<T>>>(&self, what: &str, observe: impl Fn() -> F) -> T {
+        match tokio::time::timeout(PATIENCE, poll(observe)).await {
             Ok(found) => found,
             Err(_) => panic!("gave up waiting for {what}\n{}", self.tell().await),
         }
@@ -330,13 +330,15 @@ impl Story {
 }
 
 /// Waits for something that no story belongs to.
-pub async fn wait_for<T, F: Future<Output = Option<T>>>(what: &str, look: impl Fn() -> F) -> T {
-    tokio::time::timeout(PATIENCE, poll(look)).await.unwrap_or_else(|_| panic!("gave up waiting for {what}"))
+pub async fn wait_for<T, F: Future<Output = Option<T>>>(what: &str, observe: impl Fn() -> F) -> T {
+    tokio::time::timeout(PATIENCE, poll(observe))
+        .await
+        .unwrap_or_else(|_| panic!("gave up waiting for {what}"))
 }
 
-async fn poll<T, F: Future<Output = Option<T>>>(look: impl Fn() -> F) -> T {
+async fn poll<T, F: Future<Output = Option<T>>>(observe: impl Fn() -> F) -> T {
     loop {
-        if let Some(found) = look().await {
+        if let Some(found) = observe().await {
             return found;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

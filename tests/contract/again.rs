@@ -162,7 +162,7 @@ async fn a_new_source_during_a_verification_waits_for_its_end_and_is_applied() {
         .server
         .cluster()
         .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
-    world.look("records").await.expect("a reconcile");
+    world.observe("records").await.expect("a reconcile");
     assert_eq!(world.ready("records").0, "False", "a new source turns Ready off at once");
     world.run_for(&["records"], 40).await;
     assert_eq!((world.ready("records").0.as_str(), world.gate().len()), ("True", 3));

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde_json::json;
 use sluice::{
     api::{DatabaseMigrationStatus, Finding, ReadBack, Severity, Span},
-    check::{self, BESIDE, When},
+    check::{self, STAGE_CHECKS, When},
     report::{
-        Asked, CheckResult, CheckVerdict, Column, Counts, Form, Isolation, KIND, Policy, Report, Schema,
+        CheckResult, CheckVerdict, Column, Counts, Form, Isolation, KIND, Policy, Report, Requested, Schema,
         Table, TableKind, Tenancy, Verdict,
         evidence::{Evidence, NAMES, Part, Piece, Proven, Regime, Subject, named},
     },
@@ -69,7 +69,7 @@ fn table(name: &str, isolation: Isolation) -> Table {
 fn proven() -> Subject {
     let ids = check::all()
         .map(|check| check.meta.id)
-        .chain(BESIDE.iter().filter(|b| b.when != When::Adopting).map(|b| b.meta.id));
+        .chain(STAGE_CHECKS.iter().filter(|b| b.when != When::Adopting).map(|b| b.meta.id));
     let report = Report {
         kind: KIND.into(),
         format: 1,
@@ -103,7 +103,7 @@ fn proven() -> Subject {
             relations: Vec::new(),
         }),
         unread: None,
-        asked: Some(Asked {
+        asked: Some(Requested {
             snapshot: Some(ReadBack::Read),
             keep: None,
             waived: None,
@@ -158,8 +158,10 @@ fn every_duty_is_proven_when_everything_was_asked_and_found_as_it_should_be() {
 
 #[test]
 fn a_check_that_failed_warned_or_was_not_carried_out_takes_away_its_duties_and_no_others_in_each_regime() {
-    let ids: Vec<&str> =
-        check::all().map(|check| check.meta.id).chain(BESIDE.iter().map(|beside| beside.meta.id)).collect();
+    let ids: Vec<&str> = check::all()
+        .map(|check| check.meta.id)
+        .chain(STAGE_CHECKS.iter().map(|beside| beside.meta.id))
+        .collect();
     for name in NAMES {
         let mut broken = 0;
         for part in evidence(&proven(), &[name]).parts {
@@ -247,7 +249,7 @@ fn tables(subject: &mut Subject) -> &mut Vec<Table> {
     &mut subject.report.schema.as_mut().expect("a schema").tables
 }
 
-fn asked(subject: &mut Subject) -> &mut Asked {
+fn asked(subject: &mut Subject) -> &mut Requested {
     subject.report.asked.as_mut().expect("what is asked")
 }
 

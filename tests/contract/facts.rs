@@ -10,8 +10,8 @@ use sluice::{
     api::{DatabaseMigration, DatabaseMigrationStatus, HistoryEntry, Reason, RunStatus, SectionResult},
     contract::{HistorySummary, Outcome, Purpose, Stage, Verdict},
     plan::facts::{
-        Dependency, DependencyState, Facts, JobState, PolicyFact, Rival, Run, RunPod, SourceFact, StageState,
-        Trouble,
+        Dependency, DependencyState, Facts, JobState, PolicyFact, RefusedStep, Rival, Run, RunPod,
+        SourceFact, StageState,
     },
     validate::validate,
 };
@@ -72,7 +72,7 @@ pub fn new() -> Facts {
         gate: Vec::new(),
         gate_database: None,
         required: Vec::new(),
-        trouble: None,
+        refused_step: None,
         progress: None,
         by_hand: false,
     }
@@ -168,7 +168,7 @@ pub fn any(rng: &mut Rng, digests: &[String]) -> Facts {
         rng,
         &[vec![], vec!["records@1_one".into()], vec!["records@1_one".into(), "records@2_two".into()]],
     );
-    facts.trouble = pick(rng, &[None, None, None, Some(Trouble { message: "refused".into() })]);
+    facts.refused_step = pick(rng, &[None, None, None, Some(RefusedStep { message: "refused".into() })]);
     facts.published = any_status(rng, digests);
     facts
 }

@@ -132,7 +132,7 @@ async fn a_pod_that_says_it_belongs_to_the_job_and_does_anything_else_is_not_rea
         put_pod(&world, &job, "zz-forged");
         world.server.cluster().edit(&key("pods", "zz-forged"), |pod| change(&mut pod["spec"]));
         world.server.cluster().objects.remove(&key("pods", &format!("{job}-pod")));
-        world.look("records").await.expect("a reconcile");
+        world.observe("records").await.expect("a reconcile");
         let (_, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
         assert_eq!(
             (reason.as_str(), world.gate().len()),
@@ -152,7 +152,7 @@ async fn a_pod_that_does_what_the_job_says_under_a_name_that_no_job_gives_is_not
         world.server.cluster().objects.remove(&key("pods", &format!("{job}-pod")));
         put_pod(&world, &job, &name.replace("JOB", &job));
         for _ in 0..3 {
-            world.look("records").await.expect("a reconcile");
+            world.observe("records").await.expect("a reconcile");
         }
         let (_, reason, message) = world.condition("records", ConditionType::Ready).expect("Ready");
         assert_eq!(world.gate() == ["records@9_forged"], believed, "{name}: {message}");

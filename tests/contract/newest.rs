@@ -134,7 +134,7 @@ async fn a_source_that_changes_at_any_moment_of_a_run_turns_ready_off_until_it_i
             .server
             .cluster()
             .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
-        world.look("records").await.expect("a reconcile");
+        world.observe("records").await.expect("a reconcile");
         let applied = world.database.applied.contains(&"3_three".to_owned());
         assert!(
             applied || world.ready("records").0 != "True",

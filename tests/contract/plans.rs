@@ -100,7 +100,7 @@ fn every_condition_speaks_of_the_present_generation_and_stalled_excludes_reconci
         }
         let conditions = &plan.status.conditions;
         // While the gate is refused, only Ready says so; the rest stays as it was.
-        let whole = facts.trouble.is_none();
+        let whole = facts.refused_step.is_none();
         let present = |observed: Option<i64>| observed == Some(facts.generation);
         assert!(
             conditions

@@ -124,7 +124,7 @@ fn the_two_halves_of_the_example_are_one_valid_manifest_and_each_alone_is_not() 
     let meant = validate(&whole).expect("valid");
     let security = meant.row_level_security.expect("from both");
     assert_eq!((security.app_role.as_str(), security.tenant.column.as_str()), ("records_app", "clinic_id"));
-    assert!(meant.demands.conventions.expect("of the policy").tables.is_some());
+    assert!(meant.assertions.conventions.expect("of the policy").tables.is_some());
 }
 
 #[test]
@@ -245,7 +245,7 @@ async fn a_change_of_the_policy_verifies_again_and_migrates_nothing() {
     world.run(&["records"]).await;
     let (applied, gate) = (world.database.applied.clone(), world.gate());
     change_house(&world, |spec| spec["verify"] = json!({"conventions": {"tables": "PascalCase"}}));
-    world.look("records").await.expect("a reconcile");
+    world.observe("records").await.expect("a reconcile");
     assert_eq!(world.ready("records").0, "False", "what is verified is not what is asked for any more");
     world.run(&["records"]).await;
     assert_eq!(

@@ -176,7 +176,7 @@ async fn migrating(pods: &Pods) -> (World, String) {
 async fn look_for(world: &mut World, seconds: u32) {
     for _ in 0..seconds {
         let mut looks = 0;
-        while world.look("records").await.expect("looks")
+        while world.observe("records").await.expect("looks")
             == kube::runtime::controller::Action::requeue(Duration::ZERO)
         {
             looks += 1;

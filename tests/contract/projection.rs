@@ -84,7 +84,7 @@ async fn a_run_of_which_no_section_is_known_counts_for_nothing_and_is_made_again
     world.edit("records", |object| {
         object["status"]["run"].as_object_mut().expect("a run").remove("sections");
     });
-    world.look("records").await.expect("a reconcile");
+    world.observe("records").await.expect("a reconcile");
     assert_eq!(world.ready("records"), not_ready("Planning"), "unknown is never a pass");
     world.run(&["records"]).await;
     assert_eq!((world.ready("records"), world.jobs().len()), (verified(), 2));

@@ -136,17 +136,17 @@ async fn a_service_that_fails_holds_those_after_it_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_circle_stalls_everyone_in_it_and_is_mended_by_an_edit() {
+async fn a_cycle_stalls_everyone_in_it_and_is_mended_by_an_edit() {
     let (mut world, mut rng) = (empty(), Rng::with_seed(3));
     for (name, after) in [("a", "b"), ("b", "c"), ("c", "a"), ("outside", "a")] {
         put(&world, name, &json!({"dependsOn": [{"name": after}]}));
     }
     put(&world, "beside", &json!({}));
     world.run_for(&["a", "b", "c", "outside", "beside"], 20).await;
-    for (name, circle) in [("a", "a -> b -> c -> a"), ("b", "b -> c -> a -> b"), ("c", "c -> a -> b -> c")] {
+    for (name, cycle) in [("a", "a -> b -> c -> a"), ("b", "b -> c -> a -> b"), ("c", "c -> a -> b -> c")] {
         let (reason, message) = reason(&world, name);
         assert_eq!(reason, "DependencyCycle");
-        assert!(message.contains(circle), "{message}");
+        assert!(message.contains(cycle), "{message}");
         assert_eq!(world.condition(name, ConditionType::Stalled).expect("Stalled").0, "True");
         assert_eq!(world.condition(name, ConditionType::Cleared).expect("Cleared").0, "False");
     }

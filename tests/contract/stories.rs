@@ -85,7 +85,7 @@ async fn a_new_source_turns_ready_off_before_anything_else() {
         .cluster()
         .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
     let before = world.writes().len();
-    world.look("records").await.expect("a reconcile");
+    world.observe("records").await.expect("a reconcile");
     assert_eq!(world.writes().len(), before + 1);
     assert_eq!(world.ready("records"), not_ready("Planning"));
     assert_eq!(world.jobs().len(), 1, "the Job comes after the status");
@@ -98,7 +98,7 @@ async fn a_new_spec_waits_for_the_run_that_has_begun() {
     let mut world = World::new();
     world.run_for(&["records"], 2).await;
     world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
-    world.look("records").await.expect("a reconcile");
+    world.observe("records").await.expect("a reconcile");
     assert_eq!(world.ready("records"), not_ready("Pending"));
     assert_eq!(world.jobs().len(), 1);
     world.run(&["records"]).await;
@@ -432,7 +432,7 @@ async fn a_refused_job_is_shown_in_the_servers_words_and_forgotten_when_it_passe
 async fn a_definition_that_does_not_keep_the_whole_status_is_named_instead_of_written_again_and_again() {
     let mut world = World::new();
     world.server.cluster().unknown = vec!["run".into()];
-    let error = world.look("records").await.expect_err("the run is lost");
+    let error = world.observe("records").await.expect_err("the run is lost");
     let told = sluice::controller::error::chain(&error);
     assert!(told.contains("the CustomResourceDefinition is older than the controller"), "{told}");
     assert_eq!(world.jobs(), Vec::<String>::new(), "what was not announced does not begin");
@@ -444,11 +444,11 @@ async fn a_definition_that_does_not_keep_the_whole_status_is_named_instead_of_wr
 #[tokio::test]
 async fn somebody_elses_job_of_the_same_name_is_left_alone_and_named() {
     let mut world = World::new();
-    world.look("records").await.expect("a reconcile");
+    world.observe("records").await.expect("a reconcile");
     let job = world.status("records").run.expect("a run").job;
     let foreign = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": job}, "status": {"conditions": []}});
     world.server.cluster().put(key("jobs", &job), foreign);
-    world.look("records").await.expect_err("the name is taken");
+    world.observe("records").await.expect_err("the name is taken");
     world.run_for(&["records"], 1).await;
     let (_, _, message) = world.condition("records", ConditionType::Ready).expect("Ready");
     assert!(message.contains(&job) && message.contains("another owner"), "{message}");

@@ -255,10 +255,10 @@ async fn a_closed_window_costs_one_write_and_no_job_and_the_run_begins_when_it_o
     assert!(cleared == "False" && message.contains("2026-05-28T22:00:00+00:00"), "{message}");
     assert_eq!(world.condition("records", ConditionType::Stalled), None);
 
-    let again = world.look("records").await.expect("a reconcile");
+    let again = world.observe("records").await.expect("a reconcile");
     assert_eq!(again, Action::requeue(Duration::from_secs(UNTIL_TEN as u64 - 20)), "when it opens");
     world.pass(UNTIL_TEN - 21);
-    world.look("records").await.expect("a reconcile");
+    world.observe("records").await.expect("a reconcile");
     assert_eq!(world.writes().len(), 1, "a second too early");
     world.pass(1);
     world.run_for(&["records"], 20).await;

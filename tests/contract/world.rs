@@ -92,7 +92,7 @@ impl World {
     }
 
     /// Looks once, as a process that starts again when it has died.
-    pub async fn look(&mut self, name: &str) -> Result<Action, ReconcileError> {
+    pub async fn observe(&mut self, name: &str) -> Result<Action, ReconcileError> {
         if self.server.is_dead() {
             self.context = context(&self.server, &self.image);
         }
@@ -110,7 +110,7 @@ impl World {
     /// Looks until nothing is left to do at this moment.
     async fn look_until_quiet(&mut self, name: &str) -> bool {
         for _ in 0..20 {
-            match self.look(name).await {
+            match self.observe(name).await {
                 Ok(action) if action == Action::requeue(Duration::ZERO) => {}
                 Ok(action) => return action == Action::await_change(),
                 Err(_) if self.server.is_dead() => {}

@@ -101,7 +101,7 @@ async fn a_plain_prisma_folder_is_green_with_warnings_on_an_empty_database() {
 async fn a_database_that_prisma_migrated_takes_an_unrelated_migration_and_is_green_with_warnings() {
     let scene = Scene::new("adopt_running", &[(NAME, INIT), UNRELATED]).await;
     std::fs::write(scene.source().join("notes.sql"), "SELECT 1;").expect("writes a stray file");
-    let ledger = format!(
+    let history_table = format!(
         "CREATE TABLE _prisma_migrations (id VARCHAR(36) PRIMARY KEY NOT NULL, checksum VARCHAR(64) NOT \
             NULL, finished_at TIMESTAMPTZ, \
              migration_name VARCHAR(255) NOT NULL, logs TEXT, rolled_back_at TIMESTAMPTZ, started_at \
@@ -113,9 +113,9 @@ async fn a_database_that_prisma_migrated_takes_an_unrelated_migration_and_is_gre
     );
     let mut session = crate::server::connect(&scene.url).await;
     crate::server::execute(&mut session, INIT).await;
-    crate::server::execute(&mut session, &ledger).await;
+    crate::server::execute(&mut session, &history_table).await;
     is_green_with_warnings(&scene).await;
-    assert_eq!(scene.ledger().await.len(), 2);
+    assert_eq!(scene.history_table().await.len(), 2);
 
     // The negative control: what is broken is an error, whether the manifest asked or not.
     crate::server::execute(&mut session, "INSERT INTO \"Tag\" (name) VALUES ('twice'), ('twice')").await;

@@ -40,7 +40,7 @@ fn both() -> String {
 async fn a_database_that_is_equal_is_recorded_and_nothing_is_run() {
     let scene = grown("baseline_equal", &[FIRST, SECOND], &both()).await;
     let outcomes = scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_patients applied", "2_visits applied"]);
+    assert_eq!(scene.history_table().await, ["1_patients applied", "2_visits applied"]);
     assert_eq!(outcomes[0].reason, Reason::NothingPending);
     assert!(outcomes[0].message.contains("2 are recorded as applied"), "{}", outcomes[0].message);
     assert_eq!(outcomes[1].reason, Reason::SnapshotNotNeeded);
@@ -63,14 +63,14 @@ async fn a_database_that_is_equal_is_recorded_and_nothing_is_run() {
         ""
     );
     scene.ready().await;
-    assert_eq!(scene.ledger().await.len(), 2, "an entry that stays in the manifest does nothing more");
+    assert_eq!(scene.history_table().await.len(), 2, "an entry that stays in the manifest does nothing more");
 }
 
 #[tokio::test]
 async fn what_comes_after_the_baseline_is_applied_in_the_same_run() {
     let scene = grown("baseline_more", &[FIRST, SECOND, THIRD], &both()).await;
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_patients applied", "2_visits applied", "3_notes applied"]);
+    assert_eq!(scene.history_table().await, ["1_patients applied", "2_visits applied", "3_notes applied"]);
     assert_eq!(
         scene
             .value("SELECT count(*)::text FROM information_schema.columns WHERE table_name = 'visits'")
@@ -99,7 +99,7 @@ async fn a_database_that_differs_is_refused_with_the_differences_and_nothing_is_
         .execute("ALTER TABLE patients DROP extra; ALTER TABLE patients ALTER name SET NOT NULL")
         .await;
     scene.ready().await;
-    assert_eq!(scene.ledger().await.len(), 3);
+    assert_eq!(scene.history_table().await.len(), 3);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn one_that_changes_between_plan_and_migrate_is_refused_under_the_locks() 
 async fn an_empty_database_is_migrated_as_if_there_were_no_baseline() {
     let scene = Scene::new("baseline_empty", &[FIRST, SECOND, THIRD]).await.with("migrations", BASELINE);
     scene.ready().await;
-    assert_eq!(scene.ledger().await.len(), 3);
+    assert_eq!(scene.history_table().await.len(), 3);
     assert_eq!(
         scene.value("SELECT min(applied_steps_count)::text FROM _prisma_migrations").await,
         "1",

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sluice::{
     api::Format,
     catalog::{self, Change, Difference, Kind, Scope},
-    migrations::LedgerContract,
+    migrations::HistoryContract,
 };
 
 use crate::server::{Database, Server};
@@ -370,7 +370,7 @@ const CONTROLS: &[Control] = &[
 fn scope() -> Scope {
     Scope {
         schemas: ["public", "clinical", "archive"].map(ToOwned::to_owned).into(),
-        ledger: LedgerContract::of(Format::Prisma, "public"),
+        history_table: HistoryContract::of(Format::Prisma, "public"),
     }
 }
 
@@ -449,7 +449,7 @@ async fn columns_in_another_order_are_told_apart_from_other_columns() {
 }
 
 #[tokio::test]
-async fn the_ledger_the_journal_and_what_belongs_to_extensions_do_not_count() {
+async fn the_history_the_journal_and_what_belongs_to_extensions_do_not_count() {
     let (one, other) = (Server::get().database("own_one").await, Server::get().database("own_other").await);
     one.execute("CREATE EXTENSION citext; CREATE EXTENSION hstore").await;
     other

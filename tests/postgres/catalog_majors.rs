@@ -5,7 +5,7 @@
 use sluice::{
     api::Format,
     catalog::{self, Difference, Scope},
-    migrations::LedgerContract,
+    migrations::HistoryContract,
 };
 
 use crate::server::{Database, Server};
@@ -89,8 +89,10 @@ const CONTROLS: [Control; 8] = [
 ];
 
 async fn differences(expected: &Database, actual: &Database) -> Vec<Difference> {
-    let scope =
-        Scope { schemas: vec!["public".into()], ledger: LedgerContract::of(Format::Prisma, "public") };
+    let scope = Scope {
+        schemas: vec!["public".into()],
+        history_table: HistoryContract::of(Format::Prisma, "public"),
+    };
     let expected = catalog::read(&mut expected.connect().await, &scope).await.expect("reads");
     let actual = catalog::read(&mut actual.connect().await, &scope).await.expect("reads");
     catalog::compare(&expected, &actual, &[])

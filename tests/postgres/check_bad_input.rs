@@ -35,8 +35,8 @@ async fn each_thing_that_a_manifest_gets_wrong_is_an_error_that_names_it() {
         "rowCounts": {"tables": [{"table": "missing_e", "atLeast": 1}, {"table": "missing_f", "compare": "Equal"}]},
         "orphans": [relation("missing_g", "x", "visits"), relation("visits", "patient_id", "missing_h"), relation("access_log", "missing_i", "clinics"), elsewhere],
     }));
-    (clinic.scope.indexes, clinic.scope.demands, clinic.scope.row_level_security) =
-        (meant.indexes, meant.demands, meant.row_level_security);
+    (clinic.scope.indexes, clinic.scope.assertions, clinic.scope.row_level_security) =
+        (meant.indexes, meant.assertions, meant.row_level_security);
     let started = Instant::now();
     let found = clinic.findings().await;
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());

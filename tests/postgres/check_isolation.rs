@@ -170,7 +170,7 @@ async fn policies_that_read_another_setting_hide_a_tenants_own_rows() {
 }
 
 #[tokio::test]
-async fn policies_that_ask_each_other_in_a_circle_are_an_error() {
+async fn policies_that_ask_each_other_in_a_cycle_are_an_error() {
     let clinic = Clinic::with_rows("circle").await;
     clinic
         .migrate(

@@ -56,7 +56,7 @@ async fn a_table_that_cannot_be_given_a_row_is_a_warning_and_the_rest_is_still_t
 
 /// A superuser may switch foreign keys off for the length of an attempt; others have to follow them.
 #[tokio::test]
-async fn tables_whose_foreign_keys_go_in_a_circle_need_a_superuser_to_be_given_a_row() {
+async fn tables_whose_foreign_keys_go_in_a_cycle_need_a_superuser_to_be_given_a_row() {
     let clinic = Clinic::empty("circle_of_keys").await;
     clinic
         .migrate(

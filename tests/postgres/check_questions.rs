@@ -12,7 +12,7 @@ use sqlx::Row;
 
 use crate::{
     check_clinic::{Clinic, EVERY_ASPECT},
-    check_structure::{demands, manifest, tidy_clinic},
+    check_structure::{assertions, manifest, tidy_clinic},
     server::execute,
 };
 
@@ -37,7 +37,7 @@ async fn number(clinic: &Clinic, sql: &'static str) -> i64 {
 
 /// What is found when only these queries are asked.
 async fn asked(clinic: &mut Clinic, queries: &[Value]) -> Vec<Finding> {
-    clinic.scope.demands = demands(&json!({"queries": queries}));
+    clinic.scope.assertions = assertions(&json!({"queries": queries}));
     clinic.scope.indexes = manifest(&json!({})).indexes;
     clinic.findings().await
 }
@@ -120,8 +120,8 @@ async fn a_question_that_catches_its_own_cancellation_is_given_up_with_its_sessi
                LOOP; END'",
         )
         .await;
-    clinic.scope.demands =
-        demands(&json!({"queries": [{"name": "deaf", "sql": "SELECT deaf()", "timeout": "100ms"}]}));
+    clinic.scope.assertions =
+        assertions(&json!({"queries": [{"name": "deaf", "sql": "SELECT deaf()", "timeout": "100ms"}]}));
     let mut session = clinic.session().await;
     let mut transaction = Transaction::begin(&mut session).await.expect("begins");
     let start = Instant::now();
@@ -215,7 +215,7 @@ async fn a_wrong_answer_is_told_with_the_first_of_what_was_found() {
 
 /// What is found when only these queries are planned.
 async fn planned(clinic: &mut Clinic, sql: &str, index: &str) -> Vec<Finding> {
-    clinic.scope.demands = demands(&json!({}));
+    clinic.scope.assertions = assertions(&json!({}));
     clinic.scope.indexes =
         manifest(&json!({"indexes": {"mustUse": [{"name": "q", "sql": sql, "index": index}]}})).indexes;
     clinic.findings().await

@@ -31,7 +31,8 @@ async fn scene(test: &str, compare: &str) -> Scene {
 
 /// The release is refused before COMMIT with this message, and everything is as it was.
 async fn refused(scene: &Scene, message: &str) {
-    let (catalog, ledger, rows) = (scene.catalog().await, scene.ledger().await, rows(scene).await);
+    let (catalog, history_table, rows) =
+        (scene.catalog().await, scene.history_table().await, rows(scene).await);
     let outcome = scene.stopped(Stage::Migrate, Reason::VerificationFailed).await;
     let found: Vec<_> = outcome.findings.iter().filter(|finding| finding.check == "rows-kept").collect();
     assert!(
@@ -45,8 +46,8 @@ async fn refused(scene: &Scene, message: &str) {
         outcome.message
     );
     assert_eq!(
-        (scene.catalog().await, scene.ledger().await, self::rows(scene).await),
-        (catalog, ledger, rows)
+        (scene.catalog().await, scene.history_table().await, self::rows(scene).await),
+        (catalog, history_table, rows)
     );
 }
 
@@ -117,7 +118,7 @@ async fn a_release_of_several_transactions_is_compared_in_each() {
     let lost = "public.patients had 13 rows before the first statement and has 10 rows before COMMIT: 3 lost";
     assert!(outcome.message.contains(lost), "{}", outcome.message);
     assert_eq!(
-        (scene.ledger().await, rows(&scene).await.as_str()),
+        (scene.history_table().await, rows(&scene).await.as_str()),
         (vec!["1_tables applied".to_owned(), "2_more applied".to_owned()], "13")
     );
 }

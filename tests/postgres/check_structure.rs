@@ -6,7 +6,7 @@ use sluice::{
     api::{DatabaseMigration, Severity},
     inspect::Aspect,
     postgres::Transaction,
-    validate::{Demands, ValidatedMigration, validate},
+    validate::{Assertions, ValidatedMigration, validate},
 };
 use sqlx::Row;
 
@@ -30,8 +30,8 @@ pub fn manifest(verify: &Value) -> ValidatedMigration {
 }
 
 /// What the section `verify` demands beyond isolation and indexes.
-pub fn demands(verify: &Value) -> Demands {
-    manifest(verify).demands
+pub fn assertions(verify: &Value) -> Assertions {
+    manifest(verify).assertions
 }
 
 /// Everything that can be asked, and the clinic follows.
@@ -84,7 +84,7 @@ pub async fn tidy_clinic(test: &str) -> Clinic {
     let manifest = manifest(&everything());
     clinic.scope.row_level_security = None;
     clinic.scope.indexes = manifest.indexes;
-    clinic.scope.demands = manifest.demands;
+    clinic.scope.assertions = manifest.assertions;
     clinic.scope.migrations = vec!["20240215120000_add_visits".into()];
     clinic
 }
@@ -206,7 +206,7 @@ async fn a_migration_that_is_not_named_by_the_convention_is_found_and_an_exempt_
     clinic
         .assert_one("convention-migrations", Severity::Error, "20240216120000_VISITS", "is not snake_case")
         .await;
-    let conventions = clinic.scope.demands.conventions.as_mut().expect("there are some");
+    let conventions = clinic.scope.assertions.conventions.as_mut().expect("there are some");
     conventions.except.push("20240216120000_VISITS".into());
     clinic
         .assert_one(
@@ -224,7 +224,14 @@ async fn a_migration_that_is_not_named_by_the_convention_is_found_and_an_exempt_
 async fn what_is_exempt_from_a_convention_is_information_and_the_rest_of_the_table_is_not() {
     let mut clinic = tidy_clinic("exempt").await;
     clinic.migrate(r#"ALTER TABLE clinics ADD COLUMN "openedAt" date, ADD COLUMN "closedAt" date"#).await;
-    clinic.scope.demands.conventions.as_mut().expect("there are some").except.push("clinics.openedAt".into());
+    clinic
+        .scope
+        .assertions
+        .conventions
+        .as_mut()
+        .expect("there are some")
+        .except
+        .push("clinics.openedAt".into());
     let found = clinic.findings_of("convention-columns").await;
     let told: Vec<_> = found.iter().map(|finding| (finding.severity, finding.message.as_str())).collect();
     let exempt = "exempt by spec.verify.conventions.except: not snake_case: openedAt";
@@ -290,9 +297,9 @@ async fn an_index_superfluous_or_a_key_not_validated_can_be_allowed_or_made_an_e
         .await;
     clinic.scope.indexes.redundant = false;
     assert!(clinic.findings_of("index-redundant").await.is_empty());
-    clinic.scope.demands.foreign_keys.validated = Some(true);
+    clinic.scope.assertions.foreign_keys.validated = Some(true);
     clinic.assert_one("foreign-key-validated", Severity::Error, "public.visits", "later").await;
-    clinic.scope.demands.foreign_keys.validated = Some(false);
+    clinic.scope.assertions.foreign_keys.validated = Some(false);
     assert!(clinic.findings_of("foreign-key-validated").await.is_empty());
 }
 
@@ -309,14 +316,14 @@ async fn types_and_defaults_are_compared_as_postgresql_reads_them() {
             with time zone", "default": "current_timestamp"},
         {"name": "tags", "type": "text[]", "default": "'{}'"}, {"name": "g", "hasDefault": true}, {"name": "i", "type": "integer", "hasDefault": true},
     ]}]}});
-    clinic.scope.demands = demands(&same);
+    clinic.scope.assertions = assertions(&same);
     clinic.assert_clean().await;
     let wrong = json!({"tables": {"require": [{"name": "t", "columns": [
         {"name": "n", "type": "numeric(10,3)"}, {"name": "m", "type": "mood"}, {"name": "id", "type": "int); \
             DROP TABLE t; --"},
         {"name": "N", "type": "numeric"}, {"name": "at", "type": "timestamptz(3)", "default": "now()"},
     ]}]}});
-    clinic.scope.demands = demands(&wrong);
+    clinic.scope.assertions = assertions(&wrong);
     let found = clinic.findings().await;
     assert_eq!(found.len(), 1, "{found:#?}");
     for part in [
@@ -333,7 +340,7 @@ async fn types_and_defaults_are_compared_as_postgresql_reads_them() {
 #[tokio::test]
 async fn what_is_asked_of_something_that_is_not_there_is_found_and_named() {
     let mut clinic = tidy_clinic("not_there").await;
-    clinic.scope.demands = demands(&json!({
+    clinic.scope.assertions = assertions(&json!({
         "foreignKeys": {"require": [
             {"table": "nowhere", "columns": ["a"], "references": "clinics"}, {"table": "visits", "columns": ["clinic_id"], "references": "nobody"},
         ]},
@@ -383,7 +390,7 @@ async fn orphans_are_counted_up_to_a_bound_and_null_refers_to_nothing() {
         .await;
     let relation =
         json!({"table": "notes", "columns": ["patient"], "references": "notes", "referencedColumns": ["id"]});
-    clinic.scope.demands = demands(&json!({"orphans": [relation]}));
+    clinic.scope.assertions = assertions(&json!({"orphans": [relation]}));
     clinic.assert_clean().await;
     clinic.migrate("INSERT INTO notes SELECT n, -n FROM generate_series(6, 9) n").await;
     clinic

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use crate::{
     check_clinic::Clinic,
-    check_structure::{demands, manifest, tidy_clinic},
+    check_structure::{assertions, manifest, tidy_clinic},
     server::{connect, execute},
     stage_scene::value,
 };
@@ -35,7 +35,7 @@ async fn clinic(test: &str) -> Clinic {
 
 /// What is found when only this query is asked.
 async fn asked(clinic: &mut Clinic, query: &Value) -> Vec<Finding> {
-    clinic.scope.demands = demands(&json!({"queries": [query]}));
+    clinic.scope.assertions = assertions(&json!({"queries": [query]}));
     clinic.scope.indexes = manifest(&json!({})).indexes;
     clinic.findings().await
 }

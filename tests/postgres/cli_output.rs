@@ -51,10 +51,10 @@ async fn a_reader_that_has_seen_enough_is_no_error() {
 async fn a_run_that_nobody_reads_goes_on_to_its_end() {
     let scene = Scene::new("unread_run", &MIGRATIONS).await;
     quiet(&with_nobody_reading(scene.command("run")).await, 0, "run");
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_index applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_index applied"]);
     scene.write("3_wrong", "SELECT missing;");
     quiet(&with_nobody_reading(scene.command("run")).await, 1, "run that fails");
-    assert_eq!(scene.ledger().await.len(), 2);
+    assert_eq!(scene.history_table().await.len(), 2);
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_disk_that_is_full_is_said_after_the_migration_ran() {
     let mut run = scene.command("run");
     run.stdout(full());
     let output = finish(run).await;
-    assert_eq!((output.status.code(), scene.ledger().await.len()), (Some(2), 2), "{}", said(&output));
+    assert_eq!((output.status.code(), scene.history_table().await.len()), (Some(2), 2), "{}", said(&output));
 }
 
 #[tokio::test]

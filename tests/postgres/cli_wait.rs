@@ -79,7 +79,7 @@ fn place(scene: &Scene) -> String {
 }
 
 #[tokio::test]
-async fn it_waits_until_the_version_is_in_the_ledger_and_then_ends_well() {
+async fn it_waits_until_the_version_is_in_the_history_and_then_ends_well() {
     let scene = Scene::new("waits", &[FIRST]).await;
     let mut waiting = Waiting::on(&scene.url, &["--require", "records@2_second"]);
     assert_eq!(
@@ -222,7 +222,7 @@ async fn the_password_is_in_no_argument_list_and_in_no_word_it_says() {
 }
 
 #[tokio::test]
-async fn plain_sql_files_and_another_schema_are_found_where_their_ledger_is() {
+async fn plain_sql_files_and_another_schema_are_found_where_their_history_is() {
     let sql = Scene::new("wait_sql", &[]).await.with("migrations", "{configMaps: [records], format: Sql}");
     fs::write(sql.source().join("1_first.sql"), FIRST.1).expect("writes a file");
     sql.ready().await;

@@ -134,7 +134,7 @@ async fn a_migration_that_is_half_done_is_named_by_verify_and_plan_says_where_it
     scene.database.execute("INSERT INTO t VALUES (1)").await;
     let (code, text) = told(&scene, "run", &[]).await;
     assert_eq!(
-        (code, scene.ledger().await),
+        (code, scene.history_table().await),
         (Some(0), vec!["1_init applied".to_owned(), "2_two applied".to_owned()]),
         "{text}"
     );

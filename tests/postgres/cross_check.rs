@@ -16,7 +16,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use crate::{
     check_clinic::Clinic,
     check_controls::CONTROLS,
-    check_structure::demands,
+    check_structure::assertions,
     cross_rules::{Known, RULES, Rule},
     cross_tap::Tap,
     platform_stand::{Platform, Stand},
@@ -290,7 +290,7 @@ const ASPECTS: [Aspect; 3] = [Aspect::Isolation, Aspect::Index, Aspect::Structur
 #[tokio::test]
 async fn the_rules_of_splinter_find_the_same_in_a_clinic_that_is_broken_in_every_way() {
     let mut clinic = Clinic::with_rows("splinter").await;
-    clinic.scope.demands = demands(&json!({"conventions": {}}));
+    clinic.scope.assertions = assertions(&json!({"conventions": {}}));
     let (mut session, mut used, mut left) = (clinic.superuser_session().await, BTreeSet::new(), Vec::new());
     let more = [
         ("order of an index", "DROP INDEX visits_patient; CREATE INDEX ON visits (patient_id, clinic_id)"),

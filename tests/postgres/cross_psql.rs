@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     check_clinic::Clinic,
-    check_structure::demands,
+    check_structure::assertions,
     stage_scene::{finish, said},
 };
 
@@ -81,7 +81,7 @@ const BREAKS: [&str; 6] = [
 #[tokio::test]
 async fn psql_describes_each_broken_state_as_the_checks_do() {
     let mut clinic = Clinic::with_rows("psql").await;
-    clinic.scope.demands = demands(&json!({"conventions": {}}));
+    clinic.scope.assertions = assertions(&json!({"conventions": {}}));
     let mut states = BTreeSet::new();
     for breaks in std::iter::once("SELECT").chain(BREAKS) {
         clinic.as_superuser(breaks).await;

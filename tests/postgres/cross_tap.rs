@@ -10,7 +10,7 @@ use sluice::{
 };
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use crate::{check_structure::demands, cross_check::objects, server::execute};
+use crate::{check_structure::assertions, cross_check::objects, server::execute};
 
 /// An index that no constraint made, of plain columns.
 pub struct Index {
@@ -178,7 +178,7 @@ impl Tap {
 
     /// Has Sluice require what pgTAP asserts.
     pub fn require_everything(&self, scope: &mut Scope) {
-        scope.demands = demands(&json!({"conventions": {}}));
+        scope.assertions = assertions(&json!({"conventions": {}}));
         let index = |index: &Index| RequiredIndex {
             table: format!("{}.{}", index.schema, index.table),
             columns: index.columns.clone(),
@@ -197,7 +197,7 @@ impl Tap {
         };
         scope.indexes.require = self.indexes.iter().map(index).collect();
         scope.indexes.must_use.clear();
-        scope.demands.foreign_keys.require = self.keys.iter().map(key).collect();
+        scope.assertions.foreign_keys.require = self.keys.iter().map(key).collect();
     }
 
     /// Ways to break the schema, one for each thing that there is.

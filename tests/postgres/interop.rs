@@ -69,10 +69,10 @@ async fn sluice_finds_nothing_to_do_after_prisma_and_applies_the_next_one() {
     for prisma in [Prisma::Tool6, Prisma::Engine7] {
         let project = Project::new("interop_after_prisma").await;
         project.deploy(prisma).expect_success();
-        let before = project.ledger().await;
+        let before = project.history_table().await;
         let status = project.sluice("").expect_ready();
         assert_eq!(status.condition("Planned").0, "NothingPending", "{prisma:?}: {:#}", status.json);
-        assert_eq!(project.ledger().await, before, "nothing was written");
+        assert_eq!(project.history_table().await, before, "nothing was written");
 
         project.write(LANGUAGE, ADD_LANGUAGE);
         project.sluice("").expect_ready();
@@ -92,14 +92,14 @@ async fn both_write_the_same_rows_into_the_same_table() {
     tool.deploy(Prisma::Tool6).expect_success();
     engine.deploy(Prisma::Engine7).expect_success();
 
-    let rows = tool.ledger().await;
+    let rows = tool.history_table().await;
     let form = "steps=1 logs=null id=form started=form finished=form rolledback=null";
     assert!(
         rows.len() == 2 && rows.iter().all(|row| row.ends_with(form)),
         "Prisma's rows look as they did: {rows:#?}"
     );
-    assert_eq!(sluice.ledger().await, rows);
-    assert_eq!(engine.ledger().await, rows);
+    assert_eq!(sluice.history_table().await, rows);
+    assert_eq!(engine.history_table().await, rows);
 
     let mut described = Vec::new();
     for project in [&sluice, &tool, &engine] {
@@ -170,7 +170,7 @@ async fn files_in_brackets_leave_what_they_leave_with_prisma() {
             states.push(row.get::<String, _>(0));
         }
         assert_eq!(states[0], states[1], "{sql}");
-        assert_eq!(sluice.ledger().await, prisma.ledger().await, "{sql}");
+        assert_eq!(sluice.history_table().await, prisma.history_table().await, "{sql}");
         sluice.prisma_agrees();
     }
 }
@@ -198,9 +198,9 @@ async fn a_failed_row_of_prisma_is_named_and_rolled_back_by_the_manifest() {
         assert_eq!(project.applied().await, [INITIAL, PREFERRED_NAME, LANGUAGE], "{prisma:?}");
         project.prisma_agrees();
         // The verdict stays in the manifest and does no harm.
-        let before = project.ledger().await;
+        let before = project.history_table().await;
         project.sluice(&resolve).expect_ready();
-        assert_eq!(project.ledger().await, before);
+        assert_eq!(project.history_table().await, before);
     }
 }
 
@@ -216,7 +216,7 @@ async fn a_verdict_in_the_manifest_writes_the_rows_that_prismas_own_verdict_writ
     }
     prisma.tool(&["resolve", "--applied", LANGUAGE]).expect_success();
     sluice.sluice(&format!("    resolve: [{{name: {LANGUAGE}, as: Applied}}]")).expect_ready();
-    assert_eq!(sluice.ledger().await, prisma.ledger().await);
+    assert_eq!(sluice.history_table().await, prisma.history_table().await);
     sluice.prisma_agrees();
 }
 

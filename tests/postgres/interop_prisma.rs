@@ -149,7 +149,7 @@ impl Project {
 
     /// The history as both should write it. What differs by nature, identifiers and times, is reduced to its
     /// form.
-    pub async fn ledger(&self) -> Vec<String> {
+    pub async fn history_table(&self) -> Vec<String> {
         let rows = sqlx::query(LEDGER)
             .fetch_all(&mut self.database.connect().await)
             .await

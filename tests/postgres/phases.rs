@@ -44,7 +44,7 @@ pub fn put(scene: &Scene, name: &str, sql: &str) {
 }
 
 pub async fn of_phases(scene: &Scene) -> Vec<String> {
-    scene.ledger_in("sluice.phases_public").await
+    scene.history_in("sluice.phases_public").await
 }
 
 fn history(outcomes: &[Outcome]) -> HistorySummary {
@@ -52,10 +52,10 @@ fn history(outcomes: &[Outcome]) -> HistorySummary {
 }
 
 #[tokio::test]
-async fn phases_run_around_the_migrations_and_each_is_in_its_own_ledger() {
+async fn phases_run_around_the_migrations_and_each_is_in_its_own_history() {
     let scene = scene("phases_happy", &[PATIENTS], &[TYPES, POLICIES, INDEX]).await;
     let outcomes = scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_patients applied"], "Prisma's table has Prisma's rows");
+    assert_eq!(scene.history_table().await, ["1_patients applied"], "Prisma's table has Prisma's rows");
     assert_eq!(
         of_phases(&scene).await,
         ["types/1 applied", "security/010_policies applied", "performance/010_clinic applied"]
@@ -99,7 +99,7 @@ async fn a_later_release_runs_what_is_new_of_each_phase() {
 async fn a_failing_file_takes_the_migrations_of_its_release_with_it_and_is_named() {
     let scene = scene("phases_fail", &[PATIENTS], &[TYPES]).await;
     scene.ready().await;
-    let before = (scene.catalog().await, scene.ledger().await, of_phases(&scene).await);
+    let before = (scene.catalog().await, scene.history_table().await, of_phases(&scene).await);
     scene.write("2_visits", "CREATE TABLE visits (id int PRIMARY KEY, clinic text);");
     put(
         &scene,
@@ -122,7 +122,7 @@ async fn a_failing_file_takes_the_migrations_of_its_release_with_it_and_is_named
         outcome.message
     );
     assert_eq!(
-        (scene.catalog().await, scene.ledger().await, of_phases(&scene).await),
+        (scene.catalog().await, scene.history_table().await, of_phases(&scene).await),
         before,
         "nothing of the release is left"
     );
@@ -242,7 +242,7 @@ async fn two_services_in_one_database_have_phases_of_the_same_name() {
     second.url.clone_from(&first.url);
     second.ready().await;
     assert_eq!(
-        first.ledger_in("sluice.phases_billing").await,
+        first.history_in("sluice.phases_billing").await,
         ["types/1 applied", "security/010_policies applied"]
     );
     assert_eq!(
@@ -282,8 +282,8 @@ async fn plain_sql_has_phases_too_and_a_target_does_not_stop_them() {
         put(&scene, file, sql);
     }
     scene.ready().await;
-    assert_eq!(scene.ledger_in("sluice.migrations").await, ["1_patients applied"]);
-    assert_eq!(scene.ledger_in("sluice.phases_sluice").await, ["security/1 applied"]);
+    assert_eq!(scene.history_in("sluice.migrations").await, ["1_patients applied"]);
+    assert_eq!(scene.history_in("sluice.phases_sluice").await, ["security/1 applied"]);
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ async fn a_baseline_records_the_phases_that_it_names_and_runs_the_others() {
         "{}",
         outcomes[0].message
     );
-    assert_eq!(scene.ledger().await, ["1_patients applied"]);
+    assert_eq!(scene.history_table().await, ["1_patients applied"]);
     assert_eq!(
         of_phases(&scene).await,
         ["types/1 applied", "security/010_policies applied", "performance/010_clinic applied"]

@@ -9,7 +9,7 @@ use sluice::{
     contract::{Outcome, Verdict},
     policy,
     stage::Context,
-    validate::{Demands, SnapshotPolicy, validate},
+    validate::{Assertions, SnapshotPolicy, validate},
 };
 
 use crate::{
@@ -211,7 +211,7 @@ impl Stand {
     pub async fn ready_earlier(&self, target: &str) {
         let mut context = self.context(Some(target));
         context.manifest.indexes.require.clear();
-        context.manifest.demands = Demands::default();
+        context.manifest.assertions = Assertions::default();
         self.passes(&context).await;
     }
 
@@ -282,9 +282,14 @@ impl Stand {
             UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname !~ '^pg_'
             UNION ALL SELECT concat_ws(' ', adrelid::regclass, adnum, pg_get_expr(adbin, adrelid)) FROM \
             pg_attrdef) AS t(line)";
-        let ledger =
+        let history_table =
             "SELECT string_agg(l::text, chr(10) ORDER BY started_at, id) FROM _prisma_migrations AS l";
-        format!("{}\n{}\n{}", self.value(&catalog).await, self.value(texts).await, self.value(ledger).await)
+        format!(
+            "{}\n{}\n{}",
+            self.value(&catalog).await,
+            self.value(texts).await,
+            self.value(history_table).await
+        )
     }
 
     /// As [`Platform::counts`] has them.

@@ -321,7 +321,7 @@ async fn the_backfills_of_smartmed_leave_no_row_out_and_keep_both_names_equal() 
 }
 
 #[tokio::test]
-async fn the_ledger_of_elderly_care_keeps_its_chain_through_the_partitions() {
+async fn the_history_of_elderly_care_keeps_its_chain_through_the_partitions() {
     let stand = Stand::new(&ELDERLY_CARE, "ledger").await;
     stand.ready_earlier("20260128090000_add_proof_of_resident_key").await;
     stand.fill().await;

@@ -72,7 +72,7 @@ const AT_A_TIME: u32 = 4;
 /// What a database says about how it came to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct State {
-    ledger: Vec<String>,
+    history_table: Vec<String>,
     schema: String,
     rows: Vec<String>,
     left: Vec<String>,
@@ -98,7 +98,7 @@ const LEFT: &str = "SELECT 'invalid index ' || indexrelid::regclass FROM pg_inde
 impl State {
     async fn of(scene: &Scene) -> Self {
         Self {
-            ledger: scene.column(LEDGER).await,
+            history_table: scene.column(LEDGER).await,
             schema: schema(scene).await,
             rows: scene.column(ROWS).await,
             left: scene.column(LEFT).await.into_iter().chain(half_snapshots(scene)).collect(),
@@ -112,7 +112,7 @@ impl State {
                 .schema
                 .lines()
                 .map(ToOwned::to_owned)
-                .chain([&state.ledger, &state.rows, &state.left].into_iter().flatten().cloned())
+                .chain([&state.history_table, &state.rows, &state.left].into_iter().flatten().cloned())
                 .collect()
         };
         let (mut missing, mut more) = (lines(self), Vec::new());
@@ -188,9 +188,10 @@ async fn found(scene: &Scene) -> String {
     if scene.value(&exists("_prisma_migrations")).await != "true" {
         return "nothing".to_owned();
     }
-    let ledger = scene.ledger().await.last().cloned().unwrap_or_else(|| "an empty history".to_owned());
+    let history_table =
+        scene.history_table().await.last().cloned().unwrap_or_else(|| "an empty history".to_owned());
     if scene.value(&exists("sluice.journal")).await != "true" {
-        return ledger;
+        return history_table;
     }
     let journal = scene.value("SELECT count(*)::text FROM sluice.journal").await;
     let invalid = scene
@@ -199,7 +200,7 @@ async fn found(scene: &Scene) -> String {
         pg_index WHERE NOT indisvalid",
         )
         .await;
-    format!("{ledger}, {journal} step(s) in the journal{invalid}")
+    format!("{history_table}, {journal} step(s) in the journal{invalid}")
 }
 
 /// When the next run starts.

@@ -168,7 +168,7 @@ async fn four_processes_started_in_any_order_run_one_after_the_other() {
             .and_then(|outcome| outcome.history.clone())
             .expect("the last stage says what is applied");
         assert_eq!((history.current.as_deref(), history.pending_count), (Some(INDEX.0), 0));
-        assert_eq!(scene.ledger().await, ["1_init applied", "2_index applied"]);
+        assert_eq!(scene.history_table().await, ["1_init applied", "2_index applied"]);
         // The last container keeps what the others have logged, too.
         let digest = ended[3].2.as_ref().and_then(|outcome| outcome.record.clone()).expect("a record");
         let url = ConnectionUrl::parse(&scene.url).expect("a URL");
@@ -249,13 +249,13 @@ async fn a_migrate_process_that_is_killed_leaves_no_outcome_and_verify_says_that
         (Stage::Verify, Some(1), Some((Verdict::NotReached, Reason::RunLost))),
     ];
     assert_eq!(short(&ended), expected, "{ended:#?}");
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_index unfinished"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_index unfinished"]);
 
     // The next attempt is another Pod, which may start while the server is still busy with the killed one.
     reader.close().await.expect("goes");
     let ended = Pod::start(&scene, BACKWARDS).ended().await;
     assert!(ended.iter().all(|(_, code, _)| *code == Some(0)), "{ended:#?}");
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_index applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_index applied"]);
     assert_eq!(
         scene.value("SELECT bool_and(indisvalid)::text FROM pg_index WHERE indrelid = 't'::regclass").await,
         "true"
@@ -293,7 +293,7 @@ async fn whichever_process_is_killed_while_it_waits_the_later_ones_end_and_the_e
         lost(Stage::Verify),
     ];
     assert_eq!(short(&ended), expected, "{ended:#?}");
-    assert_eq!(scene.ledger().await, ["1_init applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied"]);
 }
 
 #[tokio::test]

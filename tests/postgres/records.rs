@@ -207,7 +207,7 @@ async fn whoever_is_cut_off_while_it_keeps_a_record_leaves_no_part_of_one() {
     let outcome = passes(&scene).await;
     assert_eq!((outcome.record, count(&scene).await.as_str()), (None, "1"));
     assert!(outcome.message.contains("could not be kept"), "{}", outcome.message);
-    assert_eq!(scene.ledger().await, ["1_a applied", "2_b applied"], "the run is what it was");
+    assert_eq!(scene.history_table().await, ["1_a applied", "2_b applied"], "the run is what it was");
 }
 
 #[tokio::test]

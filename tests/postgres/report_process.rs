@@ -87,7 +87,7 @@ async fn verify_ends_with_0_when_clean_1_when_broken_and_0_when_repaired_and_cha
     let scene =
         Scene::new("verify_verb", &[TABLES]).await.with("verify", "{indexes: {foreignKeys: {level: Error}}}");
     scene.ready().await;
-    let (catalog, ledger) = (scene.catalog().await, scene.ledger().await);
+    let (catalog, history_table) = (scene.catalog().await, scene.history_table().await);
     let clean = verify(&scene, &["-o", "json"]).await;
     assert_eq!((clean.status.code(), findings(&clean)), (Some(0), Vec::new()), "{}", said(&clean));
 
@@ -111,7 +111,7 @@ async fn verify_ends_with_0_when_clean_1_when_broken_and_0_when_repaired_and_cha
         "{}",
         said(&repaired)
     );
-    assert_eq!((scene.catalog().await, scene.ledger().await), (catalog, ledger));
+    assert_eq!((scene.catalog().await, scene.history_table().await), (catalog, history_table));
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn what_is_pending_is_named_and_stays_pending() {
         (output.status.code(), findings(&output)),
         (Some(1), vec![("history-equals-source".to_owned(), "2_more".to_owned())])
     );
-    assert_eq!(scene.ledger().await, ["1_tables applied"]);
+    assert_eq!(scene.history_table().await, ["1_tables applied"]);
     assert_eq!(scene.value("SELECT to_regclass('more')::text").await, "");
 }
 

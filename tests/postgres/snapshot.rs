@@ -84,7 +84,7 @@ impl Scene {
             jobs: self.jobs,
             read_back: self.read_back,
             keep: self.keep.as_ref(),
-            ledger_digest: "0f0f",
+            history_digest: "0f0f",
             pending: &["20240216140000_add_patient_preferred_name".to_owned()],
             now: self.now,
             deadline: self.deadline,
@@ -177,7 +177,7 @@ async fn a_snapshot_restores_into_another_database() {
             (manifest.database.as_str(), manifest.taken_at),
             (scene.database.name.as_str(), scene.now)
         );
-        assert_eq!((manifest.ledger_digest.as_str(), manifest.pending.len()), ("0f0f", 1));
+        assert_eq!((manifest.history_digest.as_str(), manifest.pending.len()), ("0f0f", 1));
         assert!(
             manifest.server_version.starts_with(&Server::get().major.to_string())
                 && manifest.wal_lsn.is_some(),

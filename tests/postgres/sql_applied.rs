@@ -77,7 +77,7 @@ async fn a_baseline_records_a_file_that_would_be_refused_if_it_were_pending() {
     let scene = grown("sql_baseline", "2_taken_back", TAKES_BACK, "CREATE TABLE kept (a int)").await;
     let outcomes = scene.ready().await;
     assert!(outcomes[0].message.contains("2 are recorded as applied"), "{}", outcomes[0].message);
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_taken_back applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_taken_back applied"]);
     scene.write("3_new", "CREATE TABLE more (a int);");
     scene.ready().await;
 

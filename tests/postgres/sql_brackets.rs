@@ -27,7 +27,7 @@ async fn a_release_with_brackets_is_one_transaction() {
     assert_eq!(scene.catalog().await, before, "nothing of the release is left");
     scene.write("3_bad", "BEGIN;\nCREATE TABLE t (a int);\nCOMMIT;\nSELECT 1;");
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_removes applied", "3_bad applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_removes applied", "3_bad applied"]);
     assert_eq!(scene.value("SELECT string_agg(enumlabel, ' ') FROM pg_enum").await, "calm");
     let one = "SELECT (count(DISTINCT xmin::text) = 1)::text FROM _prisma_migrations";
     assert_eq!(scene.value(one).await, "true", "one transaction wrote all rows of the history");

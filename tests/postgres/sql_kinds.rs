@@ -220,7 +220,7 @@ async fn no_transaction_means_what_it_says_and_is_named_where_it_is_missing() {
         );
         scene.write("2_a", &format!("-- sluice: no-transaction\n{sql}"));
         scene.ready().await;
-        assert_eq!(scene.ledger().await, ["1_init applied", "2_a applied"]);
+        assert_eq!(scene.history_table().await, ["1_init applied", "2_a applied"]);
     }
     let scene = Scene::new(
         "sql_alone",
@@ -270,7 +270,7 @@ async fn a_new_value_is_committed_before_whatever_may_use_it() {
         execute(&mut connection, "ROLLBACK").await;
         scene.write("2_value", &file);
         scene.ready().await;
-        assert_eq!(scene.ledger().await, ["1_init applied", "2_value applied"], "{uses}");
+        assert_eq!(scene.history_table().await, ["1_init applied", "2_value applied"], "{uses}");
     }
 }
 
@@ -300,7 +300,7 @@ async fn a_file_that_uses_other_values_only_is_one_transaction_and_leaves_nothin
     );
     scene.write("2_value", file);
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_value applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_value applied"]);
 }
 
 #[tokio::test]

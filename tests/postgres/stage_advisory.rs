@@ -87,7 +87,7 @@ async fn two_runs_at_once_apply_each_migration_once_and_both_end_ready() {
     }
     assert_eq!(scene.value("SELECT n::text FROM counter").await, "2");
     assert_eq!(
-        scene.ledger().await,
+        scene.history_table().await,
         ["1_init applied", "2_count applied", "3_count applied", "4_index applied"]
     );
 }

@@ -28,7 +28,7 @@ async fn what_is_applied_is_verified_and_every_stage_passes() {
 }
 
 #[tokio::test]
-async fn a_row_that_was_taken_out_of_the_ledger_is_told_and_its_migration_does_not_run_again() {
+async fn a_row_that_was_taken_out_of_the_history_is_told_and_its_migration_does_not_run_again() {
     let scene = Scene::new("again_taken_out", &[FIRST, SECOND]).await;
     scene.ready().await;
     scene
@@ -40,5 +40,5 @@ async fn a_row_that_was_taken_out_of_the_ledger_is_told_and_its_migration_does_n
     let last = outcomes.last().expect("verify");
     assert_eq!((last.stage, last.reason), (Stage::Verify, Reason::VerificationFailed), "{}", last.message);
     assert!(last.findings.iter().any(|finding| finding.object == "2_visits"), "{:?}", last.findings);
-    assert_eq!((scene.catalog().await, scene.ledger().await.len()), (before, 1));
+    assert_eq!((scene.catalog().await, scene.history_table().await.len()), (before, 1));
 }

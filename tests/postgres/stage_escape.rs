@@ -11,7 +11,7 @@ use std::{
 use sluice::{
     api::{Reason, Span},
     contract::Stage,
-    postgres::{self, ConnectionUrl, Session, Trouble},
+    postgres::{self, ConnectionUrl, Session, SqlErrorKind},
 };
 
 use crate::{
@@ -61,14 +61,14 @@ async fn what_the_first_message_of_a_file_sets_does_not_change_how_the_second_is
         scene.write("2_b", &file(rule, "COMMIT; SELECT 1;", "SELECT 1/0;"));
         scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
         assert_eq!(
-            (tables(&scene).await.as_str(), scene.ledger().await.len()),
+            (tables(&scene).await.as_str(), scene.history_table().await.len()),
             ("d", 1),
             "{rule:?}: nothing of it is left"
         );
         scene.write("2_b", &file(rule, "ROLLBACK; BEGIN;", ""));
         scene.ready().await;
         assert_eq!(
-            (tables(&scene).await.as_str(), scene.ledger().await.len()),
+            (tables(&scene).await.as_str(), scene.history_table().await.len()),
             ("d important", 2),
             "{rule:?}: all of it is there"
         );
@@ -121,7 +121,7 @@ async fn a_file_that_ended_its_transaction_writes_no_row_and_is_not_committed() 
             } else {
                 session.end_file(true, "INSERT INTO public.t VALUES (99)", until).await
             };
-            assert_eq!(ended.expect_err(hidden).trouble, Trouble::Escaped, "{hidden}");
+            assert_eq!(ended.expect_err(hidden).kind, SqlErrorKind::Escaped, "{hidden}");
             assert_eq!(
                 session.rollback().await,
                 rolled_back,
@@ -201,7 +201,7 @@ async fn where_strings_were_read_otherwise_after_all_the_run_fails_and_says_what
         let tables = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname IN \
             ('before', 'important', 'd', 'late')";
         assert_eq!(scene.value(tables).await, tables_left, "{}", outcome.message);
-        let names = scene.ledger().await.join(", ");
+        let names = scene.history_table().await.join(", ");
         assert_eq!(names.contains("2_before applied"), applied.contains("2_before"), "{names}");
         assert!(!names.contains("3_escapes"), "{names}");
     }

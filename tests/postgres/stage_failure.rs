@@ -156,7 +156,10 @@ async fn with_atomicity_release_the_earlier_pending_ones_go_too() {
     scene.write("3_bad", "CREATE TABLE bad ();\nSELECT missing;");
     let before = scene.catalog().await;
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-    assert_eq!((scene.catalog().await, scene.ledger().await), (before, vec!["1_good applied".to_owned()]));
+    assert_eq!(
+        (scene.catalog().await, scene.history_table().await),
+        (before, vec!["1_good applied".to_owned()])
+    );
     let history = outcome.history.expect("a failed stage says what the database holds");
     assert_eq!(
         (history.applied_count, history.pending),
@@ -173,7 +176,7 @@ async fn with_atomicity_migration_the_earlier_pending_ones_stay() {
     ];
     let scene = Scene::new("one_by_one", &files).await.with("apply", "{atomicity: Migration}");
     let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-    assert_eq!(scene.ledger().await, ["1_good applied"]);
+    assert_eq!(scene.history_table().await, ["1_good applied"]);
     assert_eq!(
         scene
             .value(
@@ -186,7 +189,7 @@ async fn with_atomicity_migration_the_earlier_pending_ones_stay() {
     assert_eq!(outcome.history.and_then(|history| history.current).as_deref(), Some("1_good"));
     scene.write("2_bad", "CREATE TABLE bad ();");
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_good applied", "2_bad applied", "3_never applied"]);
+    assert_eq!(scene.history_table().await, ["1_good applied", "2_bad applied", "3_never applied"]);
 }
 
 #[tokio::test]

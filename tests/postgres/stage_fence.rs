@@ -53,7 +53,7 @@ async fn locks_that_a_rolled_back_migration_gave_up_stop_the_run_instead_of_a_bl
     assert!(outcome.message.contains("\"2_gives_up\" gave up the lock"), "{}", outcome.message);
     drop(holder);
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_gives_up applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_gives_up applied"]);
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ async fn a_block_that_was_killed_after_it_had_committed_is_not_run_again() {
         assert_eq!(outcome.failure.as_ref().map(|failure| failure.line), Some(3), "{}", outcome.message);
         assert!(outcome.message.contains("does not run it again as it is"), "{}", outcome.message);
         assert_eq!(
-            (log(&scene).await.as_str(), scene.ledger().await[1].as_str()),
+            (log(&scene).await.as_str(), scene.history_table().await[1].as_str()),
             ("one two", "2_parts unfinished")
         );
     }
@@ -44,7 +44,7 @@ async fn a_block_that_was_killed_after_it_had_committed_is_not_run_again() {
     );
     scene.ready().await;
     assert_eq!(
-        (log(&scene).await.as_str(), scene.ledger().await[1].as_str()),
+        (log(&scene).await.as_str(), scene.history_table().await[1].as_str()),
         ("one two three", "2_parts applied")
     );
 }
@@ -64,7 +64,7 @@ async fn a_block_or_a_procedure_that_failed_after_it_had_committed_is_not_run_ag
             let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
             assert!(outcome.message.contains("may have committed a part of its work"), "{}", outcome.message);
             assert_eq!(
-                (log(&scene).await.as_str(), scene.ledger().await[1].as_str()),
+                (log(&scene).await.as_str(), scene.history_table().await[1].as_str()),
                 ("half", "2_parts unfinished"),
                 "{sql}"
             );
@@ -85,7 +85,7 @@ async fn what_cannot_have_committed_runs_again_when_the_fault_is_mended() {
         let scene = scene("whole_block", &format!("-- sluice: no-transaction\n{sql}")).await;
         scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
         assert_eq!(
-            (log(&scene).await.as_str(), scene.ledger().await.len()),
+            (log(&scene).await.as_str(), scene.history_table().await.len()),
             ("", 1),
             "{sql}: nothing of it is left"
         );

@@ -3,8 +3,8 @@
 use sluice::{
     api::{Format, Reason, Severity},
     contract::{Outcome, Stage},
-    migrations::{LedgerContract, RowState},
-    postgres::Ledger,
+    migrations::{HistoryContract, RowState},
+    postgres::HistoryTable,
     stage,
 };
 
@@ -20,12 +20,12 @@ const FAILED: &str = "INSERT INTO _prisma_migrations (id, checksum, migration_na
 
 /// Stops in the plan, names the object, changes nothing.
 pub async fn refused(scene: &Scene, reason: Reason, check: &str, object: &str) {
-    let before = (scene.catalog().await, scene.ledger().await);
+    let before = (scene.catalog().await, scene.history_table().await);
     let outcome = scene.stopped(Stage::Plan, reason).await;
     let finding = outcome.findings.iter().find(|finding| finding.check == check);
     assert!(finding.is_some_and(|finding| finding.object == object), "{:?}", outcome.findings);
     assert!(outcome.message.contains(object), "{}", outcome.message);
-    assert_eq!((scene.catalog().await, scene.ledger().await), before);
+    assert_eq!((scene.catalog().await, scene.history_table().await), before);
 }
 
 pub async fn applied(test: &str, files: &[(&str, &str)]) -> Scene {
@@ -63,7 +63,7 @@ async fn an_edited_migration_is_accepted_by_name_with_a_reason_and_what_is_pendi
     );
     let outcomes = scene.ready().await;
     assert_eq!(told(&outcomes[3], "edited-migration"), [(A.0.to_owned(), Severity::Information)]);
-    assert_eq!(scene.ledger().await, ["20240215120000_a applied", "20240216120000_b applied"]);
+    assert_eq!(scene.history_table().await, ["20240215120000_a applied", "20240216120000_b applied"]);
     scene.set("migrations", "{configMaps: [records], history: {edited: Warn}}");
     assert_eq!(told(&scene.ready().await[0], "edited-migration"), [(A.0.to_owned(), Severity::Warning)]);
 }
@@ -87,7 +87,7 @@ async fn a_migration_missing_in_the_middle_is_told_and_what_is_pending_runs_unle
         assert_eq!(told(&outcomes[stage], "missing-migration"), [(A.0.to_owned(), Severity::Warning)]);
     }
     assert_eq!(
-        scene.ledger().await,
+        scene.history_table().await,
         ["20240215120000_a applied", "20240216120000_b applied", "20240217120000_c applied"]
     );
 }
@@ -97,7 +97,7 @@ async fn a_source_that_is_older_than_the_database_is_ready_changes_nothing_and_n
     let mut scene = applied("ahead", &[A, B, C]).await;
     scene.remove(B.0);
     scene.remove(C.0);
-    let before = (scene.catalog().await, scene.ledger().await);
+    let before = (scene.catalog().await, scene.history_table().await);
     for missing in ["Warn", "Refuse"] {
         scene.set("migrations", &format!("{{configMaps: [records], history: {{missing: {missing}}}}}"));
         let outcomes = scene.ready().await;
@@ -121,7 +121,7 @@ async fn a_source_that_is_older_than_the_database_is_ready_changes_nothing_and_n
             .any(|line| line.starts_with("Ready") && line.contains("DatabaseAhead") && line.contains(C.0)),
         "{text}"
     );
-    assert_eq!((scene.catalog().await, scene.ledger().await), before);
+    assert_eq!((scene.catalog().await, scene.history_table().await), before);
     // The same with something pending is another branch, and no older release.
     scene.write("20240216130000_fix", "CREATE TABLE fix (x int);");
     scene.stopped(Stage::Plan, Reason::HistoryDiverged).await;
@@ -154,7 +154,7 @@ async fn a_migration_that_arrives_late_is_applied_with_a_warning_or_refused() {
     assert_eq!(told(&outcomes[0], "out-of-order"), [(B.0.to_owned(), Severity::Warning)]);
     assert!(outcomes[0].findings[0].message.contains(C.0), "{:?}", outcomes[0].findings);
     assert_eq!(
-        scene.ledger().await,
+        scene.history_table().await,
         ["20240215120000_a applied", "20240217120000_c applied", "20240216120000_b applied"]
     );
     let history = outcomes[3].history.as_ref().expect("a history");
@@ -213,7 +213,7 @@ async fn a_name_of_255_bytes_is_applied_as_prisma_would() {
     let name = format!("20240215120000_{}", "n".repeat(240));
     let scene = Scene::new("longest_name", &[(&name, "CREATE TABLE t (x int);")]).await;
     scene.ready().await;
-    assert_eq!(scene.ledger().await, [format!("{name} applied")]);
+    assert_eq!(scene.history_table().await, [format!("{name} applied")]);
 }
 
 #[tokio::test]
@@ -278,7 +278,7 @@ async fn a_row_that_prisma_left_failed_stops_everything_until_it_is_resolved_as_
     );
     scene.ready().await;
     assert_eq!(
-        scene.ledger().await,
+        scene.history_table().await,
         ["20240215120000_a applied", "20240216120000_b rolled back", "20240216120000_b applied"]
     );
     assert_eq!(scene.value("SELECT to_regclass('b')::text").await, "b");
@@ -303,7 +303,7 @@ async fn a_failed_row_resolved_as_applied_is_recorded_as_prisma_would_and_not_ru
         "1"
     );
     scene.ready().await;
-    assert_eq!(scene.ledger().await.len(), 3);
+    assert_eq!(scene.history_table().await.len(), 3);
 }
 
 #[tokio::test]
@@ -332,15 +332,15 @@ async fn tables_without_history_are_refused_until_there_is_one() {
 }
 
 #[tokio::test]
-async fn an_empty_ledger_is_no_table_of_the_application() {
+async fn an_empty_history_is_no_table_of_the_application() {
     let scene = applied("empty_ledger", &[A]).await;
     scene.database.execute("DROP TABLE a; DELETE FROM _prisma_migrations").await;
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["20240215120000_a applied"]);
+    assert_eq!(scene.history_table().await, ["20240215120000_a applied"]);
 }
 
 #[tokio::test]
-async fn nothing_is_migrated_when_somebody_wrote_to_the_ledger_after_the_plan() {
+async fn nothing_is_migrated_when_somebody_wrote_to_the_history_after_the_plan() {
     let scene = applied("changed_meanwhile", &[A]).await;
     scene.write(B.0, B.1);
     let context = scene.context();
@@ -381,7 +381,7 @@ async fn a_row_that_another_process_begins_or_finishes_right_now_is_never_taken_
          UPDATE _prisma_migrations SET finished_at = now() WHERE id = i::text; DELETE FROM sluice.journal \
          WHERE row_id = i::text; COMMIT; \
          DELETE FROM _prisma_migrations WHERE id = i::text; COMMIT; END LOOP; END $$";
-    let ledger = Ledger { contract: LedgerContract::of(Format::Prisma, "public") };
+    let history_table = HistoryTable { contract: HistoryContract::of(Format::Prisma, "public") };
     let mut reader = scene.database.connect().await;
     let (mut looks, mut half_way) = (0, 0);
     // On a machine that does other things, one round may end before the reader has met enough.
@@ -390,7 +390,7 @@ async fn a_row_that_another_process_begins_or_finishes_right_now_is_never_taken_
         loop {
             let rows = tokio::select! {
                 biased;
-                rows = ledger.rows(&mut reader) => rows.expect("reads"),
+                rows = history_table.rows(&mut reader) => rows.expect("reads"),
                 () = &mut writing => break,
             };
             let failed: Vec<_> = rows.iter().filter(|row| row.state() == RowState::Failed).collect();

@@ -65,7 +65,7 @@ async fn killed_while_it_builds(scene: &Scene, index: &str) {
 async fn repaired(scene: &Scene, expected: &str) {
     scene.ready().await;
     assert_eq!(valid(scene).await, expected);
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_index applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_index applied"]);
     assert_eq!(scene.value("SELECT count(*)::text FROM sluice.journal").await, "0");
 }
 
@@ -88,7 +88,7 @@ async fn a_build_whose_process_was_killed_is_repaired_and_recorded_once() {
     ] {
         let scene = scene("killed", sql).await;
         killed_while_it_builds(&scene, "i").await;
-        assert_eq!(scene.ledger().await, ["1_init applied", "2_index unfinished"]);
+        assert_eq!(scene.history_table().await, ["1_init applied", "2_index unfinished"]);
         repaired(&scene, "i true").await;
     }
 }
@@ -119,7 +119,7 @@ async fn a_build_that_somebody_cancelled_leaves_no_invalid_index() {
     assert_eq!((last.reason, snapshot), (Reason::MigrationFailed, ()), "{}", last.message);
     assert_eq!(last.failure.as_ref().map(|failure| failure.sqlstate.as_str()), Some("57014"));
     assert_eq!(
-        (valid(&scene).await, scene.ledger().await),
+        (valid(&scene).await, scene.history_table().await),
         (String::new(), vec!["1_init applied".to_owned()])
     );
     repaired(&scene, "i true").await;
@@ -132,7 +132,7 @@ async fn a_unique_build_that_meets_duplicates_fails_and_cleans_up() {
     let failure = outcome.failure.expect("a failure");
     assert_eq!((failure.sqlstate.as_str(), failure.line), ("23505", 1));
     assert_eq!(
-        (valid(&scene).await, scene.ledger().await),
+        (valid(&scene).await, scene.history_table().await),
         (String::new(), vec!["1_init applied".to_owned()])
     );
     scene.database.execute("INSERT INTO t VALUES (1001, 1)").await;
@@ -196,7 +196,7 @@ async fn what_postgresql_refuses_in_a_transaction_runs_and_is_recorded_once() {
     ] {
         let scene = scene(test, sql).await;
         scene.ready().await;
-        assert_eq!(scene.ledger().await, ["1_init applied", "2_index applied"], "{test}");
+        assert_eq!(scene.history_table().await, ["1_init applied", "2_index applied"], "{test}");
         assert_eq!(scene.ready().await[0].reason, Reason::NothingPending);
     }
 }
@@ -233,7 +233,7 @@ async fn a_drop_that_was_done_but_not_written_down_is_not_an_error_the_next_time
         encode(sha256('DROP INDEX CONCURRENTLY i'), 'hex') FROM sluice.journal";
     scene.database.execute(digest).await;
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_index applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_index applied"]);
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ async fn who_holds_a_lock_is_named_when_patience_ends_and_nothing_is_left() {
         assert!(outcome.message.contains(&format!("pid {pid} (nightly-report")), "{}", outcome.message);
         assert!(outcome.message.contains("2_alter"), "{}", outcome.message);
         assert_eq!(
-            (scene.catalog().await, scene.ledger().await),
+            (scene.catalog().await, scene.history_table().await),
             (before, vec!["1_init applied".to_owned()])
         );
         drop(holder);
@@ -82,7 +82,7 @@ async fn what_waited_for_a_lock_is_applied_exactly_once_as_soon_as_the_holder_en
     });
     assert_eq!(outcomes.last().map(|outcome| outcome.reason), Some(Reason::Verified));
     assert_eq!(scene.value("SELECT n::text FROM counter").await, "1");
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_alter applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_alter applied"]);
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn a_deadlock_is_tried_again_and_the_effect_is_there_once() {
 }
 
 #[tokio::test]
-async fn a_lock_on_the_ledger_is_waited_for_like_any_other() {
+async fn a_lock_on_the_history_is_waited_for_like_any_other() {
     let scene = scene("ledger_lock", Duration::from_millis(600)).await;
     let holder =
         session(&scene.database.url, "psql", "BEGIN; LOCK TABLE _prisma_migrations IN EXCLUSIVE MODE").await;
@@ -223,7 +223,7 @@ async fn the_steps_of_a_mixed_file_wait_for_locks_and_leave_one_row() {
     });
     let last = outcomes.last().expect("an outcome");
     assert_eq!(last.reason, Reason::Verified, "{}", last.message);
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_alter applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_alter applied"]);
     assert_eq!(scene.value("SELECT n::text FROM counter").await, "1");
 }
 
@@ -234,7 +234,7 @@ async fn a_statement_that_runs_alone_but_takes_a_strong_lock_does_not_make_reade
     let holder = session(&scene.database.url, "nightly-report", "BEGIN; SELECT count(*) FROM visits").await;
     let outcome = scene.stopped(Stage::Migrate, Reason::WaitingForLock).await;
     assert!(outcome.message.contains("nightly-report"), "{}", outcome.message);
-    assert_eq!(scene.ledger().await, ["1_init applied"], "nothing of it happened, so no row stays");
+    assert_eq!(scene.history_table().await, ["1_init applied"], "nothing of it happened, so no row stays");
     drop(holder);
     scene.ready().await;
 }

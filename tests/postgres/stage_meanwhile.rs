@@ -46,9 +46,9 @@ async fn a_database_that_is_renamed_between_plan_and_migrate_is_not_found_and_no
     );
     assert!(outcome.message.contains(name.as_str()), "{}", outcome.message);
     execute(&mut administrator, &format!("ALTER DATABASE {other} RENAME TO {name}")).await;
-    assert_eq!(scene.ledger().await, ["1_init applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied"]);
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_note applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_note applied"]);
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn a_role_that_loses_its_rights_between_plan_and_migrate_is_told_what_it_m
             outcome.reason
         );
         assert_eq!(scene.catalog().await.len(), before, "{test}");
-        assert_eq!(scene.ledger().await, ["1_init applied"], "{test}");
+        assert_eq!(scene.history_table().await, ["1_init applied"], "{test}");
         scene.database.execute(&gives.replace("ROLE_", &scene.role)).await;
         scene.ready().await;
     }

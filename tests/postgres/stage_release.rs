@@ -25,7 +25,10 @@ async fn a_release_is_applied_verified_and_recorded_exactly_as_prisma_would() {
         (Some(VISITS.0), 2, 0)
     );
 
-    assert_eq!(scene.ledger().await, ["20240215120000_patients applied", "20240216140000_visits applied"]);
+    assert_eq!(
+        scene.history_table().await,
+        ["20240215120000_patients applied", "20240216140000_visits applied"]
+    );
     let odd = "SELECT count(*)::text FROM _prisma_migrations WHERE logs IS NOT NULL OR applied_steps_count \
         <> 1 OR finished_at < started_at \
                OR started_at <> date_trunc('milliseconds', started_at) OR finished_at <> \
@@ -58,7 +61,7 @@ async fn a_release_is_applied_verified_and_recorded_exactly_as_prisma_would() {
 }
 
 #[tokio::test]
-async fn a_release_and_its_ledger_rows_are_one_transaction() {
+async fn a_release_and_its_history_rows_are_one_transaction() {
     let scene = Scene::new("one_transaction", &[PATIENTS, VISITS]).await;
     scene.ready().await;
     let transactions = "SELECT count(DISTINCT xmin::text)::text FROM (SELECT xmin FROM _prisma_migrations \
@@ -113,36 +116,36 @@ async fn a_target_stops_early_and_a_later_one_goes_on() {
     let scene = Scene::new("target", &[PATIENTS, VISITS, NOTES]).await;
     let scene = scene.with("migrations", &format!("{{configMaps: [records], target: {}}}", VISITS.0));
     scene.ready().await;
-    assert_eq!(scene.ledger().await.len(), 2);
+    assert_eq!(scene.history_table().await.len(), 2);
     let scene = scene.with("migrations", "{configMaps: [records]}");
     scene.ready().await;
-    assert_eq!(scene.ledger().await.last().map(String::as_str), Some("20240217090000_notes applied"));
+    assert_eq!(scene.history_table().await.last().map(String::as_str), Some("20240217090000_notes applied"));
     let scene = scene.with("migrations", "{configMaps: [records], target: 20240299_nowhere}");
     let outcome = scene.stopped(Stage::Plan, Reason::TargetNotFound).await;
     assert!(outcome.message.contains("20240299_nowhere"), "{}", outcome.message);
 }
 
 #[tokio::test]
-async fn plain_sql_files_keep_a_ledger_of_their_own() {
+async fn plain_sql_files_keep_a_history_of_their_own() {
     let scene = Scene::new("plain_sql", &[]).await.with("migrations", "{configMaps: [records], format: Sql}");
     for (name, sql) in [PATIENTS, VISITS] {
         std::fs::write(scene.source().join(format!("{name}.sql")), sql).expect("writes a file");
     }
     scene.ready().await;
-    assert_eq!(scene.ledger_in("sluice.migrations").await.len(), 2);
+    assert_eq!(scene.history_in("sluice.migrations").await.len(), 2);
     assert_eq!(scene.value("SELECT to_regclass('_prisma_migrations')::text").await, "");
     assert_eq!(scene.ready().await[0].reason, Reason::NothingPending);
 }
 
 #[tokio::test]
-async fn the_schema_of_the_url_takes_the_ledger_and_every_unqualified_name_as_with_prisma() {
+async fn the_schema_of_the_url_takes_the_history_and_every_unqualified_name_as_with_prisma() {
     let mut scene = Scene::new("url_schema", &[PATIENTS, VISITS])
         .await
         .with("database", "{secretRef: {name: records-db}, schemas: [Clinical]}");
     scene.url.push_str("&schema=Clinical");
     scene.ready().await;
     assert_eq!(scene.value("SELECT to_regclass('\"Clinical\".visits')::text").await, "\"Clinical\".visits");
-    assert_eq!(scene.ledger_in("\"Clinical\"._prisma_migrations").await.len(), 2);
+    assert_eq!(scene.history_in("\"Clinical\"._prisma_migrations").await.len(), 2);
     assert_eq!(scene.value("SELECT count(*)::text FROM pg_tables WHERE schemaname = 'public'").await, "0");
 }
 
@@ -162,7 +165,7 @@ async fn an_empty_file_and_one_with_comments_only_are_applied_like_any_other() {
     )
     .await;
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_empty applied", "2_comments applied", "3_table applied"]);
+    assert_eq!(scene.history_table().await, ["1_empty applied", "2_comments applied", "3_table applied"]);
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn a_file_that_would_go_back_behind_its_beginning_is_refused_before_anythi
     let tables = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname IN ('a0', \
         'a1', 'b', 'c', 'd')";
     assert_eq!(scene.value(tables).await, "a0 a1 b c", "only what it made after its own savepoint is gone");
-    assert_eq!(scene.ledger().await, ["1_a applied", "2_b applied"]);
+    assert_eq!(scene.history_table().await, ["1_a applied", "2_b applied"]);
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_release_whose_rows_are_not_all_in_the_history_is_rolled_back_and_name
         let outcome = scene.stopped(Stage::Migrate, Reason::HistoryUntrusted).await;
         assert!(outcome.message.contains("\"2_slips\" was rolled back"), "{sql}: {}", outcome.message);
         assert_eq!(
-            (scene.catalog().await, scene.ledger().await),
+            (scene.catalog().await, scene.history_table().await),
             (before, vec!["1_init applied".to_owned()]),
             "{sql}"
         );
@@ -100,5 +100,5 @@ async fn a_file_in_steps_is_not_applied_while_its_row_is_not_finished() {
     assert!(outcome.message.contains("record the end of the migration"), "{}", outcome.message);
     scene.database.execute("DROP TRIGGER t ON _prisma_migrations").await;
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_steps applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_steps applied"]);
 }

@@ -159,11 +159,11 @@ impl Scene {
     }
 
     /// The history: one line per row, oldest first.
-    pub async fn ledger(&self) -> Vec<String> {
-        self.ledger_in("public._prisma_migrations").await
+    pub async fn history_table(&self) -> Vec<String> {
+        self.history_in("public._prisma_migrations").await
     }
 
-    pub async fn ledger_in(&self, table: &str) -> Vec<String> {
+    pub async fn history_in(&self, table: &str) -> Vec<String> {
         let sql = format!(
             "SELECT migration_name || CASE WHEN rolled_back_at IS NOT NULL THEN ' rolled back' WHEN \
                 finished_at IS NULL THEN ' unfinished' \

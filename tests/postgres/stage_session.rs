@@ -25,7 +25,7 @@ async fn seen_after(test: &str, sql: &str, atomicity: &str) -> String {
     let named = sql.replace("OTHER", &format!("other_of_{}", scene.database.name));
     scene.write("1_sets", &named);
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_sets applied", "2_looks applied"], "{sql}");
+    assert_eq!(scene.history_table().await, ["1_sets applied", "2_looks applied"], "{sql}");
     let seen = scene
         .value(
             "SELECT concat_ws('|', path, who, lock, statement, coalesce(nullif(tenant, ''), '-'), \
@@ -36,7 +36,7 @@ async fn seen_after(test: &str, sql: &str, atomicity: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_setting_of_a_file_leaks_into_the_next_or_into_the_ledger() {
+async fn no_setting_of_a_file_leaks_into_the_next_or_into_the_history() {
     for (at, sql) in [
         "SET search_path = pg_catalog;",
         "SET search_path = '';",
@@ -139,7 +139,7 @@ async fn constraints_that_are_deferred_from_the_start_are_so_in_every_file_of_a_
     ];
     let scene = Scene::new("deferred_again", &files).await;
     scene.ready().await;
-    assert_eq!(scene.ledger().await.len(), 4);
+    assert_eq!(scene.history_table().await.len(), 4);
 }
 
 #[tokio::test]

@@ -37,14 +37,14 @@ async fn a_mixed_file_goes_on_at_the_step_where_it_stopped() {
         );
         assert!(outcome.message.contains("the next attempt goes on here"), "{}", outcome.message);
         assert_eq!(
-            (log(&scene).await.as_str(), scene.ledger().await[1].as_str()),
+            (log(&scene).await.as_str(), scene.history_table().await[1].as_str()),
             ("first", "2_mixed unfinished")
         );
     }
     scene.database.execute("INSERT INTO t VALUES (1)").await;
     scene.ready().await;
     assert_eq!(log(&scene).await, "first second third");
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_mixed applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_mixed applied"]);
     scene.ready().await;
     assert_eq!(log(&scene).await, "first second third");
 }
@@ -78,18 +78,18 @@ async fn steps_that_did_not_run_yet_can_be_corrected_and_finished_ones_cannot() 
     );
     scene.ready().await;
     assert_eq!(log(&scene).await, "first second fourth");
-    assert_eq!(scene.ledger().await, ["1_init applied", "2_mixed applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_mixed applied"]);
 }
 
 #[tokio::test]
 async fn a_file_whose_first_step_fails_leaves_no_row_and_can_be_rewritten() {
     let scene = scene("first_fails", "SELECT missing;\nVACUUM t;").await;
     scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
-    assert_eq!(scene.ledger().await, ["1_init applied"]);
+    assert_eq!(scene.history_table().await, ["1_init applied"]);
     assert_eq!(scene.value("SELECT count(*)::text FROM sluice.journal").await, "0");
     scene.write("2_mixed", "INSERT INTO log VALUES ('other');");
     scene.ready().await;
-    assert_eq!((log(&scene).await.as_str(), scene.ledger().await.len()), ("other", 2));
+    assert_eq!((log(&scene).await.as_str(), scene.history_table().await.len()), ("other", 2));
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn on_an_empty_database_a_file_whose_first_step_fails_can_be_corrected() {
     scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
     scene.write("1_mixed", "SELECT 1;\nVACUUM pg_class;");
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_mixed applied"]);
+    assert_eq!(scene.history_table().await, ["1_mixed applied"]);
 }
 
 #[tokio::test]
@@ -111,7 +111,11 @@ async fn an_entry_of_resolve_that_stays_in_the_manifest_does_not_throw_finished_
         for _ in 0..2 {
             scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
         }
-        assert_eq!((log(&scene).await.as_str(), scene.ledger().await.len()), ("first", 2), "{verdict}");
+        assert_eq!(
+            (log(&scene).await.as_str(), scene.history_table().await.len()),
+            ("first", 2),
+            "{verdict}"
+        );
         scene.database.execute("INSERT INTO t VALUES (1)").await;
         scene.ready().await;
         assert_eq!(log(&scene).await, "first second third");

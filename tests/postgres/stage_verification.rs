@@ -57,10 +57,10 @@ async fn a_foreign_key_without_an_index_never_becomes_visible_where_the_manifest
         .await
         .with("verify", "{indexes: {foreignKeys: {level: Error}}}");
     scene.ready().await;
-    let rows = scene.ledger().await;
+    let rows = scene.history_table().await;
     scene.write("2_visits", UNINDEXED);
     rolled_back(&scene, "foreign-key-indexed").await;
-    assert_eq!(scene.ledger().await, rows);
+    assert_eq!(scene.history_table().await, rows);
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn an_index_that_a_later_file_builds_concurrently_is_not_missed_before_it(
     let files = [PATIENTS, ("2_index", "CREATE INDEX CONCURRENTLY names ON patients (name);")];
     let scene = Scene::new("later_index", &files).await.with("verify", REQUIRE);
     scene.ready().await;
-    assert_eq!(scene.ledger().await.len(), 2);
+    assert_eq!(scene.history_table().await.len(), 2);
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn between_two_migrations_nothing_is_judged_only_the_end_of_the_release() 
             .await
             .with("apply", &format!("{{atomicity: {atomicity}}}"));
         scene.ready().await;
-        assert_eq!(scene.ledger().await.len(), 4, "{atomicity}");
+        assert_eq!(scene.history_table().await.len(), 4, "{atomicity}");
     }
 }
 
@@ -165,7 +165,7 @@ async fn the_last_transaction_of_a_mixed_file_is_verified_before_its_commit() {
         outcome.findings
     );
     assert_eq!(scene.value("SELECT to_regclass('leaking')::text").await, "");
-    assert_eq!(scene.ledger().await.last().map(String::as_str), Some("3_mixed unfinished"));
+    assert_eq!(scene.history_table().await.last().map(String::as_str), Some("3_mixed unfinished"));
     scene.write("3_mixed", &mixed.replace("leaking (clinic_id int)", "harmless (id int)"));
     scene.ready().await;
 }
@@ -177,7 +177,7 @@ async fn with_atomicity_migration_a_failed_verification_takes_back_the_last_one_
         .with("apply", "{atomicity: Migration}");
     let scene = scene.with("verify", "{indexes: {foreignKeys: {level: Error}}}");
     let outcome = scene.stopped(Stage::Migrate, Reason::VerificationFailed).await;
-    assert_eq!(scene.ledger().await, ["1_patients applied"]);
+    assert_eq!(scene.history_table().await, ["1_patients applied"]);
     assert!(
         outcome.message.contains("2_visits") && !outcome.message.contains("the release was rolled back"),
         "{}",

@@ -92,7 +92,7 @@ async fn a_trigger_of_somebody_else_on_the_history_never_runs() {
     assert_eq!(scene.value("SELECT (to_regclass('public.booty') IS NULL)::text").await, "true");
     scene.database.execute("DROP TRIGGER eve ON _prisma_migrations").await;
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_first applied", "2_second applied"]);
+    assert_eq!(scene.history_table().await, ["1_first applied", "2_second applied"]);
 }
 
 #[tokio::test]

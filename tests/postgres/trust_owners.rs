@@ -53,7 +53,7 @@ async fn whoever_can_become_the_migration_role_may_own_the_history() {
                 ALTER TABLE _prisma_migrations OWNER TO {above}; GRANT ALL ON _prisma_migrations TO {role}";
     scene.database.execute(&text.replace("{above}", &above).replace("{role}", &scene.role)).await;
     scene.ready().await;
-    assert_eq!(scene.ledger().await, ["1_first applied", "2_second applied"]);
+    assert_eq!(scene.history_table().await, ["1_first applied", "2_second applied"]);
     refused(&scene, &format!("REVOKE {{role}} FROM {above}"), "belongs to").await;
 }
 

@@ -109,7 +109,7 @@ async fn a_trigger_that_is_just_being_made_is_waited_for_and_nothing_is_written(
             "{test}: {}",
             outcome.message
         );
-        assert_eq!(scene.ledger().await, ["1_first applied"], "{test}");
+        assert_eq!(scene.history_table().await, ["1_first applied"], "{test}");
         let made = "SELECT (to_regclass('public.booty') IS NULL AND to_regclass('public.u') IS NULL)::text";
         assert_eq!(scene.value(made).await, "true", "{test}");
     }

@@ -26,7 +26,7 @@ const AGAIN: u64 = 2_000;
 
 /// What is going to happen by itself.
 #[derive(Clone, Debug)]
-pub enum Deed {
+pub enum Task {
     MakePod(Key),
     Start(Key),
     Turn(Key),
@@ -61,7 +61,7 @@ struct Pod {
 
 /// All of them.
 pub struct Nodes {
-    agenda: BTreeMap<(u64, u64), Deed>,
+    agenda: BTreeMap<(u64, u64), Task>,
     count: u64,
     rng: Rng,
     pods: BTreeMap<Key, Pod>,
@@ -106,55 +106,55 @@ impl Nodes {
         self.agenda.keys().next().map(|(at, _)| *at)
     }
 
-    fn later(&mut self, now: u64, range: std::ops::Range<u64>, deed: Deed) {
+    fn later(&mut self, now: u64, range: std::ops::Range<u64>, task: Task) {
         let at = now + self.rng.u64(range);
         self.count += 1;
-        self.agenda.insert((at, self.count), deed);
+        self.agenda.insert((at, self.count), task);
     }
 
     /// Hears of a change, as the Job controller and the garbage collector do.
     pub fn hear(&mut self, change: &Change, now: u64) {
         let Some(after) = &change.after else {
             if change.key.0 == "databasemigrations" {
-                self.later(now, 100..5_000, Deed::Orphans);
+                self.later(now, 100..5_000, Task::Orphans);
             }
             return;
         };
         let leaves = |object: &Value| object["metadata"]["deletionTimestamp"].is_string();
         let leaves_now = leaves(after) && !change.before.as_deref().is_some_and(leaves);
         match change.key.0.as_str() {
-            "jobs" if leaves_now => self.later(now, 200..3_000, Deed::RemoveJob(change.key.clone())),
+            "jobs" if leaves_now => self.later(now, 200..3_000, Task::RemoveJob(change.key.clone())),
             "jobs" if change.before.is_none() => {
                 let seconds = after["spec"]["activeDeadlineSeconds"].as_u64().unwrap_or(3_600);
                 let uid = after["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-                self.later(now, 20..800, Deed::MakePod(change.key.clone()));
-                self.later(now, 5_000..15_000, Deed::Orphans);
+                self.later(now, 20..800, Task::MakePod(change.key.clone()));
+                self.later(now, 5_000..15_000, Task::Orphans);
                 let deadline = seconds * 1_000;
-                self.later(now, deadline..deadline + 1, Deed::Deadline(change.key.clone(), uid));
+                self.later(now, deadline..deadline + 1, Task::Deadline(change.key.clone(), uid));
             }
             "databasemigrations" if leaves_now => {
-                self.later(now, 100..1_000, Deed::RemoveOwner(change.key.clone()));
+                self.later(now, 100..1_000, Task::RemoveOwner(change.key.clone()));
             }
             _ => {}
         }
     }
 
     /// Does what is due, and says what that was.
-    pub fn act(&mut self, hands: &mut Hands) -> Option<Deed> {
+    pub fn act(&mut self, hands: &mut Hands) -> Option<Task> {
         let (at, count) = *self.agenda.keys().next().filter(|(at, _)| *at <= hands.now)?;
-        let deed = self.agenda.remove(&(at, count))?;
-        match deed.clone() {
-            Deed::MakePod(job) => self.make_pod(hands, &job),
-            Deed::Start(pod) => self.start(hands, &pod),
-            Deed::Turn(pod) => self.turn(hands, &pod),
-            Deed::Speak(pod) => self.speak(hands, &pod),
-            Deed::Orphans => self.remove_orphans(hands),
-            Deed::GiveUp(pod) => self.give_up(hands, &pod),
-            Deed::EndPod(pod) => self.kill(hands, &pod),
-            Deed::RemovePod(pod) => remove(hands.cluster, &pod),
-            Deed::RemoveJob(job) => self.remove_job(hands, &job),
-            Deed::RemoveOwner(owner) => self.remove_owner(hands, &owner),
-            Deed::Conclude(job, kind, reason) => {
+        let task = self.agenda.remove(&(at, count))?;
+        match task.clone() {
+            Task::MakePod(job) => self.make_pod(hands, &job),
+            Task::Start(pod) => self.start(hands, &pod),
+            Task::Turn(pod) => self.turn(hands, &pod),
+            Task::Speak(pod) => self.speak(hands, &pod),
+            Task::Orphans => self.remove_orphans(hands),
+            Task::GiveUp(pod) => self.give_up(hands, &pod),
+            Task::EndPod(pod) => self.kill(hands, &pod),
+            Task::RemovePod(pod) => remove(hands.cluster, &pod),
+            Task::RemoveJob(job) => self.remove_job(hands, &job),
+            Task::RemoveOwner(owner) => self.remove_owner(hands, &owner),
+            Task::Conclude(job, kind, reason) => {
                 let open = hands
                     .cluster
                     .objects
@@ -164,15 +164,15 @@ impl Nodes {
                     conclude(hands.cluster, &job, (kind, reason));
                 }
             }
-            Deed::Deadline(job, uid) => self.deadline(hands, &job, &uid),
-            Deed::Commit(database, session, migrations) => {
+            Task::Deadline(job, uid) => self.deadline(hands, &job, &uid),
+            Task::Commit(database, session, migrations) => {
                 if hands.postgres.database(&database).commit(session, &migrations) {
                     hands.coverage.saw("a commit takes effect after its client died");
                 }
             }
-            Deed::EndSession(database, session) => hands.postgres.database(&database).end(session),
+            Task::EndSession(database, session) => hands.postgres.database(&database).end(session),
         }
-        Some(deed)
+        Some(task)
     }
 
     fn make_pod(&mut self, hands: &mut Hands, key: &Key) {
@@ -182,7 +182,7 @@ impl Nodes {
             return;
         }
         if hands.cluster.objects.contains_key(&pod) {
-            return self.later(hands.now, AGAIN..AGAIN + 1, Deed::MakePod(key.clone()));
+            return self.later(hands.now, AGAIN..AGAIN + 1, Task::MakePod(key.clone()));
         }
         let mut object = new_pod(&job);
         for status in object["status"]["containerStatuses"].as_array_mut().into_iter().flatten() {
@@ -198,7 +198,7 @@ impl Nodes {
         if late > 0 {
             hands.coverage.saw("a Pod starts late");
         }
-        self.later(hands.now, 100..2_000 + late, Deed::Start(pod));
+        self.later(hands.now, 100..2_000 + late, Task::Start(pod));
     }
 
     /// Until when the node of a Pod cannot be reached.
@@ -213,7 +213,7 @@ impl Nodes {
             return;
         }
         if let Some(until) = self.out_of_reach(hands.now, key) {
-            return self.later(until, 100..2_000, Deed::Start(key.clone()));
+            return self.later(until, 100..2_000, Task::Start(key.clone()));
         }
         let spec = hands.cluster.objects[key]["spec"].clone();
         let work = match Work::of(&spec, hands.cluster, &self.secrets, hands.now) {
@@ -221,7 +221,7 @@ impl Nodes {
             Err((reason, message)) => {
                 let waiting = json!({"waiting": {"reason": reason, "message": message}});
                 set_states(hands.cluster, key, &waiting);
-                return self.later(hands.now, AGAIN..AGAIN + 500, Deed::Start(key.clone()));
+                return self.later(hands.now, AGAIN..AGAIN + 500, Task::Start(key.clone()));
             }
         };
         set_states(hands.cluster, key, &json!({"running": {}}));
@@ -233,7 +233,7 @@ impl Nodes {
 
     fn next(&mut self, now: u64, key: &Key) {
         let late = if now < self.slow_stages.0 { self.slow_stages.1 } else { 0 };
-        self.later(now, 30..1_500 + late, Deed::Turn(key.clone()));
+        self.later(now, 30..1_500 + late, Task::Turn(key.clone()));
     }
 
     fn turn(&mut self, hands: &mut Hands, key: &Key) {
@@ -242,7 +242,7 @@ impl Nodes {
         if hands.now < pod.frozen {
             let until = pod.frozen;
             hands.coverage.saw("a Pod wakes up late");
-            return self.later(until, 1..100, Deed::Turn(key.clone()));
+            return self.later(until, 1..100, Task::Turn(key.clone()));
         }
         if hands.now < self.slow_stages.0 {
             hands.coverage.saw("a stage takes long");
@@ -274,7 +274,7 @@ impl Nodes {
     /// Writes what the containers left, as soon as the node is reached.
     fn speak(&mut self, hands: &mut Hands, key: &Key) {
         if let Some(until) = self.out_of_reach(hands.now, key) {
-            return self.later(until, 100..2_000, Deed::Speak(key.clone()));
+            return self.later(until, 100..2_000, Task::Speak(key.clone()));
         }
         let Some(pod) = self.pods.get_mut(key) else { return };
         if !hands.cluster.objects.contains_key(key) {
@@ -291,7 +291,7 @@ impl Nodes {
             let (kind, reason) =
                 if failed { ("Failed", "BackoffLimitExceeded") } else { ("Complete", "CompletionsReached") };
             let job = pod.job.clone();
-            self.later(hands.now, 300..2_500, Deed::Conclude(job, kind, reason));
+            self.later(hands.now, 300..2_500, Task::Conclude(job, kind, reason));
         }
     }
 
@@ -303,9 +303,9 @@ impl Nodes {
         let Some(session) = work.session else { return };
         let sent = work.in_flight(hands.postgres.database(&work.database));
         if !sent.is_empty() && self.rng.u8(0..3) == 0 {
-            self.later(hands.now, 0..2_000, Deed::Commit(work.database.clone(), session, sent));
+            self.later(hands.now, 0..2_000, Task::Commit(work.database.clone(), session, sent));
         }
-        self.later(hands.now, 2_000..6_000, Deed::EndSession(work.database, session));
+        self.later(hands.now, 2_000..6_000, Task::EndSession(work.database, session));
     }
 
     /// The Pod goes at once, and its Job has failed.
@@ -314,7 +314,7 @@ impl Nodes {
         self.kill(hands, key);
         if hands.cluster.objects.contains_key(key) {
             hands.cluster.remove(key);
-            self.later(hands.now, 50..1_000, Deed::Conclude(job, "Failed", reason));
+            self.later(hands.now, 50..1_000, Task::Conclude(job, "Failed", reason));
         }
     }
 
@@ -338,7 +338,7 @@ impl Nodes {
         if let Some(until) =
             self.out_of_reach(hands.now, &pod).filter(|_| hands.cluster.objects.contains_key(&pod))
         {
-            return self.later(until.min(hands.now + GIVEN_UP), 100..2_000, Deed::RemoveJob(job.clone()));
+            return self.later(until.min(hands.now + GIVEN_UP), 100..2_000, Task::RemoveJob(job.clone()));
         }
         self.kill(hands, &pod);
         remove(hands.cluster, &pod);
@@ -358,7 +358,7 @@ impl Nodes {
                 hands.cluster.remove(&key);
                 let pod = ("pods".to_owned(), key.1.clone(), format!("{}-pod", key.2));
                 self.kill(hands, &pod);
-                self.later(hands.now, 100..5_000, Deed::RemovePod(pod));
+                self.later(hands.now, 100..5_000, Task::RemovePod(pod));
             }
         }
     }
@@ -379,7 +379,7 @@ impl Nodes {
         for (job, _) in mine {
             self.remove_job(hands, &job);
         }
-        self.later(hands.now, 100..2_000, Deed::RemoveOwner(key.clone()));
+        self.later(hands.now, 100..2_000, Task::RemoveOwner(key.clone()));
     }
 }
 

@@ -256,8 +256,8 @@ impl World {
                 return Ok(self.happens(&event.what));
             }
             Due::Node => {
-                let deed = self.with_hands(Nodes::act);
-                self.says(|| deed.map_or(String::new(), |deed| format!("node {deed:?}")));
+                let task = self.with_hands(Nodes::act);
+                self.says(|| task.map_or(String::new(), |task| format!("node {task:?}")));
                 self.watchman.databases(&self.postgres)?;
             }
             Due::Lease => return Ok(self.renew()),
@@ -271,7 +271,7 @@ impl World {
             Due::Flight(nth) => return Ok(self.arrives(nth).await),
             Due::Landing(nth) => return Ok(self.lands(nth)),
             Due::Watch(nth) => return Ok(self.tell(nth)),
-            Due::Look => self.look()?,
+            Due::Look => self.observe()?,
         }
         Ok(false)
     }
@@ -353,7 +353,7 @@ impl World {
     }
 
     /// Whether the story is over, everything has come to its end, and nothing moves any more.
-    fn look(&mut self) -> Result<(), Failure> {
+    fn observe(&mut self) -> Result<(), Failure> {
         if let Some(nth) = self.instances.iter().position(Instance::has_ended) {
             return Err(Failure::new("loops", format!("a loop of the instance {nth} ended by itself")));
         }

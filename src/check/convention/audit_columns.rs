@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Check, asked},
-    Asked, CheckError, Deviation, Meta, by_exemption, owned, query_as, report, sql,
+    super::{Check, enabled},
+    CheckError, Deviation, Meta, QueryContext, by_exemption, owned, query_as, report, sql,
 };
 use crate::{
     api::{Conventions, Finding, Severity},
@@ -31,23 +31,23 @@ const META: Meta = Meta {
 
 pub(in super::super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| asked::by_conventions(scope, |names| !names.audit_columns.is_empty()),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| enabled::by_conventions(scope, |names| !names.audit_columns.is_empty()),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = owned::tables!("SELECT oid::int8, schema, name FROM own ORDER BY 2, 3");
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(conventions) = scope.demands.conventions.as_ref().filter(|all| !all.audit_columns.is_empty())
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let Some(conventions) = scope.assertions.conventions.as_ref().filter(|all| !all.audit_columns.is_empty())
     else {
         return Ok(Vec::new());
     };
-    let asked: Vec<_> = conventions.audit_columns.iter().collect();
-    let normals = column::normalise(connection, &asked, &scope.schemas).await?;
+    let expected: Vec<_> = conventions.audit_columns.iter().collect();
+    let normals = column::normalise(connection, &expected, &scope.schemas).await?;
     let tables: Vec<(i64, String, String)> =
-        query_as(SQL).bind(&scope.schemas).fetch_all(&mut *connection).await.asked("read the tables")?;
+        query_as(SQL).bind(&scope.schemas).fetch_all(&mut *connection).await.context("read the tables")?;
     let ids: Vec<i64> = tables.iter().map(|(id, ..)| *id).collect();
-    let names = asked.iter().map(|column| column.name.clone()).collect();
+    let names = expected.iter().map(|column| column.name.clone()).collect();
     let columns = column::read(connection, &ids, Some(names)).await?;
     let deviations = tables.iter().flat_map(|(id, schema, name)| {
         judge(conventions, &normals, schema, name, columns.get(id).map_or(&[], Vec::as_slice))
@@ -62,9 +62,10 @@ fn judge(
     table: &str,
     columns: &[Column],
 ) -> Vec<Deviation> {
-    let asked = conventions.audit_columns.iter().zip(normals);
-    let wrong = asked
-        .filter_map(|(asked, normal)| Some((asked.name.as_str(), column::judge(asked, normal, columns)?)));
+    let expected = conventions.audit_columns.iter().zip(normals);
+    let wrong = expected.filter_map(|(expected, normal)| {
+        Some((expected.name.as_str(), column::judge(expected, normal, columns)?))
+    });
     let deviation = |(names, wrong): (Vec<String>, Vec<String>)| Deviation {
         names,
         object: format!("{schema}.{table}"),

@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Check, asked},
-    Asked, CheckError, Deviation, Meta, by_exemption, naming, owned, query_as, report, sql,
+    super::{Check, enabled},
+    CheckError, Deviation, Meta, QueryContext, by_exemption, naming, owned, query_as, report, sql,
 };
 use crate::{
     api::{Conventions, Finding, Severity, Style},
@@ -27,8 +27,8 @@ const META: Meta = Meta {
 
 pub(in super::super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| asked::by_conventions(scope, |names| names.columns.is_some()),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| enabled::by_conventions(scope, |names| names.columns.is_some()),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = owned::tables!(
@@ -37,9 +37,9 @@ const SQL: &str = owned::tables!(
      GROUP BY 1, 2 ORDER BY 1, 2"
 );
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some((conventions, style)) =
-        scope.demands.conventions.as_ref().and_then(|all| Some((all, all.columns?)))
+        scope.assertions.conventions.as_ref().and_then(|all| Some((all, all.columns?)))
     else {
         return Ok(Vec::new());
     };
@@ -47,7 +47,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
         .bind(&scope.schemas)
         .fetch_all(connection)
         .await
-        .asked("read the names of the columns")?;
+        .context("read the names of the columns")?;
     let deviations =
         rows.iter().flat_map(|(schema, table, columns)| judge(conventions, schema, table, columns, style));
     Ok(report(&META, conventions, deviations))

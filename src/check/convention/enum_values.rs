@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Check, asked},
-    Asked, CheckError, Deviation, Meta, by_exemption, naming, query_as, report, sql,
+    super::{Check, enabled},
+    CheckError, Deviation, Meta, QueryContext, by_exemption, naming, query_as, report, sql,
 };
 use crate::{
     api::{Conventions, Finding, Severity, Style},
@@ -26,8 +26,8 @@ const META: Meta = Meta {
 
 pub(in super::super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| asked::by_conventions(scope, |names| names.enum_values.is_some()),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| enabled::by_conventions(scope, |names| names.enum_values.is_some()),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = "\
@@ -39,9 +39,9 @@ const SQL: &str = "\
       WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = y.oid AND d.deptype = 'e') \
     GROUP BY 1, 2 ORDER BY 1, 2";
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some((conventions, style)) =
-        scope.demands.conventions.as_ref().and_then(|all| Some((all, all.enum_values?)))
+        scope.assertions.conventions.as_ref().and_then(|all| Some((all, all.enum_values?)))
     else {
         return Ok(Vec::new());
     };
@@ -49,7 +49,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
         .bind(&scope.schemas)
         .fetch_all(connection)
         .await
-        .asked("read the values of the enums")?;
+        .context("read the values of the enums")?;
     let deviations =
         rows.iter().flat_map(|(schema, name, values)| judge(conventions, schema, name, values, style));
     Ok(report(&META, conventions, deviations))

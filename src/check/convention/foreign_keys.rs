@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Check, asked},
-    Asked, CheckError, Deviation, Meta, naming, owned, query_as, report, sql,
+    super::{Check, enabled},
+    CheckError, Deviation, Meta, QueryContext, naming, owned, query_as, report, sql,
 };
 use crate::{
     api::{Finding, Severity},
@@ -28,8 +28,8 @@ const META: Meta = Meta {
 
 pub(in super::super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| asked::by_conventions(scope, |names| !names.foreign_keys.is_empty()),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| enabled::by_conventions(scope, |names| !names.foreign_keys.is_empty()),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = owned::tables!(
@@ -42,8 +42,8 @@ const SQL: &str = owned::tables!(
      ORDER BY 1, 2, 3"
 );
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(conventions) = scope.demands.conventions.as_ref().filter(|all| !all.foreign_keys.is_empty())
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let Some(conventions) = scope.assertions.conventions.as_ref().filter(|all| !all.foreign_keys.is_empty())
     else {
         return Ok(Vec::new());
     };
@@ -51,7 +51,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
         .bind(&scope.schemas)
         .fetch_all(connection)
         .await
-        .asked("read the names of the foreign keys")?;
+        .context("read the names of the foreign keys")?;
     let deviations = rows.iter().filter_map(|(schema, table, name, columns)| {
         judge(&conventions.foreign_keys, schema, table, name, columns)
     });
@@ -68,17 +68,17 @@ fn judge(
     if templates.iter().any(|template| naming::fits(name, template, table, Some(columns))) {
         return None;
     }
-    let wanted: Vec<_> =
+    let desired: Vec<_> =
         templates.iter().map(|template| naming::fill(template, table, Some(columns))).collect();
     Some(Deviation {
         names: super::names(schema, table, Some(name)).into_iter().chain([name.to_owned()]).collect(),
         object: format!("{schema}.{table}"),
-        message: format!("the foreign key {name} should be named {}", wanted.join(" or ")),
+        message: format!("the foreign key {name} should be named {}", desired.join(" or ")),
         remedy: format!(
             "ALTER TABLE {} RENAME CONSTRAINT {} TO {}",
             sql::qualified(schema, table),
             sql::identifier(name),
-            sql::identifier(&wanted[0])
+            sql::identifier(&desired[0])
         ),
     })
 }

@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Check, asked},
-    Asked, CheckError, Deviation, Meta, naming, owned, query_as, report, sql,
+    super::{Check, enabled},
+    CheckError, Deviation, Meta, QueryContext, naming, owned, query_as, report, sql,
 };
 use crate::{
     api::{Finding, Severity},
@@ -29,8 +29,8 @@ const META: Meta = Meta {
 
 pub(in super::super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| asked::by_conventions(scope, |names| !names.indexes.is_empty()),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| enabled::by_conventions(scope, |names| !names.indexes.is_empty()),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = owned::tables!(
@@ -45,15 +45,16 @@ const SQL: &str = owned::tables!(
      ORDER BY 1, 2, 3"
 );
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(conventions) = scope.demands.conventions.as_ref().filter(|all| !all.indexes.is_empty()) else {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let Some(conventions) = scope.assertions.conventions.as_ref().filter(|all| !all.indexes.is_empty())
+    else {
         return Ok(Vec::new());
     };
     let rows: Vec<(String, String, String, bool, Vec<String>)> = query_as(SQL)
         .bind(&scope.schemas)
         .fetch_all(connection)
         .await
-        .asked("read the names of the indexes")?;
+        .context("read the names of the indexes")?;
     let deviations = rows.iter().filter_map(|(schema, table, name, expression, columns)| {
         judge(&conventions.indexes, schema, table, name, (!expression).then_some(columns))
     });
@@ -71,16 +72,16 @@ fn judge(
     if templates.iter().any(|template| naming::fits(name, template, table, columns)) {
         return None;
     }
-    let wanted: Vec<_> = templates.iter().map(|template| naming::fill(template, table, columns)).collect();
+    let desired: Vec<_> = templates.iter().map(|template| naming::fill(template, table, columns)).collect();
     let own = [name.to_owned(), format!("{schema}.{name}")];
     Some(Deviation {
         names: super::names(schema, table, None).into_iter().chain(own).collect(),
         object: format!("{schema}.{name}"),
-        message: format!("this index of {schema}.{table} should be named {}", wanted.join(" or ")),
+        message: format!("this index of {schema}.{table} should be named {}", desired.join(" or ")),
         remedy: format!(
             "ALTER INDEX {} RENAME TO {}",
             sql::qualified(schema, name),
-            sql::identifier(&wanted[0])
+            sql::identifier(&desired[0])
         ),
     })
 }

@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Check, asked},
+    super::{Check, enabled},
     CheckError, Deviation, Meta, naming, report, sql,
 };
 use crate::{
@@ -30,14 +30,14 @@ const META: Meta = Meta {
 
 pub(in super::super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| asked::by_conventions(scope, |names| names.migrations.is_some()),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| enabled::by_conventions(scope, |names| names.migrations.is_some()),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 #[allow(clippy::unused_async, reason = "every check has this form, and the names come with the scope")]
-async fn look(_: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(_: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some((conventions, rules)) =
-        scope.demands.conventions.as_ref().and_then(|all| Some((all, all.migrations.as_ref()?)))
+        scope.assertions.conventions.as_ref().and_then(|all| Some((all, all.migrations.as_ref()?)))
     else {
         return Ok(Vec::new());
     };

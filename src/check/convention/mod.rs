@@ -14,7 +14,7 @@ mod tables;
 use super::Check;
 use crate::{
     api::{ConventionSeverity, Conventions, Finding, Severity},
-    inspect::{Asked, CheckError, Meta, owned, sql},
+    inspect::{CheckError, Meta, QueryContext, owned, sql},
     postgres::query_as,
 };
 

@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Check, asked},
-    Asked, CheckError, Deviation, Meta, owned, query_as, report,
+    super::{Check, enabled},
+    CheckError, Deviation, Meta, QueryContext, owned, query_as, report,
 };
 use crate::{
     api::{Finding, Severity},
@@ -29,8 +29,8 @@ const META: Meta = Meta {
 
 pub(in super::super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| asked::by_conventions(scope, |names| names.primary_key),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| enabled::by_conventions(scope, |names| names.primary_key),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = owned::tables!(
@@ -39,15 +39,15 @@ const SQL: &str = owned::tables!(
      ORDER BY 1, 2"
 );
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(conventions) = scope.demands.conventions.as_ref().filter(|all| all.primary_key) else {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let Some(conventions) = scope.assertions.conventions.as_ref().filter(|all| all.primary_key) else {
         return Ok(Vec::new());
     };
     let rows: Vec<(String, String)> = query_as(SQL)
         .bind(&scope.schemas)
         .fetch_all(connection)
         .await
-        .asked("read which tables have no primary key")?;
+        .context("read which tables have no primary key")?;
     Ok(report(&META, conventions, rows.iter().map(|(schema, name)| judge(schema, name))))
 }
 

@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 
 use super::{
-    super::{Check, asked},
-    Asked, CheckError, Deviation, Meta, naming, owned, query_as, report,
+    super::{Check, enabled},
+    CheckError, Deviation, Meta, QueryContext, naming, owned, query_as, report,
 };
 use crate::{
     api::{Finding, Severity, Style},
@@ -27,15 +27,15 @@ const META: Meta = Meta {
 
 pub(in super::super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| asked::by_conventions(scope, |names| names.tables.is_some()),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| enabled::by_conventions(scope, |names| names.tables.is_some()),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = owned::tables!("SELECT schema, name FROM own ORDER BY 1, 2");
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some((conventions, style)) =
-        scope.demands.conventions.as_ref().and_then(|all| Some((all, all.tables?)))
+        scope.assertions.conventions.as_ref().and_then(|all| Some((all, all.tables?)))
     else {
         return Ok(Vec::new());
     };
@@ -43,7 +43,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
         .bind(&scope.schemas)
         .fetch_all(connection)
         .await
-        .asked("read the names of the tables")?;
+        .context("read the names of the tables")?;
     Ok(report(&META, conventions, rows.iter().filter_map(|(schema, name)| judge(schema, name, style))))
 }
 

@@ -5,7 +5,7 @@ use sqlx::{FromRow, PgConnection};
 use crate::{
     api::{Finding, ForeignKeyIndexes, KeyChoice, Level, Severity},
     check::{Check, index_migration},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
@@ -35,10 +35,10 @@ const META: Meta = Meta {
 };
 
 pub(super) const CHECK: Check =
-    Check { meta: &META, asks: is_asked, look: |connection, scope| Box::pin(look(connection, scope)) };
+    Check { meta: &META, is_enabled, inspect: |connection, scope| Box::pin(inspect(connection, scope)) };
 
 /// Where Sluice does not know when the release began, there is none and nothing is new.
-fn is_asked(scope: &Scope) -> bool {
+fn is_enabled(scope: &Scope) -> bool {
     let ForeignKeyIndexes { level, only, .. } = &scope.indexes.foreign_keys;
     *level != Level::Off && (*only == KeyChoice::All || scope.began.is_some())
 }
@@ -95,22 +95,22 @@ struct ForeignKey {
     unusable: Vec<String>,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let asked = &scope.indexes.foreign_keys;
-    let since = scope.began.filter(|_| asked.only == KeyChoice::New).map(|began| began.0);
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let expected = &scope.indexes.foreign_keys;
+    let since = scope.began.filter(|_| expected.only == KeyChoice::New).map(|began| began.0);
     let keys: Vec<ForeignKey> = query_as(SQL)
         .bind(&scope.schemas)
         .bind(since)
         .fetch_all(connection)
         .await
-        .asked("read which foreign keys have no index")?;
-    Ok(keys.iter().filter_map(|key| judge(key, asked)).collect())
+        .context("read which foreign keys have no index")?;
+    Ok(keys.iter().filter_map(|key| judge(key, expected)).collect())
 }
 
-fn judge(key: &ForeignKey, asked: &ForeignKeyIndexes) -> Option<Finding> {
+fn judge(key: &ForeignKey, expected: &ForeignKeyIndexes) -> Option<Finding> {
     let ForeignKey { schema, table, name, columns, printed, predicates, unusable } = key;
     let object = format!("{schema}.{table}");
-    let excepted = asked.except.iter().any(|except| [table, &object, name].contains(&except));
+    let excepted = expected.except.iter().any(|except| [table, &object, name].contains(&except));
     if excepted || predicates.iter().any(|predicate| leaves_out_nothing_but_null(predicate, printed)) {
         return None;
     }
@@ -123,7 +123,7 @@ fn judge(key: &ForeignKey, asked: &ForeignKeyIndexes) -> Option<Finding> {
     let create =
         format!("CREATE INDEX CONCURRENTLY ON {} ({})", sql::qualified(schema, table), columns.join(", "));
     let remedy = index_migration::build(&create);
-    let severity = if asked.level == Level::Error { Severity::Error } else { Severity::Warning };
+    let severity = if expected.level == Level::Error { Severity::Error } else { Severity::Warning };
     Some(Finding { severity, ..META.finding(object, message, remedy) })
 }
 
@@ -214,15 +214,15 @@ mod tests {
 
     #[test]
     fn without_a_release_nothing_is_new() {
-        let asked = |only, began| {
+        let expected = |only, began| {
             let mut scope = Scope { began, ..Scope::default() };
             scope.indexes.foreign_keys.only = only;
-            is_asked(&scope)
+            is_enabled(&scope)
         };
         assert!(
-            asked(KeyChoice::All, None)
-                && asked(KeyChoice::New, Some(Began(7)))
-                && !asked(KeyChoice::New, None)
+            expected(KeyChoice::All, None)
+                && expected(KeyChoice::New, Some(Began(7)))
+                && !expected(KeyChoice::New, None)
         );
     }
 }

@@ -7,7 +7,7 @@ use sqlx::{FromRow, PgConnection};
 use crate::{
     api::{Finding, Severity},
     check::{Check, index_migration},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
@@ -33,8 +33,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| scope.indexes.redundant,
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| scope.indexes.redundant,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 /// Expressions and predicates are compared as PostgreSQL prints them: the stored trees also say where in a
@@ -96,12 +96,12 @@ struct Index {
     predicate: Option<String>,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     if !scope.indexes.redundant {
         return Ok(Vec::new());
     }
     let rows: Vec<Index> =
-        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read the indexes")?;
+        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.context("read the indexes")?;
     let mut tables: BTreeMap<i64, Vec<Index>> = BTreeMap::new();
     for row in rows {
         tables.entry(row.table_id).or_default().push(row);

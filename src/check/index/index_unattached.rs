@@ -4,8 +4,8 @@ use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, Severity},
-    check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql},
+    check::{Check, enabled},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
@@ -25,8 +25,11 @@ const META: Meta = Meta {
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    is_enabled: enabled::always,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
+};
 
 /// A valid index of a partitioned table has all its parts, so only invalid ones are read. Foreign tables
 /// cannot have any.
@@ -69,12 +72,12 @@ struct Parent {
     waits_for_a_part: bool,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let parents: Vec<Parent> = query_as(SQL)
         .bind(&scope.schemas)
         .fetch_all(connection)
         .await
-        .asked("read which indexes lack a part on a partition")?;
+        .context("read which indexes lack a part on a partition")?;
     Ok(parents.iter().filter_map(judge).collect())
 }
 

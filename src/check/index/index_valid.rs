@@ -4,8 +4,8 @@ use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, Severity},
-    check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql},
+    check::{Check, enabled},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
@@ -24,8 +24,11 @@ const META: Meta = Meta {
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    is_enabled: enabled::always,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
+};
 
 /// Broken indexes are few and found first: joining every index with its table took longer than the rest of a
 /// verification. Progress of another role's session shows its process id only; then its lock on the table
@@ -58,12 +61,12 @@ struct Index {
     live: bool,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let indexes: Vec<Index> = query_as(SQL)
         .bind(&scope.schemas)
         .fetch_all(connection)
         .await
-        .asked("read which indexes are invalid")?;
+        .context("read which indexes are invalid")?;
     Ok(indexes.iter().map(judge).collect())
 }
 

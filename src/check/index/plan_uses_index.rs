@@ -9,7 +9,7 @@ use crate::{
     api::{Finding, PlannedQuery, Severity},
     check::Check,
     inspect::{
-        Asked, Aspect, CheckError, Meta, Scope, sql,
+        Aspect, CheckError, Meta, QueryContext, Scope, sql,
         trial::{self, GRANTED, Refusal},
     },
     postgres::{query, query_as, query_scalar},
@@ -34,8 +34,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| !scope.indexes.must_use.is_empty(),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| !scope.indexes.must_use.is_empty(),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 /// An index with the parts of its partitions. A name in several schemas means all of them.
@@ -57,21 +57,21 @@ struct Index {
     partial: bool,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let mut found = Vec::new();
-    for asked in &scope.indexes.must_use {
+    for expected in &scope.indexes.must_use {
         let rows: Vec<(String, bool)> = query_as(PARTS)
-            .bind(&asked.index)
+            .bind(&expected.index)
             .bind(&scope.schemas)
             .fetch_all(&mut *connection)
             .await
-            .asked("find an index")?;
+            .context("find an index")?;
         let index = Index {
             partial: rows.iter().any(|(_, partial)| *partial),
             names: rows.into_iter().map(|(name, _)| name).collect(),
         };
-        let plan = plan(connection, asked, &scope.schemas).await?;
-        found.extend(judge(asked, &index, &plan));
+        let plan = plan(connection, expected, &scope.schemas).await?;
+        found.extend(judge(expected, &index, &plan));
     }
     Ok(found)
 }
@@ -80,15 +80,15 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
 /// is taken away by name. Without pruning: by NULL it would leave out every partition.
 async fn plan(
     connection: &mut PgConnection,
-    asked: &PlannedQuery,
+    expected: &PlannedQuery,
     schemas: &[String],
 ) -> Result<Result<Value, Refusal>, CheckError> {
     trial::begin(connection).await?;
     let settings = "SET TRANSACTION READ ONLY; SET LOCAL enable_seqscan = off; SET LOCAL \
         enable_partition_pruning = off; SET LOCAL plan_cache_mode = force_generic_plan";
-    sqlx::raw_sql(settings).execute(&mut *connection).await.asked("prepare to plan a query")?;
+    sqlx::raw_sql(settings).execute(&mut *connection).await.context("prepare to plan a query")?;
     trial::look_in(connection, schemas).await?;
-    let text = format!("PREPARE sluice_plan AS {}", asked.sql.trim().trim_end_matches(';'));
+    let text = format!("PREPARE sluice_plan AS {}", expected.sql.trim().trim_end_matches(';'));
     let prepared = query(AssertSqlSafe(text)).execute(&mut *connection).await;
     let is_there = prepared.is_ok();
     let plan = match prepared {
@@ -97,7 +97,7 @@ async fn plan(
     };
     trial::end(connection).await?;
     if is_there {
-        query("DEALLOCATE sluice_plan").execute(connection).await.asked("forget a prepared query")?;
+        query("DEALLOCATE sluice_plan").execute(connection).await.context("forget a prepared query")?;
     }
     trial::answer(plan, "plan a query of spec.verify.indexes.mustUse")
 }
@@ -124,12 +124,12 @@ enum Use {
     ReadWhole,
 }
 
-fn judge(asked: &PlannedQuery, index: &Index, plan: &Result<Value, Refusal>) -> Option<Finding> {
-    let PlannedQuery { name, index: wanted, .. } = asked;
+fn judge(expected: &PlannedQuery, index: &Index, plan: &Result<Value, Refusal>) -> Option<Finding> {
+    let PlannedQuery { name, index: desired, .. } = expected;
     let wrong = match plan {
         Err(refusal) => format!("cannot be planned: {}", refusal.explain(GRANTED)),
         Ok(_) if index.names.is_empty() => {
-            format!("must use the index {wanted:?}, and there is no such index")
+            format!("must use the index {desired:?}, and there is no such index")
         }
         Ok(plan) => {
             let mut used = BTreeSet::new();
@@ -140,11 +140,11 @@ fn judge(asked: &PlannedQuery, index: &Index, plan: &Result<Value, Refusal>) -> 
                 (Some(Use::Served), _) => return None,
                 (Some(Use::ReadWhole), _) => {
                     format!(
-                        "reads the whole index {wanted:?} and filters: none of its conditions is served by it"
+                        "reads the whole index {desired:?} and filters: none of its conditions is served by it"
                     )
                 }
-                (None, []) => format!("cannot use the index {wanted:?}, nor another one"),
-                (None, others) => format!("does not use the index {wanted:?}, but {}", sql::few(others, 3)),
+                (None, []) => format!("cannot use the index {desired:?}, nor another one"),
+                (None, others) => format!("does not use the index {desired:?}, but {}", sql::few(others, 3)),
             }
         }
     };
@@ -178,10 +178,10 @@ mod tests {
     use super::*;
 
     fn told(node: &Value, partial: bool) -> Option<String> {
-        let asked = PlannedQuery { name: "agenda".into(), sql: String::new(), index: "i".into() };
+        let expected = PlannedQuery { name: "agenda".into(), sql: String::new(), index: "i".into() };
         let index = Index { names: ["i".to_owned(), "i_part".to_owned()].into(), partial };
         let plan = json!([{"Plan": {"Node Type": "Append", "Plans": [node]}}]);
-        judge(&asked, &index, &Ok(plan)).map(|finding| finding.message)
+        judge(&expected, &index, &Ok(plan)).map(|finding| finding.message)
     }
 
     #[test]

@@ -126,25 +126,25 @@ pub(super) fn asks(condition: &str, setting: &str) -> Vec<String> {
         "current_query",
     ];
     let words = words(condition);
-    let mut asked = Vec::new();
+    let mut expected = Vec::new();
     for (at, word) in words.iter().enumerate() {
         let before_name = words.get(at.wrapping_sub(1)).is_some_and(|before| is(*before, '.'));
         let plain = name(*word).filter(|_| word.0 == TokenKind::Word && !before_name);
         match plain {
-            Some(name) if WHO.contains(&name.as_str()) => asked.push(name),
+            Some(name) if WHO.contains(&name.as_str()) => expected.push(name),
             Some(name) if name == "current_setting" => match words.get(at + 2) {
                 Some((TokenKind::Text, literal)) if is_literal(literal, setting) => {}
                 Some((TokenKind::Text, literal)) => {
-                    asked.push(format!("the setting {}", literal.trim_matches('\'')));
+                    expected.push(format!("the setting {}", literal.trim_matches('\'')));
                 }
-                _ => asked.push("a setting whose name it makes up".to_owned()),
+                _ => expected.push("a setting whose name it makes up".to_owned()),
             },
             _ => {}
         }
     }
-    asked.sort();
-    asked.dedup();
-    asked
+    expected.sort();
+    expected.dedup();
+    expected
 }
 
 fn words(condition: &str) -> Vec<Word<'_>> {

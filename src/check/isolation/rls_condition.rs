@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     api::{Finding, RowLevelSecurity, Severity},
-    check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    check::{Check, enabled},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -40,8 +40,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: asked::with_tenants,
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: enabled::with_tenants,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 /// Functions and tables, PostgreSQL's own aside, that policies read. A function without arguments in SQL
@@ -84,21 +84,21 @@ struct Asks {
 /// What each policy reads, by schema, table and policy.
 type WhatPoliciesAsk = BTreeMap<(String, String, String), Vec<Asks>>;
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
     let tables = rls_policies::read(&mut *connection, scope, security).await?;
     let rows: Vec<Row> =
-        tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read what policies ask")?;
-    let mut asked = WhatPoliciesAsk::new();
+        tenancy::rows(SQL, scope, security).fetch_all(connection).await.context("read what policies ask")?;
+    let mut expected = WhatPoliciesAsk::new();
     for Row { schema, table, policy, asks } in rows {
-        asked.entry((schema, table, policy)).or_default().push(asks);
+        expected.entry((schema, table, policy)).or_default().push(asks);
     }
-    Ok(tables.iter().flat_map(|table| judge(table, &asked, security)).collect())
+    Ok(tables.iter().flat_map(|table| judge(table, &expected, security)).collect())
 }
 
-fn judge(table: &Table, asked: &WhatPoliciesAsk, security: &RowLevelSecurity) -> Vec<Finding> {
+fn judge(table: &Table, expected: &WhatPoliciesAsk, security: &RowLevelSecurity) -> Vec<Finding> {
     let asks = |policy: &Policy| {
-        asked
+        expected
             .get(&(table.schema.clone(), table.name.clone(), policy.name.clone()))
             .map(Vec::as_slice)
             .unwrap_or_default()

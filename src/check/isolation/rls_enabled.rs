@@ -4,8 +4,8 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, Severity},
-    check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    check::{Check, enabled},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -29,8 +29,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: asked::with_tenants,
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: enabled::with_tenants,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = tenancy::tenants!(
@@ -64,12 +64,12 @@ struct Table {
     policies: Vec<String>,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
     let rows: Vec<(String, String, bool, bool, Vec<String>)> = tenancy::rows(SQL, scope, security)
         .fetch_all(&mut *connection)
         .await
-        .asked("read which tables have row-level security")?;
+        .context("read which tables have row-level security")?;
     let nothing = rows
         .iter()
         .all(|(_, _, tenant, ..)| !tenant)
@@ -81,7 +81,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     let foreign: Vec<(String, String)> = tenancy::rows(FOREIGN, scope, security)
         .fetch_all(connection)
         .await
-        .asked("read which foreign tables have the tenant column")?;
+        .context("read which foreign tables have the tenant column")?;
     let foreign = foreign.iter().map(|(schema, name)| unguarded(schema, name, &security.app_role));
     Ok(nothing.into_iter().chain(judge(&tables)).chain(foreign).collect())
 }

@@ -4,8 +4,8 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, Severity},
-    check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    check::{Check, enabled},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -27,8 +27,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: asked::with_tenants,
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: enabled::with_tenants,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = tenancy::tenants!(
@@ -44,12 +44,12 @@ struct Table {
     owner: String,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
     let rows: Vec<(String, String, bool, bool, String)> = tenancy::rows(SQL, scope, security)
         .fetch_all(connection)
         .await
-        .asked("read which tables force row-level security")?;
+        .context("read which tables force row-level security")?;
     let tables = rows.into_iter().map(|(schema, name, enabled, forced, owner)| Table {
         schema,
         name,

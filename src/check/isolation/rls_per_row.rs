@@ -4,8 +4,8 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, Severity},
-    check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    check::{Check, enabled},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -24,8 +24,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: asked::with_tenants,
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: enabled::with_tenants,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 /// PostgreSQL records on which functions a policy depends, those of its own aside. How it prints their names
@@ -42,12 +42,12 @@ const SQL: &str = tenancy::tenants!(
      3, 5"
 );
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
     let rows: Vec<(String, String, String, String, String)> = tenancy::rows(SQL, scope, security)
         .fetch_all(connection)
         .await
-        .asked("read which functions policies call")?;
+        .context("read which functions policies call")?;
     let called =
         rows.iter().filter(|(_, _, _, expression, function)| is_called_for_each_row(expression, function));
     let found = called.map(|(schema, table, policy, _, function)| {

@@ -5,8 +5,8 @@ use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, RowLevelSecurity, Severity},
-    check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    check::{Check, enabled},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -33,8 +33,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: asked::with_tenants,
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: enabled::with_tenants,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 /// One row for each policy, and one with nulls for a table that has none.
@@ -148,7 +148,7 @@ pub(super) struct Table {
     pub(super) policies: Vec<Policy>,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
     let tables = read(connection, scope, security).await?;
     Ok(tables.iter().flat_map(|table| judge(table, &security.app_role)).collect())
@@ -161,7 +161,7 @@ pub(super) async fn read(
     security: &RowLevelSecurity,
 ) -> Result<Vec<Table>, CheckError> {
     let rows: Vec<Row> =
-        tenancy::rows(SQL, scope, security).fetch_all(connection).await.asked("read the policies")?;
+        tenancy::rows(SQL, scope, security).fetch_all(connection).await.context("read the policies")?;
     Ok(tables(rows))
 }
 

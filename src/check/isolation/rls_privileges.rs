@@ -4,8 +4,8 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, RowLevelSecurity, Severity},
-    check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql},
+    check::{Check, enabled},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
@@ -34,8 +34,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: asked::with_tenants,
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: enabled::with_tenants,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 /// One row for each privilege on each schema: what it is on, and who has it. What an owner may do by owning
@@ -79,14 +79,14 @@ const SQL: &str = "\
 /// Privilege, schema or the whole database (or the event trigger), tables (or its function), who has it.
 type Row = (String, Option<String>, Vec<String>, Vec<String>);
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
     let rows: Vec<Row> = query_as(SQL)
         .bind(&scope.schemas)
         .bind(&security.app_role)
         .fetch_all(connection)
         .await
-        .asked("read which privileges the application has beyond those to rows")?;
+        .context("read which privileges the application has beyond those to rows")?;
     Ok(rows.into_iter().map(|row| judge(row, security)).collect())
 }
 

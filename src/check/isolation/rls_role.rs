@@ -4,8 +4,8 @@ use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, Severity},
-    check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    check::{Check, enabled},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -36,8 +36,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: asked::with_tenants,
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: enabled::with_tenants,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 /// The application's role, every role it can become, and every role whose rights it has: an owner's rights
@@ -118,15 +118,15 @@ struct Role {
     unforced: Vec<String>,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
     let roles: Vec<Role> =
-        tenancy::rows(SQL, scope, security).fetch_all(&mut *connection).await.asked("read the roles")?;
+        tenancy::rows(SQL, scope, security).fetch_all(&mut *connection).await.context("read the roles")?;
     let mut found = judge(&roles, &security.app_role);
     let rows: Vec<(String, bool)> = tenancy::rows(PARAMETERS, scope, security)
         .fetch_all(connection)
         .await
-        .asked("read which parameters of superusers the application may set")?;
+        .context("read which parameters of superusers the application may set")?;
     found.extend(rows.into_iter().map(|(name, system)| parameter(&name, system, &security.app_role)));
     Ok(found)
 }

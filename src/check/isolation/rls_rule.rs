@@ -4,7 +4,7 @@ use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, Severity},
-    check::{Check, asked},
+    check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
@@ -29,8 +29,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: asked::with_tenants,
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: enabled::with_tenants,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 /// A rule depends on its own table because of OLD and NEW; that it reads its own table beside them says only
@@ -95,7 +95,7 @@ struct Rule {
     roles: Vec<String>,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     tenancy::judged(connection, scope, (SQL, "read the rules that reach tenant tables"), |row, security| {
         [judge(row, &security.app_role)]
     })

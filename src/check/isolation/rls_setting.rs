@@ -4,8 +4,8 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, Severity},
-    check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql, tenancy},
+    check::{Check, enabled},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
@@ -29,8 +29,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: asked::with_tenants,
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: enabled::with_tenants,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = tenancy::tenants!(
@@ -40,12 +40,12 @@ const SQL: &str = tenancy::tenants!(
      FROM tenant_tables t JOIN pg_catalog.pg_policy p ON p.polrelid = t.oid WHERE t.enabled ORDER BY 1, 2, 3"
 );
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(security) = &scope.row_level_security else { return Ok(Vec::new()) };
     let rows: Vec<(String, String, String, String)> = tenancy::rows(SQL, scope, security)
         .fetch_all(connection)
         .await
-        .asked("read how policies read the tenant")?;
+        .context("read how policies read the tenant")?;
     let found = rows.iter().filter_map(|(schema, table, policy, expression)| {
         let flaw = flaw(expression, &security.tenant.setting)?;
         let remedy = format!(

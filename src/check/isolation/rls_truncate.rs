@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, Severity},
-    check::{Check, asked},
+    check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
@@ -21,8 +21,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: asked::with_tenants,
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: enabled::with_tenants,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = tenancy::tenants!(
@@ -32,7 +32,7 @@ const SQL: &str = tenancy::tenants!(
        AND NOT a.rolsuper"
 );
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     tenancy::judged(
         connection,
         scope,

@@ -4,7 +4,7 @@ use sqlx::{FromRow, PgConnection};
 
 use crate::{
     api::{Finding, Severity},
-    check::{Check, asked},
+    check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
@@ -33,8 +33,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: asked::with_tenants,
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: enabled::with_tenants,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 /// A relation that reads another one depends on it through its rewrite rule. A view with `security_invoker`
@@ -94,7 +94,7 @@ struct View {
     reached: bool,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     tenancy::judged(connection, scope, (SQL, "read the views over tenant tables"), |view, security| {
         judge(&view, &security.app_role)
     })

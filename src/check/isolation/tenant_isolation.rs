@@ -1,12 +1,12 @@
 //! The isolation probe as a check: `src/probe` tries and judges.
 
 use crate::{
-    check::{Check, asked},
+    check::{Check, enabled},
     probe,
 };
 
 pub(super) const CHECK: Check = Check {
     meta: &probe::META,
-    asks: asked::with_tenants,
-    look: |connection, scope| Box::pin(probe::look(connection, scope)),
+    is_enabled: enabled::with_tenants,
+    inspect: |connection, scope| Box::pin(probe::inspect(connection, scope)),
 };

@@ -37,8 +37,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| here(scope).next().is_some(),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| here(scope).next().is_some(),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 /// Where counting ends, so that neither time nor memory grow with what is wrong.
@@ -54,26 +54,26 @@ struct Counted {
 
 /// The relations within this database; `orphans-elsewhere` has the others.
 fn here(scope: &Scope) -> impl Iterator<Item = &Relation> {
-    scope.demands.orphans.iter().filter(|relation| relation.database.is_none())
+    scope.assertions.orphans.iter().filter(|relation| relation.database.is_none())
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let asked: Vec<_> = here(scope).collect();
-    if asked.is_empty() {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let expected: Vec<_> = here(scope).collect();
+    if expected.is_empty() {
         return Ok(Vec::new());
     }
     let names: Vec<String> =
-        asked.iter().flat_map(|asked| [asked.table.clone(), asked.references.clone()]).collect();
+        expected.iter().flat_map(|expected| [expected.table.clone(), expected.references.clone()]).collect();
     let tables = relation::find(connection, &names, &scope.schemas).await?;
     let mut found = Vec::new();
-    for asked in asked {
+    for expected in expected {
         let find = |name: &str| relation::resolve(&tables, name, &scope.schemas);
-        match (find(&asked.table), find(&asked.references)) {
-            (None, _) => found.push(relation::missing(&META, &asked.table, FIELD, scope)),
-            (_, None) => found.push(relation::missing(&META, &asked.references, FIELD, scope)),
+        match (find(&expected.table), find(&expected.references)) {
+            (None, _) => found.push(relation::missing(&META, &expected.table, FIELD, scope)),
+            (_, None) => found.push(relation::missing(&META, &expected.references, FIELD, scope)),
             (Some(table), Some(references)) => {
-                let counted = count(connection, asked, table, references).await?;
-                found.extend(judge(asked, table, references, &counted));
+                let counted = count(connection, expected, table, references).await?;
+                found.extend(judge(expected, table, references, &counted));
             }
         }
     }
@@ -82,16 +82,16 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
 
 async fn count(
     connection: &mut PgConnection,
-    asked: &Relation,
+    expected: &Relation,
     table: &Table,
     references: &Table,
 ) -> Result<Result<Counted, Refusal>, CheckError> {
     let mut operators = Vec::new();
-    for (own, other) in asked.columns.iter().zip(&asked.referenced_columns) {
+    for (own, other) in expected.columns.iter().zip(&expected.referenced_columns) {
         operators.push(equality::operator(connection, (references.id, other), (table.id, own)).await?);
     }
     trial::begin_reading(connection, GRANTED).await?;
-    let row = query_as(AssertSqlSafe(statement(asked, table, references, &operators)))
+    let row = query_as(AssertSqlSafe(statement(expected, table, references, &operators)))
         .bind(MOST + 1)
         .fetch_one(&mut *connection)
         .await;
@@ -106,17 +106,18 @@ async fn count(
 }
 
 /// An anti-join that stops.
-fn statement(asked: &Relation, table: &Table, references: &Table, operators: &[String]) -> String {
+fn statement(expected: &Relation, table: &Table, references: &Table, operators: &[String]) -> String {
     let column = |name: &String| sql::identifier(name);
-    let there: Vec<_> = asked.columns.iter().map(|name| format!("c.{} IS NOT NULL", column(name))).collect();
-    let same: Vec<_> = asked
+    let there: Vec<_> =
+        expected.columns.iter().map(|name| format!("c.{} IS NOT NULL", column(name))).collect();
+    let same: Vec<_> = expected
         .columns
         .iter()
-        .zip(&asked.referenced_columns)
+        .zip(&expected.referenced_columns)
         .zip(operators)
         .map(|((own, other), operator)| format!("p.{} {operator} c.{}", column(other), column(own)))
         .collect();
-    let key: Vec<_> = asked.columns.iter().map(|name| format!("c.{}::text", column(name))).collect();
+    let key: Vec<_> = expected.columns.iter().map(|name| format!("c.{}::text", column(name))).collect();
     format!(
         "SELECT pg_catalog.count(*), (pg_catalog.array_agg(o.key ORDER BY o.key COLLATE \"C\"))[1:{SHOWN}] \
             FROM (\
@@ -131,16 +132,16 @@ fn statement(asked: &Relation, table: &Table, references: &Table, operators: &[S
 }
 
 fn judge(
-    asked: &Relation,
+    expected: &Relation,
     table: &Table,
     references: &Table,
     counted: &Result<Counted, Refusal>,
 ) -> Option<Finding> {
     let relation = format!(
         "({}) to {} ({})",
-        asked.columns.join(", "),
+        expected.columns.join(", "),
         references.display(),
-        asked.referenced_columns.join(", ")
+        expected.referenced_columns.join(", ")
     );
     let message = match counted {
         Err(refusal) => format!(
@@ -171,7 +172,7 @@ mod tests {
     }
 
     fn told(count: i64, keys: &[&str]) -> Option<String> {
-        let asked = Relation {
+        let expected = Relation {
             table: "visits".into(),
             columns: vec!["patientId".into()],
             references: "patients".into(),
@@ -179,7 +180,7 @@ mod tests {
             database: None,
         };
         let counted = Counted { count, keys: keys.iter().map(ToString::to_string).collect() };
-        judge(&asked, &table("visits"), &table("patients"), &Ok(counted)).map(|finding| finding.message)
+        judge(&expected, &table("visits"), &table("patients"), &Ok(counted)).map(|finding| finding.message)
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
     api::{Finding, OtherDatabase, Relation, Severity},
     check::Check,
     inspect::{
-        Asked, Aspect, CheckError, Meta, Scope,
+        Aspect, CheckError, Meta, QueryContext, Scope,
         relation::{self, Relation as Table},
         sql,
         trial::{GRANTED, Refusal},
@@ -56,8 +56,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| asked(scope).next().is_some(),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| expected(scope).next().is_some(),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 /// Where counting ends.
@@ -67,8 +67,8 @@ const SHOWN: usize = 3;
 const LONGEST: Duration = Duration::from_mins(10);
 
 /// The relations that lead into another database.
-fn asked(scope: &Scope) -> impl Iterator<Item = (&Relation, &OtherDatabase)> {
-    scope.demands.orphans.iter().filter_map(|relation| Some((relation, relation.database.as_ref()?)))
+fn expected(scope: &Scope) -> impl Iterator<Item = (&Relation, &OtherDatabase)> {
+    scope.assertions.orphans.iter().filter_map(|relation| Some((relation, relation.database.as_ref()?)))
 }
 
 /// What came of a comparison, and the tables that were compared.
@@ -118,8 +118,8 @@ impl Stop {
 
 /// A query of the other database. That it gives no answer is an answer about the relation: this database is
 /// well.
-async fn away<T>(question: impl Future<Output = Result<T, CheckError>>, name: &str) -> Result<T, Stop> {
-    match tokio::time::timeout(GRANTED + CANCEL_GRACE, question).await {
+async fn away<T>(read: impl Future<Output = Result<T, CheckError>>, name: &str) -> Result<T, Stop> {
+    match tokio::time::timeout(GRANTED + CANCEL_GRACE, read).await {
         Ok(answer) => answer.map_err(|error| Stop::lost(format!("the database {name:?}: {error}"))),
         Err(_) => Err(Stop::lost(format!("the database {name:?} gives no answer"))),
     }
@@ -128,12 +128,12 @@ async fn away<T>(question: impl Future<Output = Result<T, CheckError>>, name: &s
 /// One session for each other database, or why there is none.
 type Sessions = BTreeMap<String, Result<PgConnection, String>>;
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let mut sessions = Sessions::new();
     let mut found = Vec::new();
-    for (asked, other) in asked(scope) {
+    for (expected, other) in expected(scope) {
         let answer = match session(&mut sessions, scope, other).await {
-            Ok(there) => undone(connection, there, &Pair { asked, other, scope }).await,
+            Ok(there) => undone(connection, there, &Pair { expected, other, scope }).await,
             Err(stop) => Err(stop),
         };
         let answer = match answer {
@@ -149,7 +149,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
         {
             sessions.insert(other.name.clone(), Err(untold.why.clone()));
         }
-        found.extend(judge(asked, other, &answer));
+        found.extend(judge(expected, other, &answer));
     }
     Ok(found)
 }
@@ -195,7 +195,7 @@ async fn session<'s>(
 
 /// What is compared.
 struct Pair<'a> {
-    asked: &'a Relation,
+    expected: &'a Relation,
     other: &'a OtherDatabase,
     scope: &'a Scope,
 }
@@ -209,16 +209,17 @@ async fn undone(
     sqlx::raw_sql("SAVEPOINT sluice_orphans")
         .execute(&mut *here)
         .await
-        .asked("set a savepoint")
+        .context("set a savepoint")
         .map_err(Stop::Here)?;
     let answer = compare(here, there, pair).await;
     if !matches!(&answer, Err(Stop::Here(_))) {
         let undo = "ROLLBACK TO SAVEPOINT sluice_orphans; RELEASE SAVEPOINT sluice_orphans";
-        sqlx::raw_sql(undo).execute(here).await.asked("undo the reading of keys").map_err(Stop::Here)?;
+        sqlx::raw_sql(undo).execute(here).await.context("undo the reading of keys").map_err(Stop::Here)?;
     }
     if !matches!(&answer, Err(Stop::Untold(untold)) if untold.lost) {
-        let rolled_back =
-            async { sqlx::raw_sql("ROLLBACK").execute(&mut *there).await.asked("undo the reading of keys") };
+        let rolled_back = async {
+            sqlx::raw_sql("ROLLBACK").execute(&mut *there).await.context("undo the reading of keys")
+        };
         away(rolled_back, &pair.other.name).await?;
     }
     answer
@@ -229,23 +230,23 @@ async fn compare(
     there: &mut PgConnection,
     pair: &Pair<'_>,
 ) -> Result<Compared, Stop> {
-    let Pair { asked, other, scope } = *pair;
+    let Pair { expected, other, scope } = *pair;
     let (table, own) =
-        side(here, &asked.table, &asked.columns, &scope.schemas).await.map_err(Stop::Here)??;
+        side(here, &expected.table, &expected.columns, &scope.schemas).await.map_err(Stop::Here)??;
     // The transaction of the other side has no snapshot before its first query, so the own cursor is open
     // before.
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '5s'; SET LOCAL \
         statement_timeout = '60s'; SET LOCAL jit = off";
     let (references, others) = {
-        let described = side(there, &asked.references, &asked.referenced_columns, &other.schemas);
+        let described = side(there, &expected.references, &expected.referenced_columns, &other.schemas);
         away(described, &other.name).await?.map_err(|stop| elsewhere(stop, &other.name))?
     };
     let orders: Vec<_> = own.iter().zip(&others).map(|(own, other)| Order::of(own, other)).collect();
-    let referring = Stream::open(here, &table, &asked.columns, &orders).await.map_err(Stop::Here)?;
+    let referring = Stream::open(here, &table, &expected.columns, &orders).await.map_err(Stop::Here)?;
     let mut referring = referring.map_err(|refusal| Stop::refused(&refusal, "this database"))?;
     let opened = async {
-        sqlx::raw_sql(begin).execute(&mut *there).await.asked("begin to read the other database")?;
-        Stream::open(there, &references, &asked.referenced_columns, &orders).await
+        sqlx::raw_sql(begin).execute(&mut *there).await.context("begin to read the other database")?;
+        Stream::open(there, &references, &expected.referenced_columns, &orders).await
     };
     let place = format!("the database {:?}", other.name);
     let mut referred = away(opened, &other.name).await?.map_err(|refusal| Stop::refused(&refusal, &place))?;
@@ -322,8 +323,8 @@ async fn merged(
     }
 }
 
-fn judge(asked: &Relation, other: &OtherDatabase, answer: &Result<Compared, Untold>) -> Option<Finding> {
-    let (columns, referenced) = (asked.columns.join(", "), asked.referenced_columns.join(", "));
+fn judge(expected: &Relation, other: &OtherDatabase, answer: &Result<Compared, Untold>) -> Option<Finding> {
+    let (columns, referenced) = (expected.columns.join(", "), expected.referenced_columns.join(", "));
     let relation = |references: &str| {
         format!("({columns}) to {references} ({referenced}) of the database {:?}", other.name)
     };
@@ -332,9 +333,9 @@ fn judge(asked: &Relation, other: &OtherDatabase, answer: &Result<Compared, Unto
         Err(Untold { why, remedy, .. }) => {
             let message = format!(
                 "whether rows refer to nothing by {} cannot be told: {why}",
-                relation(&asked.references)
+                relation(&expected.references)
             );
-            return Some(META.finding(&asked.table, message, remedy));
+            return Some(META.finding(&expected.table, message, remedy));
         }
     };
     let relation = relation(&references.display());

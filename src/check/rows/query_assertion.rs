@@ -9,7 +9,7 @@ use crate::{
     api::{Expectation, Finding, QueryAssertion, Severity},
     check::Check,
     inspect::{
-        Asked, Aspect, CheckError, Meta, Scope, sql,
+        Aspect, CheckError, Meta, QueryContext, Scope, sql,
         trial::{self, Refusal},
     },
     limits::CANCEL_GRACE,
@@ -46,8 +46,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| !scope.demands.queries.is_empty(),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| !scope.assertions.queries.is_empty(),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 /// The first rows, each a list of values as text.
@@ -56,9 +56,9 @@ type Rows = Vec<Vec<Option<String>>>;
 /// One row more than is shown, so that it is known whether there are more.
 const MOST: usize = 4;
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let mut found = Vec::new();
-    for asserted in &scope.demands.queries {
+    for asserted in &scope.assertions.queries {
         let answer = match single(&asserted.sql) {
             Err(problem) => Err(Refusal { code: String::new(), message: problem }),
             Ok(sql) => ask(connection, asserted, &sql, &scope.schemas).await?,
@@ -105,7 +105,7 @@ async fn answer(
     sqlx::raw_sql(AssertSqlSafe(limit))
         .execute(&mut *connection)
         .await
-        .asked("limit a query of spec.verify.queries")?;
+        .context("limit a query of spec.verify.queries")?;
     match volatile::define(connection, &wrap(sql), schemas).await? {
         Err(refusal) => return Ok(Err(refusal)),
         Ok(called) if !called.is_empty() => return Ok(Err(may_do_more(&called))),

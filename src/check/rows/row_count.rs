@@ -31,39 +31,39 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| !scope.demands.row_counts.tables.is_empty(),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| !scope.assertions.row_counts.tables.is_empty(),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let asked = &scope.demands.row_counts.tables;
-    if asked.is_empty() {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let expected = &scope.assertions.row_counts.tables;
+    if expected.is_empty() {
         return Ok(Vec::new());
     }
-    let names: Vec<String> = asked.iter().map(|asked| asked.table.clone()).collect();
+    let names: Vec<String> = expected.iter().map(|expected| expected.table.clone()).collect();
     let relations = relation::find(connection, &names, &scope.schemas).await?;
     let mut found = Vec::new();
-    for asked in asked {
-        let Some(table) = relation::resolve(&relations, &asked.table, &scope.schemas) else {
-            found.push(relation::missing(&META, &asked.table, FIELD, scope));
+    for expected in expected {
+        let Some(table) = relation::resolve(&relations, &expected.table, &scope.schemas) else {
+            found.push(relation::missing(&META, &expected.table, FIELD, scope));
             continue;
         };
-        if asked.at_least.is_none() && asked.at_most.is_none() {
+        if expected.at_least.is_none() && expected.at_most.is_none() {
             // Compared by `rows-kept` when a migration runs; that it is there is checked each time.
             continue;
         }
-        let counted = count(connection, table, bound(asked)).await?;
-        found.extend(judge(asked, table, &counted));
+        let counted = count(connection, table, bound(expected)).await?;
+        found.extend(judge(expected, table, &counted));
     }
     Ok(found)
 }
 
 /// Counting ends where the answer is known.
-fn bound(asked: &RowCount) -> i64 {
-    asked
+fn bound(expected: &RowCount) -> i64 {
+    expected
         .at_most
-        .map_or_else(|| i64::from(asked.at_least.unwrap_or(0)), |most| i64::from(most) + 1)
-        .max(i64::from(asked.at_least.unwrap_or(0)))
+        .map_or_else(|| i64::from(expected.at_least.unwrap_or(0)), |most| i64::from(most) + 1)
+        .max(i64::from(expected.at_least.unwrap_or(0)))
 }
 
 async fn count(
@@ -79,15 +79,15 @@ async fn count(
     counted
 }
 
-fn judge(asked: &RowCount, table: &Relation, counted: &Result<i64, Refusal>) -> Option<Finding> {
+fn judge(expected: &RowCount, table: &Relation, counted: &Result<i64, Refusal>) -> Option<Finding> {
     let message = match counted {
         Err(refusal) => format!("its rows cannot be counted: {}", refusal.explain(GRANTED)),
         Ok(count) => {
-            let fewer = asked
+            let fewer = expected
                 .at_least
                 .filter(|least| *count < i64::from(*least))
                 .map(|least| format!("{count} rows, and at least {least} are expected"));
-            let more = asked
+            let more = expected
                 .at_most
                 .filter(|most| *count > i64::from(*most))
                 .map(|most| format!("more than {most} rows"));
@@ -102,9 +102,9 @@ mod tests {
     use super::*;
 
     fn told(at_least: Option<u32>, at_most: Option<u32>, count: i64) -> Option<String> {
-        let asked = RowCount { table: "t".into(), at_least, at_most, compare: None };
+        let expected = RowCount { table: "t".into(), at_least, at_most, compare: None };
         let table = Relation { id: 1, schema: "s".into(), name: "t".into() };
-        judge(&asked, &table, &Ok(count.min(bound(&asked)))).map(|finding| finding.message)
+        judge(&expected, &table, &Ok(count.min(bound(&expected)))).map(|finding| finding.message)
     }
 
     #[test]

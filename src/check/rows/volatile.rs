@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::{
     inspect::{
-        Asked, CheckError,
+        CheckError, QueryContext,
         trial::{self, Refusal},
     },
     postgres::{query, query_scalar},
@@ -116,5 +116,5 @@ pub(super) async fn define(
     }
     trial::look_in_catalog(connection).await?;
     let called = query_scalar(CALLED).bind(ONLY_ANSWER.as_slice()).fetch_all(connection).await;
-    Ok(Ok(called.asked("read which functions a query calls")?))
+    Ok(Ok(called.context("read which functions a query calls")?))
 }

@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use crate::{
     api::{Finding, RequiredEnum, Severity},
     check::Check,
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
@@ -25,8 +25,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| !scope.demands.tables.enums.is_empty(),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| !scope.assertions.tables.enums.is_empty(),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = "\
@@ -44,42 +44,47 @@ struct Enum {
     values: Vec<String>,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let required = &scope.demands.tables.enums;
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let required = &scope.assertions.tables.enums;
     if required.is_empty() {
         return Ok(Vec::new());
     }
-    let names: Vec<String> = required.iter().map(|asked| asked.name.clone()).collect();
-    let rows: Vec<(String, String, Vec<String>)> =
-        query_as(SQL).bind(names).bind(&scope.schemas).fetch_all(connection).await.asked("read the enums")?;
+    let names: Vec<String> = required.iter().map(|expected| expected.name.clone()).collect();
+    let rows: Vec<(String, String, Vec<String>)> = query_as(SQL)
+        .bind(names)
+        .bind(&scope.schemas)
+        .fetch_all(connection)
+        .await
+        .context("read the enums")?;
     let enums: Vec<_> =
         rows.into_iter().map(|(schema, name, values)| Enum { schema, name, values }).collect();
-    Ok(required.iter().filter_map(|asked| judge(asked, &enums, &scope.schemas)).collect())
+    Ok(required.iter().filter_map(|expected| judge(expected, &enums, &scope.schemas)).collect())
 }
 
-fn judge(asked: &RequiredEnum, enums: &[Enum], schemas: &[String]) -> Option<Finding> {
+fn judge(expected: &RequiredEnum, enums: &[Enum], schemas: &[String]) -> Option<Finding> {
     let in_schema =
-        |schema: &String| enums.iter().find(|one| one.schema == *schema && one.name == asked.name);
-    let qualified = || enums.iter().find(|one| format!("{}.{}", one.schema, one.name) == asked.name);
+        |schema: &String| enums.iter().find(|one| one.schema == *schema && one.name == expected.name);
+    let qualified = || enums.iter().find(|one| format!("{}.{}", one.schema, one.name) == expected.name);
     let Some(found) = schemas.iter().find_map(in_schema).or_else(qualified) else {
         let message = format!(
             "the enum {:?} is required, and there is no such enum in {}",
-            asked.name,
+            expected.name,
             sql::list(schemas)
         );
         return Some(META.finding(
-            &asked.name,
+            &expected.name,
             message,
             "create it in a migration, or correct spec.verify.tables.enums",
         ));
     };
-    if found.values == asked.values {
+    if found.values == expected.values {
         return None;
     }
     let without = |from: &[String], other: &[String]| {
         from.iter().filter(|value| !other.contains(value)).cloned().collect::<Vec<_>>()
     };
-    let (missing, surplus) = (without(&asked.values, &found.values), without(&found.values, &asked.values));
+    let (missing, surplus) =
+        (without(&expected.values, &found.values), without(&found.values, &expected.values));
     let wrong = match (missing.as_slice(), surplus.as_slice()) {
         ([], []) => format!("has its values in another order: {}", found.values.join(", ")),
         (missing, []) => format!("lacks {}", sql::list(missing)),
@@ -95,9 +100,9 @@ mod tests {
 
     fn told(is: &[&str]) -> Option<String> {
         let owned = |values: &[&str]| values.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let asked = RequiredEnum { name: "Status".into(), values: owned(&["open", "closed"]) };
+        let expected = RequiredEnum { name: "Status".into(), values: owned(&["open", "closed"]) };
         let found = Enum { schema: "s".into(), name: "Status".into(), values: owned(is) };
-        judge(&asked, &[found], &["s".to_owned()]).map(|finding| finding.message)
+        judge(&expected, &[found], &["s".to_owned()]).map(|finding| finding.message)
     }
 
     #[test]

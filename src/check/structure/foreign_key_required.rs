@@ -6,7 +6,7 @@ use crate::{
     api::{Finding, KeyAction, RequiredForeignKey, Severity},
     check::Check,
     inspect::{
-        Asked, Aspect, CheckError, Meta, Scope,
+        Aspect, CheckError, Meta, QueryContext, Scope,
         relation::{self, Relation},
         sql,
     },
@@ -35,8 +35,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| !scope.demands.foreign_keys.require.is_empty(),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| !scope.assertions.foreign_keys.require.is_empty(),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = "\
@@ -67,40 +67,41 @@ struct ForeignKey {
     referenced_columns: Vec<String>,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let required = &scope.demands.foreign_keys.require;
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let required = &scope.assertions.foreign_keys.require;
     if required.is_empty() {
         return Ok(Vec::new());
     }
     let names: Vec<String> =
-        required.iter().flat_map(|asked| [asked.table.clone(), asked.references.clone()]).collect();
+        required.iter().flat_map(|expected| [expected.table.clone(), expected.references.clone()]).collect();
     let relations = relation::find(connection, &names, &scope.schemas).await?;
     let ids: Vec<i64> = relations.iter().map(|relation| relation.id).collect();
     let keys: Vec<ForeignKey> =
-        query_as(SQL).bind(ids).fetch_all(connection).await.asked("read the foreign keys")?;
+        query_as(SQL).bind(ids).fetch_all(connection).await.context("read the foreign keys")?;
     let find = |name: &str| relation::resolve(&relations, name, &scope.schemas);
-    let found = required.iter().filter_map(|asked| match (find(&asked.table), find(&asked.references)) {
-        (None, _) => Some(relation::missing(&META, &asked.table, FIELD, scope)),
-        (_, None) => Some(relation::missing(&META, &asked.references, FIELD, scope)),
-        (Some(table), Some(references)) => judge(asked, table, references, &keys),
-    });
+    let found =
+        required.iter().filter_map(|expected| match (find(&expected.table), find(&expected.references)) {
+            (None, _) => Some(relation::missing(&META, &expected.table, FIELD, scope)),
+            (_, None) => Some(relation::missing(&META, &expected.references, FIELD, scope)),
+            (Some(table), Some(references)) => judge(expected, table, references, &keys),
+        });
     Ok(found.collect())
 }
 
 impl ForeignKey {
     /// From the same columns, in whatever order.
-    fn is_from(&self, asked: &RequiredForeignKey) -> bool {
-        let (mut own, mut wanted) = (self.columns.clone(), asked.columns.clone());
+    fn is_from(&self, expected: &RequiredForeignKey) -> bool {
+        let (mut own, mut desired) = (self.columns.clone(), expected.columns.clone());
         own.sort();
-        wanted.sort();
-        own == wanted
+        desired.sort();
+        own == desired
     }
 
     /// The same pairs of columns.
-    fn has_pairs(&self, asked: &RequiredForeignKey) -> bool {
+    fn has_pairs(&self, expected: &RequiredForeignKey) -> bool {
         let pairs: Vec<_> = self.columns.iter().zip(&self.referenced_columns).collect();
-        asked.referenced_columns.is_empty()
-            || asked.columns.iter().zip(&asked.referenced_columns).all(|pair| pairs.contains(&pair))
+        expected.referenced_columns.is_empty()
+            || expected.columns.iter().zip(&expected.referenced_columns).all(|pair| pairs.contains(&pair))
     }
 
     fn display(&self) -> String {
@@ -115,24 +116,24 @@ impl ForeignKey {
 }
 
 fn judge(
-    asked: &RequiredForeignKey,
+    expected: &RequiredForeignKey,
     table: &Relation,
     references: &Relation,
     keys: &[ForeignKey],
 ) -> Option<Finding> {
-    let own: Vec<_> = keys.iter().filter(|key| key.table_id == table.id && key.is_from(asked)).collect();
+    let own: Vec<_> = keys.iter().filter(|key| key.table_id == table.id && key.is_from(expected)).collect();
     let meant: Vec<_> =
-        own.iter().filter(|key| key.references_id == references.id && key.has_pairs(asked)).collect();
-    let wrong: Vec<Vec<String>> = meant.iter().map(|key| wrong_actions(asked, key)).collect();
+        own.iter().filter(|key| key.references_id == references.id && key.has_pairs(expected)).collect();
+    let wrong: Vec<Vec<String>> = meant.iter().map(|key| wrong_actions(expected, key)).collect();
     if wrong.iter().any(Vec::is_empty) {
         return None;
     }
-    let columns = asked.columns.join(", ");
+    let columns = expected.columns.join(", ");
     let Some((key, wrong)) = meant.first().zip(wrong.first()) else {
-        let to = if asked.referenced_columns.is_empty() {
+        let to = if expected.referenced_columns.is_empty() {
             String::new()
         } else {
-            format!(" ({})", asked.referenced_columns.join(", "))
+            format!(" ({})", expected.referenced_columns.join(", "))
         };
         let instead = match own.as_slice() {
             [] => "no foreign key on these columns".to_owned(),
@@ -142,7 +143,7 @@ fn judge(
         };
         let message =
             format!("no foreign key ({columns}) to {}{to}: there is {instead}", references.display());
-        return Some(META.finding(table.display(), message, add(asked, table, references)));
+        return Some(META.finding(table.display(), message, add(expected, table, references)));
     };
     let message = format!(
         "the foreign key {} ({columns}) to {} does not do what is required: {}",
@@ -151,23 +152,23 @@ fn judge(
         sql::list(wrong)
     );
     let drop = format!("ALTER TABLE {} DROP CONSTRAINT {}; ", table.sql(), sql::identifier(&key.name));
-    Some(META.finding(table.display(), message, drop + &add(asked, table, references)))
+    Some(META.finding(table.display(), message, drop + &add(expected, table, references)))
 }
 
 /// The actions that are not the required ones, in words.
-fn wrong_actions(asked: &RequiredForeignKey, key: &ForeignKey) -> Vec<String> {
-    let compare = |event: &str, wanted: Option<KeyAction>, code: &str| {
-        let wanted = wanted.filter(|wanted| action(*wanted).0 != code)?;
+fn wrong_actions(expected: &RequiredForeignKey, key: &ForeignKey) -> Vec<String> {
+    let compare = |event: &str, desired: Option<KeyAction>, code: &str| {
+        let desired = desired.filter(|desired| action(*desired).0 != code)?;
         let is = ALL
             .iter()
             .map(|action_| action(*action_))
             .find(|(known, _)| *known == code)
             .map_or(code, |(_, name)| name);
-        Some(format!("{event} it does {is} and not {}", action(wanted).1))
+        Some(format!("{event} it does {is} and not {}", action(desired).1))
     };
     let (delete, update) = (
-        compare("ON DELETE", asked.on_delete, &key.on_delete),
-        compare("ON UPDATE", asked.on_update, &key.on_update),
+        compare("ON DELETE", expected.on_delete, &key.on_delete),
+        compare("ON UPDATE", expected.on_update, &key.on_update),
     );
     delete.into_iter().chain(update).collect()
 }
@@ -186,25 +187,25 @@ const fn action(action: KeyAction) -> (&'static str, &'static str) {
     }
 }
 
-fn add(asked: &RequiredForeignKey, table: &Relation, references: &Relation) -> String {
+fn add(expected: &RequiredForeignKey, table: &Relation, references: &Relation) -> String {
     let names = |columns: &[String]| {
         columns.iter().map(|column| sql::identifier(column)).collect::<Vec<_>>().join(", ")
     };
-    let to = if asked.referenced_columns.is_empty() {
+    let to = if expected.referenced_columns.is_empty() {
         String::new()
     } else {
-        format!(" ({})", names(&asked.referenced_columns))
+        format!(" ({})", names(&expected.referenced_columns))
     };
-    let on = |event: &str, wanted: Option<KeyAction>| {
-        wanted.map_or(String::new(), |wanted| format!(" ON {event} {}", action(wanted).1))
+    let on = |event: &str, desired: Option<KeyAction>| {
+        desired.map_or(String::new(), |desired| format!(" ON {event} {}", action(desired).1))
     };
     format!(
         "ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {}{to}{}{} NOT VALID, then VALIDATE CONSTRAINT",
         table.sql(),
-        names(&asked.columns),
+        names(&expected.columns),
         references.sql(),
-        on("DELETE", asked.on_delete),
-        on("UPDATE", asked.on_update)
+        on("DELETE", expected.on_delete),
+        on("UPDATE", expected.on_update)
     )
 }
 
@@ -216,7 +217,7 @@ mod tests {
         Relation { id, schema: "s".into(), name: name.into() }
     }
 
-    fn asked(columns: &[&str], referenced: &[&str]) -> RequiredForeignKey {
+    fn expected(columns: &[&str], referenced: &[&str]) -> RequiredForeignKey {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         RequiredForeignKey {
             table: "appointments".into(),
@@ -228,7 +229,7 @@ mod tests {
         }
     }
 
-    fn found(asked: &RequiredForeignKey, on_delete: &str) -> Option<Finding> {
+    fn found(expected: &RequiredForeignKey, on_delete: &str) -> Option<Finding> {
         let key = ForeignKey {
             table_id: 1,
             references_id: 2,
@@ -239,15 +240,15 @@ mod tests {
             columns: vec!["clinicId".into(), "providerId".into()],
             referenced_columns: vec!["clinicId".into(), "id".into()],
         };
-        judge(asked, &relation(1, "appointments"), &relation(2, "providers"), &[key])
+        judge(expected, &relation(1, "appointments"), &relation(2, "providers"), &[key])
     }
 
     #[test]
     fn pairs_count_and_their_order_does_not() {
-        assert_eq!(found(&asked(&["clinicId", "providerId"], &[]), "r"), None);
-        assert_eq!(found(&asked(&["providerId", "clinicId"], &["id", "clinicId"]), "r"), None);
+        assert_eq!(found(&expected(&["clinicId", "providerId"], &[]), "r"), None);
+        assert_eq!(found(&expected(&["providerId", "clinicId"], &["id", "clinicId"]), "r"), None);
         let crossed =
-            found(&asked(&["clinicId", "providerId"], &["id", "clinicId"]), "r").expect("a finding");
+            found(&expected(&["clinicId", "providerId"], &["id", "clinicId"]), "r").expect("a finding");
         assert!(
             crossed
                 .message
@@ -255,13 +256,13 @@ mod tests {
             "{}",
             crossed.message
         );
-        let fewer = found(&asked(&["providerId"], &["id"]), "r").expect("a finding");
+        let fewer = found(&expected(&["providerId"], &["id"]), "r").expect("a finding");
         assert!(fewer.message.ends_with("there is no foreign key on these columns"), "{}", fewer.message);
     }
 
     #[test]
     fn another_action_is_named_with_the_one_that_was_meant() {
-        let finding = found(&asked(&["clinicId", "providerId"], &[]), "c").expect("a finding");
+        let finding = found(&expected(&["clinicId", "providerId"], &[]), "c").expect("a finding");
         assert!(
             finding.message.ends_with("ON DELETE it does CASCADE and not RESTRICT"),
             "{}",
@@ -273,7 +274,7 @@ mod tests {
                 .starts_with("ALTER TABLE \"s\".\"appointments\" DROP CONSTRAINT \"fk\"; ALTER TABLE")
         );
         assert!(finding.remedy.contains("ON DELETE RESTRICT NOT VALID"));
-        let anything = RequiredForeignKey { on_delete: None, ..asked(&["clinicId", "providerId"], &[]) };
+        let anything = RequiredForeignKey { on_delete: None, ..expected(&["clinicId", "providerId"], &[]) };
         assert_eq!(found(&anything, "c"), None);
     }
 }

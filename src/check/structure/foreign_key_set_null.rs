@@ -4,8 +4,8 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, Severity},
-    check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql},
+    check::{Check, enabled},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
@@ -23,8 +23,11 @@ const META: Meta = Meta {
     aspect: Aspect::Structure,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    is_enabled: enabled::always,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
+};
 
 /// ON DELETE SET NULL may name some of the columns; ON UPDATE always means all of them. A primary key's
 /// columns are NOT NULL too.
@@ -40,12 +43,12 @@ const SQL: &str = "\
     ANY($1) \
     GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3";
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let rows: Vec<(String, String, String, bool, Vec<String>)> = query_as(SQL)
         .bind(&scope.schemas)
         .fetch_all(connection)
         .await
-        .asked("read which foreign keys set columns to NULL")?;
+        .context("read which foreign keys set columns to NULL")?;
     Ok(rows
         .iter()
         .map(|(schema, table, name, on_delete, columns)| judge(schema, table, name, *on_delete, columns))

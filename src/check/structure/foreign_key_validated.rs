@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use crate::{
     api::{Finding, Severity},
     check::Check,
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, sql},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
@@ -30,8 +30,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| scope.demands.foreign_keys.validated != Some(false),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| scope.assertions.foreign_keys.validated != Some(false),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = "\
@@ -46,8 +46,8 @@ const SQL: &str = "\
       AND g.tgenabled IN ('D', 'R'))) \
     ORDER BY 1, 2, 3";
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let severity = match scope.demands.foreign_keys.validated {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let severity = match scope.assertions.foreign_keys.validated {
         Some(false) => return Ok(Vec::new()),
         Some(true) => Severity::Error,
         None => META.severity,
@@ -56,7 +56,7 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
         .bind(&scope.schemas)
         .fetch_all(connection)
         .await
-        .asked("read which foreign keys are not validated")?;
+        .context("read which foreign keys are not validated")?;
     Ok(rows
         .iter()
         .map(|(schema, table, name, off)| judge(schema, table, name, off.as_deref(), severity))

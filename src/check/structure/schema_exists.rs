@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, Severity},
-    check::{Check, asked},
-    inspect::{Asked, Aspect, CheckError, Meta, Scope},
+    check::{Check, enabled},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope},
     postgres::query_as,
 };
 
@@ -22,20 +22,23 @@ const META: Meta = Meta {
     aspect: Aspect::Index,
 };
 
-pub(super) const CHECK: Check =
-    Check { meta: &META, asks: asked::always, look: |connection, scope| Box::pin(look(connection, scope)) };
+pub(super) const CHECK: Check = Check {
+    meta: &META,
+    is_enabled: enabled::always,
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
+};
 
 const SQL: &str = "SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE n.nspname = ANY($1)";
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let present: Vec<(String,)> =
-        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.asked("read which schemas exist")?;
+        query_as(SQL).bind(&scope.schemas).fetch_all(connection).await.context("read which schemas exist")?;
     let present: Vec<_> = present.into_iter().map(|(name,)| name).collect();
     Ok(judge(&scope.schemas, &present))
 }
 
-fn judge(asked: &[String], present: &[String]) -> Vec<Finding> {
-    let missing = asked.iter().filter(|schema| !present.contains(schema));
+fn judge(expected: &[String], present: &[String]) -> Vec<Finding> {
+    let missing = expected.iter().filter(|schema| !present.contains(schema));
     missing
         .map(|schema| {
             META.finding(

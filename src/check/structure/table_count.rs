@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use crate::{
     api::{ExpectedCounts, Finding, Severity},
     check::Check,
-    inspect::{Asked, Aspect, CheckError, Meta, Scope, owned, sql},
+    inspect::{Aspect, CheckError, Meta, QueryContext, Scope, owned, sql},
     postgres::query_as,
 };
 
@@ -25,8 +25,8 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| scope.demands.tables.count.is_some(),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| scope.assertions.tables.count.is_some(),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
 const SQL: &str = owned::tables!(
@@ -52,13 +52,13 @@ struct Counts {
     foreign_keys: i64,
 }
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let Some(expected) = &scope.demands.tables.count else { return Ok(Vec::new()) };
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let Some(expected) = &scope.assertions.tables.count else { return Ok(Vec::new()) };
     let row: (i64, i64, i64, i64, i64) = query_as(SQL)
         .bind(&scope.schemas)
         .fetch_one(connection)
         .await
-        .asked("count tables, columns, enums, indexes and keys")?;
+        .context("count tables, columns, enums, indexes and keys")?;
     let (tables, columns, enums, indexes, foreign_keys) = row;
     let counts = Counts { tables, columns, enums, indexes, foreign_keys };
     Ok(judge(expected, &counts, &scope.schemas).into_iter().collect())
@@ -73,14 +73,15 @@ fn judge(expected: &ExpectedCounts, counts: &Counts, schemas: &[String]) -> Opti
         ("indexes", expected.indexes, indexes),
         ("foreign keys", expected.foreign_keys, foreign_keys),
     ];
-    let differing = exact.into_iter().filter_map(|(what, wanted, is)| {
-        wanted
-            .filter(|wanted| i64::from(*wanted) != *is)
-            .map(|wanted| format!("{is} {what} and not {wanted}"))
+    let differing = exact.into_iter().filter_map(|(what, desired, is)| {
+        desired
+            .filter(|desired| i64::from(*desired) != *is)
+            .map(|desired| format!("{is} {what} and not {desired}"))
     });
-    let too_few = expected.min_tables.filter(|wanted| i64::from(*wanted) > *tables);
-    let wrong: Vec<_> =
-        differing.chain(too_few.map(|wanted| format!("{tables} tables and not at least {wanted}"))).collect();
+    let too_few = expected.min_tables.filter(|desired| i64::from(*desired) > *tables);
+    let wrong: Vec<_> = differing
+        .chain(too_few.map(|desired| format!("{tables} tables and not at least {desired}")))
+        .collect();
     if wrong.is_empty() {
         return None;
     }

@@ -32,29 +32,29 @@ const META: Meta = Meta {
 
 pub(super) const CHECK: Check = Check {
     meta: &META,
-    asks: |scope| !scope.demands.tables.require.is_empty(),
-    look: |connection, scope| Box::pin(look(connection, scope)),
+    is_enabled: |scope| !scope.assertions.tables.require.is_empty(),
+    inspect: |connection, scope| Box::pin(inspect(connection, scope)),
 };
 
-async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
-    let required = &scope.demands.tables.require;
+async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
+    let required = &scope.assertions.tables.require;
     if required.is_empty() {
         return Ok(Vec::new());
     }
-    let names: Vec<String> = required.iter().map(|asked| asked.name.clone()).collect();
+    let names: Vec<String> = required.iter().map(|expected| expected.name.clone()).collect();
     let relations = relation::find(connection, &names, &scope.schemas).await?;
     let ids: Vec<i64> = relations.iter().map(|relation| relation.id).collect();
-    let asked: Vec<_> = required.iter().flat_map(|table| &table.columns).collect();
-    let mut normals = column::normalise(connection, &asked, &scope.schemas).await?.into_iter();
+    let expected: Vec<_> = required.iter().flat_map(|table| &table.columns).collect();
+    let mut normals = column::normalise(connection, &expected, &scope.schemas).await?.into_iter();
     let columns = column::read(connection, &ids, None).await?;
     let mut found = Vec::new();
-    for asked in required {
-        let normals: Vec<_> = normals.by_ref().take(asked.columns.len()).collect();
-        match relation::resolve(&relations, &asked.name, &scope.schemas) {
-            None => found.push(relation::missing(&META, &asked.name, FIELD, scope)),
+    for expected in required {
+        let normals: Vec<_> = normals.by_ref().take(expected.columns.len()).collect();
+        match relation::resolve(&relations, &expected.name, &scope.schemas) {
+            None => found.push(relation::missing(&META, &expected.name, FIELD, scope)),
             Some(table) => {
                 found.extend(judge(
-                    asked,
+                    expected,
                     table,
                     &normals,
                     columns.get(&table.id).map_or(&[], Vec::as_slice),
@@ -65,21 +65,29 @@ async fn look(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Findin
     Ok(found)
 }
 
-fn judge(asked: &RequiredTable, table: &Relation, normals: &[Normal], columns: &[Column]) -> Option<Finding> {
-    let wrong: Vec<_> = asked
+fn judge(
+    expected: &RequiredTable,
+    table: &Relation,
+    normals: &[Normal],
+    columns: &[Column],
+) -> Option<Finding> {
+    let wrong: Vec<_> = expected
         .columns
         .iter()
         .zip(normals)
-        .filter_map(|(asked, normal)| column::judge(asked, normal, columns))
+        .filter_map(|(expected, normal)| column::judge(expected, normal, columns))
         .collect();
     if wrong.is_empty() {
         return None;
     }
-    let missing: Vec<_> =
-        asked.columns.iter().filter(|asked| columns.iter().all(|column| column.name != asked.name)).collect();
+    let missing: Vec<_> = expected
+        .columns
+        .iter()
+        .filter(|expected| columns.iter().all(|column| column.name != expected.name))
+        .collect();
     let remedy = if missing.len() == wrong.len() {
         let adds: Vec<_> =
-            missing.iter().map(|asked| format!("ADD COLUMN {}", column::sql_of(asked))).collect();
+            missing.iter().map(|expected| format!("ADD COLUMN {}", column::sql_of(expected))).collect();
         format!("ALTER TABLE {} {}", table.sql(), adds.join(", "))
     } else {
         format!("change the columns in a migration, or correct {FIELD}")
@@ -105,9 +113,9 @@ mod tests {
             default: None,
             has_default: None,
         };
-        let asked = RequiredTable { name: "patients".into(), columns: vec![column] };
+        let expected = RequiredTable { name: "patients".into(), columns: vec![column] };
         let table = Relation { id: 1, schema: "s".into(), name: "patients".into() };
-        let finding = judge(&asked, &table, &[Normal::default()], &[]).expect("a finding");
+        let finding = judge(&expected, &table, &[Normal::default()], &[]).expect("a finding");
         assert_eq!(finding.message, "not the columns that are required: bornOn is missing");
         assert_eq!(finding.remedy, "ALTER TABLE \"s\".\"patients\" ADD COLUMN \"bornOn\" date NOT NULL");
     }

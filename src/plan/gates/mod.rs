@@ -5,9 +5,9 @@ mod window;
 
 use super::{
     again,
+    decision::Decision,
     run::gates::{self, Standing},
     situation::Situation,
-    verdict::Verdict,
 };
 use crate::{
     api::Span,
@@ -27,7 +27,7 @@ fn before<'a>(leg: Leg, situation: &'a Situation) -> impl Iterator<Item = (Gate,
 }
 
 /// Every gate before the run is open.
-pub fn are_open(situation: &Situation) -> Option<Verdict> {
+pub fn are_open(situation: &Situation) -> Option<Decision> {
     let leg = again::purpose(situation).route().first();
     gates::closed(before(leg, situation).collect(), situation.now)
 }

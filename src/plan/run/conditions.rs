@@ -3,7 +3,7 @@
 use super::state::Runs;
 use crate::{
     api::{ConditionType, Reason},
-    plan::verdict::{Activity, Verdict},
+    plan::decision::{Activity, Decision},
 };
 
 /// One condition to be: its type, whether it holds, why, and that for people.
@@ -11,12 +11,12 @@ pub type Projected = (ConditionType, Option<bool>, Reason, String);
 
 /// The condition of one section. It speaks of the run that the object asks for; where none has begun for that,
 /// nothing is known about it.
-pub fn section(runs: &Runs, verdict: &Verdict, kind: ConditionType) -> Projected {
-    if let Some((_, holds)) = verdict.section.filter(|(decided, _)| *decided == kind) {
-        return (kind, Some(holds), verdict.reason, verdict.message.clone());
+pub fn section(runs: &Runs, decision: &Decision, kind: ConditionType) -> Projected {
+    if let Some((_, holds)) = decision.section.filter(|(decided, _)| *decided == kind) {
+        return (kind, Some(holds), decision.reason, decision.message.clone());
     }
-    let known = runs.record.about(runs.known.wanted.as_deref());
-    if kind == ConditionType::Cleared && (known.is_some() || verdict.begins.is_some()) {
+    let known = runs.record.about(runs.known.desired.as_deref());
+    if kind == ConditionType::Cleared && (known.is_some() || decision.begins.is_some()) {
         return (kind, Some(true), Reason::Cleared, "everything in spec.before holds".to_owned());
     }
     match known.and_then(|sections| sections.get(kind)) {
@@ -26,14 +26,14 @@ pub fn section(runs: &Runs, verdict: &Verdict, kind: ConditionType) -> Projected
 }
 
 /// Ready, and the two that GitOps tools read beside it; these are absent where they do not hold.
-pub fn summary(verdict: &Verdict) -> Vec<Projected> {
-    let ready = verdict.reason.is_ready() && verdict.activity == Activity::Idle;
-    let mut conditions = vec![(ConditionType::Ready, Some(ready), verdict.reason, verdict.message.clone())];
-    let also = match verdict.activity {
+pub fn summary(decision: &Decision) -> Vec<Projected> {
+    let ready = decision.reason.is_ready() && decision.activity == Activity::Idle;
+    let mut conditions = vec![(ConditionType::Ready, Some(ready), decision.reason, decision.message.clone())];
+    let also = match decision.activity {
         Activity::Idle => return conditions,
         Activity::Reconciling => ConditionType::Reconciling,
         Activity::Stalled => ConditionType::Stalled,
     };
-    conditions.push((also, Some(true), verdict.reason, verdict.message.clone()));
+    conditions.push((also, Some(true), decision.reason, decision.message.clone()));
     conditions
 }

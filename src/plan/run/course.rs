@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     facts::{JobState, Run, StageState},
-    judge::{Judgement, Problem, Progress, judge},
+    judge::{Problem, Progress, RunState, judge},
     name::{attempt_in, job_name},
     own,
     record::{begun, report_at},
@@ -18,8 +18,8 @@ use crate::{
     api::{Reason, RunStatus, Span},
     contract::{Leg, Purpose, Route, Stage},
     plan::{
+        decision::Decision,
         step::{JobOrder, Step},
-        verdict::Verdict,
     },
 };
 
@@ -56,45 +56,46 @@ pub fn order(runs: &Runs, digest: &str, beginning: Beginning) -> JobOrder {
 }
 
 /// The run that the facts ask for goes on.
-pub fn is_under_way(runs: &Runs) -> Option<Verdict> {
-    let in_hand = runs.going().filter(|in_hand| Some(&in_hand.run.digest) == runs.known.wanted.as_ref())?;
-    let Judgement::Going(progress) = &in_hand.judgement else {
+pub fn is_under_way(runs: &Runs) -> Option<Decision> {
+    let current =
+        runs.running().filter(|current| Some(&current.run.digest) == runs.known.desired.as_ref())?;
+    let RunState::Running(progress) = &current.run_state else {
         return None;
     };
     let run = runs.record.run.as_ref()?;
     let due = report_at(progress, runs.now).duration_since(runs.now);
-    let verdict = match &progress.problem {
+    let decision = match &progress.problem {
         Some(problem) if !due.is_positive() => waits_for_the_kubelet(run, problem),
         _ => at_work(run, &runs.record.sections, runs.known.route),
     };
     let soon = Duration::try_from(due).ok().filter(|due| !due.is_zero());
-    Some(Verdict { requeue: soon.or(Some(look_again(runs, in_hand.run))), ..verdict })
+    Some(Decision { requeue: soon.or(Some(reconcile_again(runs, current.run))), ..decision })
 }
 
 /// A run that says how far it is is polled as often as the status may say so; one that does not say it after
 /// a minute may be out of reach.
-fn look_again(runs: &Runs, run: &Run) -> Duration {
+fn reconcile_again(runs: &Runs, run: &Run) -> Duration {
     let young = runs.now.duration_since(run.started) < LISTENED_FOR;
     let listens = run.pod.as_ref().is_some_and(|pod| pod.address.is_some());
     let says = runs.known.progress.is_some() || (listens && young);
     Duration::from_secs(if says { PROGRESS_SECONDS } else { LOOK_AGAIN_SECONDS })
 }
 
-fn waits_for_the_kubelet(run: &RunStatus, problem: &Problem) -> Verdict {
-    Verdict::reconciling(
+fn waits_for_the_kubelet(run: &RunStatus, problem: &Problem) -> Decision {
+    Decision::reconciling(
         problem.reason,
         format!("the Job {:?} cannot start yet: {}", run.job, problem.message),
     )
 }
 
 /// What is shown while a run goes on: the stage, or what the attempt before it failed with.
-fn at_work(run: &RunStatus, sections: &Sections, route: Route) -> Verdict {
+fn at_work(run: &RunStatus, sections: &Sections, route: Route) -> Decision {
     if let Some(failure) = sections.failure() {
         let message = format!(
             "attempt {} is under way (Job {:?}); before it: {}",
             run.attempt, run.job, failure.message
         );
-        return Verdict::reconciling(failure.reason, message);
+        return Decision::reconciling(failure.reason, message);
     }
     let stage =
         route.stages().find(|stage| run.stage.as_deref() == Some(stage.name())).unwrap_or(Stage::Plan);
@@ -104,49 +105,49 @@ fn at_work(run: &RunStatus, sections: &Sections, route: Route) -> Verdict {
         Stage::Migrate => "runs what is pending",
         Stage::Verify => "verifies the schema",
     };
-    Verdict::reconciling(reason_while(stage), format!("the Job {:?} {doing}", run.job))
+    Decision::reconciling(reason_while(stage), format!("the Job {:?} {doing}", run.job))
 }
 
 /// A run that was started for an older spec or source goes on. It is left to end, unless it cannot start and
 /// has not touched anything: then it would only block what may mend it.
-pub fn none_is_left_over(runs: &Runs) -> Option<Verdict> {
-    let in_hand = runs.going()?;
-    let Judgement::Going(progress) = &in_hand.judgement else {
+pub fn none_is_left_over(runs: &Runs) -> Option<Decision> {
+    let current = runs.running()?;
+    let RunState::Running(progress) = &current.run_state else {
         return None;
     };
-    let job = &in_hand.run.job;
+    let job = &current.run.job;
     let stuck = progress.problem.is_some() && progress.harmless;
     let message = if stuck {
         format!("deleting the Job {job:?}: it was created for an older spec or source, and it cannot start")
     } else {
         format!("the Job {job:?}, created for an older spec or source, must end first")
     };
-    let step = (stuck && !in_hand.run.deleting).then(|| Step::DeleteJob { job: job.clone() });
-    Some(Verdict { step, ..Verdict::reconciling(Reason::Pending, message).again_after(LOOK_AGAIN_SECONDS) })
+    let step = (stuck && !current.run.deleting).then(|| Step::DeleteJob { job: job.clone() });
+    Some(Decision { step, ..Decision::reconciling(Reason::Pending, message).again_after(LOOK_AGAIN_SECONDS) })
 }
 
 /// The pause after a failed attempt is over.
-pub fn pause_is_over(runs: &Runs) -> Option<Verdict> {
+pub fn pause_is_over(runs: &Runs) -> Option<Decision> {
     let (run, reason) = runs.concluded()?;
     let ended = run.finished_at.as_ref()?.0;
     let left = retry::left(ended, run.attempt, runs.known.uid, runs.now)?;
     let message = runs.failure();
     if runs.known.by_hand {
-        return Some(Verdict::reconciling(
+        return Some(Decision::reconciling(
             reason,
             format!("{message} (run it again: Sluice goes on from what the database says then)"),
         ));
     }
     let pause = retry::pause(run.attempt, runs.known.uid).as_secs();
     let message = format!("{message} (attempt {} failed; the next one follows after {pause} s)", run.attempt);
-    Some(Verdict { requeue: Some(left), ..Verdict::reconciling(reason, message) })
+    Some(Decision { requeue: Some(left), ..Decision::reconciling(reason, message) })
 }
 
 /// Starts the next attempt: announced in the status first, begun when every former Job of this object has
 /// ended.
-pub fn starts(runs: &Runs, beginning: Beginning) -> Verdict {
-    let Some(digest) = &runs.known.wanted else {
-        return Verdict::reconciling(Reason::Pending, "the object was seen; nothing was done yet");
+pub fn starts(runs: &Runs, beginning: Beginning) -> Decision {
+    let Some(digest) = &runs.known.desired else {
+        return Decision::reconciling(Reason::Pending, "the object was seen; nothing was done yet");
     };
     let order = order(runs, digest, beginning);
     // What the attempt before it found is shown until this one gets further.
@@ -155,11 +156,11 @@ pub fn starts(runs: &Runs, beginning: Beginning) -> Verdict {
         sections: sections.results(),
         ..begun(&order.job, digest, order.attempt, runs.known.fingerprint.cloned())
     };
-    let verdict = Verdict { begins: Some(run.clone()), ..at_work(&run, &sections, runs.known.route) };
+    let decision = Decision { begins: Some(run.clone()), ..at_work(&run, &sections, runs.known.route) };
     if runs.occupied() {
-        return Verdict { step: stuck(runs), ..verdict.again_after(ENDING_SECONDS) };
+        return Decision { step: stuck(runs), ..decision.again_after(ENDING_SECONDS) };
     }
-    Verdict { step: Some(Step::CreateJob(order)), ..verdict }
+    Decision { step: Some(Step::CreateJob(order)), ..decision }
 }
 
 /// A run that ended without a verdict and whose Job goes on. Either a container died before its process took
@@ -191,6 +192,6 @@ fn is_outdated(runs: &Runs, run: &Run) -> bool {
     let repeats = |job: &str| attempt_in(job, known.name, &run.digest).is_some();
     let concluded = known.published.history.iter().any(|entry| repeats(&entry.job));
     let stuck =
-        matches!(judge(run, None), Judgement::Going(Progress { problem: Some(_), harmless: true, .. }));
-    run.purpose == Purpose::Verify && concluded && stuck && Some(&run.digest) != known.wanted.as_ref()
+        matches!(judge(run, None), RunState::Running(Progress { problem: Some(_), harmless: true, .. }));
+    run.purpose == Purpose::Verify && concluded && stuck && Some(&run.digest) != known.desired.as_ref()
 }

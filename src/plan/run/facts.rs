@@ -18,7 +18,7 @@ pub struct Known<'a> {
     /// `metadata.uid`.
     pub uid: &'a str,
     /// The digest of the run that the object asks for; `None` while it asks for none.
-    pub wanted: Option<String>,
+    pub desired: Option<String>,
     /// The way of a run that may change something.
     pub route: Route,
     /// The fingerprint of what a Job does that were created now; `None` while that is not known.

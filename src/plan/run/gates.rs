@@ -13,7 +13,7 @@ use super::clock::whole_seconds;
 use crate::{
     api::{ConditionType, GateStatus, Reason, Span},
     contract::Gate,
-    plan::verdict::Verdict,
+    plan::decision::Decision,
 };
 
 /// The longest time between two reconciles: timers have an end, and schedules need not.
@@ -39,7 +39,7 @@ pub enum Standing {
 }
 
 /// The first gate that is closed decides; the status lists all. `None` where every gate is open.
-pub fn closed(gates: Vec<(Gate, Standing)>, now: Timestamp) -> Option<Verdict> {
+pub fn closed(gates: Vec<(Gate, Standing)>, now: Timestamp) -> Option<Decision> {
     let closed = gates.iter().find_map(|(_, standing)| match standing {
         Standing::Closed { until, reason, message } => Some((*until, *reason, message.clone())),
         Standing::Open { .. } => None,
@@ -49,8 +49,8 @@ pub fn closed(gates: Vec<(Gate, Standing)>, now: Timestamp) -> Option<Verdict> {
         let left = until.duration_since(now).min(LONGEST_PAUSE);
         Duration::try_from(left).ok()
     });
-    let verdict = Verdict::reconciling(reason, message).decides(ConditionType::Cleared, false);
-    Some(Verdict { gates: gates.into_iter().map(status).collect(), requeue, ..verdict })
+    let decision = Decision::reconciling(reason, message).decides(ConditionType::Cleared, false);
+    Some(Decision { gates: gates.into_iter().map(status).collect(), requeue, ..decision })
 }
 
 fn status((gate, standing): (Gate, Standing)) -> GateStatus {

@@ -14,9 +14,9 @@ use crate::{
 
 /// How a run stands.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Judgement {
+pub enum RunState {
     /// It goes on.
-    Going(Progress),
+    Running(Progress),
     /// It is decided.
     Ended(Ending),
 }
@@ -57,14 +57,14 @@ pub struct Ending {
 }
 
 /// Judges a run. `image` is the reference of the migrations' image, where the source is one.
-pub fn judge(run: &Run, image: Option<&str>) -> Judgement {
+pub fn judge(run: &Run, image: Option<&str>) -> RunState {
     let mut since = run.started;
     for stage in run.leg.stages() {
         match run.pod.as_ref().map(|pod| pod.stage(stage)) {
             Some(StageState::Terminated { at, outcome: Some(outcome), .. })
                 if contradicts_itself(outcome, stage) =>
             {
-                return Judgement::Ended(lost(
+                return RunState::Ended(lost(
                     run,
                     stage,
                     *at,
@@ -73,18 +73,18 @@ pub fn judge(run: &Run, image: Option<&str>) -> Judgement {
             }
             Some(StageState::Terminated { at, outcome: Some(outcome), .. }) => match outcome.verdict {
                 Verdict::Passed => since = *at,
-                Verdict::Failed => return Judgement::Ended(failed(outcome, *at)),
+                Verdict::Failed => return RunState::Ended(failed(outcome, *at)),
                 Verdict::NotReached => return undecided(run, stage, since, image),
             },
             Some(StageState::Terminated { at, outcome: None, why }) => {
-                return Judgement::Ended(lost(run, stage, *at, why));
+                return RunState::Ended(lost(run, stage, *at, why));
             }
             _ => return undecided(run, stage, since, image),
         }
     }
     let message = "every migration of the source is applied, and the schema is verified".to_owned();
     let stage = run.leg.last().unwrap_or(Stage::Verify);
-    Judgement::Ended(Ending { reason: Reason::Verified, stage, message, at: since })
+    RunState::Ended(Ending { reason: Reason::Verified, stage, message, at: since })
 }
 
 /// The words of another stage, or a pass for a reason that is none. Unknown is never a pass.
@@ -122,16 +122,16 @@ pub fn message_of(outcome: &Outcome) -> String {
 }
 
 /// No verdict at `stage` yet; once the Job has ended there will be none.
-fn undecided(run: &Run, stage: Stage, since: Timestamp, image: Option<&str>) -> Judgement {
+fn undecided(run: &Run, stage: Stage, since: Timestamp, image: Option<&str>) -> RunState {
     match &run.state {
-        JobState::Active => Judgement::Going(Progress {
+        JobState::Active => RunState::Running(Progress {
             stage,
             since,
             problem: run.pod.as_ref().and_then(|pod| problem(run.leg, pod, image)),
             harmless: stage <= Stage::Snapshot && run.pod.as_ref().is_none_or(snapshot_has_not_started),
         }),
-        JobState::Complete { at } => Judgement::Ended(lost(run, stage, *at, "its Pod is gone")),
-        JobState::Failed { at, message } => Judgement::Ended(lost(run, stage, *at, message)),
+        JobState::Complete { at } => RunState::Ended(lost(run, stage, *at, "its Pod is gone")),
+        JobState::Failed { at, message } => RunState::Ended(lost(run, stage, *at, message)),
     }
 }
 
@@ -235,16 +235,16 @@ mod tests {
         ])
     }
 
-    fn judged(stages: BTreeMap<Stage, StageState>, state: JobState) -> Judgement {
+    fn judged(stages: BTreeMap<Stage, StageState>, state: JobState) -> RunState {
         let mut run = Run { state, ..run() };
         run.pod.as_mut().expect("a pod").stages = stages;
         judge(&run, None)
     }
 
-    fn ending(judgement: Judgement) -> (Reason, Stage) {
-        match judgement {
-            Judgement::Ended(ending) => (ending.reason, ending.stage),
-            Judgement::Going(progress) => panic!("{progress:?}"),
+    fn ending(run_state: RunState) -> (Reason, Stage) {
+        match run_state {
+            RunState::Ended(ending) => (ending.reason, ending.stage),
+            RunState::Running(progress) => panic!("{progress:?}"),
         }
     }
 
@@ -286,7 +286,7 @@ mod tests {
         let killed =
             StageState::Terminated { at: moment(9), outcome: None, why: "OOMKilled, exit code 137".into() };
         stages.insert(Stage::Migrate, killed);
-        let Judgement::Ended(ending) = judged(stages, JobState::Active) else { panic!("it goes on") };
+        let RunState::Ended(ending) = judged(stages, JobState::Active) else { panic!("it goes on") };
         assert_eq!((ending.reason, ending.stage), (Reason::OutOfMemory, Stage::Migrate));
         assert!(ending.message.contains("spec.pods.resources.migrate.limits.memory"), "{}", ending.message);
     }
@@ -309,7 +309,7 @@ mod tests {
         let run = Run { pod: None, ..run() };
         assert!(matches!(
             judge(&run, None),
-            Judgement::Going(Progress { stage: Stage::Plan, harmless: true, .. })
+            RunState::Running(Progress { stage: Stage::Plan, harmless: true, .. })
         ));
     }
 
@@ -358,7 +358,7 @@ mod tests {
             let mut run = run();
             let waiting = StageState::Waiting { reason: kubelet.into(), message: message.into() };
             run.pod.as_mut().expect("a pod").stages.insert(Stage::Plan, waiting);
-            let Judgement::Going(progress) = judge(&run, Some(image)) else {
+            let RunState::Running(progress) = judge(&run, Some(image)) else {
                 panic!("{kubelet} {message} ended the run")
             };
             assert_eq!(progress.problem.map(|problem| problem.reason), reason, "{kubelet} {message}");

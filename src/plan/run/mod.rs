@@ -7,9 +7,9 @@
 pub mod clock;
 pub mod conditions;
 pub mod course;
+pub mod current;
 pub mod facts;
 pub mod gates;
-pub mod in_hand;
 pub mod judge;
 pub mod name;
 pub mod own;

@@ -18,7 +18,8 @@ use crate::{
 /// The Job does what Sluice would have it do, and its Pod does what the Job says.
 pub fn is_own(known: &Known, run: &Run) -> bool {
     let named_so = job_name(known.name, &run.digest, run.attempt, run.leg) == run.job;
-    let asked_for = Some(&run.digest) == known.wanted.as_ref() && known.fingerprint == Some(&run.fingerprint);
+    let asked_for =
+        Some(&run.digest) == known.desired.as_ref() && known.fingerprint == Some(&run.fingerprint);
     let announced = known.published.run.is_some_and(|announced| {
         announced.job == run.job
             && announced.digest == run.digest

@@ -5,9 +5,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     clock::whole_seconds,
+    current::CurrentRun,
     facts::{Known, ProgressFact, Run, StageState},
-    in_hand::InHand,
-    judge::Judgement,
+    judge::RunState,
 };
 use crate::{
     api::{RunProgress, RunStatus},
@@ -35,15 +35,15 @@ pub struct Target {
 /// The Pod of the run that goes on: Sluice's own, by the very rules by which its status is believed, and with
 /// a stage at work.
 pub fn target(known: &Known) -> Option<Target> {
-    let in_hand = InHand::of(known)?;
-    let Judgement::Going(going) = &in_hand.judgement else { return None };
-    let pod = in_hand.run.pod.as_ref()?;
-    if in_hand.run.deleting || !matches!(pod.stage(going.stage), StageState::Running) {
+    let current = CurrentRun::of(known)?;
+    let RunState::Running(running) = &current.run_state else { return None };
+    let pod = current.run.pod.as_ref()?;
+    if current.run.deleting || !matches!(pod.stage(running.stage), StageState::Running) {
         return None;
     }
-    let plan = in_hand.outcome(Stage::Plan).and_then(|plan| plan.history.as_ref());
+    let plan = current.outcome(Stage::Plan).and_then(|plan| plan.history.as_ref());
     Some(Target {
-        job: in_hand.run.job.clone(),
+        job: current.run.job.clone(),
         address: pod.address.clone()?,
         pending: plan.map(|plan| plan.pending.clone()).unwrap_or_default(),
     })

@@ -8,9 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     clock::whole_seconds,
+    current::CurrentRun,
     facts::{Known, Remembered, Run},
-    in_hand::InHand,
-    judge::{Ending, Judgement, Progress},
+    judge::{Ending, Progress, RunState},
     name::attempt_in,
     progress,
     sections::Sections,
@@ -67,8 +67,8 @@ pub enum Told {
 
 impl Record {
     /// What was published, with the run in hand folded in.
-    pub fn fold(known: &Known, in_hand: Option<&InHand>, now: Timestamp) -> Self {
-        let last = last(known, in_hand);
+    pub fn fold(known: &Known, current: Option<&CurrentRun>, now: Timestamp) -> Self {
+        let last = last(known, current);
         let sections = last.as_ref().map(|run| Sections::of(run, known.route)).unwrap_or_default();
         // An older version of Sluice, or another writer, may have left a run whose end its sections do not
         // tell: then nothing is known about it.
@@ -81,8 +81,8 @@ impl Record {
             history: known.published.history.to_vec(),
             told: Told::Nothing,
         };
-        if let Some(in_hand) = in_hand {
-            record.fold_in_hand(known, in_hand, now);
+        if let Some(current) = current {
+            record.fold_current(known, current, now);
         }
         if let Some(run) = &mut record.run {
             run.sections = record.sections.results();
@@ -95,11 +95,11 @@ impl Record {
         Remembered { run: self.run.as_ref(), history: &self.history }
     }
 
-    fn fold_in_hand(&mut self, known: &Known, in_hand: &InHand, now: Timestamp) {
-        let run = in_hand.run;
+    fn fold_current(&mut self, known: &Known, current: &CurrentRun, now: Timestamp) {
+        let run = current.run;
         // A verification that is only repeated says nothing before it has ended.
         let repeats = self.about(Some(&run.digest)).is_some() && repeats(known, run);
-        if repeats && matches!(in_hand.judgement, Judgement::Going(_)) {
+        if repeats && matches!(current.run_state, RunState::Running(_)) {
             return;
         }
         if self.about(Some(&run.digest)).is_none() {
@@ -110,16 +110,16 @@ impl Record {
         if !self.run.as_ref().is_some_and(same) {
             self.run = Some(begun(&run.job, &run.digest, run.attempt, Some(run.fingerprint.clone())));
         }
-        match &in_hand.judgement {
-            Judgement::Going(going) if now >= report_at(going, now) => {
-                self.fold_progress(in_hand, going);
+        match &current.run_state {
+            RunState::Running(running) if now >= report_at(running, now) => {
+                self.fold_progress(current, running);
                 let shown = progress::shown(known.published.run, known.progress, run, now);
                 self.run.iter_mut().for_each(|status| status.progress.clone_from(&shown));
             }
-            Judgement::Going(_) => {}
-            Judgement::Ended(ending) => {
+            RunState::Running(_) => {}
+            RunState::Ended(ending) => {
                 let ending = Ending { at: ended_at(run, ending, now), ..ending.clone() };
-                self.fold_ending(in_hand, ending, repeats);
+                self.fold_ending(current, ending, repeats);
             }
         }
     }
@@ -129,8 +129,8 @@ impl Record {
         (digest.is_some() && self.digest.as_deref() == digest).then_some(&self.sections)
     }
 
-    fn fold_progress(&mut self, in_hand: &InHand, progress: &Progress) {
-        self.fold_passed(in_hand, false);
+    fn fold_progress(&mut self, current: &CurrentRun, progress: &Progress) {
+        self.fold_passed(current, false);
         self.told = Told::Stages;
         if let Some(run) = &mut self.run {
             run.stage = Some(progress.stage.name().to_owned());
@@ -143,14 +143,14 @@ impl Record {
         }
     }
 
-    fn fold_ending(&mut self, in_hand: &InHand, ending: Ending, repeats: bool) {
-        self.fold_passed(in_hand, repeats);
+    fn fold_ending(&mut self, current: &CurrentRun, ending: Ending, repeats: bool) {
+        self.fold_passed(current, repeats);
         if ending.reason != Reason::Verified {
-            let outcome = in_hand.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
+            let outcome = current.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
             self.sections.fail(&ending, outcome);
         }
         let finished_at = Time(ending.at);
-        let record = in_hand.outcomes().find_map(|outcome| outcome.record.clone());
+        let record = current.outcomes().find_map(|outcome| outcome.record.clone());
         if let Some(run) = &mut self.run {
             run.stage = Some(ending.stage.name().to_owned());
             run.finished_at = Some(finished_at.clone());
@@ -158,7 +158,7 @@ impl Record {
             run.progress = None;
             run.record.clone_from(&record);
         }
-        let stages = in_hand
+        let stages = current
             .outcomes()
             .filter(|outcome| outcome.verdict != Verdict::NotReached)
             .map(|outcome| StageTiming {
@@ -166,9 +166,9 @@ impl Record {
                 milliseconds: outcome.milliseconds,
             })
             .collect();
-        let job = in_hand.run.job.clone();
+        let job = current.run.job.clone();
         let reason = ending.reason.name().to_owned();
-        self.remember(HistoryEntry { job, reason, finished_at, record, stages }, in_hand.run, repeats);
+        self.remember(HistoryEntry { job, reason, finished_at, record, stages }, current.run, repeats);
         self.told = Told::End(ending);
     }
 
@@ -188,8 +188,8 @@ impl Record {
     }
 
     /// What the stages that have ended say about the sections.
-    fn fold_passed(&mut self, in_hand: &InHand, repeats: bool) {
-        for outcome in in_hand.outcomes() {
+    fn fold_passed(&mut self, current: &CurrentRun, repeats: bool) {
+        for outcome in current.outcomes() {
             // A run that only verifies says nothing new about the snapshot and what was applied.
             let said = repeats && matches!(outcome.stage, Stage::Snapshot | Stage::Migrate);
             if outcome.verdict == Verdict::Passed && !said {
@@ -213,7 +213,7 @@ pub fn has_a_verdict(run: &RunStatus) -> bool {
 /// Whether a run repeats the verification that the status tells of.
 fn repeats(known: &Known, run: &Run) -> bool {
     let published = known.published.run.filter(|published| has_a_verdict(published));
-    Some(&run.digest) == known.wanted.as_ref()
+    Some(&run.digest) == known.desired.as_ref()
         && published
             .is_some_and(|published| published.digest == run.digest && published.attempt < run.attempt)
 }
@@ -226,9 +226,9 @@ fn prefix(run: &Run) -> String {
 /// The run that the status speaks of, when it has ended or is in hand. One that was only announced does not
 /// count, or an object that waits for something else would seem to run; then it is the one before it, if that
 /// was for the same digest.
-fn last(known: &Known, in_hand: Option<&InHand>) -> Option<RunStatus> {
+fn last(known: &Known, current: Option<&CurrentRun>) -> Option<RunStatus> {
     let published = known.published.run?;
-    if published.finished_at.is_some() || in_hand.is_some_and(|in_hand| in_hand.run.job == published.job) {
+    if published.finished_at.is_some() || current.is_some_and(|current| current.run.job == published.job) {
         return Some(published.clone());
     }
     let before = known.published.history.first()?;

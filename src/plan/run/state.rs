@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 
 use super::{
+    current::CurrentRun,
     facts::{JobState, Known, Run},
-    in_hand::InHand,
-    judge::Judgement,
+    judge::RunState,
     name::{attempt_in, job_name},
     own,
     record::Record,
@@ -20,27 +20,27 @@ pub struct Runs<'a> {
     /// The moment of the decision.
     pub now: Timestamp,
     /// The run whose end is not in the status yet.
-    pub in_hand: Option<InHand<'a>>,
+    pub current: Option<CurrentRun<'a>>,
     /// What the status will remember of them.
     pub record: Record,
 }
 
 impl<'a> Runs<'a> {
     /// With the run in hand, as the kind of the object judges it.
-    pub fn of(known: Known<'a>, in_hand: Option<InHand<'a>>, now: Timestamp) -> Self {
-        let record = Record::fold(&known, in_hand.as_ref(), now);
-        Self { known, now, in_hand, record }
+    pub fn of(known: Known<'a>, current: Option<CurrentRun<'a>>, now: Timestamp) -> Self {
+        let record = Record::fold(&known, current.as_ref(), now);
+        Self { known, now, current, record }
     }
 
     /// The run that goes on.
-    pub fn going(&self) -> Option<&InHand<'a>> {
-        self.in_hand.as_ref().filter(|in_hand| matches!(in_hand.judgement, Judgement::Going(_)))
+    pub fn running(&self) -> Option<&CurrentRun<'a>> {
+        self.current.as_ref().filter(|current| matches!(current.run_state, RunState::Running(_)))
     }
 
     /// The last run, when it has ended, was what the object asks for, and its sections tell how it ended.
     pub fn concluded(&self) -> Option<(&RunStatus, Reason)> {
         let run = self.record.run.as_ref()?;
-        let sections = self.record.about(self.known.wanted.as_deref())?;
+        let sections = self.record.about(self.known.desired.as_deref())?;
         let reason = Reason::named(run.reason.as_deref()?);
         (run.finished_at.is_some() && sections.tell_the_end_of(run, self.known.route))
             .then_some((run, reason))

@@ -23,7 +23,7 @@ const CONFIRMATIONS: usize = 2;
 /// The oldest Job that has ended and that is not needed. One that Sluice did not create is not its own to
 /// delete.
 pub fn oldest_job(runs: &Runs) -> Option<Step> {
-    let in_hand = runs.in_hand.as_ref().map(|in_hand| in_hand.run.job.as_str());
+    let current = runs.current.as_ref().map(|current| current.run.job.as_str());
     let ours = |run: &&Run| {
         own::is_concluded(runs.record.remembered(), run)
             || own::is_own(&runs.known, run)
@@ -38,7 +38,7 @@ pub fn oldest_job(runs: &Runs) -> Option<Step> {
         let job = runs
             .into_iter()
             .take(spare)
-            .find(|run| run.state.ended() && Some(run.job.as_str()) != in_hand)?
+            .find(|run| run.state.ended() && Some(run.job.as_str()) != current)?
             .job
             .clone();
         Some(Step::DeleteJob { job })

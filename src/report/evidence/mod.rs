@@ -217,7 +217,7 @@ impl Part {
 fn judge(subject: &Subject, duty: &'static regime::Duty, ask: &mut Vec<&'static str>) -> Duty {
     let mut evidence = Vec::new();
     for proof in duty.proofs.iter().flat_map(|grounds| grounds.proofs()) {
-        let piece = proof.look(subject);
+        let piece = proof.inspect(subject);
         if piece.verdict == Proven::NotAsked && !ask.contains(&proof.ask()) {
             ask.push(proof.ask());
         }

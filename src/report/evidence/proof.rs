@@ -20,7 +20,7 @@ pub(super) enum Proof {
     /// A table that records who did what, which the manifest requires.
     AuditTable,
     /// A query of the manifest's own, whose name begins with this word and a colon.
-    Question(&'static str),
+    Query(&'static str),
     /// A snapshot that was taken, and of which every byte was read back.
     Snapshot,
     /// A verification that is repeated.
@@ -90,20 +90,20 @@ const CHANGES: &[Proof] = &[
 ];
 const SOUND: &[Proof] = &[Proof::Check("foreign-key-validated"), Proof::Check("index-valid")];
 const AUDIT: &[Proof] = &[Proof::AuditTable, Proof::Check("convention-audit-columns")];
-const UNALTERABLE: &[Proof] = &[Proof::Question("unalterable")];
-const RETENTION: &[Proof] = &[Proof::Question("retention")];
+const UNALTERABLE: &[Proof] = &[Proof::Query("unalterable")];
+const RETENTION: &[Proof] = &[Proof::Query("retention")];
 const RECOVERY: &[Proof] = &[Proof::Snapshot];
 const REPEATED: &[Proof] = &[Proof::Repeated];
 
 impl Proof {
     /// Gathers the evidence.
-    pub(super) fn look(self, subject: &Subject) -> Piece {
+    pub(super) fn inspect(self, subject: &Subject) -> Piece {
         let report = &subject.report;
         let (what, (verdict, found)) = match self {
             Self::Check(id) => (id.to_owned(), check(report, id)),
             Self::Tables => ("row-level security".to_owned(), tables(report)),
             Self::AuditTable => ("audit table".to_owned(), audit_table(report)),
-            Self::Question(word) => (format!("queries `{word}: …`"), question(report, word)),
+            Self::Query(word) => (format!("queries `{word}: …`"), query(report, word)),
             Self::Snapshot => ("snapshot".to_owned(), snapshot(subject)),
             Self::Repeated => ("repeated verification".to_owned(), repeated(subject)),
         };
@@ -124,11 +124,11 @@ impl Proof {
             Self::AuditTable => {
                 "spec.verify.tables: {require: [{name: SCHEMA.audit_log, columns: [{name: COLUMN}]}]}"
             }
-            Self::Question("retention") => {
+            Self::Query("retention") => {
                 "spec.verify.queries: [{name: \"retention: WHAT IS KEPT HOW LONG\", sql: SELECT what went \
                     too early}]"
             }
-            Self::Question(_) => {
+            Self::Query(_) => {
                 "spec.verify.queries: [{name: \"unalterable: WHAT CANNOT BE CHANGED\", sql: SELECT what was \
                     changed unseen}]"
             }
@@ -269,7 +269,7 @@ fn audit_table(report: &Report) -> Found {
     }
 }
 
-fn question(report: &Report, word: &str) -> Found {
+fn query(report: &Report, word: &str) -> Found {
     let prefix = format!("{word}:");
     let Some(asked) = &report.asked else {
         return not_asked("the report does not say what the manifest asks for");

@@ -31,8 +31,8 @@ pub(super) fn layers(tables: usize, edges: &[Edge]) -> Vec<Option<usize>> {
     let capacity = touched.len().div_ceil(4).max(5);
     let mut layer: Vec<Option<usize>> = vec![None; tables];
     let mut full: Vec<usize> = Vec::new();
-    let take = |wanted: usize, full: &mut Vec<usize>| {
-        let mut at = wanted;
+    let take = |desired: usize, full: &mut Vec<usize>| {
+        let mut at = desired;
         loop {
             if full.len() <= at {
                 full.resize(at + 1, 0);
@@ -58,8 +58,8 @@ pub(super) fn layers(tables: usize, edges: &[Edge]) -> Vec<Option<usize>> {
     }
     for table in order.iter().copied().filter(|table| !is_root(*table)) {
         let before = parents[table].iter().filter(|parent| rank[**parent] < rank[table]);
-        let wanted = before.filter_map(|parent| layer[*parent]).max().map_or(0, |parent| parent + 1);
-        layer[table] = Some(take(wanted, &mut full));
+        let desired = before.filter_map(|parent| layer[*parent]).max().map_or(0, |parent| parent + 1);
+        layer[table] = Some(take(desired, &mut full));
     }
     close_gaps(&mut layer);
     layer

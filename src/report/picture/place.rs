@@ -26,9 +26,9 @@ pub(super) fn place(net: &mut Net, cards: &mut [Card]) -> (f64, f64) {
         for step in 0..count {
             let at = if round % 2 == 0 { step } else { count - 1 - step };
             let column = net.columns[at].clone();
-            let wanted: Vec<f64> =
-                column.iter().map(|slot| wanted(net, &near[*slot], *slot, round)).collect();
-            settle(net, &column, |place| wanted[place]);
+            let desired: Vec<f64> =
+                column.iter().map(|slot| desired(net, &near[*slot], *slot, round)).collect();
+            settle(net, &column, |place| desired[place]);
         }
     }
     let top = net.slots.iter().map(|slot| slot.y).fold(f64::INFINITY, f64::min);
@@ -61,7 +61,7 @@ fn port(net: &Net, slot: usize) -> f64 {
 /// The top that would make lines straight. Early rounds look to one side, so that a column follows the one
 /// before it.
 #[allow(clippy::cast_precision_loss, reason = "a table has few neighbours")]
-fn wanted(net: &Net, near: &(Vec<usize>, Vec<usize>), slot: usize, round: usize) -> f64 {
+fn desired(net: &Net, near: &(Vec<usize>, Vec<usize>), slot: usize, round: usize) -> f64 {
     let one_side = if round.is_multiple_of(2) { &near.0 } else { &near.1 };
     let both: Vec<usize> = near.0.iter().chain(&near.1).copied().collect();
     let neighbours = if round + 3 < ROUNDS && !one_side.is_empty() { one_side } else { &both };
@@ -75,7 +75,7 @@ fn wanted(net: &Net, near: &(Vec<usize>, Vec<usize>), slot: usize, round: usize)
 /// Moves the slots of a column as near to where they want to be as their order and the space between them
 /// allow: neighbours that would overlap become one block, which stands at the mean of what they want.
 #[allow(clippy::cast_precision_loss, reason = "a column has few slots")]
-fn settle(net: &mut Net, column: &[usize], wanted: impl Fn(usize) -> f64) {
+fn settle(net: &mut Net, column: &[usize], desired: impl Fn(usize) -> f64) {
     let mut offsets = Vec::with_capacity(column.len());
     let mut offset = 0.0;
     for (at, slot) in column.iter().enumerate() {
@@ -86,7 +86,7 @@ fn settle(net: &mut Net, column: &[usize], wanted: impl Fn(usize) -> f64) {
     }
     let mut blocks: Vec<(f64, usize)> = Vec::new();
     for (at, offset) in offsets.iter().enumerate() {
-        blocks.push((wanted(at) - offset, 1));
+        blocks.push((desired(at) - offset, 1));
         while let [.., (before, many), (last, few)] = blocks.as_slice()
             && before > last
         {

@@ -1,6 +1,6 @@
 //! Houses with one fault each: the walls find it, in whatever form it is written.
 
-use super::{Tree, circles::circles, complaints, room};
+use super::{Tree, complaints, cycles::cycles, room};
 
 const TABLE: &str = "
 ## Walls
@@ -33,7 +33,7 @@ fn with(file: &str, more: &str) -> Tree {
 /// A house whose plan has a shelf for any kind of object, with something more on it.
 pub fn with_shelf(more: &str) -> Tree {
     let shelf = format!(
-        "use crate::{{api::Reason, plan::verdict::Verdict}}; fn of(_: Reason, _: Verdict) {{}} {more}"
+        "use crate::{{api::Reason, plan::decision::Decision}}; fn of(_: Reason, _: Decision) {{}} {more}"
     );
     let files = [
         ("src/lib.rs", "mod api; mod plan; mod validate;"),
@@ -42,9 +42,9 @@ pub fn with_shelf(more: &str) -> Tree {
             "pub struct Reason; pub struct DatabaseMigration; pub struct DatabaseMigrationStatus;",
         ),
         ("src/validate.rs", "pub struct Window;"),
-        ("src/plan/mod.rs", "mod facts; mod run; mod verdict;"),
+        ("src/plan/mod.rs", "mod facts; mod run; mod decision;"),
         ("src/plan/facts.rs", "pub struct Facts(crate::api::DatabaseMigration, crate::validate::Window);"),
-        ("src/plan/verdict.rs", "pub struct Verdict;"),
+        ("src/plan/decision.rs", "pub struct Decision;"),
         ("src/plan/run/mod.rs", "mod own;"),
         ("src/plan/run/own.rs", shelf.as_str()),
     ];
@@ -54,7 +54,7 @@ pub fn with_shelf(more: &str) -> Tree {
 #[test]
 fn a_sound_house_is_left_alone() {
     assert_eq!(complaints(TABLE, &with("", "")), Vec::<String>::new());
-    assert_eq!(circles(&with("", "")), []);
+    assert_eq!(cycles(&with("", "")), []);
 }
 
 #[test]
@@ -139,14 +139,14 @@ fn a_room_without_a_line_is_named() {
 }
 
 #[test]
-fn a_circle_is_found_through_the_names_that_a_room_gives_on() {
+fn a_cycle_is_found_through_the_names_that_a_room_gives_on() {
     // Its own room's door: `Facts` is written down in mod.rs, which calls no other file.
-    assert_eq!(circles(&with("src/plan/judge.rs", "use super::Facts;")), []);
+    assert_eq!(cycles(&with("src/plan/judge.rs", "use super::Facts;")), []);
     let mut files: Vec<(&str, &str)> = SOUND.to_vec();
     files[2].1 = "mod judge; mod own; pub use judge::judge; pub use own::own;";
     files[3].1 = "use super::own; pub fn judge() {}";
     files.push(("src/plan/own.rs", "pub fn own() { super::judge() }"));
-    let found = circles(&Tree::of(files));
+    let found = cycles(&Tree::of(files));
     assert_eq!(found, [["plan/judge.rs", "plan/own.rs"].map(str::to_owned).into()]);
 }
 

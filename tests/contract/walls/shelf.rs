@@ -7,7 +7,7 @@ use super::{imports::Tree, planted::with_shelf, tree};
 
 const SHELF: &str = "src/plan/run/";
 /// The rest of the plan that the shelf may speak of: what is decided, and what is done.
-const WORDS: [&str; 2] = ["src/plan/step.rs", "src/plan/verdict.rs"];
+const WORDS: [&str; 2] = ["src/plan/step.rs", "src/plan/decision.rs"];
 /// What begins like this, or is in this room, is of one kind.
 const KINDS: [&str; 5] =
     ["DatabaseMigration", "DatabaseRestore", "MigrationPolicy", "MigrationGate", "ValidatedMigration"];
@@ -49,7 +49,7 @@ fn a_kind_on_the_shelf_is_found_in_every_form() {
         "use crate::validate::Window;",
         "use crate::plan::facts::Facts;",
         "use super::super::facts::{self};",
-        "use crate::plan::{verdict::Verdict, facts::Facts};",
+        "use crate::plan::{decision::Decision, facts::Facts};",
     ] {
         let found = complaints(&with_shelf(planted));
         assert_eq!(found.len(), 1, "{planted}: {found:?}");

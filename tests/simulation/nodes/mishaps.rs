@@ -7,7 +7,7 @@ use super::{
         api_server::Key,
         kubelet::{not_reached, terminate},
     },
-    Deed, GIVEN_UP, Hands, Nodes, Pod,
+    GIVEN_UP, Hands, Nodes, Pod, Task,
 };
 
 impl Nodes {
@@ -55,7 +55,7 @@ impl Nodes {
         let pods: Vec<Key> = self.pods.iter().filter(on_it).map(|(key, _)| key.clone()).collect();
         for pod in pods {
             hands.coverage.saw("a node vanishes under a Pod");
-            self.later(hands.now, GIVEN_UP..GIVEN_UP + 5_000, Deed::GiveUp(pod));
+            self.later(hands.now, GIVEN_UP..GIVEN_UP + 5_000, Task::GiveUp(pod));
         }
     }
 
@@ -69,8 +69,8 @@ impl Nodes {
         let Some(job) = self.pods.get(key).map(|pod| pod.job.clone()) else { return };
         if hands.cluster.objects.contains_key(key) {
             hands.cluster.remove(key);
-            self.later(hands.now, 50..1_000, Deed::Conclude(job, "Failed", "BackoffLimitExceeded"));
-            self.later(until, 100..5_000, Deed::EndPod(key.clone()));
+            self.later(hands.now, 50..1_000, Task::Conclude(job, "Failed", "BackoffLimitExceeded"));
+            self.later(until, 100..5_000, Task::EndPod(key.clone()));
         }
     }
 
@@ -83,7 +83,7 @@ impl Nodes {
         let session = pod.work.as_ref().and_then(|work| Some((work.database.clone(), work.session?)));
         let noticed = self.rng.u64(5_000..20_000);
         if let Some((database, session)) = session.filter(|_| noticed < ms) {
-            self.later(hands.now, noticed..noticed + 1, Deed::EndSession(database, session));
+            self.later(hands.now, noticed..noticed + 1, Task::EndSession(database, session));
         }
     }
 }

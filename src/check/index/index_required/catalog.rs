@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use super::term::Term;
 use crate::{
     api::RequiredIndex,
-    inspect::{Asked, CheckError, sql},
+    inspect::{CheckError, QueryContext, sql},
     postgres::{query, query_as, said, search_path},
 };
 
@@ -124,16 +124,16 @@ pub(super) async fn tables(
     required: &[RequiredIndex],
     schemas: &[String],
 ) -> Result<Vec<Table>, CheckError> {
-    let names: Vec<_> = required.iter().map(|asked| asked.table.clone()).collect();
+    let names: Vec<_> = required.iter().map(|expected| expected.table.clone()).collect();
     let rows: Vec<(i64, String, String, Vec<String>)> = query_as(TABLES)
         .bind(names)
         .bind(schemas)
         .fetch_all(&mut *connection)
         .await
-        .asked("read the tables that need indexes")?;
+        .context("read the tables that need indexes")?;
     let oids: Vec<i64> = rows.iter().map(|(oid, ..)| *oid).collect();
     let indexes: Vec<IndexRow> =
-        query_as(INDEXES).bind(&oids).fetch_all(connection).await.asked("read the indexes")?;
+        query_as(INDEXES).bind(&oids).fetch_all(connection).await.context("read the indexes")?;
     let mut indexes: Vec<_> = indexes.into_iter().map(|row| (row.table_id, index(row))).collect();
     let tables = rows.into_iter().map(|(oid, schema, name, columns)| {
         let own = indexes.extract_if(.., |(table, _)| *table == oid).map(|(_, index)| index).collect();
@@ -175,12 +175,12 @@ pub(super) async fn normalise(
     if predicate.is_none() && expressions.is_empty() {
         return Ok(written);
     }
-    sqlx::raw_sql("SAVEPOINT sluice_shape").execute(&mut *connection).await.asked("set a savepoint")?;
+    sqlx::raw_sql("SAVEPOINT sluice_shape").execute(&mut *connection).await.context("set a savepoint")?;
     let read = shape(connection, table, &expressions, predicate, schemas).await;
     let undone = sqlx::raw_sql("ROLLBACK TO SAVEPOINT sluice_shape; RELEASE SAVEPOINT sluice_shape")
         .execute(connection)
         .await;
-    undone.asked("undo a temporary table")?;
+    undone.context("undo a temporary table")?;
     match read {
         Ok((printed, predicate)) => {
             let mut printed = printed.into_iter();

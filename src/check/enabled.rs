@@ -7,8 +7,8 @@ use crate::{api::Conventions, inspect::Scope};
 
 impl Check {
     /// Whether the manifest asks for it.
-    pub fn is_asked(&self, scope: &Scope) -> bool {
-        (self.asks)(scope)
+    pub fn is_enabled(&self, scope: &Scope) -> bool {
+        (self.is_enabled)(scope)
     }
 }
 
@@ -23,8 +23,8 @@ pub(super) const fn with_tenants(scope: &Scope) -> bool {
 }
 
 /// Where the manifest has conventions, and one of these.
-pub(super) fn by_conventions(scope: &Scope, asks: fn(&Conventions) -> bool) -> bool {
-    scope.demands.conventions.as_ref().is_some_and(asks)
+pub(super) fn by_conventions(scope: &Scope, is_enabled: fn(&Conventions) -> bool) -> bool {
+    scope.assertions.conventions.as_ref().is_some_and(is_enabled)
 }
 
 #[cfg(test)]
@@ -37,14 +37,14 @@ mod tests {
         let foreign_keys = ForeignKeyIndexes { level: Level::Off, ..ForeignKeyIndexes::default() };
         let indexes = IndexVerification { foreign_keys, ..IndexVerification::default() };
         let scope = Scope { schemas: vec!["public".into()], indexes, ..Scope::default() };
-        let asked: Vec<&str> =
-            crate::check::all().filter(|check| check.is_asked(&scope)).map(|check| check.meta.id).collect();
-        assert!(asked.contains(&"index-valid") && asked.contains(&"schema-exists"), "{asked:?}");
+        let expected: Vec<&str> =
+            crate::check::all().filter(|check| check.is_enabled(&scope)).map(|check| check.meta.id).collect();
+        assert!(expected.contains(&"index-valid") && expected.contains(&"schema-exists"), "{expected:?}");
         assert!(
-            !asked.contains(&"foreign-key-indexed")
-                && !asked.contains(&"index-required")
-                && !asked.contains(&"rls-enabled"),
-            "{asked:?}"
+            !expected.contains(&"foreign-key-indexed")
+                && !expected.contains(&"index-required")
+                && !expected.contains(&"rls-enabled"),
+            "{expected:?}"
         );
     }
 }

@@ -19,7 +19,7 @@ pub enum Activity {
 /// The decision of the first section that has something to say.
 #[must_use]
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
+pub struct Decision {
     /// Ready's reason. Ready is True for `Verified` and `DatabaseAhead` alone.
     pub reason: Reason,
     /// Ready's message.
@@ -38,7 +38,7 @@ pub struct Verdict {
     pub requeue: Option<Duration>,
 }
 
-impl Verdict {
+impl Decision {
     /// Work is under way.
     pub fn reconciling(reason: Reason, message: impl Into<String>) -> Self {
         Self {

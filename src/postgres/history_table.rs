@@ -5,17 +5,17 @@ use std::collections::BTreeSet;
 
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
-use super::{Asked, Journal, Kept, QueryError, made::made_just_now, query, query_as, query_scalar};
+use super::{Journal, Kept, QueryContext, QueryError, made::made_just_now, query, query_as, query_scalar};
 use crate::{
     api::{Resolve, ResolveAs},
-    migrations::{LedgerContract, LedgerRow, Migration, RowState, hexadecimal},
+    migrations::{HistoryContract, LedgerRow, Migration, RowState, hexadecimal},
 };
 
 /// The history of one database.
 #[derive(Clone, Debug)]
-pub struct Ledger {
+pub struct HistoryTable {
     /// Where it is.
-    pub contract: LedgerContract,
+    pub contract: HistoryContract,
 }
 
 /// A row of the history, with its moments as numbers.
@@ -33,7 +33,7 @@ struct Row {
     ended: i64,
 }
 
-impl Ledger {
+impl HistoryTable {
     /// Whether the table exists in which this migration is recorded.
     pub async fn exists_for(
         &self,
@@ -44,7 +44,7 @@ impl Ledger {
             .bind(self.contract.table_of(migration))
             .fetch_one(connection)
             .await
-            .asked("find the history")
+            .context("find the history")
     }
 
     /// The tables that exist.
@@ -55,7 +55,7 @@ impl Ledger {
             .bind(vec![self.contract.qualified(), self.contract.qualified_phases()])
             .fetch_all(connection)
             .await
-            .asked("find the history")
+            .context("find the history")
     }
 
     /// The newest applied migration, and whether this one is applied. Needs nothing but the right to read the
@@ -74,7 +74,7 @@ impl Ledger {
                     NOT NULL AND rolled_back_at IS NULL",
             self.contract.table_of(name)
         );
-        query_as(AssertSqlSafe(text)).bind(name).fetch_one(connection).await.asked("read the history")
+        query_as(AssertSqlSafe(text)).bind(name).fetch_one(connection).await.context("read the history")
     }
 
     /// Applied migrations whose names begin so, two at most. Needs nothing but the right to read the history.
@@ -92,7 +92,7 @@ impl Ledger {
              AND pg_catalog.starts_with(migration_name::text, $1) ORDER BY 1 LIMIT 2",
             self.contract.table_of(name)
         );
-        query_scalar(AssertSqlSafe(text)).bind(name).fetch_all(connection).await.asked("read the history")
+        query_scalar(AssertSqlSafe(text)).bind(name).fetch_all(connection).await.context("read the history")
     }
 
     /// Every row, in the order in which they were begun, those of phases last.
@@ -102,13 +102,13 @@ impl Ledger {
             return Ok(Vec::new());
         }
         let journal = Journal::exists(connection).await?;
-        let rows = rows_beside(&tables, journal, connection).await?;
+        let rows = rows_of_stage_checks(&tables, journal, connection).await?;
         // The journal may have been made between the two queries, for a row that looks failed without it.
         if !journal
             && rows.iter().any(|row| row.state() == RowState::Failed)
             && Journal::exists(connection).await?
         {
-            return rows_beside(&tables, true, connection).await;
+            return rows_of_stage_checks(&tables, true, connection).await;
         }
         Ok(rows)
     }
@@ -187,12 +187,12 @@ impl Ledger {
         self.create(&mut *connection, migrations.iter().copied()).await?;
         for table in self.tables(&mut *connection).await? {
             let text = format!("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE");
-            sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.asked("lock the history")?;
+            sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.context("lock the history")?;
             let text = format!("SELECT EXISTS (SELECT FROM {table})");
             if query_scalar(AssertSqlSafe(text))
                 .fetch_one(&mut *connection)
                 .await
-                .asked("read the history")?
+                .context("read the history")?
             {
                 return Ok(false);
             }
@@ -263,7 +263,7 @@ impl Ledger {
             .bind(logs)
             .execute(connection)
             .await
-            .asked("record the failure of the migration")?;
+            .context("record the failure of the migration")?;
         Ok(())
     }
 
@@ -282,7 +282,7 @@ impl Ledger {
             .bind(id)
             .execute(connection)
             .await
-            .asked("remove the row of a migration that did nothing")?;
+            .context("remove the row of a migration that did nothing")?;
         Ok(())
     }
 
@@ -307,7 +307,7 @@ impl Ledger {
         );
         let done =
             query(AssertSqlSafe(text)).bind(&resolve.name).bind(journaled).execute(&mut *connection).await;
-        let failed = done.asked("resolve the failed migration")?.rows_affected() > 0;
+        let failed = done.context("resolve the failed migration")?.rows_affected() > 0;
         if let (true, ResolveAs::Applied, Some(checksum)) = (failed, resolve.verdict, checksum) {
             let text = format!(
                 "INSERT INTO {} (id, checksum, finished_at, migration_name, logs, started_at, \
@@ -320,7 +320,7 @@ impl Ledger {
                 .bind(uuid::Uuid::new_v4().to_string())
                 .bind(checksum)
                 .bind(&resolve.name);
-            row.execute(&mut *connection).await.asked("record the migration as applied")?;
+            row.execute(&mut *connection).await.context("record the migration as applied")?;
         }
         Ok(failed)
     }
@@ -328,7 +328,7 @@ impl Ledger {
 
 /// History and journal in one query: another process may begin or finish a row between two, and it would look
 /// failed.
-async fn rows_beside(
+async fn rows_of_stage_checks(
     tables: &[String],
     journal: bool,
     connection: &mut PgConnection,
@@ -349,7 +349,7 @@ async fn rows_beside(
     let union = tables.iter().enumerate().map(rows).collect::<Vec<_>>().join(" UNION ALL ");
     let text = format!("{union} ORDER BY number, started_at, id");
     let rows: Vec<Row> =
-        query_as(AssertSqlSafe(text)).fetch_all(connection).await.asked("read the history")?;
+        query_as(AssertSqlSafe(text)).fetch_all(connection).await.context("read the history")?;
     let row = |row: Row| LedgerRow {
         id: row.id,
         checksum: row.checksum,
@@ -373,7 +373,7 @@ async fn create(connection: &mut PgConnection, schema: &str, table: &str) -> Res
     .bind(schema)
     .fetch_one(&mut *connection)
     .await
-    .asked("find the history")?;
+    .context("find the history")?;
     if exists {
         return Ok(());
     }
@@ -388,7 +388,7 @@ async fn create(connection: &mut PgConnection, schema: &str, table: &str) -> Res
          migration_name VARCHAR(255) NOT NULL,\nlogs TEXT,\nrolled_back_at TIMESTAMPTZ,\n\
          started_at TIMESTAMPTZ NOT NULL DEFAULT now(),\napplied_steps_count INTEGER NOT NULL DEFAULT 0)"
     );
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.asked("create the history")?;
+    sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.context("create the history")?;
     made_just_now(connection, table).await
 }
 
@@ -421,7 +421,7 @@ async fn write_recorded(
         .bind(names)
         .bind(numbers)
         .bind(i32::try_from(of).unwrap_or(i32::MAX));
-    rows.execute(connection).await.asked("record the baseline")?;
+    rows.execute(connection).await.context("record the baseline")?;
     Ok(())
 }
 

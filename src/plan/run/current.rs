@@ -2,23 +2,23 @@
 
 use super::{
     facts::{Known, Run, StageState},
-    judge::{Judgement, judge},
+    judge::{RunState, judge},
     own,
 };
 use crate::contract::{Outcome, Stage};
 
 /// A run whose end is not in the status yet.
 #[derive(Clone, Debug)]
-pub struct InHand<'a> {
+pub struct CurrentRun<'a> {
     /// The Job and its Pod.
     pub run: &'a Run,
     /// How it stands.
-    pub judgement: Judgement,
+    pub run_state: RunState,
     /// Its Job is Sluice's own. What any other has left is not read.
     own: bool,
 }
 
-impl<'a> InHand<'a> {
+impl<'a> CurrentRun<'a> {
     /// The newest run that is not concluded, if there is one.
     pub fn of(known: &Known<'a>) -> Option<Self> {
         let named = |run: &Run| known.published.run.is_some_and(|status| status.job == run.job);
@@ -28,11 +28,11 @@ impl<'a> InHand<'a> {
             .map(|run| (run, own::is_own(known, run)))
             .filter(|(run, own)| named(run) || (*own && Some(run.started) > newest_concluded))
             .max_by_key(|(run, own)| {
-                let asked_for = Some(&run.digest) == known.wanted.as_ref();
+                let asked_for = Some(&run.digest) == known.desired.as_ref();
                 (*own, run.started, named(run), asked_for, run.attempt, &run.job)
             })?;
-        let judgement = if own { judge(run, known.image) } else { Judgement::Ended(own::refused(run)) };
-        Some(Self { run, judgement, own })
+        let run_state = if own { judge(run, known.image) } else { RunState::Ended(own::refused(run)) };
+        Some(Self { run, run_state, own })
     }
 
     /// The Outcome of a stage, when it is one to go by.

@@ -29,7 +29,7 @@ fn is_above(file: &str, other: &str) -> bool {
 }
 
 /// The files that lead to each other, each group sorted.
-pub fn circles(tree: &Tree) -> Vec<BTreeSet<String>> {
+pub fn cycles(tree: &Tree) -> Vec<BTreeSet<String>> {
     let mut graph: DiGraphMap<&str, ()> = DiGraphMap::new();
     for (from, to, _) in arrows(tree) {
         graph.add_edge(from, to, ());
@@ -44,11 +44,11 @@ pub fn circles(tree: &Tree) -> Vec<BTreeSet<String>> {
 }
 
 /// Which arrows make a cycle, for the person who has to cut one.
-fn arrows_of(tree: &Tree, circle: &BTreeSet<String>) -> BTreeMap<String, BTreeSet<String>> {
+fn arrows_of(tree: &Tree, cycle: &BTreeSet<String>) -> BTreeMap<String, BTreeSet<String>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (from, to, path) in arrows(tree) {
         let (from, to) = (from.trim_start_matches("src/"), to.trim_start_matches("src/"));
-        if circle.contains(from) && circle.contains(to) {
+        if cycle.contains(from) && cycle.contains(to) {
             found.entry(format!("{from} -> {to}")).or_default().insert(path.join("::"));
         }
     }
@@ -67,13 +67,13 @@ fn files_that_lead_to_each_other_are_one_thought_and_the_list_says_why() {
                 (names(files), reason.clone())
             })
             .collect();
-    let found = circles(&tree);
+    let found = cycles(&tree);
     let mut wrong: Vec<String> = found
         .iter()
-        .filter(|circle| !listed.contains_key(*circle))
-        .map(|circle| format!("a cycle that is not listed: {circle:?}\n{:#?}", arrows_of(&tree, circle)))
+        .filter(|cycle| !listed.contains_key(*cycle))
+        .map(|cycle| format!("a cycle that is not listed: {cycle:?}\n{:#?}", arrows_of(&tree, cycle)))
         .collect();
-    let left_over = listed.keys().filter(|circle| !found.contains(circle));
-    wrong.extend(left_over.map(|circle| format!("these files lead to each other no more: {circle:?}")));
+    let left_over = listed.keys().filter(|cycle| !found.contains(cycle));
+    wrong.extend(left_over.map(|cycle| format!("these files lead to each other no more: {cycle:?}")));
     assert!(wrong.is_empty(), "ARCHITECTURE.md, One thought in several files:\n{}", wrong.join("\n"));
 }

@@ -10,7 +10,7 @@ use crate::{
 
 /// A check that a stage carries out itself.
 #[derive(Debug)]
-pub struct Beside {
+pub struct StageCheck {
     /// What it is.
     pub meta: Meta,
     /// When it is carried out.
@@ -30,7 +30,7 @@ pub enum When {
 
 impl When {
     /// Whether a verification makes it; none when no verification ever does.
-    pub const fn is_asked(self, manifest: &ValidatedMigration) -> Option<bool> {
+    pub const fn is_enabled(self, manifest: &ValidatedMigration) -> Option<bool> {
         match self {
             Self::Always => Some(true),
             Self::Drift => Some(manifest.drift.is_some()),
@@ -41,8 +41,8 @@ impl When {
 
 /// Every check beside [`super::all`], in the order of a report: the history comes before them, the comparison
 /// of the schema after.
-pub static BESIDE: &[Beside] = &[
-    Beside {
+pub static STAGE_CHECKS: &[StageCheck] = &[
+    StageCheck {
         when: When::Always,
         meta: Meta {
             id: "history-equals-source",
@@ -57,7 +57,7 @@ pub static BESIDE: &[Beside] = &[
                 another session changes the history by hand.",
         },
     },
-    Beside {
+    StageCheck {
         when: When::Always,
         meta: Meta {
             id: "missing-migration",
@@ -77,7 +77,7 @@ pub static BESIDE: &[Beside] = &[
                      `spec.migrations.history.accept`.",
         },
     },
-    Beside {
+    StageCheck {
         when: When::Always,
         meta: Meta {
             id: "edited-migration",
@@ -96,7 +96,7 @@ pub static BESIDE: &[Beside] = &[
                      accept the file by name, with a reason, in `spec.migrations.history.accept`.",
         },
     },
-    Beside {
+    StageCheck {
         when: When::Always,
         meta: Meta {
             id: "out-of-order",
@@ -112,7 +112,7 @@ pub static BESIDE: &[Beside] = &[
                      applied anywhere.",
         },
     },
-    Beside {
+    StageCheck {
         when: When::Always,
         meta: Meta {
             id: "failed-migration",
@@ -128,7 +128,7 @@ pub static BESIDE: &[Beside] = &[
                      statements are there, then say so in `spec.migrations.resolve`.",
         },
     },
-    Beside {
+    StageCheck {
         when: When::Always,
         meta: Meta {
             id: "line-endings",
@@ -140,7 +140,7 @@ pub static BESIDE: &[Beside] = &[
             remedy: "Nothing to do. A `.gitattributes` file with `*.sql text eol=lf` keeps them equal.",
         },
     },
-    Beside {
+    StageCheck {
         when: When::Always,
         meta: Meta {
             id: "stray-entry",
@@ -152,7 +152,7 @@ pub static BESIDE: &[Beside] = &[
             remedy: "Put its SQL into `NAME/migration.sql`, or move it out of the folder of migrations.",
         },
     },
-    Beside {
+    StageCheck {
         when: When::Always,
         meta: Meta {
             id: super::history_privileges::ID,
@@ -172,7 +172,7 @@ pub static BESIDE: &[Beside] = &[
                      everything in its schema, say it after `GRANT … ON ALL TABLES`, which grants it again.",
         },
     },
-    Beside {
+    StageCheck {
         when: When::Adopting,
         meta: Meta {
             id: "baseline",
@@ -188,7 +188,7 @@ pub static BESIDE: &[Beside] = &[
                 the same.",
         },
     },
-    Beside {
+    StageCheck {
         when: When::Drift,
         meta: Meta {
             id: "schema-drift",
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn no_check_has_the_id_of_another() {
-        let metas = all().map(|check| check.meta).chain(BESIDE.iter().map(|beside| &beside.meta));
+        let metas = all().map(|check| check.meta).chain(STAGE_CHECKS.iter().map(|beside| &beside.meta));
         let mut ids: Vec<&str> = metas.map(|meta| meta.id).collect();
         let all = ids.len();
         ids.sort_unstable();

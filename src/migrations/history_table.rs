@@ -1,5 +1,5 @@
 //! The history of each format: its table, its locks, its rows. The SQL that reads and writes it is in
-//! `postgres::ledger`.
+//! `postgres::history_table`.
 
 use sha2::{Digest, Sha256};
 
@@ -19,7 +19,7 @@ fn quoted(schema: &str, table: &str) -> String {
 
 /// Where a format keeps its history, and which locks keep its tools apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LedgerContract {
+pub struct HistoryContract {
     /// The schema of the table.
     pub schema: String,
     /// The table.
@@ -31,7 +31,7 @@ pub struct LedgerContract {
     pub locks: Vec<i64>,
 }
 
-impl LedgerContract {
+impl HistoryContract {
     /// The contract of a format. `schema` is where Prisma's table is; Sluice's own is in the schema `sluice`.
     pub fn of(format: Format, schema: &str) -> Self {
         let rules = FormatRules::of(format);
