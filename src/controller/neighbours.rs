@@ -106,7 +106,7 @@ impl Index {
 }
 
 /// Everyone of `namespace` in the cache for whom `concerned` holds.
-pub fn whoever(
+pub fn matching(
     store: &Store<Guarded>,
     namespace: Option<&str>,
     concerned: impl Fn(&DatabaseMigration) -> bool,

@@ -19,7 +19,7 @@ use kube::{
 
 use super::{
     error::ObserveError,
-    neighbours::{Guarded, whoever},
+    neighbours::{Guarded, matching},
     reader::Reader,
     scope::{Queue, Scope, api, watched},
 };
@@ -76,7 +76,7 @@ pub(super) fn woken(client: &Client, scope: &Scope, store: Store<Guarded>) -> Qu
     let pods = trigger_with(applied(pods), |pod| names(&pod)).boxed();
     let deployments = trigger_with(applied(deployments), move |deployment: PartialObjectMeta<Deployment>| {
         let held = deployment.annotations().contains_key(ANNOTATION_HELD);
-        if held { whoever(&store, deployment.namespace().as_deref(), |_| true) } else { Vec::new() }
+        if held { matching(&store, deployment.namespace().as_deref(), |_| true) } else { Vec::new() }
     });
     stream::select_all([pods, deployments.boxed()]).boxed()
 }

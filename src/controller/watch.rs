@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use super::{
     Context, Stop,
     error::{ErrorClass, ReconcileError, chain},
-    neighbours::{Guarded, Index, affected_by, misses, reads, whoever},
+    neighbours::{Guarded, Index, affected_by, matching, misses, reads},
     policies, reconcile, required, retry,
     scope::{Queue, Scope, api, watched},
     waiting,
@@ -81,7 +81,7 @@ fn queue(
         by_name(maps, store.clone(), reads),
         by_name(policies, store, policies::names),
         trigger_with(gates(client, scope), move |gate: MigrationGate| {
-            whoever(&gates_of, gate.namespace().as_deref(), |object| misses(object, &gate))
+            matching(&gates_of, gate.namespace().as_deref(), |object| misses(object, &gate))
         })
         .boxed(),
     ])
@@ -101,7 +101,7 @@ where
 {
     let woken = move |event: watcher::Event<K>| match event {
         watcher::Event::Apply(object) | watcher::Event::Delete(object) => {
-            whoever(&store, object.namespace().as_deref(), |other| names(other, &object.name_any()))
+            matching(&store, object.namespace().as_deref(), |other| names(other, &object.name_any()))
         }
         watcher::Event::InitDone => {
             store.state().iter().map(|object| ObjectRef::from_obj(&**object)).collect()
@@ -160,7 +160,7 @@ fn wake_neighbours(
     wake: &mpsc::UnboundedSender<ObjectRef<Guarded>>,
 ) {
     let Ok(object) = &object.0 else { return };
-    for neighbour in whoever(store, object.namespace().as_deref(), |other| affected_by(object, other)) {
+    for neighbour in matching(store, object.namespace().as_deref(), |other| affected_by(object, other)) {
         // The receiver lives as long as the controller does.
         let _ = wake.unbounded_send(neighbour);
     }

@@ -2,10 +2,10 @@
 
 use super::{
     attempt::{Attempts, Identity, Refusal, Row},
-    nobody::Nobody,
     seed::{self, Seeder, Values},
     target::{Relation, Target},
     value::VARIANTS,
+    without_tenant::WithoutTenant,
 };
 use crate::inspect::{CheckError, sql};
 
@@ -87,7 +87,7 @@ pub(super) struct Observation {
     /// The tenant column is not written, but follows from others.
     pub(super) derived: bool,
     /// A row without a tenant, as a tenant.
-    pub(super) nobody: Nobody,
+    pub(super) without_tenant: WithoutTenant,
     /// Without a tenant, before the session ever had one.
     pub(super) unset: ReadResult,
     /// With an empty tenant, as connections come back from a pool.

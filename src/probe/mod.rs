@@ -14,7 +14,6 @@ mod derive;
 mod lock;
 mod login;
 mod meaning;
-mod nobody;
 mod seed;
 mod sequence;
 mod target;
@@ -22,6 +21,7 @@ mod unproven;
 mod value;
 mod verdict;
 mod view;
+mod without_tenant;
 
 use std::time::Instant;
 

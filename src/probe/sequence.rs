@@ -345,7 +345,7 @@ impl<'a> Probe<'a> {
         let mut rows = Rows { relation, seeder: &mut seeder };
         attack.insert(&tenants, &mut rows, seen).await?;
         attack.change(&tenants, &mut rows, seen).await?;
-        attack.nobody(&tenants, &rows, seen).await?;
+        attack.without_tenant(&tenants, &rows, seen).await?;
         if attack.locked.is_some() {
             seen.held = lock::holder(attempts, &target, &self.security.app_role).await?;
         }

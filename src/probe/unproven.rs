@@ -31,7 +31,7 @@ pub(super) fn unproven(seen: &Observation, other: bool) -> Option<Finding> {
         _ => None,
     });
     reasons.extend(foreign.map(|refusal| format!("reading others' rows ({})", refusal.display())));
-    if seen.nobody.untried {
+    if seen.without_tenant.untried {
         reasons.push(
             "reading rows without a tenant (the tenant column may be null, and no such row could be made)"
                 .to_owned(),
@@ -157,11 +157,11 @@ pub(super) fn unproven_partitions(root: &str, names: &[String]) -> Finding {
 mod tests {
     use super::{
         super::{
-            nobody::Nobody,
             verdict::{
                 judge,
                 tests::{closed, found, only, policy, refused},
             },
+            without_tenant::WithoutTenant,
         },
         *,
     };
@@ -320,7 +320,10 @@ mod tests {
 
     #[test]
     fn a_row_of_nobody_that_could_not_be_made_is_unproven() {
-        let seen = Observation { nobody: Nobody { untried: true, ..Nobody::default() }, ..closed() };
+        let seen = Observation {
+            without_tenant: WithoutTenant { untried: true, ..WithoutTenant::default() },
+            ..closed()
+        };
         only(seen, Severity::Warning, "unproven: reading rows without a tenant");
     }
 }

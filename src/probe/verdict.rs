@@ -172,8 +172,8 @@ fn blind(seen: &Observation, setting: &str, other: bool) -> Option<Finding> {
 /// Rows without a tenant belong to no tenant, and every tenant sees or makes them. There may be none yet, so
 /// it is a warning.
 fn orphaned(seen: &Observation) -> Option<Finding> {
-    let seen_by_all = matches!(seen.nobody.seen, ReadResult::Rows(rows) if rows > 0);
-    let made = matches!(seen.nobody.made, WriteResult::Touched(rows) if rows > 0);
+    let seen_by_all = matches!(seen.without_tenant.seen, ReadResult::Rows(rows) if rows > 0);
+    let made = matches!(seen.without_tenant.made, WriteResult::Touched(rows) if rows > 0);
     let what = match (seen_by_all, made) {
         (true, true) => {
             "every tenant sees a row without a tenant, and any tenant can make one of its own rows one"
@@ -230,7 +230,7 @@ fn count(rows: u64) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::probe::{attempt::Refusal, nobody::Nobody};
+    use crate::probe::{attempt::Refusal, without_tenant::WithoutTenant};
 
     pub(in crate::probe) fn refused(code: &str, routine: &str) -> Refusal {
         Refusal { code: code.into(), routine: routine.into(), message: "no".into() }
@@ -415,7 +415,11 @@ pub(super) mod tests {
     #[test]
     fn rows_of_nobody_are_a_warning() {
         let seen = Observation {
-            nobody: Nobody { seen: ReadResult::Rows(1), made: WriteResult::Touched(1), untried: false },
+            without_tenant: WithoutTenant {
+                seen: ReadResult::Rows(1),
+                made: WriteResult::Touched(1),
+                untried: false,
+            },
             ..closed()
         };
         only(seen, Severity::Warning, "every tenant sees a row without a tenant, and any tenant can make");

@@ -9,7 +9,7 @@ use crate::inspect::CheckError;
 
 /// What came of a row without a tenant.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Nobody {
+pub(super) struct WithoutTenant {
     /// One that was made for the attempt, as a tenant.
     pub(super) seen: ReadResult,
     /// Whether a tenant can take the tenant off an own row.
@@ -21,7 +21,7 @@ pub(super) struct Nobody {
 impl Attack<'_, '_> {
     /// Takes the tenant off a row, as the caller, and reads it as a tenant; then does the same as that
     /// tenant.
-    pub(super) async fn nobody(
+    pub(super) async fn without_tenant(
         &mut self,
         tenants: &Tenants,
         rows: &Rows<'_, '_>,
@@ -40,7 +40,7 @@ impl Attack<'_, '_> {
             let own = self.first_of(&tenants.owner);
             let look = (Identity::app(&tenants.other), self.count(&format!("{column} IS NULL")));
             let taken = (Identity::caller(Some(&tenants.owner)), take(&own));
-            seen.nobody.seen = match self.attempts.make_all(&[taken, look]).await? {
+            seen.without_tenant.seen = match self.attempts.make_all(&[taken, look]).await? {
                 Some((rows, _)) => {
                     let count = rows.last().and_then(|row| row.first()?.as_ref()?.parse().ok());
                     count.map_or(ReadResult::Skipped, ReadResult::Rows)
@@ -48,9 +48,10 @@ impl Attack<'_, '_> {
                 None => ReadResult::Skipped,
             };
         }
-        seen.nobody.untried = self.target.select_any && seen.nobody.seen == ReadResult::Skipped;
+        seen.without_tenant.untried =
+            self.target.select_any && seen.without_tenant.seen == ReadResult::Skipped;
         if self.target.update_tenant {
-            seen.nobody.made = self.write(Identity::app(&tenants.owner), &take(&first)).await?;
+            seen.without_tenant.made = self.write(Identity::app(&tenants.owner), &take(&first)).await?;
         }
         Ok(())
     }
