@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf};
 
 use jiff::Timestamp;
-use quick_xml::{Reader, events::Event};
+use quick_junit::{NonSuccessKind, TestCaseStatus};
 use sluice::{
     api::{Finding, Severity},
     report::{
@@ -233,35 +233,71 @@ fn markdown_keeps_every_table_row_in_its_columns() {
     }
 }
 
-#[test]
-fn junit_is_well_formed_and_its_numbers_are_those_of_its_cases() {
-    for (document, suites) in [(one(), 1), (several(), 2)] {
-        let text = document.print(Form::Junit);
-        let mut reader = Reader::from_str(&text);
-        reader.config_mut().check_end_names = true;
-        let (mut cases, mut failures, mut skipped, mut found, mut announced) = (0, 0, 0, 0, (0, 0));
-        loop {
-            match reader.read_event().expect("well-formed XML") {
-                Event::Eof => break,
-                Event::Start(tag) | Event::Empty(tag) => match tag.name().as_ref() {
-                    "testsuites" => {
-                        let number = |name: &str| -> usize {
-                            let attribute =
-                                tag.try_get_attribute(name).expect("attributes").expect("is there");
-                            attribute.value.parse().expect("a number")
-                        };
-                        announced = (number("tests"), number("failures"));
-                    }
-                    "testsuite" => found += 1,
-                    "testcase" => cases += 1,
-                    "failure" => failures += 1,
-                    "skipped" => skipped += 1,
-                    _ => {}
-                },
-                _ => {}
+/// The sums of the document and of each suite are those of the statuses that its cases have.
+fn sums_are_right(read: &quick_junit::Report) -> bool {
+    let counted = |cases: &mut dyn Iterator<Item = &quick_junit::TestCase>| {
+        let mut sums = [0; 4];
+        for case in cases {
+            sums[0] += 1;
+            match &case.status {
+                TestCaseStatus::Success { .. } => {}
+                TestCaseStatus::NonSuccess { kind: NonSuccessKind::Failure, .. } => sums[1] += 1,
+                TestCaseStatus::NonSuccess { kind: NonSuccessKind::Error, .. } => sums[2] += 1,
+                TestCaseStatus::Skipped { .. } => sums[3] += 1,
             }
         }
-        assert_eq!((found, (cases, failures), skipped), (suites, announced, 1), "{text}");
+        sums
+    };
+    let mut all = read.test_suites.iter().flat_map(|suite| &suite.test_cases);
+    counted(&mut all) == [read.tests, read.failures, read.errors, read.skipped]
+        && read.test_suites.iter().all(|suite| {
+            counted(&mut suite.test_cases.iter())
+                == [suite.tests, suite.failures, suite.errors, suite.skipped]
+        })
+}
+
+#[test]
+fn junit_reads_back_with_right_sums_and_a_hostile_name_as_one_text() {
+    for (document, suites) in [(one(), 1), (several(), 2)] {
+        let text = document.print(Form::Junit);
+        let mut read = quick_junit::Report::deserialize_from_str(&text).expect("JUnit XML");
+        assert!(sums_are_right(&read), "{text}");
+        assert_eq!((read.test_suites.len(), read.failures, read.skipped), (suites, 1, 1), "{text}");
+        let nasty = NASTY.replace('\n', "\\n").replace('\u{1b}', "\\u{1b}").replace('\u{202e}', "\\u{202e}");
+        let case = &read.test_suites[suites - 1].test_cases[1];
+        let TestCaseStatus::NonSuccess { message: Some(message), description: Some(lines), .. } =
+            &case.status
+        else {
+            panic!("{text}")
+        };
+        let object = format!("clinical.{nasty}");
+        assert_eq!(message.as_str(), format!("{object}: {object} is not as it should be (1 more)"));
+        assert!(lines.starts_with(&format!("Error: {object}: {object} is not")), "{lines:?}");
+        // The control: a case more than the sums say.
+        let again = case.clone();
+        read.test_suites[suites - 1].test_cases.push(again);
+        assert!(!sums_are_right(&read));
+    }
+}
+
+#[test]
+fn junit_has_an_error_for_what_could_not_be_checked_and_a_failure_for_each_check_that_found_an_error() {
+    let lost = Report {
+        checks: vec![check("rls-forced", "isolation", CheckVerdict::Unknown, 0)],
+        findings: Vec::new(),
+        ..failed()
+    };
+    // Says it passed, and has errors.
+    let mistaken = Report {
+        checks: vec![check("rls-forced", "isolation", CheckVerdict::Passed, 2)],
+        verdict: Verdict::Passed,
+        ..failed()
+    };
+    for (report, sums) in [(lost, (2, 0, 2)), (mistaken, (1, 1, 0))] {
+        let text = Document::One(Box::new(report)).print(Form::Junit);
+        let read = quick_junit::Report::deserialize_from_str(&text).expect("JUnit XML");
+        assert!(sums_are_right(&read), "{text}");
+        assert_eq!((read.tests, read.failures, read.errors), sums, "{text}");
     }
 }
 
