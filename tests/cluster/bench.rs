@@ -14,10 +14,10 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::story::{SYSTEM, Story, find, kubectl};
+use crate::story::{SYSTEM, Story, find, kubectl, wait_for};
 
 const ROUNDS: usize = 7;
-const FIRST: &str = "20260101000000_first";
+pub const FIRST: &str = "20260101000000_first";
 
 fn median(mut values: Vec<Duration>) -> Duration {
     values.sort();
@@ -69,27 +69,27 @@ async fn migration(name: &str) -> (Duration, Story) {
     (started.elapsed(), story)
 }
 
-async fn leader() -> (String, u32) {
+/// The Pod that leads, and its process; waits for one while there is none.
+pub async fn leader() -> (String, u32) {
     let client = kube::Client::try_default().await.expect("a cluster");
     let pods: Api<Pod> = Api::namespaced(client, SYSTEM);
-    let lease = kubectl(&["-n", SYSTEM, "get", "lease/sluice", "-o", "jsonpath={.spec.holderIdentity}"]);
-    let holder = lease.lines().nth(1).unwrap_or_default().trim().to_owned();
-    let found = pods.list(&ListParams::default()).await.expect("lists");
-    let pod = found
-        .iter()
-        .map(ResourceExt::name_any)
-        .find(|name| holder.contains(name.as_str()))
-        .expect("a leader");
-    let pid = fs::read_dir("/proc").expect("/proc").flatten().find_map(|entry| {
-        let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
-        let mine = String::from_utf8_lossy(&read("cmdline")).contains("controller")
-            && String::from_utf8_lossy(&read("environ")).contains(&pod);
-        entry.file_name().to_string_lossy().parse().ok().filter(|_| mine)
-    });
-    (pod, pid.expect("the leader's process"))
+    let found = || async {
+        let lease = kubectl(&["-n", SYSTEM, "get", "lease/sluice", "-o", "jsonpath={.spec.holderIdentity}"]);
+        let holder = lease.lines().nth(1).unwrap_or_default().trim().to_owned();
+        let running = pods.list(&ListParams::default()).await.ok()?;
+        let pod = running.iter().map(ResourceExt::name_any).find(|name| holder.contains(name.as_str()))?;
+        let pid = fs::read_dir("/proc").expect("/proc").flatten().find_map(|entry| {
+            let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
+            let mine = String::from_utf8_lossy(&read("cmdline")).contains("controller")
+                && String::from_utf8_lossy(&read("environ")).contains(&pod);
+            entry.file_name().to_string_lossy().parse().ok().filter(|_| mine)
+        });
+        Some((pod, pid?))
+    };
+    wait_for("a leader", found).await
 }
 
-fn resident_mb(pid: u32) -> f64 {
+pub fn resident_mb(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let kib = status
         .lines()
@@ -98,7 +98,7 @@ fn resident_mb(pid: u32) -> f64 {
 }
 
 /// The leader's own count of its writes.
-fn writes(pod: &str) -> f64 {
+pub fn writes(pod: &str) -> f64 {
     let text =
         kubectl(&["get", "--raw", &format!("/api/v1/namespaces/{SYSTEM}/pods/{pod}:8080/proxy/metrics")]);
     text.lines()
@@ -195,10 +195,8 @@ async fn a_restart_with_a_hundred_settled_objects_writes_nothing() {
     let before = versions().await;
     let (old, _) = leader().await;
     pods.delete(&old, &DeleteParams::default()).await.expect("deletes the leader");
-    crate::story::wait_for("another leader", || async {
-        pods.get_opt(&old).await.ok().flatten().is_none().then_some(())
-    })
-    .await;
+    wait_for("another leader", || async { pods.get_opt(&old).await.ok().flatten().is_none().then_some(()) })
+        .await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     let (new, pid) = leader().await;
     let (after, written) = (versions().await, writes(&new));
@@ -221,7 +219,7 @@ async fn a_restart_with_a_hundred_settled_objects_writes_nothing() {
 }
 
 /// Where `make bench` collects what it writes into docs/benchmarks.md.
-fn keep(name: &str, report: &str) {
+pub fn keep(name: &str, report: &str) {
     println!("{report}");
     if let Some(folder) = std::env::var_os("BENCH_REPORTS") {
         fs::write(std::path::Path::new(&folder).join(format!("{name}.md")), report)

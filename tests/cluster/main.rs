@@ -15,6 +15,7 @@ mod server;
 mod story;
 
 mod bench;
+mod bench_many;
 mod drift;
 mod exactly_once;
 mod examples;
