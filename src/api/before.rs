@@ -25,6 +25,16 @@ pub struct Before {
     pub window: Option<Window>,
 }
 
+impl Before {
+    /// What of it decides what a run does: gates only say when it begins. Each field is named, so that a new one
+    /// has to be put on one of the two sides.
+    #[must_use]
+    pub fn without_gates(&self) -> Self {
+        let Self { depends_on, group, window: _ } = self;
+        Self { depends_on: depends_on.clone(), group: group.clone(), window: None }
+    }
+}
+
 /// Recurring times at which a run may begin. A run that only verifies may begin at any time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

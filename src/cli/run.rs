@@ -147,7 +147,6 @@ fn facts(object: &DatabaseMigration, outcomes: &[(Timestamp, Outcome)]) -> Facts
     // What a cluster decides about other objects was decided by the person who started this.
     if let Ok(migration) = &mut migration {
         migration.depends_on.clear();
-        migration.window = None;
         migration.suspend = false;
     }
     Facts {

@@ -27,8 +27,8 @@ use super::{
 };
 use crate::{
     api::{
-        ANNOTATION_RETRY, Before, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus,
-        GATE_NAME, LABEL_MIGRATION, MigrationGate, Pods,
+        ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME,
+        LABEL_MIGRATION, MigrationGate, Pods,
     },
     contract::Purpose,
     objects::{Images, fingerprint, job, work},
@@ -278,9 +278,9 @@ fn work_now(object: &DatabaseMigration, migration: &ValidatedMigration, images: 
     work(&serde_json::to_value(job.spec).expect("a Job made of plain values can be written as JSON"))
 }
 
-/// The spec as far as it decides what a run does: `suspend` and `before.window` only say when.
+/// The spec as far as it decides what a run does: `suspend` and gates only say when.
 fn canonical(object: &DatabaseMigration) -> String {
-    let before = Before { window: None, ..object.spec.before.clone() };
+    let before = object.spec.before.without_gates();
     let spec = DatabaseMigrationSpec { suspend: false, before, ..object.spec.clone() };
     serde_json::to_string(&spec).expect("a spec that was read from JSON can be written as JSON")
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::elsewhere;
 use crate::{
-    api::{Before, DatabaseMigration, DatabaseMigrationSpec, GROUP, Pods, VERSION},
+    api::{DatabaseMigration, DatabaseMigrationSpec, GROUP, Pods, VERSION},
     contract::{Purpose, Stage},
     limits::POD_GRACE_SECONDS,
     plan::step::JobOrder,
@@ -142,7 +142,7 @@ fn container(
 
 fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order: &JobOrder) -> Vec<EnvVar> {
     // When it may begin was decided; the stages need not know.
-    let before = Before { window: None, ..object.spec.before.clone() };
+    let before = object.spec.before.without_gates();
     let spec = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "DatabaseMigration",
