@@ -4,23 +4,12 @@ use std::{fs, path::PathBuf};
 
 use sluice::objects::crd_files;
 
+use crate::golden;
+
 #[test]
 fn the_crds_are_current() {
     for (name, text) in crd_files() {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crds").join(&name);
-        if std::env::var_os("UPDATE").is_some() {
-            fs::write(&path, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            continue;
-        }
-        let found = fs::read_to_string(&path).unwrap_or_default();
-        if found != text {
-            let first = found.lines().zip(text.lines()).position(|(old, new)| old != new).unwrap_or_default();
-            panic!(
-                "crds/{name} is stale from line {} on; run `UPDATE=1 cargo test --test contract \
-                    the_crds_are_current`",
-                first + 1
-            );
-        }
+        golden::is_current(&format!("crds/{name}"), &text);
     }
 }
 

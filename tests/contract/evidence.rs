@@ -2,8 +2,6 @@
 //! should be. Each piece of evidence is taken away in turn, and the duties that rest on it, and no others,
 //! are no longer proven.
 
-use std::{fs, path::PathBuf};
-
 use jiff::Timestamp;
 use serde_json::json;
 use sluice::{
@@ -15,6 +13,8 @@ use sluice::{
         evidence::{Evidence, NAMES, Part, Piece, Proven, Regime, Subject, named},
     },
 };
+
+use crate::golden;
 
 /// What no form may take for its own.
 const NASTY: &str = "</title><script>'&|`*_\n\u{1b}[31m\u{202e}";
@@ -341,25 +341,14 @@ fn mixed() -> Evidence {
 
 #[test]
 fn every_form_of_the_evidence_is_the_file_beside_this_one_and_no_name_breaks_out() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/contract/reports");
     for (ending, form) in [
         ("txt", Form::Text { coloured: false }),
         ("json", Form::Json),
         ("md", Form::Markdown),
         ("html", Form::Html),
     ] {
-        let (path, text) =
-            (folder.join(format!("evidence.{ending}")), mixed().print(form).expect("has this form"));
-        if std::env::var_os("UPDATE").is_some() {
-            fs::write(&path, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        }
-        let written = fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(
-            written,
-            text,
-            "{} is stale: UPDATE=1 cargo test --test contract evidence",
-            path.display()
-        );
+        let text = mixed().print(form).expect("has this form");
+        golden::is_current(&format!("tests/contract/reports/evidence.{ending}"), &text);
         let steering = text.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
         assert!(
             steering.is_none() || (ending == "json" && steering == Some('\u{202e}')),

@@ -16,6 +16,7 @@ mod evidence;
 mod facts;
 mod forged;
 mod gates;
+mod golden;
 mod kubelet;
 mod newest;
 mod plans;

@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::golden;
+
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -37,17 +39,7 @@ fn what_is_in_force_is_the_file_beside_this_one_in_every_form() {
     for (form, ending) in [("text", "txt"), ("yaml", "yaml"), ("json", "json")] {
         let output = show(&[&short, &house], &["-o", form]);
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-        let path = top().join("tests/contract/policy_show").join(format!("short.{ending}"));
-        if std::env::var_os("UPDATE").is_some() {
-            fs::write(&path, &output.stdout).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        }
-        let written = fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(
-            written,
-            text(&output.stdout),
-            "{} is stale: UPDATE=1 cargo test --test contract policy_show",
-            path.display()
-        );
+        golden::is_current(&format!("tests/contract/policy_show/short.{ending}"), &text(&output.stdout));
     }
 }
 

@@ -1,8 +1,6 @@
 //! Reports in every form, compared with the files in `tests/contract/reports`. `UPDATE=1` writes them. The
 //! names in the fixture hold what could break out of each form.
 
-use std::{fs, path::PathBuf};
-
 use jiff::Timestamp;
 use quick_junit::{NonSuccessKind, TestCaseStatus};
 use sluice::{
@@ -12,6 +10,8 @@ use sluice::{
         Policy, Relation, Report, Schema, Table, TableKind, Tenancy, Verdict, read,
     },
 };
+
+use crate::golden;
 
 /// What a database may call a table, and what no form may take for its own.
 const NASTY: &str = "</title><script>alert(\"1\")</script>'&|`*_[x](http://evil)\n]]>-->\u{1b}[31m\u{202e}🏥";
@@ -169,20 +169,9 @@ fn several() -> Document {
 
 #[test]
 fn every_form_of_a_report_is_the_file_beside_this_one() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/contract/reports");
     for (name, document) in [("report", one()), ("services", several())] {
         for (ending, form) in FORMS {
-            let (path, text) = (folder.join(format!("{name}.{ending}")), document.print(form));
-            if std::env::var_os("UPDATE").is_some() {
-                fs::write(&path, &text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            }
-            let written = fs::read_to_string(&path).unwrap_or_default();
-            assert_eq!(
-                written,
-                text,
-                "{} is stale: UPDATE=1 cargo test --test contract reports",
-                path.display()
-            );
+            golden::is_current(&format!("tests/contract/reports/{name}.{ending}"), &document.print(form));
         }
     }
 }
