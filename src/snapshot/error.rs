@@ -96,7 +96,7 @@ pub enum SnapshotError {
         "{volume} is full ({detail}): make it larger, or let fewer snapshots stay with spec.snapshot.keep"
     )]
     NoSpace {
-        /// The volume, in the words of [`volume`].
+        /// The volume, in the words of its store.
         volume: String,
         /// What was being written.
         detail: String,
@@ -123,7 +123,7 @@ pub enum SnapshotError {
     /// The volume refuses something.
     #[error("cannot {action} {path:?} on {volume}: {cause}")]
     Volume {
-        /// The volume, in the words of [`volume`].
+        /// The volume, in the words of its store.
         volume: String,
         /// What was tried.
         action: &'static str,
@@ -141,14 +141,6 @@ pub enum SnapshotError {
         /// The deadline.
         deadline: Duration,
     },
-}
-
-/// Where snapshots are, for a sentence: the volume of a claim, or a folder of the person who runs Sluice.
-pub(super) fn volume(claim: Option<&str>) -> String {
-    claim.map_or_else(
-        || "the file system of --snapshot-dir".to_owned(),
-        |claim| format!("the volume of PersistentVolumeClaim {claim:?}"),
-    )
 }
 
 impl SnapshotError {
@@ -171,12 +163,12 @@ impl SnapshotError {
 
     /// A refusal of the file system; a full one has a name of its own.
     pub(super) fn volume(
-        claim: Option<&str>,
+        volume: String,
         action: &'static str,
         path: impl Into<PathBuf>,
         cause: io::Error,
     ) -> Self {
-        let (volume, path) = (volume(claim), path.into());
+        let path = path.into();
         match cause.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::NoSpace { volume, detail: format!("could not {action} {}: {cause}", path.display()) }
@@ -193,22 +185,10 @@ mod tests {
     #[test]
     fn a_full_volume_is_told_from_a_broken_one() {
         let full = |kind: io::ErrorKind| {
-            SnapshotError::volume(Some("records-snapshots"), "write", "/snapshots/x", kind.into()).reason()
+            SnapshotError::volume("a volume".to_owned(), "write", "/snapshots/x", kind.into()).reason()
         };
         assert_eq!(full(io::ErrorKind::StorageFull), Reason::NoSpace);
         assert_eq!(full(io::ErrorKind::QuotaExceeded), Reason::NoSpace);
         assert_eq!(full(io::ErrorKind::PermissionDenied), Reason::SnapshotFailed);
-    }
-
-    #[test]
-    fn a_message_names_the_object_and_the_remedy() {
-        let error = SnapshotError::volume(
-            Some("records-snapshots"),
-            "write",
-            "/snapshots/x",
-            io::ErrorKind::StorageFull.into(),
-        );
-        let text = error.to_string();
-        assert!(text.contains("\"records-snapshots\"") && text.contains("make it larger"), "{text}");
     }
 }

@@ -1,51 +1,34 @@
-//! Snapshots: taken, read back, recorded. One file per kind of snapshot; today there is one, `dump`.
+//! Snapshots: taken, read back, recorded. A producer makes the bytes, a store keeps them, and neither knows the
+//! other: a [`Target`] goes one way, a [`Product`] comes back.
 //!
 //! The snapshot stage calls [`take`]. A snapshot grows in a hidden folder beside its place, is proven there,
 //! and is renamed only when it is whole: whatever stands under its final name can be restored. Nothing in
 //! here decides whether a snapshot is needed, and nothing writes to the database.
 
-mod dump;
 mod error;
-mod keep;
-mod manifest;
-mod process;
-mod proof;
-mod server;
+mod producer;
 mod store;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::{
-    api::{Keep, ReadBack, SnapshotRecord},
-    postgres::{ConnectionUrl, connect},
-};
+use crate::api::SnapshotRecord;
 
 pub use error::SnapshotError;
-pub use manifest::Manifest;
+pub use producer::{Dump, Tools};
+pub use store::{Manifest, Volume};
+
+use store::Taken;
 
 /// What to take, and where to keep it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The database, and the role that reads it.
-    pub url: &'a ConnectionUrl,
-    /// The folder of this DatabaseMigration: `NAMESPACE/NAME` under the mounted volume. It is created when it
-    /// is missing.
-    pub folder: &'a Path,
-    /// The PersistentVolumeClaim that is mounted there, for the record and for messages; none where a person
-    /// runs Sluice outside a cluster.
-    pub claim: Option<&'a str>,
-    /// Tables at once. 1 makes a single file, more make a folder.
-    pub jobs: u32,
-    /// How it is proven.
-    pub read_back: ReadBack,
-    /// Which older ones stay; all of them when absent.
-    pub keep: Option<&'a Keep>,
+    /// What makes the bytes.
+    pub dump: Dump<'a>,
+    /// Where they go.
+    pub volume: Volume<'a>,
     /// The history that the plan saw, for the manifest.
     pub history_digest: &'a str,
     /// What is about to run, for the manifest.
@@ -54,30 +37,38 @@ pub struct Request<'a> {
     pub now: Timestamp,
     /// How long everything may take together.
     pub deadline: Duration,
-    /// The server's major version, as the plan saw it.
-    pub server_major: u32,
-    /// The client tools.
-    pub tools: &'a Tools,
 }
 
-/// Where PostgreSQL's client tools are. Default: found through `PATH`.
+/// Where a producer writes; a store says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tools {
-    pg_dump: PathBuf,
-    pg_restore: PathBuf,
+struct Target {
+    /// The file, or the folder; not there yet.
+    path: PathBuf,
+    /// What it is on, in the words of its store.
+    volume: String,
 }
 
-impl Tools {
-    /// The tools of one folder, for instance `/usr/lib/postgresql/18/bin`.
-    pub fn of_folder(folder: &Path) -> Self {
-        Self { pg_dump: folder.join("pg_dump"), pg_restore: folder.join("pg_restore") }
-    }
+/// What was written, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Contents {
+    /// All files together.
+    bytes: u64,
+    /// Of the file, or of `sums` when it is a folder.
+    sha256: String,
+    /// One line for each file, as `sha256sum` writes them.
+    sums: String,
 }
 
-impl Default for Tools {
-    fn default() -> Self {
-        Self { pg_dump: PathBuf::from("pg_dump"), pg_restore: PathBuf::from("pg_restore") }
-    }
+/// What a producer made: the bytes, and what they were made of and with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Product {
+    contents: Contents,
+    /// The server's version, in full.
+    server_version: String,
+    /// The server's place in the write-ahead log before the dump began: everything up to here is in it.
+    wal_lsn: Option<String>,
+    /// The version of the client.
+    client_version: String,
 }
 
 /// Takes a snapshot, proves it, and deletes those that need not stay any longer.
@@ -88,56 +79,42 @@ pub async fn take(request: Request<'_>) -> Result<SnapshotRecord, SnapshotError>
     match tokio::time::timeout(request.deadline, take_in_time(request)).await {
         Ok(result) => result,
         Err(_) => Err(SnapshotError::TookTooLong {
-            database: request.url.database().to_owned(),
+            database: request.dump.url.database().to_owned(),
             deadline: request.deadline,
         }),
     }
 }
 
 async fn take_in_time(request: Request<'_>) -> Result<SnapshotRecord, SnapshotError> {
-    let client = dump::client(&request).await?;
-    // Everything that would make the dump fail after minutes is checked first.
-    let mut connection = connect(request.url, "sluice-snapshot").await.map_err(SnapshotError::Unreachable)?;
-    let server = server::describe(&mut connection, &request).await?;
-
-    let store = store::Store::open(request.folder, request.claim)?;
-    store.sweep()?;
+    let Request { dump, volume, now, deadline, .. } = request;
+    let prepared = dump.prepare().await?;
+    volume.open()?;
     // Before as well as after: on a volume that is full, what has expired makes the room.
-    prune(&store, &request, 0);
-    let partial = store.begin(request.now)?;
-    let file = partial.path().join(manifest::DUMP);
-    dump::write(&request, &mut connection, &file).await?;
-    let ((), contents) = tokio::try_join!(proof::prove(&request, &file), proof::digest(&request, &file))?;
-    let manifest = manifest::Manifest::new(&request, client, server, &contents);
-    manifest.write(partial.path(), &contents, request.claim)?;
-    let name = partial.publish()?;
-    prune(&store, &request, 1);
+    volume.prune(now, Taken::NotYet);
+    let partial = volume.begin(now)?;
+    let product = prepared.write(&partial.target(), deadline).await?;
+    let reference = partial.publish(&manifest(&request, &product), &product.contents.sums)?;
+    volume.prune(now, Taken::Now);
 
-    Ok(SnapshotRecord {
-        reference: store.reference(&name),
-        taken_at: Time(request.now),
-        bytes: contents.bytes,
-        sha256: contents.sha256,
-        verified: request.read_back,
-    })
+    let Contents { bytes, sha256, .. } = product.contents;
+    Ok(SnapshotRecord { reference, taken_at: Time(now), bytes, sha256, verified: dump.read_back })
 }
 
-/// Deletes what has expired. `newer` snapshots of this run already count among those that stay. A failure is
-/// logged and no more: what could not be deleted today is deleted next time, and it is no reason to hold a
-/// migration back.
-fn prune(store: &store::Store, request: &Request<'_>, newer: usize) {
-    let Some(keep) = request.keep else { return };
-    let existing: Vec<_> = store
-        .existing()
-        .into_iter()
-        .filter(|snapshot| newer == 0 || snapshot.taken_at != request.now)
-        .collect();
-    for name in keep::expired(&existing, keep, newer, request.now) {
-        match store.delete(name) {
-            Ok(()) => tracing::info!(snapshot = name, "deleted a snapshot that need not stay"),
-            Err(error) => {
-                tracing::warn!(snapshot = name, %error, "could not delete a snapshot that need not stay");
-            }
-        }
+fn manifest(request: &Request<'_>, product: &Product) -> Manifest {
+    let Request { dump, now, .. } = request;
+    Manifest {
+        version: Manifest::VERSION,
+        database: dump.url.database().to_owned(),
+        place: dump.url.place(),
+        taken_at: *now,
+        server_version: product.server_version.clone(),
+        client_version: product.client_version.clone(),
+        wal_lsn: product.wal_lsn.clone(),
+        jobs: dump.jobs,
+        history_digest: request.history_digest.to_owned(),
+        pending: request.pending.to_vec(),
+        bytes: product.contents.bytes,
+        sha256: product.contents.sha256.clone(),
+        verified: dump.read_back,
     }
 }

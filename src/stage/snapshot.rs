@@ -5,7 +5,7 @@ use super::{Context, Passed, Plan};
 use crate::{
     api::Reason,
     contract::{Outcome, Stage},
-    snapshot::{Request, Tools, take},
+    snapshot::{Dump, Request, Tools, Volume, take},
     validate::SnapshotPolicy,
 };
 
@@ -40,19 +40,14 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
         Err(error) => return Outcome::failed(Stage::Snapshot, error.reason(), error.to_string()),
     };
     let folder = context.snapshots.join(&context.manifest.namespace).join(&context.manifest.name);
+    let tools = Tools::default();
     let request = Request {
-        url,
-        folder: &folder,
-        claim: (!context.by_hand).then_some(claim.as_str()),
-        jobs,
-        read_back,
-        keep,
+        dump: Dump { url, jobs, read_back, server_major: history.server_major, tools: &tools },
+        volume: Volume { folder: &folder, claim: (!context.by_hand).then_some(claim.as_str()), keep },
         history_digest: &history.history_digest,
         pending: &history.pending,
         now: jiff::Timestamp::now(),
         deadline: context.remaining(),
-        server_major: history.server_major,
-        tools: &Tools::default(),
     };
     match take(request).await {
         Ok(record) => {

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use sluice::{
     api::{Keep, ReadBack, Reason, SnapshotRecord},
     postgres::ConnectionUrl,
-    snapshot::{Manifest, Request, SnapshotError, Tools, take},
+    snapshot::{Dump, Manifest, Request, SnapshotError, Tools, Volume, take},
 };
 use sqlx::Row;
 
@@ -78,18 +78,18 @@ impl Scene {
 
     pub async fn take_into(&self, folder: &Path) -> Result<SnapshotRecord, SnapshotError> {
         take(Request {
-            url: &self.url,
-            folder,
-            claim: Some("records-snapshots"),
-            jobs: self.jobs,
-            read_back: self.read_back,
-            keep: self.keep.as_ref(),
+            dump: Dump {
+                url: &self.url,
+                jobs: self.jobs,
+                read_back: self.read_back,
+                server_major: Server::get().major,
+                tools: &self.tools,
+            },
+            volume: Volume { folder, claim: Some("records-snapshots"), keep: self.keep.as_ref() },
             history_digest: "0f0f",
             pending: &["20240216140000_add_patient_preferred_name".to_owned()],
             now: self.now,
             deadline: self.deadline,
-            server_major: Server::get().major,
-            tools: &self.tools,
         })
         .await
     }

@@ -1,5 +1,5 @@
 //! `src/plan/run` serves any kind of object: what it mentions leads to no kind, directly or through a file of the
-//! plan.
+//! plan. What makes a snapshot does not know what keeps it.
 
 use std::collections::BTreeSet;
 
@@ -54,4 +54,43 @@ fn a_kind_on_the_shelf_is_found_in_every_form() {
         let found = complaints(&with_shelf(planted));
         assert_eq!(found.len(), 1, "{planted}: {found:?}");
     }
+}
+
+const PRODUCER: &str = "src/snapshot/producer/";
+const STORE: &str = "src/snapshot/store/";
+
+/// What one side of a snapshot mentions of the other.
+fn across(tree: &Tree) -> BTreeSet<String> {
+    let sides = [(PRODUCER, STORE), (STORE, PRODUCER)];
+    let mentions = tree.mentions.iter().filter_map(|mention| {
+        let (file, home) = (tree.file(mention), tree.home(mention)?);
+        let met = sides.iter().any(|(from, to)| file.starts_with(from) && home.starts_with(to));
+        met.then(|| format!("{file}: {home}"))
+    });
+    mentions.collect()
+}
+
+#[test]
+fn what_makes_a_snapshot_and_what_keeps_it_do_not_know_each_other() {
+    let tree = tree();
+    for side in [PRODUCER, STORE] {
+        assert!(tree.mentions.iter().any(|mention| tree.file(mention).starts_with(side)), "{side} is there");
+    }
+    assert_eq!(across(&tree), BTreeSet::new());
+    let planted = |dump: &str, volume: &str| {
+        Tree::of([
+            ("src/lib.rs", "mod snapshot;"),
+            ("src/snapshot/mod.rs", "mod producer; mod store; struct Target;"),
+            ("src/snapshot/producer/mod.rs", "mod dump; pub use dump::Dump;"),
+            ("src/snapshot/producer/dump.rs", dump),
+            ("src/snapshot/store/mod.rs", "mod volume; pub use volume::Volume;"),
+            ("src/snapshot/store/volume.rs", volume),
+        ])
+    };
+    let (dump, volume) = ("use super::super::Target; pub struct Dump;", "pub struct Volume;");
+    assert_eq!(across(&planted(dump, volume)), BTreeSet::new(), "the control");
+    let knows_the_store = format!("{dump} use super::super::store::Volume;");
+    assert_eq!(across(&planted(&knows_the_store, volume)).len(), 1);
+    let knows_the_producer = format!("{volume} fn of(_: crate::snapshot::producer::Dump) {{}}");
+    assert_eq!(across(&planted(dump, &knows_the_producer)).len(), 1);
 }

@@ -1,12 +1,11 @@
 //! What is written beside a dump, so that a person who finds the folder in a year knows what it is without
 //! reading Kubernetes.
 
-use std::{fs::File, io::Write, path::Path};
+use std::{fs, path::Path};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Request, SnapshotError, proof::Contents, server::Server};
 use crate::api::ReadBack;
 
 /// The dump inside a snapshot's folder: a file, or a folder when several tables were dumped at once.
@@ -15,7 +14,6 @@ pub(super) const DUMP: &str = "dump";
 pub(super) const MANIFEST: &str = "manifest.json";
 /// The digests of the dump's files, for `sha256sum --check`.
 pub(super) const SUMS: &str = "SHA256SUMS";
-const VERSION: u32 = 1;
 
 /// What a snapshot holds, and how that is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,49 +50,18 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    pub(super) fn new(
-        request: &Request<'_>,
-        client_version: String,
-        server: Server,
-        contents: &Contents,
-    ) -> Self {
-        Self {
-            version: VERSION,
-            database: request.url.database().to_owned(),
-            place: request.url.place(),
-            taken_at: request.now,
-            server_version: server.version,
-            client_version,
-            wal_lsn: server.lsn,
-            jobs: request.jobs,
-            history_digest: request.history_digest.to_owned(),
-            pending: request.pending.to_vec(),
-            bytes: contents.bytes,
-            sha256: contents.sha256.clone(),
-            verified: request.read_back,
-        }
-    }
+    /// The version of the layout that is written.
+    pub(in super::super) const VERSION: u32 = 1;
 
-    /// Writes the manifest and the digests into a snapshot's folder, and waits until they are on the disk.
-    pub(super) fn write(
-        &self,
-        folder: &Path,
-        contents: &Contents,
-        claim: Option<&str>,
-    ) -> Result<(), SnapshotError> {
+    /// As it is written.
+    pub(super) fn text(&self) -> String {
         let json =
             serde_json::to_string_pretty(self).expect("a manifest of strings and numbers is always JSON");
-        for (name, text) in [(SUMS, contents.sums.as_str()), (MANIFEST, &format!("{json}\n"))] {
-            let path = folder.join(name);
-            let written = File::create(&path)
-                .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-            written.map_err(|cause| SnapshotError::volume(claim, "write", path, cause))?;
-        }
-        Ok(())
+        format!("{json}\n")
     }
 
     /// Reads the manifest of a snapshot's folder; `None` when the folder is not a snapshot.
     pub fn read(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(folder.join(MANIFEST)).ok()?).ok()
+        serde_json::from_slice(&fs::read(folder.join(MANIFEST)).ok()?).ok()
     }
 }

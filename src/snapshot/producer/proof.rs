@@ -15,24 +15,26 @@ use std::{
 use flate2::bufread::GzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::{Request, SnapshotError, process};
+use super::{
+    super::{Contents, SnapshotError, Target},
+    Dump, process,
+};
 use crate::api::ReadBack;
 
 /// Proves that the dump can be read back.
-pub(super) async fn prove(request: &Request<'_>, dump: &Path) -> Result<(), SnapshotError> {
-    let unreadable =
-        |detail| SnapshotError::Unreadable { database: request.url.database().to_owned(), detail };
-    let mut arguments = match request.read_back {
+pub(super) async fn prove(dump: &Dump<'_>, path: &Path) -> Result<(), SnapshotError> {
+    let unreadable = |detail| SnapshotError::Unreadable { database: dump.url.database().to_owned(), detail };
+    let mut arguments = match dump.read_back {
         ReadBack::List => vec!["--list".into(), "--file=/dev/null".into()],
         ReadBack::Read => vec!["--file=/dev/null".into()],
     };
-    arguments.push(dump.as_os_str().to_owned());
-    let finished = process::run(&request.tools.pg_restore, &arguments, None).await?;
+    arguments.push(path.as_os_str().to_owned());
+    let finished = process::run(&dump.tools.pg_restore, &arguments, None).await?;
     if !finished.status.success() {
         return Err(unreadable(process::last_words(&finished)));
     }
-    if request.read_back == ReadBack::Read && dump.is_dir() {
-        check_members(dump).await.map_err(unreadable)?;
+    if dump.read_back == ReadBack::Read && path.is_dir() {
+        check_members(path).await.map_err(unreadable)?;
     }
     Ok(())
 }
@@ -66,20 +68,11 @@ async fn unpack(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What a dump holds, byte for byte.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Contents {
-    /// All its files together.
-    pub(super) bytes: u64,
-    /// Of the dump file, or of `sums` when the dump is a folder.
-    pub(super) sha256: String,
-    /// One line for each file, as `sha256sum` writes them.
-    pub(super) sums: String,
-}
-
-/// Reads the dump from the volume and digests it.
-pub(super) async fn digest(request: &Request<'_>, dump: &Path) -> Result<Contents, SnapshotError> {
-    let failed = |path: PathBuf| move |cause| SnapshotError::volume(request.claim, "read", path, cause);
+/// Reads the dump from where it was written and digests it.
+pub(super) async fn digest(target: &Target) -> Result<Contents, SnapshotError> {
+    let dump = target.path.as_path();
+    let failed =
+        |path: PathBuf| move |cause| SnapshotError::volume(target.volume.clone(), "read", path, cause);
     let folder = dump.parent().unwrap_or(dump);
     let (mut bytes, mut sha256, mut sums) = (0, String::new(), String::new());
     for path in files(dump).map_err(failed(dump.to_owned()))? {

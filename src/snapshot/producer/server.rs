@@ -3,8 +3,8 @@
 
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
-use super::{Request, SnapshotError};
-use crate::postgres::{query, said};
+use super::super::SnapshotError;
+use crate::postgres::{ConnectionUrl, query, said};
 
 /// The server, as the manifest names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,16 +18,16 @@ pub(super) struct Server {
 /// Describes the server, or says why a dump of it would not be complete.
 pub(super) async fn describe(
     connection: &mut PgConnection,
-    request: &Request<'_>,
+    url: &ConnectionUrl,
 ) -> Result<Server, SnapshotError> {
-    let unanswered = |what| move |error: sqlx::Error| unanswered(request, what, &error);
+    let unanswered = |what| move |error: sqlx::Error| unanswered(url, what, &error);
     let row = query(DESCRIBE).fetch_one(&mut *connection).await.map_err(unanswered("its version"))?;
     let hidden = query(HIDDEN).fetch_all(&mut *connection).await.map_err(unanswered("row-level security"))?;
     if !hidden.is_empty() {
         let tables: Vec<String> = hidden.iter().map(|row| row.get(0)).collect();
         let role = row.get("role");
         return Err(SnapshotError::Incomplete {
-            database: request.url.database().to_owned(),
+            database: url.database().to_owned(),
             role,
             tables: list(&tables),
         });
@@ -51,8 +51,8 @@ pub(super) async fn lock_holders(connection: &mut PgConnection) -> String {
     }
 }
 
-fn unanswered(request: &Request<'_>, what: &'static str, error: &sqlx::Error) -> SnapshotError {
-    SnapshotError::Unanswered { database: request.url.database().to_owned(), what, cause: said(error) }
+fn unanswered(url: &ConnectionUrl, what: &'static str, error: &sqlx::Error) -> SnapshotError {
+    SnapshotError::Unanswered { database: url.database().to_owned(), what, cause: said(error) }
 }
 
 /// A bounded list for people.

@@ -13,7 +13,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::SnapshotError;
+use super::super::SnapshotError;
 use crate::{postgres::ConnectionUrl, redact::connection_strings};
 
 /// What a tool needs of the surroundings. Everything else stays out: `DATABASE_URL` holds the password, and a

@@ -1,4 +1,4 @@
-//! Which snapshots stay. PURE: the decision only; [`super::store`] carries it out.
+//! Which snapshots stay. PURE: the decision only; [`super::volume`] carries it out.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -1,11 +1,15 @@
 //! A dump by `pg_dump`: which client, which arguments, and what its failures mean.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use sqlx::PgConnection;
 
-use super::{Request, SnapshotError, error::volume, process, server};
-use crate::postgres::LIBPQ_KEEPALIVES;
+use super::{
+    super::{Product, SnapshotError, Target},
+    Dump, process, proof,
+    server::{self, Server},
+};
+use crate::postgres::{LIBPQ_KEEPALIVES, connect};
 
 /// The cheapest gzip. Level 1 takes a third of the time of pg_dump's default and a seventh more space;
 /// without compression there would be no checksum of each table for the proof to check.
@@ -17,25 +21,62 @@ const LOCK_WAIT: Duration = Duration::from_secs(30);
 /// The first major version whose libpq can be told not to give a password in clear (`PGREQUIREAUTH`).
 const REQUIRES_METHOD: u32 = 16;
 
+/// A dump that nothing is known to stand in the way of.
+#[derive(Debug)]
+pub(in super::super) struct Prepared<'a> {
+    dump: Dump<'a>,
+    connection: PgConnection,
+    /// The version of `pg_dump`.
+    client: String,
+    server: Server,
+}
+
+impl<'a> Dump<'a> {
+    /// Checks first everything that would make the dump fail after minutes.
+    pub(in super::super) async fn prepare(self) -> Result<Prepared<'a>, SnapshotError> {
+        let client = client(&self).await?;
+        let mut connection =
+            connect(self.url, "sluice-snapshot").await.map_err(SnapshotError::Unreachable)?;
+        let server = server::describe(&mut connection, self.url).await?;
+        Ok(Prepared { dump: self, connection, client, server })
+    }
+}
+
+impl Prepared<'_> {
+    /// Writes the dump and proves it. `deadline` is how long the whole snapshot may take.
+    pub(in super::super) async fn write(
+        mut self,
+        target: &Target,
+        deadline: Duration,
+    ) -> Result<Product, SnapshotError> {
+        write(&self.dump, &mut self.connection, target, deadline).await?;
+        let ((), contents) = tokio::try_join!(proof::prove(&self.dump, &target.path), proof::digest(target))?;
+        Ok(Product {
+            contents,
+            server_version: self.server.version,
+            wal_lsn: self.server.lsn,
+            client_version: self.client,
+        })
+    }
+}
+
 /// The version of `pg_dump`, if it is new enough for the server and keeps the password to itself.
-pub(super) async fn client(request: &Request<'_>) -> Result<String, SnapshotError> {
-    let finished = process::run(&request.tools.pg_dump, &["--version"], None).await?;
+async fn client(dump: &Dump<'_>) -> Result<String, SnapshotError> {
+    let finished = process::run(&dump.tools.pg_dump, &["--version"], None).await?;
     let version = finished
         .stdout
         .split_whitespace()
         .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))
         .unwrap_or_default();
     match major(version) {
-        Some(client) if client < request.server_major => {
-            Err(SnapshotError::ClientTooOld { client: version.to_owned(), server: request.server_major })
+        Some(client) if client < dump.server_major => {
+            Err(SnapshotError::ClientTooOld { client: version.to_owned(), server: dump.server_major })
         }
-        Some(client) if client < REQUIRES_METHOD && request.url.gives_password_in_clear() => {
+        Some(client) if client < REQUIRES_METHOD && dump.url.gives_password_in_clear() => {
             Err(SnapshotError::ClientGivesPassword { client: version.to_owned() })
         }
         Some(_) => Ok(version.to_owned()),
-        None => {
-            Err(failed(request, format!("`pg_dump --version` said {:?}", process::last_words(&finished))))
-        }
+        None => Err(failed(dump, format!("`pg_dump --version` said {:?}", process::last_words(&finished)))),
     }
 }
 
@@ -46,29 +87,30 @@ fn major(version: &str) -> Option<u32> {
 }
 
 /// Writes the dump. `pg_dump` itself waits until it is on the disk.
-pub(super) async fn write(
-    request: &Request<'_>,
+async fn write(
+    dump: &Dump<'_>,
     connection: &mut PgConnection,
-    dump: &Path,
+    target: &Target,
+    deadline: Duration,
 ) -> Result<(), SnapshotError> {
     // A quarter of the time, so that a deadline that is short still leaves the message about the lock, and
     // the dump itself, some.
-    let lock_wait = LOCK_WAIT.min(request.deadline / 4);
+    let lock_wait = LOCK_WAIT.min(deadline / 4);
     let mut arguments = vec![
         COMPRESSION.into(),
         "--no-password".into(),
         format!("--lock-wait-timeout={}", lock_wait.as_millis()).into(),
     ];
-    match request.jobs {
+    match dump.jobs {
         0 | 1 => arguments.push("--format=custom".into()),
         jobs => arguments.extend(["--format=directory".into(), format!("--jobs={jobs}").into()]),
     }
     let mut file = std::ffi::OsString::from("--file=");
-    file.push(dump);
+    file.push(&target.path);
     arguments.push(file);
     // The rest of where to connect is in the environment.
     arguments.push(format!("--dbname={LIBPQ_KEEPALIVES}").into());
-    let finished = process::run(&request.tools.pg_dump, &arguments, Some(request.url)).await?;
+    let finished = process::run(&dump.tools.pg_dump, &arguments, Some(dump.url)).await?;
     if finished.status.success() {
         return Ok(());
     }
@@ -76,12 +118,12 @@ pub(super) async fn write(
         Cause::Locked => {
             let holders = server::lock_holders(connection).await;
             Err(SnapshotError::Locked {
-                database: request.url.database().to_owned(),
+                database: dump.url.database().to_owned(),
                 seconds: lock_wait.as_secs(),
                 holders,
             })
         }
-        cause => Err(explain(request, cause, process::last_words(&finished))),
+        cause => Err(explain(dump, target, cause, process::last_words(&finished))),
     }
 }
 
@@ -118,22 +160,22 @@ fn understand(stderr: &str) -> Cause {
     Cause::Other
 }
 
-fn explain(request: &Request<'_>, cause: Cause, detail: String) -> SnapshotError {
-    let database = request.url.database().to_owned();
+fn explain(dump: &Dump<'_>, target: &Target, cause: Cause, detail: String) -> SnapshotError {
+    let database = dump.url.database().to_owned();
     match cause {
-        Cause::NoSpace => SnapshotError::NoSpace { volume: volume(request.claim), detail },
-        Cause::RowsHidden(tables) => SnapshotError::Incomplete { database, role: role(request), tables },
-        Cause::Denied => SnapshotError::Denied { database, role: role(request), detail },
-        Cause::Locked | Cause::Other => failed(request, detail),
+        Cause::NoSpace => SnapshotError::NoSpace { volume: target.volume.clone(), detail },
+        Cause::RowsHidden(tables) => SnapshotError::Incomplete { database, role: role(dump), tables },
+        Cause::Denied => SnapshotError::Denied { database, role: role(dump), detail },
+        Cause::Locked | Cause::Other => failed(dump, detail),
     }
 }
 
-fn failed(request: &Request<'_>, detail: String) -> SnapshotError {
-    SnapshotError::Dump { database: request.url.database().to_owned(), detail }
+fn failed(dump: &Dump<'_>, detail: String) -> SnapshotError {
+    SnapshotError::Dump { database: dump.url.database().to_owned(), detail }
 }
 
-fn role(request: &Request<'_>) -> String {
-    let user = request.url.libpq_environment().into_iter().find(|(name, _)| *name == "PGUSER");
+fn role(dump: &Dump<'_>) -> String {
+    let user = dump.url.libpq_environment().into_iter().find(|(name, _)| *name == "PGUSER");
     user.map(|(_, value)| value).unwrap_or_default()
 }
 

@@ -1,0 +1,10 @@
+//! Where the bytes of a snapshot go: what is whole there, what it is, and how long it stays. One file per
+//! store; today there is one, `volume`. A store knows neither how the bytes are made nor from what.
+
+mod keep;
+mod manifest;
+mod volume;
+
+pub use manifest::Manifest;
+pub(super) use volume::Taken;
+pub use volume::Volume;
