@@ -5,7 +5,6 @@
 //! or `async`.
 
 mod apply;
-mod asked;
 mod before;
 mod condition;
 mod conventions;
@@ -24,6 +23,7 @@ mod on_failure;
 mod phase;
 mod pods;
 mod policy;
+mod queries;
 mod reason;
 mod schema;
 mod snapshot;
@@ -31,7 +31,6 @@ mod status;
 mod verify;
 
 pub use apply::{Apply, Atomicity};
-pub use asked::{Compare, Expectation, PlannedQuery, QueryAssertion, Relation, RowCount, RowCounts};
 pub use before::{Before, Dependency, DependencyCondition, Group, Window};
 pub use condition::{ConditionType, condition};
 pub use conventions::{
@@ -61,6 +60,7 @@ pub use policy::{
     MigrationPolicy, MigrationPolicySpec, PolicyRef, SECTIONS as POLICY_SECTIONS, Section,
     crd as migration_policy_crd,
 };
+pub use queries::{Compare, Expectation, PlannedQuery, QueryAssertion, Relation, RowCount, RowCounts};
 pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
