@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    LedgerRow, Migration, RowState, Rules, SourceTree,
+    HistoryRow, Migration, RowState, Rules, SourceTree,
     checksum::{self, Match},
     divergence, order,
 };
@@ -31,9 +31,9 @@ pub struct Comparison {
 
 /// Compares. The target stops early; it never skips, and it does not stop phases: tables without their
 /// policies are worse than a phase that fails because it was written for a later schema.
-pub fn compare(source: &SourceTree, rows: &[LedgerRow], rules: &Rules<'_>) -> Comparison {
+pub fn compare(source: &SourceTree, rows: &[HistoryRow], rules: &Rules<'_>) -> Comparison {
     let mut comparison = Comparison::default();
-    let applied: BTreeMap<&str, &LedgerRow> = rows
+    let applied: BTreeMap<&str, &HistoryRow> = rows
         .iter()
         .filter(|row| row.state() == RowState::Applied)
         .map(|row| (row.name.as_str(), row))
@@ -69,7 +69,7 @@ pub fn compare(source: &SourceTree, rows: &[LedgerRow], rules: &Rules<'_>) -> Co
 /// The newest applied migration of the source, for each phase and for those of no phase.
 fn newest<'a>(
     source: &'a SourceTree,
-    applied: &BTreeMap<&str, &LedgerRow>,
+    applied: &BTreeMap<&str, &HistoryRow>,
 ) -> BTreeMap<Option<&'a str>, usize> {
     let present = source
         .migrations
@@ -80,17 +80,17 @@ fn newest<'a>(
 }
 
 /// A file that may run any number of times, and is not the one that ran.
-fn runs_again(migration: &Migration, row: &LedgerRow) -> bool {
+fn runs_again(migration: &Migration, row: &HistoryRow) -> bool {
     migration.repeatable
         && checksum::compare(&migration.sql, &migration.checksum, &row.checksum) == Match::Different
 }
 
 /// What is applied, in the order in which that happened: the history's times say it, also how phases
 /// alternate with migrations. Equal times are of one release, which keeps the order of the source.
-fn in_order_of_application(source: &SourceTree, applied: &BTreeMap<&str, &LedgerRow>) -> Vec<String> {
+fn in_order_of_application(source: &SourceTree, applied: &BTreeMap<&str, &HistoryRow>) -> Vec<String> {
     let place: BTreeMap<&str, usize> =
         source.migrations.iter().enumerate().map(|(at, migration)| (migration.name.as_str(), at)).collect();
-    let mut rows: Vec<&LedgerRow> = applied.values().copied().collect();
+    let mut rows: Vec<&HistoryRow> = applied.values().copied().collect();
     rows.sort_by(|a, b| {
         let places = match (place.get(a.name.as_str()), place.get(b.name.as_str())) {
             (Some(a), Some(b)) => a.cmp(b),
@@ -119,7 +119,7 @@ impl Comparison {
         0
     }
 
-    fn check_failed(&mut self, rows: &[LedgerRow]) {
+    fn check_failed(&mut self, rows: &[HistoryRow]) {
         let applied: BTreeSet<&str> = self.applied.iter().map(String::as_str).collect();
         let failed =
             rows.iter().filter(|row| row.state() == RowState::Failed && !applied.contains(row.name.as_str()));
@@ -163,8 +163,8 @@ pub(super) mod tests {
         SourceTree { migrations: names.iter().map(migration).collect(), ..SourceTree::default() }
     }
 
-    pub(in crate::migrations) fn row(name: &str) -> LedgerRow {
-        LedgerRow {
+    pub(in crate::migrations) fn row(name: &str) -> HistoryRow {
+        HistoryRow {
             id: name.to_owned(),
             checksum: checksum::checksum(&format!("SELECT '{name}';\n")),
             name: name.to_owned(),
@@ -178,7 +178,7 @@ pub(super) mod tests {
 
     pub(in crate::migrations) fn with(
         source: &SourceTree,
-        rows: &[LedgerRow],
+        rows: &[HistoryRow],
         history: &History,
     ) -> Comparison {
         super::compare(source, rows, &Rules { target: None, history, texts: &BTreeMap::new() })
@@ -187,7 +187,7 @@ pub(super) mod tests {
     /// With the defaults of the manifest.
     pub(in crate::migrations) fn compare(
         source: &SourceTree,
-        rows: &[LedgerRow],
+        rows: &[HistoryRow],
         target: Option<&str>,
     ) -> Comparison {
         super::compare(source, rows, &Rules { target, history: &History::default(), texts: &BTreeMap::new() })
@@ -273,7 +273,7 @@ pub(super) mod tests {
     #[test]
     fn an_edit_of_comments_and_blanks_is_information_where_the_text_of_then_is_known() {
         let text = "-- first\nSELECT '1_a';";
-        let applied = LedgerRow { checksum: checksum::checksum(text), ..row("1_a") };
+        let applied = HistoryRow { checksum: checksum::checksum(text), ..row("1_a") };
         let texts = BTreeMap::from([(applied.checksum.clone(), text.to_owned())]);
         let with_texts = |name: &str| {
             let tree = SourceTree {
@@ -317,14 +317,14 @@ pub(super) mod tests {
 
     #[test]
     fn a_failed_row_is_dirty_until_it_is_rolled_back_or_replaced() {
-        let failed = LedgerRow { finished: false, ..row("1_a") };
+        let failed = HistoryRow { finished: false, ..row("1_a") };
         assert_eq!(
             reason(&compare(&source(&["1_a"]), std::slice::from_ref(&failed), None)),
             Some(Reason::HistoryDirty)
         );
-        let rolled_back = LedgerRow { rolled_back: true, checksum: "old".into(), ..failed.clone() };
+        let rolled_back = HistoryRow { rolled_back: true, checksum: "old".into(), ..failed.clone() };
         assert_eq!(compare(&source(&["1_a"]), &[rolled_back], None).objection, None);
-        let resumable = LedgerRow { resumable: true, ..failed };
+        let resumable = HistoryRow { resumable: true, ..failed };
         let comparison = compare(&source(&["1_a"]), &[resumable], None);
         assert_eq!((comparison.pending, comparison.objection), (vec![0], None));
     }
@@ -334,8 +334,8 @@ pub(super) mod tests {
         source(&["types/1", "1_a", "2_b", "security/010", "security/020"])
     }
 
-    pub(in crate::migrations) fn at(name: &str, finished_at: i64) -> LedgerRow {
-        LedgerRow { finished_at, ..row(name) }
+    pub(in crate::migrations) fn at(name: &str, finished_at: i64) -> HistoryRow {
+        HistoryRow { finished_at, ..row(name) }
     }
 
     #[test]
@@ -384,8 +384,8 @@ pub(super) mod tests {
         let comparison = compare(&tree, &rows, None);
         assert_eq!((comparison.pending, comparison.objection), (vec![3], None));
         assert!(comparison.applied.contains(&"security/010".to_owned()), "what was applied stays applied");
-        let again = LedgerRow { checksum: checksum::checksum("SELECT 'edited';"), ..row("security/010") };
-        let rows: Vec<LedgerRow> = rows.into_iter().chain([again]).collect();
+        let again = HistoryRow { checksum: checksum::checksum("SELECT 'edited';"), ..row("security/010") };
+        let rows: Vec<HistoryRow> = rows.into_iter().chain([again]).collect();
         assert_eq!(compare(&tree, &rows, None).pending, Vec::<usize>::new(), "the newest row counts");
     }
 }

@@ -2,7 +2,7 @@
 //! `spec.migrations.history` says. PURE.
 
 use super::{
-    LedgerRow, Migration, Rules,
+    HistoryRow, Migration, Rules,
     checksum::{self, Match},
     phase_of, words,
 };
@@ -27,7 +27,7 @@ fn entry(name: &str) -> String {
 }
 
 /// An applied migration whose file is not, byte for byte, the one that was applied.
-pub(super) fn edited(migration: &Migration, row: &LedgerRow, rules: &Rules<'_>) -> Option<Finding> {
+pub(super) fn edited(migration: &Migration, row: &HistoryRow, rules: &Rules<'_>) -> Option<Finding> {
     let (name, history) = (&row.name, rules.history);
     match checksum::compare(&migration.sql, &migration.checksum, &row.checksum) {
         Match::Exact => return None,
@@ -180,7 +180,7 @@ pub(super) fn nothing_in_common(applied: &[String]) -> Finding {
 }
 
 /// A row that was begun, by another tool, and did not end.
-pub(super) fn failed(row: &LedgerRow) -> Finding {
+pub(super) fn failed(row: &HistoryRow) -> Finding {
     let name = &row.name;
     let message =
         format!("{name:?} began {} and did not finish, by another tool than Sluice", row.started_at);

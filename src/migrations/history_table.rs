@@ -62,7 +62,7 @@ impl HistoryContract {
 
 /// One row of the history, as Prisma writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LedgerRow {
+pub struct HistoryRow {
     /// A UUID.
     pub id: String,
     /// Of the file when it was applied.
@@ -95,7 +95,7 @@ pub enum RowState {
     Failed,
 }
 
-impl LedgerRow {
+impl HistoryRow {
     /// What the row says.
     pub const fn state(&self) -> RowState {
         match (self.rolled_back, self.finished, self.resumable) {

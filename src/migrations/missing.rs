@@ -5,12 +5,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{Comparison, LedgerRow, SourceTree, divergence, order, phase_of};
+use super::{Comparison, HistoryRow, SourceTree, divergence, order, phase_of};
 use crate::api::History;
 
 /// Whether all of `missing` come after all that the source has: by the time at which they were applied, or by
 /// name, phase by phase.
-fn are_the_newest(missing: &[&LedgerRow], present: &[&LedgerRow]) -> bool {
+fn are_the_newest(missing: &[&HistoryRow], present: &[&HistoryRow]) -> bool {
     let first = missing.iter().map(|row| row.finished_at).min();
     let last = present.iter().map(|row| row.finished_at).max();
     let by_name = missing.iter().all(|missing| {
@@ -22,9 +22,10 @@ fn are_the_newest(missing: &[&LedgerRow], present: &[&LedgerRow]) -> bool {
 
 /// Nothing is missing but files of phases of which nothing is left: a person who took them out of the
 /// manifest left their policies behind.
-fn is_a_phase_without_a_source(missing: &[&LedgerRow], source: &SourceTree) -> bool {
-    let is_known =
-        |row: &&LedgerRow| source.migrations.iter().any(|migration| migration.phase() == phase_of(&row.name));
+fn is_a_phase_without_a_source(missing: &[&HistoryRow], source: &SourceTree) -> bool {
+    let is_known = |row: &&HistoryRow| {
+        source.migrations.iter().any(|migration| migration.phase() == phase_of(&row.name))
+    };
     missing.iter().all(|row| phase_of(&row.name).is_some()) && !missing.iter().all(is_known)
 }
 
@@ -34,20 +35,20 @@ impl Comparison {
     pub(super) fn check_missing(
         &mut self,
         source: &SourceTree,
-        applied: &BTreeMap<&str, &LedgerRow>,
+        applied: &BTreeMap<&str, &HistoryRow>,
         history: &History,
     ) {
         let known: BTreeSet<&str> =
             source.migrations.iter().map(|migration| migration.name.as_str()).collect();
-        let (present, missing): (Vec<&LedgerRow>, Vec<&LedgerRow>) =
+        let (present, missing): (Vec<&HistoryRow>, Vec<&HistoryRow>) =
             applied.values().copied().partition(|row| known.contains(row.name.as_str()));
-        let (accepted, missing): (Vec<&LedgerRow>, Vec<&LedgerRow>) =
+        let (accepted, missing): (Vec<&HistoryRow>, Vec<&HistoryRow>) =
             missing.into_iter().partition(|row| history.accepted(&row.name).is_some());
         self.findings.extend(accepted.iter().map(|row| divergence::missing_and_accepted(&row.name, history)));
         if missing.is_empty() {
             return;
         }
-        let is_own = |row: &&LedgerRow| phase_of(&row.name).is_none();
+        let is_own = |row: &&HistoryRow| phase_of(&row.name).is_none();
         if missing.iter().any(is_own) && !present.iter().chain(&accepted).any(is_own) {
             self.findings.push(divergence::nothing_in_common(&self.applied));
         } else if self.pending.is_empty()
@@ -100,7 +101,8 @@ mod tests {
     #[test]
     fn many_that_are_missing_are_one_finding_that_names_the_newest() {
         let names: Vec<String> = (10..40).map(|n| format!("{n}_x")).collect();
-        let rows: Vec<LedgerRow> = names.iter().map(String::as_str).chain(["50_squashed"]).map(row).collect();
+        let rows: Vec<HistoryRow> =
+            names.iter().map(String::as_str).chain(["50_squashed"]).map(row).collect();
         let comparison = compare(&source(&["50_squashed"]), &rows, None);
         assert_eq!(severities(&comparison), [("missing-migration", "39_x", Severity::Warning)]);
         let message = &comparison.findings[0].message;

@@ -24,7 +24,7 @@ pub use checksum::{Match, checksum, compare as compare_text, hexadecimal};
 pub use compare::{Comparison, compare};
 pub use divergence::listed;
 pub use format::FormatRules;
-pub use history_table::{HistoryContract, LedgerRow, RowState};
+pub use history_table::{HistoryContract, HistoryRow, RowState};
 pub use load::{load, load_with};
 pub use order::compare as in_order;
 pub use phase::PhaseFolder;

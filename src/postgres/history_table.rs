@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use super::{Journal, Kept, QueryContext, QueryError, made::made_just_now, query, query_as, query_scalar};
 use crate::{
     api::{Resolve, ResolveAs},
-    migrations::{HistoryContract, LedgerRow, Migration, RowState, hexadecimal},
+    migrations::{HistoryContract, HistoryRow, Migration, RowState, hexadecimal},
 };
 
 /// The history of one database.
@@ -96,7 +96,7 @@ impl HistoryTable {
     }
 
     /// Every row, in the order in which they were begun, those of phases last.
-    pub async fn rows(&self, connection: &mut PgConnection) -> Result<Vec<LedgerRow>, QueryError> {
+    pub async fn rows(&self, connection: &mut PgConnection) -> Result<Vec<HistoryRow>, QueryError> {
         let tables = self.tables(connection).await?;
         if tables.is_empty() {
             return Ok(Vec::new());
@@ -332,7 +332,7 @@ async fn rows_of_stage_checks(
     tables: &[String],
     journal: bool,
     connection: &mut PgConnection,
-) -> Result<Vec<LedgerRow>, QueryError> {
+) -> Result<Vec<HistoryRow>, QueryError> {
     let resumable =
         if journal { "EXISTS (SELECT FROM sluice.journal WHERE row_id = ledger.id)" } else { "false" };
     let rows = |(number, table): (usize, &String)| {
@@ -350,7 +350,7 @@ async fn rows_of_stage_checks(
     let text = format!("{union} ORDER BY number, started_at, id");
     let rows: Vec<Row> =
         query_as(AssertSqlSafe(text)).fetch_all(connection).await.context("read the history")?;
-    let row = |row: Row| LedgerRow {
+    let row = |row: Row| HistoryRow {
         id: row.id,
         checksum: row.checksum,
         name: row.migration_name,

@@ -15,7 +15,7 @@ use crate::{
     api::{Finding, Reason, Severity},
     catalog::{self, Remedies},
     contract::{Outcome, Stage, outcome_message},
-    migrations::{LedgerRow, Migration, SourceTree},
+    migrations::{HistoryRow, Migration, SourceTree},
     postgres::{HistoryTable, Session, SqlError},
 };
 
@@ -33,7 +33,7 @@ const REMEDIES: Remedies = Remedies {
 pub(super) fn members(
     context: &Context,
     source: &SourceTree,
-    rows: &[LedgerRow],
+    rows: &[HistoryRow],
     strangers: i64,
 ) -> Result<Vec<usize>, (Reason, String)> {
     let Some(baseline) = context.manifest.baseline.as_ref().filter(|_| rows.is_empty() && strangers > 0)
@@ -61,8 +61,8 @@ pub(super) fn members(
 }
 
 /// The history as it will be. PURE.
-pub(super) fn as_recorded(rows: &[LedgerRow], source: &SourceTree, members: &[usize]) -> Vec<LedgerRow> {
-    let recorded = members.iter().map(|at| &source.migrations[*at]).map(|migration| LedgerRow {
+pub(super) fn as_recorded(rows: &[HistoryRow], source: &SourceTree, members: &[usize]) -> Vec<HistoryRow> {
+    let recorded = members.iter().map(|at| &source.migrations[*at]).map(|migration| HistoryRow {
         id: String::new(),
         checksum: migration.checksum.clone(),
         name: migration.name.clone(),

@@ -9,7 +9,7 @@ use crate::{
     api::{Resolve, ResolveAs},
     contract::HistorySummary,
     migrations::{
-        Comparison, LedgerRow, Match, Migration, RowState, Rules, Script, SourceTree, compare, compare_text,
+        Comparison, HistoryRow, Match, Migration, RowState, Rules, Script, SourceTree, compare, compare_text,
         in_order, phase_of,
     },
     postgres::{QueryError, read_texts},
@@ -18,10 +18,10 @@ use crate::{
 /// The history as it will be once the manifest's verdicts are carried out, and how many rows they concern.
 /// PURE.
 pub(super) fn resolved(
-    rows: &[LedgerRow],
+    rows: &[HistoryRow],
     verdicts: &[Resolve],
     source: &SourceTree,
-) -> (Vec<LedgerRow>, u32) {
+) -> (Vec<HistoryRow>, u32) {
     let mut rows = rows.to_vec();
     let mut count = 0;
     for verdict in verdicts {
@@ -38,7 +38,7 @@ pub(super) fn resolved(
         }
         count += u32::from(failed);
         if let (true, ResolveAs::Applied, Some(migration)) = (failed, verdict.verdict, migration) {
-            rows.push(LedgerRow {
+            rows.push(HistoryRow {
                 id: String::new(),
                 checksum: migration.checksum.clone(),
                 name: migration.name.clone(),
@@ -58,11 +58,11 @@ pub(super) fn resolved(
 pub(super) async fn texts(
     connection: &mut PgConnection,
     source: &SourceTree,
-    rows: &[LedgerRow],
+    rows: &[HistoryRow],
 ) -> Result<BTreeMap<String, String>, QueryError> {
     let known: BTreeMap<&str, &Migration> =
         source.migrations.iter().map(|migration| (migration.name.as_str(), migration)).collect();
-    let is_other = |row: &&LedgerRow| {
+    let is_other = |row: &&HistoryRow| {
         let same = |migration: &&Migration| {
             compare_text(&migration.sql, &migration.checksum, &row.checksum) != Match::Different
         };
@@ -77,7 +77,7 @@ pub(super) async fn texts(
 /// they are known. PURE.
 pub(super) fn as_applied(
     source: &SourceTree,
-    rows: &[LedgerRow],
+    rows: &[HistoryRow],
     texts: &BTreeMap<String, String>,
 ) -> SourceTree {
     let mut applied = source.clone();
@@ -98,7 +98,7 @@ pub(super) fn as_applied(
 /// are carried out.
 pub(super) fn summarise(
     source: &SourceTree,
-    rows: &[LedgerRow],
+    rows: &[HistoryRow],
     verdicts: &[Resolve],
     rules: &Rules<'_>,
     server_major: u32,
@@ -112,7 +112,7 @@ pub(super) fn summarise(
         applied: comparison.applied.iter().rev().cloned().collect(),
         pending_count: count(comparison.pending.len()),
         pending: comparison.pending.iter().map(|at| source.migrations[*at].name.clone()).collect(),
-        history_digest: LedgerRow::digest(rows),
+        history_digest: HistoryRow::digest(rows),
         source_digest: source.digest.clone(),
         server_major,
         resolving,
@@ -134,7 +134,7 @@ fn newest(applied: &[String]) -> Option<String> {
 pub(super) fn scripts(
     source: &SourceTree,
     pending: &[usize],
-    rows: &[LedgerRow],
+    rows: &[HistoryRow],
 ) -> Result<Vec<Script>, String> {
     let script = |at: &usize| {
         let migration = &source.migrations[*at];
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::api::History;
 
-    fn pending(source: &SourceTree, rows: &[LedgerRow]) -> Vec<usize> {
+    fn pending(source: &SourceTree, rows: &[HistoryRow]) -> Vec<usize> {
         compare(source, rows, &Rules { target: None, history: &History::default(), texts: &BTreeMap::new() })
             .pending
     }
@@ -168,7 +168,7 @@ mod tests {
     fn what_was_applied_is_replayed_with_the_texts_of_then_as_far_as_they_are_known() {
         let migration =
             |name: &str, sql: &str| Migration::new(name.into(), format!("{name}/migration.sql"), sql);
-        let row = |name: &str, sql: &str| LedgerRow {
+        let row = |name: &str, sql: &str| HistoryRow {
             id: name.into(),
             checksum: migration(name, sql).checksum,
             name: name.into(),
@@ -196,7 +196,7 @@ mod tests {
         let sql = "SELECT 1;".to_owned();
         let migration = Migration::new("1_a".into(), "1_a/migration.sql".into(), sql);
         let source = SourceTree { migrations: vec![migration], ..SourceTree::default() };
-        let failed = LedgerRow {
+        let failed = HistoryRow {
             id: "x".into(),
             checksum: "old".into(),
             name: "1_a".into(),

@@ -21,7 +21,7 @@ use crate::{
     api::Reason,
     contract::{HistorySummary, Outcome, Stage, Verdict},
     inspect::release_begins,
-    migrations::{LedgerRow, Script, SourceTree},
+    migrations::{HistoryRow, Script, SourceTree},
     postgres::{
         ConnectionUrl, HistoryTable, ServerFacts, Session, Watcher, connect, has_deferrable_constraints,
         preflight,
@@ -134,7 +134,7 @@ async fn is_as_planned(
     let rows = rows(session, history_table).await?;
     let changed = if source.digest != plan.source_digest {
         "the source changed"
-    } else if LedgerRow::digest(&rows) != plan.history_digest {
+    } else if HistoryRow::digest(&rows) != plan.history_digest {
         "another session migrated this database"
     } else {
         return Ok(());
@@ -145,7 +145,7 @@ async fn is_as_planned(
     ))
 }
 
-async fn rows(session: &mut Session, history_table: &HistoryTable) -> Result<Vec<LedgerRow>, MigrateError> {
+async fn rows(session: &mut Session, history_table: &HistoryTable) -> Result<Vec<HistoryRow>, MigrateError> {
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
     history_table.rows(connection).await.map_err(MigrateError::Query)
 }

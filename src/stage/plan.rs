@@ -9,7 +9,7 @@ use super::{
 use crate::{
     api::Reason,
     contract::{HistorySummary, Outcome, Stage, Verdict},
-    migrations::{Comparison, Group, LedgerRow, Script, SourceTree, how, listed, plan_groups},
+    migrations::{Comparison, Group, HistoryRow, Script, SourceTree, how, listed, plan_groups},
     postgres::{Objection, QueryError, ServerFacts, connect, count_tables, own_schema_objection, preflight},
 };
 
@@ -61,7 +61,7 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
         }
         strangers = 0;
     }
-    let digest = LedgerRow::digest(&rows);
+    let digest = HistoryRow::digest(&rows);
     let rows = baseline::as_recorded(&rows, source, &recorded);
     let texts = texts(&mut connection, source, &rows).await.map_err(PlanError::Query)?;
     let (comparison, summary) =

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{Finding, Severity},
-    migrations::{LedgerRow, Migration, RowState, Script, SourceTree, Statement, Step, checksum, steps},
+    migrations::{HistoryRow, Migration, RowState, Script, SourceTree, Statement, Step, checksum, steps},
     postgres::{Journal, JournalStep, QueryError},
 };
 
@@ -16,7 +16,10 @@ use crate::{
 pub(super) type Journaled = BTreeMap<String, Vec<JournalStep>>;
 
 /// Reads the journal of each row that can go on.
-pub(super) async fn read(connection: &mut PgConnection, rows: &[LedgerRow]) -> Result<Journaled, QueryError> {
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    rows: &[HistoryRow],
+) -> Result<Journaled, QueryError> {
     let mut journaled = Journaled::new();
     for row in rows.iter().filter(|row| row.state() == RowState::Resumable) {
         let known = Journal { row: row.id.clone() }.steps(&mut *connection).await?;

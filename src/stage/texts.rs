@@ -12,7 +12,7 @@ use super::{
     error::MigrateError,
 };
 use crate::{
-    migrations::{LedgerRow, Migration, RowState, SourceTree},
+    migrations::{HistoryRow, Migration, RowState, SourceTree},
     postgres::{HistoryTable, OwnTable, QueryError, Session, connect, keep_texts, not_kept, prepare_texts},
 };
 
@@ -21,7 +21,7 @@ pub(super) async fn missing<'a>(
     connection: &mut PgConnection,
     texts: OwnTable,
     source: &'a SourceTree,
-    rows: &[LedgerRow],
+    rows: &[HistoryRow],
 ) -> Result<Vec<&'a Migration>, QueryError> {
     let applied = rows.iter().filter(|row| row.state() == RowState::Applied);
     let applied: BTreeMap<&str, &str> =

@@ -16,7 +16,7 @@ const META: Meta = Meta {
     title: "Every table has a primary key",
     condition: "`spec.verify.conventions` is there and its `primaryKey` is not false, and a table of \
         `spec.database.schemas` has no primary key. \
-                Ledgers, partitions and tables of extensions are left out. What `except` names is told as \
+                History tables, partitions and tables of extensions are left out. What `except` names is told as \
                 information.",
     effect: "A row cannot be named, so it cannot be corrected or replicated alone, and the same one can \
         be written twice.",
