@@ -150,11 +150,7 @@ async fn with_equal_nobody_else_writes_between_the_counts_and_everybody_reads() 
     scene.write("2_slow", &format!("{gate} UPDATE patients SET name = upper(name);"));
     let run = scene.run();
     let watch = async {
-        let waits = format!(
-            "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = {key} AND NOT \
-                granted"
-        );
-        until("the migration waits in its middle", async || scene.value(&waits).await == "1").await;
+        until("the migration waits in its middle", || scene.waits_at(key)).await;
         assert_eq!(rows(&scene).await, "12");
         let mut writer = connect(&scene.database.url).await;
         execute(&mut writer, "SET lock_timeout = '200ms'").await;

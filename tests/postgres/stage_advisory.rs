@@ -53,9 +53,7 @@ async fn prisma_is_kept_away_while_a_migration_runs() {
         Scene::new("prisma_waits", &[("1_slow", "SELECT pg_advisory_lock(4711); CREATE TABLE t ();")]).await;
     let mut gate = session(&scene.database.url, "gate", "SELECT pg_advisory_lock(4711)").await;
     let (outcomes, ()) = tokio::join!(scene.run(), async {
-        let running = "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = \
-            4711 AND NOT granted";
-        until("the migration runs", || async { scene.value(running).await == "true" }).await;
+        until("the migration runs", || scene.waits_at(4711)).await;
         assert_eq!(scene.value("SELECT pg_try_advisory_lock(72707369)::text").await, "false");
         execute(&mut gate, "SELECT pg_advisory_unlock(4711)").await;
     });
@@ -112,9 +110,7 @@ async fn a_tool_blocked_in_prismas_lock_does_not_deadlock_a_concurrent_build() {
         )
     };
     let (outcomes, ()) = tokio::join!(scene.run(), async {
-        let running = "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = \
-            4711 AND NOT granted";
-        until("the migration runs", || async { scene.value(running).await == "true" }).await;
+        until("the migration runs", || scene.waits_at(4711)).await;
         let waiting = tokio::spawn(async move {
             let mut tool = tool;
             execute(&mut tool, PRISMA).await;

@@ -14,13 +14,6 @@ const FREE: &str = "SELECT pg_try_advisory_lock(72707369)::text";
 /// Waits on a lock of the test, so that the test can look while the migration runs.
 const PAUSE: &str = "SELECT pg_advisory_xact_lock_shared(4711)";
 
-async fn waits(scene: &Scene) -> bool {
-    let sql = "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711 AND \
-        NOT granted \
-               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    scene.value(sql).await == "true"
-}
-
 #[tokio::test]
 async fn a_migration_that_gives_up_every_advisory_lock_still_keeps_other_tools_away() {
     for atomicity in ["Release", "Migration"] {
@@ -34,7 +27,7 @@ async fn a_migration_that_gives_up_every_advisory_lock_still_keeps_other_tools_a
             .with("apply", &format!("{{atomicity: {atomicity}, lockTimeout: 60s}}"));
         let mut gate = session(&scene.database.url, "gate", "SELECT pg_advisory_lock(4711)").await;
         let (outcomes, ()) = tokio::join!(scene.run(), async {
-            until("the second file runs", || waits(&scene)).await;
+            until("the second file runs", || scene.waits_at(4711)).await;
             assert_eq!(scene.value(FREE).await, "false", "{atomicity}");
             execute(&mut gate, "SELECT pg_advisory_unlock(4711)").await;
         });

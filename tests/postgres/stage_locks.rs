@@ -171,9 +171,7 @@ async fn a_deadlock_is_tried_again_and_the_effect_is_there_once() {
     )
     .await;
     let (outcomes, ()) = tokio::join!(scene.run(), async {
-        let at_the_gate = "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = \
-            4711 AND NOT granted";
-        until("the migration holds a", || async { scene.value(at_the_gate).await == "true" }).await;
+        until("the migration holds a", || scene.waits_at(4711)).await;
         execute(&mut other, "SELECT pg_advisory_unlock(4711)").await;
         let survived = sqlx::raw_sql("UPDATE a SET x = x + 10").execute(&mut other).await.is_ok();
         execute(

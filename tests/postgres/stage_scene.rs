@@ -159,6 +159,16 @@ impl Scene {
     }
 
     /// The history: one line per row, oldest first.
+    /// Whether a session of this scene's own database waits for the advisory lock `key`, by which a test holds a
+    /// migration in its middle. Other tests hold theirs with the same number in databases of their own.
+    pub async fn waits_at(&self, key: u32) -> bool {
+        let sql = format!(
+            "SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND objid = {key} AND NOT \
+                granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        );
+        self.value(&sql).await == "true"
+    }
+
     pub async fn history_table(&self) -> Vec<String> {
         self.history_in("public._prisma_migrations").await
     }
