@@ -37,14 +37,14 @@ mod tests {
         let foreign_keys = ForeignKeyIndexes { level: Level::Off, ..ForeignKeyIndexes::default() };
         let indexes = IndexVerification { foreign_keys, ..IndexVerification::default() };
         let scope = Scope { schemas: vec!["public".into()], indexes, ..Scope::default() };
-        let expected: Vec<&str> =
+        let enabled: Vec<&str> =
             crate::check::all().filter(|check| check.is_enabled(&scope)).map(|check| check.meta.id).collect();
-        assert!(expected.contains(&"index-valid") && expected.contains(&"schema-exists"), "{expected:?}");
+        assert!(enabled.contains(&"index-valid") && enabled.contains(&"schema-exists"), "{enabled:?}");
         assert!(
-            !expected.contains(&"foreign-key-indexed")
-                && !expected.contains(&"index-required")
-                && !expected.contains(&"rls-enabled"),
-            "{expected:?}"
+            !enabled.contains(&"foreign-key-indexed")
+                && !enabled.contains(&"index-required")
+                && !enabled.contains(&"rls-enabled"),
+            "{enabled:?}"
         );
     }
 }

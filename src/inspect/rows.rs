@@ -20,7 +20,7 @@ pub struct RowsBefore(pub(crate) Vec<Counted>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Counted {
     /// As the manifest names it.
-    pub(crate) expected: String,
+    pub(crate) written: String,
     pub(crate) compare: Compare,
     pub(crate) table: Relation,
     pub(crate) rows: Result<i64, Refusal>,
@@ -47,7 +47,7 @@ pub async fn count_rows(
             Ok(()) => count(connection, table).await?,
             Err(refusal) => Err(refusal),
         };
-        counted.push(Counted { expected: expected.table.clone(), compare, table: table.clone(), rows });
+        counted.push(Counted { written: expected.table.clone(), compare, table: table.clone(), rows });
     }
     Ok(Some(RowsBefore(counted)))
 }

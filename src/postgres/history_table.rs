@@ -102,13 +102,13 @@ impl HistoryTable {
             return Ok(Vec::new());
         }
         let journal = Journal::exists(connection).await?;
-        let rows = rows_of_stage_checks(&tables, journal, connection).await?;
+        let rows = rows_with_journal(&tables, journal, connection).await?;
         // The journal may have been made between the two queries, for a row that looks failed without it.
         if !journal
             && rows.iter().any(|row| row.state() == RowState::Failed)
             && Journal::exists(connection).await?
         {
-            return rows_of_stage_checks(&tables, true, connection).await;
+            return rows_with_journal(&tables, true, connection).await;
         }
         Ok(rows)
     }
@@ -328,7 +328,7 @@ impl HistoryTable {
 
 /// History and journal in one query: another process may begin or finish a row between two, and it would look
 /// failed.
-async fn rows_of_stage_checks(
+async fn rows_with_journal(
     tables: &[String],
     journal: bool,
     connection: &mut PgConnection,

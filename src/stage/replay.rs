@@ -234,8 +234,8 @@ async fn compare_made(
     let (mut expected, actual) = (expected.map_err(ReplayError::query)?, actual.map_err(ReplayError::query)?);
     let extensions: Vec<String> = prerequisites
         .iter()
-        .filter(|prerequisites| prerequisites.kind == "extension")
-        .map(|prerequisites| prerequisites.name.clone())
+        .filter(|needed| needed.kind == "extension")
+        .map(|needed| needed.name.clone())
         .collect();
     for name in unused_extensions(session.trusted().await.map_err(ReplayError::query)?, &extensions)
         .await

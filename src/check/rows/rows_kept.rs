@@ -51,11 +51,11 @@ pub(super) const CHECK: Check = Check {
 
 async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Finding>, CheckError> {
     let Some(RowsBefore(before)) = &scope.rows_before else { return Ok(Vec::new()) };
-    let names: Vec<String> = before.iter().map(|before| before.expected.clone()).collect();
+    let names: Vec<String> = before.iter().map(|before| before.written.clone()).collect();
     let relations = relation::find(connection, &names, &scope.schemas).await?;
     let mut found = Vec::new();
     for before in before {
-        let now = match relation::resolve(&relations, &before.expected, &scope.schemas) {
+        let now = match relation::resolve(&relations, &before.written, &scope.schemas) {
             Some(table) => Some(count(connection, table).await?),
             None => None,
         };
@@ -112,7 +112,7 @@ mod tests {
 
     fn told(compare: Compare, before: i64, now: Option<i64>) -> Option<String> {
         let table = Relation { id: 1, schema: "s".into(), name: "t".into() };
-        let before = Counted { expected: "t".into(), compare, table, rows: Ok(before) };
+        let before = Counted { written: "t".into(), compare, table, rows: Ok(before) };
         judge(&before, now.map(Ok).as_ref()).map(|finding| finding.message)
     }
 
@@ -137,7 +137,7 @@ mod tests {
         let table = Relation { id: 1, schema: "s".into(), name: "t".into() };
         let refusal = Refusal { code: "42501".into(), message: "no".into() };
         let before = |rows| Counted {
-            expected: "t".into(),
+            written: "t".into(),
             compare: Compare::NotLessThanBefore,
             table: table.clone(),
             rows,
