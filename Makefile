@@ -82,7 +82,7 @@ generate: prerequisites ## write crds/, the chart's copy of it and deploy/instal
 	deploy/generate
 
 .PHONY: new-check
-new-check: prerequisites ## begin a check: its file, its lines, its page (NAME=table-comment SHELF=structure)
+new-check: prerequisites ## begin a check: its file, its id, its lines, its page (NAME=table-comment SHELF=structure)
 	tests/new-check "$(NAME)" "$(SHELF)"
 
 .PHONY: statements

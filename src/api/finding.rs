@@ -3,12 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::CheckId;
+
 /// Something a plan or a verification objects to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// The stable id of the check.
-    pub check: String,
+    pub check: CheckId,
     /// What it is about: a table, an index, a migration.
     pub object: String,
     /// How bad it is.
@@ -25,9 +27,6 @@ impl Finding {
     /// What a message says before the tables on which nothing was tried.
     pub const UNTRIED: &'static str = "nothing was tried on ";
 
-    /// The check that tries: what it says of something that is no table concerns every table.
-    const PROBE: &'static str = "tenant-isolation";
-
     /// Something was not tried, or proves nothing.
     pub fn is_unproven(&self) -> bool {
         self.message.starts_with(Self::UNPROVEN) || self.message.contains(Self::UNTRIED)
@@ -38,7 +37,8 @@ impl Finding {
     pub fn leaves_unproven<'t>(&self, table: &str, mut tables: impl Iterator<Item = &'t str>) -> bool {
         match self.message.split_once(Self::UNTRIED) {
             Some((_, named)) => named.ends_with(" more") || named.contains(table),
-            None if self.check != Self::PROBE => self.object == table,
+            // What the check that tries says of something that is no table concerns every table.
+            None if self.check != CheckId::TenantIsolation => self.object == table,
             None => {
                 self.object == table
                     || self.message.contains(table)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Finding, Severity};
+use super::{CheckId, Finding, Severity};
 
 /// How many findings the last plan or verification has, those that did not fit into the status included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -31,7 +31,7 @@ pub struct FindingCounts {
 #[serde(rename_all = "camelCase")]
 pub struct CheckCount {
     /// The stable id of the check.
-    pub check: String,
+    pub check: CheckId,
     /// How bad these findings are.
     pub severity: Severity,
     /// How many there are.
@@ -41,14 +41,14 @@ pub struct CheckCount {
 impl FindingCounts {
     /// Counts.
     pub fn of<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Self {
-        let mut found: BTreeMap<(Severity, &str), u32> = BTreeMap::new();
+        let mut found: BTreeMap<(Severity, &CheckId), u32> = BTreeMap::new();
         for finding in findings {
             *found.entry((finding.severity, &finding.check)).or_default() += 1;
         }
         let mut counts = Self::default();
         for ((severity, check), count) in found {
             *counts.of_severity(severity) += count;
-            counts.checks.push(CheckCount { check: check.to_owned(), severity, count });
+            counts.checks.push(CheckCount { check: check.clone(), severity, count });
         }
         counts.most_first();
         counts
@@ -113,7 +113,7 @@ impl FindingCounts {
 /// The worst first, and of one severity every check before any check again: whatever is cut off behind, each
 /// check is heard. The order among the findings of one check stays.
 pub fn spread(findings: Vec<Finding>) -> Vec<Finding> {
-    let mut seen: BTreeMap<(Severity, String), usize> = BTreeMap::new();
+    let mut seen: BTreeMap<(Severity, CheckId), usize> = BTreeMap::new();
     let mut placed: Vec<(Severity, usize, Finding)> = findings
         .into_iter()
         .map(|finding| {
@@ -138,9 +138,9 @@ pub fn keep(findings: Vec<Finding>, most: usize) -> Vec<Finding> {
 mod tests {
     use super::*;
 
-    fn findings(check: &str, severity: Severity, count: usize) -> Vec<Finding> {
+    fn findings(check: &CheckId, severity: Severity, count: usize) -> Vec<Finding> {
         let finding = |n| Finding {
-            check: check.to_owned(),
+            check: check.clone(),
             object: format!("public.table_{n:03}"),
             severity,
             message: "m".to_owned(),
@@ -152,49 +152,49 @@ mod tests {
     #[test]
     fn of_many_findings_the_errors_come_first_and_then_every_check_once() {
         let all = [
-            findings("foreign-key-indexed", Severity::Warning, 60),
-            findings("index-redundant", Severity::Warning, 73),
-            findings("rls-enabled", Severity::Error, 1),
+            findings(&CheckId::ForeignKeyIndexed, Severity::Warning, 60),
+            findings(&CheckId::IndexRedundant, Severity::Warning, 73),
+            findings(&CheckId::RlsEnabled, Severity::Error, 1),
         ];
         let first: Vec<_> =
             spread(all.concat()).into_iter().take(4).map(|finding| (finding.check, finding.object)).collect();
         let expected = [
-            ("rls-enabled", 0),
-            ("foreign-key-indexed", 0),
-            ("index-redundant", 0),
-            ("foreign-key-indexed", 1),
+            (CheckId::RlsEnabled, 0),
+            (CheckId::ForeignKeyIndexed, 0),
+            (CheckId::IndexRedundant, 0),
+            (CheckId::ForeignKeyIndexed, 1),
         ];
-        assert_eq!(first, expected.map(|(check, n)| (check.to_owned(), format!("public.table_{n:03}"))));
+        assert_eq!(first, expected.map(|(check, n)| (check, format!("public.table_{n:03}"))));
     }
 
     #[test]
     fn findings_are_counted_by_severity_and_by_check_with_the_most_frequent_first() {
         let all = [
-            findings("foreign-key-indexed", Severity::Warning, 60),
-            findings("index-redundant", Severity::Warning, 73),
-            findings("index-redundant", Severity::Error, 2),
+            findings(&CheckId::ForeignKeyIndexed, Severity::Warning, 60),
+            findings(&CheckId::IndexRedundant, Severity::Warning, 73),
+            findings(&CheckId::IndexRedundant, Severity::Error, 2),
         ];
         let counts = FindingCounts::of(&all.concat());
         assert_eq!((counts.errors, counts.warnings, counts.information, counts.all()), (2, 133, 0, 135));
         let checks: Vec<_> = counts
             .checks
             .iter()
-            .map(|counted| (counted.check.as_str(), counted.severity, counted.count))
+            .map(|counted| (counted.check.clone(), counted.severity, counted.count))
             .collect();
         let expected = [
-            ("index-redundant", Severity::Error, 2),
-            ("index-redundant", Severity::Warning, 73),
-            ("foreign-key-indexed", Severity::Warning, 60),
+            (CheckId::IndexRedundant, Severity::Error, 2),
+            (CheckId::IndexRedundant, Severity::Warning, 73),
+            (CheckId::ForeignKeyIndexed, Severity::Warning, 60),
         ];
         assert_eq!(checks, expected);
     }
 
     #[test]
     fn what_two_stages_have_both_found_counts_once_and_what_no_longer_has_a_name_is_not_lost() {
-        let mut plan = FindingCounts::of(&findings("edited-migration", Severity::Information, 3));
+        let mut plan = FindingCounts::of(&findings(&CheckId::EditedMigration, Severity::Information, 3));
         let verify = [
-            findings("edited-migration", Severity::Information, 3),
-            findings("index-redundant", Severity::Warning, 7),
+            findings(&CheckId::EditedMigration, Severity::Information, 3),
+            findings(&CheckId::IndexRedundant, Severity::Warning, 7),
         ];
         let mut verify = FindingCounts::of(&verify.concat());
         verify.warnings += 5;

@@ -6,6 +6,7 @@
 
 mod apply;
 mod before;
+mod check_id;
 mod condition;
 mod conventions;
 mod database;
@@ -32,6 +33,7 @@ mod verify;
 
 pub use apply::{Apply, Atomicity};
 pub use before::{Before, Dependency, DependencyCondition, Group, Window};
+pub use check_id::{CheckId, UnknownCheck};
 pub use condition::{ConditionType, condition};
 pub use conventions::{
     ConventionPreset, ConventionSeverity, Conventions, MigrationNamePreset, MigrationNames, Style,

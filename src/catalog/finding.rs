@@ -1,13 +1,13 @@
 //! Differences as findings: one for each object, with both sides, short enough for a status. PURE.
 
 use super::{Change, Difference, Part};
-use crate::api::{Finding, Severity};
+use crate::api::{CheckId, Finding, Severity};
 
 /// What a reader can do about each kind of difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedies {
     /// The id of the check.
-    pub check: &'static str,
+    pub check: CheckId,
     /// The database lacks something.
     pub missing: &'static str,
     /// The database has more.
@@ -49,7 +49,7 @@ fn finding(Difference { kind, name, change }: &Difference, up_to: &str, remedies
         }
     };
     Finding {
-        check: remedies.check.to_owned(),
+        check: remedies.check.clone(),
         object: name.clone(),
         severity,
         message,
@@ -100,7 +100,8 @@ mod tests {
     use super::*;
     use crate::catalog::Kind;
 
-    const REMEDIES: Remedies = Remedies { check: "schema-drift", missing: "m", extra: "e", different: "d" };
+    const REMEDIES: Remedies =
+        Remedies { check: CheckId::SchemaDrift, missing: "m", extra: "e", different: "d" };
 
     #[test]
     fn a_finding_names_the_object_and_both_sides_even_when_they_are_long() {
@@ -115,8 +116,8 @@ mod tests {
         assert!(found.message.contains("ONE") && found.message.contains("TWO"), "{}", found.message);
         assert!(found.message.chars().count() < 700);
         assert_eq!(
-            (found.check.as_str(), found.remedy.as_str(), found.severity),
-            ("schema-drift", "d", Severity::Error)
+            (found.check, found.remedy.as_str(), found.severity),
+            (CheckId::SchemaDrift, "d", Severity::Error)
         );
     }
 

@@ -30,20 +30,25 @@ pub(super) fn by_conventions(scope: &Scope, is_enabled: fn(&Conventions) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ForeignKeyIndexes, IndexVerification, Level};
+    use crate::api::{CheckId, ForeignKeyIndexes, IndexVerification, Level};
 
     #[test]
     fn what_the_manifest_switches_off_or_does_not_mention_is_not_asked() {
         let foreign_keys = ForeignKeyIndexes { level: Level::Off, ..ForeignKeyIndexes::default() };
         let indexes = IndexVerification { foreign_keys, ..IndexVerification::default() };
         let scope = Scope { schemas: vec!["public".into()], indexes, ..Scope::default() };
-        let enabled: Vec<&str> =
-            crate::check::all().filter(|check| check.is_enabled(&scope)).map(|check| check.meta.id).collect();
-        assert!(enabled.contains(&"index-valid") && enabled.contains(&"schema-exists"), "{enabled:?}");
+        let enabled: Vec<&CheckId> = crate::check::all()
+            .filter(|check| check.is_enabled(&scope))
+            .map(|check| &check.meta.id)
+            .collect();
         assert!(
-            !enabled.contains(&"foreign-key-indexed")
-                && !enabled.contains(&"index-required")
-                && !enabled.contains(&"rls-enabled"),
+            enabled.contains(&&CheckId::IndexValid) && enabled.contains(&&CheckId::SchemaExists),
+            "{enabled:?}"
+        );
+        assert!(
+            !enabled.contains(&&CheckId::ForeignKeyIndexed)
+                && !enabled.contains(&&CheckId::IndexRequired)
+                && !enabled.contains(&&CheckId::RlsEnabled),
             "{enabled:?}"
         );
     }

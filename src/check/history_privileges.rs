@@ -4,13 +4,11 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     inspect::{CheckError, QueryContext, sql},
     migrations::HistoryContract,
     postgres::query_as,
 };
-
-pub(super) const ID: &str = "history-privileges";
 
 /// The history and what is in the schema `sluice`: one row for each privilege that was granted on a relation,
 /// of the table or of a column of it, and one for each role with members that may do the same. Not told are
@@ -92,7 +90,7 @@ fn judge((schema, name, roles, public, privileges): Row) -> Finding {
             format!("REVOKE {} FROM {from}", sql::identifier(&name)),
         ),
     };
-    Finding { check: ID.to_owned(), object, severity: Severity::Warning, message, remedy }
+    Finding { check: CheckId::HistoryPrivileges, object, severity: Severity::Warning, message, remedy }
 }
 
 #[cfg(test)]

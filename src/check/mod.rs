@@ -99,17 +99,17 @@ async fn apart(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
+    use crate::api::CheckId;
 
     #[test]
-    fn every_check_has_an_id_of_its_own_that_can_be_a_file_name() {
-        let ids: BTreeSet<_> = all().map(|check| check.meta.id).collect();
-        assert_eq!(ids.len(), all().count());
-        assert!(
-            ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')),
-            "{ids:?}"
-        );
+    fn every_id_is_that_of_one_check_and_every_check_has_an_id_that_can_be_a_file_name() {
+        let mut ids: Vec<&CheckId> = all().map(|check| &check.meta.id).collect();
+        ids.extend(STAGE_CHECKS.iter().map(|beside| &beside.meta.id));
+        ids.sort();
+        assert_eq!(ids, CheckId::ALL.iter().collect::<Vec<_>>());
+        let is_file_name =
+            |id: &&&CheckId| id.name().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        assert_eq!(ids.iter().filter(|id| !is_file_name(id)).count(), 0, "{ids:?}");
     }
 }

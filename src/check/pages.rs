@@ -49,7 +49,7 @@ fn index() -> String {
             report.\n\n"
     );
     text.push_str("| Check | What must be true |\n| --- | --- |\n");
-    let checks = super::all().map(|check| (check.meta.id, check.meta.title));
+    let checks = super::all().map(|check| (&check.meta.id, check.meta.title));
     for (id, title) in checks {
         writeln!(text, "| [{id}]({id}.md) | {title} |").expect("a String takes every text");
     }

@@ -3,7 +3,7 @@
 //! what they are is said here, in the words of a check's META.
 
 use crate::{
-    api::Severity,
+    api::{CheckId, Severity},
     inspect::{Aspect, Meta},
     validate::ValidatedMigration,
 };
@@ -45,7 +45,7 @@ pub static STAGE_CHECKS: &[StageCheck] = &[
     StageCheck {
         when: When::Always,
         meta: Meta {
-            id: "history-equals-source",
+            id: CheckId::HistoryEqualsSource,
             aspect: Aspect::History,
             severity: Severity::Error,
             title: "Every migration of the source is applied",
@@ -60,7 +60,7 @@ pub static STAGE_CHECKS: &[StageCheck] = &[
     StageCheck {
         when: When::Always,
         meta: Meta {
-            id: "missing-migration",
+            id: CheckId::MissingMigration,
             aspect: Aspect::History,
             severity: Severity::Warning,
             title: "Every applied migration is in the source",
@@ -80,7 +80,7 @@ pub static STAGE_CHECKS: &[StageCheck] = &[
     StageCheck {
         when: When::Always,
         meta: Meta {
-            id: "edited-migration",
+            id: CheckId::EditedMigration,
             aspect: Aspect::History,
             severity: Severity::Error,
             title: "Applied migrations are as they were when they were applied",
@@ -99,7 +99,7 @@ pub static STAGE_CHECKS: &[StageCheck] = &[
     StageCheck {
         when: When::Always,
         meta: Meta {
-            id: "out-of-order",
+            id: CheckId::OutOfOrder,
             aspect: Aspect::History,
             severity: Severity::Warning,
             title: "New migrations come after the applied ones",
@@ -115,7 +115,7 @@ pub static STAGE_CHECKS: &[StageCheck] = &[
     StageCheck {
         when: When::Always,
         meta: Meta {
-            id: "failed-migration",
+            id: CheckId::FailedMigration,
             aspect: Aspect::History,
             severity: Severity::Error,
             title: "No migration is recorded as begun and not finished",
@@ -131,7 +131,7 @@ pub static STAGE_CHECKS: &[StageCheck] = &[
     StageCheck {
         when: When::Always,
         meta: Meta {
-            id: "line-endings",
+            id: CheckId::LineEndings,
             aspect: Aspect::History,
             severity: Severity::Information,
             title: "Applied migrations have the line endings with which they were applied",
@@ -143,7 +143,7 @@ pub static STAGE_CHECKS: &[StageCheck] = &[
     StageCheck {
         when: When::Always,
         meta: Meta {
-            id: "stray-entry",
+            id: CheckId::StrayEntry,
             aspect: Aspect::History,
             severity: Severity::Warning,
             title: "Everything in the folder of migrations is a migration",
@@ -155,7 +155,7 @@ pub static STAGE_CHECKS: &[StageCheck] = &[
     StageCheck {
         when: When::Always,
         meta: Meta {
-            id: super::history_privileges::ID,
+            id: CheckId::HistoryPrivileges,
             aspect: Aspect::History,
             severity: Severity::Warning,
             title: "Only its owner writes the history",
@@ -175,7 +175,7 @@ pub static STAGE_CHECKS: &[StageCheck] = &[
     StageCheck {
         when: When::Adopting,
         meta: Meta {
-            id: "baseline",
+            id: CheckId::Baseline,
             aspect: Aspect::History,
             severity: Severity::Error,
             title: "A database that is adopted is what the migrations up to the baseline make",
@@ -191,7 +191,7 @@ pub static STAGE_CHECKS: &[StageCheck] = &[
     StageCheck {
         when: When::Drift,
         meta: Meta {
-            id: "schema-drift",
+            id: CheckId::SchemaDrift,
             aspect: Aspect::Drift,
             severity: Severity::Error,
             title: "The schema is what its applied migrations make, and nothing else",
@@ -206,18 +206,3 @@ pub static STAGE_CHECKS: &[StageCheck] = &[
         },
     },
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::{super::all, *};
-
-    #[test]
-    fn no_check_has_the_id_of_another() {
-        let metas = all().map(|check| check.meta).chain(STAGE_CHECKS.iter().map(|beside| &beside.meta));
-        let mut ids: Vec<&str> = metas.map(|meta| meta.id).collect();
-        let all = ids.len();
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), all);
-    }
-}

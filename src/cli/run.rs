@@ -243,11 +243,12 @@ fn describe(finding: &Finding) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::CheckId;
 
-    fn of(check: &str, severity: Severity, count: usize) -> Vec<Finding> {
+    fn of(check: &CheckId, severity: Severity, count: usize) -> Vec<Finding> {
         let text = |n: usize| format!("public.table_{n:03}");
         let finding = |n| Finding {
-            check: check.into(),
+            check: check.clone(),
             object: text(n),
             severity,
             message: "m".into(),
@@ -258,14 +259,17 @@ mod tests {
 
     #[test]
     fn of_many_findings_each_check_is_shown_and_what_is_left_out_is_counted() {
-        let warnings =
-            [of("foreign-key-indexed", Severity::Warning, 60), of("index-redundant", Severity::Warning, 73)]
-                .concat();
+        let warnings = [
+            of(&CheckId::ForeignKeyIndexed, Severity::Warning, 60),
+            of(&CheckId::IndexRedundant, Severity::Warning, 73),
+        ]
+        .concat();
         let text = listed(&warnings);
-        let shown =
-            |check: &str| text.lines().filter(|line| line.starts_with(&format!("Warning {check} "))).count();
+        let shown = |check: CheckId| {
+            text.lines().filter(|line| line.starts_with(&format!("Warning {check} "))).count()
+        };
         assert_eq!(
-            (shown("foreign-key-indexed"), shown("index-redundant"), text.lines().count()),
+            (shown(CheckId::ForeignKeyIndexed), shown(CheckId::IndexRedundant), text.lines().count()),
             (10, 10, 21),
             "{text}"
         );
@@ -279,10 +283,14 @@ mod tests {
     #[test]
     fn every_error_is_shown_and_a_short_list_says_nothing_of_others() {
         let text = listed(
-            &[of("rls-enabled", Severity::Error, 30), of("index-redundant", Severity::Warning, 1)].concat(),
+            &[
+                of(&CheckId::RlsEnabled, Severity::Error, 30),
+                of(&CheckId::IndexRedundant, Severity::Warning, 1),
+            ]
+            .concat(),
         );
         assert_eq!(text.lines().count(), 31, "{text}");
         assert!(text.ends_with("and 1 more: index-redundant 1; `sluice verify` prints all\n"), "{text}");
-        assert_eq!(listed(&of("index-redundant", Severity::Warning, 2)).lines().count(), 2);
+        assert_eq!(listed(&of(&CheckId::IndexRedundant, Severity::Warning, 2)).lines().count(), 2);
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Stage;
 use crate::{
-    api::{Blocker, Failure, Finding, FindingCounts, Reason, SnapshotRecord, spread},
+    api::{Blocker, CheckId, Failure, Finding, FindingCounts, Reason, SnapshotRecord, spread},
     limits,
     redact::{bounded, connection_strings},
     visible::visible,
@@ -189,15 +189,16 @@ impl Outcome {
             .flat_map(|it| [&mut it.file, &mut it.statement, &mut it.sqlstate, &mut it.message]);
         let blockers =
             self.blockers.iter_mut().flat_map(|it| [&mut it.application, &mut it.user, &mut it.state]);
-        let findings = self
-            .findings
-            .iter_mut()
-            .flat_map(|it| [&mut it.check, &mut it.object, &mut it.message, &mut it.remedy]);
+        let findings =
+            self.findings.iter_mut().flat_map(|it| [&mut it.object, &mut it.message, &mut it.remedy]);
         for text in failure.chain(blockers).chain(findings).chain([&mut self.message]) {
-            let clean = bounded(&visible(&connection_strings(text)), LONGEST);
+            let clean = cleaned(text);
             if clean != *text {
                 *text = clean;
             }
+        }
+        for finding in &mut self.findings {
+            finding.check = CheckId::named(&cleaned(finding.check.name()));
         }
     }
 
@@ -302,6 +303,10 @@ pub fn outcome_message(errors: &[&Finding]) -> String {
     format!("{object}{message}: {remedy}{more}")
 }
 
+fn cleaned(text: &str) -> String {
+    bounded(&visible(&connection_strings(text)), LONGEST)
+}
+
 /// Cuts a text of more than 80 bytes in half, at a character; false when it is short already.
 fn halve(text: &mut String) -> bool {
     if text.len() <= 80 {
@@ -339,7 +344,7 @@ mod tests {
         });
         outcome.findings = (0..200)
             .map(|n| Finding {
-                check: "rls-enabled".into(),
+                check: CheckId::RlsEnabled,
                 object: format!("public.table_{n}"),
                 severity: Severity::Error,
                 message: "m".repeat(300),
@@ -375,29 +380,39 @@ mod tests {
     #[test]
     fn a_termination_message_counts_the_findings_that_it_has_no_room_for_and_lets_each_check_speak() {
         let mut outcome = Outcome::passed(Stage::Verify, Reason::Verified, "as meant");
-        let warning = |check: &str, n: usize| Finding {
-            check: check.into(),
+        let warning = |check: CheckId, n: usize| Finding {
+            check,
             object: format!("public.table_{n}"),
             severity: Severity::Warning,
             message: "m".repeat(100),
             remedy: "r".repeat(100),
         };
         outcome.findings = (0..60)
-            .map(|n| warning("foreign-key-indexed", n))
-            .chain((0..73).map(|n| warning("index-redundant", n)))
+            .map(|n| warning(CheckId::ForeignKeyIndexed, n))
+            .chain((0..73).map(|n| warning(CheckId::IndexRedundant, n)))
             .collect();
         let text = outcome.message_for_pod();
         assert!(text.len() <= MESSAGE_LIMIT, "{} bytes", text.len());
         let read = Outcome::from_message(&text).expect("it reads back");
         assert_eq!(read.counted(), FindingCounts::of(&outcome.findings));
-        let checks: Vec<&str> = read.findings.iter().take(2).map(|finding| finding.check.as_str()).collect();
-        assert_eq!(checks, ["foreign-key-indexed", "index-redundant"], "{:?}", read.findings);
+        let checks: Vec<&CheckId> = read.findings.iter().take(2).map(|finding| &finding.check).collect();
+        assert_eq!(checks, [&CheckId::ForeignKeyIndexed, &CheckId::IndexRedundant], "{:?}", read.findings);
+    }
+
+    #[test]
+    fn the_name_of_a_check_that_no_version_has_steers_no_terminal_and_has_an_end() {
+        let mut outcome = large();
+        outcome.findings.truncate(1);
+        outcome.findings[0].check = CheckId::named(&format!("\u{1b}[2J{}", "x".repeat(2 * LONGEST)));
+        outcome.clean();
+        let name = outcome.findings[0].check.name();
+        assert!(!name.contains('\u{1b}') && name.len() < 2 * LONGEST, "{name}");
     }
 
     #[test]
     fn an_object_is_named_once() {
         let finding = |object: &str, message: &str| Finding {
-            check: "c".into(),
+            check: CheckId::RlsEnabled,
             object: object.into(),
             severity: Severity::Error,
             message: message.into(),

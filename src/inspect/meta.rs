@@ -1,13 +1,13 @@
 //! What a check is, in words. The pages under `docs/checks/` are written from this, and a test fails when
 //! they are stale.
 
-use crate::api::{Finding, Severity};
+use crate::api::{CheckId, Finding, Severity};
 
 /// What a check is.
 #[derive(Debug)]
 pub struct Meta {
     /// Stable: it stands in findings, and it is the name of the page.
-    pub id: &'static str,
+    pub id: CheckId,
     /// What must be true, in a few words.
     pub title: &'static str,
     /// When it finds something.
@@ -31,7 +31,7 @@ impl Meta {
         remedy: impl Into<String>,
     ) -> Finding {
         Finding {
-            check: self.id.to_owned(),
+            check: self.id.clone(),
             object: object.into(),
             severity: self.severity,
             message: message.into(),

@@ -3,7 +3,7 @@
 
 use super::Objection;
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     migrations::Migration,
     sql::{self, Control, Cursor, Needs},
 };
@@ -64,11 +64,11 @@ impl<'a> File<'a> {
     }
 
     /// A warning about a place in it.
-    pub(super) fn finding(&self, check: &str, objection: Objection) -> Finding {
+    pub(super) fn finding(&self, check: CheckId, objection: Objection) -> Finding {
         let Objection { line, message, remedy } = objection;
         let place = format!("{}:{line}", self.migration.file);
         Finding {
-            check: check.to_owned(),
+            check,
             message: format!("{place}: {message}"),
             object: place,
             severity: Severity::Warning,

@@ -1,7 +1,7 @@
 //! What `sluice lint` warns of beyond what stops a run. PURE. One file for each rule.
 //!
-//! The rules of [`NOT_PORTABLE`] name every file that Sluice runs and that Prisma's engine refuses or runs
-//! differently, because a team that goes back to `prisma migrate deploy` must not find out then.
+//! The rules of [`CheckId::NotPortableToPrisma`] name every file that Sluice runs and that Prisma's engine
+//! refuses or runs differently, because a team that goes back to `prisma migrate deploy` must not find out then.
 //! `tests/postgres/portable.rs` holds each rule against Prisma's own engine.
 
 mod file;
@@ -20,12 +20,9 @@ mod transaction_needed;
 use file::File;
 
 use crate::{
-    api::{Finding, Format, Severity},
+    api::{CheckId, Finding, Format, Severity},
     migrations::{FormatRules, SourceTree},
 };
-
-/// The check of what runs here and not, or differently, with Prisma.
-pub const NOT_PORTABLE: &str = "not-portable-to-prisma";
 
 /// What is wrong with a file, and where.
 struct Objection {
@@ -59,7 +56,8 @@ pub fn findings(source: &SourceTree, format: Format) -> Vec<Finding> {
         if goes_back && migration.phase().is_none() {
             findings.extend(settings.left_to(&file));
             let objections = OF_ONE_FILE.iter().filter_map(|rule| rule(&file));
-            findings.extend(objections.map(|objection| file.finding(NOT_PORTABLE, objection)));
+            findings
+                .extend(objections.map(|objection| file.finding(CheckId::NotPortableToPrisma, objection)));
             settings.after(&file);
         }
         findings.extend(temporary.used_in(&file));
@@ -76,7 +74,7 @@ pub fn findings(source: &SourceTree, format: Format) -> Vec<Finding> {
 /// A finding about something that has no line.
 fn of_the_source(object: &str, message: String, remedy: &str) -> Finding {
     Finding {
-        check: NOT_PORTABLE.to_owned(),
+        check: CheckId::NotPortableToPrisma,
         object: object.to_owned(),
         severity: Severity::Warning,
         message,

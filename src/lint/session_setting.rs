@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{File, NOT_PORTABLE, Objection};
+use super::{File, Objection};
 use crate::{
-    api::Finding,
+    api::{CheckId, Finding},
     sql::{Cursor, TokenKind},
 };
 
@@ -88,7 +88,7 @@ impl Leaks {
         let remedy =
             "write SET LOCAL, or true as the third argument of set_config: that ends with the file in both"
                 .to_owned();
-        let finding = file.finding(NOT_PORTABLE, Objection { line, message, remedy });
+        let finding = file.finding(CheckId::NotPortableToPrisma, Objection { line, message, remedy });
         self.open = Some(Leak { finding, names, at_once: fails.is_some() });
     }
 }

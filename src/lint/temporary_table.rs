@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{File, Objection};
 use crate::{
-    api::Finding,
+    api::{CheckId, Finding},
     sql::{Cursor, TokenKind},
 };
 
@@ -38,7 +38,7 @@ impl Tables {
                 let remedy = "make it in the file that uses it, or make an ordinary table and drop it; \
                     spec.apply.atomicity does not change this";
                 return Some(file.finding(
-                    "temporary-table",
+                    CheckId::TemporaryTable,
                     Objection { line: statement.line, message, remedy: remedy.to_owned() },
                 ));
             }

@@ -11,7 +11,7 @@ use super::{
     checksum::{self, Match},
     divergence, order,
 };
-use crate::api::{Finding, Reason, Severity};
+use crate::api::{CheckId, Finding, Reason, Severity};
 
 /// How source and history relate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Comparison {
         if self.objection.is_some() || errors.is_empty() {
             return;
         }
-        let dirty = errors.iter().find(|finding| finding.check == "failed-migration");
+        let dirty = errors.iter().find(|finding| finding.check == CheckId::FailedMigration);
         let (reason, first) = match dirty {
             Some(finding) => (Reason::HistoryDirty, finding),
             None => (Reason::HistoryDiverged, &errors[0]),
@@ -193,11 +193,11 @@ pub(super) mod tests {
         super::compare(source, rows, &Rules { target, history: &History::default(), texts: &BTreeMap::new() })
     }
 
-    pub(in crate::migrations) fn severities(comparison: &Comparison) -> Vec<(&str, &str, Severity)> {
+    pub(in crate::migrations) fn severities(comparison: &Comparison) -> Vec<(CheckId, &str, Severity)> {
         comparison
             .findings
             .iter()
-            .map(|finding| (finding.check.as_str(), finding.object.as_str(), finding.severity))
+            .map(|finding| (finding.check.clone(), finding.object.as_str(), finding.severity))
             .collect()
     }
 
@@ -259,12 +259,12 @@ pub(super) mod tests {
             with(&source(&["1_a"]), &rows, &History { edited: EditedMigrations::Warn, ..History::default() });
         assert_eq!(
             (severities(&warned), &warned.objection),
-            (vec![("edited-migration", "1_a", Severity::Warning)], &None)
+            (vec![(CheckId::EditedMigration, "1_a", Severity::Warning)], &None)
         );
         let accepted = with(&source(&["1_a"]), &rows, &accepting("1_a"));
         assert_eq!(
             (severities(&accepted), &accepted.objection),
-            (vec![("edited-migration", "1_a", Severity::Information)], &None)
+            (vec![(CheckId::EditedMigration, "1_a", Severity::Information)], &None)
         );
         assert!(accepted.findings[0].message.ends_with("reviewed"), "{:?}", accepted.findings);
         assert_eq!(reason(&with(&source(&["1_a"]), &rows, &accepting("1_b"))), Some(Reason::HistoryDiverged));
@@ -293,7 +293,7 @@ pub(super) mod tests {
         let same = with_texts("1_a");
         assert_eq!(
             (severities(&same), &same.objection),
-            (vec![("edited-migration", "1_a", Severity::Information)], &None)
+            (vec![(CheckId::EditedMigration, "1_a", Severity::Information)], &None)
         );
         assert_eq!(reason(&with_texts("1_b")), Some(Reason::HistoryDiverged), "a string is no comment");
         assert_eq!(
@@ -308,7 +308,7 @@ pub(super) mod tests {
         let (tree, rows) = (source(&["1_a", "2_b"]), [row("2_b")]);
         let applied = compare(&tree, &rows, None);
         assert_eq!((applied.pending.as_slice(), &applied.objection), ([0].as_slice(), &None));
-        assert_eq!(severities(&applied), [("out-of-order", "1_a", Severity::Warning)]);
+        assert_eq!(severities(&applied), [(CheckId::OutOfOrder, "1_a", Severity::Warning)]);
         assert!(applied.findings[0].message.contains("2_b"));
         let refused = with(&tree, &rows, &History { late: LateMigrations::Refuse, ..History::default() });
         assert_eq!(reason(&refused), Some(Reason::HistoryDiverged));
@@ -344,7 +344,7 @@ pub(super) mod tests {
         let comparison = compare(&with_phases(), &rows, None);
         assert_eq!((comparison.pending, comparison.objection), (vec![0, 2, 4], None));
         let late = compare(&with_phases(), &[at("1_a", 1), at("security/020", 1)], None);
-        assert_eq!(severities(&late), [("out-of-order", "security/010", Severity::Warning)]);
+        assert_eq!(severities(&late), [(CheckId::OutOfOrder, "security/010", Severity::Warning)]);
         assert!(
             late.findings[0].message.contains("security/010")
                 && late.findings[0].message.contains("security/020")
@@ -379,7 +379,7 @@ pub(super) mod tests {
         let rows = ["types/1", "1_a", "2_b", "security/010", "security/020"].map(row);
         tree.migrations[3] =
             Migration::new("security/010".into(), "security/010.sql".into(), "SELECT 'edited';");
-        assert_eq!(compare(&tree, &rows, None).findings[0].check, "edited-migration");
+        assert_eq!(compare(&tree, &rows, None).findings[0].check, CheckId::EditedMigration);
         tree.migrations[3].repeatable = true;
         let comparison = compare(&tree, &rows, None);
         assert_eq!((comparison.pending, comparison.objection), (vec![3], None));

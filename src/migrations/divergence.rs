@@ -6,19 +6,19 @@ use super::{
     checksum::{self, Match},
     phase_of, words,
 };
-use crate::api::{EditedMigrations, Finding, History, LateMigrations, MissingMigrations, Severity};
+use crate::api::{CheckId, EditedMigrations, Finding, History, LateMigrations, MissingMigrations, Severity};
 
 /// How many names a finding spells out.
 const NAMED: usize = 10;
 
 fn finding(
-    check: &str,
+    check: CheckId,
     object: &str,
     severity: Severity,
     message: String,
     remedy: impl Into<String>,
 ) -> Finding {
-    Finding { check: check.to_owned(), object: object.to_owned(), severity, message, remedy: remedy.into() }
+    Finding { check, object: object.to_owned(), severity, message, remedy: remedy.into() }
 }
 
 /// The entry of the manifest that accepts a migration as it is.
@@ -33,7 +33,7 @@ pub(super) fn edited(migration: &Migration, row: &HistoryRow, rules: &Rules<'_>)
         Match::Exact => return None,
         Match::LineEndings => {
             return Some(finding(
-                "line-endings",
+                CheckId::LineEndings,
                 name,
                 Severity::Information,
                 format!("{name:?} has other line endings than when it was applied"),
@@ -45,7 +45,7 @@ pub(super) fn edited(migration: &Migration, row: &HistoryRow, rules: &Rules<'_>)
     if rules.texts.get(&row.checksum).is_some_and(|text| words::are_the_same(text, &migration.sql)) {
         let message = format!("{name:?} was edited after it was applied, in comments and blanks only");
         return Some(finding(
-            "edited-migration",
+            CheckId::EditedMigration,
             name,
             Severity::Information,
             message,
@@ -58,13 +58,19 @@ pub(super) fn edited(migration: &Migration, row: &HistoryRow, rules: &Rules<'_>)
     );
     if let Some(reason) = history.accepted(name) {
         let message = format!("{message}; spec.migrations.history.accept accepts it: {reason}");
-        return Some(finding("edited-migration", name, Severity::Information, message, "nothing to do"));
+        return Some(finding(
+            CheckId::EditedMigration,
+            name,
+            Severity::Information,
+            message,
+            "nothing to do",
+        ));
     }
     let remedy = "restore the file as it was applied and put the change into a new migration";
     Some(match history.edited {
-        EditedMigrations::Warn => finding("edited-migration", name, Severity::Warning, message, remedy),
+        EditedMigrations::Warn => finding(CheckId::EditedMigration, name, Severity::Warning, message, remedy),
         EditedMigrations::Refuse => finding(
-            "edited-migration",
+            CheckId::EditedMigration,
             name,
             Severity::Error,
             message,
@@ -82,7 +88,7 @@ pub(super) fn late(name: &str, newer: &str, history: &History) -> Finding {
     let message = format!("{name:?} is pending but older than {newer:?}, which is applied");
     match history.late {
         LateMigrations::Apply => finding(
-            "out-of-order",
+            CheckId::OutOfOrder,
             name,
             Severity::Warning,
             format!(
@@ -93,7 +99,7 @@ pub(super) fn late(name: &str, newer: &str, history: &History) -> Finding {
                 stops instead",
         ),
         LateMigrations::Refuse => finding(
-            "out-of-order",
+            CheckId::OutOfOrder,
             name,
             Severity::Error,
             message,
@@ -109,7 +115,7 @@ pub(super) fn missing_and_accepted(name: &str, history: &History) -> Finding {
     let message = format!(
         "{name:?} is applied but missing from the source; spec.migrations.history.accept accepts it: {reason}"
     );
-    finding("missing-migration", name, Severity::Information, message, "nothing to do")
+    finding(CheckId::MissingMigration, name, Severity::Information, message, "nothing to do")
 }
 
 /// Applied migrations that the source lacks, in the middle of its history. What is let through is one
@@ -128,7 +134,7 @@ pub(super) fn missing(names: &[&str], history: &History) -> Vec<Finding> {
                 }
             };
             let message = format!("{name:?} is applied but missing from the source");
-            finding("missing-migration", name, Severity::Error, message, remedy)
+            finding(CheckId::MissingMigration, name, Severity::Error, message, remedy)
         })
         .collect();
     if let Some(last) = told.last() {
@@ -139,7 +145,7 @@ pub(super) fn missing(names: &[&str], history: &History) -> Vec<Finding> {
             listed(&told)
         );
         findings.push(finding(
-            "missing-migration",
+            CheckId::MissingMigration,
             last,
             Severity::Warning,
             message,
@@ -156,7 +162,7 @@ pub(super) fn ahead(names: &[String]) -> Finding {
     let remedy = "nothing to do after a revert: what is applied stays applied; the next release that has \
         them goes on from there";
     finding(
-        "missing-migration",
+        CheckId::MissingMigration,
         names.last().copied().unwrap_or_default(),
         Severity::Information,
         message,
@@ -176,7 +182,7 @@ pub(super) fn nothing_in_common(applied: &[String]) -> Finding {
     let remedy = "check spec.migrations and the database's URL, since one of them belongs to something else; \
         after a squash, record the \
                   new migration first, as `prisma migrate resolve --applied NAME` does";
-    finding("missing-migration", newest, Severity::Error, message, remedy)
+    finding(CheckId::MissingMigration, newest, Severity::Error, message, remedy)
 }
 
 /// A row that was begun, by another tool, and did not end.
@@ -188,7 +194,7 @@ pub(super) fn failed(row: &HistoryRow) -> Finding {
         "find out whether its statements are there, then add to spec.migrations.resolve: {{name: {name}, as: \
             Applied}} or {{name: {name}, as: RolledBack}}"
     );
-    finding("failed-migration", name, Severity::Error, message, remedy)
+    finding(CheckId::FailedMigration, name, Severity::Error, message, remedy)
 }
 
 /// Names in quotes, the newest ones where there are many.

@@ -71,7 +71,7 @@ mod tests {
         super::compare::tests::{at, compare, reason, row, severities, source, with},
         *,
     };
-    use crate::api::{AcceptedMigration, MissingMigrations, Reason, Severity};
+    use crate::api::{AcceptedMigration, CheckId, MissingMigrations, Reason, Severity};
 
     fn accepting(name: &str) -> History {
         let accept = vec![AcceptedMigration { name: name.to_owned(), reason: "reviewed".to_owned() }];
@@ -84,17 +84,17 @@ mod tests {
         let told = compare(&tree, &rows, None);
         assert_eq!(
             (severities(&told), &told.objection),
-            (vec![("missing-migration", "1_a", Severity::Warning)], &None)
+            (vec![(CheckId::MissingMigration, "1_a", Severity::Warning)], &None)
         );
         assert_eq!((told.pending, told.ahead), (vec![1], Vec::<String>::new()));
         let refuse = History { missing: MissingMigrations::Refuse, ..History::default() };
         let refused = with(&tree, &rows, &refuse);
         assert_eq!(reason(&refused), Some(Reason::HistoryDiverged));
-        assert_eq!(severities(&refused), [("missing-migration", "1_a", Severity::Error)]);
+        assert_eq!(severities(&refused), [(CheckId::MissingMigration, "1_a", Severity::Error)]);
         let accepted = with(&tree, &rows, &History { accept: accepting("1_a").accept, ..refuse });
         assert_eq!(
             (severities(&accepted), &accepted.objection),
-            (vec![("missing-migration", "1_a", Severity::Information)], &None)
+            (vec![(CheckId::MissingMigration, "1_a", Severity::Information)], &None)
         );
     }
 
@@ -104,7 +104,7 @@ mod tests {
         let rows: Vec<HistoryRow> =
             names.iter().map(String::as_str).chain(["50_squashed"]).map(row).collect();
         let comparison = compare(&source(&["50_squashed"]), &rows, None);
-        assert_eq!(severities(&comparison), [("missing-migration", "39_x", Severity::Warning)]);
+        assert_eq!(severities(&comparison), [(CheckId::MissingMigration, "39_x", Severity::Warning)]);
         let message = &comparison.findings[0].message;
         assert!(
             message.contains("\"30_x\"")
@@ -125,7 +125,7 @@ mod tests {
                 (comparison.ahead.as_slice(), &comparison.objection),
                 (["2_b".to_owned(), "3_c".to_owned()].as_slice(), &None)
             );
-            assert_eq!(severities(&comparison), [("missing-migration", "3_c", Severity::Information)]);
+            assert_eq!(severities(&comparison), [(CheckId::MissingMigration, "3_c", Severity::Information)]);
             assert_eq!(comparison.applied, ["1_a", "2_b", "3_c"], "what is applied stays applied");
         }
     }
@@ -147,7 +147,7 @@ mod tests {
         let (tree, rows) = (source(&["1_a", "2_fix"]), [at("1_a", 1), at("3_c", 3)]);
         let told = compare(&tree, &rows, None);
         assert_eq!((told.ahead.len(), told.pending.as_slice(), &told.objection), (0, [1].as_slice(), &None));
-        assert_eq!(severities(&told), [("missing-migration", "3_c", Severity::Warning)]);
+        assert_eq!(severities(&told), [(CheckId::MissingMigration, "3_c", Severity::Warning)]);
         let refuse = History { missing: MissingMigrations::Refuse, ..History::default() };
         assert_eq!(reason(&with(&tree, &rows, &refuse)), Some(Reason::HistoryDiverged));
     }
@@ -170,7 +170,7 @@ mod tests {
     fn a_file_of_a_phase_is_missed_whatever_the_manifest_says_about_missing_migrations() {
         let rows = [at("1_a", 1), at("security/010", 1), at("2_b", 2), at("security/020", 2)];
         let missed = compare(&source(&["1_a", "2_b", "security/020"]), &rows, None);
-        assert_eq!(severities(&missed), [("missing-migration", "security/010", Severity::Error)]);
+        assert_eq!(severities(&missed), [(CheckId::MissingMigration, "security/010", Severity::Error)]);
         assert_eq!(
             compare(&source(&["1_a", "security/010"]), &rows, None).ahead,
             ["2_b", "security/020"],

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Migration, SourceError, SourceTree, folder::Folder, order, source::BETWEEN};
-use crate::api::{Finding, PhaseWhen, Severity};
+use crate::api::{CheckId, Finding, PhaseWhen, Severity};
 
 /// Where a phase is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ fn read(phase: &PhaseFolder, findings: &mut Vec<Finding>) -> Result<Vec<Migratio
 
 fn stray(object: &str, message: String, remedy: String) -> Finding {
     Finding {
-        check: "stray-entry".to_owned(),
+        check: CheckId::StrayEntry,
         object: object.to_owned(),
         severity: Severity::Warning,
         message,

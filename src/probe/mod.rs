@@ -32,13 +32,13 @@ use self::{
     sequence::Probe,
 };
 use crate::{
-    api::{Finding, RowLevelSecurity, Severity},
+    api::{CheckId, Finding, RowLevelSecurity, Severity},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, trial},
     postgres::query_as,
 };
 
 pub(crate) const META: Meta = Meta {
-    id: "tenant-isolation",
+    id: CheckId::TenantIsolation,
     title: "As the application's role, a tenant reads and writes its own rows and no other tenant's",
     condition: "On every tenant table and partition that the application may use, whether row-level security \
         is on or not, Sluice becomes the \

@@ -184,7 +184,7 @@ pub(super) fn finding_article(finding: &Finding, report: Option<&Report>) -> Mar
     let table =
         schema.and_then(|schema| schema.tables.iter().position(|table| table.object() == finding.object));
     let (check_text, object) =
-        (html! { code { (visible(&finding.check)) } }, html! { code { (visible(&finding.object)) } });
+        (html! { code { (visible(finding.check.name())) } }, html! { code { (visible(&finding.object)) } });
     html! {
         article class={ "finding " (class) } {
             h3 {
@@ -210,7 +210,7 @@ fn checks(report: &Report) -> Markup {
                 tbody {
                     @for (number, check) in report.checks.iter().enumerate() {
                         tr class=[(check.verdict == CheckVerdict::NotAsked).then_some("faint")] {
-                            td { a href={ "#check-" (number) } { code { (visible(&check.id)) } } }
+                            td { a href={ "#check-" (number) } { code { (visible(check.id.name())) } } }
                             td { (check_badge(check.verdict)) }
                             td class="number" { @if check.findings > 0 { (check.findings) } }
                             td { (prose(&check.title)) }
@@ -338,7 +338,7 @@ fn explanations(checks: &[CheckResult]) -> Markup {
             h2 { "What the checks mean" }
             @for (number, check) in checks.iter().enumerate() {
                 details {
-                    summary { code { (visible(&check.id)) } " " span class="check" { (visible(&check.aspect)) } }
+                    summary { code { (visible(check.id.name())) } " " span class="check" { (visible(&check.aspect)) } }
                     div id={ "check-" (number) } {
                         p { (prose(&check.title)) "." }
                         h4 { "When it finds something" } p { (prose(&check.condition)) }

@@ -52,7 +52,10 @@ const fn is_bare(table: &Table) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::Tenant, report::Column};
+    use crate::{
+        api::{CheckId, Tenant},
+        report::Column,
+    };
 
     fn table(name: &str, tenant: bool) -> Table {
         let column =
@@ -73,7 +76,7 @@ mod tests {
     }
 
     fn error(object: &str) -> Finding {
-        let (check, message, remedy) = ("rls-enabled".into(), String::new(), String::new());
+        let (check, message, remedy) = (CheckId::RlsEnabled, String::new(), String::new());
         Finding { check, object: object.into(), severity: Severity::Error, message, remedy }
     }
 
@@ -107,7 +110,7 @@ mod tests {
     fn a_table_on_which_something_was_not_tried_is_not_isolated() {
         use Isolation::{Excepted, Isolated, Shared, Unproven};
         let warning = |object: &str, message: &str| Finding {
-            check: "tenant-isolation".into(),
+            check: CheckId::TenantIsolation,
             severity: Severity::Warning,
             message: message.into(),
             ..error(object)
@@ -123,7 +126,7 @@ mod tests {
         let named = warning("evil.steal()", "unproven: it might be called, so nothing was tried on public.b");
         assert_eq!(words(Some(&[&named])), [Isolated, Unproven, Shared, Excepted]);
         let of_another_check = |object: &str| Finding {
-            check: "rls-condition".into(),
+            check: CheckId::RlsCondition,
             ..warning(object, "unproven: it compares nothing")
         };
         assert_eq!(words(Some(&[&of_another_check("public.b")])), [Isolated, Unproven, Shared, Excepted]);

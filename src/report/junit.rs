@@ -45,7 +45,7 @@ fn case(suite: &str, report: &Report, check: &CheckResult) -> TestCase {
         .iter()
         .filter(|finding| finding.check == check.id)
         .partition(|finding| finding.severity == Severity::Error);
-    let mut case = TestCase::new(visible(&check.id), status(report, check, &errors));
+    let mut case = TestCase::new(visible(check.id.name()), status(report, check, &errors));
     case.set_classname(format!("{suite}.{}", visible(&check.aspect)));
     if !rest.is_empty() {
         case.set_system_out(lines(&rest));

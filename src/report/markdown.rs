@@ -104,7 +104,7 @@ pub(super) fn report(report: &Report) -> String {
     ));
     for check in &report.checks {
         let cells = [
-            cell(&check.id),
+            cell(check.id.name()),
             check_mark(check.verdict).to_owned(),
             check.findings.to_string(),
             plain(&check.title),
@@ -121,7 +121,7 @@ fn findings(findings: &[Finding]) -> String {
         let severity = format!("{:?}", finding.severity).to_lowercase();
         text.push_str(&format!(
             "\n- **{severity}** {} on {}\n\n",
-            code(&finding.check),
+            code(finding.check.name()),
             code(&finding.object)
         ));
         text.push_str(&format!("  {}\n", plain(&finding.message)));

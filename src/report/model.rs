@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Finding, Keep, ReadBack, Severity, Span};
+use crate::api::{CheckId, Finding, Keep, ReadBack, Severity, Span};
 
 /// What tells a report from other JSON.
 pub const KIND: &str = "VerificationReport";
@@ -149,7 +149,7 @@ impl Counts {
 #[serde(rename_all = "camelCase")]
 pub struct CheckResult {
     /// Its stable id.
-    pub id: String,
+    pub id: CheckId,
     /// What it is about, in one word.
     pub aspect: String,
     /// What came of it.
@@ -168,11 +168,11 @@ pub struct CheckResult {
 
 impl CheckResult {
     /// A row for what was found by no check of its own.
-    pub(crate) fn plain() -> Self {
+    pub(crate) fn plain(id: CheckId) -> Self {
         let none = String::new;
         let (aspect, verdict) = ("history".to_owned(), CheckVerdict::Passed);
         Self {
-            id: none(),
+            id,
             aspect,
             verdict,
             findings: 0,

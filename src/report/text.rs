@@ -130,7 +130,7 @@ fn check(check: &super::CheckResult) -> (Style, Vec<String>) {
         style,
         vec![
             mark.to_owned(),
-            visible(&check.id),
+            visible(check.id.name()),
             check.verdict.word().to_owned(),
             found,
             visible(&check.title),
@@ -142,7 +142,7 @@ fn show(page: &mut Page, finding: &Finding) {
     let severity = format!("{:?}", finding.severity).to_lowercase();
     page.line(
         Style::of_severity(finding.severity),
-        &format!("  {severity}  {}  {}", visible(&finding.check), visible(&finding.object)),
+        &format!("  {severity}  {}  {}", visible(finding.check.name()), visible(&finding.object)),
     );
     page.line(Style::Plain, &format!("    {}", visible(&finding.message)));
     page.line(Style::Dim, &format!("    → {}", visible(&finding.remedy)));
@@ -289,7 +289,7 @@ fn findings_of(page: &mut Page, report: &Report) {
         if finding.severity == Severity::Information {
             page.line(
                 Style::Dim,
-                &format!("  information  {}  {}", visible(&finding.check), visible(&finding.object)),
+                &format!("  information  {}  {}", visible(finding.check.name()), visible(&finding.object)),
             );
         } else {
             show(page, finding);

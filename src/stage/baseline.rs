@@ -12,7 +12,7 @@ use super::{
     replay::{Comparison, ReplayError, differences},
 };
 use crate::{
-    api::{Finding, Reason, Severity},
+    api::{CheckId, Finding, Reason, Severity},
     catalog::{self, Remedies},
     contract::{Outcome, Stage, outcome_message},
     migrations::{HistoryRow, Migration, SourceTree},
@@ -20,7 +20,7 @@ use crate::{
 };
 
 const REMEDIES: Remedies = Remedies {
-    check: "baseline",
+    check: CheckId::Baseline,
     missing: "create it in the database, or set spec.migrations.baseline.upTo to a migration before the one \
         that makes it",
     extra: "remove it from the database, or set spec.migrations.baseline.upTo to the migration that makes it",
@@ -96,13 +96,8 @@ pub(super) async fn refusal(
             catalog::findings(&found, comparison.newest(), &REMEDIES)
         }
         Err(ReplayError::Unproven { reason, object, message, remedy }) => {
-            let finding = Finding {
-                check: REMEDIES.check.to_owned(),
-                object,
-                severity: Severity::Error,
-                message,
-                remedy,
-            };
+            let finding =
+                Finding { check: REMEDIES.check, object, severity: Severity::Error, message, remedy };
             let message = format!("nothing was recorded: {}", outcome_message(&[&finding]));
             return Some(Outcome { findings: vec![finding], ..Outcome::failed(stage, reason, message) });
         }

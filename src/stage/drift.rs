@@ -10,15 +10,13 @@ use super::{
     replay::{Comparison, ReplayError, differences},
 };
 use crate::{
-    api::{Finding, Reason, Severity},
+    api::{CheckId, Finding, Reason, Severity},
     catalog::{self, Difference, Remedies},
     migrations::{SourceTree, listed},
 };
 
-/// The id of the check.
-const CHECK: &str = "schema-drift";
 const REMEDIES: Remedies = Remedies {
-    check: CHECK,
+    check: CheckId::SchemaDrift,
     missing: "put it back, or write a migration that removes it, or name it in spec.verify.drift.ignore",
     extra: "remove it from the database, or write a migration that makes it, or name it in \
         spec.verify.drift.ignore",
@@ -70,9 +68,13 @@ fn judge(
             }
             Ok(catalog::findings(&found, newest, &REMEDIES))
         }
-        Err(ReplayError::Unproven { object, message, remedy, .. }) => {
-            Ok(vec![Finding { check: CHECK.to_owned(), object, severity: Severity::Error, message, remedy }])
-        }
+        Err(ReplayError::Unproven { object, message, remedy, .. }) => Ok(vec![Finding {
+            check: CheckId::SchemaDrift,
+            object,
+            severity: Severity::Error,
+            message,
+            remedy,
+        }]),
         Err(ReplayError::Stopped { reason, message }) => {
             Err((reason, format!("the schema could not be compared: {message}")))
         }
@@ -88,7 +90,7 @@ fn not_comparable(missing: &[&str]) -> Finding {
         listed(missing)
     );
     Finding {
-        check: CHECK.to_owned(),
+        check: CheckId::SchemaDrift,
         object: missing.last().copied().unwrap_or_default().to_owned(),
         severity: Severity::Warning,
         message,

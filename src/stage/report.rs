@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Context, run, survey};
 use crate::{
-    api::{Finding, Reason, Severity},
+    api::{CheckId, Finding, Reason, Severity},
     check::{self, STAGE_CHECKS, StageCheck},
     contract::{Outcome, Stage},
     inspect::{Aspect, Meta, Scope},
@@ -14,13 +14,6 @@ use crate::{
     },
     validate::{SnapshotPolicy, ValidatedMigration},
 };
-
-/// What is checked before anything else.
-const HISTORY: &str = "history-equals-source";
-/// The check that tries as an attacker would.
-const PROBE: &str = "tenant-isolation";
-/// The check of a finding that says why the checks could not be made.
-const LOST: &str = "verification";
 
 /// Verifies and reports. `at` is when.
 pub async fn report(context: &Context, at: Timestamp) -> Report {
@@ -74,9 +67,9 @@ async fn inspect(context: &Context) -> Result<(String, Schema), String> {
 /// A verification that could not be carried out is an error like any other: its silence must not be taken for
 /// a pass.
 fn lost(context: &Context, outcome: &Outcome) -> Finding {
-    let check = if is_history(outcome.reason) { HISTORY } else { LOST };
+    let check = if is_history(outcome.reason) { CheckId::HistoryEqualsSource } else { CheckId::Verification };
     Finding {
-        check: check.to_owned(),
+        check,
         object: place(context),
         severity: Severity::Error,
         message: outcome.message.clone(),
@@ -147,8 +140,9 @@ fn assemble(
 
 /// Says of each table whether tenants are kept apart in it, by what the checks of isolation found.
 fn judge_tables(schema: &mut Schema, manifest: &ValidatedMigration, outcome: &mut Outcome, looked: bool) {
-    let isolation =
-        |id: &str| check::all().any(|check| check.meta.id == id && check.meta.aspect == Aspect::Isolation);
+    let isolation = |id: &CheckId| {
+        check::all().any(|check| check.meta.id == *id && check.meta.aspect == Aspect::Isolation)
+    };
     let found: Vec<&Finding> = outcome.findings.iter().filter(|finding| isolation(&finding.check)).collect();
     report::judge_isolation(
         &mut schema.tables,
@@ -172,7 +166,7 @@ fn contradictions(schema: &Schema, found: &[&Finding]) -> Vec<Finding> {
         schema.tables.iter().filter(|table| table.isolation == Isolation::Exposed).map(report::Table::object);
     let unsaid = exposed.filter(|object| errors.iter().all(|finding| finding.object != *object));
     let contradiction = |object: String| Finding {
-        check: LOST.to_owned(),
+        check: CheckId::Verification,
         object,
         severity: Severity::Error,
         message: "row-level security is off here, and the checks of row-level security passed: they and the \
@@ -200,7 +194,7 @@ fn contradict(outcome: &mut Outcome, contradictions: Vec<Finding>) {
 /// role, or because no policy applies at all. PURE.
 fn doubt(checks: &mut [CheckResult], schema: &Schema) {
     let exposed = schema.tables.iter().any(|table| table.isolation == Isolation::Exposed);
-    for check in checks.iter_mut().filter(|check| check.id == PROBE && exposed) {
+    for check in checks.iter_mut().filter(|check| check.id == CheckId::TenantIsolation && exposed) {
         check.verdict = CheckVerdict::Failed;
     }
 }
@@ -241,16 +235,12 @@ fn checks(outcome: &Outcome, manifest: &ValidatedMigration, looked: bool) -> Vec
     checks.extend(drift.into_iter().filter_map(|check| beside(check, manifest, outcome)));
     for finding in &outcome.findings {
         if checks.iter().all(|check| check.id != finding.check) {
-            let title = if finding.check == LOST {
+            let title = if finding.check == CheckId::Verification {
                 "The verification can be carried out"
             } else {
                 "The source and the history fit each other"
             };
-            checks.push(CheckResult {
-                id: finding.check.clone(),
-                title: title.to_owned(),
-                ..CheckResult::plain()
-            });
+            checks.push(CheckResult { title: title.to_owned(), ..CheckResult::plain(finding.check.clone()) });
         }
     }
     for check in &mut checks {
@@ -262,7 +252,7 @@ fn checks(outcome: &Outcome, manifest: &ValidatedMigration, looked: bool) -> Vec
 /// What a check is, passed as long as nothing was found.
 fn result(meta: &Meta, is_enabled: bool) -> CheckResult {
     CheckResult {
-        id: meta.id.to_owned(),
+        id: meta.id.clone(),
         aspect: meta.aspect.word().to_owned(),
         verdict: if is_enabled { CheckVerdict::Passed } else { CheckVerdict::NotAsked },
         findings: 0,
@@ -308,7 +298,7 @@ mod tests {
         validate(&serde_json::from_value(object).expect("a DatabaseMigration")).expect("a valid manifest")
     }
 
-    fn verdicts(outcome: &Outcome, looked: bool) -> Vec<(String, CheckVerdict)> {
+    fn verdicts(outcome: &Outcome, looked: bool) -> Vec<(CheckId, CheckVerdict)> {
         checks(outcome, &manifest(), looked).into_iter().map(|check| (check.id, check.verdict)).collect()
     }
 
@@ -330,7 +320,7 @@ mod tests {
         };
         let schema = Schema { tables: vec![table], relations: Vec::new() };
         let error = |object: &str| Finding {
-            check: "rls-enabled".into(),
+            check: CheckId::RlsEnabled,
             object: object.into(),
             severity: Severity::Error,
             message: "m".into(),
@@ -359,26 +349,28 @@ mod tests {
     fn a_check_that_nobody_could_ask_is_unknown_and_one_that_nobody_wanted_is_not_asked() {
         let outcome = Outcome::failed(Stage::Verify, Reason::StageFailed, "cut off");
         let found = verdicts(&outcome, false);
-        assert!(found.contains(&("index-valid".to_owned(), CheckVerdict::Unknown)), "{found:?}");
-        assert!(found.contains(&("rls-enabled".to_owned(), CheckVerdict::NotAsked)), "{found:?}");
+        assert!(found.contains(&(CheckId::IndexValid, CheckVerdict::Unknown)), "{found:?}");
+        assert!(found.contains(&(CheckId::RlsEnabled, CheckVerdict::NotAsked)), "{found:?}");
     }
 
     #[test]
     fn a_warning_alone_does_not_fail_a_check_and_a_finding_of_no_check_has_a_row() {
         let mut outcome = Outcome::passed(Stage::Verify, Reason::Verified, "as meant");
-        let finding = |check: &str, severity| Finding {
-            check: check.into(),
+        let finding = |check: CheckId, severity| Finding {
+            check,
             object: "x".into(),
             severity,
             message: "m".into(),
             remedy: "r".into(),
         };
-        outcome.findings =
-            vec![finding("index-valid", Severity::Warning), finding("stray-entry", Severity::Warning)];
+        outcome.findings = vec![
+            finding(CheckId::IndexValid, Severity::Warning),
+            finding(CheckId::StrayEntry, Severity::Warning),
+        ];
         let found = verdicts(&outcome, true);
-        assert!(found.contains(&("index-valid".to_owned(), CheckVerdict::Warned)), "{found:?}");
-        assert!(found.contains(&("stray-entry".to_owned(), CheckVerdict::Warned)), "{found:?}");
-        assert!(found.contains(&("schema-exists".to_owned(), CheckVerdict::Passed)), "{found:?}");
+        assert!(found.contains(&(CheckId::IndexValid, CheckVerdict::Warned)), "{found:?}");
+        assert!(found.contains(&(CheckId::StrayEntry, CheckVerdict::Warned)), "{found:?}");
+        assert!(found.contains(&(CheckId::SchemaExists, CheckVerdict::Passed)), "{found:?}");
     }
 
     #[test]
@@ -404,7 +396,7 @@ mod tests {
                 indexes: Vec::new(),
             };
             doubt(&mut checks, &Schema { tables: vec![table], relations: Vec::new() });
-            checks.into_iter().find(|check| check.id == PROBE).expect("is listed").verdict
+            checks.into_iter().find(|check| check.id == CheckId::TenantIsolation).expect("is listed").verdict
         };
         assert_eq!(
             (verdict(Isolation::Isolated), verdict(Isolation::Exposed)),
@@ -418,8 +410,8 @@ mod tests {
         let mut manifest = manifest();
         let of = |manifest: &ValidatedMigration| {
             let found = checks(&outcome, manifest, true);
-            let drift = found.iter().find(|check| check.id == "schema-drift").expect("is listed");
-            assert!(found.iter().all(|check| check.id != "baseline"), "a verification never adopts");
+            let drift = found.iter().find(|check| check.id == CheckId::SchemaDrift).expect("is listed");
+            assert!(found.iter().all(|check| check.id != CheckId::Baseline), "a verification never adopts");
             drift.verdict
         };
         assert_eq!(of(&manifest), CheckVerdict::NotAsked);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     migrations::{HistoryRow, Migration, RowState, Script, SourceTree, Statement, Step, checksum, steps},
     postgres::{Journal, JournalStep, QueryError},
 };
@@ -73,7 +73,7 @@ pub(super) fn findings(source: &SourceTree, journaled: &Journaled) -> Vec<Findin
             let migration = source.migrations.iter().find(|migration| migration.name == *name);
             let (message, remedy) = half_done(name, migration, known);
             Finding {
-                check: "failed-migration".to_owned(),
+                check: CheckId::FailedMigration,
                 object: name.clone(),
                 severity: Severity::Error,
                 message,
@@ -158,8 +158,8 @@ mod tests {
             SourceTree { migrations: source.map(migration).into_iter().collect(), ..SourceTree::default() };
         let found = findings(&source, &Journaled::from([("1_two".to_owned(), first_done())])).remove(0);
         assert_eq!(
-            (found.check.as_str(), found.object.as_str(), found.severity),
-            ("failed-migration", "1_two", Severity::Error)
+            (found.check, found.object.as_str(), found.severity),
+            (CheckId::FailedMigration, "1_two", Severity::Error)
         );
         (found.message, found.remedy)
     }

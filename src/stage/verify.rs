@@ -9,7 +9,7 @@ use super::{
     outcome_of, resume,
 };
 use crate::{
-    api::{Finding, Reason, Severity},
+    api::{CheckId, Finding, Reason, Severity},
     check,
     contract::{HistorySummary, Outcome, Required, Stage, outcome_message},
     inspect::{Aspect, Began, Scope},
@@ -106,7 +106,7 @@ fn not_applied(pending: &[&str], after_a_run: bool) -> Option<Finding> {
         "let Sluice run: it applies what is pending"
     };
     Some(Finding {
-        check: "history-equals-source".to_owned(),
+        check: CheckId::HistoryEqualsSource,
         object: (*first).to_owned(),
         severity: Severity::Error,
         message,

@@ -66,7 +66,7 @@ async fn a_policy_dropped_by_hand_turns_ready_off_within_one_period_and_back_on_
     let status = story.object("records").await.status.expect("a status");
     for check in ["schema-drift", "rls-policies"] {
         assert!(
-            status.findings.iter().any(|finding| finding.check == check),
+            status.findings.iter().any(|finding| finding.check.name() == check),
             "{check}: {:#?}",
             status.findings
         );

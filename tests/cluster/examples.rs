@@ -201,7 +201,7 @@ async fn in_neonpro_a_table_that_forgets_its_policies_is_named_and_its_release_h
     assert!(
         findings
             .iter()
-            .any(|finding| finding.check == "rls-enabled" && finding.object == "clinical.lab_results"),
+            .any(|finding| finding.check.name() == "rls-enabled" && finding.object == "clinical.lab_results"),
         "{findings:?}"
     );
     assert_eq!(
@@ -274,7 +274,9 @@ async fn in_smartmed_a_table_without_a_policy_is_named_before_it_exists_and_its_
     assert!(message.contains("invoices"), "{message}");
     let findings = story.object("smartmed").await.status.expect("a status").findings;
     assert!(
-        findings.iter().any(|finding| finding.check == "rls-enabled" && finding.object == "public.invoices"),
+        findings
+            .iter()
+            .any(|finding| finding.check.name() == "rls-enabled" && finding.object == "public.invoices"),
         "{findings:?}"
     );
     assert_eq!(
@@ -357,7 +359,8 @@ async fn in_global_healthcare_a_service_that_breaks_holds_the_portal_and_no_othe
     assert!(
         findings
             .iter()
-            .any(|finding| finding.check == "foreign-key-indexed" && finding.object == "public.VisitNote"),
+            .any(|finding| finding.check.name() == "foreign-key-indexed"
+                && finding.object == "public.VisitNote"),
         "{findings:?}"
     );
     assert_eq!(

@@ -72,7 +72,7 @@ async fn a_verification_that_fails_before_commit_leaves_nothing_visible_and_the_
     assert!(
         findings
             .iter()
-            .any(|finding| finding.check == "foreign-key-indexed" && finding.object.contains("visits")),
+            .any(|finding| finding.check.name() == "foreign-key-indexed" && finding.object.contains("visits")),
         "{findings:?}"
     );
 

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 use sluice::{
-    api::{DatabaseMigrationStatus, Finding, ReadBack, Severity, Span},
+    api::{CheckId, DatabaseMigrationStatus, Finding, ReadBack, Severity, Span},
     check::{self, STAGE_CHECKS, When},
     report::{
         CheckResult, CheckVerdict, Column, Counts, Form, Isolation, KIND, Policy, Report, Requested, Schema,
@@ -23,10 +23,10 @@ fn regimes(names: &[&str]) -> Vec<&'static Regime> {
     names.iter().map(|name| named(name).unwrap_or_else(|| panic!("no regime {name}"))).collect()
 }
 
-fn check(id: &str, verdict: CheckVerdict) -> CheckResult {
+fn check(id: &CheckId, verdict: CheckVerdict) -> CheckResult {
     let text = String::new;
     CheckResult {
-        id: id.into(),
+        id: id.clone(),
         aspect: text(),
         verdict,
         findings: 0,
@@ -68,8 +68,8 @@ fn table(name: &str, isolation: Isolation) -> Table {
 /// Everything was asked and found as it should be.
 fn proven() -> Subject {
     let ids = check::all()
-        .map(|check| check.meta.id)
-        .chain(STAGE_CHECKS.iter().filter(|b| b.when != When::Adopting).map(|b| b.meta.id));
+        .map(|check| &check.meta.id)
+        .chain(STAGE_CHECKS.iter().filter(|b| b.when != When::Adopting).map(|b| &b.meta.id));
     let report = Report {
         kind: KIND.into(),
         format: 1,
@@ -141,7 +141,7 @@ fn set(subject: &mut Subject, id: &str, verdict: CheckVerdict) {
         .report
         .checks
         .iter_mut()
-        .find(|check| check.id == id)
+        .find(|check| check.id.name() == id)
         .unwrap_or_else(|| panic!("no check {id}"))
         .verdict = verdict;
 }
@@ -159,8 +159,9 @@ fn every_duty_is_proven_when_everything_was_asked_and_found_as_it_should_be() {
 #[test]
 fn a_check_that_failed_warned_or_was_not_carried_out_takes_away_its_duties_and_no_others_in_each_regime() {
     let ids: Vec<&str> = check::all()
-        .map(|check| check.meta.id)
-        .chain(STAGE_CHECKS.iter().map(|beside| beside.meta.id))
+        .map(|check| &check.meta.id)
+        .chain(STAGE_CHECKS.iter().map(|beside| &beside.meta.id))
+        .map(CheckId::name)
         .collect();
     for name in NAMES {
         let mut broken = 0;
@@ -260,7 +261,7 @@ fn known(subject: &mut Subject) -> &mut DatabaseMigrationStatus {
 fn answer(subject: &mut Subject, object: &str) {
     set(subject, "query-assertion", CheckVerdict::Failed);
     let (check, message, remedy) =
-        ("query-assertion".into(), format!("{object} found a row"), "mend it".into());
+        (CheckId::QueryAssertion, format!("{object} found a row"), "mend it".into());
     subject.report.findings.push(Finding {
         check,
         object: object.into(),
@@ -315,10 +316,24 @@ fn without_a_status_no_snapshot_is_proven_and_a_report_of_an_older_version_prove
     }
     let mut older = proven();
     older.report.asked = None;
-    older.report.checks.retain(|check| check.id != "schema-drift");
+    older.report.checks.retain(|check| check.id != CheckId::SchemaDrift);
     let part = evidence(&older, &["GoBD"]).parts.remove(0);
     assert!(part.duties.iter().all(|duty| duty.verdict == Proven::NotAsked), "{part:#?}");
     assert_eq!(evidence(&proven(), &[]).verdict, Verdict::Failed, "nothing is no evidence");
+}
+
+#[test]
+fn checks_that_only_a_newer_version_has_prove_nothing() {
+    let mut newer = proven();
+    for check in &mut newer.report.checks {
+        check.id = CheckId::named(&format!("newer-{}", check.id));
+    }
+    for duty in evidence(&newer, &NAMES).parts.iter().flat_map(|part| &part.duties) {
+        let of_a_check = |piece: &&Piece| CheckId::ALL.iter().any(|check| check.name() == piece.what);
+        for piece in duty.evidence.iter().filter(of_a_check) {
+            assert_eq!(piece.verdict, Proven::NotAsked, "{duty:#?}");
+        }
+    }
 }
 
 /// Something of each verdict, with a name that tries to break out of each form.
@@ -329,7 +344,7 @@ fn mixed() -> Evidence {
     asked(&mut subject).questions = vec![format!("unalterable: {NASTY}")];
     asked(&mut subject).drift_ignored = vec!["public.visits_p*".into()];
     subject.report.findings.push(Finding {
-        check: "rls-view".into(),
+        check: CheckId::RlsView,
         object: NASTY.into(),
         severity: Severity::Error,
         message: format!("{NASTY} shows every tenant's rows"),

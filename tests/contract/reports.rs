@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use quick_junit::{NonSuccessKind, TestCaseStatus};
 use sluice::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     report::{
         CheckResult, CheckVerdict, Column, Consistency, Counts, Document, Form, Index, Isolation, KIND,
         Policy, Relation, Report, Schema, Table, TableKind, Tenancy, Verdict, read,
@@ -27,12 +27,12 @@ const FORMS: [(&str, Form); 5] = [
 fn finding(check: &str, object: &str, severity: Severity) -> Finding {
     let (message, remedy) =
         (format!("{object} is not as it should be"), format!("ALTER TABLE \"{object}\" …"));
-    Finding { check: check.into(), object: object.into(), severity, message, remedy }
+    Finding { check: CheckId::named(check), object: object.into(), severity, message, remedy }
 }
 
 fn check(id: &str, aspect: &str, verdict: CheckVerdict, findings: usize) -> CheckResult {
     CheckResult {
-        id: id.into(),
+        id: CheckId::named(id),
         aspect: aspect.into(),
         verdict,
         findings,

@@ -87,7 +87,11 @@ async fn a_database_that_differs_is_refused_with_the_differences_and_nothing_is_
     let outcome = scene.stopped(Stage::Plan, Reason::BaselineDiffers).await;
     let objects: Vec<&str> = outcome.findings.iter().map(|finding| finding.object.as_str()).collect();
     assert_eq!(objects, ["public.patients.extra", "public.patients.name"]);
-    assert!(outcome.findings.iter().all(|finding| finding.check == "baseline"), "{:?}", outcome.findings);
+    assert!(
+        outcome.findings.iter().all(|finding| finding.check.name() == "baseline"),
+        "{:?}",
+        outcome.findings
+    );
     assert!(
         outcome.message.contains("nothing was recorded") && outcome.message.contains("2 object(s) differ"),
         "{}",

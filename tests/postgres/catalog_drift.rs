@@ -39,7 +39,7 @@ async fn scratch_databases(scene: &Scene) -> Vec<String> {
 }
 
 fn drift(outcome: &Outcome) -> Vec<&Finding> {
-    outcome.findings.iter().filter(|finding| finding.check == "schema-drift").collect()
+    outcome.findings.iter().filter(|finding| finding.check.name() == "schema-drift").collect()
 }
 
 async fn objects_found(scene: &Scene) -> Vec<String> {

@@ -41,7 +41,7 @@ async fn each_thing_that_a_manifest_gets_wrong_is_an_error_that_names_it() {
     let found = clinic.findings().await;
     assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     let mut told: Vec<_> =
-        found.iter().map(|finding| (finding.check.as_str(), finding.object.as_str())).collect();
+        found.iter().map(|finding| (finding.check.name(), finding.object.as_str())).collect();
     told.sort_unstable();
     let expected = [
         ("enum-required", "missing_enum"),

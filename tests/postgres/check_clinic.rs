@@ -149,7 +149,7 @@ impl Clinic {
 
     /// The findings of one check.
     pub async fn findings_of(&self, check: &str) -> Vec<Finding> {
-        self.findings().await.into_iter().filter(|finding| finding.check == check).collect()
+        self.findings().await.into_iter().filter(|finding| finding.check.name() == check).collect()
     }
 
     /// Asserts that nothing at all is found.

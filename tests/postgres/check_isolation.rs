@@ -317,7 +317,7 @@ async fn tables_and_views_that_are_excepted_are_not_asked() {
     let told = |check: &str| -> Vec<&str> {
         let objects: BTreeSet<_> = found
             .iter()
-            .filter(|finding| finding.check == check)
+            .filter(|finding| finding.check.name() == check)
             .map(|finding| finding.object.as_str())
             .collect();
         objects.into_iter().collect()
@@ -405,7 +405,7 @@ async fn findings_are_in_the_same_order_every_time_and_errors_come_first() {
     let first = clinic.findings().await;
     let checks: Vec<_> = first
         .iter()
-        .map(|finding| (finding.severity, finding.check.as_str(), finding.object.as_str()))
+        .map(|finding| (finding.severity, finding.check.name(), finding.object.as_str()))
         .collect();
     assert_eq!(
         checks,

@@ -79,7 +79,7 @@ async fn a_question_that_writes_or_is_no_question_is_an_error_that_names_it_and_
             finding.severity == Severity::Error && finding.object == name && finding.message.contains(part)
         };
         assert!(
-            found.len() == 1 && found[0].check == "query-assertion" && fits(&found[0]),
+            found.len() == 1 && found[0].check.name() == "query-assertion" && fits(&found[0]),
             "{name}: {found:#?}"
         );
     }
@@ -266,7 +266,7 @@ async fn a_query_that_cannot_use_its_index_or_cannot_be_planned_is_an_error_that
             finding.severity == Severity::Error && finding.object == "q" && finding.message.contains(part)
         };
         assert!(
-            found.len() == 1 && found[0].check == "plan-uses-index" && fits(&found[0]),
+            found.len() == 1 && found[0].check.name() == "plan-uses-index" && fits(&found[0]),
             "{sql}: {found:#?}"
         );
     }

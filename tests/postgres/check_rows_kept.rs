@@ -34,7 +34,8 @@ async fn refused(scene: &Scene, message: &str) {
     let (catalog, history_table, rows) =
         (scene.catalog().await, scene.history_table().await, rows(scene).await);
     let outcome = scene.stopped(Stage::Migrate, Reason::VerificationFailed).await;
-    let found: Vec<_> = outcome.findings.iter().filter(|finding| finding.check == "rows-kept").collect();
+    let found: Vec<_> =
+        outcome.findings.iter().filter(|finding| finding.check.name() == "rows-kept").collect();
     assert!(
         found.len() == 1 && found[0].message == message && found[0].object == "public.patients",
         "{:?}",
@@ -184,7 +185,10 @@ async fn rows_that_cannot_be_counted_are_an_error_and_a_table_that_nobody_knows_
     let scene = scene.with("verify", "{rowCounts: {tables: [{table: clients, compare: Equal}]}}");
     let outcome = scene.stopped(Stage::Verify, Reason::VerificationFailed).await;
     assert!(
-        outcome.findings.iter().any(|finding| finding.check == "row-count" && finding.object == "clients"),
+        outcome
+            .findings
+            .iter()
+            .any(|finding| finding.check.name() == "row-count" && finding.object == "clients"),
         "{:?}",
         outcome.findings
     );

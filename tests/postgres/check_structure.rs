@@ -371,7 +371,7 @@ async fn rows_that_a_policy_hides_are_not_taken_for_rows_that_are_not_there() {
     let clinic = tidy_clinic("hidden").await;
     clinic.as_superuser("ALTER ROLE {migrator} NOBYPASSRLS; UPDATE visits SET status = 'closed'").await;
     let found = clinic.findings().await;
-    let told: Vec<_> = found.iter().map(|finding| finding.check.as_str()).collect();
+    let told: Vec<_> = found.iter().map(|finding| finding.check.name()).collect();
     assert_eq!(told, ["query-assertion", "row-count", "orphans"], "{found:#?}");
     assert!(
         found.iter().all(|finding| finding.message.contains("row-level security policy for table")),

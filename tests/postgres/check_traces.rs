@@ -113,7 +113,7 @@ async fn a_run_inside_an_open_migration_sees_its_changes_and_leaves_its_role_and
 
     let found = clinic.findings_in(&mut session).await;
     assert!(
-        found.len() == 1 && found[0].check == "rls-enabled" && found[0].object == "public.notes",
+        found.len() == 1 && found[0].check.name() == "rls-enabled" && found[0].object == "public.notes",
         "{found:#?}"
     );
     execute(&mut session, &clinic.text("COMMIT")).await;

@@ -268,7 +268,7 @@ fn unknown(
 }
 
 fn said(rule: &Rule, found: &[Finding], tables: &BTreeMap<String, String>) -> Objects {
-    let says = |finding: &&Finding| finding.check == rule.check && finding.message.contains(rule.says);
+    let says = |finding: &&Finding| finding.check.name() == rule.check && finding.message.contains(rule.says);
     let object = |finding: &Finding| match tables.get(&finding.object) {
         Some(table) if rule.by_table => table.clone(),
         _ => finding.object.clone(),

@@ -57,7 +57,11 @@ async fn psql(clinic: &Clinic) -> Told {
 async fn sluice(clinic: &Clinic) -> Told {
     let found = clinic.findings().await;
     let of = |check: &str| {
-        found.iter().filter(|finding| finding.check == check).map(|finding| finding.object.clone()).collect()
+        found
+            .iter()
+            .filter(|finding| finding.check.name() == check)
+            .map(|finding| finding.object.clone())
+            .collect()
     };
     Told {
         off: of("rls-enabled"),

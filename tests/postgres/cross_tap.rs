@@ -265,7 +265,7 @@ impl Tap {
             let theirs = wrong(session, &assertions).await;
             let ours: BTreeSet<_> = found
                 .iter()
-                .filter(|finding| finding.check == check)
+                .filter(|finding| finding.check.name() == check)
                 .map(|finding| finding.object.clone())
                 .collect();
             left.extend(
@@ -276,8 +276,9 @@ impl Tap {
         }
         // What is found of a table is not always about a policy that is gone, so only one side can be
         // compared.
-        let isolation =
-            |finding: &&Finding| finding.check.starts_with("rls-") || finding.check == "tenant-isolation";
+        let isolation = |finding: &&Finding| {
+            finding.check.name().starts_with("rls-") || finding.check.name() == "tenant-isolation"
+        };
         let ours: BTreeSet<_> =
             found.iter().filter(isolation).map(|finding| finding.object.clone()).collect();
         let theirs = wrong(session, &self.of_policies()).await;

@@ -33,7 +33,7 @@ async fn drift(scene: &Scene) -> Vec<Finding> {
         outcome.reason,
         outcome.message
     );
-    outcome.findings.into_iter().filter(|finding| finding.check == "schema-drift").collect()
+    outcome.findings.into_iter().filter(|finding| finding.check.name() == "schema-drift").collect()
 }
 
 const STATE: &str = "SELECT concat_ws(' ', rolconnlimit, rolcreatedb, (SELECT count(*) FROM pg_auth_members \

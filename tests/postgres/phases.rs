@@ -142,7 +142,7 @@ async fn a_file_that_was_edited_removed_or_came_late_is_refused_with_its_name() 
         let found: Vec<_> = outcome
             .findings
             .iter()
-            .filter(|finding| finding.check == check)
+            .filter(|finding| finding.check.name() == check)
             .map(|finding| finding.object.as_str())
             .collect();
         assert_eq!(found, [object], "{:#?}", outcome.findings);
@@ -156,7 +156,7 @@ async fn a_file_that_was_edited_removed_or_came_late_is_refused_with_its_name() 
         outcomes[0]
             .findings
             .iter()
-            .any(|finding| finding.check == "line-endings" && finding.object == POLICIES.0)
+            .any(|finding| finding.check.name() == "line-endings" && finding.object == POLICIES.0)
     );
 
     fs::remove_file(scene.folder.path().join("security/010_policies.sql")).expect("removes it");

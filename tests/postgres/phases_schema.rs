@@ -20,7 +20,7 @@ fn objects(outcome: &Outcome) -> Vec<&str> {
     outcome
         .findings
         .iter()
-        .filter(|finding| finding.check == "schema-drift")
+        .filter(|finding| finding.check.name() == "schema-drift")
         .map(|finding| finding.object.as_str())
         .collect()
 }

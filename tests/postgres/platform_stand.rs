@@ -383,7 +383,7 @@ impl Broken {
             Said::Finding { check, object } => {
                 let fits = |finding: &Finding| {
                     finding.severity == Severity::Error
-                        && finding.check == *check
+                        && finding.check.name() == *check
                         && finding.object == *object
                         && !finding.remedy.is_empty()
                 };

@@ -390,7 +390,7 @@ async fn a_visit_of_a_patient_whom_the_api_does_not_have_is_found_until_it_has()
         outcomes
             .into_iter()
             .flat_map(|outcome| outcome.findings)
-            .filter(|finding| finding.check == "orphans-elsewhere")
+            .filter(|finding| finding.check.name() == "orphans-elsewhere")
             .map(|finding| finding.message)
             .collect()
     };

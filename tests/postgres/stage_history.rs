@@ -22,7 +22,7 @@ const FAILED: &str = "INSERT INTO _prisma_migrations (id, checksum, migration_na
 pub async fn refused(scene: &Scene, reason: Reason, check: &str, object: &str) {
     let before = (scene.catalog().await, scene.history_table().await);
     let outcome = scene.stopped(Stage::Plan, reason).await;
-    let finding = outcome.findings.iter().find(|finding| finding.check == check);
+    let finding = outcome.findings.iter().find(|finding| finding.check.name() == check);
     assert!(finding.is_some_and(|finding| finding.object == object), "{:?}", outcome.findings);
     assert!(outcome.message.contains(object), "{}", outcome.message);
     assert_eq!((scene.catalog().await, scene.history_table().await), before);
@@ -70,7 +70,7 @@ async fn an_edited_migration_is_accepted_by_name_with_a_reason_and_what_is_pendi
 
 /// What a check said, and how bad it is.
 pub fn told(outcome: &Outcome, check: &str) -> Vec<(String, Severity)> {
-    let of_check = outcome.findings.iter().filter(|finding| finding.check == check);
+    let of_check = outcome.findings.iter().filter(|finding| finding.check.name() == check);
     of_check.map(|finding| (finding.object.clone(), finding.severity)).collect()
 }
 
@@ -262,7 +262,7 @@ async fn other_line_endings_are_information_and_nothing_more() {
     scene.write(B.0, B.1);
     let outcomes = scene.ready().await;
     let finding =
-        outcomes[3].findings.iter().find(|finding| finding.check == "line-endings").expect("is told");
+        outcomes[3].findings.iter().find(|finding| finding.check.name() == "line-endings").expect("is told");
     assert_eq!((finding.severity, finding.object.as_str()), (Severity::Information, A.0));
 }
 

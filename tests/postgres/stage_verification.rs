@@ -21,7 +21,7 @@ const ISOLATE: &str = "ALTER TABLE patients ENABLE ROW LEVEL SECURITY; ALTER TAB
 async fn rolled_back(scene: &Scene, check: &str) {
     let before = scene.catalog().await;
     let outcome = scene.stopped(Stage::Migrate, Reason::VerificationFailed).await;
-    assert!(outcome.findings.iter().any(|finding| finding.check == check), "{:?}", outcome.findings);
+    assert!(outcome.findings.iter().any(|finding| finding.check.name() == check), "{:?}", outcome.findings);
     assert!(outcome.message.contains("before COMMIT"), "{}", outcome.message);
     assert_eq!(scene.catalog().await, before);
 }
@@ -69,7 +69,9 @@ async fn a_foreign_key_without_an_index_is_a_warning_where_the_manifest_says_not
     let outcomes = scene.ready().await;
     let found = &outcomes.last().expect("the stage verify").findings;
     assert!(
-        found.len() == 1 && found[0].check == "foreign-key-indexed" && found[0].severity == Severity::Warning,
+        found.len() == 1
+            && found[0].check.name() == "foreign-key-indexed"
+            && found[0].severity == Severity::Warning,
         "{found:#?}"
     );
 }
@@ -82,7 +84,7 @@ async fn with_only_new_the_keys_of_the_release_are_looked_at_and_no_others() {
         let found = outcomes
             .iter()
             .flat_map(|outcome| &outcome.findings)
-            .filter(|finding| finding.check == "foreign-key-indexed");
+            .filter(|finding| finding.check.name() == "foreign-key-indexed");
         found.map(|finding| finding.object.clone()).collect()
     };
     let mut scene = Scene::new("only_new", &[PATIENTS, ("2_visits", UNINDEXED)]).await;
@@ -122,7 +124,7 @@ async fn an_index_that_no_file_builds_is_still_missed_after_a_concurrent_build()
     let scene = Scene::new("missed_index", &files).await.with("verify", REQUIRE);
     let outcome = scene.stopped(Stage::Verify, Reason::VerificationFailed).await;
     assert!(
-        outcome.findings.iter().any(|finding| finding.check == "index-required"),
+        outcome.findings.iter().any(|finding| finding.check.name() == "index-required"),
         "{:?}",
         outcome.findings
     );
@@ -194,7 +196,7 @@ async fn what_breaks_a_convention_never_becomes_visible_and_questions_about_rows
     let scene = scene.with("verify", &verify.replace("PascalCase", "snake_case"));
     let outcome = scene.stopped(Stage::Verify, Reason::VerificationFailed).await;
     let told: Vec<_> =
-        outcome.findings.iter().map(|finding| (finding.check.as_str(), finding.object.as_str())).collect();
+        outcome.findings.iter().map(|finding| (finding.check.name(), finding.object.as_str())).collect();
     assert_eq!(told, [("query-assertion", "somebody"), ("convention-migrations", "1_patients")]);
     scene.database.execute("INSERT INTO patients VALUES (1)").await;
     scene.ready().await;

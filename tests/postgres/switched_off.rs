@@ -1,6 +1,10 @@
 //! What a catalog can hide: a foreign key whose triggers are switched off looks valid and enforces nothing.
 
-use sluice::{api::Finding, contract::Stage, stage};
+use sluice::{
+    api::{CheckId, Finding},
+    contract::Stage,
+    stage,
+};
 
 use crate::stage_scene::Scene;
 
@@ -8,14 +12,14 @@ const FILE: &str = "CREATE TABLE p (id int PRIMARY KEY);\nCREATE TABLE k (id int
     REFERENCES p);\nCREATE INDEX ON k (p);\n\
     CREATE VIEW v AS SELECT id FROM p;\n";
 
-async fn findings(scene: &Scene) -> Vec<(String, String)> {
+async fn findings(scene: &Scene) -> Vec<(CheckId, String)> {
     let outcome = stage::run(Stage::Verify, &scene.context(), &[]).await;
     let of = |finding: Finding| (finding.check, finding.object);
     outcome
         .findings
         .into_iter()
         .map(of)
-        .filter(|(check, _)| check == "schema-drift" || check == "foreign-key-validated")
+        .filter(|(check, _)| [CheckId::SchemaDrift, CheckId::ForeignKeyValidated].contains(check))
         .collect()
 }
 
@@ -31,16 +35,18 @@ async fn a_foreign_key_whose_triggers_are_switched_off_is_found_by_drift_and_by_
         scene.database.execute(&format!("ALTER TABLE {table} DISABLE TRIGGER ALL")).await;
         let mut found = findings(&scene).await;
         found.sort();
-        let named = |check: &str, object: &str| (check.to_owned(), object.to_owned());
         assert_eq!(
             found,
-            [named("foreign-key-validated", "public.k"), named("schema-drift", "public.k.k_p_fkey")],
+            [
+                (CheckId::ForeignKeyValidated, "public.k".to_owned()),
+                (CheckId::SchemaDrift, "public.k.k_p_fkey".to_owned())
+            ],
             "{table}"
         );
         scene.database.execute(&format!("ALTER TABLE {table} ENABLE TRIGGER ALL")).await;
     }
     scene.database.execute("ALTER VIEW v ALTER COLUMN id SET DEFAULT 7").await;
-    assert_eq!(findings(&scene).await, [("schema-drift".to_owned(), "public.v".to_owned())]);
+    assert_eq!(findings(&scene).await, [(CheckId::SchemaDrift, "public.v".to_owned())]);
 }
 
 #[tokio::test]

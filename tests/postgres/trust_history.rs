@@ -240,7 +240,7 @@ async fn an_application_that_may_only_read_waits_for_a_history_of_the_owner_of_t
 /// Who may write the history, as a verification that passes tells it: object, message and remedy.
 async fn writers(scene: &Scene) -> Vec<(String, String, String)> {
     let outcomes = scene.ready().await;
-    let of_it = |finding: &&Finding| finding.check == "history-privileges";
+    let of_it = |finding: &&Finding| finding.check.name() == "history-privileges";
     let found: Vec<&Finding> = outcomes.last().expect("verified").findings.iter().filter(of_it).collect();
     assert!(found.iter().all(|finding| finding.severity == Severity::Warning), "{found:#?}");
     found

@@ -124,7 +124,7 @@ async fn the_role_comes_before_the_database_and_both_before_a_replay() {
     assert!(
         last.findings
             .iter()
-            .any(|finding| finding.check == "schema-drift" && finding.object.contains("soon")),
+            .any(|finding| finding.check.name() == "schema-drift" && finding.object.contains("soon")),
         "{:?}",
         last.findings
     );

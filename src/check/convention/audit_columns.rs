@@ -7,7 +7,7 @@ use super::{
     CheckError, Deviation, Meta, QueryContext, by_exemption, owned, query_as, report, sql,
 };
 use crate::{
-    api::{Conventions, Finding, Severity},
+    api::{CheckId, Conventions, Finding, Severity},
     inspect::{
         Aspect, Scope,
         column::{self, Column, Normal},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 const META: Meta = Meta {
-    id: "convention-audit-columns",
+    id: CheckId::ConventionAuditColumns,
     title: "Every table has the columns that the manifest requires of every table",
     condition: "`spec.verify.conventions.auditColumns` names columns, and a table of `spec.database.schemas` \
         lacks one, or has it with another type, \

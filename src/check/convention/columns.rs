@@ -7,12 +7,12 @@ use super::{
     CheckError, Deviation, Meta, QueryContext, by_exemption, naming, owned, query_as, report, sql,
 };
 use crate::{
-    api::{Conventions, Finding, Severity, Style},
+    api::{CheckId, Conventions, Finding, Severity, Style},
     inspect::{Aspect, Scope},
 };
 
 const META: Meta = Meta {
-    id: "convention-columns",
+    id: CheckId::ConventionColumns,
     title: "Every column is named in the style of the manifest",
     condition: "`spec.verify.conventions.columns` names a style, and a column of a table in \
         `spec.database.schemas` is named in another. What \

@@ -7,12 +7,12 @@ use super::{
     CheckError, Deviation, Meta, QueryContext, by_exemption, naming, query_as, report, sql,
 };
 use crate::{
-    api::{Conventions, Finding, Severity, Style},
+    api::{CheckId, Conventions, Finding, Severity, Style},
     inspect::{Aspect, Scope},
 };
 
 const META: Meta = Meta {
-    id: "convention-enum-values",
+    id: CheckId::ConventionEnumValues,
     title: "Every value of an enum is named in the style of the manifest",
     condition: "`spec.verify.conventions.enumValues` names a style, and an enum in `spec.database.schemas` \
         has a value in another. What `except` \

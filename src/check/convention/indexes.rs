@@ -7,12 +7,12 @@ use super::{
     CheckError, Deviation, Meta, QueryContext, naming, owned, query_as, report, sql,
 };
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     inspect::{Aspect, Scope},
 };
 
 const META: Meta = Meta {
-    id: "convention-indexes",
+    id: CheckId::ConventionIndexes,
     title: "Every index is named by a template of the manifest",
     condition: "`spec.verify.conventions.indexes` has templates, and an index of a table in \
         `spec.database.schemas` has another name than each of \

@@ -7,12 +7,12 @@ use super::{
     CheckError, Deviation, Meta, naming, report, sql,
 };
 use crate::{
-    api::{Finding, MigrationNames, Severity, Style},
+    api::{CheckId, Finding, MigrationNames, Severity, Style},
     inspect::{Aspect, Scope},
 };
 
 const META: Meta = Meta {
-    id: "convention-migrations",
+    id: CheckId::ConventionMigrations,
     title: "Every migration is named by the moment and by what it does",
     condition: "`spec.verify.conventions.migrations` is there, and a migration of the source is not named by \
         fourteen digits that are a moment \

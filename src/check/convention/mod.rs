@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     const META: Meta = Meta {
-        id: "x",
+        id: crate::api::CheckId::ConventionTables,
         title: "",
         condition: "",
         effect: "",

@@ -7,12 +7,12 @@ use super::{
     CheckError, Deviation, Meta, QueryContext, owned, query_as, report,
 };
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     inspect::{Aspect, Scope},
 };
 
 const META: Meta = Meta {
-    id: "primary-key",
+    id: CheckId::PrimaryKey,
     title: "Every table has a primary key",
     condition: "`spec.verify.conventions` is there and its `primaryKey` is not false, and a table of \
         `spec.database.schemas` has no primary key. \

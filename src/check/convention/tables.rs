@@ -7,12 +7,12 @@ use super::{
     CheckError, Deviation, Meta, QueryContext, naming, owned, query_as, report,
 };
 use crate::{
-    api::{Finding, Severity, Style},
+    api::{CheckId, Finding, Severity, Style},
     inspect::{Aspect, Scope},
 };
 
 const META: Meta = Meta {
-    id: "convention-tables",
+    id: CheckId::ConventionTables,
     title: "Every table is named in the style of the manifest",
     condition: "`spec.verify.conventions.tables` names a style, and a table of `spec.database.schemas` is \
         named in another. Histories, partitions and \

@@ -3,14 +3,14 @@
 use sqlx::{FromRow, PgConnection};
 
 use crate::{
-    api::{Finding, ForeignKeyIndexes, KeyChoice, Level, Severity},
+    api::{CheckId, Finding, ForeignKeyIndexes, KeyChoice, Level, Severity},
     check::{Check, index_migration},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
 const META: Meta = Meta {
-    id: "foreign-key-indexed",
+    id: CheckId::ForeignKeyIndexed,
     title: "Every foreign key's columns lead a valid index",
     condition: "A foreign key of a table in `spec.database.schemas` has no valid B-tree or hash index whose \
         first columns are the key's columns in any \

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use sqlx::{FromRow, PgConnection};
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, index_migration},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
 const META: Meta = Meta {
-    id: "index-redundant",
+    id: CheckId::IndexRedundant,
     title: "No index is superfluous beside another one",
     condition: "`spec.verify.indexes.redundant` is true (the default), and of two valid indexes of a table \
         with the same access method and \

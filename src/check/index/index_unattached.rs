@@ -3,14 +3,14 @@
 use sqlx::{FromRow, PgConnection};
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
 const META: Meta = Meta {
-    id: "index-unattached",
+    id: CheckId::IndexUnattached,
     title: "Every index of a partitioned table has its part on every partition",
     condition: "An index of a partitioned table in `spec.database.schemas` has no attached part on one of \
         the partitions, or is still marked \

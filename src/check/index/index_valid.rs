@@ -3,14 +3,14 @@
 use sqlx::{FromRow, PgConnection};
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
 const META: Meta = Meta {
-    id: "index-valid",
+    id: CheckId::IndexValid,
     title: "Every index is valid, ready and live",
     condition: "An index of a table in `spec.database.schemas` is not valid, not ready or not live, and \
         no session is building it. Mostly it is what \

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use crate::{
-    api::{Finding, PlannedQuery, Severity},
+    api::{CheckId, Finding, PlannedQuery, Severity},
     check::Check,
     inspect::{
         Aspect, CheckError, Meta, QueryContext, Scope, sql,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 const META: Meta = Meta {
-    id: "plan-uses-index",
+    id: CheckId::PlanUsesIndex,
     title: "Every query that the manifest names can use its index",
     condition: "PostgreSQL's generic plan for a query of `spec.verify.indexes.mustUse`, made with \
         `enable_seqscan = off`, does not use the index; or \

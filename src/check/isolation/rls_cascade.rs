@@ -3,13 +3,13 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-cascade",
+    id: CheckId::RlsCascade,
     title: "The application cannot change tenants' rows through the foreign keys of a shared table",
     condition: "The application may DELETE from, or UPDATE the key of, a table that is no tenant table and \
         has no row-level security; and a tenant table \

@@ -9,13 +9,13 @@ use super::{
     rls_policies::{self, Command, Policy, Table},
 };
 use crate::{
-    api::{Finding, RowLevelSecurity, Severity},
+    api::{CheckId, Finding, RowLevelSecurity, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-condition",
+    id: CheckId::RlsCondition,
     title: "Every policy that applies to the application compares the tenant column with the tenant's \
         setting",
     condition: "A permissive policy for a command that the application may use on a tenant table lets a row \

@@ -3,13 +3,13 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-enabled",
+    id: CheckId::RlsEnabled,
     title: "Every tenant table has row-level security enabled",
     condition: "A table has the tenant column, is not in `except`, and has row-level security off. Policies \
         may exist: without ENABLE they \

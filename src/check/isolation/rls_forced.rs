@@ -3,13 +3,13 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-forced",
+    id: CheckId::RlsForced,
     title: "Row-level security of every tenant table is forced, so that it binds the owner too",
     condition: "A tenant table has row-level security enabled but not forced. Partitions are not checked: \
                 their owner is the \

@@ -3,13 +3,13 @@
 use sqlx::{FromRow, PgConnection};
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-function",
+    id: CheckId::RlsFunction,
     title: "No SECURITY DEFINER function takes the application past its policies",
     condition: "A function or procedure, in whatever schema but PostgreSQL's own and those of extensions, is \
         SECURITY DEFINER; its owner is a \

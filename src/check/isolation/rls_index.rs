@@ -3,13 +3,13 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled, index_migration},
     inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-index",
+    id: CheckId::RlsIndex,
     title: "The tenant column of every tenant table leads an index",
     condition: "A tenant table with row-level security has no valid index, without a predicate, whose first \
         column is the tenant column. Of a \

@@ -3,13 +3,13 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-partition",
+    id: CheckId::RlsPartition,
     title: "The application cannot go around a tenant table's policies through its partitions",
     condition: "A partition of a tenant table, in whatever schema, has row-level security off or cannot have \
         it (a foreign table), and the \

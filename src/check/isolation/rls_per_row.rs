@@ -3,13 +3,13 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-per-row",
+    id: CheckId::RlsPerRow,
     title: "No policy calls a function of one's own for each row",
     condition: "The expression of a policy on a tenant table calls a function that is not PostgreSQL's own, \
         outside a `(SELECT …)`, and gives it no \

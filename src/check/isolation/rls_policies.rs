@@ -4,13 +4,13 @@
 use sqlx::{FromRow, PgConnection};
 
 use crate::{
-    api::{Finding, RowLevelSecurity, Severity},
+    api::{CheckId, Finding, RowLevelSecurity, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-policies",
+    id: CheckId::RlsPolicies,
     title: "For each command that the application may use on a tenant table, a policy applies to it and none \
         lets everything through",
     condition: "The application's role has the privilege SELECT, INSERT, UPDATE or DELETE on a tenant table \

@@ -3,14 +3,14 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, RowLevelSecurity, Severity},
+    api::{CheckId, Finding, RowLevelSecurity, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
 const META: Meta = Meta {
-    id: "rls-privileges",
+    id: CheckId::RlsPrivileges,
     title: "The application may not create triggers, foreign keys or functions that the migration role \
         would run",
     condition: "The application's role, a role that it is a member of, or PUBLIC has the privilege TRIGGER \

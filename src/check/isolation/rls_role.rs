@@ -3,13 +3,13 @@
 use sqlx::{FromRow, PgConnection};
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-role",
+    id: CheckId::RlsRole,
     title: "The application's role exists and is bound by row-level security",
     condition: "The role of `spec.verify.rowLevelSecurity.appRole` does not exist. Or it, or a role it can \
         `SET ROLE` to, is a superuser, has \

@@ -3,13 +3,13 @@
 use sqlx::{FromRow, PgConnection};
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-rule",
+    id: CheckId::RlsRule,
     title: "No rule takes the application past its policies",
     condition: "A table or view has a rule for INSERT, UPDATE or DELETE that reads or writes a tenant table \
         with row-level security, itself or through \

@@ -3,13 +3,13 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-setting",
+    id: CheckId::RlsSetting,
     title: "Policies read the tenant's setting so that a session without one sees nothing",
     condition: "The expression of a policy on a tenant table reads \
         `spec.verify.rowLevelSecurity.tenant.setting` in one of three ways: without \

@@ -3,13 +3,13 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-truncate",
+    id: CheckId::RlsTruncate,
     title: "The application may not TRUNCATE a tenant table",
     condition: "The application's role has the privilege TRUNCATE on a tenant table or a partition of one.",
     effect: "TRUNCATE is not subject to row-level security: one statement removes every tenant's rows.",

@@ -3,13 +3,13 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-uncovered",
+    id: CheckId::RlsUncovered,
     title: "What the application reaches beside the tenant tables holds no tenant's rows",
     condition: "The application reaches, itself or through a view: a table with the tenant column in a \
         schema that `spec.database.schemas` does not name, and \

@@ -3,13 +3,13 @@
 use sqlx::{FromRow, PgConnection};
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, Scope, sql, tenancy},
 };
 
 const META: Meta = Meta {
-    id: "rls-view",
+    id: CheckId::RlsView,
     title: "No view shows the application what its policies hide",
     condition: "A view, in whatever schema, reads a tenant table with row-level security and has no \
         `security_invoker`; its owner is a superuser, has \

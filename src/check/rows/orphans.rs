@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::{
-    api::{Finding, Relation, Severity},
+    api::{CheckId, Finding, Relation, Severity},
     check::Check,
     inspect::{
         Aspect, CheckError, Meta, Scope, equality,
@@ -18,7 +18,7 @@ use crate::{
 const FIELD: &str = "spec.verify.orphans";
 
 const META: Meta = Meta {
-    id: "orphans",
+    id: CheckId::Orphans,
     title: "Every row of a relation without a foreign key refers to a row that is there",
     condition: "`spec.verify.orphans` names a relation between two tables of this database, and a row refers \
         to one that is not there; or one of \
@@ -98,7 +98,7 @@ async fn count(
     let counted = row
         .map(|(count, keys): (i64, Option<Vec<String>>)| Counted { count, keys: keys.unwrap_or_default() });
     if let Ok(Counted { keys, .. }) = &counted {
-        log_values(META.id, keys);
+        log_values(META.id.name(), keys);
     }
     let counted = trial::answer(counted, "find rows that refer to nothing");
     trial::end(connection).await?;

@@ -16,7 +16,7 @@ use crate::{
         merge::{Key, Merge, Need, Part},
         stream::{Order, Stream, types},
     },
-    api::{Finding, OtherDatabase, Relation, Severity},
+    api::{CheckId, Finding, OtherDatabase, Relation, Severity},
     check::Check,
     inspect::{
         Aspect, CheckError, Meta, QueryContext, Scope,
@@ -32,7 +32,7 @@ use crate::{
 const FIELD: &str = "spec.verify.orphans";
 
 const META: Meta = Meta {
-    id: "orphans-elsewhere",
+    id: CheckId::OrphansElsewhere,
     title: "Every row that refers to a row of another database refers to one that is there",
     condition: "A relation of `spec.verify.orphans` has a `database`, and a row of this database refers to a \
         row that is not there; or it cannot be \
@@ -138,7 +138,7 @@ async fn inspect(connection: &mut PgConnection, scope: &Scope) -> Result<Vec<Fin
         };
         let answer = match answer {
             Ok(compared) => {
-                log_values(META.id, &compared.merge.first.iter().map(shown).collect::<Vec<_>>());
+                log_values(META.id.name(), &compared.merge.first.iter().map(shown).collect::<Vec<_>>());
                 Ok(compared)
             }
             Err(Stop::Here(error)) => return Err(error),

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::volatile;
 use crate::{
-    api::{Expectation, Finding, QueryAssertion, Severity},
+    api::{CheckId, Expectation, Finding, QueryAssertion, Severity},
     check::Check,
     inspect::{
         Aspect, CheckError, Meta, QueryContext, Scope, sql,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 const META: Meta = Meta {
-    id: "query-assertion",
+    id: CheckId::QueryAssertion,
     title: "Every query of the manifest has the result that it expects",
     condition: "A query of `spec.verify.queries` finds rows where none are expected, none where some are, or \
         another value than the expected one; \

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::{
-    api::{Finding, RowCount, Severity},
+    api::{CheckId, Finding, RowCount, Severity},
     check::Check,
     inspect::{
         Aspect, CheckError, Meta, Scope,
@@ -16,7 +16,7 @@ use crate::{
 const FIELD: &str = "spec.verify.rowCounts.tables";
 
 const META: Meta = Meta {
-    id: "row-count",
+    id: CheckId::RowCount,
     title: "Tables have as many rows as the manifest says",
     condition: "`spec.verify.rowCounts.tables` names a table that does not exist (also where it only has \
         `compare`), that has fewer rows than `atLeast` or more than `atMost`, or whose \

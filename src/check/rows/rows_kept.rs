@@ -6,7 +6,7 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Compare, Finding, Severity},
+    api::{CheckId, Compare, Finding, Severity},
     check::Check,
     inspect::{
         Aspect, CheckError, Counted, Meta, RowsBefore, Scope, count, relation,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 const META: Meta = Meta {
-    id: "rows-kept",
+    id: CheckId::RowsKept,
     title: "No transaction of a migration loses rows of the tables that the manifest names",
     condition: "A table of `spec.verify.rowCounts.tables` has `compare`, and before COMMIT it has fewer rows \
         than before the first statement \

@@ -3,14 +3,14 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, RequiredEnum, Severity},
+    api::{CheckId, Finding, RequiredEnum, Severity},
     check::Check,
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
 const META: Meta = Meta {
-    id: "enum-required",
+    id: CheckId::EnumRequired,
     title: "Every enum that the manifest requires has exactly its values in order",
     condition: "`spec.verify.tables.enums` names an enum that does not exist, that lacks a value, has one \
         more, or has them in another order.",

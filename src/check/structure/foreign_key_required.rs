@@ -3,7 +3,7 @@
 use sqlx::{FromRow, PgConnection};
 
 use crate::{
-    api::{Finding, KeyAction, RequiredForeignKey, Severity},
+    api::{CheckId, Finding, KeyAction, RequiredForeignKey, Severity},
     check::Check,
     inspect::{
         Aspect, CheckError, Meta, QueryContext, Scope,
@@ -16,7 +16,7 @@ use crate::{
 const FIELD: &str = "spec.verify.foreignKeys.require";
 
 const META: Meta = Meta {
-    id: "foreign-key-required",
+    id: CheckId::ForeignKeyRequired,
     title: "Every foreign key that the manifest requires exists and does what was meant",
     condition: "`spec.verify.foreignKeys.require` names a foreign key, and one of the tables does not exist, \
         or there is no foreign key from \

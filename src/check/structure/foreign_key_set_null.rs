@@ -3,14 +3,14 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
 const META: Meta = Meta {
-    id: "foreign-key-set-null",
+    id: CheckId::ForeignKeySetNull,
     title: "A foreign key that sets its columns to NULL has columns that can be NULL",
     condition: "A foreign key of a table in `spec.database.schemas` says ON DELETE SET NULL or ON UPDATE SET \
         NULL, and one of the columns that \

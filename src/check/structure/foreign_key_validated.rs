@@ -3,14 +3,14 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::Check,
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, sql},
     postgres::query_as,
 };
 
 const META: Meta = Meta {
-    id: "foreign-key-validated",
+    id: CheckId::ForeignKeyValidated,
     title: "Every foreign key is validated and enforced",
     condition: "A foreign key of a table in `spec.database.schemas` is NOT VALID, or its triggers are \
         switched off on one of the two tables \

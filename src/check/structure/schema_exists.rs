@@ -4,14 +4,14 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     check::{Check, enabled},
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope},
     postgres::query_as,
 };
 
 const META: Meta = Meta {
-    id: "schema-exists",
+    id: CheckId::SchemaExists,
     title: "Every schema of the manifest exists",
     condition: "`spec.database.schemas` names a schema that the database does not have.",
     effect: "No check reads what is really there. If the name is misspelled, tables go unchecked and \

@@ -3,14 +3,14 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{ExpectedCounts, Finding, Severity},
+    api::{CheckId, ExpectedCounts, Finding, Severity},
     check::Check,
     inspect::{Aspect, CheckError, Meta, QueryContext, Scope, owned, sql},
     postgres::query_as,
 };
 
 const META: Meta = Meta {
-    id: "table-count",
+    id: CheckId::TableCount,
     title: "There are as many tables, columns, enums, indexes and foreign keys as the manifest says",
     condition: "`spec.verify.tables.count` says another number than the schemas of `spec.database.schemas` \
         have together. Not counted are histories, \

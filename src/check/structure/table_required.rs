@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Finding, RequiredTable, Severity},
+    api::{CheckId, Finding, RequiredTable, Severity},
     check::Check,
     inspect::{
         Aspect, CheckError, Meta, Scope,
@@ -16,7 +16,7 @@ use crate::{
 const FIELD: &str = "spec.verify.tables.require";
 
 const META: Meta = Meta {
-    id: "table-required",
+    id: CheckId::TableRequired,
     title: "Every table that the manifest requires exists and has its columns",
     condition: "`spec.verify.tables.require` names a table that does not exist, or a column that the table \
         lacks or that has another type, \

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{FormatRules, folders};
 use crate::{
-    api::{Finding, Severity},
+    api::{CheckId, Finding, Severity},
     migrations::{
         folder::{Entry, Folder},
         order,
@@ -50,7 +50,7 @@ fn read(folder: &Folder, entry: &Entry, tree: &mut SourceTree) -> Result<(), Sou
         return Err(SourceError::NoScript(entry.name.clone()));
     } else if entry.is_dir || has_sql_suffix(&entry.name) {
         tree.findings.push(Finding {
-            check: "stray-entry".to_owned(),
+            check: CheckId::StrayEntry,
             object: entry.name.clone(),
             severity: Severity::Warning,
             message: format!("{:?} is no migration and is never run", entry.name),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Piece, Proven, Subject};
 use crate::{
-    api::{Finding, ReadBack, Reason, RunStatus, Severity},
+    api::{CheckId, Finding, ReadBack, Reason, RunStatus, Severity},
     report::{CheckResult, CheckVerdict, Isolation, Report, Table, TableKind, count::count},
 };
 
@@ -14,7 +14,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
     /// A check that passed.
-    Check(&'static str),
+    Check(&'static CheckId),
     /// Row-level security, counted table by table.
     Tables,
     /// A table that records who did what, which the manifest requires.
@@ -66,30 +66,30 @@ impl Grounds {
 
 const ISOLATION: &[Proof] = &[
     Proof::Tables,
-    Proof::Check("rls-role"),
-    Proof::Check("rls-enabled"),
-    Proof::Check("rls-forced"),
-    Proof::Check("rls-policies"),
-    Proof::Check("rls-condition"),
-    Proof::Check("rls-partition"),
-    Proof::Check("rls-view"),
-    Proof::Check("rls-rule"),
-    Proof::Check("rls-function"),
-    Proof::Check("rls-setting"),
-    Proof::Check("rls-truncate"),
-    Proof::Check("rls-cascade"),
-    Proof::Check("rls-uncovered"),
-    Proof::Check("tenant-isolation"),
+    Proof::Check(&CheckId::RlsRole),
+    Proof::Check(&CheckId::RlsEnabled),
+    Proof::Check(&CheckId::RlsForced),
+    Proof::Check(&CheckId::RlsPolicies),
+    Proof::Check(&CheckId::RlsCondition),
+    Proof::Check(&CheckId::RlsPartition),
+    Proof::Check(&CheckId::RlsView),
+    Proof::Check(&CheckId::RlsRule),
+    Proof::Check(&CheckId::RlsFunction),
+    Proof::Check(&CheckId::RlsSetting),
+    Proof::Check(&CheckId::RlsTruncate),
+    Proof::Check(&CheckId::RlsCascade),
+    Proof::Check(&CheckId::RlsUncovered),
+    Proof::Check(&CheckId::TenantIsolation),
 ];
 const CHANGES: &[Proof] = &[
-    Proof::Check("history-equals-source"),
-    Proof::Check("missing-migration"),
-    Proof::Check("edited-migration"),
-    Proof::Check("failed-migration"),
-    Proof::Check("schema-drift"),
+    Proof::Check(&CheckId::HistoryEqualsSource),
+    Proof::Check(&CheckId::MissingMigration),
+    Proof::Check(&CheckId::EditedMigration),
+    Proof::Check(&CheckId::FailedMigration),
+    Proof::Check(&CheckId::SchemaDrift),
 ];
-const SOUND: &[Proof] = &[Proof::Check("foreign-key-validated"), Proof::Check("index-valid")];
-const AUDIT: &[Proof] = &[Proof::AuditTable, Proof::Check("convention-audit-columns")];
+const SOUND: &[Proof] = &[Proof::Check(&CheckId::ForeignKeyValidated), Proof::Check(&CheckId::IndexValid)];
+const AUDIT: &[Proof] = &[Proof::AuditTable, Proof::Check(&CheckId::ConventionAuditColumns)];
 const UNALTERABLE: &[Proof] = &[Proof::Query("unalterable")];
 const RETENTION: &[Proof] = &[Proof::Query("retention")];
 const RECOVERY: &[Proof] = &[Proof::Snapshot];
@@ -100,7 +100,7 @@ impl Proof {
     pub(super) fn inspect(self, subject: &Subject) -> Piece {
         let report = &subject.report;
         let (what, (verdict, found)) = match self {
-            Self::Check(id) => (id.to_owned(), check(report, id)),
+            Self::Check(id) => (id.name().to_owned(), check(report, id)),
             Self::Tables => ("row-level security".to_owned(), tables(report)),
             Self::AuditTable => ("audit table".to_owned(), audit_table(report)),
             Self::Query(word) => (format!("queries `{word}: …`"), query(report, word)),
@@ -113,12 +113,14 @@ impl Proof {
     /// What to write into the manifest so that it is asked.
     pub(super) fn ask(self) -> &'static str {
         match self {
-            Self::Check("schema-drift") => "spec.verify.drift: {}",
-            Self::Check("foreign-key-validated") => "spec.verify.foreignKeys: {validated: true}",
-            Self::Check("convention-audit-columns") => {
+            Self::Check(CheckId::SchemaDrift) => "spec.verify.drift: {}",
+            Self::Check(CheckId::ForeignKeyValidated) => "spec.verify.foreignKeys: {validated: true}",
+            Self::Check(CheckId::ConventionAuditColumns) => {
                 "spec.verify.conventions: {auditColumns: [{name: created_at}, {name: updated_at}]}"
             }
-            Self::Check(id) if id.starts_with("rls-") || id == "tenant-isolation" => ROW_LEVEL_SECURITY,
+            Self::Check(id) if id.name().starts_with("rls-") || *id == CheckId::TenantIsolation => {
+                ROW_LEVEL_SECURITY
+            }
             Self::Check(_) => "nothing: verify again with this version of Sluice, which always makes it",
             Self::Tables => ROW_LEVEL_SECURITY,
             Self::AuditTable => {
@@ -153,8 +155,8 @@ fn missing(why: impl Into<String>) -> Found {
     (Proven::NotProven, why.into())
 }
 
-fn check(report: &Report, id: &str) -> Found {
-    let Some(found) = report.checks.iter().find(|check| check.id == id) else {
+fn check(report: &Report, id: &CheckId) -> Found {
+    let Some(found) = report.checks.iter().find(|check| check.id == *id) else {
         return not_asked("the report does not know this check");
     };
     let exempt = exempt(report, found);
@@ -173,18 +175,18 @@ fn exempt(report: &Report, check: &CheckResult) -> String {
         said.push_str(&format!(", {} for information", count(check.findings, "finding")));
     }
     let ignored = report.asked.as_ref().map_or(&[][..], |asked| &asked.drift_ignored);
-    if check.id == "schema-drift" && !ignored.is_empty() {
+    if check.id == CheckId::SchemaDrift && !ignored.is_empty() {
         said.push_str(&format!(", but for what may differ: {}", ignored.join(", ")));
     }
     said
 }
 
 /// The first finding, and how many there are.
-fn first(report: &Report, id: &str) -> String {
+fn first(report: &Report, id: &CheckId) -> String {
     let found: Vec<_> = report
         .findings
         .iter()
-        .filter(|finding| finding.check == id && finding.severity != Severity::Information)
+        .filter(|finding| finding.check == *id && finding.severity != Severity::Information)
         .collect();
     match found.as_slice() {
         [] => "it did not pass".to_owned(),
@@ -260,7 +262,7 @@ fn audit_table(report: &Report) -> Found {
     if tables.is_empty() {
         return not_asked("the manifest requires no table whose name says audit, access_log or ledger");
     }
-    match check(report, "table-required") {
+    match check(report, &CheckId::TableRequired) {
         (Proven::Proven, _) => (
             Proven::Proven,
             format!("{} is there, with the columns that the manifest requires", tables.join(", ")),
@@ -278,14 +280,15 @@ fn query(report: &Report, word: &str) -> Found {
     if names.is_empty() {
         return not_asked("the manifest has no query of this name");
     }
-    let verdict = report.checks.iter().find(|check| check.id == "query-assertion").map(|check| check.verdict);
+    let verdict =
+        report.checks.iter().find(|check| check.id == CheckId::QueryAssertion).map(|check| check.verdict);
     if !matches!(verdict, Some(CheckVerdict::Passed | CheckVerdict::Warned | CheckVerdict::Failed)) {
         return missing("the query could not be run");
     }
     let wrong = report
         .findings
         .iter()
-        .find(|finding| finding.check == "query-assertion" && names.contains(&&finding.object));
+        .find(|finding| finding.check == CheckId::QueryAssertion && names.contains(&&finding.object));
     match wrong {
         Some(finding) => missing(said(finding)),
         None => (

@@ -10,13 +10,13 @@ use self::{
     term::Term,
 };
 use crate::{
-    api::{Finding, RequiredIndex, Severity},
+    api::{CheckId, Finding, RequiredIndex, Severity},
     check::{Check, index_migration},
     inspect::{Aspect, CheckError, Meta, Scope, sql},
 };
 
 const META: Meta = Meta {
-    id: "index-required",
+    id: CheckId::IndexRequired,
     title: "Every index that the manifest requires exists, is valid and matches",
     condition: "`spec.verify.indexes.require` names an index, and the table does not exist, or has no valid \
         index with exactly these key columns in \
