@@ -66,8 +66,8 @@ pub use queries::{Compare, Expectation, PlannedQuery, QueryAssertion, Relation, 
 pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
-    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, GateStatus, HistoryEntry, RequiredVersions,
-    RunProgress, RunStatus, SectionResult, SnapshotRecord, StageTiming,
+    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, GateStatus, HistoryEntry, LegStatus,
+    RequiredVersions, RunProgress, RunStatus, SectionResult, SnapshotRecord, StageTiming,
 };
 pub use verify::{
     ForeignKeyIndexes, IndexVerification, KeyChoice, Level, RequiredIndex, RowLevelSecurity, Tenant, Verify,

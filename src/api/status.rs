@@ -139,7 +139,7 @@ pub struct RunStatus {
     pub job: String,
     /// What it was created for: a digest of the spec and the source.
     pub digest: String,
-    /// Which attempt at this digest it is, counted from 1.
+    /// Which attempt at this digest it is, counted from 1. A leg that follows another one has its number.
     pub attempt: u32,
     /// The SHA-256 of what its Job does: images, commands, environment and volumes. A Job that does anything
     /// else is not this one, whatever its name.
@@ -160,6 +160,12 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["section"]))]
     pub sections: Vec<SectionResult>,
+    /// The legs of the run that have passed, in order. A leg is what one Job does between two stops; most runs have
+    /// one. A leg that is listed is not begun again for this digest, but for the last one where the run did not
+    /// end well after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["number"]))]
+    pub legs: Vec<LegStatus>,
     /// How far it is, as its Pod says while it works: names and counts, written at most every 10 seconds.
     /// Absent in its first 10 seconds, once it has ended, and while the controller cannot reach the Pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,6 +175,35 @@ pub struct RunStatus {
     /// kept: nothing was to do, the run only verified, or the migration role may not create the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
+}
+
+impl RunStatus {
+    /// A Job of it is at work, or is to be created now. Between two legs none is, and what the next one waits for
+    /// may take days.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        self.finished_at.is_none() && !self.is_between_legs()
+    }
+
+    /// Its Job was that of a leg that has passed, and the next leg has not begun.
+    #[must_use]
+    pub fn is_between_legs(&self) -> bool {
+        self.finished_at.is_none() && self.legs.iter().any(|leg| leg.job == self.job)
+    }
+}
+
+/// A leg of a run that has passed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LegStatus {
+    /// Its place in the route of the run, counted from 1.
+    pub number: u32,
+    /// The Job that passed it.
+    pub job: String,
+    /// When it ended.
+    pub finished_at: Time,
+    /// The SHA-256 of the verdicts of its stages. Two legs with the same one have proven the same.
+    pub verdict: String,
 }
 
 /// What a run has found about one section of the manifest.
@@ -217,13 +252,14 @@ pub struct RunProgress {
     pub seen_at: Time,
 }
 
-/// One run of the past.
+/// One run of the past, or one leg of it: what one Job did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HistoryEntry {
     /// The Job.
     pub job: String,
-    /// How it ended.
+    /// How it ended: as `status.run.reason`. A leg that passed and was not the last one has the reason of its last
+    /// stage.
     pub reason: String,
     /// When it ended.
     pub finished_at: Time,

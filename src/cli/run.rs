@@ -22,7 +22,7 @@ use crate::{
     },
     contract::{Outcome, Purpose, Stage, Verdict},
     plan::{
-        facts::{Facts, JobState, PolicyFact, Run, RunPod, SourceFact, StageState},
+        facts::{Facts, Fingerprint, JobState, PolicyFact, Run, RunPod, SourceFact, StageState},
         findings, plan,
     },
     stage::{self, Context},
@@ -166,8 +166,9 @@ fn facts(object: &DatabaseMigration, outcomes: &[(Timestamp, Outcome)]) -> Facts
         source: SourceFact::Found { revision: "the folder given with --source".to_owned() },
         dependencies: Vec::new(),
         rivals: Vec::new(),
+        route: Purpose::Apply.route(),
         // There is no Job, so there is none to be taken for another.
-        fingerprint: Some(String::new()),
+        fingerprints: vec![Fingerprint { leg: Purpose::Apply.route().first(), work: String::new() }],
         runs: Vec::new(),
         refused_step: None,
         progress: None,

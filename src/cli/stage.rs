@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode};
 use super::{Usage, crash, manifest, print::print_json};
 use crate::{
     api::Span,
-    contract::{Outcome, PROGRESS_PORT, Purpose, Stage, Verdict},
+    contract::{Leg, Outcome, PROGRESS_PORT, Purpose, Stage, Verdict},
     stage::{Context, chain},
     telemetry::{self, Rows},
     validate::validate,
@@ -84,6 +84,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
         context.purpose = Purpose::named(&purpose)
             .ok_or_else(|| Usage(format!("SLUICE_PURPOSE: this version knows no run for {purpose:?}")))?;
     }
+    context.leg = leg(context.purpose, std::env::var("SLUICE_LEG").ok())?;
     // The first process of a container ignores signals it does not handle, and the Pod would wait for its
     // grace period.
     let outcome = tokio::select! {
@@ -96,6 +97,13 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     };
     tell(&outcome, &args.termination_log)?;
     Ok(if outcome.verdict == Verdict::Passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The leg that the Job says it is; the first where it says nothing.
+fn leg(purpose: Purpose, told: Option<String>) -> Result<Leg, Usage> {
+    let Some(told) = told else { return Ok(purpose.route().first()) };
+    let leg = told.parse().ok().and_then(|number| purpose.route().leg(number));
+    leg.ok_or_else(|| Usage(format!("SLUICE_LEG: a run for {:?} has no leg {told:?}", purpose.name())))
 }
 
 fn tell(outcome: &Outcome, termination_log: &std::path::Path) -> Result<(), Usage> {

@@ -36,10 +36,12 @@ impl Purpose {
 
     /// The route of a run for it.
     pub const fn route(self) -> Route {
+        const APPLY: Route = Route::of(&[Leg::new(1, &[Gate::Window], WHOLE)]);
+        // It changes nothing, so nothing has to be open for it.
+        const VERIFY: Route = Route::of(&[Leg::new(1, &[], WHOLE)]);
         match self {
-            Self::Apply => Route(&[Leg { number: 1, gates: &[Gate::Window], stages: WHOLE }]),
-            // It changes nothing, so nothing has to be open for it.
-            Self::Verify => Route(&[Leg { number: 1, gates: &[], stages: WHOLE }]),
+            Self::Apply => APPLY,
+            Self::Verify => VERIFY,
         }
     }
 }
@@ -65,37 +67,52 @@ impl Gate {
 pub struct Route(&'static [Leg]);
 
 impl Route {
+    /// A route of these legs.
+    ///
+    /// # Panics
+    ///
+    /// Without a leg, where the legs are not numbered from 1 on, and where one has no stage or more than a Pod has
+    /// room for. In a constant this is an error of the compiler.
+    pub const fn of(legs: &'static [Leg]) -> Self {
+        assert!(!legs.is_empty(), "a route has a leg");
+        let mut place = 0;
+        while place < legs.len() {
+            assert!(legs[place].number as usize == place + 1, "legs are numbered from 1 on");
+            // The containers of a Pod share what Kubernetes keeps of their termination messages.
+            assert!(
+                !legs[place].stages.is_empty() && legs[place].stages.len() <= CONTAINERS,
+                "a leg is one Pod"
+            );
+            place += 1;
+        }
+        Self(legs)
+    }
+
     /// The leg that a run begins with.
     pub const fn first(self) -> Leg {
         self.0[0]
     }
 
-    /// The most stages that one Pod runs.
-    const fn longest(self) -> usize {
-        let (mut leg, mut longest) = (0, 0);
-        while leg < self.0.len() {
-            if self.0[leg].stages.len() > longest {
-                longest = self.0[leg].stages.len();
-            }
-            leg += 1;
-        }
-        longest
+    /// The leg that a run ends with.
+    pub const fn last(self) -> Leg {
+        self.0[self.0.len() - 1]
     }
 
-    /// Every stage, in order.
+    /// The leg of this number; `None` where the route has none.
+    pub fn leg(self, number: u32) -> Option<Leg> {
+        self.legs().find(|leg| leg.number == number)
+    }
+
+    /// Every leg, in order.
+    pub fn legs(self) -> impl DoubleEndedIterator<Item = Leg> {
+        self.0.iter().copied()
+    }
+
+    /// Every stage, in order. One that belongs to several legs comes with each of them.
     pub fn stages(self) -> impl Iterator<Item = Stage> {
         self.0.iter().flat_map(|leg| leg.stages.iter().copied())
     }
 }
-
-// The containers of a Pod share what Kubernetes keeps of their termination messages.
-const _: () = {
-    let mut purpose = 0;
-    while purpose < Purpose::ALL.len() {
-        assert!(Purpose::ALL[purpose].route().longest() <= CONTAINERS);
-        purpose += 1;
-    }
-};
 
 /// The stages that share one Pod: they start together, run one after the other, and hand files on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -106,6 +123,11 @@ pub struct Leg {
 }
 
 impl Leg {
+    /// The leg of this place in its route: what has to be open before it, and its stages.
+    pub const fn new(number: u32, gates: &'static [Gate], stages: &'static [Stage]) -> Self {
+        Self { number, gates, stages }
+    }
+
     /// Its place in the route, counted from 1.
     pub const fn number(self) -> u32 {
         self.number
@@ -121,9 +143,19 @@ impl Leg {
         self.stages.iter().copied()
     }
 
+    /// Its Pod does what that of the other leg does.
+    pub fn works_as(self, other: Self) -> bool {
+        self.stages == other.stages
+    }
+
+    /// Its first stage.
+    pub const fn first(self) -> Stage {
+        self.stages[0]
+    }
+
     /// Its last stage, which decides that all went well.
-    pub fn last(self) -> Option<Stage> {
-        self.stages().next_back()
+    pub const fn last(self) -> Stage {
+        self.stages[self.stages.len() - 1]
     }
 
     /// The stages before this one, in order; for a stage of another leg, all.
@@ -138,18 +170,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_route_has_a_leg_of_every_number_and_no_stage_twice_in_one_pod() {
+    fn no_stage_is_twice_in_one_pod() {
         for purpose in Purpose::ALL {
-            let Route(legs) = purpose.route();
-            let numbers: Vec<u32> = legs.iter().map(|leg| leg.number()).collect();
-            let counted: Vec<u32> = (1..).take(legs.len()).collect();
-            assert_eq!(numbers, counted, "{purpose:?}");
-            for leg in legs {
+            for leg in purpose.route().legs() {
                 let mut stages: Vec<Stage> = leg.stages().collect();
+                stages.sort_unstable();
                 stages.dedup();
-                assert!(!stages.is_empty() && stages.len() == leg.stages.len(), "{purpose:?}");
+                assert_eq!(stages.len(), leg.stages.len(), "{purpose:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_leg_is_found_by_its_number() {
+        const TWO: Route =
+            Route::of(&[Leg::new(1, &[], &[Stage::Plan]), Leg::new(2, &[Gate::Window], WHOLE)]);
+        assert_eq!((TWO.leg(1), TWO.leg(2)), (Some(TWO.first()), Some(TWO.last())));
+        assert_eq!((TWO.leg(0), TWO.leg(3)), (None, None));
+        assert!(TWO.last().works_as(Purpose::Verify.route().first()) && !TWO.last().works_as(TWO.first()));
+    }
+
+    #[test]
+    #[should_panic(expected = "legs are numbered from 1 on")]
+    fn a_route_whose_legs_are_out_of_order_is_none() {
+        static WRONG: &[Leg] = &[Leg::new(2, &[], WHOLE)];
+        let _ = Route::of(WRONG);
     }
 
     #[test]
@@ -158,7 +203,7 @@ mod tests {
         let before = |stage| leg.before(stage).collect::<Vec<_>>();
         assert_eq!(before(Stage::Plan), []);
         assert_eq!(before(Stage::Migrate), [Stage::Plan, Stage::Snapshot]);
-        assert_eq!(leg.last(), Some(Stage::Verify));
+        assert_eq!(leg.last(), Stage::Verify);
     }
 
     #[test]

@@ -29,6 +29,7 @@ use tracing::{Span, debug, field::Empty, instrument};
 
 use crate::{
     api::Pods,
+    contract::{Purpose, Route},
     objects::Images,
     plan::{Plan, facts::Facts, plan},
     telemetry::Metrics,
@@ -57,6 +58,8 @@ pub struct Context {
     images: Images,
     /// What the chart says about the Pods of runs.
     pods: Pods,
+    /// The route of a run that may change something.
+    route: Route,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     instance: String,
     index: Index,
@@ -73,6 +76,7 @@ impl Context {
             client,
             images,
             pods: Pods::default(),
+            route: Purpose::Apply.route(),
             clock,
             instance,
             index: Index::default(),
@@ -86,6 +90,12 @@ impl Context {
     #[must_use]
     pub fn with_pods(self, pods: Pods) -> Self {
         Self { pods, ..self }
+    }
+
+    /// With another route for the runs that may change something: a test plays one of several legs.
+    #[must_use]
+    pub fn with_route(self, route: Route) -> Self {
+        Self { route, ..self }
     }
 
     /// With another clock: a test plays minutes in a moment.

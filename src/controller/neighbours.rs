@@ -10,7 +10,7 @@ use kube::{
 
 use super::{error::ObserveError, reader::Reader};
 use crate::{
-    api::{Before, ConditionType, DatabaseMigration, MigrationGate, Reason, entry},
+    api::{Before, ConditionType, DatabaseMigration, MigrationGate, Reason, RunStatus, entry},
     plan::{
         facts::{Dependency, Rival},
         order::{self, Member},
@@ -60,7 +60,7 @@ async fn rivals(
 ) -> Result<Vec<Rival>, ObserveError> {
     let claims = |other: &&DatabaseMigration| {
         let run = other.status.as_ref().and_then(|status| status.run.as_ref());
-        run.is_some_and(|run| run.finished_at.is_none())
+        run.is_some_and(RunStatus::is_under_way)
     };
     let same = |other: &&DatabaseMigration| shares_database(other, object);
     let rivals: Vec<&DatabaseMigration> = all.iter().filter(same).filter(claims).collect();

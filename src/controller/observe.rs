@@ -23,17 +23,18 @@ use super::{
     neighbours::{self, Neighbours},
     policies::{self, InForce},
     reader::Reader,
-    required, runs,
+    required,
+    runs::{self, Work},
 };
 use crate::{
     api::{
         ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME,
         LABEL_MIGRATION, MigrationGate, Pods,
     },
-    contract::Purpose,
+    contract::{Leg, Purpose},
     objects::{Images, fingerprint, job, work},
     plan::{
-        facts::{Facts, PolicyFact, Run, SourceFact},
+        facts::{Facts, Fingerprint, PolicyFact, Run, SourceFact},
         step::JobOrder,
     },
     validate::{Source, ValidatedMigration, Violation, validate},
@@ -85,10 +86,10 @@ impl Reader<'_> {
         // same.
         let migration =
             if matches!(policy, PolicyFact::Missing(_)) { Err(Vec::new()) } else { validate(&object) };
-        let expected =
-            migration.as_ref().ok().map(|migration| work_now(&object, migration, &self.context.images));
+        let works = migration.as_ref().map(|migration| works_now(&object, migration, self.context));
+        let works = works.unwrap_or_default();
         let (runs, shared, source, required, neighbours) = futures::try_join!(
-            self.runs(object.uid().unwrap_or_default(), expected.as_ref()),
+            self.runs(object.uid().unwrap_or_default(), &works),
             self.shared_gate(),
             self.source(migration.as_ref().ok()),
             required::read(self),
@@ -106,7 +107,8 @@ impl Reader<'_> {
             .find(|database| database.name == self.name)
             .map(|database| database.identity);
         let gate = shared.satisfied.into_iter().filter(|entry| entry.starts_with(&own)).collect();
-        let fingerprint = expected.as_ref().map(fingerprint);
+        let fingerprint = |work: &Work| Fingerprint { leg: work.leg, work: fingerprint(&work.work) };
+        let fingerprints = works.iter().map(fingerprint).collect();
         let Neighbours { dependencies, rivals, required: by_others } = neighbours;
         let required = required.into_iter().chain(by_others).collect();
         let facts = Facts {
@@ -116,7 +118,7 @@ impl Reader<'_> {
             source,
             dependencies,
             rivals,
-            fingerprint,
+            fingerprints,
             runs,
             gate,
             gate_database,
@@ -172,7 +174,8 @@ impl Reader<'_> {
             source: SourceFact::Unknown,
             dependencies: Vec::new(),
             rivals: Vec::new(),
-            fingerprint: None,
+            route: self.context.route,
+            fingerprints: Vec::new(),
             runs: Vec::new(),
             gate: Vec::new(),
             gate_database: None,
@@ -180,7 +183,7 @@ impl Reader<'_> {
         }
     }
 
-    async fn runs(&self, uid: String, expected: Option<&Value>) -> Result<Vec<Run>, ObserveError> {
+    async fn runs(&self, uid: String, works: &[Work]) -> Result<Vec<Run>, ObserveError> {
         let ours = ListParams::default().labels(&format!("{LABEL_MIGRATION}={}", self.name));
         let (job, pod) = (ApiResource::erase::<Job>(&()), ApiResource::erase::<Pod>(&()));
         let jobs: Api<DynamicObject> =
@@ -192,7 +195,8 @@ impl Reader<'_> {
             &uid,
             &self.named("the Jobs", jobs)?.items,
             &self.named("the Pods", pods)?.items,
-            expected,
+            self.context.route,
+            works,
         ))
     }
 
@@ -263,14 +267,28 @@ impl Reader<'_> {
     }
 }
 
-/// What a Job does that were created now.
-fn work_now(object: &DatabaseMigration, migration: &ValidatedMigration, images: &Images) -> Value {
+/// What the Jobs do that were created now, for each leg whose Pod does something of its own.
+fn works_now(object: &DatabaseMigration, migration: &ValidatedMigration, context: &Context) -> Vec<Work> {
+    let mut works: Vec<Work> = Vec::new();
+    for leg in context.route.legs().chain(Purpose::Verify.route().legs()) {
+        if !works.iter().any(|known| known.leg.works_as(leg)) {
+            works.push(Work { leg, work: work_now(object, migration, (leg, &context.images)) });
+        }
+    }
+    works
+}
+
+fn work_now(
+    object: &DatabaseMigration,
+    migration: &ValidatedMigration,
+    (leg, images): (Leg, &Images),
+) -> Value {
     let order = JobOrder {
         job: String::new(),
         digest: String::new(),
         attempt: 0,
         purpose: Purpose::Apply,
-        leg: Purpose::Apply.route().first(),
+        leg,
         deadline: None,
         required: Vec::new(),
     };

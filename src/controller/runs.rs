@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     api::{LABEL_ATTEMPT, LABEL_DIGEST},
-    contract::{Leg, Outcome, Purpose, Stage},
+    contract::{Leg, Outcome, Purpose, Route, Stage},
     objects::{difference, fingerprint, work, work_of_pod},
     plan::facts::{JobState, Run, RunPod, StageState},
 };
@@ -21,15 +21,30 @@ use crate::{
 /// So much of a longer name is kept by Kubernetes before it appends five characters.
 const GENERATED_FROM: usize = 58;
 
-/// The runs of the object with this uid. Jobs that only look like ours are left out. `expected` is the work
-/// of a Job that were created now.
+/// What the Job of a leg does.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// The leg.
+    pub leg: Leg,
+    /// What it does.
+    pub work: Value,
+}
+
+/// The runs of the object with this uid. Jobs that only look like ours are left out. `route` is that of a run that
+/// may change something, and `works` is what Jobs do that were created now.
 ///
 /// They come as they are stored and not as a type: a field that the type does not know would be one that
 /// is never compared.
-pub fn runs(uid: &str, jobs: &[DynamicObject], pods: &[DynamicObject], expected: Option<&Value>) -> Vec<Run> {
+pub fn runs(
+    uid: &str,
+    jobs: &[DynamicObject],
+    pods: &[DynamicObject],
+    route: Route,
+    works: &[Work],
+) -> Vec<Run> {
     jobs.iter()
         .filter(|job| is_controlled_by(&job.metadata, uid))
-        .filter_map(|job| run(job, pods, expected))
+        .filter_map(|job| run(job, pods, route, works))
         .collect()
 }
 
@@ -43,14 +58,14 @@ pub fn is_active(job: &Job) -> bool {
     state(job) == JobState::Active
 }
 
-fn run(stored: &DynamicObject, pods: &[DynamicObject], expected: Option<&Value>) -> Option<Run> {
+fn run(stored: &DynamicObject, pods: &[DynamicObject], route: Route, works: &[Work]) -> Option<Run> {
     let job: Job = stored.clone().try_parse().ok()?;
     let uid = job.uid()?;
     let started = job.creation_timestamp()?.0;
     let spec = &stored.data["spec"];
     let found = work(spec);
-    let purpose = purpose(spec);
-    let leg = purpose.route().first();
+    let (purpose, leg) = task(spec, route);
+    let expected = works.iter().find(|known| known.leg.works_as(leg));
     let (pod, pod_differs) = newest_pod(pods, (uid.as_str(), job.name_any().as_str()), &found);
     Some(Run {
         job: job.name_any(),
@@ -61,7 +76,7 @@ fn run(stored: &DynamicObject, pods: &[DynamicObject], expected: Option<&Value>)
         purpose,
         leg,
         fingerprint: fingerprint(&found),
-        differs: expected.and_then(|expected| difference(expected, &found)),
+        differs: expected.and_then(|expected| difference(&expected.work, &found)),
         pod_differs,
         state: state(&job),
         deadline: conditions(&job).any(|condition| {
@@ -103,11 +118,18 @@ fn is_named_after(pod: &DynamicObject, job: &str) -> bool {
 }
 
 /// As the Job's environment tells its stages. A purpose that this version does not know is taken for the one
-/// that may change something.
-fn purpose(spec: &Value) -> Purpose {
-    let mut variables = spec["template"]["spec"]["containers"][0]["env"].as_array().into_iter().flatten();
-    let told = variables.find(|variable| variable["name"] == "SLUICE_PURPOSE");
-    told.and_then(|told| Purpose::named(told["value"].as_str()?)).unwrap_or(Purpose::Apply)
+/// that may change something, and a leg that the route does not have for the last one.
+fn task(spec: &Value, route: Route) -> (Purpose, Leg) {
+    let variables = || spec["template"]["spec"]["containers"][0]["env"].as_array().into_iter().flatten();
+    let told = |name: &str| variables().find(|variable| variable["name"] == name)?["value"].as_str();
+    let purpose = told("SLUICE_PURPOSE").and_then(Purpose::named).unwrap_or(Purpose::Apply);
+    let route = match purpose {
+        Purpose::Apply => route,
+        Purpose::Verify => purpose.route(),
+    };
+    let leg = told("SLUICE_LEG")
+        .map_or(Some(route.first()), |number| number.parse().ok().and_then(|number| route.leg(number)));
+    (purpose, leg.unwrap_or(route.last()))
 }
 
 /// The conditions that hold.

@@ -172,9 +172,12 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
             .map(|(_, key)| plain("SLUICE_DATABASE_CA", format!("/run/sluice-authority/{key}"))),
     );
     environment.extend(order.deadline.map(|deadline| plain("SLUICE_DEADLINE", deadline.to_string())));
-    // Where it is not said, it is the usual one.
+    // What is not said is usual: a run that may change something, and the first leg.
     if order.purpose != Purpose::Apply {
         environment.push(plain("SLUICE_PURPOSE", order.purpose.name().to_owned()));
+    }
+    if order.leg.number() > 1 {
+        environment.push(plain("SLUICE_LEG", order.leg.number().to_string()));
     }
     environment
 }

@@ -79,7 +79,8 @@ fn verifies_now(situation: &Situation, run: &RunStatus, decision: Decision) -> D
     }
     let purpose = Purpose::Verify;
     let required = required::asked(situation.facts, &situation.status);
-    let beginning = Beginning { purpose, leg: purpose.route().first(), deadline: None, required };
+    let leg = situation.runs.next_leg(purpose);
+    let beginning = Beginning { purpose, leg, deadline: None, required };
     let order = course::order(&situation.runs, &run.digest, beginning);
     Decision { step: Some(Step::CreateJob(order)), ..decision }
 }

@@ -56,7 +56,7 @@ fn verified(situation: &Situation) -> Decision {
 /// Starts the next attempt.
 pub fn starts(situation: &Situation) -> Decision {
     let purpose = again::purpose(situation);
-    let leg = purpose.route().first();
+    let leg = situation.runs.next_leg(purpose);
     let deadline = gates::deadline(situation, leg);
     let required = required::asked(situation.facts, &situation.status);
     course::starts(&situation.runs, Beginning { purpose, leg, deadline, required })

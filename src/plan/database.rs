@@ -2,7 +2,10 @@
 
 use super::{
     facts::Facts,
-    run::{current::CurrentRun, judge::RunState},
+    run::{
+        current::CurrentRun,
+        judge::{Ending, Pass, RunState},
+    },
 };
 use crate::{
     api::{ANNOTATION_RETRY, ANY_DATABASE, Reason},
@@ -22,14 +25,13 @@ pub fn is_another(facts: &Facts, database: Option<&String>) -> bool {
 
 /// What was verified in another database than the one that the gate knows opens nothing, and is no pass.
 pub fn the_same<'a>(facts: &Facts, mut current: CurrentRun<'a>) -> CurrentRun<'a> {
-    let verified = current.outcome(Stage::Verify).and_then(|outcome| outcome.history.as_ref());
-    let found = verified.and_then(|history| history.database.as_ref());
-    if let RunState::Ended(ending) = &mut current.run_state
-        && ending.reason == Reason::Verified
+    let Some(verified) = current.outcome(Stage::Verify) else { return current };
+    let found = verified.history.as_ref().and_then(|history| history.database.as_ref());
+    if let RunState::Passed(Pass { stage, at }) = current.run_state
         && is_another(facts, found)
     {
-        ending.reason = Reason::DatabaseChanged;
-        ending.message = changed(facts, found);
+        let (reason, message) = (Reason::DatabaseChanged, changed(facts, found));
+        current.run_state = RunState::Failed(Ending { reason, stage, message, at });
     }
     current
 }

@@ -3,9 +3,10 @@
 //!
 //! What could not be found out is a value too, and never counts as a pass.
 
-pub use super::run::facts::{JobState, ProgressFact, Run, RunPod, StageState};
+pub use super::run::facts::{Fingerprint, JobState, ProgressFact, Run, RunPod, StageState};
 use crate::{
     api::DatabaseMigrationStatus,
+    contract::Route,
     validate::{ValidatedMigration, Violation},
 };
 
@@ -38,8 +39,10 @@ pub struct Facts {
     pub dependencies: Vec<Dependency>,
     /// Other DatabaseMigrations that run on the same database, or are about to.
     pub rivals: Vec<Rival>,
-    /// The fingerprint of what a Job does that were created now; `None` while the manifest is not valid.
-    pub fingerprint: Option<String>,
+    /// The route of a run that may change something.
+    pub route: Route,
+    /// What the Jobs do that were created now; none while the manifest is not valid.
+    pub fingerprints: Vec<Fingerprint>,
     /// The Jobs that say they belong to this object.
     pub runs: Vec<Run>,
     /// The entries of the MigrationGate that belong to this object.

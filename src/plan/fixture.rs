@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{Facts, JobState, PolicyFact, Run, RunPod, SourceFact};
+use super::facts::{Facts, Fingerprint, JobState, PolicyFact, Run, RunPod, SourceFact};
 use crate::{
     api::{DatabaseMigrationStatus, Reason, SectionResult},
     contract::Purpose,
@@ -36,7 +36,8 @@ pub fn facts() -> Facts {
         source: SourceFact::Found { revision: "records-migrations@7".into() },
         dependencies: Vec::new(),
         rivals: Vec::new(),
-        fingerprint: Some("work".into()),
+        route: Purpose::Apply.route(),
+        fingerprints: vec![Fingerprint { leg: Purpose::Apply.route().first(), work: "work".into() }],
         runs: Vec::new(),
         gate: Vec::new(),
         gate_database: None,

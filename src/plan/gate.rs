@@ -41,10 +41,7 @@ type Verified<'a> = (Vec<&'a String>, Option<&'a String>);
 /// What the run in hand verified. It need not be the run that the facts ask for now.
 fn just_verified<'a>(situation: &'a Situation) -> Option<Verified<'a>> {
     let current = situation.runs.current.as_ref()?;
-    match &current.run_state {
-        RunState::Ended(ending) if ending.reason == Reason::Verified => {}
-        _ => return None,
-    }
+    let RunState::Passed(_) = &current.run_state else { return None };
     let outcome = current.outcome(Stage::Verify)?;
     let history = outcome.history.as_ref()?;
     // What workloads wait for comes first: it is never what a full gate loses.

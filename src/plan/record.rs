@@ -7,10 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{
     facts::{Facts, PolicyFact},
     required,
-    run::{clock::whole_seconds, current::CurrentRun, judge::Ending, record::Told, state::Runs},
+    run::{clock::whole_seconds, current::CurrentRun, judge::RunState, record::Told, state::Runs},
 };
 use crate::{
-    api::{AppliedMigration, DatabaseMigrationStatus, Finding, FindingCounts, Reason, keep},
+    api::{AppliedMigration, DatabaseMigrationStatus, Finding, FindingCounts, keep},
     contract::{Outcome, Stage},
     limits::{NAMED_MIGRATIONS, SHOWN_FINDINGS},
 };
@@ -29,7 +29,7 @@ pub fn status(facts: &Facts, runs: &Runs) -> DatabaseMigrationStatus {
     match &runs.record.told {
         Told::Nothing => {}
         Told::Stages => fold_passed(&mut status, current),
-        Told::End(ending) => fold_ending(&mut status, facts, current, ending),
+        Told::End(at) => fold_end(&mut status, facts, current, *at),
     }
     status
 }
@@ -40,18 +40,16 @@ fn missing_since(facts: &Facts, now: Timestamp) -> Option<Time> {
     Some(facts.published.policy_missing_since.clone().unwrap_or_else(|| Time(whole_seconds(now))))
 }
 
-fn fold_ending(status: &mut DatabaseMigrationStatus, facts: &Facts, current: &CurrentRun, ending: &Ending) {
+fn fold_end(status: &mut DatabaseMigrationStatus, facts: &Facts, current: &CurrentRun, at: Timestamp) {
     fold_passed(status, current);
-    if ending.reason == Reason::Verified {
-        let outcome = current.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
-        let history = outcome.and_then(|outcome| outcome.history.as_ref());
-        status.database = history.and_then(|history| history.database.clone());
+    if let (RunState::Passed(_), Some(verified)) = (&current.run_state, current.outcome(Stage::Verify)) {
+        status.database = verified.history.as_ref().and_then(|history| history.database.clone());
     }
     let outcomes: Vec<&Outcome> = current.outcomes().collect();
     status.findings = keep(findings(&outcomes), SHOWN_FINDINGS);
     status.finding_counts = count_findings(&outcomes);
     let answers = current.outcome(Stage::Verify).map_or(&[][..], |outcome| &outcome.required);
-    required::remember(facts, status, answers, ending.at);
+    required::remember(facts, status, answers, at);
 }
 
 /// What the stages that have ended found out about the database.

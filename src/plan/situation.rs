@@ -12,7 +12,7 @@ use super::{
         state::Runs,
     },
 };
-use crate::{api::DatabaseMigrationStatus, contract::Purpose, validate::Source};
+use crate::{api::DatabaseMigrationStatus, validate::Source};
 
 /// The facts, and what follows from them for every section alike.
 #[derive(Clone, Debug)]
@@ -49,8 +49,8 @@ pub fn known(facts: &Facts) -> Known<'_> {
         name: &facts.name,
         uid: &facts.uid,
         desired: digest::desired(facts).filter(|_| facts.migration.is_ok()),
-        route: Purpose::Apply.route(),
-        fingerprint: facts.fingerprint.as_ref(),
+        route: facts.route,
+        fingerprints: &facts.fingerprints,
         image,
         runs: &facts.runs,
         published: Remembered { run: published.run.as_ref(), history: &published.history },

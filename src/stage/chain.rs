@@ -62,9 +62,9 @@ pub fn take_place(stage: Stage, folder: &Path) -> Result<Place, ChainError> {
 /// Waits for the stage before, runs this one, and leaves its Outcome for the next.
 pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Result<Outcome, ChainError> {
     let stage = place.stage;
-    let outcome = match before(stage, folder, (context.purpose.route().first(), context.until)).await? {
+    let outcome = match before(stage, folder, (context.leg, context.until)).await? {
         Ok(outcomes) => {
-            context.earlier_log.get_or_init(|| earlier_log(context.purpose.route().first(), stage, folder));
+            context.earlier_log.get_or_init(|| earlier_log(context.leg, stage, folder));
             let told = progress::serve(context.progress.clone(), context.progress_port);
             let work = async {
                 let mut outcome = run(stage, context, &outcomes).await;

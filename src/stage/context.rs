@@ -10,7 +10,7 @@ use std::{
 use super::{Reporter, phases};
 use crate::{
     api::Span,
-    contract::{PROGRESS_PORT, Purpose},
+    contract::{Leg, PROGRESS_PORT, Purpose},
     migrations::{FormatRules, HistoryContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
     postgres::{ConnectError, ConnectionUrl, HistoryTable, InvalidUrl},
     validate::ValidatedMigration,
@@ -38,6 +38,8 @@ pub struct Context {
     pub patience: Duration,
     /// What the run is for. Snapshot and migrate do nothing where it only verifies.
     pub purpose: Purpose,
+    /// Which leg of the run's route its Pod is: the stages that this one can wait for.
+    pub leg: Leg,
     /// The versions of which the verification says whether they are applied.
     pub required: Vec<String>,
     /// A person runs it outside a cluster: what is said names folders, not volumes.
@@ -76,6 +78,7 @@ impl Context {
             until,
             patience: PATIENCE,
             purpose: Purpose::Apply,
+            leg: Purpose::Apply.route().first(),
             by_hand: false,
             required: Vec::new(),
             attempt: String::new(),

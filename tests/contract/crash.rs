@@ -2,18 +2,22 @@
 //! The end must be the one of the undisturbed life, with one Job for each attempt.
 
 use serde_json::json;
-use sluice::{api::Reason, contract::Stage};
+use sluice::{
+    api::Reason,
+    contract::{Purpose, Route, Stage},
+};
 
 use super::{
     api_server::Fault,
     kubelet::Mishap,
-    world::{World, key},
+    world::{GATE_BETWEEN, TWO_LEGS, World, key},
 };
 
 const NAMES: &[&str] = &["records"];
 
 /// What happens in a story: something before the controller looks, and something after it came to rest, or
 /// after some seconds.
+#[derive(Clone, Copy)]
 struct Story {
     begins: fn(&mut World),
     after: Option<u32>,
@@ -28,8 +32,8 @@ fn new_source(world: &mut World) {
         .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
 }
 
-async fn live(story: &Story, fault: Option<(usize, Fault)>) -> World {
-    let mut world = World::new();
+async fn live(story: Story, route: Route, fault: Option<(usize, Fault)>) -> World {
+    let mut world = World::with_route(route);
     (story.begins)(&mut world);
     world.server.cluster().fault = fault;
     match story.after {
@@ -41,13 +45,20 @@ async fn live(story: &Story, fault: Option<(usize, Fault)>) -> World {
     world
 }
 
-async fn whichever_write_is_the_last(story: &Story) {
-    let undisturbed = live(story, None).await;
+/// Over the routes of one leg and of two, with and without a gate between them.
+async fn whichever_write_is_the_last(story: Story) {
+    for route in [Purpose::Apply.route(), TWO_LEGS, GATE_BETWEEN] {
+        on(story, route).await;
+    }
+}
+
+async fn on(story: Story, route: Route) {
+    let undisturbed = live(story, route, None).await;
     let (end, writes) = (undisturbed.end_state(), undisturbed.writes());
     for fault in [Fault::DiesBefore, Fault::DiesAfter, Fault::AnswerLost] {
         for at in 1..=writes.len() {
-            let world = live(story, Some((at, fault))).await;
-            let life = format!("{fault:?} at write {at}, {}", writes[at - 1]);
+            let world = live(story, route, Some((at, fault))).await;
+            let life = format!("{} legs, {fault:?} at write {at}, {}", route.legs().count(), writes[at - 1]);
             similar(&life, &end, &world.end_state());
             for job in world.jobs() {
                 let created =
@@ -63,12 +74,12 @@ async fn whichever_write_is_the_last(story: &Story) {
 
 #[tokio::test]
 async fn a_migration_survives_a_crash_at_every_write() {
-    whichever_write_is_the_last(&Story { begins: |_| {}, after: None, goes_on: |_| {} }).await;
+    whichever_write_is_the_last(Story { begins: |_| {}, after: None, goes_on: |_| {} }).await;
 }
 
 #[tokio::test]
 async fn a_new_source_survives_a_crash_at_every_write() {
-    whichever_write_is_the_last(&Story { begins: |_| {}, after: None, goes_on: new_source }).await;
+    whichever_write_is_the_last(Story { begins: |_| {}, after: None, goes_on: new_source }).await;
 }
 
 #[tokio::test]
@@ -76,7 +87,7 @@ async fn a_new_spec_survives_a_crash_at_every_write() {
     let goes_on = |world: &mut World| {
         world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
     };
-    whichever_write_is_the_last(&Story { begins: |_| {}, after: None, goes_on }).await;
+    whichever_write_is_the_last(Story { begins: |_| {}, after: None, goes_on }).await;
 }
 
 #[tokio::test]
@@ -84,7 +95,7 @@ async fn a_new_spec_in_the_middle_of_a_run_survives_a_crash_at_every_write() {
     let goes_on = |world: &mut World| {
         world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
     };
-    whichever_write_is_the_last(&Story { begins: |_| {}, after: Some(2), goes_on }).await;
+    whichever_write_is_the_last(Story { begins: |_| {}, after: Some(2), goes_on }).await;
 }
 
 #[tokio::test]
@@ -93,7 +104,7 @@ async fn waiting_for_a_lock_and_losing_a_pod_survive_a_crash_at_every_write() {
         world.database.mishaps =
             vec![Mishap::Fails(Stage::Migrate, Reason::WaitingForLock), Mishap::Killed(Stage::Verify)];
     };
-    whichever_write_is_the_last(&Story { begins, after: None, goes_on: |_| {} }).await;
+    whichever_write_is_the_last(Story { begins, after: None, goes_on: |_| {} }).await;
 }
 
 #[tokio::test]
@@ -101,7 +112,7 @@ async fn a_failed_migration_that_is_mended_survives_a_crash_at_every_write() {
     let begins = |world: &mut World| {
         world.database.mishaps = vec![Mishap::Fails(Stage::Migrate, Reason::MigrationFailed)];
     };
-    whichever_write_is_the_last(&Story { begins, after: None, goes_on: new_source }).await;
+    whichever_write_is_the_last(Story { begins, after: None, goes_on: new_source }).await;
 }
 
 #[tokio::test]
@@ -113,16 +124,46 @@ async fn a_run_that_makes_way_survives_a_crash_at_every_write() {
     let goes_on = |world: &mut World| {
         world.edit("records", |object| object["spec"]["database"]["secretRef"]["key"] = json!("address"));
     };
-    whichever_write_is_the_last(&Story { begins, after: Some(8), goes_on }).await;
+    whichever_write_is_the_last(Story { begins, after: Some(8), goes_on }).await;
 }
 
 #[tokio::test]
 async fn a_run_behind_a_window_survives_a_crash_at_every_write() {
-    let begins = |world: &mut World| {
-        let window = json!({"schedule": "0 22 * * *", "duration": "2h", "timeZone": "Etc/UTC"});
-        world.edit("records", |object| object["spec"]["before"] = json!({"window": window}));
+    let begins = before_a_window;
+    whichever_write_is_the_last(Story { begins, after: Some(30), goes_on: |world| world.pass(6000) }).await;
+}
+
+/// With a window that opens an hour and a half later.
+fn before_a_window(world: &mut World) {
+    let window = json!({"schedule": "0 22 * * *", "duration": "2h", "timeZone": "Etc/UTC"});
+    world.edit("records", |object| object["spec"]["before"] = json!({"window": window}));
+}
+
+#[tokio::test]
+async fn a_leg_whose_job_is_gone_before_the_gate_opens_survives_a_crash_at_every_write() {
+    let goes_on = |world: &mut World| {
+        world.server.cluster().objects.retain(|key, _| key.0 != "jobs" && key.0 != "pods");
+        world.pass(6000);
     };
-    whichever_write_is_the_last(&Story { begins, after: Some(5), goes_on: |world| world.pass(6000) }).await;
+    whichever_write_is_the_last(Story { begins: before_a_window, after: Some(30), goes_on }).await;
+}
+
+#[tokio::test]
+async fn a_new_spec_between_two_legs_survives_a_crash_at_every_write() {
+    let goes_on = |world: &mut World| {
+        world.edit("records", |object| object["spec"]["apply"] = json!({"deadline": "10m"}));
+        world.pass(6000);
+    };
+    whichever_write_is_the_last(Story { begins: before_a_window, after: Some(30), goes_on }).await;
+}
+
+#[tokio::test]
+async fn a_failure_in_each_leg_survives_a_crash_at_every_write() {
+    let begins = |world: &mut World| {
+        world.database.mishaps =
+            vec![Mishap::Killed(Stage::Snapshot), Mishap::Fails(Stage::Migrate, Reason::WaitingForLock)];
+    };
+    whichever_write_is_the_last(Story { begins, after: None, goes_on: |_| {} }).await;
 }
 
 fn similar(life: &str, end: &serde_json::Value, other: &serde_json::Value) {

@@ -7,14 +7,18 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use sluice::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, HistoryEntry, Reason, RunStatus, SectionResult},
-    contract::{HistorySummary, Outcome, Purpose, Stage, Verdict},
+    api::{
+        DatabaseMigration, DatabaseMigrationStatus, HistoryEntry, LegStatus, Reason, RunStatus, SectionResult,
+    },
+    contract::{HistorySummary, Leg, Outcome, Purpose, Route, Stage, Verdict},
     plan::facts::{
-        Dependency, DependencyState, Facts, JobState, PolicyFact, RefusedStep, Rival, Run, RunPod,
-        SourceFact, StageState,
+        Dependency, DependencyState, Facts, Fingerprint, JobState, PolicyFact, RefusedStep, Rival, Run,
+        RunPod, SourceFact, StageState,
     },
     validate::validate,
 };
+
+use super::world::{GATE_BETWEEN, TWO_LEGS};
 
 /// A moment of the tests' own time.
 pub fn moment(second: i64) -> Timestamp {
@@ -67,7 +71,8 @@ pub fn new() -> Facts {
         source: SourceFact::Found { revision: "records-migrations@7".into() },
         dependencies: Vec::new(),
         rivals: Vec::new(),
-        fingerprint: Some("work".into()),
+        route: Purpose::Apply.route(),
+        fingerprints: vec![Fingerprint { leg: Purpose::Apply.route().first(), work: "work".into() }],
         runs: Vec::new(),
         gate: Vec::new(),
         gate_database: None,
@@ -132,6 +137,9 @@ pub fn run(job: &str, digest: &str, attempt: u32, stages: BTreeMap<Stage, StageS
 pub fn any(rng: &mut Rng, digests: &[String]) -> Facts {
     let mut facts = new();
     facts.generation = rng.i64(1..4);
+    facts.route = pick(rng, &[Purpose::Apply.route(), TWO_LEGS, GATE_BETWEEN]);
+    let fingerprint = |leg| Fingerprint { leg, work: "work".into() };
+    facts.fingerprints = facts.route.legs().map(fingerprint).collect();
     facts.deleting = rng.u8(..) < 8;
     facts.retry = pick(rng, &[None, Some("1".to_owned())]);
     facts.migration =
@@ -161,7 +169,7 @@ pub fn any(rng: &mut Rng, digests: &[String]) -> Facts {
     facts.rivals = (0..rng.usize(0..2))
         .map(|n| Rival { name: format!("r{n}"), running: rng.bool(), older: rng.bool() })
         .collect();
-    facts.runs = (0..rng.usize(0..5)).map(|_| any_run(rng, digests)).collect();
+    facts.runs = (0..rng.usize(0..5)).map(|_| any_run(rng, digests, facts.route)).collect();
     facts.runs.sort_by(|a, b| a.job.cmp(&b.job));
     facts.runs.dedup_by(|a, b| a.job == b.job);
     facts.gate = pick(
@@ -169,7 +177,7 @@ pub fn any(rng: &mut Rng, digests: &[String]) -> Facts {
         &[vec![], vec!["records@1_one".into()], vec!["records@1_one".into(), "records@2_two".into()]],
     );
     facts.refused_step = pick(rng, &[None, None, None, Some(RefusedStep { message: "refused".into() })]);
-    facts.published = any_status(rng, digests);
+    facts.published = any_status(rng, digests, facts.route);
     facts
 }
 
@@ -184,21 +192,23 @@ fn pick<T: Clone>(rng: &mut Rng, items: &[T]) -> T {
 }
 
 /// As Sluice names them.
-fn job_name(digest: &str, attempt: u32) -> String {
-    format!("records-{}-a{attempt}", &digest[..8])
+fn job_name(digest: &str, attempt: u32, leg: Leg) -> String {
+    let leg = if leg.number() > 1 { format!("-l{}", leg.number()) } else { String::new() };
+    format!("records-{}-a{attempt}{leg}", &digest[..8])
 }
 
-fn any_run(rng: &mut Rng, digests: &[String]) -> Run {
+fn any_leg(rng: &mut Rng, route: Route) -> Leg {
+    pick(rng, &route.legs().collect::<Vec<_>>())
+}
+
+fn any_run(rng: &mut Rng, digests: &[String], route: Route) -> Run {
     let (digest, attempt) = (pick(rng, digests), rng.u32(1..4));
-    let mut run = run(
-        &job_name(&digest, attempt),
-        &digest,
-        attempt,
-        Purpose::Apply.route().stages().map(|stage| (stage, any_stage(rng, stage))).collect(),
-    );
+    let purpose = pick(rng, &[Purpose::Apply, Purpose::Apply, Purpose::Apply, Purpose::Verify]);
+    let leg = any_leg(rng, if purpose == Purpose::Verify { purpose.route() } else { route });
+    let stages = leg.stages().map(|stage| (stage, any_stage(rng, stage))).collect();
+    let mut run = Run { purpose, leg, ..run(&job_name(&digest, attempt, leg), &digest, attempt, stages) };
     run.started = moment(rng.i64(0..40));
     run.deleting = rng.u8(..) < 16;
-    run.purpose = pick(rng, &[Purpose::Apply, Purpose::Apply, Purpose::Apply, Purpose::Verify]);
     if rng.u8(0..6) == 0 {
         run.fingerprint = "other work".into();
         run.differs = Some("spec.template".into());
@@ -244,14 +254,16 @@ fn any_stage(rng: &mut Rng, stage: Stage) -> StageState {
 }
 
 /// A status that an earlier plan may have written, or that a client made up.
-fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
+fn any_status(rng: &mut Rng, digests: &[String], route: Route) -> DatabaseMigrationStatus {
     let mut status = DatabaseMigrationStatus { observed_generation: rng.i64(-1..4), ..Default::default() };
     let reason = pick(rng, Reason::ALL).name().to_owned();
     let (digest, attempt) = (pick(rng, digests), rng.u32(1..4));
     let ended = rng.bool().then(|| Time(moment(rng.i64(0..60))));
     if rng.u8(0..3) > 0 {
+        let legs = any_legs(rng, &digest, route);
+        let last = legs.last().map(|leg| leg.job.clone()).filter(|_| rng.bool());
         status.run = Some(RunStatus {
-            job: job_name(&digest, attempt),
+            job: last.unwrap_or_else(|| job_name(&digest, attempt, any_leg(rng, route))),
             digest: digest.clone(),
             attempt,
             fingerprint: pick(rng, &[None, Some("work".to_owned()), Some("other work".to_owned())]),
@@ -262,27 +274,12 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
             reason: ended.is_some().then(|| reason.clone()),
             finished_at: ended,
             sections: any_sections(rng),
+            legs,
             progress: None,
             record: pick(rng, &[None, Some("0123456789abcdef".repeat(4))]),
         });
     }
-    // A run that ended is the newest of the history; no writer of statuses has ever done otherwise.
-    if let Some(run) = &status.run
-        && let Some(finished_at) = run.finished_at.clone()
-    {
-        status.history.push(HistoryEntry {
-            job: run.job.clone(),
-            reason: reason.clone(),
-            finished_at,
-            record: run.record.clone(),
-            stages: Vec::new(),
-        });
-    }
-    for attempt in 1..rng.u32(1..4) {
-        let (job, finished_at) = (job_name(&digest, attempt), Time(moment(rng.i64(0..60))));
-        let reason = reason.clone();
-        status.history.push(HistoryEntry { job, reason, finished_at, record: None, stages: Vec::new() });
-    }
+    status.history = any_history(rng, (&digest, &reason), status.run.as_ref(), route);
     for kind in sluice::api::ConditionType::ALL {
         if rng.u8(0..4) > 0 {
             let holds = pick(rng, &[None, Some(true), Some(false)]);
@@ -297,6 +294,46 @@ fn any_status(rng: &mut Rng, digests: &[String]) -> DatabaseMigrationStatus {
         }
     }
     status
+}
+
+/// A run that ended is its newest, and each leg that passed is in it; no writer of statuses has ever done otherwise.
+fn any_history(
+    rng: &mut Rng,
+    (digest, reason): (&str, &str),
+    run: Option<&RunStatus>,
+    route: Route,
+) -> Vec<HistoryEntry> {
+    let entry = |job: String, finished_at: Time| HistoryEntry {
+        job,
+        reason: reason.to_owned(),
+        finished_at,
+        record: None,
+        stages: Vec::new(),
+    };
+    let ended = run.and_then(|run| Some(entry(run.job.clone(), run.finished_at.clone()?)));
+    let legs = run.into_iter().flat_map(|run| run.legs.iter().rev());
+    // What the route does not have is of an older version of it.
+    let (present, former): (Vec<_>, Vec<_>) = legs.partition(|leg| route.leg(leg.number).is_some());
+    let mut history: Vec<HistoryEntry> = ended.into_iter().collect();
+    let legs = present.into_iter().chain(former);
+    history.extend(legs.map(|leg| entry(leg.job.clone(), leg.finished_at.clone())));
+    for attempt in 1..rng.u32(1..4) {
+        let job = job_name(digest, attempt, any_leg(rng, route));
+        history.push(entry(job, Time(moment(rng.i64(0..60)))));
+    }
+    history
+}
+
+/// Legs that may have passed, also such as the route does not have.
+fn any_legs(rng: &mut Rng, digest: &str, route: Route) -> Vec<LegStatus> {
+    let numbers = pick(rng, &[vec![], vec![1], vec![1], vec![1], vec![1, 2], vec![2], vec![1, 3]]);
+    let leg = |number| LegStatus {
+        number,
+        job: job_name(digest, rng.u32(1..4), route.leg(number).unwrap_or(route.last())),
+        finished_at: Time(moment(rng.i64(0..60))),
+        verdict: "0123456789abcdef".repeat(4),
+    };
+    numbers.into_iter().map(leg).collect()
 }
 
 /// What a run may have found, also such as contradicts itself, or is of a newer version.

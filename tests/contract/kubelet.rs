@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice::{
     api::{AppliedMigration, Failure, ReadBack, Reason, SnapshotRecord},
-    contract::{HistorySummary, Outcome, Purpose, Required, Stage, Verdict},
+    contract::{HistorySummary, Outcome, Required, Stage, Verdict},
 };
 
 use super::api_server::{Cluster, Key, Server, fill, second};
@@ -27,6 +27,21 @@ pub enum Mishap {
     Late(Stage),
     /// The containers cannot start, for this many ticks.
     Waits(&'static str, &'static str, u32),
+}
+
+impl Mishap {
+    /// Whether it can happen to a Pod of these stages. One that cannot waits for the next.
+    fn concerns(self, stages: &[Stage]) -> bool {
+        match self {
+            Self::Fails(at, _)
+            | Self::Killed(at)
+            | Self::OutOfMemory(at)
+            | Self::Unseen(at)
+            | Self::Evicted(at)
+            | Self::Late(at) => stages.contains(&at),
+            Self::Waits(..) => true,
+        }
+    }
 }
 
 /// The database behind the Jobs.
@@ -69,7 +84,9 @@ impl Database {
         }
         if !cluster.objects.contains_key(&pod) {
             cluster.put(pod, new_pod(job));
-            let mishap = if self.mishaps.is_empty() { None } else { Some(self.mishaps.remove(0)) };
+            let stages = stages(&job["spec"]["template"]["spec"]);
+            let concerned = self.mishaps.first().is_some_and(|mishap| mishap.concerns(&stages));
+            let mishap = concerned.then(|| self.mishaps.remove(0));
             self.current = Some((key.2.clone(), mishap));
             return true;
         }
@@ -81,7 +98,7 @@ impl Database {
             *ticks -= 1;
             let waiting = json!({"waiting": {"reason": reason, "message": message}});
             cluster.edit(&pod, |pod| {
-                for stage in stages() {
+                for stage in stages(&pod["spec"]) {
                     pod["status"]["containerStatuses"][stage as usize]["state"] = waiting.clone();
                 }
             });
@@ -95,13 +112,14 @@ impl Database {
     /// Ends the first stage that has not ended, or the Job when all have.
     fn advance(&mut self, cluster: &mut Cluster, job: &Key, pod: &Key, mishap: Option<Mishap>) {
         let statuses = cluster.objects[pod]["status"]["containerStatuses"].clone();
+        let stages = stages(&cluster.objects[pod]["spec"]);
         let ended = |stage: &Stage| statuses[*stage as usize]["state"]["terminated"].is_object();
         let failed = statuses
             .as_array()
             .into_iter()
             .flatten()
             .any(|status| status["state"]["terminated"]["exitCode"].as_i64().unwrap_or(0) != 0);
-        let Some(stage) = stages().find(|stage| !ended(stage)) else {
+        let Some(stage) = stages.iter().copied().find(|stage| !ended(stage)) else {
             return conclude(
                 cluster,
                 job,
@@ -128,13 +146,15 @@ impl Database {
                     };
                     cluster.edit(pod, status);
                 }
-                stages()
+                stages
+                    .into_iter()
                     .filter(|later| *later > stage)
                     .for_each(|later| terminate(cluster, pod, later, Some(&not_reached(later)), self.skew));
             }
             Some(Mishap::Fails(at, reason)) if at == stage => {
                 terminate(cluster, pod, stage, Some(&self.failure(stage, reason)), self.skew);
-                stages()
+                stages
+                    .into_iter()
                     .filter(|later| *later > stage)
                     .for_each(|later| terminate(cluster, pod, later, Some(&not_reached(later)), self.skew));
             }
@@ -178,7 +198,7 @@ impl Database {
 
     /// To what the Job's environment asks.
     pub fn answers(&self, job: &Value) -> Vec<Required> {
-        let variables = job["spec"]["template"]["spec"]["containers"][3]["env"].as_array();
+        let variables = job["spec"]["template"]["spec"]["containers"][0]["env"].as_array();
         let asked = variables.into_iter().flatten().find(|variable| variable["name"] == "SLUICE_REQUIRED");
         let names: Vec<String> = asked.map_or(Vec::new(), |asked| {
             serde_json::from_str(asked["value"].as_str().expect("text")).expect("a list")
@@ -238,7 +258,8 @@ pub fn new_pod(job: &Value) -> Value {
         .into_iter()
         .flatten()
         .for_each(|container| container["resources"] = limits.clone());
-    let statuses: Vec<Value> = stages()
+    let statuses: Vec<Value> = stages(&spec)
+        .into_iter()
         .map(
             |stage| json!({"name": stage.name(), "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"running": {}}}),
         )
@@ -258,9 +279,13 @@ pub fn new_pod(job: &Value) -> Value {
     })
 }
 
-/// The stages of a run, in order.
-fn stages() -> impl Iterator<Item = Stage> {
-    Purpose::Apply.route().stages()
+/// The stages that a Pod runs, in order: each leg of the tests' routes begins with the first.
+fn stages(pod: &Value) -> Vec<Stage> {
+    let all = [Stage::Plan, Stage::Snapshot, Stage::Migrate, Stage::Verify];
+    let containers = pod["containers"].as_array().expect("containers");
+    let stages: Vec<Stage> = all.into_iter().take(containers.len()).collect();
+    assert!(stages.iter().zip(containers).all(|(stage, container)| container["name"] == stage.name()));
+    stages
 }
 
 pub fn not_reached(stage: Stage) -> Outcome {

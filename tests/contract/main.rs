@@ -18,6 +18,7 @@ mod forged;
 mod gates;
 mod golden;
 mod kubelet;
+mod legs;
 mod newest;
 mod plans;
 mod pods;

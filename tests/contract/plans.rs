@@ -5,7 +5,7 @@ use fastrand::Rng;
 use jiff::SignedDuration;
 use sluice::{
     api::{Class, ConditionType, DatabaseMigrationStatus, Reason, entry},
-    contract::{Outcome, Purpose, Stage, Verdict},
+    contract::{Gate, Leg, Outcome, Purpose, Stage, Verdict},
     plan::{
         Plan,
         facts::{Facts, StageState},
@@ -36,7 +36,7 @@ fn announced(facts: &Facts) -> sluice::api::RunStatus {
     plan(facts, facts::moment(0)).status.run.expect("a new object is to be run")
 }
 
-fn at_random(check: impl Fn(&Facts, jiff::Timestamp, &Plan)) {
+fn at_random(mut check: impl FnMut(&Facts, jiff::Timestamp, &Plan)) {
     let digests = digests();
     for seed in 0..MANY {
         let mut rng = Rng::with_seed(seed);
@@ -146,12 +146,35 @@ fn nothing_begins_without_a_valid_spec_a_source_and_what_goes_before() {
             );
             assert!(facts.rivals.iter().all(|rival| !rival.running && !rival.older));
             let window = facts.migration.as_ref().ok().and_then(|migration| migration.window.as_ref());
-            if let Some(window) = window.filter(|_| order.purpose == Purpose::Apply) {
+            let behind = order.leg.gates().any(|gate| gate == Gate::Window);
+            if let Some(window) = window.filter(|_| behind) {
                 let open = matches!(window.at(now, SignedDuration::ZERO), WindowState::Open { .. });
                 assert!(open && order.deadline.is_some(), "it ends before the window does: {facts:#?}");
             }
         }
     });
+}
+
+#[test]
+fn a_leg_begins_once_every_one_before_it_has_passed_and_never_again_but_for_the_last() {
+    let (mut first, mut later) = (0, 0);
+    at_random(|facts, _, plan| {
+        let Some(Step::CreateJob(order)) = plan.step.as_ref().filter(|_| plan.speaks(facts)) else { return };
+        if order.purpose == Purpose::Verify {
+            return;
+        }
+        let run = plan.status.run.as_ref().expect("a run is announced");
+        let passed = |leg: &Leg| run.legs.iter().any(|passed| passed.number == leg.number());
+        let number = order.leg.number();
+        assert!(
+            facts.route.legs().take_while(|leg| leg.number() < number).all(|leg| passed(&leg)),
+            "{facts:#?}"
+        );
+        assert!(!passed(&order.leg) || order.leg == facts.route.last(), "{facts:#?}");
+        assert!(run.legs.iter().all(|leg| facts.route.leg(leg.number).is_some()), "{facts:#?}");
+        *(if number == 1 { &mut first } else { &mut later }) += 1;
+    });
+    assert!(first > 20 && later > 4, "{first} first legs, {later} later ones");
 }
 
 /// What people see when a stage reports this reason as its failure.

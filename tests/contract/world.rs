@@ -7,6 +7,7 @@ use kube::runtime::controller::Action;
 use serde_json::{Value, json};
 use sluice::{
     api::{ConditionType, DatabaseMigrationStatus},
+    contract::{Gate, Leg, Purpose, Route, Stage},
     controller::{Context, error::ReconcileError, reconcile, retry},
     objects::Images,
     telemetry::Metrics,
@@ -21,25 +22,39 @@ pub const NAMESPACE: &str = "medical";
 /// More than any story needs; a loop that never ends fails.
 const LONGEST: u32 = 600;
 
+const WHOLE: &[Stage] = &[Stage::Plan, Stage::Snapshot, Stage::Migrate, Stage::Verify];
+/// What is planned and copied first is applied by another Job.
+pub const TWO_LEGS: Route =
+    Route::of(&[Leg::new(1, &[], &[Stage::Plan, Stage::Snapshot]), Leg::new(2, &[], WHOLE)]);
+/// The same, and the second waits for the window.
+pub const GATE_BETWEEN: Route =
+    Route::of(&[Leg::new(1, &[], &[Stage::Plan, Stage::Snapshot]), Leg::new(2, &[Gate::Window], WHOLE)]);
+
 pub struct World {
     pub server: Server,
     pub database: Database,
     context: Context,
     image: String,
+    route: Route,
 }
 
 impl World {
     /// One DatabaseMigration, `records`, with two migrations in its ConfigMap.
     pub fn new() -> Self {
+        Self::with_route(Purpose::Apply.route())
+    }
+
+    /// The same, and its runs go this route.
+    pub fn with_route(route: Route) -> Self {
         let server = Server::new(Timestamp::from_second(1_780_000_000).expect("a moment"));
         let image = "registry.example/sluice:1".to_owned();
-        let context = context(&server, &image);
+        let context = context(&server, &image, route);
         let database = Database {
             source: vec!["1_one".into(), "2_two".into()],
             identity: Some("7/1".into()),
             ..Database::default()
         };
-        let world = Self { server, database, context, image };
+        let world = Self { server, database, context, image, route };
         world.put_source("records-migrations");
         world.put("records", &json!({}));
         world
@@ -47,7 +62,7 @@ impl World {
 
     /// With Pods that answer like this when they are asked how far they are.
     pub fn with_ask(mut self, ask: sluice::controller::progress::Ask) -> Self {
-        self.context = context(&self.server, &self.image).with_ask(ask);
+        self.context = context(&self.server, &self.image, self.route).with_ask(ask);
         self
     }
 
@@ -88,13 +103,13 @@ impl World {
     /// A new version of the controller, with another image.
     pub fn upgrade(&mut self, image: &str) {
         image.clone_into(&mut self.image);
-        self.context = context(&self.server, &self.image);
+        self.context = context(&self.server, &self.image, self.route);
     }
 
     /// Looks once, as a process that starts again when it has died.
     pub async fn observe(&mut self, name: &str) -> Result<Action, ReconcileError> {
         if self.server.is_dead() {
-            self.context = context(&self.server, &self.image);
+            self.context = context(&self.server, &self.image, self.route);
         }
         let result = reconcile(&self.context, NAMESPACE, name).await;
         if let Err(error) = &result {
@@ -204,7 +219,12 @@ fn timeless(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
             let kept = fields.iter().filter(|(name, _)| !["resourceVersion", "uid"].contains(&name.as_str()));
-            kept.map(|(name, value)| (name.clone(), timeless(value))).collect()
+            // The digest of verdicts that say when a snapshot was taken.
+            let digested = |name: &str| name == "verdict";
+            let plain = |(name, value): (&String, &Value)| {
+                (name.clone(), if digested(name) { json!("a digest of times") } else { timeless(value) })
+            };
+            kept.map(plain).collect()
         }
         Value::Array(items) => items.iter().map(timeless).collect(),
         Value::String(text) if text.parse::<Timestamp>().is_ok() => json!("a time"),
@@ -217,9 +237,10 @@ pub fn key(kind: &str, name: &str) -> Key {
     (kind.to_owned(), NAMESPACE.to_owned(), name.to_owned())
 }
 
-fn context(server: &Server, image: &str) -> Context {
+fn context(server: &Server, image: &str, route: Route) -> Context {
     let images = Images { sluice: image.to_owned(), snapshot: "registry.example/sluice-stage:1".into() };
     let clock = server.clone();
     Context::new(server.client(), images, "a-test".into(), Arc::new(Metrics::default()))
+        .with_route(route)
         .with_clock(move || clock.cluster().now)
 }

@@ -27,9 +27,9 @@ fn before<'a>(leg: Leg, situation: &'a Situation) -> impl Iterator<Item = (Gate,
     gates.filter_map(|gate| Some((gate, standing(gate, situation)?)))
 }
 
-/// Every gate before the run is open.
+/// Every gate before the next leg of the run is open.
 pub fn are_open(situation: &Situation) -> Option<Decision> {
-    let leg = again::purpose(situation).route().first();
+    let leg = situation.runs.next_leg(again::purpose(situation));
     gates::closed(before(leg, situation).collect(), situation.now)
 }
 

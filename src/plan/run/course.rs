@@ -50,7 +50,7 @@ pub struct Beginning {
 /// The Job of the next attempt at a digest.
 pub fn order(runs: &Runs, digest: &str, beginning: Beginning) -> JobOrder {
     let Beginning { purpose, leg, deadline, required } = beginning;
-    let attempt = runs.next_attempt(digest);
+    let attempt = runs.next_attempt(digest, leg);
     let job = job_name(runs.known.name, digest, attempt, leg);
     JobOrder { job, digest: digest.to_owned(), attempt, purpose, leg, deadline, required }
 }
@@ -149,12 +149,14 @@ pub fn starts(runs: &Runs, beginning: Beginning) -> Decision {
     let Some(digest) = &runs.known.desired else {
         return Decision::reconciling(Reason::Pending, "the object was seen; nothing was done yet");
     };
+    let leg = beginning.leg;
     let order = order(runs, digest, beginning);
     // What the attempt before it found is shown until this one gets further.
     let sections = runs.record.about(Some(digest)).cloned().unwrap_or_default();
     let run = RunStatus {
         sections: sections.results(),
-        ..begun(&order.job, digest, order.attempt, runs.known.fingerprint.cloned())
+        legs: runs.record.passed_legs(Some(digest)).to_vec(),
+        ..begun(&order.job, digest, (order.attempt, leg), runs.known.fingerprint(leg).cloned())
     };
     let decision = Decision { begins: Some(run.clone()), ..at_work(&run, &sections, runs.known.route) };
     if runs.occupied() {

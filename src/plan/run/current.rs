@@ -31,7 +31,7 @@ impl<'a> CurrentRun<'a> {
                 let asked_for = Some(&run.digest) == known.desired.as_ref();
                 (*own, run.started, named(run), asked_for, run.attempt, &run.job)
             })?;
-        let run_state = if own { judge(run, known.image) } else { RunState::Ended(own::refused(run)) };
+        let run_state = if own { judge(run, known.image) } else { RunState::Failed(own::refused(run)) };
         Some(Self { run, run_state, own })
     }
 

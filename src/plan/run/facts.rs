@@ -19,10 +19,10 @@ pub struct Known<'a> {
     pub uid: &'a str,
     /// The digest of the run that the object asks for; `None` while it asks for none.
     pub desired: Option<String>,
-    /// The way of a run that may change something.
+    /// The route of a run that may change something.
     pub route: Route,
-    /// The fingerprint of what a Job does that were created now; `None` while that is not known.
-    pub fingerprint: Option<&'a String>,
+    /// What the Jobs do that were created now; none while that is not known.
+    pub fingerprints: &'a [Fingerprint],
     /// The image that the manifest brings, where it brings one.
     pub image: Option<&'a str>,
     /// The Jobs that say they belong to this object.
@@ -33,6 +33,23 @@ pub struct Known<'a> {
     pub progress: Option<&'a ProgressFact>,
     /// A person runs it outside a cluster: no other attempt follows.
     pub by_hand: bool,
+}
+
+impl Known<'_> {
+    /// The fingerprint of what the Job of a leg does that were created now; `None` while that is not known.
+    pub fn fingerprint(&self, leg: Leg) -> Option<&String> {
+        let found = self.fingerprints.iter().find(|known| known.leg.works_as(leg))?;
+        Some(&found.work)
+    }
+}
+
+/// By this Sluice recognises the Jobs of a leg, and of every other that does the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// The leg.
+    pub leg: Leg,
+    /// The SHA-256 of what its Job does.
+    pub work: String,
 }
 
 /// What a status remembers of runs.

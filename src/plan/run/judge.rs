@@ -17,8 +17,19 @@ use crate::{
 pub enum RunState {
     /// It goes on.
     Running(Progress),
-    /// It is decided.
-    Ended(Ending),
+    /// Every stage of its leg passed.
+    Passed(Pass),
+    /// It ended, and did not pass.
+    Failed(Ending),
+}
+
+/// The end of a leg that passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// Its last stage.
+    pub stage: Stage,
+    /// When that ended.
+    pub at: Timestamp,
 }
 
 /// How far a run is.
@@ -43,10 +54,10 @@ pub struct Problem {
     pub message: String,
 }
 
-/// How a run ended.
+/// How a run ended that did not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// `Verified`, or the reason of the failure.
+    /// The reason of the failure.
     pub reason: Reason,
     /// The stage that decided.
     pub stage: Stage,
@@ -64,7 +75,7 @@ pub fn judge(run: &Run, image: Option<&str>) -> RunState {
             Some(StageState::Terminated { at, outcome: Some(outcome), .. })
                 if contradicts_itself(outcome, stage) =>
             {
-                return RunState::Ended(lost(
+                return RunState::Failed(lost(
                     run,
                     stage,
                     *at,
@@ -73,18 +84,16 @@ pub fn judge(run: &Run, image: Option<&str>) -> RunState {
             }
             Some(StageState::Terminated { at, outcome: Some(outcome), .. }) => match outcome.verdict {
                 Verdict::Passed => since = *at,
-                Verdict::Failed => return RunState::Ended(failed(outcome, *at)),
+                Verdict::Failed => return RunState::Failed(failed(outcome, *at)),
                 Verdict::NotReached => return undecided(run, stage, since, image),
             },
             Some(StageState::Terminated { at, outcome: None, why }) => {
-                return RunState::Ended(lost(run, stage, *at, why));
+                return RunState::Failed(lost(run, stage, *at, why));
             }
             _ => return undecided(run, stage, since, image),
         }
     }
-    let message = "every migration of the source is applied, and the schema is verified".to_owned();
-    let stage = run.leg.last().unwrap_or(Stage::Verify);
-    RunState::Ended(Ending { reason: Reason::Verified, stage, message, at: since })
+    RunState::Passed(Pass { stage: run.leg.last(), at: since })
 }
 
 /// The words of another stage, or a pass for a reason that is none. Unknown is never a pass.
@@ -130,8 +139,8 @@ fn undecided(run: &Run, stage: Stage, since: Timestamp, image: Option<&str>) -> 
             problem: run.pod.as_ref().and_then(|pod| problem(run.leg, pod, image)),
             harmless: stage <= Stage::Snapshot && run.pod.as_ref().is_none_or(snapshot_has_not_started),
         }),
-        JobState::Complete { at } => RunState::Ended(lost(run, stage, *at, "its Pod is gone")),
-        JobState::Failed { at, message } => RunState::Ended(lost(run, stage, *at, message)),
+        JobState::Complete { at } => RunState::Failed(lost(run, stage, *at, "its Pod is gone")),
+        JobState::Failed { at, message } => RunState::Failed(lost(run, stage, *at, message)),
     }
 }
 
@@ -243,14 +252,25 @@ mod tests {
 
     fn ending(run_state: RunState) -> (Reason, Stage) {
         match run_state {
-            RunState::Ended(ending) => (ending.reason, ending.stage),
-            RunState::Running(progress) => panic!("{progress:?}"),
+            RunState::Failed(ending) => (ending.reason, ending.stage),
+            other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn a_run_has_passed_when_verify_has_even_though_its_job_goes_on() {
-        assert_eq!(ending(judged(passes(), JobState::Active)), (Reason::Verified, Stage::Verify));
+        let at = moment(Stage::Verify as i64 + 1);
+        let passed = RunState::Passed(Pass { stage: Stage::Verify, at });
+        assert_eq!(judged(passes(), JobState::Active), passed);
+    }
+
+    #[test]
+    fn a_leg_has_passed_when_its_last_stage_has_whatever_others_there_are() {
+        const SHORT: Leg = Leg::new(1, &[], &[Stage::Plan, Stage::Snapshot]);
+        let mut run = Run { leg: SHORT, ..run() };
+        run.pod.as_mut().expect("a pod").stages = passes();
+        let at = moment(Stage::Snapshot as i64 + 1);
+        assert_eq!(judge(&run, None), RunState::Passed(Pass { stage: Stage::Snapshot, at }));
     }
 
     #[test]
@@ -286,7 +306,7 @@ mod tests {
         let killed =
             StageState::Terminated { at: moment(9), outcome: None, why: "OOMKilled, exit code 137".into() };
         stages.insert(Stage::Migrate, killed);
-        let RunState::Ended(ending) = judged(stages, JobState::Active) else { panic!("it goes on") };
+        let RunState::Failed(ending) = judged(stages, JobState::Active) else { panic!("it goes on") };
         assert_eq!((ending.reason, ending.stage), (Reason::OutOfMemory, Stage::Migrate));
         assert!(ending.message.contains("spec.pods.resources.migrate.limits.memory"), "{}", ending.message);
     }

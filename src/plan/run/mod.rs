@@ -11,6 +11,7 @@ pub mod current;
 pub mod facts;
 pub mod gates;
 pub mod judge;
+pub mod legs;
 pub mod name;
 pub mod own;
 pub mod progress;

@@ -28,11 +28,15 @@ fn named(digest: &str) -> &str {
 /// Which attempt at `digest`, or at another one that is named alike, a Job's name speaks of, whichever leg of
 /// it that Job is.
 pub fn attempt_in(job: &str, migration: &str, digest: &str) -> Option<u32> {
+    place_in(job, migration, digest).map(|(attempt, _)| attempt)
+}
+
+/// The same, and the number of the leg.
+pub fn place_in(job: &str, migration: &str, digest: &str) -> Option<(u32, u32)> {
     let attempt =
         job.strip_prefix(migration)?.strip_prefix('-')?.strip_prefix(named(digest))?.strip_prefix("-a")?;
     let (attempt, leg) = attempt.split_once(LEG).unwrap_or((attempt, "1"));
-    leg.parse::<u32>().ok()?;
-    attempt.parse().ok()
+    Some((attempt.parse().ok()?, leg.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -61,6 +65,7 @@ mod tests {
     fn the_legs_of_an_attempt_have_names_of_their_own_and_the_same_attempt() {
         let [first, second] = [1, 2].map(|leg| numbered("records", "0123abcd", 12, leg));
         assert_ne!(first, second);
-        assert_eq!(attempt_in(&second, "records", "0123abcd"), Some(12));
+        assert_eq!(place_in(&first, "records", "0123abcd"), Some((12, 1)));
+        assert_eq!(place_in(&second, "records", "0123abcd"), Some((12, 2)));
     }
 }

@@ -11,7 +11,7 @@ use super::{
     name::job_name,
 };
 use crate::{
-    api::Reason,
+    api::{Reason, RunStatus},
     contract::{Purpose, Stage},
 };
 
@@ -19,7 +19,7 @@ use crate::{
 pub fn is_own(known: &Known, run: &Run) -> bool {
     let named_so = job_name(known.name, &run.digest, run.attempt, run.leg) == run.job;
     let asked_for =
-        Some(&run.digest) == known.desired.as_ref() && known.fingerprint == Some(&run.fingerprint);
+        Some(&run.digest) == known.desired.as_ref() && known.fingerprint(run.leg) == Some(&run.fingerprint);
     let announced = known.published.run.is_some_and(|announced| {
         announced.job == run.job
             && announced.digest == run.digest
@@ -30,7 +30,8 @@ pub fn is_own(known: &Known, run: &Run) -> bool {
 
 /// The status tells how the run ended.
 pub fn is_concluded(remembered: Remembered, run: &Run) -> bool {
-    remembered.run.is_some_and(|last| last.job == run.job && last.finished_at.is_some())
+    let passed = |last: &RunStatus| last.legs.iter().any(|leg| leg.job == run.job);
+    remembered.run.is_some_and(|last| (last.job == run.job && last.finished_at.is_some()) || passed(last))
         || remembered.history.iter().any(|entry| entry.job == run.job)
 }
 

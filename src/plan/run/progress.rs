@@ -104,7 +104,10 @@ mod tests {
     }
 
     fn status(progress: Option<RunProgress>) -> RunStatus {
-        RunStatus { progress, ..crate::plan::run::record::begun(&run().job, "0123abcd", 1, None) }
+        RunStatus {
+            progress,
+            ..crate::plan::run::record::begun(&run().job, "0123abcd", (1, run().leg), None)
+        }
     }
 
     #[test]

@@ -10,14 +10,15 @@ use super::{
     clock::whole_seconds,
     current::CurrentRun,
     facts::{Known, Remembered, Run},
-    judge::{Ending, Progress, RunState},
+    judge::{Progress, RunState},
+    legs,
     name::attempt_in,
     progress,
     sections::Sections,
 };
 use crate::{
-    api::{HistoryEntry, Reason, RunStatus, StageTiming},
-    contract::{Stage, Verdict},
+    api::{HistoryEntry, LegStatus, Reason, RunStatus, StageTiming},
+    contract::{Leg, Stage, Verdict},
     limits::REMEMBERED_RUNS,
 };
 
@@ -34,8 +35,8 @@ pub fn report_at(progress: &Progress, now: Timestamp) -> Timestamp {
 
 /// When a run ended, by clocks that agree: the node's, as far as that is after the Job was created and not in
 /// the future. Pauses are counted from it, and a node whose clock is wrong would make them endless, or none.
-fn ended_at(run: &Run, ending: &Ending, now: Timestamp) -> Timestamp {
-    whole_seconds(ending.at.max(run.started).min(now))
+fn ended_at(run: &Run, at: Timestamp, now: Timestamp) -> Timestamp {
+    whole_seconds(at.max(run.started).min(now))
 }
 
 /// What is remembered, and about which digest.
@@ -47,7 +48,9 @@ pub struct Record {
     pub history: Vec<HistoryEntry>,
     /// What is known about the sections.
     pub sections: Sections,
-    /// The digest that `sections` speaks of.
+    /// The legs that have passed.
+    legs: Vec<LegStatus>,
+    /// The digest that `sections` and `legs` speak of.
     digest: Option<String>,
     /// What of the run in hand is told by now.
     pub told: Told,
@@ -61,8 +64,19 @@ pub enum Told {
     Nothing,
     /// The stages that have ended.
     Stages,
-    /// All, with its end, by clocks that agree.
-    End(Ending),
+    /// All, with the moment of its end by clocks that agree.
+    End(Timestamp),
+}
+
+/// How the Job of a run ended.
+#[derive(Clone, Copy)]
+struct End {
+    /// The stage that decided.
+    stage: Stage,
+    /// When, by clocks that agree.
+    at: Timestamp,
+    /// How the run ended; `None` where another leg of it follows.
+    reason: Option<Reason>,
 }
 
 impl Record {
@@ -74,8 +88,10 @@ impl Record {
         // tell: then nothing is known about it.
         let ends = |run: &&RunStatus| run.finished_at.is_none() || sections.tell_the_end_of(run, known.route);
         let digest = last.as_ref().filter(ends).map(|run| run.digest.clone());
+        let legs = last.as_ref().map(|run| run.legs.clone()).unwrap_or_default();
         let mut record = Self {
             sections: if digest.is_some() { sections } else { Sections::default() },
+            legs: if digest.is_some() { legs } else { Vec::new() },
             digest,
             run: last,
             history: known.published.history.to_vec(),
@@ -86,6 +102,7 @@ impl Record {
         }
         if let Some(run) = &mut record.run {
             run.sections = record.sections.results();
+            run.legs.clone_from(&record.legs);
         }
         record
     }
@@ -104,11 +121,13 @@ impl Record {
         }
         if self.about(Some(&run.digest)).is_none() {
             self.sections = Sections::default();
+            self.legs = Vec::new();
             self.digest = Some(run.digest.clone());
         }
         let same = |status: &RunStatus| status.job == run.job && status.digest == run.digest;
         if !self.run.as_ref().is_some_and(same) {
-            self.run = Some(begun(&run.job, &run.digest, run.attempt, Some(run.fingerprint.clone())));
+            let fingerprint = Some(run.fingerprint.clone());
+            self.run = Some(begun(&run.job, &run.digest, (run.attempt, run.leg), fingerprint));
         }
         match &current.run_state {
             RunState::Running(running) if now >= report_at(running, now) => {
@@ -117,9 +136,20 @@ impl Record {
                 self.run.iter_mut().for_each(|status| status.progress.clone_from(&shown));
             }
             RunState::Running(_) => {}
-            RunState::Ended(ending) => {
-                let ending = Ending { at: ended_at(run, ending, now), ..ending.clone() };
-                self.fold_ending(current, ending, repeats);
+            RunState::Passed(pass) => {
+                let at = ended_at(run, pass.at, now);
+                self.fold_passed(current, repeats);
+                legs::enter(&mut self.legs, current, at);
+                let reason = legs::is_last(known.route, run).then_some(Reason::Verified);
+                self.fold_end(current, End { stage: pass.stage, at, reason }, repeats);
+            }
+            RunState::Failed(ending) => {
+                let at = ended_at(run, ending.at, now);
+                self.fold_passed(current, repeats);
+                let outcome = current.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
+                self.sections.fail(ending, outcome);
+                let reason = Some(ending.reason);
+                self.fold_end(current, End { stage: ending.stage, at, reason }, repeats);
             }
         }
     }
@@ -127,6 +157,11 @@ impl Record {
     /// What is known about the sections for this digest; `None` where no run for it has begun.
     pub fn about(&self, digest: Option<&str>) -> Option<&Sections> {
         (digest.is_some() && self.digest.as_deref() == digest).then_some(&self.sections)
+    }
+
+    /// The legs that have passed for this digest; none where no run for it has begun.
+    pub fn passed_legs(&self, digest: Option<&str>) -> &[LegStatus] {
+        self.about(digest).map_or(&[], |_| &self.legs)
     }
 
     fn fold_progress(&mut self, current: &CurrentRun, progress: &Progress) {
@@ -143,18 +178,14 @@ impl Record {
         }
     }
 
-    fn fold_ending(&mut self, current: &CurrentRun, ending: Ending, repeats: bool) {
-        self.fold_passed(current, repeats);
-        if ending.reason != Reason::Verified {
-            let outcome = current.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
-            self.sections.fail(&ending, outcome);
-        }
-        let finished_at = Time(ending.at);
+    /// The Job in hand has ended; the run has, too, unless another leg follows.
+    fn fold_end(&mut self, current: &CurrentRun, end: End, repeats: bool) {
+        let finished_at = Time(end.at);
         let record = current.outcomes().find_map(|outcome| outcome.record.clone());
         if let Some(run) = &mut self.run {
-            run.stage = Some(ending.stage.name().to_owned());
-            run.finished_at = Some(finished_at.clone());
-            run.reason = Some(ending.reason.name().to_owned());
+            run.stage = Some(end.stage.name().to_owned());
+            run.finished_at = end.reason.map(|_| finished_at.clone());
+            run.reason = end.reason.map(|reason| reason.name().to_owned());
             run.progress = None;
             run.record.clone_from(&record);
         }
@@ -167,9 +198,10 @@ impl Record {
             })
             .collect();
         let job = current.run.job.clone();
-        let reason = ending.reason.name().to_owned();
+        let said = current.outcome(end.stage).map_or(Reason::Unknown, |outcome| outcome.reason);
+        let reason = end.reason.unwrap_or(said).name().to_owned();
         self.remember(HistoryEntry { job, reason, finished_at, record, stages }, current.run, repeats);
-        self.told = Told::End(ending);
+        self.told = Told::End(end.at);
     }
 
     /// Of verifications that only confirm one another, the first and the last are remembered.
@@ -223,37 +255,47 @@ fn prefix(run: &Run) -> String {
     run.job.rsplit_once("-a").map_or(&*run.job, |(prefix, _)| prefix).to_owned()
 }
 
-/// The run that the status speaks of, when it has ended or is in hand. One that was only announced does not
-/// count, or an object that waits for something else would seem to run; then it is the one before it, if that
-/// was for the same digest.
+/// The run that the status speaks of, when it has ended, is in hand, or stands between two legs. One whose Job was
+/// only announced does not count, or an object that waits for something else would seem to run; then it is as it
+/// was before, if that was for the same digest.
 fn last(known: &Known, current: Option<&CurrentRun>) -> Option<RunStatus> {
     let published = known.published.run?;
-    if published.finished_at.is_some() || current.is_some_and(|current| current.run.job == published.job) {
-        return Some(published.clone());
+    let published = RunStatus { legs: legs::of(published, known.route), ..published.clone() };
+    if !published.is_under_way() || current.is_some_and(|current| current.run.job == published.job) {
+        return Some(published);
     }
     let before = known.published.history.first()?;
     let attempt = attempt_in(&before.job, known.name, &published.digest)?;
-    Some(RunStatus {
+    let run = RunStatus {
         stage: None,
-        finished_at: Some(before.finished_at.clone()),
-        reason: Some(before.reason.clone()),
-        sections: published.sections.clone(),
+        sections: published.sections,
+        legs: published.legs.clone(),
         record: before.record.clone(),
-        ..begun(&before.job, &published.digest, attempt, None)
+        ..begun(&before.job, &published.digest, (attempt, known.route.first()), None)
+    };
+    let leg = published.legs.iter().find(|leg| leg.job == before.job);
+    Some(match leg.and_then(|leg| known.route.leg(leg.number)) {
+        Some(leg) => RunStatus { stage: Some(leg.last().name().to_owned()), ..run },
+        None => RunStatus {
+            finished_at: Some(before.finished_at.clone()),
+            reason: Some(before.reason.clone()),
+            ..run
+        },
     })
 }
 
-/// A run of which nothing is known but that it begins.
-pub fn begun(job: &str, digest: &str, attempt: u32, fingerprint: Option<String>) -> RunStatus {
+/// A run of which nothing is known but that a leg of it begins.
+pub fn begun(job: &str, digest: &str, (attempt, leg): (u32, Leg), fingerprint: Option<String>) -> RunStatus {
     RunStatus {
         job: job.to_owned(),
         digest: digest.to_owned(),
         attempt,
         fingerprint,
-        stage: Some(Stage::Plan.name().to_owned()),
+        stage: Some(leg.first().name().to_owned()),
         finished_at: None,
         reason: None,
         sections: Vec::new(),
+        legs: Vec::new(),
         progress: None,
         record: None,
     }

@@ -6,11 +6,15 @@ use super::{
     current::CurrentRun,
     facts::{JobState, Known, Run},
     judge::RunState,
-    name::{attempt_in, job_name},
+    legs,
+    name::{job_name, place_in},
     own,
     record::Record,
 };
-use crate::api::{Reason, RunStatus};
+use crate::{
+    api::{Reason, RunStatus},
+    contract::{Leg, Purpose},
+};
 
 /// What is known about the runs of an object, and what follows from that.
 #[derive(Clone, Debug)]
@@ -56,26 +60,38 @@ impl<'a> Runs<'a> {
         self.known.runs.iter().any(|run| run.deleting || run.state == JobState::Active)
     }
 
-    /// The next attempt at the digest: one more than any that is known of, or the one that was announced and
-    /// not begun.
-    pub fn next_attempt(&self, digest: &str) -> u32 {
-        let Known { name, runs, published, route, .. } = &self.known;
+    /// The leg that the next Job goes.
+    pub fn next_leg(&self, purpose: Purpose) -> Leg {
+        match purpose {
+            Purpose::Apply => {
+                legs::next(self.known.route, self.record.passed_legs(self.known.desired.as_deref()))
+            }
+            Purpose::Verify => purpose.route().first(),
+        }
+    }
+
+    /// The next attempt at a leg for the digest: one more than any that is known of, or the one that was announced
+    /// and not begun. A leg goes on with the number of the one before it.
+    pub fn next_attempt(&self, digest: &str, leg: Leg) -> u32 {
+        let Known { name, runs, published, .. } = &self.known;
+        let follows = |(attempt, of): (u32, u32)| attempt.saturating_add(u32::from(of >= leg.number()));
         let own = |run: &&Run| own::is_own(&self.known, run);
         let jobs = runs.iter().filter(own).map(|run| run.job.as_str());
         let known = jobs
             .chain(published.history.iter().map(|entry| entry.job.as_str()))
             .chain(self.record.run.iter().map(|run| run.job.as_str()))
-            .filter_map(|job| attempt_in(job, name, digest))
+            .filter_map(|job| place_in(job, name, digest))
+            .map(follows)
             .max()
-            .unwrap_or(0);
+            .unwrap_or(1);
         let announced = published
             .run
             .iter()
             .filter(|run| run.digest == digest && run.finished_at.is_none())
             .map(|run| run.attempt);
-        let next = announced.max().unwrap_or(0).max(known.saturating_add(1));
+        let next = announced.max().unwrap_or(0).max(known);
         // A name that a foreign Job has taken is left to its owner.
-        let taken = |attempt: &u32| self.strange(&job_name(name, digest, *attempt, route.first()));
+        let taken = |attempt: &u32| self.strange(&job_name(name, digest, *attempt, leg));
         (next..=u32::MAX).find(|attempt| !taken(attempt)).unwrap_or(next)
     }
 
