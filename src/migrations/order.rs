@@ -3,25 +3,22 @@
 
 use std::cmp::Ordering;
 
-use icu_collator::{Collator, CollatorBorrowed, CollatorPreferences, options::CollatorOptions};
+use icu_collator::{CollatorBorrowed, options::CollatorOptions};
+
+/// The root collation alone, so that the tailorings of all languages are left out of the binary.
+static COLLATOR: CollatorBorrowed<'static> = CollatorBorrowed::new_root(CollatorOptions::default());
 
 /// Sorts by name as Prisma does. Names that the collation holds for equal are sorted by their bytes, so that
 /// every machine agrees.
 pub fn sort<T>(items: &mut [T], name: impl Fn(&T) -> &str) {
-    let collator = collator();
     // The second sort is stable, and mostly finds its work done.
     items.sort_by(|a, b| name(a).cmp(name(b)));
-    items.sort_by(|a, b| collator.compare(name(a), name(b)));
+    items.sort_by(|a, b| COLLATOR.compare(name(a), name(b)));
 }
 
 /// Which of two names Prisma applies first.
 pub fn compare(a: &str, b: &str) -> Ordering {
-    collator().compare(a, b).then_with(|| a.cmp(b))
-}
-
-fn collator() -> CollatorBorrowed<'static> {
-    Collator::try_new(CollatorPreferences::default(), CollatorOptions::default())
-        .expect("the root collation is compiled in")
+    COLLATOR.compare(a, b).then_with(|| a.cmp(b))
 }
 
 #[cfg(test)]
