@@ -71,8 +71,9 @@ const SECTIONS: [Section; 11] = [
     before::is_not_suspended,
     |situation| course::pause_is_over(&situation.runs),
     before::dependencies_are_ready,
-    gates::are_open,
+    // Before the gates: the clock alone would change what an object says that waits for both.
     before::database_is_free,
+    gates::are_open,
 ];
 
 /// Decides. The same facts at the same moment give the same plan, and every set of facts gives one.

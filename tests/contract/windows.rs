@@ -317,6 +317,32 @@ async fn what_is_ready_stays_so_outside_the_window_and_an_edit_of_the_window_sta
 }
 
 #[tokio::test]
+async fn an_object_that_waits_for_a_database_says_so_whatever_its_window_and_is_not_written_at_each_edge() {
+    let mut world = World::new();
+    let waits = "CreateContainerConfigError";
+    world.database.mishaps =
+        vec![super::kubelet::Mishap::Waits(waits, "secret \"records-db\" not found", 60)];
+    world.pass(1);
+    let hourly = json!({"window": {"schedule": "0 * * * *", "duration": "10m", "timeZone": "Etc/UTC"}});
+    world.put("second", &json!({"before": hourly}));
+    world.run_for(&["records", "second"], 5).await;
+    assert_eq!(world.ready("second").1, "DatabaseBusy", "the window is closed, too");
+    let written = |world: &World| world.writes().iter().filter(|write| *write == "status second").count();
+    let before = written(&world);
+    for _ in 0..24 {
+        world.pass(600);
+        world.run_for(&["records", "second"], 1).await;
+        assert_eq!((world.ready("second").1.as_str(), written(&world)), ("DatabaseBusy", before));
+    }
+    world.run(&["records"]).await;
+    world.run_for(&["second"], 2).await;
+    assert_eq!(world.ready("second").1, "WindowClosed", "the database is free, and the window is not open");
+    world.pass(2000);
+    world.run_for(&["second"], 20).await;
+    assert_eq!(world.ready("second").0, "True");
+}
+
+#[tokio::test]
 async fn a_policy_gives_the_window_and_that_of_the_manifest_wins() {
     let mut world = World::new();
     let policy = json!({"apiVersion": "sluice.dev/v1alpha1", "kind": "MigrationPolicy", "metadata": {"name": "house"},
