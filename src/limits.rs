@@ -51,6 +51,10 @@ const _: () = assert!(CANCEL_GRACE.as_secs() < STAGE_GRACE.as_secs());
 const _: () = assert!(seconds(STAGE_GRACE) < POD_GRACE_SECONDS);
 const _: () = assert!(POD_GRACE_SECONDS < JOB_GRACE_SECONDS);
 
+/// How far apart the clocks of the controller's node and of the node of a run may be. What has to end at a moment
+/// ends so much earlier by the clock of its own node.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
 // When the other side of a connection to PostgreSQL counts as gone.
 
 /// After this long without a word a keepalive is sent, and then one every as long.

@@ -170,7 +170,7 @@ reasons! {
     /// them.
     DatabaseChanged: NeedsUser on Verified;
 
-    /// The run did not end within `spec.apply.deadline`.
+    /// The run did not end within `spec.apply.deadline`, or before its window closed.
     DeadlineExceeded: Transient on Ready;
     /// The container of a stage needed more memory than its limit; the message names the setting to raise.
     OutOfMemory: Transient on Ready;

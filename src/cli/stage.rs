@@ -80,6 +80,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
             deadline.parse::<Span>().map_err(|error| Usage(format!("SLUICE_DEADLINE: {error}")))?;
         context = context.with_deadline(deadline);
     }
+    if let Ok(moment) = std::env::var("SLUICE_ENDS_BY") {
+        let moment = moment.parse().map_err(|error| Usage(format!("SLUICE_ENDS_BY: {error}")))?;
+        context = context.with_end(moment);
+    }
     if let Ok(purpose) = std::env::var("SLUICE_PURPOSE") {
         context.purpose = Purpose::named(&purpose)
             .ok_or_else(|| Usage(format!("SLUICE_PURPOSE: this version knows no run for {purpose:?}")))?;

@@ -290,6 +290,7 @@ fn work_now(
         purpose: Purpose::Apply,
         leg,
         deadline: None,
+        ends_by: None,
         required: Vec::new(),
     };
     let job = job(object, migration, &order, images, &Pods::default());

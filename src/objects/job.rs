@@ -120,6 +120,7 @@ mod tests {
             purpose: Purpose::Apply,
             leg: Purpose::Apply.route().first(),
             deadline: None,
+            ends_by: None,
             required: vec!["1_$(HOME)".into()],
         };
         let images = Images { sluice: "sluice:1".into(), snapshot: "sluice-stage:1".into() };

@@ -172,6 +172,7 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
             .map(|(_, key)| plain("SLUICE_DATABASE_CA", format!("/run/sluice-authority/{key}"))),
     );
     environment.extend(order.deadline.map(|deadline| plain("SLUICE_DEADLINE", deadline.to_string())));
+    environment.extend(order.ends_by.map(|ends_by| plain("SLUICE_ENDS_BY", ends_by.to_string())));
     // What is not said is usual: a run that may change something, and the first leg.
     if order.purpose != Purpose::Apply {
         environment.push(plain("SLUICE_PURPOSE", order.purpose.name().to_owned()));

@@ -35,8 +35,14 @@ const TERMS: [&str; 5] =
 /// How a container is pulled and resized.
 const SUPPLY: [&str; 3] = ["imagePullPolicy", "resizePolicy", "resources"];
 /// What differs from one attempt to the next.
-const OF_THE_ATTEMPT: [&str; 5] =
-    ["SLUICE_ATTEMPT", "SLUICE_DEADLINE", "SLUICE_LEG", "SLUICE_PURPOSE", "SLUICE_REQUIRED"];
+const OF_THE_ATTEMPT: [&str; 6] = [
+    "SLUICE_ATTEMPT",
+    "SLUICE_DEADLINE",
+    "SLUICE_ENDS_BY",
+    "SLUICE_LEG",
+    "SLUICE_PURPOSE",
+    "SLUICE_REQUIRED",
+];
 
 /// What the spec of a Job does.
 pub fn work(spec: &Value) -> Value {

@@ -15,6 +15,7 @@ use super::{
     required,
     run::{
         course::{self, Beginning},
+        gates::End,
         own,
         record::has_a_verdict,
     },
@@ -80,7 +81,7 @@ fn verifies_now(situation: &Situation, run: &RunStatus, decision: Decision) -> D
     let purpose = Purpose::Verify;
     let required = required::asked(situation.facts, &situation.status);
     let leg = situation.runs.next_leg(purpose);
-    let beginning = Beginning { purpose, leg, deadline: None, required };
+    let beginning = Beginning { purpose, leg, end: End::default(), required };
     let order = course::order(&situation.runs, &run.digest, beginning);
     Decision { step: Some(Step::CreateJob(order)), ..decision }
 }

@@ -57,7 +57,7 @@ fn verified(situation: &Situation) -> Decision {
 pub fn starts(situation: &Situation) -> Decision {
     let purpose = again::purpose(situation);
     let leg = situation.runs.next_leg(purpose);
-    let deadline = gates::deadline(situation, leg);
+    let end = gates::end(situation, leg);
     let required = required::asked(situation.facts, &situation.status);
-    course::starts(&situation.runs, Beginning { purpose, leg, deadline, required })
+    course::starts(&situation.runs, Beginning { purpose, leg, end, required })
 }

@@ -1,5 +1,6 @@
 //! What may be done next. PURE: `controller/act.rs` does it.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
@@ -53,6 +54,8 @@ pub struct JobOrder {
     pub leg: Leg,
     /// How long it may take, where that is less than `spec.apply.deadline`.
     pub deadline: Option<Span>,
+    /// The moment at which it must have ended, whenever its Pod starts; `None` where Kubernetes has ended it by then.
+    pub ends_by: Option<Timestamp>,
     /// The versions of which the verification says whether they are applied: what gated workloads wait for.
     pub required: Vec<String>,
 }

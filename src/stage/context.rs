@@ -7,10 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
+
 use super::{Reporter, phases};
 use crate::{
     api::Span,
     contract::{Leg, PROGRESS_PORT, Purpose},
+    limits::CLOCK_SKEW,
     migrations::{FormatRules, HistoryContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
     postgres::{ConnectError, ConnectionUrl, HistoryTable, InvalidUrl},
     validate::ValidatedMigration,
@@ -33,6 +36,8 @@ pub struct Context {
     pub snapshots: PathBuf,
     /// When the run has to end.
     pub until: Instant,
+    /// When its window closes, by the clock of the controller.
+    pub ends_by: Option<Timestamp>,
     /// How long the migrate stage waits for a lock before it says who holds it; longer where taking the
     /// snapshot again would cost more.
     pub patience: Duration,
@@ -53,6 +58,11 @@ pub struct Context {
     pub progress: Reporter,
     /// The port at which a Pod tells it.
     pub progress_port: u16,
+}
+
+/// The last moment by the clock of this node for what has to have ended at another one by that of the controller.
+pub(super) fn latest(ends_by: Timestamp) -> Timestamp {
+    ends_by.saturating_sub(CLOCK_SKEW).unwrap_or(Timestamp::MIN)
 }
 
 /// Long enough for most transactions, short enough that a person who watches sees which session the run waits
@@ -76,6 +86,7 @@ impl Context {
             source: OnceLock::new(),
             snapshots,
             until,
+            ends_by: None,
             patience: PATIENCE,
             purpose: Purpose::Apply,
             leg: Purpose::Apply.route().first(),
@@ -93,6 +104,16 @@ impl Context {
     pub fn with_deadline(mut self, deadline: Span) -> Self {
         self.manifest.deadline = deadline;
         self.until = Instant::now() + deadline.duration();
+        self
+    }
+
+    /// With a moment at which the run has to have ended, whenever it began. It is the node's clock that says when
+    /// that is, and it may be behind the controller's.
+    #[must_use]
+    pub fn with_end(mut self, ends_by: Timestamp) -> Self {
+        let left = Duration::try_from(latest(ends_by).duration_since(Timestamp::now()));
+        self.until = self.until.min(Instant::now() + left.unwrap_or_default());
+        self.ends_by = Some(ends_by);
         self
     }
 

@@ -13,6 +13,7 @@ mod error;
 mod evidence;
 mod history;
 mod migrate;
+mod overrun;
 mod phases;
 mod plan;
 mod progress;
@@ -47,6 +48,9 @@ use crate::{
 /// Runs one stage. `before` holds the Outcomes of the stages before it, all passed.
 pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome {
     let started = Instant::now();
+    if let Some(refusal) = overrun::refusal(stage, context) {
+        return refusal;
+    }
     context.progress.begin(stage);
     let work = async {
         match stage {
@@ -64,11 +68,8 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
     // stage leaves undone when it is dropped, the server rolls back within a second.
     let mut outcome =
         tokio::time::timeout(context.remaining() + STAGE_GRACE, work).await.unwrap_or_else(|_| {
-            let message = format!(
-                "the deadline of the run ({}) passed in the stage {}",
-                context.manifest.deadline,
-                stage.name()
-            );
+            let passed = overrun::passed(context).unwrap_or_else(|| "the end of the run passed".to_owned());
+            let message = format!("{passed} in the stage {}", stage.name());
             Outcome::failed(stage, Reason::DeadlineExceeded, message)
         });
     outcome.milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

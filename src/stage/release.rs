@@ -7,7 +7,7 @@ use super::{
     attempt::{Attempt, Release, Verification, end_at_deadline, escaped, failure, rows_before, verification},
     custody,
     error::{MigrateError, describe, unfenced},
-    statements, stepwise,
+    overrun, statements, stepwise,
 };
 use crate::{
     api::Reason,
@@ -38,6 +38,9 @@ pub(super) async fn apply(
             Group::Transaction(members) => members.clone(),
             Group::Stepwise { migration, .. } => vec![*migration],
         };
+        if let Some(ended) = over(release, members[0]) {
+            return Ok(ended);
+        }
         let judged = judged.filter(|(group, ..)| *group == number).map(|(_, step, aspects)| (step, aspects));
         let mut waits_until = None;
         loop {
@@ -75,6 +78,13 @@ pub(super) async fn apply(
         applied.extend(members.into_iter().map(|at| release.migration(at).name.clone()));
     }
     Ok(Ended::Applied(applied))
+}
+
+/// Nothing begins after the end of the run.
+fn over(release: &Release<'_>, next: usize) -> Option<Ended> {
+    let (passed, next) = (overrun::passed(release.context)?, &release.migration(next).name);
+    let message = format!("{passed} before {next:?} began; what was committed before stays");
+    Some(Ended::Failed(Box::new(Outcome::failed(Stage::Migrate, Reason::DeadlineExceeded, message))))
 }
 
 /// In which group, and after which step of it, what is verified before COMMIT. Only the end of a release

@@ -9,7 +9,7 @@ use super::{
     attempt::{Attempt, Release, escaped, failure},
     custody::in_transaction,
     error::MigrateError,
-    resume,
+    overrun, resume,
     step::{self, Stop, Work},
 };
 use crate::{
@@ -61,11 +61,8 @@ pub(super) async fn run(
             begun,
             aspects,
         };
-        if let Step::Autocommit(at) = step
-            && begun
-            && script.statements[*at].kind == StatementKind::Opaque
-        {
-            return Ok(Attempt::Failed(Box::new(cut_off(migration, script, *at))));
+        if let Some(refusal) = refusal(&work, step) {
+            return Ok(Attempt::Failed(Box::new(refusal)));
         }
         let ended = match step {
             Step::Transactional(range) => {
@@ -82,6 +79,22 @@ pub(super) async fn run(
     }
     finish(session, release, &journal, migration).await?;
     Ok(Attempt::Committed)
+}
+
+/// Why a step is not begun: how it ended before is not known, or the run is over.
+fn refusal(work: &Work<'_>, step: &Step) -> Option<Outcome> {
+    if let Step::Autocommit(at) = step
+        && work.begun
+        && work.script.statements[*at].kind == StatementKind::Opaque
+    {
+        return Some(cut_off(work.migration, work.script, *at));
+    }
+    let (passed, number) = (overrun::passed(work.release.context)?, work.number + 1);
+    let message = format!(
+        "{passed} before step {number} of {:?} began; its finished steps stay, and the next attempt goes on",
+        work.migration.name
+    );
+    Some(Outcome::failed(Stage::Migrate, Reason::DeadlineExceeded, message))
 }
 
 /// The row says that all of it is done, and the journal has nothing left to say.

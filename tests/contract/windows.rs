@@ -271,6 +271,8 @@ async fn a_closed_window_costs_one_write_and_no_job_and_the_run_begins_when_it_o
     let environment = &spec["template"]["spec"]["containers"][2]["env"];
     let told = json!({"name": "SLUICE_DEADLINE", "value": "10m"});
     assert!(environment.as_array().expect("variables").contains(&told), "{environment:#}");
+    let closes = json!({"name": "SLUICE_ENDS_BY", "value": "2026-05-28T22:10:00Z"});
+    assert!(environment.as_array().expect("variables").contains(&closes), "{environment:#}");
     let written = serde_json::to_string(environment).expect("JSON");
     assert!(!written.contains("window"), "what a Job does has nothing to do with when it begins");
 }
@@ -292,7 +294,7 @@ async fn an_open_window_that_is_long_enough_changes_nothing_about_a_run() {
     assert_eq!(kinds(&world), without);
     let job = world.jobs().remove(0);
     let spec = world.server.cluster().objects[&key("jobs", &job)]["spec"].to_string();
-    assert!(!spec.contains("SLUICE_DEADLINE"), "{spec}");
+    assert!(!spec.contains("SLUICE_DEADLINE") && !spec.contains("SLUICE_ENDS_BY"), "{spec}");
 }
 
 #[tokio::test]

@@ -85,6 +85,7 @@ mod stage_settings;
 mod stage_steps;
 mod stage_texts;
 mod stage_verification;
+mod stage_window;
 mod switched_off;
 mod trust_history;
 mod trust_operators;

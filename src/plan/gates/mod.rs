@@ -6,13 +6,10 @@ mod window;
 use super::{
     again,
     decision::Decision,
-    run::gates::{self, Standing},
+    run::gates::{self, End, Standing},
     situation::Situation,
 };
-use crate::{
-    api::Span,
-    contract::{Gate, Leg},
-};
+use crate::contract::{Gate, Leg};
 
 /// How each kind of gate stands; `None` where the manifest does not ask for it.
 fn standing(gate: Gate, situation: &Situation) -> Option<Standing> {
@@ -33,8 +30,9 @@ pub fn are_open(situation: &Situation) -> Option<Decision> {
     gates::closed(before(leg, situation).collect(), situation.now)
 }
 
-/// How long the Job of a leg may take: as long as the manifest says, and no longer than its gates stay open.
-pub fn deadline(situation: &Situation, leg: Leg) -> Option<Span> {
-    let said = situation.facts.migration.as_ref().ok()?.deadline;
-    gates::deadline(before(leg, situation), said, situation.now)
+/// When the Job of a leg has to have ended: it may take as long as the manifest says, and no longer than its gates
+/// stay open.
+pub fn end(situation: &Situation, leg: Leg) -> End {
+    let Ok(migration) = &situation.facts.migration else { return End::default() };
+    gates::end(before(leg, situation), migration.deadline, situation.now)
 }

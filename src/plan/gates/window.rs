@@ -5,12 +5,15 @@ use jiff::SignedDuration;
 
 use crate::{
     api::Reason,
+    limits::{CLOCK_SKEW, JOB_GRACE_SECONDS},
     plan::{run::gates::Standing, situation::Situation},
     validate::{Window, WindowState},
 };
 
 /// A run is not begun for less than this; it is also the shortest `spec.apply.deadline`.
 const WORTHWHILE: SignedDuration = SignedDuration::from_secs(10);
+// A run that has begun so late may still do something.
+const _: () = assert!(CLOCK_SKEW.as_secs().cast_signed() < WORTHWHILE.as_secs());
 
 /// Whether the window is open; `None` where the manifest has none.
 pub fn stands(situation: &Situation) -> Option<Standing> {
@@ -18,7 +21,9 @@ pub fn stands(situation: &Situation) -> Option<Standing> {
     let window = migration.window.as_ref()?;
     let now = situation.now;
     let deadline = SignedDuration::try_from(migration.deadline.duration()).unwrap_or(SignedDuration::MAX);
-    let opens = match window.at(now, deadline) {
+    // As far as Kubernetes lets a run go on.
+    let enough = deadline.saturating_add(SignedDuration::from_secs(JOB_GRACE_SECONDS));
+    let opens = match window.at(now, enough) {
         WindowState::Open { until } if until.duration_since(now) >= WORTHWHILE => {
             return Some(Standing::Open { until: Some(until) });
         }

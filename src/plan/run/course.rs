@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     facts::{JobState, Run, StageState},
+    gates::End,
     judge::{Problem, Progress, RunState, judge},
     name::{attempt_in, job_name},
     own,
@@ -15,7 +16,7 @@ use super::{
     state::Runs,
 };
 use crate::{
-    api::{Reason, RunStatus, Span},
+    api::{Reason, RunStatus},
     contract::{Leg, Purpose, Route, Stage},
     plan::{
         decision::Decision,
@@ -41,18 +42,19 @@ pub struct Beginning {
     pub purpose: Purpose,
     /// Which leg of its route.
     pub leg: Leg,
-    /// How long it may take, where that is less than the manifest says.
-    pub deadline: Option<Span>,
+    /// When it has to have ended.
+    pub end: End,
     /// What its verification is asked for by name.
     pub required: Vec<String>,
 }
 
 /// The Job of the next attempt at a digest.
 pub fn order(runs: &Runs, digest: &str, beginning: Beginning) -> JobOrder {
-    let Beginning { purpose, leg, deadline, required } = beginning;
+    let Beginning { purpose, leg, end, required } = beginning;
     let attempt = runs.next_attempt(digest, leg);
     let job = job_name(runs.known.name, digest, attempt, leg);
-    JobOrder { job, digest: digest.to_owned(), attempt, purpose, leg, deadline, required }
+    let (deadline, ends_by) = (end.within, end.by);
+    JobOrder { job, digest: digest.to_owned(), attempt, purpose, leg, deadline, ends_by, required }
 }
 
 /// The run that the facts ask for goes on.

@@ -13,6 +13,7 @@ use super::clock::whole_seconds;
 use crate::{
     api::{ConditionType, GateStatus, Reason, Span},
     contract::Gate,
+    limits::JOB_GRACE_SECONDS,
     plan::decision::Decision,
 };
 
@@ -66,12 +67,48 @@ fn status((gate, standing): (Gate, Standing)) -> GateStatus {
     }
 }
 
-/// How long a Job that may take `most` may take, where its gates do not stay open for so long.
-pub fn deadline(gates: impl Iterator<Item = (Gate, Standing)>, most: Span, now: Timestamp) -> Option<Span> {
+/// When a Job has to have ended because its gates close.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// How long it may take from its creation, where that is less than the manifest says.
+    pub within: Option<Span>,
+    /// The moment, where Kubernetes would let it go on for longer.
+    pub by: Option<Timestamp>,
+}
+
+/// What follows for a Job that may take `most`, and is ended a while later by Kubernetes.
+pub fn end(gates: impl Iterator<Item = (Gate, Standing)>, most: Span, now: Timestamp) -> End {
     let closes = gates.filter_map(|(_, standing)| match standing {
         Standing::Open { until } => until,
         Standing::Closed { .. } => None,
     });
-    let left = u64::try_from(closes.min()?.duration_since(now).as_secs()).ok()?;
-    Some(Span::from_secs(left)).filter(|left| *left < most)
+    let Some(closes) = closes.min() else { return End::default() };
+    let left = u64::try_from(closes.duration_since(now).as_secs()).unwrap_or_default();
+    let ended = most.duration().as_secs().saturating_add(JOB_GRACE_SECONDS.unsigned_abs());
+    End {
+        within: Some(Span::from_secs(left)).filter(|left| *left < most),
+        by: Some(closes).filter(|_| left < ended),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::fixture::moment;
+
+    #[test]
+    fn a_job_is_told_when_its_gates_close_unless_it_has_ended_by_then_in_any_case() {
+        let end = |until: &[Option<i64>]| {
+            let open = |until: &Option<i64>| (Gate::Window, Standing::Open { until: until.map(moment) });
+            end(until.iter().map(open), Span::from_secs(600), moment(0))
+        };
+        let (some, grace) = (|seconds| Some(Span::from_secs(seconds)), JOB_GRACE_SECONDS);
+        assert_eq!(end(&[]), End::default());
+        assert_eq!(end(&[None]), End::default());
+        assert_eq!(end(&[Some(90)]), End { within: some(90), by: Some(moment(90)) });
+        assert_eq!(end(&[None, Some(90), Some(50)]), End { within: some(50), by: Some(moment(50)) });
+        assert_eq!(end(&[Some(600)]), End { within: None, by: Some(moment(600)) });
+        assert_eq!(end(&[Some(599 + grace)]), End { within: None, by: Some(moment(599 + grace)) });
+        assert_eq!(end(&[Some(600 + grace)]), End::default());
+    }
 }

@@ -1,0 +1,82 @@
+//! A run does not outlast its window, however late its Pod starts: nothing begins after the end.
+
+use jiff::{SignedDuration, Timestamp};
+use sluice::{
+    api::Reason,
+    contract::{Outcome, Stage, Verdict},
+    stage::{self, Evidence, Passed, Plan, Snapshot},
+};
+
+use crate::stage_scene::{Scene, planned, run_all, session, until};
+
+/// So long before or after this moment.
+fn in_seconds(seconds: i64) -> Timestamp {
+    Timestamp::now().saturating_add(SignedDuration::from_secs(seconds)).expect("a moment")
+}
+
+fn is_refused(outcome: &Outcome, stage: Stage) {
+    assert_eq!((outcome.stage, outcome.verdict), (stage, Verdict::Failed), "{}", outcome.message);
+    assert_eq!(outcome.reason, Reason::DeadlineExceeded, "{}", outcome.message);
+    assert!(outcome.message.starts_with("the window of the run (until "), "{}", outcome.message);
+}
+
+#[tokio::test]
+async fn a_run_whose_pod_starts_after_the_window_has_closed_changes_nothing_and_one_in_time_runs() {
+    let scene = Scene::new("window_over", &[("1_one", "CREATE TABLE t (id int PRIMARY KEY);")]).await;
+    let before = scene.catalog().await;
+    let outcomes = run_all(&scene.context().with_end(in_seconds(-60))).await;
+    is_refused(outcomes.last().expect("a stage"), Stage::Plan);
+    // The clock of its node may be behind.
+    let outcomes = run_all(&scene.context().with_end(in_seconds(2))).await;
+    is_refused(outcomes.last().expect("a stage"), Stage::Plan);
+    assert_eq!(scene.catalog().await, before);
+
+    let outcomes = run_all(&scene.context().with_end(in_seconds(600))).await;
+    assert_eq!(outcomes.last().map(|outcome| outcome.reason), Some(Reason::Verified), "{outcomes:#?}");
+}
+
+#[tokio::test]
+async fn a_window_that_closes_before_the_migrate_stage_leaves_the_database_as_it_was() {
+    let scene = Scene::new("window_migrate", &[("1_one", "CREATE TABLE t (id int PRIMARY KEY);")]).await;
+    let plan = planned(&scene.context()).await;
+    let before = scene.catalog().await;
+    let outcome = stage::run(Stage::Migrate, &scene.context().with_end(in_seconds(0)), &plan).await;
+    is_refused(&outcome, Stage::Migrate);
+    assert_eq!(scene.catalog().await, before, "not even a history");
+}
+
+#[tokio::test]
+async fn a_window_that_closes_while_a_transaction_waits_rolls_it_back() {
+    let files = [("1_waits", "CREATE TABLE one (); SELECT pg_advisory_xact_lock_shared(4711);")];
+    let scene = Scene::new("window_within", &files).await.with("apply", "{lockTimeout: 60s}");
+    let plan = planned(&scene.context()).await;
+    let before = scene.catalog().await;
+    let _gate = session(&scene.database.url, "gate", "SELECT pg_advisory_lock(4711)").await;
+    let closes = in_seconds(15);
+    let outcome = stage::run(Stage::Migrate, &scene.context().with_end(closes), &plan).await;
+    assert_eq!(outcome.reason, Reason::DeadlineExceeded, "{}", outcome.message);
+    assert!(Timestamp::now() < closes, "it ends as much earlier as clocks may differ");
+    assert_eq!(scene.catalog().await, before, "{}", outcome.message);
+    until("its session has ended", || async { scene.sessions().await == "0" }).await;
+}
+
+#[tokio::test]
+async fn no_transaction_of_a_release_begins_once_the_window_has_closed() {
+    for (at, sql) in
+        ["CREATE TABLE t (id int);", "CREATE TABLE t (id int); CREATE INDEX CONCURRENTLY ON t (id);"]
+            .iter()
+            .enumerate()
+    {
+        let scene = Scene::new(&format!("window_release_{at}"), &[("1_one", sql)]).await;
+        let context = scene.context().with_end(in_seconds(0));
+        let outcomes = planned(&scene.context()).await;
+        let plan = Passed::<Plan>::of(&outcomes).expect("planned");
+        let snapshot = Evidence::<Snapshot>::of(&context.manifest, &plan, &outcomes).expect("copied");
+        let before = scene.catalog().await;
+        // As if it had closed after the stage had begun.
+        let outcome = stage::migrate(&context, &plan, &snapshot).await;
+        is_refused(&outcome, Stage::Migrate);
+        assert!(outcome.message.contains("before \"1_one\" began"), "{}", outcome.message);
+        assert_eq!(scene.catalog().await, before);
+    }
+}
