@@ -3,13 +3,7 @@
 //! and Secrets not at all.
 
 use futures::future::{join_all, try_join_all};
-use k8s_openapi::{
-    api::{
-        batch::v1::Job,
-        core::v1::{ConfigMap, Pod},
-    },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, ResourceExt,
     api::{DynamicObject, ListParams},
@@ -24,7 +18,7 @@ use super::{
     policies::{self, InForce},
     reader::Reader,
     required,
-    runs::{self, Work},
+    runs::{self, StoredJob, StoredPod, Work},
 };
 use crate::{
     api::{
@@ -185,11 +179,8 @@ impl Reader<'_> {
 
     async fn runs(&self, uid: String, works: &[Work]) -> Result<Vec<Run>, ObserveError> {
         let ours = ListParams::default().labels(&format!("{LABEL_MIGRATION}={}", self.name));
-        let (job, pod) = (ApiResource::erase::<Job>(&()), ApiResource::erase::<Pod>(&()));
-        let jobs: Api<DynamicObject> =
-            Api::namespaced_with(self.context.client.clone(), self.namespace, &job);
-        let pods: Api<DynamicObject> =
-            Api::namespaced_with(self.context.client.clone(), self.namespace, &pod);
+        let jobs: Api<StoredJob> = Api::namespaced(self.context.client.clone(), self.namespace);
+        let pods: Api<StoredPod> = Api::namespaced(self.context.client.clone(), self.namespace);
         let (jobs, pods) = futures::join!(jobs.list(&ours), pods.list(&ours));
         Ok(runs::runs(
             &uid,
@@ -256,7 +247,7 @@ impl Reader<'_> {
 
     /// Whether a DatabaseMigration of this namespace has a Job that has not ended.
     pub(super) async fn is_running(&self, name: &str) -> Result<bool, ObserveError> {
-        let jobs: Api<Job> = Api::namespaced(self.context.client.clone(), self.namespace);
+        let jobs: Api<StoredJob> = Api::namespaced(self.context.client.clone(), self.namespace);
         let theirs = ListParams::default().labels(&format!("{LABEL_MIGRATION}={name}"));
         Ok(self.named("the Jobs of a rival", jobs.list(&theirs).await)?.items.iter().any(runs::is_active))
     }

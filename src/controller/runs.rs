@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{
-        batch::v1::{Job, JobCondition},
-        core::v1::{ContainerState, Pod},
+        batch::v1::{Job, JobCondition, JobStatus},
+        core::v1::{ContainerState, Pod, PodStatus},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
-use kube::{ResourceExt, api::DynamicObject};
+use kube::{Resource, ResourceExt};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
@@ -30,18 +31,30 @@ pub struct Work {
     pub work: Value,
 }
 
+/// A Job. Its spec is as it is stored and not as a type: a field that the type does not know would be one
+/// that is never compared.
+#[derive(Clone, Debug, Deserialize, Resource)]
+#[resource(inherit = Job)]
+pub struct StoredJob {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Value,
+    status: Option<JobStatus>,
+}
+
+/// A Pod, likewise.
+#[derive(Clone, Debug, Deserialize, Resource)]
+#[resource(inherit = Pod)]
+pub struct StoredPod {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    spec: Value,
+    status: Option<PodStatus>,
+}
+
 /// The runs of the object with this uid. Jobs that only look like ours are left out. `route` is that of a run that
 /// may change something, and `works` is what Jobs do that were created now.
-///
-/// They come as they are stored and not as a type: a field that the type does not know would be one that
-/// is never compared.
-pub fn runs(
-    uid: &str,
-    jobs: &[DynamicObject],
-    pods: &[DynamicObject],
-    route: Route,
-    works: &[Work],
-) -> Vec<Run> {
+pub fn runs(uid: &str, jobs: &[StoredJob], pods: &[StoredPod], route: Route, works: &[Work]) -> Vec<Run> {
     jobs.iter()
         .filter(|job| is_controlled_by(&job.metadata, uid))
         .filter_map(|job| run(job, pods, route, works))
@@ -54,17 +67,15 @@ pub fn is_controlled_by(metadata: &ObjectMeta, uid: &str) -> bool {
 }
 
 /// Whether the Job has not ended.
-pub fn is_active(job: &Job) -> bool {
+pub fn is_active(job: &StoredJob) -> bool {
     state(job) == JobState::Active
 }
 
-fn run(stored: &DynamicObject, pods: &[DynamicObject], route: Route, works: &[Work]) -> Option<Run> {
-    let job: Job = stored.clone().try_parse().ok()?;
+fn run(job: &StoredJob, pods: &[StoredPod], route: Route, works: &[Work]) -> Option<Run> {
     let uid = job.uid()?;
     let started = job.creation_timestamp()?.0;
-    let spec = &stored.data["spec"];
-    let found = work(spec);
-    let (purpose, leg) = task(spec, route);
+    let found = work(&job.spec);
+    let (purpose, leg) = task(&job.spec, route);
     let expected = works.iter().find(|known| known.leg.works_as(leg));
     let (pod, pod_differs) = newest_pod(pods, (uid.as_str(), job.name_any().as_str()), &found);
     Some(Run {
@@ -78,41 +89,41 @@ fn run(stored: &DynamicObject, pods: &[DynamicObject], route: Route, works: &[Wo
         fingerprint: fingerprint(&found),
         differs: expected.and_then(|expected| difference(&expected.work, &found)),
         pod_differs,
-        state: state(&job),
-        deadline: conditions(&job).any(|condition| {
+        state: state(job),
+        deadline: conditions(job).any(|condition| {
             matches!(condition.type_.as_str(), "Failed" | "FailureTarget")
                 && condition.reason.as_deref() == Some("DeadlineExceeded")
         }),
-        pod: pod.map(|pod| run_pod(&pod, leg, started)),
+        pod: pod.map(|pod| run_pod(pod, leg, started)),
     })
 }
 
 /// The newest Pod of a Job that does what the Job says. Where there is none, the newest of the others, and
 /// where it differs.
-fn newest_pod(
-    pods: &[DynamicObject],
+fn newest_pod<'a>(
+    pods: &'a [StoredPod],
     (job, name): (&str, &str),
     work: &Value,
-) -> (Option<Pod>, Option<String>) {
+) -> (Option<&'a StoredPod>, Option<String>) {
     let own = pods.iter().filter(|pod| is_controlled_by(&pod.metadata, job));
-    let differs = |pod: &DynamicObject| {
+    let differs = |pod: &StoredPod| {
         let renamed = || {
             (!is_named_after(pod, name))
                 .then(|| "metadata.name is not one that the Job controller gives".to_owned())
         };
-        difference(&work["template"]["spec"], &work_of_pod(&pod.data["spec"])).or_else(renamed)
+        difference(&work["template"]["spec"], &work_of_pod(&pod.spec)).or_else(renamed)
     };
     let judged = own.map(|pod| (differs(pod), pod));
     let newest = judged.max_by_key(|(differs, pod)| {
         (differs.is_none(), pod.creation_timestamp().map(|time| time.0), pod.name_any())
     });
     let Some((differs, pod)) = newest else { return (None, None) };
-    (pod.clone().try_parse().ok(), differs)
+    (Some(pod), differs)
 }
 
 /// Named as the Job controller names the Pods of a Job. By such names the API server keeps people from
 /// running commands in them.
-fn is_named_after(pod: &DynamicObject, job: &str) -> bool {
+fn is_named_after(pod: &StoredPod, job: &str) -> bool {
     let base: String = format!("{job}-").chars().take(GENERATED_FROM).collect();
     pod.name_any().starts_with(&base)
 }
@@ -133,12 +144,12 @@ fn task(spec: &Value, route: Route) -> (Purpose, Leg) {
 }
 
 /// The conditions that hold.
-fn conditions(job: &Job) -> impl Iterator<Item = &JobCondition> {
+fn conditions(job: &StoredJob) -> impl Iterator<Item = &JobCondition> {
     let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.filter(|condition| condition.status == "True")
 }
 
-fn state(job: &Job) -> JobState {
+fn state(job: &StoredJob) -> JobState {
     let started = job.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0);
     for condition in conditions(job) {
         let at = condition.last_transition_time.as_ref().map_or(started, |time| time.0);
@@ -153,7 +164,7 @@ fn state(job: &Job) -> JobState {
     JobState::Active
 }
 
-fn run_pod(pod: &Pod, leg: Leg, started: Timestamp) -> RunPod {
+fn run_pod(pod: &StoredPod, leg: Leg, started: Timestamp) -> RunPod {
     let status = pod.status.as_ref();
     let conditions = status.iter().flat_map(|status| status.conditions.iter().flatten());
     let unschedulable = conditions
