@@ -46,40 +46,38 @@ const OF_THE_ATTEMPT: [&str; 6] = [
 
 /// What the spec of a Job does.
 pub fn work(spec: &Value) -> Value {
-    let mut work = spec.clone();
-    let Some(fields) = work.as_object_mut() else { return work };
-    drop_fields(fields, &TERMS);
+    let Some(fields) = spec.as_object() else { return spec.clone() };
+    let mut work = without(fields, |field| field == "template" || TERMS.contains(&field));
     for (field, default) in [
         ("completionMode", "NonIndexed".into()),
         ("completions", 1.into()),
         ("manualSelector", false.into()),
         ("parallelism", 1.into()),
     ] {
-        drop_default(fields, field, &default);
+        drop_default(&mut work, field, &default);
     }
     let template = work_of_pod(&spec["template"]["spec"]);
-    fields.insert("template".to_owned(), Value::Object(Map::from_iter([("spec".to_owned(), template)])));
-    work
+    work.insert("template".to_owned(), Value::Object(Map::from_iter([("spec".to_owned(), template)])));
+    Value::Object(work)
 }
 
 /// What the spec of a Pod does.
 pub fn work_of_pod(spec: &Value) -> Value {
-    let mut work = spec.clone();
-    let Some(fields) = work.as_object_mut() else { return work };
-    drop_fields(fields, &PLACEMENT);
+    let Some(fields) = spec.as_object() else { return spec.clone() };
+    let mut work = without(fields, |field| PLACEMENT.contains(&field));
     for (field, default) in
         [("dnsPolicy", "ClusterFirst"), ("serviceAccount", "default"), ("serviceAccountName", "default")]
     {
-        drop_default(fields, field, &default.into());
+        drop_default(&mut work, field, &default.into());
     }
-    each(fields, "containers", |container| {
+    each(&mut work, "containers", |container| {
         drop_fields(container, &SUPPLY);
         drop_default(container, "terminationMessagePath", &"/dev/termination-log".into());
         if let Some(Value::Array(variables)) = container.get_mut("env") {
             variables.retain(|variable| !OF_THE_ATTEMPT.iter().any(|name| variable["name"] == *name));
         }
     });
-    each(fields, "volumes", |volume| {
+    each(&mut work, "volumes", |volume| {
         for source in ["configMap", "projected"] {
             if let Some(Value::Object(source)) = volume.get_mut(source) {
                 drop_default(source, "defaultMode", &0o644.into());
@@ -89,7 +87,13 @@ pub fn work_of_pod(spec: &Value) -> Value {
             drop_fields(image, &["pullPolicy"]);
         }
     });
-    work
+    Value::Object(work)
+}
+
+/// A copy that never has what would be dropped from it.
+fn without(object: &Map<String, Value>, left_out: impl Fn(&str) -> bool) -> Map<String, Value> {
+    let kept = object.iter().filter(|(field, _)| !left_out(field));
+    kept.map(|(field, value)| (field.clone(), value.clone())).collect()
 }
 
 fn drop_fields(object: &mut Map<String, Value>, fields: &[&str]) {
