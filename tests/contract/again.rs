@@ -186,6 +186,30 @@ async fn a_verification_that_cannot_start_is_in_the_way_of_no_new_source() {
     assert_eq!((world.ready("records").0.as_str(), world.gate().len()), ("True", 3));
 }
 
+#[tokio::test]
+async fn a_verification_that_waits_for_a_dead_container_is_in_the_way_of_no_new_source() {
+    for stage in [Stage::Plan, Stage::Migrate] {
+        let mut world = settled().await;
+        world.database.mishaps = vec![Mishap::Unseen(stage)];
+        world.pass(PERIOD);
+        // The source changes before the controller knows of the death.
+        let of_the_job = |world: &World| world.jobs().len();
+        while of_the_job(&world) == 1 {
+            world.run_for(&["records"], 1).await;
+        }
+        let verification = world.jobs().pop().expect("a verification");
+        world.database.source.push("3_three".into());
+        world
+            .server
+            .cluster()
+            .edit(&key("configmaps", "records-migrations"), |map| map["data"] = json!({"3_three.sql": ""}));
+        world.run_for(&["records"], 60).await;
+        let deleted = format!("delete jobs {verification}");
+        assert!(world.writes().contains(&deleted), "{stage:?}: {:#?}", world.writes());
+        assert_eq!((world.ready("records").0.as_str(), world.gate().len()), ("True", 3), "{stage:?}");
+    }
+}
+
 /// Settled, then one verification that fails and one that passes.
 async fn a_life(fault: Option<(usize, Fault)>) -> World {
     let mut world = World::new();

@@ -172,30 +172,36 @@ pub fn starts(runs: &Runs, beginning: Beginning) -> Decision {
 /// of them has begun its work. Or a foreign Pod took the place of the Job's own, and nothing says when it
 /// ends.
 fn stuck(runs: &Runs) -> Option<Step> {
-    let long_ago = runs.now.saturating_sub(ENDS_WITHIN).unwrap_or(Timestamp::MIN);
-    let waits_for_the_dead = |run: &&Run| {
-        let states = run.pod.iter().flat_map(|pod| run.leg.stages().map(|stage| pod.stage(stage)));
-        let ended: Vec<&StageState> =
-            states.take_while(|state| matches!(state, StageState::Terminated { .. })).collect();
-        let died =
-            matches!(ended.last(), Some(StageState::Terminated { at, outcome: None, .. }) if *at <= long_ago);
-        died && ended.len() < run.leg.stages().count()
-    };
     let concluded = |run: &&Run| own::is_concluded(runs.record.remembered(), run);
     let goes_on = |run: &&Run| !run.deleting && run.state == JobState::Active;
     let mut open = runs.known.runs.iter().filter(concluded).filter(goes_on);
-    let found = open.find(|run| waits_for_the_dead(run) || run.pod_differs.is_some());
+    let found = open.find(|run| waits_for_the_dead(run, runs.now) || run.pod_differs.is_some());
     let run = found.or_else(|| runs.known.runs.iter().filter(goes_on).find(|run| is_outdated(runs, run)))?;
     Some(Step::DeleteJob { job: run.job.clone() })
 }
 
-/// A repeated verification of what was concluded before, which cannot start. It was never announced, so it is
-/// no object's run in hand; left alone, it would block the next run until its deadline.
+/// A container died, and those behind it did not see that.
+fn waits_for_the_dead(run: &Run, now: Timestamp) -> bool {
+    let long_ago = now.saturating_sub(ENDS_WITHIN).unwrap_or(Timestamp::MIN);
+    let states = run.pod.iter().flat_map(|pod| run.leg.stages().map(|stage| pod.stage(stage)));
+    let ended: Vec<&StageState> =
+        states.take_while(|state| matches!(state, StageState::Terminated { .. })).collect();
+    let died =
+        matches!(ended.last(), Some(StageState::Terminated { at, outcome: None, .. }) if *at <= long_ago);
+    died && ended.len() < run.leg.stages().count()
+}
+
+/// A repeated verification of what was concluded before, which cannot start or waits for a dead container. It
+/// was never announced, so it is no object's run in hand; left alone, it would block the next run until its
+/// deadline.
 fn is_outdated(runs: &Runs, run: &Run) -> bool {
     let known = &runs.known;
     let repeats = |job: &str| attempt_in(job, known.name, &run.digest).is_some();
     let concluded = known.published.history.iter().any(|entry| repeats(&entry.job));
-    let stuck =
-        matches!(judge(run, None), RunState::Running(Progress { problem: Some(_), harmless: true, .. }));
-    run.purpose == Purpose::Verify && concluded && stuck && Some(&run.digest) != known.desired.as_ref()
+    let cannot_start =
+        || matches!(judge(run, None), RunState::Running(Progress { problem: Some(_), harmless: true, .. }));
+    run.purpose == Purpose::Verify
+        && Some(&run.digest) != known.desired.as_ref()
+        && concluded
+        && (cannot_start() || waits_for_the_dead(run, runs.now))
 }
