@@ -56,7 +56,7 @@ fuzz: prerequisites ## random inputs for whatever reads what others wrote (FUZZ=
 # Optimised only where that is sooner: the build takes longer than a thousand stories.
 .PHONY: simulate
 simulate: prerequisites ## both instances of the controller by seed, under random edits and faults (SEEDS=10000 stories)
-	profile=; [ $${SEEDS:-500} -le 1000 ] || profile='--profile fuzz'; \
+	profile=; [ $${SEEDS:-500} -le 1000 ] || profile='--profile simulate'; \
 	SEEDS=$${SEEDS:-500} $(cargo) test $(locked) $$profile --test simulation -- --nocapture
 
 .PHONY: simulate-bugs
