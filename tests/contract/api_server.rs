@@ -3,6 +3,7 @@
 //! refusals; and a fault that cuts the process off at its n-th write.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -10,6 +11,7 @@ use std::{
 use hyper::{Method, Request, Response, StatusCode, header::ACCEPT, http::request::Parts};
 use jiff::Timestamp;
 use kube::{Client, client::Body};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tower::service_fn;
 
@@ -176,6 +178,16 @@ impl Path {
     }
 }
 
+/// What a LIST answers. The objects are written as they are stored, and copied nowhere before.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Value,
+    items: Vec<Cow<'a, Value>>,
+}
+
 type Answer = Result<Response<Body>, Response<Body>>;
 
 impl Cluster {
@@ -190,9 +202,9 @@ impl Cluster {
         let key = |name: &str| (path.kind.clone(), path.namespace.clone(), name.to_owned());
         match (method, name) {
             (&Method::GET, Some(name)) => {
-                self.get(&key(&name)).map(|object| ok(&seen(object, metadata_only)))
+                self.get(&key(&name)).map(|object| ok(seen(object, metadata_only).as_ref()))
             }
-            (&Method::GET, None) => Ok(ok(&self.list(path, metadata_only))),
+            (&Method::GET, None) => Ok(self.list(path, metadata_only)),
             (&Method::POST, None) => {
                 let object: Value = serde_json::from_slice(body).expect("JSON");
                 let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
@@ -215,14 +227,17 @@ impl Cluster {
         })
     }
 
-    fn list(&self, path: &Path, metadata_only: bool) -> Value {
-        let items: Vec<Value> = self
-            .objects
-            .iter()
-            .filter(|(key, object)| path.selects(key, object))
-            .map(|(_, object)| seen(object, metadata_only))
-            .collect();
-        json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": self.revision.to_string()}, "items": items})
+    fn list(&self, path: &Path, metadata_only: bool) -> Response<Body> {
+        let selected = self.objects.iter().filter(|(key, object)| path.selects(key, object));
+        respond(
+            StatusCode::OK,
+            &List {
+                api_version: "v1",
+                kind: "List",
+                metadata: json!({"resourceVersion": self.revision.to_string()}),
+                items: selected.map(|(_, object)| seen(object, metadata_only)).collect(),
+            },
+        )
     }
 
     fn create(&mut self, key: &Key, object: Value) -> Answer {
@@ -442,11 +457,14 @@ pub fn second(moment: Timestamp) -> String {
 }
 
 /// An object as a request has it.
-pub fn seen(object: &Value, metadata_only: bool) -> Value {
+pub fn seen(object: &Value, metadata_only: bool) -> Cow<'_, Value> {
     if metadata_only {
-        return json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": object["metadata"]});
+        let metadata = &object["metadata"];
+        return Cow::Owned(
+            json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata}),
+        );
     }
-    object.clone()
+    Cow::Borrowed(object)
 }
 
 fn ok(object: &Value) -> Response<Body> {
@@ -461,7 +479,7 @@ pub fn refusal(code: StatusCode, reason: &str, message: &str) -> Response<Body> 
     respond(code, &status)
 }
 
-fn respond(code: StatusCode, body: &Value) -> Response<Body> {
+fn respond(code: StatusCode, body: &impl Serialize) -> Response<Body> {
     let body = Body::from(serde_json::to_vec(body).expect("JSON"));
     Response::builder().status(code).body(body).expect("a response")
 }

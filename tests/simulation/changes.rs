@@ -29,18 +29,16 @@ pub fn differences(cluster: &Cluster, mirror: &mut BTreeMap<Key, Arc<Value>>) ->
         changes.push(Change { revision: cluster.revision(), key, before, after: None });
     }
     for (key, object) in &cluster.objects {
-        let before = mirror.get(key).cloned();
-        let field = |object: &Value, field: &str| object["metadata"][field].clone();
-        if before
-            .as_ref()
-            .is_some_and(|before| field(before, "resourceVersion") == field(object, "resourceVersion"))
-        {
+        let before = mirror.get(key);
+        let same = |other: &Value, field: &str| other["metadata"][field] == object["metadata"][field];
+        if before.is_some_and(|before| same(before, "resourceVersion")) {
             continue;
         }
+        let before = before.cloned();
         let after = Arc::new(object.clone());
         mirror.insert(key.clone(), Arc::clone(&after));
         let at: u64 = revision(object).unwrap_or_default();
-        let another = before.as_ref().filter(|before| field(before, "uid") != field(object, "uid")).cloned();
+        let another = before.as_ref().filter(|before| !same(before, "uid")).cloned();
         let before = before.filter(|_| another.is_none());
         let gone = another.map(|old| Change {
             revision: at.saturating_sub(1),

@@ -2,6 +2,7 @@
 //! watch hears what the world lets it hear. So whatever the runtime does, the world alone decides the order.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Mutex, MutexGuard},
@@ -12,6 +13,7 @@ use futures::channel::mpsc;
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::{Request, Response, StatusCode, body::Bytes, body::Frame, http::request::Parts};
 use kube::{Client, client::Body};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 use tower::service_fn;
@@ -179,7 +181,6 @@ impl Watch {
         for change in &changes[self.heard..] {
             if let Some(line) = self.line(change) {
                 text.push_str(&line);
-                text.push('\n');
                 told.insert(format!("{} {}", change.key.0, change.key.2));
             }
         }
@@ -200,8 +201,8 @@ impl Watch {
         let mut there: Vec<Arc<Value>> = there.into_iter().filter_map(selected).collect();
         rng.shuffle(&mut there);
         for object in &there {
-            let line = json!({"type": "MODIFIED", "object": seen(object, self.metadata_only)});
-            let _ = self.wire.unbounded_send(Ok(Frame::data(Bytes::from(format!("{line}\n")))));
+            let line = Line { kind: "MODIFIED", object: seen(object, self.metadata_only) }.text();
+            let _ = self.wire.unbounded_send(Ok(Frame::data(Bytes::from(line))));
         }
         there.len()
     }
@@ -231,19 +232,34 @@ impl Watch {
     }
 
     fn line(&self, change: &Change) -> Option<String> {
-        let selected = |object: &Option<Arc<Value>>| {
-            object.as_ref().filter(|object| self.path.selects(&change.key, object)).cloned()
-        };
-        let (kind, object) = match (selected(&change.before), selected(&change.after)) {
+        let selects = |object: &&Arc<Value>| self.path.selects(&change.key, object);
+        let before = change.before.as_ref().filter(selects);
+        let (kind, object) = match (before, change.after.as_ref().filter(selects)) {
             (None, None) => return None,
             (None, Some(after)) => ("ADDED", after),
             (Some(_), Some(after)) => ("MODIFIED", after),
             (Some(before), None) => ("DELETED", before),
         };
-        let mut object = seen(&object, self.metadata_only);
+        let mut object = seen(object, self.metadata_only);
         if kind == "DELETED" {
-            object["metadata"]["resourceVersion"] = json!(change.revision.to_string());
+            object.to_mut()["metadata"]["resourceVersion"] = json!(change.revision.to_string());
         }
-        Some(json!({"type": kind, "object": object}).to_string())
+        Some(Line { kind, object }.text())
+    }
+}
+
+/// A line of a watch.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    object: Cow<'a, Value>,
+}
+
+impl Line<'_> {
+    fn text(&self) -> String {
+        let mut text = serde_json::to_string(self).expect("JSON");
+        text.push('\n');
+        text
     }
 }
