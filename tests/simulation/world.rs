@@ -31,6 +31,8 @@ const PROGRESS: u64 = 20 * 60_000;
 const STILL: u64 = 150_000;
 /// And so long may the last words take: Events come behind what they tell of.
 const LAST_WORDS: u64 = 30_000;
+/// So often all that can go on goes on, before something else happens.
+const YIELDS: usize = 4;
 /// How often the end is looked for.
 const EVERY: u64 = 5_000;
 
@@ -205,7 +207,7 @@ impl World {
             }
         }
         // What else woke up at this very moment does what it can.
-        for _ in 0..24 {
+        for _ in 0..YIELDS {
             tokio::task::yield_now().await;
         }
     }
@@ -216,33 +218,23 @@ impl World {
 
     /// What is next. What comes first of two things at the same moment is decided by their order here.
     fn due(&self) -> Option<(u64, Due)> {
-        let mut due = vec![(self.lease_at, Due::Lease), (self.look_at, Due::Look)];
-        due.extend(self.story.events.get(self.told).map(|event| (event.at, Due::Event)));
-        due.extend(self.nodes.due().map(|at| (at, Due::Node)));
-        for (nth, instance) in self.instances.iter().enumerate() {
-            due.extend(instance.process.is_none().then_some((instance.starts, Due::Start(nth))));
-        }
-        let first = |due: &mut Vec<(u64, Due)>, found: Option<(u64, Due)>| due.extend(found);
-        first(
-            &mut due,
-            self.flights.iter().enumerate().map(|(n, it)| (it.at, Due::Flight(n))).min_by_key(|(at, _)| *at),
-        );
-        first(
-            &mut due,
-            self.landings
-                .iter()
-                .enumerate()
-                .map(|(n, it)| (it.at, Due::Landing(n)))
-                .min_by_key(|(at, _)| *at),
-        );
+        let event = self.story.events.get(self.told).map(|event| (event.at, Due::Event));
+        let node = self.nodes.due().map(|at| (at, Due::Node));
+        let starts = self.instances.iter().enumerate().filter(|(_, instance)| instance.process.is_none());
+        let flights = self.flights.iter().enumerate().map(|(nth, flight)| (flight.at, Due::Flight(nth)));
+        let landings = self.landings.iter().enumerate().map(|(nth, landing)| (landing.at, Due::Landing(nth)));
         let watches = self.watches.iter().enumerate();
-        first(
-            &mut due,
-            watches
-                .map(|(n, it)| (it.due.unwrap_or(it.ends).min(it.ends), Due::Watch(n)))
-                .min_by_key(|(at, _)| *at),
-        );
-        due.into_iter().min_by_key(|(at, _)| *at)
+        [(self.lease_at, Due::Lease), (self.look_at, Due::Look)]
+            .into_iter()
+            .chain(event)
+            .chain(node)
+            .chain(starts.map(|(nth, instance)| (instance.starts, Due::Start(nth))))
+            .chain(flights)
+            .chain(landings)
+            .chain(watches.map(|(nth, watch)| {
+                (watch.due.map_or(watch.ends, |due| due.min(watch.ends)), Due::Watch(nth))
+            }))
+            .min_by_key(|(at, _)| *at)
     }
 
     /// Does it; true when a controller heard of it.
