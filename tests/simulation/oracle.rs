@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
-use sluice::api::{ANNOTATION_HELD, DatabaseMigrationStatus, entry};
+use serde_json::Value;
+use sluice::api::{ANNOTATION_HELD, ANNOTATION_REQUIRES, DatabaseMigrationStatus, entry};
 
 use super::{api_server::Key, invariants::parsed, people::key, windows, world::World};
 
@@ -63,6 +63,28 @@ impl<'a> Standing<'a> {
             .or_else(|| must(invalid, "InvalidSpec"))
             .or_else(|| must(!self.there("configmaps", map), "SourceNotFound"))
             .unwrap_or_else(|| if self.ready { self.is_ready_wrongly() } else { self.waits_wrongly() })
+            .or_else(|| self.is_unasked())
+    }
+
+    /// A version that a workload waits for, of which the database was not asked yet. A clock that was set back, or an
+    /// answer before it, only delays that.
+    fn is_unasked(&self) -> Option<String> {
+        if !self.ready || self.object["spec"]["suspend"] == true || self.waits_for_a_secret() {
+            return None;
+        }
+        let name = self.object["metadata"]["name"].as_str().unwrap_or_default();
+        let gate = gate(self.world);
+        let known = |version: &String| {
+            let answers = self.status.required.iter().flat_map(|required| &required.missing);
+            gate.contains(&entry(name, version)) || answers.into_iter().any(|missing| missing == version)
+        };
+        let held = |object: &Value| object["metadata"]["annotations"][ANNOTATION_HELD].is_string();
+        let all = self.world.cluster.all("deployments");
+        let held = all.iter().filter(|(_, object)| held(object));
+        let required = held.flat_map(|(_, object)| requirements(object));
+        let of_this = required.filter(|(other, _)| other == name).map(|(_, version)| version);
+        let unasked = of_this.into_iter().find(|version| !known(version));
+        unasked.map(|version| format!("a workload waits for {version}, and no run was asked for it"))
     }
 
     /// The migrations of its source, as they are now.
@@ -87,11 +109,8 @@ impl<'a> Standing<'a> {
                 self.source()
             ));
         }
-        let gate =
-            self.world.cluster.objects.get(&key("migrationgates", "gates")).cloned().unwrap_or_default();
-        let entries = gate["spec"]["satisfied"].as_array().cloned().unwrap_or_default();
-        let lacks =
-            self.status.applied.iter().find(|applied| !entries.contains(&json!(entry(name, &applied.name))));
+        let gate = gate(self.world);
+        let lacks = self.status.applied.iter().find(|applied| !gate.contains(&entry(name, &applied.name)));
         lacks.map(|applied| format!("the gate lacks {}", applied.name))
     }
 
@@ -187,18 +206,28 @@ fn stalls(reason: &str) -> bool {
     matches!(reason, "MigrationFailed" | "VerificationFailed" | "HistoryDiverged")
 }
 
+/// The entries of the gate.
+fn gate(world: &World) -> BTreeSet<String> {
+    let gate = world.cluster.objects.get(&key("migrationgates", "gates"));
+    let entries = gate.and_then(|gate| gate["spec"]["satisfied"].as_array()).into_iter().flatten();
+    entries.filter_map(|entry| entry.as_str().map(ToOwned::to_owned)).collect()
+}
+
+/// The versions that a Deployment requires: of whom, and which.
+fn requirements(object: &Value) -> impl Iterator<Item = (String, String)> {
+    let annotations = object["spec"]["template"]["metadata"]["annotations"].as_object().into_iter().flatten();
+    annotations.filter_map(|(annotation, version)| {
+        let name = annotation.strip_prefix(ANNOTATION_REQUIRES)?;
+        Some((name.to_owned(), version.as_str()?.to_owned()))
+    })
+}
+
 /// A workload is held exactly as long as the gate lacks what it requires.
 fn workloads(world: &World) -> Option<String> {
-    let gate = world.cluster.objects.get(&key("migrationgates", "gates")).cloned().unwrap_or_default();
-    let entries = gate["spec"]["satisfied"].as_array().cloned().unwrap_or_default();
+    let gate = gate(world);
     world.cluster.all("deployments").into_iter().find_map(|(key, object)| {
         let held = object["metadata"]["annotations"][ANNOTATION_HELD].is_string();
-        let annotations =
-            object["spec"]["template"]["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
-        let satisfied = annotations.iter().all(|(annotation, version)| {
-            let name = annotation.strip_prefix("requires.sluice.dev/").unwrap_or_default();
-            entries.contains(&json!(entry(name, version.as_str().unwrap_or_default())))
-        });
+        let satisfied = requirements(&object).all(|(name, version)| gate.contains(&entry(&name, &version)));
         (held && satisfied)
             .then(|| format!("the Deployment {} is held, and the gate has what it requires", key.2))
     })
