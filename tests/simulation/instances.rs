@@ -16,7 +16,7 @@ use sluice::{
 };
 use tokio::{sync::watch as channel, task::JoinHandle, time::Instant};
 
-use super::{network::Network, world::NAMESPACE};
+use super::{network::Network, story::Write, world::NAMESPACE};
 
 /// A lease that is not renewed is free after so long.
 pub const LEASE: u64 = 10_000;
@@ -62,8 +62,8 @@ pub struct Instance {
     pub paused: u64,
     /// After it went on, until when it does not know that another one leads.
     pub unaware: u64,
-    /// It dies at its next write: before it takes effect, or after.
-    pub doom: Option<bool>,
+    /// It dies at its next write, or its next one of a kind: before it takes effect, or after.
+    pub doom: Option<(Option<Write>, bool)>,
     leads: Option<channel::Sender<bool>>,
     loops: Vec<JoinHandle<()>>,
 }

@@ -16,6 +16,7 @@ use super::{
     kubelet::{conclude, new_pod, not_reached, terminate},
     postgres::Postgres,
     stages::{Turn, Work},
+    story::{Victim, What},
     truth::Truth,
 };
 
@@ -54,6 +55,8 @@ struct Pod {
     unsaid: Vec<(Stage, Option<Outcome>)>,
     /// Nothing works in it any more.
     ended: bool,
+    /// Containers wait in it for one that died before they could see it.
+    hangs: bool,
     /// Until when it stands still.
     frozen: u64,
     uid: String,
@@ -65,6 +68,8 @@ pub struct Nodes {
     count: u64,
     rng: Rng,
     pods: BTreeMap<Key, Pod>,
+    /// What waits for a Pod that it can strike, and until when.
+    waiting: Vec<(u64, Victim, What)>,
     /// Which databases have their Secret.
     pub secrets: BTreeSet<String>,
     /// Until when each node cannot be reached.
@@ -93,6 +98,7 @@ impl Nodes {
             count: 0,
             rng,
             pods: BTreeMap::new(),
+            waiting: Vec::new(),
             secrets: BTreeSet::new(),
             unreachable: [0, 0],
             slow_start: (0, 0),
@@ -191,8 +197,8 @@ impl Nodes {
         hands.cluster.put(pod.clone(), object);
         let node = self.rng.usize(0..2);
         let uid = hands.cluster.objects[&pod]["metadata"]["uid"].to_string();
-        let made =
-            Pod { job: key.clone(), node, work: None, unsaid: Vec::new(), ended: false, frozen: 0, uid };
+        let (work, unsaid) = (None, Vec::new());
+        let made = Pod { job: key.clone(), node, work, unsaid, ended: false, hangs: false, frozen: 0, uid };
         self.pods.insert(pod.clone(), made);
         let late = if hands.now < self.slow_start.0 { self.slow_start.1 } else { 0 };
         if late > 0 {
@@ -238,6 +244,7 @@ impl Nodes {
 
     fn turn(&mut self, hands: &mut Hands, key: &Key) {
         let time = hands.cluster.now;
+        self.struck(hands, key);
         let Some(pod) = self.pods.get_mut(key).filter(|pod| !pod.ended) else { return };
         if hands.now < pod.frozen {
             let until = pod.frozen;
@@ -261,7 +268,7 @@ impl Nodes {
         pod.unsaid.push((stage, Some((*outcome).clone())));
         let following = work.purpose.route().stages().find(|other| *other > stage);
         if let Some(next) = following.filter(|_| outcome.verdict == Verdict::Passed) {
-            work.stage = next;
+            work.enters(next);
             self.next(hands.now, key);
         } else {
             pod.ended = true;
@@ -287,7 +294,7 @@ impl Nodes {
         for (stage, outcome) in std::mem::take(&mut pod.unsaid) {
             terminate(hands.cluster, key, stage, outcome.as_ref(), self.skew);
         }
-        if pod.ended {
+        if pod.ended && !pod.hangs {
             let (kind, reason) =
                 if failed { ("Failed", "BackoffLimitExceeded") } else { ("Complete", "CompletionsReached") };
             let job = pod.job.clone();
@@ -301,8 +308,8 @@ impl Nodes {
         pod.ended = true;
         let Some(work) = pod.work.clone() else { return };
         let Some(session) = work.session else { return };
-        let sent = work.in_flight(hands.postgres.database(&work.database));
-        if !sent.is_empty() && self.rng.u8(0..3) == 0 {
+        let sent = work.in_flight(hands.postgres.database(&work.database), hands.now);
+        if !sent.is_empty() && self.rng.bool() {
             self.later(hands.now, 0..2_000, Task::Commit(work.database.clone(), session, sent));
         }
         self.later(hands.now, 2_000..6_000, Task::EndSession(work.database, session));

@@ -82,15 +82,12 @@ pub fn act(world: &mut World, what: &What) {
 fn befall(world: &mut World, what: &What) {
     let now = world.now();
     match what {
-        What::Evict { pick } => world.with_hands(|nodes, hands| nodes.evict(hands, *pick)),
-        What::KillContainer { pick, unseen } => {
-            world.with_hands(|nodes, hands| nodes.kill_container(hands, *pick, *unseen));
-        }
-        What::Freeze { pick, ms } => world.with_hands(|nodes, hands| nodes.freeze(hands, *pick, *ms)),
-        What::NodeVanishes { node, ms } => world.with_hands(|nodes, hands| nodes.vanish(hands, *node, *ms)),
         What::SlowStart { upto, ms } => world.nodes.slow_start = (now + ms, *upto),
         What::SlowStages { upto, ms } => world.nodes.slow_stages = (now + ms, *upto),
-        other => unreachable!("the world itself does {other:?}"),
+        other => match other.victim() {
+            Some(victim) => world.nodes.waits_for(victim, other, now),
+            None => unreachable!("the world itself does {other:?}"),
+        },
     }
 }
 

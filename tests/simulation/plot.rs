@@ -2,8 +2,9 @@
 
 use fastrand::Rng;
 use serde_json::{Value, json};
+use sluice::contract::Stage;
 
-use super::story::{Clock, Event, Story, Trouble, What};
+use super::story::{Clock, Event, Story, Trouble, Victim, What, Write};
 
 /// So long do people and faults act.
 const ACTED: u64 = 150_000;
@@ -106,10 +107,11 @@ impl Plot {
     }
 
     fn migration(&mut self, n: usize) -> String {
-        // A few fail, and a few run statement by statement.
+        // A few fail, a few run statement by statement, and a few take long.
         let kind = match self.rng.u8(0..12) {
             0 => "bad",
             1 | 2 => "alone",
+            3 | 4 => "long",
             _ => "plain",
         };
         format!("{n:02}_{kind}")
@@ -249,25 +251,27 @@ impl Plot {
         What::Policy { name: "house".into(), deadline: format!("{}m", self.rng.u8(15..30)) }
     }
 
-    /// What goes wrong.
+    /// What goes wrong: half of the time while the controllers are busy with something else.
     fn fault(&mut self, at: u64) {
         let rng = &mut self.rng;
+        let soon_after = rng.choice(&self.events).map(|event| event.at + rng.u64(10..3_000));
+        let at = soon_after.filter(|_| rng.bool()).unwrap_or(at);
         let instance = rng.usize(0..2);
         let ms = rng.u64(1_000..40_000);
-        let what = match rng.u8(0..20) {
+        let what = match rng.u8(0..27) {
             0 => What::Kill { instance },
-            1..4 => What::KillAtWrite { instance, after: rng.bool() },
-            4 | 5 => What::Pause { instance, ms: rng.u64(500..40_000), unaware: rng.u64(0..8_000) },
-            6..10 => What::Requests { trouble: trouble(rng), per_mille: rng.u32(20..500), ms },
-            10 => What::BreakWatches { instance, gone: rng.bool() },
-            11 => What::SlowWatches { instance, upto: rng.u64(100..20_000), ms },
-            12 => What::Evict { pick: rng.u64(..) },
-            13 => What::KillContainer { pick: rng.u64(..), unseen: rng.bool() },
-            14 => What::NodeVanishes { node: rng.usize(0..2), ms: rng.u64(2_000..90_000) },
-            15 => What::SlowStart { upto: rng.u64(1_000..60_000), ms },
-            16 => What::SlowStages { upto: rng.u64(1_000..30_000), ms },
-            17 => What::WakeAgain { instance },
-            18 => What::Freeze { pick: rng.u64(..), ms: rng.u64(1_000..60_000) },
+            1..5 => kill_at_write(rng, instance),
+            5 | 6 => What::Pause { instance, ms: rng.u64(500..40_000), unaware: rng.u64(0..8_000) },
+            7..11 => What::Requests { trouble: trouble(rng), per_mille: rng.u32(20..500), ms },
+            11 => What::BreakWatches { instance, gone: rng.bool() },
+            12 => What::SlowWatches { instance, upto: rng.u64(100..20_000), ms },
+            13 => What::Evict { victim: victim(rng) },
+            14..17 => What::KillContainer { victim: victim(rng), unseen: rng.bool() },
+            17..20 => node_vanishes(rng),
+            20 => What::SlowStart { upto: rng.u64(1_000..60_000), ms },
+            21 => What::SlowStages { upto: rng.u64(1_000..30_000), ms },
+            22 => What::WakeAgain { instance },
+            23 | 24 => What::Freeze { victim: victim(rng), ms: rng.u64(1_000..60_000) },
             _ => {
                 let whose = [Clock::Server, Clock::Instance(instance), Clock::Nodes][rng.usize(0..3)];
                 let by = [2, 15, 90, 3600][rng.usize(0..4)];
@@ -276,6 +280,37 @@ impl Plot {
         };
         self.says(at, what);
     }
+}
+
+fn kill_at_write(rng: &mut Rng, instance: usize) -> What {
+    let write = match rng.u8(0..12) {
+        0 => Some(Write::Status),
+        1 => Some(Write::Event),
+        2 | 3 => Some(Write::NewJob),
+        4..7 => Some(Write::JobGoes),
+        7..9 => Some(Write::Gate),
+        9 | 10 => Some(Write::Workload),
+        _ => None,
+    };
+    What::KillAtWrite { instance, after: rng.bool(), write }
+}
+
+/// Mostly one that migrates: there is the most to lose.
+fn victim(rng: &mut Rng) -> Victim {
+    let stage = match rng.u8(0..8) {
+        0 | 1 => None,
+        2 => Some(Stage::Plan),
+        3 => Some(Stage::Snapshot),
+        4 => Some(Stage::Verify),
+        _ => Some(Stage::Migrate),
+    };
+    Victim { stage, turns: rng.u32(0..3) }
+}
+
+fn node_vanishes(rng: &mut Rng) -> What {
+    let ms = rng.u64(2_000..90_000);
+    let still = if rng.bool() { rng.u64(0..=ms) } else { 0 };
+    What::NodeVanishes { victim: victim(rng), ms, still }
 }
 
 fn trouble(rng: &mut Rng) -> Trouble {

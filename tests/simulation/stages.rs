@@ -18,6 +18,8 @@ use super::{
 
 /// So long does the migrate stage wait for the lock, in milliseconds.
 const LOCK_TIMEOUT: u64 = 5_000;
+/// So long a migration takes that takes long, in milliseconds.
+const LONG: u64 = 15_000;
 
 /// A run as its stages know it.
 #[derive(Clone, Debug)]
@@ -31,12 +33,18 @@ pub struct Work {
     pub required: Vec<String>,
     /// The stage at work.
     pub stage: Stage,
+    /// How often that stage was at work before.
+    pub turns: u32,
     /// The session of the migrate stage.
     pub session: Option<u64>,
     /// The history as the plan saw it.
     seen: Vec<String>,
     /// Until when the lock is waited for.
     waits: Option<u64>,
+    /// When the migrations that go together are through, once they have begun.
+    through: Option<u64>,
+    /// Something was committed.
+    applied: bool,
     /// Its deadline, which the stages keep themselves.
     until: u64,
 }
@@ -79,15 +87,24 @@ impl Work {
             purpose: value("SLUICE_PURPOSE").and_then(Purpose::named).unwrap_or(Purpose::Apply),
             required: required.unwrap_or_default(),
             stage: Stage::Plan,
+            turns: 0,
             session: None,
             seen: Vec::new(),
             waits: None,
+            through: None,
+            applied: false,
             until: now + u64::try_from(deadline.duration().as_millis()).unwrap_or(u64::MAX / 2),
         })
     }
 
+    /// The next stage begins.
+    pub const fn enters(&mut self, stage: Stage) {
+        (self.stage, self.turns) = (stage, 0);
+    }
+
     /// Works for a moment at the stage that it is in.
     pub fn turn(&mut self, postgres: &mut Postgres, now: u64, time: Timestamp) -> Turn {
+        self.turns += 1;
         if now > self.until {
             return self.ends(postgres, Reason::DeadlineExceeded, false);
         }
@@ -149,10 +166,11 @@ impl Work {
         if database.rows != self.seen {
             return self.ends(postgres, Reason::HistoryChanged, false);
         }
-        let pending = self.pending(database);
-        // What runs statement by statement is committed alone, and what comes before it, too.
-        let alone = pending.iter().position(|name| name.ends_with("alone"));
-        let group = &pending[..alone.map_or(pending.len(), |at| at.max(1))];
+        let group = self.group(database);
+        let long = group.iter().any(|name| name.ends_with("long"));
+        if now < *self.through.get_or_insert(now + if long { LONG } else { 1 }) {
+            return Turn::GoesOn;
+        }
         if let Some(bad) = group.iter().find(|name| name.ends_with("bad")) {
             let mut outcome = self.says(Reason::MigrationFailed, false, database);
             outcome.failure = Some(Failure {
@@ -166,23 +184,32 @@ impl Work {
             database.end(session);
             return Turn::Ended(Box::new(outcome));
         }
-        let nothing = self.seen == database.rows && pending.is_empty() && self.waits != Some(u64::MAX);
-        database.commit(session, group);
+        database.commit(session, &group);
+        self.applied |= !group.is_empty();
         self.seen.clone_from(&database.rows);
         self.waits = Some(u64::MAX);
-        if group.len() < pending.len() {
+        self.through = None;
+        if !self.pending(database).is_empty() {
             return Turn::GoesOn;
         }
-        self.ends(postgres, if nothing { Reason::NothingPending } else { Reason::Applied }, true)
+        self.ends(postgres, if self.applied { Reason::Applied } else { Reason::NothingPending }, true)
     }
 
-    /// What is committed even if the process that works here dies now.
-    pub fn in_flight(&self, database: &Database) -> Vec<String> {
-        let working = self.stage == Stage::Migrate && self.waits.is_some() && database.rows == self.seen;
-        let pending = self.pending(database);
+    /// The next migrations that are committed together: what runs statement by statement is committed alone, and what
+    /// comes before it, too.
+    fn group(&self, database: &Database) -> Vec<String> {
+        let mut pending = self.pending(database);
         let alone = pending.iter().position(|name| name.ends_with("alone"));
-        let group = &pending[..alone.map_or(pending.len(), |at| at.max(1))];
-        if working && !group.iter().any(|name| name.ends_with("bad")) { group.to_vec() } else { Vec::new() }
+        pending.truncate(alone.map_or(pending.len(), |at| at.max(1)));
+        pending
+    }
+
+    /// What is committed even if the process that works here dies now: it has sent all of it.
+    pub fn in_flight(&self, database: &Database, now: u64) -> Vec<String> {
+        let through = self.stage == Stage::Migrate && self.through.is_some_and(|through| now >= through);
+        let group = self.group(database);
+        let fails = group.iter().any(|name| name.ends_with("bad"));
+        if through && !fails && database.rows == self.seen { group } else { Vec::new() }
     }
 
     fn ends(&self, postgres: &mut Postgres, reason: Reason, passed: bool) -> Turn {

@@ -3,6 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sluice::contract::Stage;
+
+/// So long a fault waits for a Pod that it can strike, in milliseconds.
+pub const PATIENCE: u64 = 60_000;
 
 /// A story. The seed also decides how long everything takes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,8 +52,8 @@ pub enum What {
 
     /// An instance of the controller dies, and starts again after some seconds.
     Kill { instance: usize },
-    /// An instance dies at its next write: before it takes effect, or before it hears so.
-    KillAtWrite { instance: usize, after: bool },
+    /// An instance dies at its next write, or its next one of a kind: before it takes effect, or before it hears so.
+    KillAtWrite { instance: usize, after: bool, write: Option<Write> },
     /// An instance stands still; when it goes on it does not know for a while that another one leads.
     Pause { instance: usize, ms: u64, unaware: u64 },
     /// Requests fail, so many of a thousand.
@@ -60,20 +64,42 @@ pub enum What {
     WakeAgain { instance: usize },
     /// What an instance watches comes this much later, each kind in a time of its own.
     SlowWatches { instance: usize, upto: u64, ms: u64 },
-    /// A running Pod is evicted.
-    Evict { pick: u64 },
-    /// The container of a stage is killed; those behind it may not notice.
-    KillContainer { pick: u64, unseen: bool },
+    /// A Pod is evicted.
+    Evict { victim: Victim },
+    /// The container of the stage at work is killed; those behind it may not notice.
+    KillContainer { victim: Victim, unseen: bool },
     /// A Pod stands still, and goes on this much later, whatever became of its session and of its Job.
-    Freeze { pick: u64, ms: u64 },
-    /// A node cannot be reached: what runs there goes on, and nothing is heard of it.
-    NodeVanishes { node: usize, ms: u64 },
+    Freeze { victim: Victim, ms: u64 },
+    /// The node of a Pod cannot be reached: nothing is heard of what runs there. It goes on, but for the first part of
+    /// the time it may stand still.
+    NodeVanishes { victim: Victim, ms: u64, still: u64 },
     /// Pods start this much later.
     SlowStart { upto: u64, ms: u64 },
     /// A stage takes this much longer.
     SlowStages { upto: u64, ms: u64 },
     /// A clock jumps, and is set right after a while.
     Clock { whose: Clock, seconds: i64, ms: u64 },
+}
+
+/// The Pod that a fault strikes: the next one at work, for as long as the fault has patience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Victim {
+    /// The stage at work; any where none is named.
+    pub stage: Option<Stage>,
+    /// How often that stage was at work before.
+    pub turns: u32,
+}
+
+/// A kind of write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Write {
+    Status,
+    Event,
+    NewJob,
+    JobGoes,
+    Gate,
+    /// A workload is let go.
+    Workload,
 }
 
 /// What becomes of a request.
@@ -98,15 +124,26 @@ pub enum Clock {
 }
 
 impl What {
+    /// The Pod that it strikes.
+    pub const fn victim(&self) -> Option<Victim> {
+        match self {
+            Self::Evict { victim }
+            | Self::KillContainer { victim, .. }
+            | Self::Freeze { victim, .. }
+            | Self::NodeVanishes { victim, .. } => Some(*victim),
+            _ => None,
+        }
+    }
+
     /// When it no longer has an effect of its own.
     pub fn lasts(&self) -> u64 {
         match self {
             Self::Kill { .. } | Self::KillAtWrite { .. } => 5_000,
             Self::Pause { ms, unaware, .. } => ms + unaware,
+            Self::Evict { .. } | Self::KillContainer { .. } => PATIENCE,
+            Self::Freeze { ms, .. } | Self::NodeVanishes { ms, .. } => PATIENCE + ms,
             Self::Requests { ms, .. }
             | Self::SlowWatches { ms, .. }
-            | Self::Freeze { ms, .. }
-            | Self::NodeVanishes { ms, .. }
             | Self::SlowStart { ms, .. }
             | Self::SlowStages { ms, .. }
             | Self::Clock { ms, .. } => *ms,

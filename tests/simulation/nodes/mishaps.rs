@@ -5,57 +5,90 @@ use sluice::contract::{Purpose, Stage};
 use super::{
     super::{
         api_server::Key,
-        kubelet::{not_reached, terminate},
+        kubelet::not_reached,
+        story::{PATIENCE, Victim, What},
     },
     GIVEN_UP, Hands, Nodes, Pod, Task,
 };
 
+impl Hands<'_> {
+    /// It happened to a Pod that migrates.
+    fn counts(&mut self, migrates: bool, kind: &'static str) {
+        if migrates {
+            self.coverage.saw(kind);
+        }
+    }
+}
+
 impl Nodes {
-    /// The Pods in which something works, in the order of their names.
-    fn working(&self, hands: &Hands) -> Vec<Key> {
-        let there = |(key, pod): &(&Key, &Pod)| {
-            !pod.ended && pod.work.is_some() && hands.cluster.objects.contains_key(*key)
-        };
-        self.pods.iter().filter(there).map(|(key, _)| key.clone()).collect()
+    /// A fault waits for a Pod that it can strike.
+    pub fn waits_for(&mut self, victim: Victim, what: &What, now: u64) {
+        self.waiting.push((now + PATIENCE, victim, what.clone()));
     }
 
-    pub fn evict(&mut self, hands: &mut Hands, pick: u64) {
-        let working = self.working(hands);
-        if let Some(pod) = chosen(&working, pick) {
-            hands.coverage.saw("a Pod is evicted");
-            self.fail(hands, &pod, "BackoffLimitExceeded");
+    /// Something is about to work in a Pod: what waits for that strikes now.
+    pub(super) fn struck(&mut self, hands: &mut Hands, key: &Key) {
+        self.waiting.retain(|(until, _, _)| hands.now <= *until);
+        let there = hands.cluster.objects.contains_key(key);
+        let Some(pod) = self.pods.get(key).filter(|pod| !pod.ended && there && hands.now >= pod.frozen)
+        else {
+            return;
+        };
+        let Some(work) = &pod.work else { return };
+        let (stage, turns) = (work.stage, work.turns);
+        let fits = |victim: &Victim| victim.stage.is_none_or(|other| other == stage) && turns >= victim.turns;
+        let Some(at) = self.waiting.iter().position(|(_, victim, _)| fits(victim)) else { return };
+        let migrates = stage == Stage::Migrate && work.purpose == Purpose::Apply;
+        match self.waiting.remove(at).2 {
+            What::Evict { .. } => {
+                hands.coverage.saw("a Pod is evicted");
+                hands.counts(migrates, "a Pod is evicted that migrates");
+                self.fail(hands, key, "BackoffLimitExceeded");
+            }
+            What::KillContainer { unseen, .. } => {
+                hands.counts(migrates && unseen, "a container that migrates dies unseen");
+                hands.counts(migrates && !unseen, "a container that migrates dies");
+                self.kill_container(hands, key, unseen);
+            }
+            What::Freeze { ms, .. } => {
+                hands.counts(migrates, "a Pod stands still that migrates");
+                self.freeze(hands, key, ms);
+            }
+            What::NodeVanishes { ms, still, .. } => {
+                hands.counts(migrates, "a node vanishes under a Pod that migrates");
+                self.vanish(hands, key, ms, still);
+            }
+            other => unreachable!("no Pod is struck by {other:?}"),
         }
     }
 
     /// The container of the stage at work is killed. Those behind it end, if they can see it.
-    pub fn kill_container(&mut self, hands: &mut Hands, pick: u64, unseen: bool) {
-        let working = self.working(hands);
-        let Some(key) = chosen(&working, pick) else { return };
-        self.kill(hands, &key);
-        let Some(pod) = self.pods.get_mut(&key) else { return };
+    fn kill_container(&mut self, hands: &mut Hands, key: &Key, unseen: bool) {
+        self.kill(hands, key);
+        let Some(pod) = self.pods.get_mut(key) else { return };
         let stage = pod.work.as_ref().map_or(Stage::Plan, |work| work.stage);
         pod.unsaid.push((stage, None));
         hands.coverage.saw(if unseen { "a container dies unseen" } else { "a container dies" });
-        if unseen && stage < Stage::Verify {
-            let until = self.out_of_reach(hands.now, &key);
-            if until.is_none() {
-                terminate(hands.cluster, &key, stage, None, self.skew);
-            }
-            return;
+        pod.hangs = unseen && stage < Stage::Verify;
+        if !pod.hangs {
+            let rest = Purpose::Apply.route().stages().filter(|other| *other > stage);
+            pod.unsaid.extend(rest.map(|other| (other, Some(not_reached(other)))));
         }
-        let rest = Purpose::Apply.route().stages().filter(|other| *other > stage);
-        pod.unsaid.extend(rest.map(|other| (other, Some(not_reached(other)))));
-        self.speak(hands, &key);
+        self.speak(hands, key);
     }
 
-    /// A node is out of reach for so long; its Pods are given up some time later.
-    pub fn vanish(&mut self, hands: &mut Hands, node: usize, ms: u64) {
+    /// The node of a Pod is out of reach for so long; its Pods are given up some time later.
+    fn vanish(&mut self, hands: &mut Hands, key: &Key, ms: u64, still: u64) {
+        let Some(node) = self.pods.get(key).map(|pod| pod.node) else { return };
         self.unreachable[node] = self.unreachable[node].max(hands.now + ms);
         let on_it = |(_, pod): &(&Key, &Pod)| pod.node == node && !pod.ended;
         let pods: Vec<Key> = self.pods.iter().filter(on_it).map(|(key, _)| key.clone()).collect();
-        for pod in pods {
+        for key in pods {
             hands.coverage.saw("a node vanishes under a Pod");
-            self.later(hands.now, GIVEN_UP..GIVEN_UP + 5_000, Task::GiveUp(pod));
+            if still > 0 {
+                self.freeze(hands, &key, still);
+            }
+            self.later(hands.now, GIVEN_UP..GIVEN_UP + 5_000, Task::GiveUp(key));
         }
     }
 
@@ -75,20 +108,13 @@ impl Nodes {
     }
 
     /// A Pod stands still for so long. Whether its session outlives that, the server decides.
-    pub fn freeze(&mut self, hands: &mut Hands, pick: u64, ms: u64) {
-        let working = self.working(hands);
-        let Some(key) = chosen(&working, pick) else { return };
-        let Some(pod) = self.pods.get_mut(&key) else { return };
-        pod.frozen = hands.now + ms;
+    fn freeze(&mut self, hands: &mut Hands, key: &Key, ms: u64) {
+        let Some(pod) = self.pods.get_mut(key) else { return };
+        pod.frozen = pod.frozen.max(hands.now + ms);
         let session = pod.work.as_ref().and_then(|work| Some((work.database.clone(), work.session?)));
         let noticed = self.rng.u64(5_000..20_000);
         if let Some((database, session)) = session.filter(|_| noticed < ms) {
             self.later(hands.now, noticed..noticed + 1, Task::EndSession(database, session));
         }
     }
-}
-
-fn chosen(keys: &[Key], pick: u64) -> Option<Key> {
-    let count = u64::try_from(keys.len()).ok().filter(|count| *count > 0)?;
-    keys.get(usize::try_from(pick % count).ok()?).cloned()
 }

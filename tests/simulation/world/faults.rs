@@ -66,7 +66,9 @@ impl World {
                 self.kill(*instance);
                 return true;
             }
-            What::KillAtWrite { instance, after } => self.instances[*instance].doom = Some(*after),
+            What::KillAtWrite { instance, after, write } => {
+                self.instances[*instance].doom = Some((*write, *after));
+            }
             What::Pause { instance, ms, unaware } => {
                 self.instances[*instance].paused = now + ms;
                 self.instances[*instance].unaware = now + ms + unaware;

@@ -9,7 +9,7 @@ use super::{
         coverage::Coverage,
         network::{Arrival, Watch, cut, refused, whole},
         people,
-        story::Trouble,
+        story::{Trouble, Write},
         windows,
     },
     Failure, Flight, Landing, World,
@@ -61,9 +61,9 @@ impl World {
         let Flight { arrival, trouble, .. } = self.flights.remove(nth);
         let Some(instance) = self.instance_of(arrival.process) else { return false };
         let words = arrival.words();
-        let doom = self.instances[instance].doom.filter(|_| arrival.is_write());
+        let doom = self.doom(instance, &arrival);
         if doom == Some(false) {
-            self.coverage.saw("an instance dies before a write");
+            self.coverage.saw(dies_at(written(&arrival), false));
             self.says(|| format!("dies before {words}"));
             self.kill(instance);
             return true;
@@ -83,7 +83,7 @@ impl World {
             _ => Ok(whole(self.cluster.serve(&arrival.parts, &arrival.body)).await),
         };
         if doom == Some(true) {
-            self.coverage.saw("an instance dies after a write");
+            self.coverage.saw(dies_at(written(&arrival), true));
             self.says(|| format!("dies after {words}"));
             self.kill(instance);
             return true;
@@ -101,6 +101,12 @@ impl World {
         let window = window.filter(|_| answer.is_ok());
         self.landings.push(Landing { at, process, words, stale, window, reply: arrival.reply, answer });
         false
+    }
+
+    /// Whether an instance dies at this request: before it takes effect, or after.
+    fn doom(&self, instance: usize, arrival: &Arrival) -> Option<bool> {
+        let (write, after) = self.instances[instance].doom.filter(|_| arrival.is_write())?;
+        write.is_none_or(|write| write == written(arrival)).then_some(after)
     }
 
     /// An answer reaches the controller; true when it does.
@@ -148,6 +154,35 @@ impl World {
             Some(Trouble::Refused(_)) => "a request is refused",
             Some(Trouble::Stale(_)) | None => return,
         });
+    }
+}
+
+/// What a request writes.
+fn written(arrival: &Arrival) -> Write {
+    let about = |kind: &str| arrival.parts.uri.path().contains(kind);
+    if about("/jobs") {
+        return if arrival.parts.method == Method::DELETE { Write::JobGoes } else { Write::NewJob };
+    }
+    let kinds =
+        [("/migrationgates", Write::Gate), ("/databasemigrations", Write::Status), ("/events", Write::Event)];
+    kinds.into_iter().find(|(kind, _)| about(kind)).map_or(Write::Workload, |(_, write)| write)
+}
+
+/// An instance dies at a write.
+const fn dies_at(write: Write, after: bool) -> &'static str {
+    match (write, after) {
+        (Write::Status, false) => "an instance dies before it writes a status",
+        (Write::Status, true) => "an instance dies after it wrote a status",
+        (Write::Event, false) => "an instance dies before it creates an Event",
+        (Write::Event, true) => "an instance dies after it created an Event",
+        (Write::NewJob, false) => "an instance dies before it creates a Job",
+        (Write::NewJob, true) => "an instance dies after it created a Job",
+        (Write::JobGoes, false) => "an instance dies before it deletes a Job",
+        (Write::JobGoes, true) => "an instance dies after it deleted a Job",
+        (Write::Gate, false) => "an instance dies before it writes the gate",
+        (Write::Gate, true) => "an instance dies after it wrote the gate",
+        (Write::Workload, false) => "an instance dies before it lets a workload go",
+        (Write::Workload, true) => "an instance dies after it let a workload go",
     }
 }
 
