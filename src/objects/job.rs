@@ -115,7 +115,7 @@ mod tests {
         .expect("a manifest");
         let order = JobOrder {
             job: "records-0123abcd-a2".into(),
-            digest: "0123abcd".into(),
+            digest: "0123abcd".repeat(7),
             attempt: 2,
             purpose: Purpose::Apply,
             leg: Purpose::Apply.route().first(),
@@ -163,6 +163,14 @@ mod tests {
             job.metadata.labels.as_ref().and_then(|labels| labels.get(LABEL_ATTEMPT)).map(String::as_str),
             Some("2")
         );
+    }
+
+    #[test]
+    fn the_attempt_is_told_as_in_the_name_of_the_job_so_that_the_name_of_a_session_has_room_for_it() {
+        let job = dumped();
+        let environment = container(&job, Stage::Migrate).env.iter().flatten();
+        let told: Vec<_> = environment.filter(|variable| variable.name == "SLUICE_ATTEMPT").collect();
+        assert_eq!(told[0].value.as_deref(), Some("0123abcd-a2"));
     }
 
     #[test]

@@ -160,7 +160,7 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
         EnvVar { name: "DATABASE_URL".to_owned(), value: None, value_from: Some(url) },
         // Kubernetes expands $(NAME) in values; `$$` stands for a dollar sign.
         plain("SLUICE_SPEC", spec.to_string().replace('$', "$$")),
-        plain("SLUICE_ATTEMPT", format!("{}-a{}", order.digest, order.attempt)),
+        plain("SLUICE_ATTEMPT", attempt(&migration.name, order)),
     ];
     if !order.required.is_empty() {
         environment.push(plain("SLUICE_REQUIRED", json!(order.required).to_string().replace('$', "$$")));
@@ -181,6 +181,13 @@ fn environment(object: &DatabaseMigration, migration: &ValidatedMigration, order
         environment.push(plain("SLUICE_LEG", order.leg.number().to_string()));
     }
     environment
+}
+
+/// Which attempt at what: as the name of the Job has it behind that of the object. The name of a session has room for
+/// that, and none for a whole digest.
+fn attempt(migration: &str, order: &JobOrder) -> String {
+    let named = order.job.strip_prefix(migration).and_then(|job| job.strip_prefix('-'));
+    named.unwrap_or(&order.job).to_owned()
 }
 
 /// What a stage reserves and may use: Sluice's defaults, with what the settings say.

@@ -138,11 +138,12 @@ fn object(application: &str) -> Option<&str> {
     application.strip_prefix("sluice ")?.split(' ').next().filter(|object| object.contains('/'))
 }
 
-/// Digest and number of the attempt in the name of a session. The digest is that of the object's uid, spec
-/// and source.
-fn attempt(application: &str) -> Option<(&str, u32)> {
-    let (digest, number) = application.strip_prefix("sluice ")?.split(' ').nth(1)?.rsplit_once("-a")?;
-    Some((digest, number.parse().ok()?))
+/// Digest of the attempt in the name of a session, and its number with that of its leg. The digest, of which the name
+/// has the beginning, is that of the object's uid, spec and source.
+fn attempt(application: &str) -> Option<(&str, (u32, u32))> {
+    let (digest, place) = application.strip_prefix("sluice ")?.split(' ').nth(1)?.rsplit_once("-a")?;
+    let (number, leg) = place.split_once("-l").unwrap_or((place, "1"));
+    Some((digest, (number.parse().ok()?, leg.parse().ok()?)))
 }
 
 /// Whether `other` is an attempt at the very thing that `mine` attempts, begun before it. Of anything else
@@ -174,6 +175,9 @@ mod tests {
         ] {
             assert!(!is_earlier_attempt(mine, other), "{other}");
         }
+        let second_leg = "sluice medical/records 0123abcd-a3-l2";
+        assert!(is_earlier_attempt(second_leg, mine) && !is_earlier_attempt(mine, second_leg));
+        assert!(!is_earlier_attempt(second_leg, second_leg));
         assert!(
             !is_earlier_attempt("sluice medical/records", "sluice medical/records 0123abcd-a1"),
             "a run by hand knows of no attempts"

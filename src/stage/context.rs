@@ -49,8 +49,8 @@ pub struct Context {
     pub required: Vec<String>,
     /// A person runs it outside a cluster: what is said names folders, not volumes.
     pub by_hand: bool,
-    /// Which attempt at what this is: `DIGEST-aNUMBER`, of the Job that it belongs to. Empty where there is
-    /// none.
+    /// Which attempt at what this is: `DIGEST-aNUMBER`, and which leg after the first, as in the name of the Job that
+    /// it belongs to. Empty where there is none.
     pub attempt: String,
     /// What the stages before have logged, where they are other processes.
     pub(super) earlier_log: OnceLock<Vec<String>>,

@@ -69,6 +69,11 @@ async fn each_leg_is_a_job_and_only_the_end_of_the_last_one_is_ready() {
     let told = json!({"name": "SLUICE_LEG", "value": "2"});
     let says = |job: &str| containers(&world, job)[0]["env"].as_array().expect("variables").contains(&told);
     assert_eq!([&jobs[0], &jobs[1]].map(|job| says(job)), [false, true]);
+    for job in &jobs {
+        let environment = containers(&world, job)[0]["env"].clone();
+        let told = json!({"name": "SLUICE_ATTEMPT", "value": job.strip_prefix("records-")});
+        assert!(environment.as_array().expect("variables").contains(&told), "{environment:#}");
+    }
     let status = world.status("records");
     let reasons: Vec<&str> = status.history.iter().map(|entry| entry.reason.as_str()).collect();
     assert_eq!(reasons, ["Verified", "SnapshotTaken"], "each Job is remembered");
