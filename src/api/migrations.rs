@@ -78,10 +78,9 @@ pub struct Migrations {
 }
 
 impl Migrations {
-    /// Whether this ConfigMap is one of the migrations or of a phase.
-    pub fn reads(&self, config_map: &str) -> bool {
-        let phases = self.phases.iter().flat_map(|phase| &phase.config_maps);
-        self.config_maps.iter().chain(phases).any(|name| name == config_map)
+    /// The ConfigMaps of the migrations and of the phases.
+    pub fn sources(&self) -> impl Iterator<Item = &String> {
+        self.config_maps.iter().chain(self.phases.iter().flat_map(|phase| &phase.config_maps))
     }
 }
 

@@ -7,6 +7,7 @@
 mod act;
 pub mod error;
 mod failures;
+pub mod known;
 mod leader;
 pub mod neighbours;
 mod observe;

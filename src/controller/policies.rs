@@ -3,7 +3,7 @@
 use kube::{Api, api::DynamicObject};
 use serde_json::Value;
 
-use super::{error::ObserveError, reader::Reader};
+use super::{error::ObserveError, known::Known, reader::Reader};
 use crate::{
     api::{DatabaseMigration, MigrationPolicy, Pods},
     plan::facts::PolicyFact,
@@ -58,6 +58,6 @@ fn object(written: &DynamicObject, spec: Value) -> Result<DatabaseMigration, Str
 }
 
 /// The objects that name this policy.
-pub(super) fn names(other: &DatabaseMigration, policy: &str) -> bool {
-    other.spec.policy_ref.as_ref().is_some_and(|reference| reference.name == policy)
+pub(super) fn names(other: &Known, policy: &str) -> bool {
+    other.says.as_ref().and_then(|says| says.policy.as_deref()) == Some(policy)
 }

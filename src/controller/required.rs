@@ -19,7 +19,8 @@ use kube::{
 
 use super::{
     error::ObserveError,
-    neighbours::{Guarded, matching},
+    known::Known,
+    neighbours::matching,
     reader::Reader,
     scope::{Queue, Scope, api, watched},
 };
@@ -68,7 +69,7 @@ fn version_of(annotations: &BTreeMap<String, String>, migration: &str) -> Option
 
 /// Wakes the DatabaseMigrations that a gated Pod names. The requirements of a Deployment are in its template
 /// and not in its metadata, so one that is held wakes every DatabaseMigration of its namespace.
-pub(super) fn woken(client: &Client, scope: &Scope, store: Store<Guarded>) -> Queue<Guarded> {
+pub(super) fn woken(client: &Client, scope: &Scope, store: Store<Known>) -> Queue<Known> {
     let gated = watcher::Config::default().labels(&format!("{LABEL_GATED}=true"));
     let pods =
         watched(api::<PartialObjectMeta<Pod>>(client, scope), gated.clone().fields("status.phase=Pending"));
@@ -87,7 +88,7 @@ fn applied<K>(
     events.applied_objects()
 }
 
-fn names(pod: &PartialObjectMeta<Pod>) -> Vec<ObjectRef<Guarded>> {
+fn names(pod: &PartialObjectMeta<Pod>) -> Vec<ObjectRef<Known>> {
     let Some(namespace) = pod.namespace() else { return Vec::new() };
     let names = pod.annotations().keys().filter_map(|key| key.strip_prefix(ANNOTATION_REQUIRES));
     names.map(|name| ObjectRef::new(name).within(&namespace)).collect()

@@ -39,6 +39,10 @@ pub type Stop = Shared<BoxFuture<'static, ()>>;
 /// The objects to reconcile.
 pub type Queue<K> = BoxStream<'static, Result<ReconcileRequest<K>, watcher::Error>>;
 
+/// So many objects are in one answer to a LIST. Parsed, with the fields that their managers own, each takes some
+/// ten kilobytes until it is trimmed, and every watch lists at the start.
+const PAGE: u32 = 100;
+
 /// A watch that recovers automatically, without what only the API server needs.
 pub fn watched<K>(
     api: Api<K>,
@@ -47,5 +51,7 @@ pub fn watched<K>(
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    watcher(api, config).default_backoff().modify(|object| object.managed_fields_mut().clear())
+    watcher(api, config.page_size(PAGE))
+        .default_backoff()
+        .modify(|object| object.managed_fields_mut().clear())
 }

@@ -19,7 +19,7 @@ use tracing::warn;
 use super::{
     Context, Stop,
     error::chain,
-    neighbours::Guarded,
+    known::Guarded,
     report::{self, digest},
     rollout::{is_paused_by_us, scheduling_gate},
     scope::{Scope, api, watched},

@@ -23,23 +23,21 @@ use tracing::{debug, warn};
 use super::{
     Context, Stop,
     error::{ErrorClass, ReconcileError, chain},
-    neighbours::{Guarded, Index, affected_by, matching, misses, reads},
+    known::{Guarded, Known},
+    neighbours::{Index, affected_by, matching, misses, reads},
     policies, reconcile, required, retry,
     scope::{Queue, Scope, api, watched},
     waiting,
 };
 use crate::{
-    api::{
-        Class, ConditionType, DatabaseMigration, LABEL_MIGRATION, MANAGED_BY, MigrationGate, MigrationPolicy,
-        Reason,
-    },
+    api::{Class, LABEL_MIGRATION, MANAGED_BY, MigrationGate, MigrationPolicy, Reason},
     telemetry::Census,
 };
 
 /// Reconciles every DatabaseMigration of the scopes until `stop` ends; a reconcile that has begun then ends
 /// first.
 pub async fn run(context: Context, scopes: &[Scope], concurrency: u16, stop: Stop) {
-    let caches: Vec<(Store<Guarded>, Writer<Guarded>)> = scopes.iter().map(|_| reflector::store()).collect();
+    let caches: Vec<(Store<Known>, Writer<Known>)> = scopes.iter().map(|_| reflector::store()).collect();
     let index = Index::new(caches.iter().map(|(store, _)| store.clone()).collect());
     context.metrics.leads(Some(census(index.clone())));
     let context = Arc::new(context.with_index(index));
@@ -56,12 +54,7 @@ pub async fn run(context: Context, scopes: &[Scope], concurrency: u16, stop: Sto
     futures::join!(join_all(controllers), tells);
 }
 
-fn queue(
-    context: &Arc<Context>,
-    store: Store<Guarded>,
-    writer: Writer<Guarded>,
-    scope: &Scope,
-) -> Queue<Guarded> {
+fn queue(context: &Arc<Context>, store: Store<Known>, writer: Writer<Known>, scope: &Scope) -> Queue<Known> {
     let client = &context.client;
     let ours = watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={MANAGED_BY}"));
     let jobs = watched(api::<PartialObjectMeta<Job>>(client, scope), ours.clone());
@@ -93,9 +86,9 @@ fn queue(
 /// neighbour.
 fn by_name<K>(
     events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
-    store: Store<Guarded>,
-    names: fn(&DatabaseMigration, &str) -> bool,
-) -> Queue<Guarded>
+    store: Store<Known>,
+    names: fn(&Known, &str) -> bool,
+) -> Queue<Known>
 where
     K: Resource + Send + 'static,
 {
@@ -118,14 +111,14 @@ where
 /// The DatabaseMigrations themselves, and the neighbours of those that changed.
 fn migrations(
     context: &Arc<Context>,
-    store: Store<Guarded>,
-    writer: Writer<Guarded>,
+    store: Store<Known>,
+    writer: Writer<Known>,
     scope: &Scope,
-) -> (Queue<Guarded>, Queue<Guarded>) {
+) -> (Queue<Known>, Queue<Known>) {
     let (wake, woken) = mpsc::unbounded();
     let context = Arc::clone(context);
     let migrations = watched(api::<Guarded>(&context.client, scope), watcher::Config::default())
-        .modify(trim)
+        .map_ok(Known::of_event)
         .reflect(writer);
     let migrations = migrations.inspect_ok(move |event| match event {
         watcher::Event::Apply(object) => wake_neighbours(object, &store, &wake),
@@ -136,31 +129,12 @@ fn migrations(
         // At the start every object is reconciled anyway.
         watcher::Event::Init | watcher::Event::InitApply(_) | watcher::Event::InitDone => {}
     });
-    let woken = woken.map(|neighbour: ObjectRef<Guarded>| Ok(neighbour.into()));
+    let woken = woken.map(|neighbour: ObjectRef<Known>| Ok(neighbour.into()));
     (woken.boxed(), trigger_self(migrations.touched_objects(), ()).boxed())
 }
 
-/// Only what the mappings above and the census read.
-fn trim(object: &mut Guarded) {
-    object.annotations_mut().clear();
-    if let Ok(object) = &mut object.0 {
-        object.spec.verify = crate::api::Verify::default();
-        if let Some(status) = &mut object.status {
-            status.history.clear();
-            status.findings.clear();
-            status.run.iter_mut().for_each(|run| run.sections.clear());
-            status.conditions.retain(|condition| condition.type_ == ConditionType::Ready.name());
-        }
-    }
-}
-
-fn wake_neighbours(
-    object: &Guarded,
-    store: &Store<Guarded>,
-    wake: &mpsc::UnboundedSender<ObjectRef<Guarded>>,
-) {
-    let Ok(object) = &object.0 else { return };
-    for neighbour in matching(store, object.namespace().as_deref(), |other| affected_by(object, other)) {
+fn wake_neighbours(object: &Known, store: &Store<Known>, wake: &mpsc::UnboundedSender<ObjectRef<Known>>) {
+    for neighbour in matching(store, object.meta().namespace.as_deref(), |other| affected_by(object, other)) {
         // The receiver lives as long as the controller does.
         let _ = wake.unbounded_send(neighbour);
     }
@@ -184,12 +158,12 @@ fn gates(
 }
 
 /// Whom a Job or a Pod belongs to.
-fn by_label<K: Resource>(object: &PartialObjectMeta<K>) -> Option<ObjectRef<Guarded>> {
+fn by_label<K: Resource>(object: &PartialObjectMeta<K>) -> Option<ObjectRef<Known>> {
     let name = object.metadata.labels.as_ref()?.get(LABEL_MIGRATION)?;
     Some(ObjectRef::new(name).within(object.metadata.namespace.as_deref()?))
 }
 
-async fn timed(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+async fn timed(object: Arc<Known>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let begun = Instant::now();
     let result = reconcile(&context, &object.namespace().unwrap_or_default(), &object.name_any()).await;
     match &result {
@@ -200,12 +174,12 @@ async fn timed(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Re
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature of an error policy")]
-fn on_error(object: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
+fn on_error(object: Arc<Known>, error: &ReconcileError, context: Arc<Context>) -> Action {
     retry(&context, &object.uid().unwrap_or_default(), error)
 }
 
 /// The one place where a failed reconcile is logged.
-fn log(result: Result<(ObjectRef<Guarded>, Action), Error<ReconcileError, watcher::Error>>) {
+fn log(result: Result<(ObjectRef<Known>, Action), Error<ReconcileError, watcher::Error>>) {
     match result {
         Ok((object, action)) => debug!(%object, ?action, "reconciled"),
         Err(Error::ReconcilerFailed(error, object)) if error.class() == ErrorClass::NamespaceTerminating => {
@@ -227,15 +201,11 @@ fn census(index: Index) -> Census {
     Box::new(move || {
         let mut counts = [("ready", 0), ("reconciling", 0), ("stalled", 0), ("waiting", 0)];
         for object in index.all() {
-            let status = object.0.as_ref().ok().and_then(|object| object.status.as_ref());
-            let ready = status.and_then(|status| status.conditions.first());
-            let state = match ready.map(|ready| (ready.status.as_str(), Reason::named(&ready.reason).class()))
-            {
-                Some(("True", _)) => 0,
-                Some((_, Class::NeedsUser)) => 2,
-                Some((_, Class::Transient)) => 1,
-                Some((_, _)) if ready.is_some_and(|ready| ready.reason == "Suspended") => 3,
-                Some(_) | None => 1,
+            let state = match object.says.as_ref().and_then(|says| says.ready) {
+                Some((true, _)) => 0,
+                Some((false, Reason::Suspended)) => 3,
+                Some((false, reason)) if reason.class() == Class::NeedsUser => 2,
+                Some((false, _)) | None => 1,
             };
             counts[state].1 += 1;
         }
@@ -245,18 +215,18 @@ fn census(index: Index) -> Census {
 
 #[cfg(test)]
 mod tests {
-    use kube::{core::DeserializeGuard, runtime::controller::ReconcileRequest};
+    use kube::runtime::controller::ReconcileRequest;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::api::DatabaseMigration;
 
-    fn object(namespace: &str, name: &str, migrations: &Value) -> Guarded {
-        let object: DatabaseMigration = serde_json::from_value(json!({
+    fn object(namespace: &str, name: &str, migrations: &Value) -> DatabaseMigration {
+        serde_json::from_value(json!({
             "apiVersion": "sluice.dev/v1alpha1", "kind": "DatabaseMigration", "metadata": {"name": name, "namespace": namespace},
             "spec": {"database": {"secretRef": {"name": "db"}}, "migrations": migrations},
         }))
-        .expect("a manifest");
-        DeserializeGuard(Ok(object))
+        .expect("a manifest")
     }
 
     /// A ConfigMap without any label, as a watch of metadata delivers it.
@@ -264,7 +234,7 @@ mod tests {
         serde_json::from_value(json!({"metadata": {"name": name, "namespace": namespace}})).expect("metadata")
     }
 
-    fn named(request: &ReconcileRequest<Guarded>) -> String {
+    fn named(request: &ReconcileRequest<Known>) -> String {
         format!("{}/{}", request.obj_ref.namespace.as_deref().unwrap_or_default(), request.obj_ref.name)
     }
 
@@ -274,13 +244,13 @@ mod tests {
         let mut labs = object("medical", "labs", &json!({"configMaps": ["labs-migrations"]}));
         let tls =
             serde_json::from_value(json!({"caFrom": {"configMap": "authority"}})).expect("an authority");
-        labs.0.as_mut().expect("a manifest").spec.database.tls = Some(tls);
+        labs.spec.database.tls = Some(tls);
         for object in [
             object("medical", "records", &json!({"configMaps": ["records-migrations"], "phases": phases})),
             labs,
             object("dental", "records", &json!({"configMaps": ["records-migrations"]})),
         ] {
-            writer.apply_watcher_event(&watcher::Event::Apply(object));
+            writer.apply_watcher_event(&watcher::Event::Apply(Known::of(&object)));
         }
         let requests: Vec<_> = by_name(stream::iter([Ok(event)]), store, reads).collect().await;
         let mut names: Vec<String> =

@@ -7,6 +7,7 @@ mod again;
 #[allow(dead_code, reason = "tests/simulation has this file, too, and needs more of it")]
 mod api_server;
 mod bounds;
+mod cached;
 mod cel;
 mod chain;
 mod clock;

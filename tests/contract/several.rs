@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sluice::{
     api::{ConditionType, DatabaseMigration, Reason},
     contract::Stage,
-    controller::neighbours::affected_by,
+    controller::{known::Known, neighbours::affected_by},
 };
 
 use super::{
@@ -241,6 +241,8 @@ fn object(name: &str, before: &Value) -> DatabaseMigration {
 
 #[test]
 fn whoever_waits_is_woken_by_those_it_waits_for() {
+    let affected_by =
+        |one: &DatabaseMigration, other: &DatabaseMigration| affected_by(&Known::of(one), &Known::of(other));
     let (auth, api) = (object("auth", &before(1)), object("api", &before(2)));
     assert!(affected_by(&auth, &api), "a later place");
     assert!(!affected_by(&api, &auth), "an earlier one");
