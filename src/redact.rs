@@ -4,7 +4,7 @@
 //! What a literal is, `sql` says. A word is never taken out because it equals a password: with the password
 //! `public` every message about a schema would lose its sense, and would tell the password.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use crate::sql::{Token, TokenKind, Tokens};
 
@@ -55,6 +55,29 @@ pub fn own_statement(sql: &str, most: usize) -> String {
         }
     }
     bounded(text.trim(), most)
+}
+
+/// A range of a file, character by character with its place in bytes. Literals and comments are masked: as long as
+/// they are, and without what they say. What Sluice reads in a comment itself is shown.
+pub fn masked(file: &str, range: Range<usize>) -> Vec<(usize, char)> {
+    let mut shown = Vec::new();
+    for piece in Pieces::of(file).skip_while(|piece| piece.end <= range.start) {
+        if piece.start >= range.end {
+            break;
+        }
+        let text = &file[piece.start..piece.end];
+        let is_comment = text.starts_with("--") || text.starts_with("/*");
+        let directive = text.strip_prefix("--").is_some_and(|rest| rest.trim_start().starts_with("sluice:"));
+        let hidden = piece.kind == Kind::Literal || (is_comment && !directive);
+        for (at, letter) in text.char_indices() {
+            let place = piece.start + at;
+            if range.contains(&place) {
+                let mask = hidden && !letter.is_whitespace() && !"'$-/*".contains(letter);
+                shown.push((place, if mask { '·' } else { letter }));
+            }
+        }
+    }
+    shown
 }
 
 /// A value of a row, in quotes, where it can hardly be about a person: a number of at most four digits, true

@@ -102,10 +102,6 @@ checks! {
         TenantIsolation = "tenant-isolation",
     }
     beside {
-        /// Of `sluice lint`: what runs here, and not or differently with Prisma.
-        NotPortableToPrisma = "not-portable-to-prisma",
-        /// Of `sluice lint`: a file uses a temporary table of an earlier one.
-        TemporaryTable = "temporary-table",
         /// The checks could not be made, or contradict the schema.
         Verification = "verification",
     }

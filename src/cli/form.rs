@@ -39,7 +39,7 @@ impl Name {
 }
 
 /// A terminal, and the environment does not forbid it: <https://no-color.org>.
-fn has_colours() -> bool {
+pub(super) fn has_colours() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     stdout().is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }

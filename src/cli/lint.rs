@@ -1,17 +1,25 @@
-//! `sluice lint`: what Sluice reads in a folder of migrations, without a database.
+//! `sluice lint`: what Sluice reads in a folder of migrations, and what is to be said of it before it runs. It
+//! needs no database; with one, it judges what is pending by the size of the tables.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use super::{
     Usage,
+    form::has_colours,
     format::FormatName,
     phase::{self, PhaseArg},
-    print::print,
+    print::{Kind, print, print_as, print_json},
+    since,
 };
 use crate::{
     api::{Format, PhaseWhen},
-    lint,
-    migrations::{Migration, PhaseFolder, SourceTree, Statement, StatementKind, how, load_with},
+    inspect::table_sizes,
+    lint::{self, Large, Preset, Remark, Size, Tables, Weight, Weights, form::Form},
+    migrations::{
+        HistoryContract, Migration, PhaseFolder, RowState, SourceTree, Statement, StatementKind, how,
+        load_with,
+    },
+    postgres::{ConnectionUrl, HistoryTable, connect},
     redact,
     visible::visible,
 };
@@ -34,12 +42,75 @@ pub(super) struct Args {
     /// A folder without a migration is as it should be (spec.migrations.allowEmpty), and no error.
     #[arg(long)]
     allow_empty: bool,
+
+    /// How much the rules about locks, losses and access weigh.
+    #[arg(long, value_enum, default_value_t = Preset::Lenient)]
+    preset: Preset,
+
+    /// A rule that weighs more or less: Off, Warn, Approve or Fail; may be given several times.
+    #[arg(long = "rule", value_name = "RULE=WEIGHT", value_parser = weight)]
+    rules: Vec<(String, Weight)>,
+
+    /// Only migrations that are new or changed since this commit of Git's.
+    #[arg(long, value_name = "REF")]
+    since: Option<String>,
+
+    /// Only migrations that are not applied in this database, by the size of its tables. Without, every table that
+    /// exists counts as large. Arguments can be seen by others: without a URL behind it, it is DATABASE_URL.
+    #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
+    database_url: Option<String>,
+
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
+/// The forms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// For people: an excerpt with a caret.
+    Text,
+    /// An array, for programs.
+    Json,
+    /// SARIF 2.1.0, for code scanning and editors.
+    Sarif,
+    /// JUnit XML, for pipelines that show test results.
+    Junit,
+    /// For a comment on a pull request.
+    Markdown,
+    /// Annotations of GitHub Actions.
+    Github,
+}
+
+/// Reads `RULE=WEIGHT`.
+fn weight(text: &str) -> Result<(String, Weight), String> {
+    let (rule, weight) = text.split_once('=').ok_or("write RULE=WEIGHT")?;
+    if lint::find(rule).is_none() {
+        return Err(format!("there is no rule {rule:?}"));
+    }
+    let weight = <Weight as clap::ValueEnum>::from_str(weight, true)
+        .map_err(|_| format!("{weight:?} is none of Off, Warn, Approve, Fail"))?;
+    Ok((rule.to_owned(), weight))
+}
+
+pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     if !args.source.is_dir() {
         return Err(Usage(format!("{} is no folder", args.source.display())));
     }
+    let format = args.format.format();
+    match load(&args, format) {
+        Ok(source) => {
+            let release = release(&args, &source, format).await?;
+            say(&args, &source, &release, format)
+        }
+        Err(error) => {
+            print(&format!("error: {error}\n"))?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn load(args: &Args, format: Format) -> Result<SourceTree, crate::migrations::SourceError> {
     let phase = |PhaseArg { name, folder }: &PhaseArg| PhaseFolder {
         name: name.clone(),
         shown: folder.display().to_string(),
@@ -48,83 +119,117 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Usage> {
         repeatable: false,
     };
     let phases: Vec<PhaseFolder> = args.phases.iter().map(phase).collect();
-    let format = args.format.format();
-    let loaded = load_with(format, &args.source, &phases).and_then(|source| {
-        if args.allow_empty {
-            Ok(source)
-        } else {
-            source.must_not_be_empty(format, &args.source).map(|()| source)
-        }
+    let source = load_with(format, &args.source, &phases)?;
+    if !args.allow_empty {
+        source.must_not_be_empty(format, &args.source)?;
+    }
+    Ok(source)
+}
+
+/// What is judged, and by which sizes.
+struct Release<'a> {
+    migrations: Vec<&'a Migration>,
+    tables: Tables,
+}
+
+async fn release<'a>(args: &Args, source: &'a SourceTree, format: Format) -> Result<Release<'a>, Usage> {
+    let mut release = Release { migrations: source.migrations.iter().collect(), tables: Tables::default() };
+    if let Some(reference) = &args.since {
+        let folders = std::iter::once(&args.source).chain(args.phases.iter().map(|phase| &phase.folder));
+        let changed = since::changed(folders, reference).map_err(Usage)?;
+        release.migrations.retain(|migration| changed.contains(&migration.checksum));
+    }
+    if let Some(given) = &args.database_url {
+        let (applied, tables) = ask(given, format).await?;
+        release.migrations.retain(|migration| !applied.contains(&migration.name));
+        release.tables = tables;
+    }
+    Ok(release)
+}
+
+/// Which migrations are applied, and how large the tables are.
+async fn ask(given: &str, format: Format) -> Result<(Vec<String>, Tables), Usage> {
+    let variable = || std::env::var("DATABASE_URL").map_err(|_| Usage("DATABASE_URL is not set".to_owned()));
+    let given = if given.is_empty() { variable()? } else { given.to_owned() };
+    let url = ConnectionUrl::parse(&given).map_err(|error| Usage(error.to_string()))?;
+    let mut connection = connect(&url, "sluice lint").await.map_err(|error| Usage(error.to_string()))?;
+    let schema = url.schema().unwrap_or("public");
+    let history = HistoryTable { contract: HistoryContract::of(format, schema) };
+    let rows = history.rows(&mut connection).await.map_err(|error| Usage(error.to_string()))?;
+    let applied = rows.into_iter().filter(|row| row.state() == RowState::Applied).map(|row| row.name);
+    let sizes = table_sizes(&mut connection).await.map_err(|error| Usage(error.to_string()))?;
+    let number = |number: i64| u64::try_from(number).unwrap_or_default();
+    let sizes = sizes.into_iter().map(|table| {
+        let size = Size { rows: number(table.rows), bytes: number(table.bytes) };
+        ((table.schema, table.name), size)
     });
-    let report = match loaded {
-        Ok(source) => Report::of(&source, format),
-        Err(error) => Report { text: format!("error: {error}\n"), errors: 1, warnings: 0 },
+    Ok((applied.collect(), Tables::of(sizes, schema, Large::default())))
+}
+
+/// Prints what is to be said of a source that could be read.
+fn say(args: &Args, source: &SourceTree, release: &Release<'_>, format: Format) -> Result<ExitCode, Usage> {
+    let weights = Weights { preset: args.preset, rules: args.rules.iter().cloned().collect() };
+    let remarks = lint::remarks(source, format, &release.migrations, &release.tables, &weights)
+        .map_err(|error| Usage(format!("cannot begin to read the source: {error}")))?;
+    let text_of = |file: &str| {
+        let of = release.migrations.iter().find(|migration| migration.file == file);
+        of.map(|migration| &*migration.sql)
     };
-    print(&report.text)?;
-    Ok(if report.errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let shown = |form| lint::form::print(&remarks, &text_of, form);
+    match args.output {
+        Output::Text => {
+            let coloured = has_colours();
+            let kind = if coloured { Kind::Coloured } else { Kind::Plain };
+            print_as(kind, &(shown(Form::Text { coloured }) + &listed(source, release, &remarks)))
+        }
+        Output::Json => print_json(&shown(Form::Json)),
+        Output::Sarif => print_json(&shown(Form::Sarif)),
+        Output::Junit => print(&shown(Form::Junit)),
+        Output::Markdown => print(&shown(Form::Markdown)),
+        Output::Github => print(&shown(Form::Github)),
+    }?;
+    let fails = remarks.iter().any(|remark| remark.weight == Weight::Fail);
+    Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What is said about a folder.
-#[derive(Default)]
-struct Report {
-    text: String,
-    errors: usize,
-    warnings: usize,
+/// How each file runs, and the sum. Names of files may hold anything.
+fn listed(source: &SourceTree, release: &Release<'_>, remarks: &[Remark]) -> String {
+    let mut lines: Vec<String> =
+        release.migrations.iter().flat_map(|migration| how_it_runs(migration)).collect();
+    lines.push(sum(source, release, remarks));
+    lines.iter().map(|line| visible(line) + "\n").collect()
 }
 
-impl Report {
-    fn of(source: &SourceTree, format: Format) -> Self {
-        let mut report = Self::default();
-        for migration in &source.migrations {
-            report.migration(migration);
-        }
-        for finding in source.findings.iter().chain(&lint::findings(source, format)) {
-            report.warnings += 1;
-            report.say(&format!("warning: {}: {}: {}", finding.check, finding.message, finding.remedy));
-        }
-        let own = source.own().count();
-        let mut total = vec![counted(own, "migration")];
-        total.extend(
-            (source.migrations.len() > own)
-                .then(|| counted(source.migrations.len() - own, "file") + " of phases"),
-        );
-        let problems = [(report.errors, "error"), (report.warnings, "warning")];
-        total.extend(
-            problems.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what)),
-        );
-        report.say(&total.join(", "));
-        report
-    }
+fn how_it_runs(migration: &Migration) -> Vec<String> {
+    let Ok(script) = migration.script() else {
+        return vec![format!("{}: cannot run", migration.file)];
+    };
+    let head =
+        format!("{}: {}, {}", migration.file, counted(script.statements.len(), "statement"), how(script));
+    let apart = script.statements.iter().filter(|statement| statement.kind != StatementKind::Transactional);
+    let apart = apart.map(|statement| format!("  line {}: {}", statement.line, describe(statement)));
+    std::iter::once(head).chain(apart).collect()
+}
 
-    /// One line: names of files may hold anything.
-    fn say(&mut self, line: &str) {
-        self.text += &visible(line);
-        self.text.push('\n');
-    }
-
-    fn migration(&mut self, migration: &Migration) {
-        match migration.script() {
-            Err(error) => {
-                self.errors += 1;
-                self.say(&format!("{}: error: {error}", migration.file));
-            }
-            Ok(script) => {
-                self.say(&format!(
-                    "{}: {}, {}",
-                    migration.file,
-                    counted(script.statements.len(), "statement"),
-                    how(script)
-                ));
-                for statement in script
-                    .statements
-                    .iter()
-                    .filter(|statement| statement.kind != StatementKind::Transactional)
-                {
-                    self.say(&format!("  line {}: {}", statement.line, describe(statement)));
-                }
-            }
-        }
-    }
+fn sum(source: &SourceTree, release: &Release<'_>, remarks: &[Remark]) -> String {
+    let own = release.migrations.iter().filter(|migration| migration.phase().is_none()).count();
+    let of_phases = release.migrations.len() - own;
+    let left_out = source.migrations.len() - release.migrations.len();
+    let of = |weights: &[Weight]| {
+        let counts = |remark: &&Remark| remark.waived.is_none() && weights.contains(&remark.weight);
+        remarks.iter().filter(counts).count()
+    };
+    let mut sum = vec![counted(own, "migration")];
+    sum.extend((of_phases > 0).then(|| counted(of_phases, "file") + " of phases"));
+    sum.extend((left_out > 0).then(|| format!("{left_out} that were there before")));
+    let problems = [(of(&[Weight::Fail]), "error"), (of(&[Weight::Warn, Weight::Approve]), "warning")];
+    sum.extend(
+        problems.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what)),
+    );
+    let waived = remarks.iter().filter(|remark| remark.waived.is_some()).count();
+    sum.extend((waived > 0).then(|| format!("{waived} allowed")));
+    let (class, effort) = (lint::class(remarks), lint::effort(remarks, &release.tables));
+    format!("{}: {}, {}", sum.join(", "), class.name(), effort.name())
 }
 
 fn counted(count: usize, what: &str) -> String {

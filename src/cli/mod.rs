@@ -25,6 +25,7 @@ mod policy;
 mod print;
 mod report;
 mod run;
+mod since;
 mod stage;
 mod verify;
 mod wait;
@@ -114,7 +115,7 @@ async fn carry_out(verb: Verb) -> ExitCode {
         Verb::Report(args) => report::run(&args).await,
         Verb::History(args) => history::run(&args).await,
         Verb::Policy(args) => policy::run(&args),
-        Verb::Lint(args) => lint::run(&args),
+        Verb::Lint(args) => lint::run(args).await,
         Verb::Wait(args) => wait::run(args).await,
         Verb::Crds(args) => crds::run(&args),
     };

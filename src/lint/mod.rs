@@ -1,112 +1,75 @@
-//! What `sluice lint` warns of beyond what stops a run. PURE. One file for each rule.
+//! What is to be said of migrations before they run, beyond what stops a run anyway. PURE. One file for each
+//! rule; `rules.yaml` has the words and the kind of each, and so how much it weighs.
 //!
-//! The rules of [`CheckId::NotPortableToPrisma`] name every file that Sluice runs and that Prisma's engine
-//! refuses or runs differently, because a team that goes back to `prisma migrate deploy` must not find out then.
-//! `tests/postgres/portable.rs` holds each rule against Prisma's own engine.
+//! `safety` is about those who use the database meanwhile, `portable` about what Prisma's engine refuses or runs
+//! differently. `form` prints what was said.
 
-mod file;
-mod folder_without_script;
-mod isolation_level;
-mod new_enum_value;
-mod no_transaction;
-mod open_transaction;
-mod outside_a_transaction;
-mod phase;
-mod read_only;
-mod session_setting;
-mod temporary_table;
-mod transaction_needed;
+pub mod form;
+mod judge;
+mod objection;
+mod portable;
+mod remark;
+mod rule;
+mod safety;
+mod tables;
+mod waiver;
 
-use file::File;
+use std::{io, thread};
+
+use judge::Judge;
+use objection::{About, Objection, Said};
+pub use remark::{Class, Effort, Place, Remark, class, effort};
+pub use rule::{Kind, Preset, Rule, Weight, Weights, all, find};
+pub use tables::{Large, Size, Tables};
 
 use crate::{
-    api::{CheckId, Finding, Format, Severity},
-    migrations::{FormatRules, SourceTree},
+    api::Format,
+    migrations::{Migration, SourceTree},
 };
 
-/// What is wrong with a file, and where.
-struct Objection {
-    /// The line of the file, counted from 1.
-    line: u32,
-    message: String,
-    remedy: String,
-}
-
-type Rule = fn(&File<'_>) -> Option<Objection>;
-
-/// Rules that read one file: each says the first thing that it objects to.
-const OF_ONE_FILE: [Rule; 7] = [
-    outside_a_transaction::rule,
-    new_enum_value::rule,
-    transaction_needed::rule,
-    isolation_level::rule,
-    read_only::rule,
-    open_transaction::rule,
-    no_transaction::rule,
-];
-
-/// Warnings about a source, in its order. A file that cannot be read has its error already and is left out.
-pub fn findings(source: &SourceTree, format: Format) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut temporary = temporary_table::Tables::default();
-    let mut settings = session_setting::Leaks::default();
-    let goes_back = FormatRules::of(format).is_of_another_tool;
-    for migration in source.migrations.iter().filter(|migration| migration.script().is_ok()) {
-        let file = File::read(migration);
-        if goes_back && migration.phase().is_none() {
-            findings.extend(settings.left_to(&file));
-            let objections = OF_ONE_FILE.iter().filter_map(|rule| rule(&file));
-            findings
-                .extend(objections.map(|objection| file.finding(CheckId::NotPortableToPrisma, objection)));
-            settings.after(&file);
-        }
-        findings.extend(temporary.used_in(&file));
-        temporary.after(&file);
-    }
-    if goes_back {
-        findings.extend(settings.left_to_prisma());
-        findings.extend(phase::rule(source));
-        findings.extend(folder_without_script::rule(source));
-    }
-    findings
-}
-
-/// A finding about something that has no line.
-fn of_the_source(object: &str, message: String, remedy: &str) -> Finding {
-    Finding {
-        check: CheckId::NotPortableToPrisma,
-        object: object.to_owned(),
-        severity: Severity::Warning,
-        message,
-        remedy: remedy.to_owned(),
-    }
+/// What is to be said of these migrations of a source, which are a release together; and where the release is
+/// the whole source, of what else lies there.
+///
+/// # Errors
+/// There is no thread for it.
+pub fn remarks(
+    source: &SourceTree,
+    format: Format,
+    release: &[&Migration],
+    tables: &Tables,
+    weights: &Weights,
+) -> io::Result<Vec<Remark>> {
+    let read = || {
+        let safety = safety::read(release, |id| find(id).is_some_and(|rule| weights.of(rule) > Weight::Off));
+        let unreadable = release
+            .iter()
+            .filter_map(|migration| Objection::unreadable(migration, migration.script().err()?));
+        let whole = release.len() == source.migrations.len();
+        let stray = source.findings.iter().filter_map(Objection::stray);
+        let beside = stray
+            .chain(portable::objections(source, format))
+            .filter(|objection| whole || matches!(objection.about, About::Place(..)));
+        let objections = unreadable.chain(beside).chain(safety.objections).collect();
+        Judge { release, tables, weights, new: safety.new }.remarks(objections)
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(safety::STACK).spawn_scoped(scope, read)?;
+        thread.join().map_err(|_| io::Error::other("the parser of the lint rules failed"))
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::migrations::Migration;
-
-    /// `LINE` of each finding about the last of these files, with its message.
-    pub(super) fn said(files: &[&str]) -> Vec<String> {
-        let migration =
-            |(number, sql): (usize, &&str)| Migration::new(format!("{number}_x"), format!("{number}"), *sql);
-        let source = SourceTree {
-            migrations: files.iter().enumerate().map(migration).collect(),
-            ..SourceTree::default()
-        };
-        findings(&source, Format::Prisma).into_iter().map(|finding| finding.message).collect()
-    }
-
-    #[test]
-    fn a_plain_file_is_silent_and_so_is_whatever_else_is_migrated() {
-        assert_eq!(
-            said(&["CREATE TABLE t (a int);", "BEGIN; ALTER TABLE t ADD COLUMN b int; COMMIT;", ""]),
-            Vec::<String>::new()
-        );
-        let two = Migration::new("1".into(), "1".into(), "CREATE INDEX CONCURRENTLY i ON t (a); VACUUM t;");
-        let source = SourceTree { migrations: vec![two], ..SourceTree::default() };
-        assert_eq!(findings(&source, Format::Sql), []);
-        assert_eq!(findings(&source, Format::Prisma).len(), 1);
-    }
+fn said(files: &[&str], tables: &Tables, preset: Preset) -> Vec<(String, Weight, Option<String>)> {
+    let migrations: Vec<Migration> = files
+        .iter()
+        .enumerate()
+        .map(|(at, sql)| Migration::new(format!("{at}_m"), format!("{at}_m/migration.sql"), *sql))
+        .collect();
+    let source = SourceTree { migrations, ..SourceTree::default() };
+    let release: Vec<&Migration> = source.migrations.iter().collect();
+    remarks(&source, Format::Sql, &release, tables, &Weights { preset, ..Weights::default() })
+        .expect("there are threads")
+        .into_iter()
+        .map(|remark| (remark.rule.id.clone(), remark.weight, remark.waived))
+        .collect()
 }

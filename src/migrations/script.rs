@@ -167,6 +167,22 @@ pub enum ScriptError {
     },
 }
 
+impl ScriptError {
+    /// The line of the file, counted from 1.
+    pub const fn line(&self) -> u32 {
+        match self {
+            Self::TransactionControl { line, .. }
+            | Self::UnknownSavepoint { line, .. }
+            | Self::CopyOverTheConnection { line }
+            | Self::DiscardsTheSession { line }
+            | Self::UnknownDirective { line, .. }
+            | Self::PsqlCommand { line, .. }
+            | Self::Nul { line }
+            | Self::Unclosed { line, .. } => *line,
+        }
+    }
+}
+
 impl Script {
     /// Whether every statement can share one transaction with other files.
     pub fn is_transactional(&self) -> bool {

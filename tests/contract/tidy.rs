@@ -380,7 +380,7 @@ fn invariant_16_sluices_own_statements_look_names_up_in_pg_catalog_alone() {
         "src/probe/apart.rs",
         // They send nothing: they name the setting that a statement of the team changes.
         "src/sql/transaction.rs",
-        "src/lint/session_setting.rs",
+        "src/lint/portable/session_setting.rs",
     ];
     absent(16, &beside(&known), &["search_path"]);
     let teams =

@@ -1,6 +1,8 @@
-//! `sluice lint`: what a person sees, and what a pipeline is told by the exit code. It needs no database.
+//! `sluice lint`: what a person sees, and what a pipeline is told by the exit code.
 
 use std::{fs, path::Path, process::Command};
+
+use crate::stage_scene::{Scene, finish};
 
 /// Runs `sluice lint` in a folder that holds these files below `migrations`; answers exit code, output and
 /// errors.
@@ -35,19 +37,19 @@ fn a_clean_folder_is_listed_in_order_and_passes() {
         ("migration_lock.toml", "provider = \"postgresql\"\n"),
     ];
     let expected = "1_init/migration.sql: 2 statements, in a transaction\n2_more/migration.sql: 1 statement, \
-        in a transaction\n2 migrations\n";
+        in a transaction\n2 migrations: Additive, Small\n";
     assert_eq!(prisma(&files), (0, expected.to_owned()));
 }
 
 #[test]
 fn a_statement_that_cannot_run_in_a_transaction_is_named_with_its_line() {
     let index = "\n-- writers go on meanwhile\nCREATE INDEX CONCURRENTLY i\n  ON t (x);\n";
-    let value = "ALTER TYPE mood ADD VALUE 'calm';\nUPDATE t SET m = 'odd';\n";
+    let value = "ALTER TYPE mood ADD VALUE 'calm';\nUPDATE t SET m = 'odd' WHERE x = 1;\n";
     let expected = "1_index/migration.sql: 1 statement, outside a transaction\n\
         \x20 line 3: cannot run in a transaction, so it runs alone: CREATE INDEX CONCURRENTLY i ON t (x)\n\
         2_value/migration.sql: 2 statements, in a transaction\n\
         \x20 line 1: adds an enum value, which can be used after COMMIT: ALTER TYPE mood ADD VALUE 'calm'\n2 \
-        migrations\n";
+        migrations: Additive, Small\n";
     assert_eq!(
         prisma(&[("1_index/migration.sql", index), ("2_value/migration.sql", value)]),
         (0, expected.to_owned())
@@ -56,21 +58,26 @@ fn a_statement_that_cannot_run_in_a_transaction_is_named_with_its_line() {
 
 #[test]
 fn what_does_not_go_back_to_prisma_is_a_warning_with_its_place_and_says_nothing_of_constants() {
-    let value = "ALTER TYPE mood ADD VALUE 'calm';\nUPDATE t SET m = 'calm';\n";
+    let value = "ALTER TYPE mood ADD VALUE 'calm';\nUPDATE t SET m = 'calm' WHERE x = 1;\n";
     let two = "SELECT 1;\nCREATE INDEX CONCURRENTLY i ON t (x) WHERE y = 'Jane Doe';\n";
     let files = [CLEAN, ("2_value/migration.sql", value), ("3_two/migration.sql", two)];
     let (code, output) = prisma(&files);
-    let warnings: Vec<&str> =
-        output.lines().filter(|line| line.starts_with("warning: not-portable-to-prisma: ")).collect();
-    assert!(code == 0 && warnings.len() == 2 && output.ends_with("3 migrations, 2 warnings\n"), "{output}");
-    assert!(warnings[0].contains(": 2_value/migration.sql:2: ") && warnings[0].contains("55P04"), "{output}");
-    assert!(warnings[1].contains(": 3_two/migration.sql:2: ") && warnings[1].contains("25001"), "{output}");
+    assert!(code == 0 && output.ends_with("3 migrations, 2 warnings: Additive, Small\n"), "{output}");
+    for shown in [
+        "warning[not-portable-to-prisma]: Prisma fails with SQLSTATE 55P04",
+        "--> 2_value/migration.sql:2:1",
+        "warning[not-portable-to-prisma]: Prisma fails with SQLSTATE 25001",
+        "--> 3_two/migration.sql:2:1",
+        "2 | CREATE INDEX CONCURRENTLY i ON t (x) WHERE y = '···· ···';",
+    ] {
+        assert!(output.contains(shown), "{shown}: {output}");
+    }
     // The value of an enum is a name of the schema, and tells one line from the next.
     let values = output.matches("calm").count();
     assert!(values == 1 && output.contains("ADD VALUE 'calm'") && !output.contains("Jane"), "{output}");
     let flat = [("1_two.sql", two)];
     let (code, output, _) = lint(&flat, &["migrations", "--format", "Sql"]);
-    assert!(code == 0 && output.ends_with("1 migration\n"), "{output}");
+    assert!(code == 0 && output.ends_with("1 migration: Additive, Small\n"), "{output}");
 }
 
 #[test]
@@ -92,36 +99,42 @@ fn a_statement_that_is_refused_fails_and_the_other_files_are_still_looked_at() {
     ];
     let (code, output) = prisma(&files);
     assert_eq!(code, 1, "{output}");
-    let lines: Vec<&str> = output.lines().collect();
-    assert!(lines[0].starts_with("1_init/migration.sql: 2 statements"), "{output}");
-    assert!(
-        lines[1].starts_with("2_undo/migration.sql: error: line 2: ROLLBACK is not allowed in a migration: "),
-        "{output}"
-    );
-    assert!(lines[2].starts_with("3_copy/migration.sql: error: line 1: COPY from STDIN"), "{output}");
-    assert_eq!(lines[3..], ["3 migrations, 2 errors"]);
+    for shown in [
+        "error[unreadable]: ROLLBACK is not allowed in a migration: ",
+        "--> 2_undo/migration.sql:2:1",
+        "error[unreadable]: COPY from STDIN",
+        "--> 3_copy/migration.sql:1:1",
+    ] {
+        assert!(output.contains(shown), "{shown}: {output}");
+    }
+    let told = "1_init/migration.sql: 2 statements, in a transaction\n2_undo/migration.sql: cannot \
+        run\n3_copy/migration.sql: cannot run\n3 migrations, 2 errors: Additive, Small\n";
+    assert!(output.ends_with(told), "{output}");
 }
 
 #[test]
 fn what_only_psql_understands_and_what_nobody_can_read_is_an_error_with_its_line() {
     for (sql, expected) in [
-        ("SELECT 1;\n\\i more.sql\n", "line 2: \"\\\\i\" is a command of psql"),
-        ("SELECT 1;\nSELECT 'a;\n", "line 2: the string that begins here is not closed"),
-        ("SELECT\n\0", "line 2: the file contains a NUL byte"),
-        ("CREATE TABEL u (x int);\nABORT;\n", "line 2: ABORT is not allowed"),
+        ("SELECT 1;\n\\i more.sql\n", "\"\\\\i\" is a command of psql"),
+        ("SELECT 1;\nSELECT 'a;\n", "the string that begins here is not closed"),
+        ("SELECT\n\0", "the file contains a NUL byte"),
+        ("CREATE TABEL u (x int);\nABORT;\n", "ABORT is not allowed"),
     ] {
         let (code, output) = prisma(&[("1_odd/migration.sql", sql)]);
-        assert!(code == 1 && output.contains(expected), "{output}");
+        let place = "--> 1_odd/migration.sql:2:1";
+        assert!(code == 1 && output.contains(expected) && output.contains(place), "{output}");
     }
 }
 
 #[test]
 fn a_stray_file_is_a_warning_with_its_remedy() {
     let (code, output) = prisma(&[CLEAN, ("loose.sql", "SELECT 1;")]);
-    let expected = "warning: stray-entry: \"loose.sql\" is no migration and is never run: put its SQL into \
-        NAME/migration.sql";
+    let expected = "warning[stray-entry]: loose.sql: \"loose.sql\" is no migration and is never run";
     assert!(
-        code == 0 && output.contains(expected) && output.ends_with("1 migration, 1 warning\n"),
+        code == 0
+            && output.contains(expected)
+            && output.contains("help: put its SQL into NAME/migration.sql")
+            && output.ends_with("1 migration, 1 warning: Additive, Small\n"),
         "{output}"
     );
 }
@@ -142,7 +155,7 @@ fn a_folder_of_another_format_is_told_from_an_empty_one() {
         (
             0,
             "1_init.sql: 1 statement, in a transaction\n2_more.sql: 1 statement, in a transaction\n2 \
-                migrations\n"
+                migrations: Additive, Small\n"
         )
     );
     let (code, output, _) = lint(&[CLEAN], &["migrations", "--format", "sql"]);
@@ -162,9 +175,9 @@ fn a_folder_without_a_migration_is_an_error_that_names_what_lies_there_unless_it
     );
     assert!(output.contains("migrations lie in its folder \"migrations\""), "{output}");
     let (code, output, _) = lint(&[("schema.prisma", "")], &["migrations", "--allow-empty"]);
-    assert_eq!((code, output.as_str()), (0, "0 migrations\n"));
+    assert_eq!((code, output.as_str()), (0, "0 migrations: Additive, Small\n"));
     let (code, output, _) = lint(&[CLEAN, ("schema.prisma", "")], &["migrations"]);
-    assert!(code == 0 && output.ends_with("1 migration\n"), "{output}");
+    assert!(code == 0 && output.ends_with("1 migration: Additive, Small\n"), "{output}");
 }
 
 #[test]
@@ -195,4 +208,123 @@ fn a_folder_that_is_not_there_is_a_wrong_argument() {
     );
     let (code, _, errors) = lint(&[], &[]);
     assert!(code == 2 && errors.contains("<DIR>"), "{errors}");
+}
+
+/// A release that locks, loses and breaks, behind the migration that makes its table.
+const RELEASE: [(&str, &str); 3] = [
+    ("migration_lock.toml", "provider = \"postgresql\"\n"),
+    ("1_init/migration.sql", "CREATE TABLE \"Patient\" (id uuid PRIMARY KEY, name text, ssn text);\n"),
+    (
+        "2_more/migration.sql",
+        "CREATE INDEX i ON \"Patient\" (name);\n-- sluice: allow ban-drop-column reason=\"unused since 2.3\"\n\
+         ALTER TABLE \"Patient\" DROP COLUMN ssn;\nUPDATE \"Patient\" SET name = 'Jane Doe';\n",
+    ),
+];
+
+/// `sluice lint` of the release alone, as Git knows it.
+fn since(arguments: &[&str]) -> (i32, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let migrations = folder.path().join("migrations");
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.email=team@example.org", "-c", "user.name=team"]).arg("-C").arg(folder.path());
+        let output = git.args(arguments).output().expect("git");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    git(&["init", "-q"]);
+    for (at, (name, text)) in RELEASE.iter().enumerate() {
+        let path = migrations.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+        if at == 1 {
+            git(&["add", "."]);
+            git(&["commit", "-qm", "first"]);
+        }
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    command.args(["lint", "migrations", "--since", "HEAD", "--preset", "Standard"]).args(arguments);
+    let output = command.current_dir(folder.path()).env_remove("DATABASE_URL").output().expect("starts");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    (output.status.code().unwrap_or(-1), String::from_utf8(output.stdout).expect("is UTF-8"))
+}
+
+#[test]
+fn what_is_new_since_a_commit_is_judged_alone_and_in_each_form() {
+    let (code, text) = since(&[]);
+    let told = "1 migration, 1 that were there before, 2 errors, 1 warning, 1 allowed: Destructive, Large\n";
+    assert!(code == 1 && text.ends_with(told) && !text.contains("Jane"), "{text}");
+    for (form, shown) in [
+        ("json", "\"rule\": \"require-concurrent-index-creation\""),
+        ("json", "\"waived\": \"unused since 2.3\""),
+        ("sarif", "\"justification\": \"unused since 2.3\""),
+        ("sarif", "\"startLine\": 4"),
+        ("junit", "<testsuite name=\"sluice lint\" tests=\"4\" skipped=\"1\" errors=\"0\" failures=\"2\">"),
+        ("markdown", "| error | 2\\_more/migration.sql:4 | unbatched-change |"),
+        (
+            "github",
+            "::error file=2_more/migration.sql,line=1,col=1,title=require-concurrent-index-creation::",
+        ),
+    ] {
+        let (code, text) = since(&["-o", form]);
+        assert!(code == 1 && text.contains(shown) && !text.contains("Jane"), "{shown} in {form}:\n{text}");
+    }
+    let (code, text) = since(&[
+        "--rule",
+        "unbatched-change=Off",
+        "--rule",
+        "require-concurrent-index-creation=Warn",
+        "-o",
+        "github",
+    ]);
+    assert!(code == 0 && text.lines().count() == 2, "{text}");
+}
+
+#[test]
+fn a_rule_that_nobody_knows_and_a_commit_that_is_not_there_are_wrong_arguments() {
+    let (code, _, errors) = lint(&[CLEAN], &["migrations", "--rule", "ban-drop-colum=Fail"]);
+    assert!(code == 2 && errors.contains("there is no rule \"ban-drop-colum\""), "{errors}");
+    let (code, _, errors) = lint(&[CLEAN], &["migrations", "--since", "v1"]);
+    assert!(code == 2 && errors.contains("--since: "), "{errors}");
+}
+
+#[tokio::test]
+async fn with_a_database_what_is_pending_is_judged_by_the_size_of_its_tables() {
+    let init = "CREATE TABLE visits (day date); CREATE TABLE years (y int) PARTITION BY RANGE (y); CREATE \
+        TABLE years_1 PARTITION OF years FOR VALUES FROM (0) TO (9);";
+    let scene = Scene::new("lint_sizes", &[("1_init", init)]).await;
+    scene.ready().await;
+    scene.write("2_index", "CREATE INDEX i ON visits (day); CREATE INDEX j ON years (y);");
+    let remarks = async || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        command.arg("lint").arg(scene.source()).args([
+            "-o",
+            "json",
+            "--preset",
+            "Standard",
+            "--database-url",
+        ]);
+        let output = finish_with(command, &scene.url).await;
+        let remarks: Vec<serde_json::Value> = serde_json::from_str(&output).expect("an array");
+        let told = |remark: &serde_json::Value| {
+            format!("{} {}", remark["object"].as_str().unwrap_or("?"), remark["severity"])
+        };
+        remarks.iter().map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(remarks().await, ["visits \"warning\"", "years \"warning\""]);
+    // Nobody has analyzed them: what their pages could hold counts.
+    scene.database.execute("INSERT INTO visits SELECT '2026-01-01' FROM generate_series(1, 20000)").await;
+    scene.database.execute("INSERT INTO years SELECT 1 FROM generate_series(1, 20000)").await;
+    assert_eq!(remarks().await, ["visits \"error\"", "years \"error\""]);
+    scene.database.execute("TRUNCATE visits; ANALYZE visits; ANALYZE years").await;
+    assert_eq!(remarks().await, ["visits \"warning\"", "years \"error\""]);
+    scene.ready().await;
+    assert_eq!(remarks().await, [""; 0], "nothing is pending");
+}
+
+/// The standard output of a command that is given a database by the variable.
+async fn finish_with(mut command: Command, url: &str) -> String {
+    command.env("DATABASE_URL", url);
+    let output = finish(command).await;
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    String::from_utf8(output.stdout).expect("is UTF-8")
 }

@@ -342,14 +342,11 @@ async fn lint_reads_the_folders_of_phases() {
         statements, in a transaction\n\
          performance/010_clinic.sql: 1 statement, outside a transaction\n  line 1: cannot run in a \
          transaction, so it runs alone: CREATE INDEX CONCURRENTLY patients_clinic ON patients (clinic)\n\
-         1 migration, 2 files of phases, 2 warnings\n";
+         1 migration, 2 files of phases, ";
     let said = said(&output);
-    let (warnings, told): (Vec<&str>, Vec<&str>) =
-        said.split_inclusive('\n').partition(|line| line.contains("not-portable-to-prisma"));
-    assert_eq!((output.status.code(), told.concat()), (Some(0), expected.to_owned()));
-    assert!(
-        warnings.len() == 2
-            && warnings[0].contains("the phase \"security\"")
-            && warnings[1].contains("the phase \"performance\"")
-    );
+    assert!(output.status.success() && said.contains(expected), "{said}");
+    for phase in ["security", "performance"] {
+        let warning = format!("warning[not-portable-to-prisma]: {phase}: Prisma does not know the phase");
+        assert_eq!(said.matches(&warning).count(), 1, "{said}");
+    }
 }

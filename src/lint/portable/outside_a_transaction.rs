@@ -1,10 +1,10 @@
 //! A statement that PostgreSQL refuses in a transaction (25001), in a file with others. Sluice runs it alone;
 //! Prisma sends the file whole.
 
-use super::{File, Objection};
+use super::{Fault, File};
 use crate::{redact, sql::Needs};
 
-pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
+pub(super) fn rule(file: &File<'_>) -> Option<Fault> {
     if file.statements.len() < 2 {
         return None;
     }
@@ -19,7 +19,7 @@ pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
     } else {
         format!(", and those of line {}", further.join(", "))
     };
-    Some(Objection {
+    Some(Fault {
         line: first.line,
         message: format!(
             "Prisma fails with SQLSTATE 25001: it sends the {} statements of the file as one query, which \

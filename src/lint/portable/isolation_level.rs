@@ -2,10 +2,10 @@
 //! transaction there; in a query with several statements PostgreSQL goes on in the one that it has made of
 //! them.
 
-use super::{File, Objection};
+use super::{Fault, File};
 use crate::sql::Control;
 
-pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
+pub(super) fn rule(file: &File<'_>) -> Option<Fault> {
     let worked = |before: usize| {
         let (earlier, this) = (&file.statements[..before], &file.statements[before]);
         earlier.iter().any(|other| {
@@ -18,7 +18,7 @@ pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
         |control: Option<Control>| matches!(control, Some(Control::Begin(Some(_)) | Control::Set(Some(_))));
     let (_, found) =
         file.statements.iter().enumerate().find(|(at, statement)| asks(statement.control) && worked(*at))?;
-    Some(Objection {
+    Some(Fault {
         line: found.line,
         message: "Prisma fails with SQLSTATE 25001: it sends the file as one query, whose transaction has \
             begun before this line, and PostgreSQL \

@@ -1,15 +1,15 @@
 //! A value that is added to an enum and stands in a later statement of the same transaction (55P04). Sluice
 //! commits in between.
 
-use super::{File, Objection};
+use super::{Fault, File};
 use crate::sql::{Cursor, EnumValue, Needs, TokenKind, constant};
 
-pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
+pub(super) fn rule(file: &File<'_>) -> Option<Fault> {
     file.statements.iter().enumerate().filter(|(_, statement)| statement.needs == Needs::Commit).find_map(|(at, adds)| {
         let value = EnumValue::added_by(adds.sql);
         let later = file.statements[at + 1..].iter().take_while(|statement| statement.transaction == adds.transaction);
         let uses = later.into_iter().find(|statement| value.may_be_used_by(statement.sql) && stands_in(&value, statement.sql))?;
-        Some(Objection {
+        Some(Fault {
             line: uses.line,
             message: format!(
                 "Prisma fails with SQLSTATE 55P04 where this is the enum's value that line {} adds: it sends \

@@ -1,14 +1,14 @@
 //! `-- sluice: no-transaction` in a file with several statements. Prisma does not know it and makes one
 //! transaction of them.
 
-use super::{File, Objection, outside_a_transaction};
+use super::{Fault, File, outside_a_transaction};
 
-pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
+pub(super) fn rule(file: &File<'_>) -> Option<Fault> {
     let line = file.apart()?;
     if file.statements.len() < 2 || outside_a_transaction::rule(file).is_some() {
         return None;
     }
-    Some(Objection {
+    Some(Fault {
         line,
         message: format!(
             "Prisma does not know this directive and runs the {} statements of the file in one transaction: \

@@ -2,10 +2,10 @@
 //! until the next COMMIT, and what was done in it, and the history's rows for it and the files after it, are
 //! gone when the session ends: Prisma says that all is applied.
 
-use super::{File, Objection};
+use super::{Fault, File};
 use crate::sql::Control;
 
-pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
+pub(super) fn rule(file: &File<'_>) -> Option<Fault> {
     let ends_open = match file.statements.last()? {
         last if last.bracketed => !matches!(last.control, Some(Control::Commit { chain: false })),
         last => matches!(last.control, Some(Control::Begin(_))),
@@ -14,7 +14,7 @@ pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
         matches!(control, Some(Control::Begin(_) | Control::Commit { chain: true }))
     };
     let begin = file.statements.iter().rfind(|statement| opens(statement.control)).filter(|_| ends_open)?;
-    Some(Objection {
+    Some(Fault {
         line: begin.line,
         message:
             "Prisma says that this file is applied and keeps nothing of it: the transaction that begins \

@@ -3,11 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{File, Objection};
-use crate::{
-    api::{CheckId, Finding},
-    sql::{Cursor, TokenKind},
-};
+use super::{Fault, File, Objection};
+use crate::sql::{Cursor, TokenKind};
 
 /// The words that a table's name follows.
 const BEFORE_A_TABLE: [&str; 7] = ["FROM", "JOIN", "INTO", "UPDATE", "TABLE", "ONLY", "USING"];
@@ -20,7 +17,7 @@ pub(super) struct Tables {
 
 impl Tables {
     /// The first use of a table that is gone.
-    pub(super) fn used_in(&self, file: &File<'_>) -> Option<Finding> {
+    pub(super) fn used_in<'a>(&self, file: &File<'a>) -> Option<Objection<'a>> {
         if self.made.is_empty() {
             return None;
         }
@@ -37,10 +34,10 @@ impl Tables {
                 );
                 let remedy = "make it in the file that uses it, or make an ordinary table and drop it; \
                     spec.apply.atomicity does not change this";
-                return Some(file.finding(
-                    CheckId::TemporaryTable,
-                    Objection { line: statement.line, message, remedy: remedy.to_owned() },
-                ));
+                return file.objection(
+                    "temporary-table",
+                    Fault { line: statement.line, message, remedy: remedy.to_owned() },
+                );
             }
             own.extend(made(statement.sql).map(|(name, _)| name));
         }

@@ -1,9 +1,8 @@
 //! A file as Prisma sends it: whole, in one simple query. PostgreSQL makes one transaction of it where it
 //! holds more than one statement, and begins the next one behind each COMMIT.
 
-use super::Objection;
+use super::{About, Fault, Objection, line_of};
 use crate::{
-    api::{CheckId, Finding, Severity},
     migrations::Migration,
     sql::{self, Control, Cursor, Needs},
 };
@@ -63,17 +62,11 @@ impl<'a> File<'a> {
         })
     }
 
-    /// A warning about a place in it.
-    pub(super) fn finding(&self, check: CheckId, objection: Objection) -> Finding {
-        let Objection { line, message, remedy } = objection;
-        let place = format!("{}:{line}", self.migration.file);
-        Finding {
-            check,
-            message: format!("{place}: {message}"),
-            object: place,
-            severity: Severity::Warning,
-            remedy,
-        }
+    /// An objection to a line of it, in these words.
+    pub(super) fn objection(&self, rule: &str, fault: Fault) -> Option<Objection<'a>> {
+        let Fault { line, message, remedy } = fault;
+        let place = line_of(&self.migration.sql, line);
+        Objection::in_words(rule, About::Place(self.migration, place), message, remedy)
     }
 }
 

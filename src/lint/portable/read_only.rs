@@ -1,18 +1,18 @@
 //! A transaction that says READ ONLY and writes (25006). Sluice leaves READ ONLY out, because it writes its
 //! row in the same transaction.
 
-use super::{File, Objection, file::Sent};
+use super::{Fault, File, file::Sent};
 use crate::sql::{Control, Cursor};
 
 const READS: [&str; 9] = ["SELECT", "VALUES", "TABLE", "SHOW", "SET", "RESET", "EXPLAIN", "DECLARE", "FETCH"];
 
-pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
+pub(super) fn rule(file: &File<'_>) -> Option<Fault> {
     let (at, _) = file.statements.iter().enumerate().find(|(_, statement)| says_read_only(statement))?;
     let this = &file.statements[at];
     let mut rest =
         file.statements[at + 1..].iter().take_while(|statement| statement.transaction == this.transaction);
     let writes = rest.find(|statement| statement.control.is_none() && !statement.begins(&READS))?;
-    Some(Objection {
+    Some(Fault {
         line: writes.line,
         message: format!(
             "Prisma fails with SQLSTATE 25006: line {} makes the transaction READ ONLY, which Sluice leaves \

@@ -2,18 +2,18 @@
 //! around each file; what PostgreSQL makes of a query with several statements is enough for LOCK and DECLARE,
 //! not for savepoints and AND CHAIN.
 
-use super::{File, Objection, file::Sent};
+use super::{Fault, File, file::Sent};
 use crate::{
     redact,
     sql::{Control, Cursor},
 };
 
-pub(super) fn rule(file: &File<'_>) -> Option<Objection> {
+pub(super) fn rule(file: &File<'_>) -> Option<Fault> {
     let only = file.statements.len() == 1;
     let found = file.statements.iter().find(|statement| {
         !statement.bracketed && (needs_begin(statement) || only && needs_others(statement))
     })?;
-    Some(Objection {
+    Some(Fault {
         line: found.line,
         message: format!(
             "Prisma fails with SQLSTATE 25P01: outside of BEGIN and COMMIT PostgreSQL refuses {}",

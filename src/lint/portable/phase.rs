@@ -1,9 +1,9 @@
 //! Phases (`spec.migrations.phases`), which Prisma does not know.
 
-use super::of_the_source;
-use crate::{api::Finding, migrations::SourceTree};
+use super::{Objection, beside};
+use crate::migrations::SourceTree;
 
-pub(super) fn rule(source: &SourceTree) -> Vec<Finding> {
+pub(super) fn rule(source: &SourceTree) -> Vec<Objection<'static>> {
     let mut phases: Vec<(&str, usize)> = Vec::new();
     for phase in source.migrations.iter().filter_map(|migration| migration.phase()) {
         match phases.iter_mut().find(|(name, _)| *name == phase) {
@@ -13,18 +13,18 @@ pub(super) fn rule(source: &SourceTree) -> Vec<Finding> {
     }
     let finding = |(name, files): (&str, usize)| {
         let message = format!("Prisma does not know the phase {name:?} and runs none of its {files} files");
-        of_the_source(
+        beside(
             name,
             message,
             "copy what is not applied yet into migrations, should you go back to prisma migrate deploy",
         )
     };
-    phases.into_iter().map(finding).collect()
+    phases.into_iter().filter_map(finding).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::About, *};
     use crate::migrations::Migration;
 
     #[test]
@@ -32,8 +32,10 @@ mod tests {
         let file = |name: &str| Migration::new(name.into(), name.into(), "");
         let migrations = ["1_a", "security/1", "security/2", "views/1"].map(file).into();
         let found = rule(&SourceTree { migrations, ..SourceTree::default() });
-        let objects: Vec<_> = found.iter().map(|finding| finding.object.as_str()).collect();
-        assert_eq!(objects, ["security", "views"]);
-        assert!(found[0].message.contains("none of its 2 files"), "{found:?}");
+        let names = ["security", "views"];
+        let named = |(objection, name): (&Objection<'_>, &&str)| matches!(&objection.about, About::Source(object) if object == name);
+        assert!(found.len() == 2 && found.iter().zip(&names).all(named), "{found:?}");
+        let said = found[0].said.as_ref().map(|said| said.message.as_str()).unwrap_or_default();
+        assert!(said.contains("none of its 2 files"), "{said}");
     }
 }

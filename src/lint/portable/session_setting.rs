@@ -4,11 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{File, Objection};
-use crate::{
-    api::{CheckId, Finding},
-    sql::{Cursor, TokenKind},
-};
+use super::{Fault, File, NOT_PORTABLE, Objection};
+use crate::sql::{Cursor, TokenKind};
 
 /// Settings that change nothing of what a later file leaves behind: names, messages, and limits, which in
 /// Sluice are the manifest's.
@@ -34,21 +31,21 @@ const DEFAULTS: [(&str, &str); 6] = [
 
 /// What the files so far have left set.
 #[derive(Default)]
-pub(super) struct Leaks {
-    open: Option<Leak>,
+pub(super) struct Leaks<'a> {
+    open: Option<Leak<'a>>,
 }
 
-struct Leak {
+struct Leak<'a> {
     /// Without the names of settings that the next file decides itself.
-    finding: Finding,
+    objection: Objection<'a>,
     names: Vec<String>,
     /// Prisma fails before any other file runs.
     at_once: bool,
 }
 
-impl Leaks {
+impl<'a> Leaks<'a> {
     /// What the files before have left to this one.
-    pub(super) fn left_to(&mut self, file: &File<'_>) -> Option<Finding> {
+    pub(super) fn left_to(&mut self, file: &File<'_>) -> Option<Objection<'a>> {
         if file.statements.is_empty() {
             return None;
         }
@@ -56,16 +53,16 @@ impl Leaks {
         self.open
             .take()
             .filter(|leak| leak.at_once || leak.names.iter().any(|name| !own.contains(name)))
-            .map(|leak| leak.finding)
+            .map(|leak| leak.objection)
     }
 
     /// What the last file leaves to Prisma itself.
-    pub(super) fn left_to_prisma(self) -> Option<Finding> {
-        self.open.filter(|leak| leak.at_once).map(|leak| leak.finding)
+    pub(super) fn left_to_prisma(self) -> Option<Objection<'a>> {
+        self.open.filter(|leak| leak.at_once).map(|leak| leak.objection)
     }
 
     /// Notes what this file leaves set.
-    pub(super) fn after(&mut self, file: &File<'_>) {
+    pub(super) fn after(&mut self, file: &File<'a>) {
         let left = left(file);
         let Some(line) = left.values().map(|set| set.line).min() else { return };
         let fails = left.iter().find_map(|(name, set)| Some((set.line, stops_prisma(name, &set.value)?)));
@@ -88,8 +85,8 @@ impl Leaks {
         let remedy =
             "write SET LOCAL, or true as the third argument of set_config: that ends with the file in both"
                 .to_owned();
-        let finding = file.finding(CheckId::NotPortableToPrisma, Objection { line, message, remedy });
-        self.open = Some(Leak { finding, names, at_once: fails.is_some() });
+        let objection = file.objection(NOT_PORTABLE, Fault { line, message, remedy });
+        self.open = objection.map(|objection| Leak { objection, names, at_once: fails.is_some() });
     }
 }
 

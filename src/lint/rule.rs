@@ -1,0 +1,176 @@
+//! Every rule, as `rules.yaml` has it, and how much its objections weigh. PURE.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use serde::Deserialize;
+
+/// One rule.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Stable; squawk's own where it is a rule of squawk's.
+    pub id: String,
+    /// What decides its weight.
+    pub kind: Kind,
+    /// What goes wrong.
+    pub why: String,
+    /// What to write instead.
+    pub safe: String,
+}
+
+/// What a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// How long a table that exists is locked.
+    Lock,
+    /// That a lock is kept for longer than it has to be.
+    Delay,
+    /// What only a snapshot gives back.
+    Loss,
+    /// Whether the application that runs now goes on working.
+    Break,
+    /// Who may see or change rows.
+    Access,
+    /// Whether it does what it seems to say.
+    Outcome,
+    /// A matter of taste.
+    Style,
+    /// What Sluice does, however the file is written.
+    Runner,
+    /// Why a file cannot run.
+    Refused,
+    /// Worth knowing, and never more.
+    Notice,
+}
+
+impl Kind {
+    /// Whether it is about what is there already, so that it says nothing about a table of the same release.
+    pub(super) const fn is_about_rows(self) -> bool {
+        matches!(self, Self::Lock | Self::Delay | Self::Loss | Self::Break | Self::Access)
+    }
+}
+
+/// How much an objection weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "PascalCase")]
+#[value(rename_all = "PascalCase")]
+pub enum Weight {
+    /// It is not made.
+    Off,
+    /// Worth reading.
+    Warn,
+    /// A person has to approve the release.
+    Approve,
+    /// The release does not run.
+    Fail,
+}
+
+/// The weights of all kinds at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum Preset {
+    /// Everything warns.
+    #[default]
+    Lenient,
+    /// What locks a large table fails; losses and access need an approval.
+    Standard,
+    /// What may break the running application needs an approval as well; access fails.
+    Strict,
+}
+
+impl Preset {
+    /// How much objections of a kind weigh. Of locks: those of a large table.
+    const fn weight(self, kind: Kind) -> Weight {
+        match (kind, self) {
+            (Kind::Style | Kind::Runner, _) => Weight::Off,
+            (Kind::Refused, _) => Weight::Fail,
+            (Kind::Outcome | Kind::Delay | Kind::Notice, _)
+            | (_, Self::Lenient)
+            | (Kind::Break, Self::Standard) => Weight::Warn,
+            (Kind::Lock, _) | (Kind::Access, Self::Strict) => Weight::Fail,
+            (Kind::Loss, _) | (Kind::Access, Self::Standard) | (Kind::Break, Self::Strict) => Weight::Approve,
+        }
+    }
+}
+
+/// The weights in force: a preset, and rules that weigh more or less.
+#[derive(Clone, Debug, Default)]
+pub struct Weights {
+    /// Where a rule is not named.
+    pub preset: Preset,
+    /// By the id of the rule.
+    pub rules: BTreeMap<String, Weight>,
+}
+
+impl Weights {
+    /// How much an objection of this rule to a large table weighs.
+    pub fn of(&self, rule: &Rule) -> Weight {
+        self.rules.get(&rule.id).copied().unwrap_or_else(|| self.preset.weight(rule.kind))
+    }
+
+    /// Rules that no version of Sluice knows, by their names.
+    pub fn unknown(&self) -> impl Iterator<Item = &str> {
+        self.rules.keys().map(String::as_str).filter(|id| find(id).is_none())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    rules: Vec<Rule>,
+}
+
+static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
+    let document: Document = serde_saphyr::from_str(include_str!("rules.yaml")).expect("a test reads it");
+    document.rules
+});
+
+/// Every rule, in the order of the document.
+pub fn all() -> &'static [Rule] {
+    &RULES
+}
+
+/// The rule of this id.
+pub fn find(id: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_rule_of_squawk_has_a_place_and_each_rule_has_one() {
+        let ids: BTreeSet<&str> = all().iter().map(|rule| rule.id.as_str()).collect();
+        assert_eq!(ids.len(), all().len(), "an id stands twice");
+        let missing: Vec<String> = super::super::safety::of_squawk()
+            .map(|rule| rule.to_string())
+            .filter(|id| !ids.contains(id.as_str()))
+            .collect();
+        assert_eq!(missing, [""; 0], "rules.yaml lacks these");
+    }
+
+    #[test]
+    fn a_preset_never_weighs_less_than_the_one_before_it() {
+        for rule in all() {
+            let [lenient, standard, strict] =
+                [Preset::Lenient, Preset::Standard, Preset::Strict].map(|preset| preset.weight(rule.kind));
+            assert!(lenient <= standard && standard <= strict, "{}", rule.id);
+        }
+    }
+
+    #[test]
+    fn a_manifest_names_rules_that_there_are() {
+        let weights = Weights {
+            preset: Preset::Standard,
+            rules: [("ban-drop-column".to_owned(), Weight::Off), ("ban-drop-colum".to_owned(), Weight::Fail)]
+                .into(),
+        };
+        assert_eq!(weights.unknown().collect::<Vec<_>>(), ["ban-drop-colum"]);
+        assert_eq!(weights.of(find("ban-drop-column").expect("a rule")), Weight::Off);
+        assert_eq!(weights.of(find("ban-drop-table").expect("a rule")), Weight::Approve);
+    }
+}

@@ -1,0 +1,27 @@
+//! The rules of squawk, by squawk's own linter. PURE.
+
+use squawk_linter::{Linter, LinterSettings, Rule};
+
+use super::{
+    Found,
+    text::{Text, range_of},
+};
+
+/// Every rule of squawk's.
+pub(in crate::lint) fn rules() -> impl Iterator<Item = Rule> {
+    enum_iterator::all::<Rule>()
+}
+
+/// What they find in a file. `asked` says which matter.
+pub(super) fn found(text: &Text<'_>, asked: impl Fn(&str) -> bool) -> Vec<(String, Found)> {
+    let apart = text.migration.script().is_ok_and(|script| script.apart);
+    let mut linter = Linter::from(rules().filter(|rule| asked(&rule.to_string())).collect::<Vec<_>>());
+    linter.settings = LinterSettings { assume_in_transaction: !apart, ..LinterSettings::default() };
+    linter
+        .lint(&text.tree, text.sql())
+        .into_iter()
+        .map(|violation| (violation.code.to_string(), Found::at(range_of(violation.text_range))))
+        // squawk takes row-level security for a trigger; it has a rule of its own.
+        .filter(|(id, found)| id != "ban-disable-trigger" || !text.is_about_row_security(&found.place))
+        .collect()
+}

@@ -1,0 +1,57 @@
+//! An UPDATE or DELETE of a whole table in one statement. A condition that compares with a constant or a
+//! parameter leaves few; what else a condition leaves, only the rehearsal knows.
+
+use squawk_syntax::ast::{self, AstNode};
+
+use super::{
+    Found,
+    text::{Text, range},
+};
+
+pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
+    text.statements
+        .iter()
+        .filter_map(|(stmt, _)| {
+            let (node, condition) = match stmt {
+                ast::Stmt::Update(update) => (update.syntax(), update.where_clause_or_current_of()),
+                ast::Stmt::Delete(delete) => (delete.syntax(), delete.where_clause_or_current_of()),
+                _ => return None,
+            };
+            let narrow = condition.is_some_and(|condition| is_narrow(&condition.syntax().text().to_string()));
+            (!narrow).then(|| Found::at(range(node)))
+        })
+        .collect()
+}
+
+/// It names single rows: `=` or `IN` with constants. `IS NULL`, `<>` and comparisons may be true of all.
+fn is_narrow(condition: &str) -> bool {
+    let upper = condition.to_uppercase();
+    (upper.contains('=')
+        && !upper.contains("<>")
+        && !upper.contains("!=")
+        && !upper.contains(">=")
+        && !upper.contains("<="))
+        || upper.contains(" IN (")
+        || upper.contains("CURRENT OF")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Preset, Tables, said};
+
+    #[test]
+    fn a_change_of_all_rows_is_named_and_one_of_few_is_not() {
+        let of = |sql| said(&[sql], &Tables::default(), Preset::Standard).len();
+        for sql in [
+            "UPDATE t SET a = 1",
+            "DELETE FROM t",
+            "UPDATE t SET a = 1 WHERE a IS NULL",
+            "DELETE FROM t WHERE a <> 1",
+        ] {
+            assert_eq!(of(sql), 1, "{sql}");
+        }
+        for sql in ["UPDATE t SET a = 1 WHERE id = 7", "DELETE FROM t WHERE kind IN ('a', 'b')"] {
+            assert_eq!(of(sql), 0, "{sql}");
+        }
+    }
+}
