@@ -58,6 +58,21 @@ async fn nothing_found(clinic: &Clinic) {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// A path across on `notes` is found with these words, and when it is closed nothing is.
+async fn found_until(mended: &str, clinic: &Clinic, severity: Severity, part: &str) {
+    found_on(clinic, severity, "public.notes", part).await;
+    clinic.migrate(mended).await;
+    nothing_found(clinic).await;
+}
+
+/// A database of its own with this table and a trigger, and in the table a row of each clinic.
+async fn clinic_with(test: &str, table: &str, trigger: &str) -> Clinic {
+    let clinic = Clinic::with_rows(test).await;
+    clinic.migrate(&format!("{table} {ROWS} {ALL}")).await;
+    clinic.migrate(trigger).await;
+    clinic
+}
+
 #[tokio::test]
 async fn who_may_not_read_the_tenant_column_is_tried_also_where_no_tenant_can_be_invented() {
     let clinic = Clinic::empty("no_strangers").await;
@@ -100,15 +115,8 @@ async fn a_generated_tenant_column_is_written_through_what_it_is_made_from() {
         ))
         .await;
     clinic.migrate(&format!("INSERT INTO notes (clinic) SELECT id FROM clinics; {ALL}")).await;
-    found_on(
-        &clinic,
-        Error,
-        "public.notes",
-        "INSERT a row of another tenant, UPDATE an own row so that it is another tenant's",
-    )
-    .await;
-    clinic.migrate(&format!("ALTER POLICY p ON notes WITH CHECK ({OWN})")).await;
-    nothing_found(&clinic).await;
+    let found = "INSERT a row of another tenant, UPDATE an own row so that it is another tenant's";
+    found_until(&format!("ALTER POLICY p ON notes WITH CHECK ({OWN})"), &clinic, Error, found).await;
 }
 
 #[tokio::test]
@@ -163,40 +171,24 @@ async fn a_tenant_column_that_a_trigger_sets_is_written_through_what_it_follows_
 async fn a_trigger_that_keeps_the_tenant_does_not_hide_an_open_policy_for_update() {
     for (test, refusal) in [("keeps", "RAISE EXCEPTION 'the tenant never changes'"), ("skips", "RETURN NULL")]
     {
-        let clinic = Clinic::with_rows(test).await;
-        clinic.migrate(&format!("{} {ROWS} {ALL}", notes(UUID, &policies("UPDATE", ANY)))).await;
-        clinic
-            .migrate(&format!(
-                "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.clinic_id <> \
-                    OLD.clinic_id THEN {refusal}; END IF; RETURN NEW; END$$;
-                 CREATE TRIGGER a BEFORE UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION guard()"
-            ))
-            .await;
-        found_on(&clinic, Error, "public.notes", "UPDATE another tenant's rows").await;
-        clinic.migrate(&format!("ALTER POLICY u ON notes USING ({OWN})")).await;
-        nothing_found(&clinic).await;
+        let trigger = format!(
+            "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.clinic_id <> \
+                OLD.clinic_id THEN {refusal}; END IF; RETURN NEW; END$$;
+             CREATE TRIGGER a BEFORE UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION guard()"
+        );
+        let clinic = clinic_with(test, &notes(UUID, &policies("UPDATE", ANY)), &trigger).await;
+        let mended = format!("ALTER POLICY u ON notes USING ({OWN})");
+        found_until(&mended, &clinic, Error, "UPDATE another tenant's rows").await;
     }
 }
 
 #[tokio::test]
 async fn a_trigger_that_refuses_everything_leaves_an_open_policy_unproven() {
-    let clinic = Clinic::with_rows("refuses").await;
-    clinic.migrate(&format!("{} {ROWS} {ALL}", notes(UUID, &policies("DELETE", ANY)))).await;
-    clinic
-        .migrate(
-            "CREATE FUNCTION kept() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
-             CREATE TRIGGER a BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION kept()",
-        )
-        .await;
-    found_on(
-        &clinic,
-        Warning,
-        "public.notes",
-        "unproven: DELETE (a row that the policies let through was skipped",
-    )
-    .await;
-    clinic.migrate(&format!("ALTER POLICY d ON notes USING ({OWN})")).await;
-    nothing_found(&clinic).await;
+    let trigger = "CREATE FUNCTION kept() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+        CREATE TRIGGER a BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION kept()";
+    let clinic = clinic_with("refuses", &notes(UUID, &policies("DELETE", ANY)), trigger).await;
+    let found = "unproven: DELETE (a row that the policies let through was skipped";
+    found_until(&format!("ALTER POLICY d ON notes USING ({OWN})"), &clinic, Warning, found).await;
 }
 
 #[tokio::test]
@@ -212,9 +204,8 @@ async fn a_trigger_that_knows_the_tenants_does_not_hide_an_open_policy_for_inser
              CREATE TRIGGER a BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION known()",
         )
         .await;
-    found_on(&clinic, Error, "public.notes", "INSERT a row of another tenant").await;
-    clinic.migrate(&format!("ALTER POLICY i ON notes WITH CHECK ({OWN})")).await;
-    nothing_found(&clinic).await;
+    let mended = format!("ALTER POLICY i ON notes WITH CHECK ({OWN})");
+    found_until(&mended, &clinic, Error, "INSERT a row of another tenant").await;
 }
 
 #[tokio::test]
@@ -310,23 +301,10 @@ async fn all_roles_together_have_one_time_and_what_is_left_is_told_once() {
 
 #[tokio::test]
 async fn rows_without_a_tenant_that_everybody_sees_or_makes_are_a_warning() {
-    let clinic = Clinic::with_rows("nobody").await;
-    let open = format!("clinic_id IS NULL OR {OWN}");
-    clinic
-        .migrate(&format!(
-            "{} {ROWS} {ALL}",
-            notes("clinic_id uuid", &format!("CREATE POLICY p ON notes USING ({open})"))
-        ))
-        .await;
-    found_on(
-        &clinic,
-        Warning,
-        "public.notes",
-        "every tenant sees a row without a tenant, and any tenant can make one",
-    )
-    .await;
-    clinic.migrate(&format!("ALTER POLICY p ON notes USING ({OWN})")).await;
-    nothing_found(&clinic).await;
+    let open = format!("CREATE POLICY p ON notes USING (clinic_id IS NULL OR {OWN})");
+    let clinic = clinic_with("nobody", &notes("clinic_id uuid", &open), "").await;
+    let found = "every tenant sees a row without a tenant, and any tenant can make one";
+    found_until(&format!("ALTER POLICY p ON notes USING ({OWN})"), &clinic, Warning, found).await;
 }
 
 /// A policy that knows the probe by a setting of its own or by its name would close for it alone.
