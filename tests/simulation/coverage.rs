@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use super::story::{Clock, What};
 
 /// Everything that has to happen somewhere among a few hundred seeds.
-pub const KINDS: [&str; 70] = [
+pub const KINDS: [&str; 71] = [
     "a DatabaseMigration is created",
     "a spec is edited",
     "a spec is edited while a run goes on",
@@ -69,6 +69,7 @@ pub const KINDS: [&str; 70] = [
     "a clock jumps over the edge of a window",
     "a run begins in a window",
     "a run is cut to what is left of a window",
+    "a run ends because its window closes",
     "a run that only verifies begins while a window is closed",
     "a run waits for a window",
     "a run waits for a dependency",

@@ -44,6 +44,11 @@ impl Clocks {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// What a clock shows that is right.
+    pub fn right(&self) -> Timestamp {
+        self.shown(&AtomicI64::new(0))
+    }
+
     /// What a clock shows that is wrong by so many seconds.
     pub fn shown(&self, error: &AtomicI64) -> Timestamp {
         let elapsed = SignedDuration::from_millis(i64::try_from(self.now()).unwrap_or(i64::MAX));

@@ -28,9 +28,12 @@ impl Watchman {
         Self { two_leaders, published: BTreeSet::new(), jobs: BTreeMap::new() }
     }
 
-    /// Every migration was run exactly once in each database that has it.
+    /// Every migration was run exactly once in each database that has it, and in time.
     #[expect(clippy::unused_self, reason = "one of the questions that the watchman answers")]
-    pub fn databases(&self, postgres: &Postgres) -> Result<(), Failure> {
+    pub fn databases(&self, postgres: &Postgres, truth: &Truth) -> Result<(), Failure> {
+        if let Some(late) = &truth.late {
+            return Err(Failure::new("window", late));
+        }
         for (name, database) in postgres.all() {
             let twice = database.executed.iter().find(|(_, times)| **times != 1);
             if let Some((migration, times)) = twice {

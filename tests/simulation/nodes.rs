@@ -6,8 +6,12 @@ mod mishaps;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use sluice::contract::{Outcome, Purpose, Stage, Verdict};
+use sluice::{
+    contract::{Outcome, Purpose, Stage, Verdict},
+    limits::CLOCK_SKEW,
+};
 
 use super::{
     api_server::{Cluster, Key},
@@ -40,8 +44,8 @@ pub enum Task {
     Orphans,
     Conclude(Key, &'static str, &'static str),
     Deadline(Key, String),
-    /// A commit that was on its way when its client died.
-    Commit(String, u64, Vec<String>),
+    /// A commit that was on its way when its client died, of a run that has to have ended by a moment.
+    Commit(String, u64, Vec<String>, Option<Timestamp>),
     EndSession(String, u64),
 }
 
@@ -89,6 +93,8 @@ pub struct Hands<'a> {
     pub truth: &'a mut Truth,
     pub coverage: &'a mut Coverage,
     pub now: u64,
+    /// The same moment by a clock that is right.
+    pub time: Timestamp,
 }
 
 impl Nodes {
@@ -171,9 +177,10 @@ impl Nodes {
                 }
             }
             Task::Deadline(job, uid) => self.deadline(hands, &job, &uid),
-            Task::Commit(database, session, migrations) => {
+            Task::Commit(database, session, migrations, ends_by) => {
                 if hands.postgres.database(&database).commit(session, &migrations) {
                     hands.coverage.saw("a commit takes effect after its client died");
+                    self.committed(hands, &database, ends_by);
                 }
             }
             Task::EndSession(database, session) => hands.postgres.database(&database).end(session),
@@ -243,7 +250,7 @@ impl Nodes {
     }
 
     fn turn(&mut self, hands: &mut Hands, key: &Key) {
-        let time = hands.cluster.now;
+        let time = hands.time.saturating_add(SignedDuration::from_secs(self.skew)).expect("a moment");
         self.struck(hands, key);
         let Some(pod) = self.pods.get_mut(key).filter(|pod| !pod.ended) else { return };
         if hands.now < pod.frozen {
@@ -261,9 +268,35 @@ impl Nodes {
         if work.stage == Stage::Migrate && work.purpose == Purpose::Apply {
             hands.truth.migrates(&pod.job.2, key, &pod.uid);
         }
+        let (database, ends_by) = (work.database.clone(), work.ends_by);
+        let before = hands.postgres.database(&database).rows.len();
         let turn = work.turn(hands.postgres, hands.now, time);
+        if hands.postgres.database(&database).rows.len() > before {
+            self.committed(hands, &database, ends_by);
+        }
+        self.turned(hands, key, turn);
+    }
+
+    /// Something was committed: a run does not outlast its window, as long as the clocks of nodes are right.
+    fn committed(&self, hands: &mut Hands, database: &str, ends_by: Option<Timestamp>) {
+        if let Some(ends_by) = ends_by.filter(|ends_by| hands.time > *ends_by)
+            && self.skew.unsigned_abs() <= CLOCK_SKEW.as_secs()
+        {
+            let late =
+                format!("{database} was changed at {}, and the window closed at {ends_by}", hands.time);
+            hands.truth.late.get_or_insert(late);
+        }
+    }
+
+    /// What comes of a moment of work.
+    fn turned(&mut self, hands: &mut Hands, key: &Key, turn: Turn) {
         let Turn::Ended(outcome) = turn else { return self.next(hands.now, key) };
+        let Some(pod) = self.pods.get_mut(key) else { return };
+        let Some(work) = &mut pod.work else { return };
         let stage = work.stage;
+        if work.is_over {
+            hands.coverage.saw("a run ends because its window closes");
+        }
         hands.truth.ends(&pod.job.2, &work.clone(), &outcome);
         pod.unsaid.push((stage, Some((*outcome).clone())));
         let following = work.purpose.route().stages().find(|other| *other > stage);
@@ -310,7 +343,8 @@ impl Nodes {
         let Some(session) = work.session else { return };
         let sent = work.in_flight(hands.postgres.database(&work.database), hands.now);
         if !sent.is_empty() && self.rng.bool() {
-            self.later(hands.now, 0..2_000, Task::Commit(work.database.clone(), session, sent));
+            let commit = Task::Commit(work.database.clone(), session, sent, work.ends_by);
+            self.later(hands.now, 0..2_000, commit);
         }
         self.later(hands.now, 2_000..6_000, Task::EndSession(work.database, session));
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use sluice::{
     api::{Failure, ReadBack, Reason, SnapshotRecord, Span},
     contract::{HistorySummary, Outcome, Purpose, Required, Stage},
+    limits::CLOCK_SKEW,
 };
 
 use super::{
@@ -47,6 +48,10 @@ pub struct Work {
     applied: bool,
     /// Its deadline, which the stages keep themselves.
     until: u64,
+    /// When its window closes.
+    pub ends_by: Option<Timestamp>,
+    /// It ended because its window closes.
+    pub is_over: bool,
 }
 
 /// What comes of a moment of work.
@@ -94,6 +99,8 @@ impl Work {
             through: None,
             applied: false,
             until: now + u64::try_from(deadline.duration().as_millis()).unwrap_or(u64::MAX / 2),
+            ends_by: value("SLUICE_ENDS_BY").map(|text| text.parse().expect("a moment")),
+            is_over: false,
         })
     }
 
@@ -105,6 +112,12 @@ impl Work {
     /// Works for a moment at the stage that it is in.
     pub fn turn(&mut self, postgres: &mut Postgres, now: u64, time: Timestamp) -> Turn {
         self.turns += 1;
+        // As the real stages: a verification changes nothing, so it may outlast the window.
+        let latest = self.ends_by.map(|ends_by| ends_by.saturating_sub(CLOCK_SKEW).expect("a moment"));
+        self.is_over = self.stage != Stage::Verify && latest.is_some_and(|latest| time >= latest);
+        if self.is_over {
+            return self.ends(postgres, Reason::DeadlineExceeded, false);
+        }
         if now > self.until {
             return self.ends(postgres, Reason::DeadlineExceeded, false);
         }

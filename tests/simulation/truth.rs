@@ -26,6 +26,8 @@ pub struct Truth {
     pub ended: BTreeMap<String, End>,
     /// Entries of a gate that are applied and verified.
     pub proven: BTreeSet<String>,
+    /// What was committed when the window of its run had closed.
+    pub late: Option<String>,
     /// The Pods of each Job whose migrate stage has begun.
     migrated: BTreeMap<String, BTreeSet<String>>,
 }

@@ -250,7 +250,7 @@ impl World {
             Due::Node => {
                 let task = self.with_hands(Nodes::act);
                 self.says(|| task.map_or(String::new(), |task| format!("node {task:?}")));
-                self.watchman.databases(&self.postgres)?;
+                self.watchman.databases(&self.postgres, &self.truth)?;
             }
             Due::Lease => return Ok(self.renew()),
             Due::Start(nth) => {
@@ -269,10 +269,10 @@ impl World {
     }
 
     pub fn with_hands<T>(&mut self, act: impl FnOnce(&mut Nodes, &mut Hands) -> T) -> T {
-        let now = self.clocks.now();
+        let (now, time) = (self.clocks.now(), self.clocks.right());
         let (cluster, postgres, truth) = (&mut self.cluster, &mut self.postgres, &mut self.truth);
         let coverage = &mut self.coverage;
-        act(&mut self.nodes, &mut Hands { cluster, postgres, truth, coverage, now })
+        act(&mut self.nodes, &mut Hands { cluster, postgres, truth, coverage, now, time })
     }
 
     /// Whether a Job goes on.

@@ -208,10 +208,15 @@ fn window_is_kept(
     if left <= 0 {
         return broken(format!("{name} is created at {now}, and {window} is closed"));
     }
-    if job["spec"]["activeDeadlineSeconds"].as_i64().is_none_or(|deadline| deadline > left + GRACE) {
+    let most = job["spec"]["activeDeadlineSeconds"].as_i64().unwrap_or(i64::MAX);
+    let ends_by = variable("SLUICE_ENDS_BY").and_then(|value| value.as_str()?.parse::<Timestamp>().ok());
+    let in_time = match ends_by {
+        Some(ends_by) => most <= left + GRACE && ends_by.duration_since(now).as_secs() <= left,
+        None => most <= left,
+    };
+    if !in_time {
         return broken(format!(
-            "{name} may take {} s, and {left} s are left of {window}",
-            job["spec"]["activeDeadlineSeconds"]
+            "{name} may take {most} s, until {ends_by:?}, and {left} s are left of {window}"
         ));
     }
     coverage.saw("a run begins in a window");
