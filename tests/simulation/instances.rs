@@ -16,7 +16,7 @@ use sluice::{
 };
 use tokio::{sync::watch as channel, task::JoinHandle, time::Instant};
 
-use super::{network::Network, story::Write, world::NAMESPACE};
+use super::{network::Network, world::NAMESPACE};
 
 /// A lease that is not renewed is free after so long.
 pub const LEASE: u64 = 10_000;
@@ -67,15 +67,13 @@ pub struct Instance {
     pub paused: u64,
     /// After it went on, until when it does not know that another one leads.
     pub unaware: u64,
-    /// It dies at its next write, or its next one of a kind: before it takes effect, or after.
-    pub doom: Option<(Option<Write>, bool)>,
     leads: Option<channel::Sender<bool>>,
     loops: Vec<JoinHandle<()>>,
 }
 
 impl Instance {
     pub const fn new() -> Self {
-        Self { process: None, starts: 0, paused: 0, unaware: 0, doom: None, leads: None, loops: Vec::new() }
+        Self { process: None, starts: 0, paused: 0, unaware: 0, leads: None, loops: Vec::new() }
     }
 
     /// Starts the loops of a process.
@@ -108,13 +106,13 @@ impl Instance {
             while_leading(&mut leading, &stop, lead, || {}).await;
         };
         self.loops = vec![tokio::spawn(workloads), tokio::spawn(leader)];
-        (self.process, self.leads, self.paused, self.doom) = (Some(process), Some(leads), 0, None);
+        (self.process, self.leads, self.paused) = (Some(process), Some(leads), 0);
     }
 
     /// Ends every loop wherever it is.
     pub fn kill(&mut self, starts: u64) {
         self.loops.drain(..).for_each(|looped| looped.abort());
-        (self.process, self.leads, self.starts, self.doom) = (None, None, starts, None);
+        (self.process, self.leads, self.starts) = (None, None, starts);
     }
 
     /// Tells it whether it leads.

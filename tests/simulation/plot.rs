@@ -4,7 +4,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use sluice::contract::Stage;
 
-use super::story::{Clock, Event, Story, Trouble, Victim, What, Write};
+use super::story::{Clock, Death, Event, Story, Trouble, Victim, What, Write};
 
 /// So long do people and faults act.
 const ACTED: u64 = 150_000;
@@ -258,9 +258,9 @@ impl Plot {
         let at = soon_after.filter(|_| rng.bool()).unwrap_or(at);
         let instance = rng.usize(0..2);
         let ms = rng.u64(1_000..40_000);
-        let what = match rng.u8(0..27) {
+        let what = match rng.u8(0..30) {
             0 => What::Kill { instance },
-            1..5 => kill_at_write(rng, instance),
+            1..5 | 27..30 => kill_at_write(rng),
             5 | 6 => What::Pause { instance, ms: rng.u64(500..40_000), unaware: rng.u64(0..8_000) },
             7..11 => What::Requests { trouble: trouble(rng), per_mille: rng.u32(20..500), ms },
             11 => What::BreakWatches { instance, gone: rng.bool() },
@@ -272,7 +272,7 @@ impl Plot {
             21 => What::SlowStages { upto: rng.u64(1_000..30_000), ms },
             22 => What::WakeAgain { instance },
             23 | 24 => What::Freeze { victim: victim(rng), ms: rng.u64(1_000..60_000) },
-            _ => {
+            25.. => {
                 let whose = [Clock::Server, Clock::Instance(instance), Clock::Nodes][rng.usize(0..3)];
                 let by = [2, 15, 90, 3600][rng.usize(0..4)];
                 What::Clock { whose, seconds: if rng.bool() { by } else { -by }, ms: rng.u64(1_000..60_000) }
@@ -282,17 +282,23 @@ impl Plot {
     }
 }
 
-fn kill_at_write(rng: &mut Rng, instance: usize) -> What {
-    let write = match rng.u8(0..12) {
+fn kill_at_write(rng: &mut Rng) -> What {
+    // The rarer a write, the more often it is named.
+    let write = match rng.u8(0..15) {
         0 => Some(Write::Status),
         1 => Some(Write::Event),
         2 | 3 => Some(Write::NewJob),
-        4..7 => Some(Write::JobGoes),
-        7..9 => Some(Write::Gate),
-        9 | 10 => Some(Write::Workload),
+        4 | 5 => Some(Write::Gate),
+        6..9 => Some(Write::JobGoes),
+        9..14 => Some(Write::Workload),
         _ => None,
     };
-    What::KillAtWrite { instance, after: rng.bool(), write }
+    let death = match rng.u8(0..7) {
+        0..3 => Death::Before,
+        3..6 => Death::After,
+        _ => Death::OnItsWay,
+    };
+    What::KillAtWrite { death, write }
 }
 
 /// Mostly one that migrates: there is the most to lose.

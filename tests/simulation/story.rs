@@ -52,8 +52,8 @@ pub enum What {
 
     /// An instance of the controller dies, and starts again after some seconds.
     Kill { instance: usize },
-    /// An instance dies at its next write, or its next one of a kind: before it takes effect, or before it hears so.
-    KillAtWrite { instance: usize, after: bool, write: Option<Write> },
+    /// The instance dies that makes the next write, or the next one of a kind.
+    KillAtWrite { death: Death, write: Option<Write> },
     /// An instance stands still; when it goes on it does not know for a while that another one leads.
     Pause { instance: usize, ms: u64, unaware: u64 },
     /// Requests fail, so many of a thousand.
@@ -100,6 +100,17 @@ pub enum Write {
     Gate,
     /// A workload is let go.
     Workload,
+}
+
+/// When an instance dies that writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Death {
+    /// Before the write takes effect, which it never does.
+    Before,
+    /// While the write is on its way, where it stays for a moment.
+    OnItsWay,
+    /// After it took effect, and before the instance hears so.
+    After,
 }
 
 /// What becomes of a request.

@@ -20,7 +20,7 @@ use super::{
     nodes::{Hands, Nodes},
     oracle,
     postgres::Postgres,
-    story::{Clock, Story, Trouble},
+    story::{Clock, Death, Story, Trouble, Write},
     truth::Truth,
 };
 
@@ -117,6 +117,8 @@ pub struct World {
     seen: u64,
     troubles: Vec<(u64, u32, Trouble)>,
     slow_watches: [(u64, u64); 2],
+    /// At which write the instance dies that makes it.
+    doom: Vec<(Option<Write>, Death)>,
     rng: Rng,
     phase: Phase,
     /// The window of each DatabaseMigration, as each process read it last.
@@ -152,6 +154,7 @@ impl World {
             seen: 0,
             troubles: Vec::new(),
             slow_watches: [(0, 0), (0, 0)],
+            doom: Vec::new(),
             rng,
             phase: Phase::Acts,
             windows: BTreeMap::new(),
@@ -357,7 +360,7 @@ impl World {
                 for whose in [Clock::Server, Clock::Instance(0), Clock::Instance(1), Clock::Nodes] {
                     self.set_clock(whose, 0);
                 }
-                self.instances.iter_mut().for_each(|instance| instance.doom = None);
+                self.doom.clear();
                 self.says(|| "nothing happens any more".to_owned());
                 Phase::Ends(now + PROGRESS)
             }

@@ -10,7 +10,7 @@ use super::{
         story::{Clock, What},
         windows,
     },
-    Flight, World,
+    World,
 };
 
 impl World {
@@ -42,17 +42,9 @@ impl World {
         let Some(process) = self.instances[nth].process else { return };
         let starts = self.now() + self.rng.u64(1_000..4_000);
         self.instances[nth].kill(starts);
-        let (sent, others): (Vec<Flight>, Vec<Flight>) = std::mem::take(&mut self.flights)
-            .into_iter()
-            .partition(|flight| flight.arrival.process == process);
-        self.flights = others;
-        for flight in sent {
-            if flight.arrival.is_write() && self.rng.bool() {
-                self.coverage.saw("what a dead instance had sent arrives");
-                self.says(|| format!("arrives all the same {}", flight.arrival.words()));
-                let _ = self.cluster.serve(&flight.arrival.parts, &flight.arrival.body);
-            }
-        }
+        let rng = &mut self.rng;
+        self.flights
+            .retain(|flight| flight.arrival.process != process || flight.arrival.is_write() && rng.bool());
         self.landings.retain(|landing| landing.process != process);
         self.watches.retain(|watch| watch.process != process);
     }
@@ -66,9 +58,7 @@ impl World {
                 self.kill(*instance);
                 return true;
             }
-            What::KillAtWrite { instance, after, write } => {
-                self.instances[*instance].doom = Some((*write, *after));
-            }
+            What::KillAtWrite { death, write } => self.doom.push((*write, *death)),
             What::Pause { instance, ms, unaware } => {
                 self.instances[*instance].paused = now + ms;
                 self.instances[*instance].unaware = now + ms + unaware;

@@ -9,7 +9,7 @@ use super::{
         coverage::Coverage,
         network::{Arrival, Watch, cut, refused, whole},
         people,
-        story::{Trouble, Write},
+        story::{Death, Trouble, Write},
         windows,
     },
     Failure, Flight, Landing, World,
@@ -17,6 +17,8 @@ use super::{
 
 /// How much later than the deadline Kubernetes ends a Job whose stages did not end by themselves, in seconds.
 const GRACE: i64 = 60;
+/// So long is a write on its way whose instance is dead, at most, in milliseconds: no other starts sooner.
+const ON_ITS_WAY: u64 = 900;
 
 impl World {
     /// Sends what has arrived on its way.
@@ -59,13 +61,23 @@ impl World {
     /// A request arrives at the API server.
     pub(super) async fn arrives(&mut self, nth: usize) -> bool {
         let Flight { arrival, trouble, .. } = self.flights.remove(nth);
-        let Some(instance) = self.instance_of(arrival.process) else { return false };
         let words = arrival.words();
-        let doom = self.doom(instance, &arrival);
-        if doom == Some(false) {
-            self.coverage.saw(dies_at(written(&arrival), false));
+        let Some(instance) = self.instance_of(arrival.process) else {
+            self.coverage.saw("what a dead instance had sent arrives");
+            self.says(|| format!("arrives all the same {words}"));
+            let _ = self.cluster.serve(&arrival.parts, &arrival.body);
+            return false;
+        };
+        let death = self.death(&arrival);
+        if matches!(death, Some(Death::Before | Death::OnItsWay)) {
             self.says(|| format!("dies before {words}"));
             self.kill(instance);
+            if death == Some(Death::Before) {
+                self.coverage.saw(dies_at(written(&arrival), false));
+            } else {
+                let at = self.now() + self.rng.u64(1..ON_ITS_WAY);
+                self.flights.push(Flight { at, arrival, trouble: None });
+            }
             return true;
         }
         self.counts(instance, &arrival, trouble);
@@ -82,7 +94,7 @@ impl World {
             }
             _ => Ok(whole(self.cluster.serve(&arrival.parts, &arrival.body)).await),
         };
-        if doom == Some(true) {
+        if death == Some(Death::After) {
             self.coverage.saw(dies_at(written(&arrival), true));
             self.says(|| format!("dies after {words}"));
             self.kill(instance);
@@ -103,10 +115,12 @@ impl World {
         false
     }
 
-    /// Whether an instance dies at this request: before it takes effect, or after.
-    fn doom(&self, instance: usize, arrival: &Arrival) -> Option<bool> {
-        let (write, after) = self.instances[instance].doom.filter(|_| arrival.is_write())?;
-        write.is_none_or(|write| write == written(arrival)).then_some(after)
+    /// When the instance dies that makes this request.
+    fn death(&mut self, arrival: &Arrival) -> Option<Death> {
+        let write = arrival.is_write().then(|| written(arrival))?;
+        let strikes = |(of, _): &(Option<Write>, Death)| of.is_none_or(|of| of == write);
+        let at = self.doom.iter().position(strikes)?;
+        Some(self.doom.remove(at).1)
     }
 
     /// An answer reaches the controller; true when it does.
