@@ -17,8 +17,9 @@ use crate::{
     plan::decision::Decision,
 };
 
-/// The longest time between two reconciles: timers have an end, and schedules need not.
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_hours(24);
+/// The longest time between two reconciles. A clock that was wrong when the pause began and is set right wakes
+/// no object: so late, at most, Sluice notices that a gate is open.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
 /// How a gate stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
