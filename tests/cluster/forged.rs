@@ -135,6 +135,8 @@ async fn an_editor_forges_no_job_no_pod_no_status_and_no_gate() {
     copy.metadata.name = Some("forged".into());
     copy.metadata.resource_version = None;
     copy.status = None;
+    // With this label two policies refuse the Pod, and the API server names either.
+    copy.labels_mut().remove("batch.kubernetes.io/controller-uid");
     refused("a forged Pod", pods.create(&PostParams::default(), &copy).await, belong);
     let verdict = Patch::Merge(json!({"status": {"message": "forged"}}));
     refused(
