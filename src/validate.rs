@@ -61,6 +61,8 @@ pub struct ValidatedMigration {
     pub atomicity: Atomicity,
     /// Per attempt.
     pub lock_timeout: Span,
+    /// Per table and transaction; no limit where the manifest sets none.
+    pub lock_held: Option<Span>,
     /// Per statement.
     pub statement_timeout: Span,
     /// Per run.
@@ -199,6 +201,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             snapshot,
             atomicity: spec.apply.atomicity,
             lock_timeout: spec.apply.lock_timeout,
+            lock_held: spec.apply.lock_held,
             statement_timeout: spec.apply.statement_timeout,
             deadline: spec.apply.deadline,
             log_data: spec.apply.log_data,
@@ -285,6 +288,10 @@ fn check_apply(apply: &Apply, violations: &mut Vec<Violation>) {
             "must not be 0: PostgreSQL reads it as \"wait for ever\", and every reader would wait too"
                 .to_owned();
         violations.push(Violation { field: "spec.apply.lockTimeout".into(), problem });
+    }
+    if let Some(held) = apply.lock_held.filter(|held| held.duration().as_millis() < 100) {
+        let problem = format!("is {held}: it must be at least 100ms; leave it out to set no limit");
+        violations.push(Violation { field: "spec.apply.lockHeld".into(), problem });
     }
 }
 

@@ -19,6 +19,16 @@ pub struct Apply {
     #[serde(default = "default_lock_timeout")]
     pub lock_timeout: Span,
 
+    /// How long a table, view or sequence that was there before a transaction may stay locked in it against
+    /// writers, or readers and writers: by SHARE or a stronger lock. CREATE INDEX CONCURRENTLY takes none. Once
+    /// that is over Sluice cancels the statement that is at work, the transaction is rolled back, and the run
+    /// ends with `LockHeldTooLong`. At least `100ms`. Absent: for as long as the migration takes, as with
+    /// Prisma.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('100ms')").message("spec.apply.lockHeld must be \
+        at least 100ms; leave it out to set no limit"))]
+    pub lock_held: Option<Span>,
+
     /// How long one statement may run; index builds that are CONCURRENTLY are exempt. Default: `5m`.
     #[serde(default = "default_statement_timeout")]
     pub statement_timeout: Span,
@@ -39,6 +49,7 @@ impl Default for Apply {
         Self {
             atomicity: Atomicity::default(),
             lock_timeout: default_lock_timeout(),
+            lock_held: None,
             statement_timeout: default_statement_timeout(),
             deadline: default_deadline(),
             log_data: false,

@@ -67,7 +67,7 @@ pub use reason::{Class, Reason};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
     AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, GateStatus, HistoryEntry, LegStatus,
-    RequiredVersions, RunProgress, RunStatus, SectionResult, SnapshotRecord, StageTiming,
+    LockHold, RequiredVersions, RunProgress, RunStatus, SectionResult, SnapshotRecord, StageTiming,
 };
 pub use verify::{
     ForeignKeyIndexes, IndexVerification, KeyChoice, Level, RequiredIndex, RowLevelSecurity, Tenant, Verify,

@@ -154,6 +154,9 @@ reasons! {
     /// The deadline of the run passed while a statement of a migration was at work, not waiting: starting it
     /// again would take as long.
     StatementTooSlow: NeedsUser on Applied;
+    /// A migration kept a table locked against readers or writers for longer than `spec.apply.lockHeld`, while
+    /// it worked: it was rolled back, and starting it again would keep them waiting for as long.
+    LockHeldTooLong: NeedsUser on Applied;
     /// Another session holds a lock; the message names it and its age.
     WaitingForLock: Transient on Applied;
     /// The history changed between plan and migrate; Sluice plans again.

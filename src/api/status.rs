@@ -299,6 +299,20 @@ pub struct Failure {
     pub message: String,
 }
 
+/// How long a release kept a table locked that was there before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LockHold {
+    /// The table, view or sequence, with its schema; an index counts for its table.
+    pub table: String,
+    /// The strongest lock on it: `ACCESS EXCLUSIVE` keeps readers and writers waiting, `SHARE`, `SHARE ROW
+    /// EXCLUSIVE` and `EXCLUSIVE` keep writers.
+    pub mode: String,
+    /// The longest time in one transaction, in milliseconds; measured 50 times a second, so a shorter one may
+    /// be missing.
+    pub milliseconds: u64,
+}
+
 /// A session that others wait for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

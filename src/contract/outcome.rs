@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Stage;
 use crate::{
-    api::{Blocker, CheckId, Failure, Finding, FindingCounts, Reason, SnapshotRecord, spread},
+    api::{Blocker, CheckId, Failure, Finding, FindingCounts, LockHold, Reason, SnapshotRecord, spread},
     limits,
     redact::{bounded, connection_strings},
     visible::visible,
@@ -68,6 +68,10 @@ pub struct Outcome {
     /// Who holds the lock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blockers: Vec<Blocker>,
+    /// How long the release kept tables locked that were there before it, the longest first, from the migrate
+    /// stage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<LockHold>,
     /// Whether the versions are applied that the controller required of the run; from the verify stage, and
     /// never dropped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -153,6 +157,7 @@ impl Outcome {
             snapshot: None,
             failure: None,
             blockers: Vec::new(),
+            locks: Vec::new(),
             required: Vec::new(),
             record: None,
             findings: Vec::new(),
@@ -191,7 +196,8 @@ impl Outcome {
             self.blockers.iter_mut().flat_map(|it| [&mut it.application, &mut it.user, &mut it.state]);
         let findings =
             self.findings.iter_mut().flat_map(|it| [&mut it.object, &mut it.message, &mut it.remedy]);
-        for text in failure.chain(blockers).chain(findings).chain([&mut self.message]) {
+        let locks = self.locks.iter_mut().flat_map(|it| [&mut it.table, &mut it.mode]);
+        for text in failure.chain(blockers).chain(locks).chain(findings).chain([&mut self.message]) {
             let clean = cleaned(text);
             if clean != *text {
                 *text = clean;
@@ -255,6 +261,9 @@ impl Outcome {
         }
         if self.blockers.len() > 1 {
             self.blockers.pop();
+            return true;
+        }
+        if self.locks.pop().is_some() {
             return true;
         }
         // The sums stay.

@@ -2,11 +2,13 @@
 //! `check` and `snapshot` may import it.
 
 mod advisory;
+mod blocked;
 mod body;
 mod connect;
 mod custody;
 mod frame;
 mod history_table;
+mod holds;
 mod identity;
 mod index_build;
 mod journal;
@@ -25,6 +27,7 @@ mod settings;
 mod shared;
 mod sql_error;
 mod startup;
+mod strong_locks;
 mod surroundings;
 mod texts;
 mod tls;
@@ -37,6 +40,7 @@ pub use advisory::{Holder, acquire as acquire_advisory_locks, release as release
 pub use connect::{ConnectError, connect, connect_like};
 pub use custody::{believed, custody_objection, exposed_tables};
 pub use history_table::HistoryTable;
+pub use holds::LockMode;
 pub use identity::database_identity;
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use journal::{Journal, JournalStep};
@@ -56,7 +60,7 @@ pub use surroundings::{Prerequisite, defaults_of_sessions, give, surroundings, u
 pub use texts::{keep_text, keep_text_alone, keep_texts, not_kept, prepare_texts, read_texts};
 pub use transaction::Transaction;
 pub use url::{ConnectionUrl, InvalidUrl};
-pub use watcher::Watcher;
+pub use watcher::{HeldTooLong, Unsealed, Watcher};
 pub use wire::LIBPQ_KEEPALIVES;
 
 use sqlx::postgres::PgQueryResult;

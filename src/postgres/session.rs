@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, Either, PgConnection, Row, postgres::PgRow
 use super::{
     Holder, QueryContext, QueryError, Settings, SqlError, SqlErrorKind, TEAMS_SETTINGS,
     acquire_advisory_locks, own_settings, query, query_scalar, release_advisory_locks, search_path,
-    startup::READ_TEXT,
+    startup::READ_TEXT, strong_locks::own_strong_locks,
 };
 use crate::{api::Span, limits::CANCEL_GRACE, sql::Isolation};
 
@@ -181,6 +181,13 @@ impl Session {
     /// file was split by the standard.
     pub async fn go_on(&mut self, until: Instant) -> Result<(), SqlError> {
         self.run(READ_TEXT, Some(until)).await
+    }
+
+    /// Between two statements of a file: the relations that the transaction has locked so that writers wait.
+    pub async fn strong_locks(&mut self, until: Instant) -> Result<Vec<i64>, SqlError> {
+        let text = format!("{READ_TEXT}; {}", own_strong_locks());
+        let relations = self.run_and_read(&text, Some(until)).await?;
+        Ok(relations.iter().filter_map(|relation| relation.parse().ok()).collect())
     }
 
     /// Sets again what the earlier steps of a file have set, and begins to watch; after

@@ -32,6 +32,8 @@ pub enum SqlErrorKind {
     /// A statement of the file ended the transaction, whatever it looked like: part of what was done may be
     /// committed.
     Escaped,
+    /// Others were kept waiting for longer than the manifest allows, and the statement was at work.
+    Held,
     /// The time is up, and the statement waited for another session.
     Deadline,
     /// The time is up, and the statement was at work.

@@ -1,72 +1,184 @@
-//! A second session that sees whom the first one waits for: a session that waits cannot query.
+//! A second session that sees what the first one cannot say while it waits or works: whom it waits for, and for
+//! how long it has kept others waiting. Where the manifest limits that, it ends what the first one does.
+//!
+//! The task that polls and the run that is watched take turns: what the task cancels is what the run is at, and
+//! once the run has sealed a transaction to commit it, nothing of it is cancelled any more.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use sqlx::{FromRow, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::task::JoinHandle;
 
 use super::{
-    ConnectError, ConnectionUrl, QueryContext, QueryError, connect::connect_with, query, query_as,
-    query_scalar, said, startup::SILENT,
+    ConnectError, ConnectionUrl, QueryContext, QueryError,
+    blocked::{Seen, blockers, still_there},
+    connect::connect_with,
+    holds::{Holds, LockMode, LongestHold},
+    query, said,
+    startup::SILENT,
+    strong_locks::{strong_locks, tables_of},
 };
-use crate::api::Blocker;
+use crate::api::{Blocker, LockHold, Span};
 
 /// How often it polls. Well below the lock timeout, so that no wait goes unseen.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const POLL_EVERY: Duration = Duration::from_millis(20);
+
+/// A poll that takes longer has lost its server.
+const POLL_WITHIN: Duration = Duration::from_secs(2);
 
 /// A session that was seen longer ago than this does not block any more.
 const STALE: Duration = Duration::from_secs(1);
 
+/// How long a statement may take to heed that it is cancelled; then its session is ended.
+const END_AFTER: Duration = Duration::from_secs(1);
+
 /// Watches one back end.
 pub struct Watcher {
-    connection: Arc<tokio::sync::Mutex<PgConnection>>,
+    watch: Arc<tokio::sync::Mutex<Watch>>,
     seen: Arc<Mutex<Vec<Seen>>>,
+    limit: Option<Span>,
     task: JoinHandle<()>,
 }
 
+/// A table was locked for too long.
 #[derive(Clone, Debug)]
-struct Seen {
-    blocker: Blocker,
-    at: Instant,
-    /// Its virtual transaction, which tells one transaction of a session from the next. `pg_locks` shows it
-    /// to every role; `xact_start` shows only to members of the other role.
-    transaction: Option<String>,
+pub struct HeldTooLong {
+    /// The table, with its schema.
+    pub table: String,
+    /// The strongest lock on it.
+    pub mode: LockMode,
+    /// For how long, when it was cancelled.
+    pub held: Duration,
+    /// For how long it may be.
+    pub limit: Span,
+    /// What took the lock, as [`Watcher::took`] was told; none where the statement did that is at work.
+    pub taken_by: Option<String>,
+    /// Nothing was at work: it waited for another session.
+    pub waited: bool,
 }
 
-/// A session that blocks, as the server tells it.
-#[derive(FromRow)]
-struct SeenRow {
-    pid: i32,
+/// Why a transaction is not committed.
+#[derive(Debug)]
+pub enum Unsealed {
+    /// It has kept others waiting for too long.
+    Held(HeldTooLong),
+    /// Whether it has is not known.
+    Unknown(String),
+}
+
+/// What the task and the run share: one of them has it at a time.
+struct Watch {
+    connection: PgConnection,
+    url: ConnectionUrl,
     application: String,
-    user: String,
-    state: String,
-    /// Of its transaction, in seconds.
-    age: i64,
-    transaction: Option<String>,
+    pid: i32,
+    limit: Option<Span>,
+    holds: Holds,
+    /// What took the locks on these relations in the transaction that is open.
+    taken: BTreeMap<i64, String>,
+    /// The limit holds for what runs now.
+    armed: bool,
+    over: Option<Over>,
+}
+
+#[derive(Clone)]
+struct Over {
+    transaction: String,
+    hold: LongestHold,
+    waited: bool,
+    since: Instant,
 }
 
 impl Watcher {
-    /// Begins to watch the back end with this process id.
-    pub async fn start(url: &ConnectionUrl, application: &str, pid: i32) -> Result<Self, ConnectError> {
-        let connection = Arc::new(tokio::sync::Mutex::new(
-            connect_with(url, &format!("{application} watcher"), &[SILENT]).await?,
-        ));
+    /// Begins to watch the back end with this process id. A table may be locked for as long as the limit says.
+    pub async fn start(
+        url: &ConnectionUrl,
+        application: &str,
+        pid: i32,
+        limit: Option<Span>,
+    ) -> Result<Self, ConnectError> {
+        let application = format!("{application} watcher");
+        let watch = Arc::new(tokio::sync::Mutex::new(Watch {
+            connection: connect_with(url, &application, &[SILENT]).await?,
+            url: url.clone(),
+            application,
+            pid,
+            limit,
+            holds: Holds::default(),
+            taken: BTreeMap::new(),
+            armed: false,
+            over: None,
+        }));
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (watched, noted) = (Arc::clone(&connection), Arc::clone(&seen));
+        let (watched, noted) = (Arc::clone(&watch), Arc::clone(&seen));
         let task = tokio::spawn(async move {
             loop {
-                if let Ok(blockers) = blockers(&mut *watched.lock().await, pid).await
+                if let Ok(blockers) = watched.lock().await.poll().await
                     && !blockers.is_empty()
                 {
                     *noted.lock().unwrap_or_else(PoisonError::into_inner) = blockers;
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(POLL_EVERY).await;
             }
         });
-        Ok(Self { connection, seen, task })
+        Ok(Self { watch, seen, limit, task })
+    }
+
+    /// For how long a table may be locked.
+    pub const fn limit(&self) -> Option<Span> {
+        self.limit
+    }
+
+    /// A transaction of the team's begins, or a statement outside of one: from now on the limit holds.
+    pub async fn begin(&self) {
+        if self.limit.is_some() {
+            let mut watch = self.watch.lock().await;
+            (watch.armed, watch.over) = (true, None);
+            watch.taken.clear();
+        }
+    }
+
+    /// These relations are locked now, and those that were not before are so by this statement.
+    pub async fn took(&self, relations: &[i64], statement: &str) {
+        let mut watch = self.watch.lock().await;
+        for relation in relations {
+            watch.taken.entry(*relation).or_insert_with(|| statement.to_owned());
+        }
+    }
+
+    /// Whether what ended has kept others waiting for too long. From now on nothing is cancelled.
+    pub async fn held_too_long(&self) -> Option<HeldTooLong> {
+        self.limit?;
+        let mut watch = self.watch.lock().await;
+        watch.armed = false;
+        watch.held_too_long()
+    }
+
+    /// To be committed, a transaction must not have kept others waiting for too long, and that has to be known.
+    /// From now on nothing is cancelled.
+    pub async fn seal(&self) -> Result<(), Unsealed> {
+        if self.limit.is_none() {
+            return Ok(());
+        }
+        let mut watch = self.watch.lock().await;
+        if watch.poll().await.is_err() {
+            // With the new session, if there is one.
+            watch.poll().await.map_err(|error| Unsealed::Unknown(error.to_string()))?;
+        }
+        watch.armed = false;
+        watch.held_too_long().map_or(Ok(()), |over| Err(Unsealed::Held(over)))
+    }
+
+    /// For how long each table was locked at most, the longest first, a bounded number of them.
+    pub async fn longest_holds(&self) -> Vec<LockHold> {
+        let mut watch = self.watch.lock().await;
+        // What was released since the last poll ends now.
+        let _ = watch.poll().await;
+        watch.holds.longest()
     }
 
     /// The sessions that were seen blocking just now.
@@ -85,7 +197,7 @@ impl Watcher {
         loop {
             let mut clear = true;
             for one in &seen {
-                clear &= !self.still_there(one).await?;
+                clear &= !still_there(&mut self.watch.lock().await.connection, one).await?;
             }
             if clear {
                 return Ok(true);
@@ -93,27 +205,15 @@ impl Watcher {
             if Instant::now() >= until {
                 return Ok(false);
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_EVERY).await;
         }
-    }
-
-    async fn still_there(&self, seen: &Seen) -> Result<bool, QueryError> {
-        let Some(transaction) = &seen.transaction else { return Ok(false) };
-        query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = $1 AND virtualtransaction = $2)",
-        )
-        .bind(seen.blocker.pid)
-        .bind(transaction)
-        .fetch_one(&mut *self.connection.lock().await)
-        .await
-        .context("poll the blocking session")
     }
 
     /// Asks the server to cancel what the back end is doing.
     pub async fn cancel(&self, pid: i32) {
         let cancelled = query("SELECT pg_catalog.pg_cancel_backend($1)")
             .bind(pid)
-            .execute(&mut *self.connection.lock().await)
+            .execute(&mut self.watch.lock().await.connection)
             .await;
         if let Err(error) = cancelled {
             tracing::warn!(
@@ -130,42 +230,75 @@ impl Drop for Watcher {
     }
 }
 
-async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, QueryError> {
-    // Polled fifty times a second, so the cheap query first.
-    let pids: Vec<i32> = query_scalar("SELECT pg_catalog.pg_blocking_pids($1)")
-        .bind(pid)
-        .fetch_one(&mut *connection)
-        .await
-        .context("read which sessions block")?;
-    if pids.is_empty() {
-        return Ok(Vec::new());
+impl Watch {
+    /// Sees what there is to see; after a failure the next poll has a new session.
+    async fn poll(&mut self) -> Result<Vec<Seen>, QueryError> {
+        let polled = tokio::time::timeout(POLL_WITHIN, self.inspect()).await;
+        let polled = polled.unwrap_or_else(|_| {
+            let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+            Err(sqlx::Error::Io(late)).context("watch the migration")
+        });
+        if polled.is_err() {
+            let again = connect_with(&self.url, &self.application, &[SILENT]);
+            if let Ok(Ok(connection)) = tokio::time::timeout(POLL_WITHIN, again).await {
+                self.connection = connection;
+            }
+        }
+        polled
     }
-    let rows: Vec<SeenRow> = query_as(
-        "SELECT a.pid, COALESCE(a.application_name, '') AS application, COALESCE(a.usename::text, \
-        '') AS user, COALESCE(a.state, \
-            a.backend_type, '') AS state, \
-                COALESCE(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::bigint AS age, \
-                (SELECT l.virtualtransaction FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted \
-                LIMIT 1) AS transaction \
-         FROM pg_catalog.unnest($1) AS b(pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY \
-         a.pid",
-    )
-    .bind(pids)
-    .fetch_all(connection)
-    .await
-    .context("read which sessions block")?;
-    Ok(rows
-        .into_iter()
-        .map(|SeenRow { pid, application, user, state, age, transaction }| Seen {
-            blocker: Blocker {
-                pid,
-                application,
-                user,
-                state,
-                age_seconds: u64::try_from(age).unwrap_or_default(),
-            },
-            at: Instant::now(),
-            transaction,
+
+    async fn inspect(&mut self) -> Result<Vec<Seen>, QueryError> {
+        let blockers = blockers(&mut self.connection, self.pid).await?;
+        let locks = strong_locks(&mut self.connection, self.pid).await?;
+        let unknown = self.holds.unknown(&locks);
+        if !unknown.is_empty() {
+            let tables = tables_of(&mut self.connection, &unknown).await?;
+            self.holds.learn(&unknown, tables);
+        }
+        self.holds.note(&locks, Instant::now());
+        if self.armed
+            && let Some(limit) = self.limit
+        {
+            self.enforce(limit, !blockers.is_empty()).await?;
+        }
+        Ok(blockers)
+    }
+
+    /// Cancels what is over its time, again at each poll: a session that is between two statements does not heed
+    /// it. One that goes on all the same is ended.
+    async fn enforce(&mut self, limit: Span, waits: bool) -> Result<(), QueryError> {
+        let now = Instant::now();
+        if self.over.is_none()
+            && let Some(hold) = self.holds.over(limit.duration(), now)
+            && let Some(transaction) = self.holds.transaction()
+        {
+            tracing::warn!(table = %hold.table, mode = hold.mode.sql(), limit = %limit, "a lock was held for \
+                too long; cancelling what holds it");
+            let transaction = transaction.to_owned();
+            self.over = Some(Over { transaction, hold, waited: waits, since: now });
+        }
+        let Some(over) = &self.over else { return Ok(()) };
+        let late = now.saturating_duration_since(over.since) >= END_AFTER;
+        let function = if late { "pg_terminate_backend" } else { "pg_cancel_backend" };
+        // Only while it is in that transaction: what it does next is to go on.
+        let text = format!(
+            "SELECT pg_catalog.{function}($1) WHERE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid = $1 AND \
+                virtualtransaction = $2)"
+        );
+        let ended = query(AssertSqlSafe(text)).bind(self.pid).bind(&over.transaction);
+        ended.execute(&mut self.connection).await.context("cancel what holds a lock")?;
+        Ok(())
+    }
+
+    fn held_too_long(&self) -> Option<HeldTooLong> {
+        let (over, limit) = (self.over.as_ref()?, self.limit?);
+        Some(HeldTooLong {
+            table: over.hold.table.clone(),
+            mode: over.hold.mode,
+            held: over.hold.held,
+            limit,
+            taken_by: over.hold.relations.iter().find_map(|relation| self.taken.get(relation).cloned()),
+            waited: over.waited,
         })
-        .collect())
+    }
 }

@@ -3,10 +3,7 @@
 
 use std::{sync::OnceLock, time::Duration};
 
-use super::{
-    Context,
-    error::{MigrateError, describe},
-};
+use super::{Context, error::MigrateError, held};
 use crate::{
     api::{Failure, Finding, Reason, Severity},
     check,
@@ -54,6 +51,8 @@ pub(super) enum Verification {
     Passed,
     /// Another session held a lock that a check needed.
     Locked(SqlError),
+    /// A check was cancelled, because others were kept waiting for too long.
+    Held(SqlError),
     Failed(Box<Outcome>),
 }
 
@@ -93,6 +92,7 @@ pub(super) async fn rows_before(
 /// leaves.
 pub(super) async fn verification(
     session: &mut Session,
+    watcher: &Watcher,
     release: &Release<'_>,
     aspects: &[Aspect],
     before: Option<RowsBefore>,
@@ -116,6 +116,9 @@ pub(super) async fn verification(
             return Ok(Verification::Locked(SqlError::other(SqlErrorKind::Lock, error.to_string())));
         }
         Err(error) => {
+            if let Some(held) = held::cause_of_check(watcher).await {
+                return Ok(Verification::Held(held));
+            }
             session.rollback().await;
             let message = format!("a check could not be carried out before COMMIT, so {left}: {error}");
             return Err(MigrateError::Stopped { reason: Reason::StageFailed, message });
@@ -131,26 +134,6 @@ pub(super) async fn verification(
     Ok(Verification::Failed(Box::new(Outcome { findings, ..outcome })))
 }
 
-/// Ends on the server what the deadline hit: it would go on for as long as the statement timeout lets it.
-/// Tells a statement that waited, which Sluice may retry automatically, from one that was at work, which it
-/// does not start again before a person has inspected it.
-pub(super) async fn end_at_deadline(session: &Session, watcher: &Watcher, error: SqlError) -> SqlError {
-    if error.kind != SqlErrorKind::Overrun {
-        return error;
-    }
-    let blockers = watcher.blockers();
-    watcher.cancel(session.pid).await;
-    if blockers.is_empty() {
-        return error;
-    }
-    let who = blockers.iter().map(describe).collect::<Vec<_>>().join(", ");
-    SqlError {
-        kind: SqlErrorKind::Deadline,
-        message: format!("{}; it waited for {who}", error.message),
-        ..error
-    }
-}
-
 /// An Outcome that names file, line, statement and SQLSTATE.
 pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, left: &str) -> Outcome {
     let reason = match error.kind {
@@ -163,6 +146,7 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
         }
         SqlErrorKind::Deadline => Reason::DeadlineExceeded,
         SqlErrorKind::Overrun => Reason::StatementTooSlow,
+        SqlErrorKind::Held => Reason::LockHeldTooLong,
         SqlErrorKind::Lock | SqlErrorKind::Statement | SqlErrorKind::Escaped => Reason::MigrationFailed,
     };
     let (line, statement) = place(error, migration, script);
@@ -181,7 +165,7 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
         failure.file,
         failure.message,
         bounded(&statement, 120),
-        remedy(&error.sqlstate, script)
+        remedy(error, script)
     );
     let outcome = Outcome::failed(Stage::Migrate, reason, message);
     Outcome { failure: Some(failure), ..outcome }
@@ -225,8 +209,9 @@ pub(super) async fn escaped(
 }
 
 /// What to do where PostgreSQL refuses the transaction and not the statement.
-fn remedy(sqlstate: &str, script: &Script) -> &'static str {
-    match sqlstate {
+fn remedy(error: &SqlError, script: &Script) -> &'static str {
+    match error.sqlstate.as_str() {
+        _ if error.kind == SqlErrorKind::Held => held::remedy(error, script),
         _ if script.apart => "",
         "25001" | "2D000" => {
             "; it has to run outside of a transaction: put the line `-- sluice: no-transaction` at the \
@@ -251,10 +236,10 @@ fn place(error: &SqlError, migration: &Migration, script: &Script) -> (u32, Stri
     if let Some(statement) = by_offset.or_else(|| script.statements.get(error.completed)) {
         return (line.unwrap_or(statement.line), redact::statement(statement.sql(), SHOWN));
     }
-    let what = if error.completed > script.statements.len() {
-        "the row of the history"
-    } else {
-        "a deferred constraint"
+    let what = match held::at_the_end(error) {
+        Some(what) => what,
+        None if error.completed > script.statements.len() => "the row of the history",
+        None => "a deferred constraint",
     };
     (
         script.statements.last().map_or(1, |statement| statement.line),

@@ -89,7 +89,7 @@ async fn apply(
     }
     let Prepared { server, pending, scripts } =
         prepare(context, &mut session, &history_table, source).await?;
-    let watcher = Watcher::start(url, &context.application(), session.pid)
+    let watcher = Watcher::start(url, &context.application(), session.pid, context.manifest.lock_held)
         .await
         .map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let began = release_begins(session.trusted().await.map_err(MigrateError::Query)?).await;
@@ -107,12 +107,13 @@ async fn apply(
         keeps_texts: OnceLock::new(),
     };
     let ended = release::apply(&mut session, &watcher, &release).await?;
+    let locks = watcher.longest_holds().await;
     let mut outcome = conclude(context, &mut session, &history_table, source, ended, server.major).await;
     if plan.texts > 0 && outcome.verdict == Verdict::Passed && session.usable {
         outcome.message += &told(keep(&mut session, &history_table, source).await);
     }
     session.close().await;
-    Ok(Outcome { began: Some(began.0), ..outcome })
+    Ok(Outcome { began: Some(began.0), locks, ..outcome })
 }
 
 async fn open(context: &Context, url: &ConnectionUrl) -> Result<Session, MigrateError> {

@@ -11,6 +11,7 @@ mod custody;
 mod drift;
 mod error;
 mod evidence;
+mod held;
 mod history;
 mod migrate;
 mod overrun;

@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    attempt::{Attempt, Release, Verification, end_at_deadline, escaped, failure, rows_before, verification},
+    attempt::{Attempt, Release, Verification, escaped, failure, rows_before, verification},
     custody,
     error::{MigrateError, describe, unfenced},
-    overrun, statements, stepwise,
+    held, overrun, statements, stepwise,
 };
 use crate::{
     api::Reason,
@@ -133,11 +133,12 @@ async fn transaction(
         Ok(before) => before,
         Err(error) => return Ok(give_up(session, watcher, error, release, members[0]).await),
     };
+    watcher.begin().await;
     let mut written = Vec::new();
     for at in members {
         let (migration, script) = (release.migration(*at), &release.scripts[*at]);
         release.tell(*at);
-        match file(session, release, migration, script, keeps_texts).await {
+        match file(session, watcher, release, (migration, script), keeps_texts).await {
             Ok(id) => written.push((id, migration)),
             Err(error) => return Ok(give_up(session, watcher, error, release, *at).await),
         }
@@ -146,7 +147,12 @@ async fn transaction(
     if let Some(attempt) = objection(session, watcher, release, members, &written, (aspects, before)).await? {
         return Ok(attempt);
     }
-    match session.commit().await {
+    let sealed = held::seal(watcher).await;
+    let ended = match sealed {
+        Ok(()) => session.commit().await,
+        Err(error) => Err(error),
+    };
+    match ended {
         Ok(()) => {
             release.keeps_texts.get_or_init(|| keeps_texts);
             Ok(Attempt::Committed)
@@ -175,13 +181,14 @@ async fn objection(
         ),
         [] => String::new(),
     };
-    let judgement = verification(session, release, aspects, before, &left).await?;
+    let judgement = verification(session, watcher, release, aspects, before, &left).await?;
     if !matches!(judgement, Verification::Passed) {
         session.rollback().await;
     }
     match judgement {
         Verification::Failed(outcome) => return Ok(Some(Attempt::Failed(outcome))),
         Verification::Locked(_) => return Ok(Some(Attempt::Locked)),
+        Verification::Held(error) => return Ok(Some(give_up(session, watcher, error, release, last).await)),
         Verification::Passed => {}
     }
     match session.select(&release.history_table.lost_rows(written), release.context.until).await {
@@ -231,15 +238,16 @@ async fn create_history_table(
 /// whose id it answers.
 async fn file(
     session: &mut Session,
+    watcher: &Watcher,
     release: &Release<'_>,
-    migration: &Migration,
-    script: &Script,
+    (migration, script): (&Migration, &Script),
     keeps_text: bool,
 ) -> Result<String, SqlError> {
     let (until, started) = (release.context.until, jiff::Timestamp::now());
     if !script.statements.is_empty() {
         session.hand_over().await?;
-        statements::run(session, script, 0..script.statements.len(), release.defers, release.context).await?;
+        let all = 0..script.statements.len();
+        statements::run(session, watcher, release, (migration, script), all).await?;
     }
     let id = uuid::Uuid::new_v4().to_string();
     let mut record = release.history_table.applied_row(&id, migration, started);
@@ -261,7 +269,7 @@ async fn give_up(
     release: &Release<'_>,
     at: usize,
 ) -> Attempt {
-    let error = &end_at_deadline(session, watcher, error).await;
+    let error = &held::cause(session, watcher, error).await;
     let rolled_back = session.rollback().await;
     match error.kind {
         _ if !rolled_back => escaped(session, release, error, at).await,

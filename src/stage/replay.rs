@@ -264,7 +264,7 @@ fn failed(migration: &Migration, error: &SqlError) -> ReplayError {
             ReplayError::Stopped { reason: Reason::DeadlineExceeded, message }
         }
         SqlErrorKind::Lock => ReplayError::Stopped { reason: Reason::WaitingForLock, message },
-        SqlErrorKind::Statement | SqlErrorKind::Escaped => ReplayError::Unproven {
+        SqlErrorKind::Statement | SqlErrorKind::Held | SqlErrorKind::Escaped => ReplayError::Unproven {
             reason: Reason::BaselineDiffers,
             object: migration.name.clone(),
             message,

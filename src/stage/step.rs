@@ -3,10 +3,10 @@
 use std::{ops::Range, time::Instant};
 
 use super::{
-    attempt::{Release, Verification, end_at_deadline, rows_before, verification},
+    attempt::{Release, Verification, rows_before, verification},
     custody::{begin, in_transaction},
     error::{MigrateError, lock_message, unfenced},
-    statements,
+    held, statements,
 };
 use crate::{
     contract::Outcome,
@@ -70,13 +70,13 @@ pub(super) async fn together(
         begin(session, work.release.history_table, work.script.statements[range.start].isolation).await?;
     let begun = begun.map_err(|error| SqlError { completed: range.start, offset: None, ..error });
     let ran = match begun {
-        Ok(()) => statements(session, work, settings, range).await,
+        Ok(()) => statements(session, watcher, work, settings, range).await,
         Err(error) => Err(error),
     };
     let before = match ran {
         Ok(before) => before,
         Err(error) => {
-            let error = end_at_deadline(session, watcher, error).await;
+            let error = held::cause(session, watcher, error).await;
             let kind = if session.rollback().await { error.kind } else { SqlErrorKind::Escaped };
             return Ok(Err(Stop::Sql(SqlError { kind, ..error })));
         }
@@ -86,9 +86,13 @@ pub(super) async fn together(
         .record(connection, work.number(), work.digest, settings.carried())
         .await
         .map_err(MigrateError::Query)?;
-    if let Err(stop) = judge(session, work, before).await? {
+    if let Err(stop) = judge(session, watcher, work, before).await? {
         session.rollback().await;
         return Ok(Err(stop));
+    }
+    if let Err(error) = held::seal(watcher).await {
+        session.rollback().await;
+        return Ok(Err(Stop::Sql(error)));
     }
     Ok(session.commit().await.map_err(Stop::Sql))
 }
@@ -96,6 +100,7 @@ pub(super) async fn together(
 /// Answers what was counted before the first of them.
 async fn statements(
     session: &mut Session,
+    watcher: &Watcher,
     work: &Work<'_>,
     settings: &mut Settings,
     range: Range<usize>,
@@ -103,9 +108,11 @@ async fn statements(
     let statements = &work.script.statements;
     let at_the_start = |error: SqlError| SqlError { completed: range.start, offset: None, ..error };
     let before = rows_before(session, work.release).await.map_err(at_the_start)?;
+    watcher.begin().await;
     session.hand_over().await?;
     session.restore(settings, true).await.map_err(at_the_start)?;
-    statements::run(session, work.script, range.clone(), work.release.defers, work.release.context).await?;
+    let file = (work.migration, work.script);
+    statements::run(session, watcher, work.release, file, range.clone()).await?;
     let carried = settings.carried().clone();
     session.note(settings).await.map_err(at_the_start)?;
     settings.end_local(carried, &work.script.local_settings(range.clone()));
@@ -139,10 +146,14 @@ pub(super) async fn alone(
         session.unlock(others).await.map_err(MigrateError::Query)?;
     }
     work.release.context.progress.statement(Some((at, work.script.statements.len())));
+    watcher.begin().await;
     let ran = statement_alone(session, work, settings, at, concurrently).await;
-    let ran = match ran {
-        Err(error) => Err(end_at_deadline(session, watcher, error).await),
-        Ok(()) => Ok(()),
+    let ran = if let Err(error) = ran {
+        Err(held::cause(session, watcher, error).await)
+    } else {
+        // It has committed: for how long it held its locks changes nothing any more.
+        watcher.held_too_long().await;
+        Ok(())
     };
     let reset = session.reset().await;
     if let Err(error) = ran {
@@ -270,6 +281,7 @@ async fn take_back(session: &mut Session, work: &Work<'_>, keys: &[i64]) -> Resu
 /// Verifies before a step's COMMIT.
 async fn judge(
     session: &mut Session,
+    watcher: &Watcher,
     work: &Work<'_>,
     before: Option<RowsBefore>,
 ) -> Result<Result<(), Stop>, MigrateError> {
@@ -277,9 +289,9 @@ async fn judge(
         "the last transaction of {:?} was rolled back; the steps before it stay",
         work.migration.name
     );
-    Ok(match verification(session, work.release, work.aspects, before, &left).await? {
+    Ok(match verification(session, watcher, work.release, work.aspects, before, &left).await? {
         Verification::Passed => Ok(()),
-        Verification::Locked(error) => Err(Stop::Sql(error)),
+        Verification::Locked(error) | Verification::Held(error) => Err(Stop::Sql(error)),
         Verification::Failed(outcome) => Err(Stop::Verification(outcome)),
     })
 }

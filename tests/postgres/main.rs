@@ -73,6 +73,7 @@ mod stage_escape;
 mod stage_failure;
 mod stage_fence;
 mod stage_halfway;
+mod stage_held;
 mod stage_history;
 mod stage_index;
 mod stage_locks;
