@@ -79,6 +79,8 @@ const _: () = assert!(2 * RENEWAL_SECONDS < LEASE_SECONDS);
 pub const REMEMBERED_RUNS: usize = 10;
 /// How many findings it shows.
 pub const SHOWN_FINDINGS: usize = 20;
+/// How many sessions it names that kept a run from its locks.
+pub const SHOWN_BLOCKERS: usize = 5;
 /// How many applied migrations it names, the newest first.
 pub const NAMED_MIGRATIONS: usize = 20;
 /// How many versions of one DatabaseMigration a gate holds.

@@ -11,9 +11,10 @@ mod window;
 use std::borrow::Cow;
 
 use crate::api::{
-    Apply, Atomicity, Baseline, Conventions, DatabaseMigration, DriftVerification, ForeignKeyVerification,
-    Format, History, IndexVerification, Keep, OnMigrationFailure, OtherDatabase, QueryAssertion, ReadBack,
-    Relation, Resolve, RowCounts, RowLevelSecurity, Snapshot, Span, TableVerification, Verify,
+    Apply, Atomicity, Baseline, Blockers, Conventions, DatabaseMigration, DriftVerification,
+    ForeignKeyVerification, Format, History, IndexVerification, Keep, OnMigrationFailure, OtherDatabase,
+    QueryAssertion, ReadBack, Relation, Resolve, RowCounts, RowLevelSecurity, Snapshot, Span,
+    TableVerification, Verify,
 };
 use crate::{limits::MANIFEST, policy::preset};
 pub use bounds::violations as bound_violations;
@@ -63,6 +64,8 @@ pub struct ValidatedMigration {
     pub lock_timeout: Span,
     /// Per table and transaction; no limit where the manifest sets none.
     pub lock_held: Option<Span>,
+    /// What becomes of sessions that a migration waits for.
+    pub blockers: Blockers,
     /// Per statement.
     pub statement_timeout: Span,
     /// Per run.
@@ -202,6 +205,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             atomicity: spec.apply.atomicity,
             lock_timeout: spec.apply.lock_timeout,
             lock_held: spec.apply.lock_held,
+            blockers: spec.apply.blockers.unwrap_or_default(),
             statement_timeout: spec.apply.statement_timeout,
             deadline: spec.apply.deadline,
             log_data: spec.apply.log_data,
@@ -292,6 +296,10 @@ fn check_apply(apply: &Apply, violations: &mut Vec<Violation>) {
     if let Some(held) = apply.lock_held.filter(|held| held.duration().as_millis() < 100) {
         let problem = format!("is {held}: it must be at least 100ms; leave it out to set no limit");
         violations.push(Violation { field: "spec.apply.lockHeld".into(), problem });
+    }
+    if let Some(blockers) = apply.blockers.filter(|blockers| blockers.after.duration().as_secs() < 1) {
+        let problem = format!("is {}: it must be at least 1s", blockers.after);
+        violations.push(Violation { field: "spec.apply.blockers.after".into(), problem });
     }
 }
 

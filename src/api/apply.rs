@@ -29,6 +29,11 @@ pub struct Apply {
         at least 100ms; leave it out to set no limit"))]
     pub lock_held: Option<Span>,
 
+    /// What becomes of the sessions of others that a migration waits for. Absent: Sluice names them, and ends
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blockers: Option<Blockers>,
+
     /// How long one statement may run; index builds that are CONCURRENTLY are exempt. Default: `5m`.
     #[serde(default = "default_statement_timeout")]
     pub statement_timeout: Span,
@@ -50,11 +55,47 @@ impl Default for Apply {
             atomicity: Atomicity::default(),
             lock_timeout: default_lock_timeout(),
             lock_held: None,
+            blockers: None,
             statement_timeout: default_statement_timeout(),
             deadline: default_deadline(),
             log_data: false,
         }
     }
+}
+
+/// What becomes of the sessions of others that a migration waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Blockers {
+    /// Which of them Sluice ends: their transactions are rolled back, and their clients get an error. Only sessions
+    /// of clients, never one of Sluice's own or of a replica; and those that the migration role may end, because
+    /// they are of the same role or it has pg_signal_backend. Default: `Never`.
+    #[serde(default)]
+    pub terminate: Terminate,
+
+    /// How old the transaction of such a session must be. At least `1s`. Default: `30s`.
+    #[serde(default = "default_blockers_after")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("spec.apply.blockers.after must \
+        be at least 1s"))]
+    pub after: Span,
+}
+
+impl Default for Blockers {
+    fn default() -> Self {
+        Self { terminate: Terminate::default(), after: default_blockers_after() }
+    }
+}
+
+/// Which sessions that block are ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Terminate {
+    /// None.
+    #[default]
+    Never,
+    /// Those that do nothing: `idle in transaction`, aborted or not.
+    IdleInTransaction,
+    /// Whatever they do, except those that wait for a lock themselves.
+    Any,
 }
 
 /// What is one transaction.
@@ -70,6 +111,10 @@ pub enum Atomicity {
 
 const fn default_lock_timeout() -> Span {
     Span::from_millis(100)
+}
+
+const fn default_blockers_after() -> Span {
+    Span::from_secs(30)
 }
 
 const fn default_statement_timeout() -> Span {

@@ -41,6 +41,10 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required: Option<RequiredVersions>,
 
+    /// The sessions of others that kept the last run from what it needed, at most 5. Absent where none did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked_by: Vec<Blocker>,
+
     /// The newest snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotRecord>,

@@ -68,6 +68,9 @@ pub struct Outcome {
     /// Who holds the lock.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blockers: Vec<Blocker>,
+    /// The sessions of others that Sluice ended because they were in the way, from the migrate stage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<Blocker>,
     /// How long the release kept tables locked that were there before it, the longest first, from the migrate
     /// stage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -157,6 +160,7 @@ impl Outcome {
             snapshot: None,
             failure: None,
             blockers: Vec::new(),
+            ended: Vec::new(),
             locks: Vec::new(),
             required: Vec::new(),
             record: None,
@@ -192,8 +196,8 @@ impl Outcome {
             .failure
             .iter_mut()
             .flat_map(|it| [&mut it.file, &mut it.statement, &mut it.sqlstate, &mut it.message]);
-        let blockers =
-            self.blockers.iter_mut().flat_map(|it| [&mut it.application, &mut it.user, &mut it.state]);
+        let blockers = self.blockers.iter_mut().chain(&mut self.ended);
+        let blockers = blockers.flat_map(|it| [&mut it.application, &mut it.user, &mut it.state]);
         let findings =
             self.findings.iter_mut().flat_map(|it| [&mut it.object, &mut it.message, &mut it.remedy]);
         let locks = self.locks.iter_mut().flat_map(|it| [&mut it.table, &mut it.mode]);
@@ -263,7 +267,7 @@ impl Outcome {
             self.blockers.pop();
             return true;
         }
-        if self.locks.pop().is_some() {
+        if self.locks.pop().is_some() || self.ended.pop().is_some() {
             return true;
         }
         // The sums stay.

@@ -139,7 +139,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
 
     // The status first: a new spec turns Ready off, and a run is announced, before anything else happens.
     if plan.speaks(facts) {
-        if let Some(announcement) = &plan.event {
+        for announcement in &plan.events {
             report::announce(context, facts, announcement).await;
             context.metrics.wrote("event");
         }

@@ -74,7 +74,7 @@ pub async fn announce(context: &Context, facts: &Facts, announcement: &Announcem
     let said = Said {
         name: &announcement.name,
         action: "Migrate",
-        reason: announcement.reason.name(),
+        reason: announcement.reason,
         note: &announcement.message,
         warning: announcement.warning,
     };

@@ -54,7 +54,7 @@ pub struct Plan {
     /// When to reconcile again, should nothing happen.
     pub requeue: Option<Duration>,
     /// What people hear about, together with the status.
-    pub event: Option<Announcement>,
+    pub events: Vec<Announcement>,
 }
 
 /// A section of the manifest: `Some` when it has something to say.
@@ -78,7 +78,7 @@ const SECTIONS: [Section; 11] = [
 
 /// Decides. The same facts at the same moment give the same plan, and every set of facts gives one.
 pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
-    let unchanged = |step| Plan { status: facts.published.clone(), step, requeue: None, event: None };
+    let unchanged = |step| Plan { status: facts.published.clone(), step, requeue: None, events: Vec::new() };
     if facts.deleting {
         // The Job goes with its owner; the gate's entries stay, because workloads of these versions may be
         // running.
@@ -98,7 +98,7 @@ pub fn plan(facts: &Facts, now: Timestamp) -> Plan {
     let step = decision.step.clone().or_else(|| tidy::oldest_job(&situation.runs));
     let status = status::compose(&situation, &decision);
     let refusal = refusal(&situation, step.as_ref());
-    let plan = Plan { status, step, requeue: decision.requeue, event: None };
+    let plan = Plan { status, step, requeue: decision.requeue, events: Vec::new() };
     match refusal {
         Some(refusal) => told(&situation, plan, &refusal),
         None => announced(&situation, plan, &decision),
@@ -118,11 +118,15 @@ fn told(situation: &Situation, plan: Plan, refusal: &Decision) -> Plan {
     announced(situation, Plan { status, ..plan }, refusal)
 }
 
-/// With the Event that goes with the status.
+/// With the Events that go with the status.
 fn announced(situation: &Situation, plan: Plan, decision: &Decision) -> Plan {
     let speaks = plan.speaks(situation.facts);
-    let event = speaks.then(|| events::on_transition(situation.facts, &plan.status, decision)).flatten();
-    Plan { event, ..plan }
+    if !speaks {
+        return plan;
+    }
+    let ended = events::on_ended_sessions(situation, &plan.status);
+    let events = ended.into_iter().chain(events::on_transition(situation.facts, &plan.status, decision));
+    Plan { events: events.collect(), ..plan }
 }
 
 impl Plan {

@@ -45,8 +45,8 @@ mod tests {
         facts.migration = Err(Vec::new());
         let first = plan(&facts, moment(0));
         assert_eq!(
-            (first.status.conditions[0].reason.as_str(), first.step, first.event),
-            (Reason::Pending.name(), None, None)
+            (first.status.conditions[0].reason.as_str(), first.step, first.events),
+            (Reason::Pending.name(), None, Vec::new())
         );
         assert!(
             !first.status.conditions.iter().any(|condition| condition.type_ == "Stalled"),

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::{AppliedMigration, DatabaseMigrationStatus, Finding, FindingCounts, keep},
     contract::{Outcome, Stage},
-    limits::{NAMED_MIGRATIONS, SHOWN_FINDINGS},
+    limits::{NAMED_MIGRATIONS, SHOWN_BLOCKERS, SHOWN_FINDINGS},
 };
 
 /// The published status, with the run in hand folded in.
@@ -48,6 +48,8 @@ fn fold_end(status: &mut DatabaseMigrationStatus, facts: &Facts, current: &Curre
     let outcomes: Vec<&Outcome> = current.outcomes().collect();
     status.findings = keep(findings(&outcomes), SHOWN_FINDINGS);
     status.finding_counts = count_findings(&outcomes);
+    let blockers = outcomes.iter().flat_map(|outcome| &outcome.blockers);
+    status.blocked_by = blockers.take(SHOWN_BLOCKERS).cloned().collect();
     let answers = current.outcome(Stage::Verify).map_or(&[][..], |outcome| &outcome.required);
     required::remember(facts, status, answers, at);
 }

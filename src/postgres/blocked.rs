@@ -5,7 +5,7 @@ use std::time::Instant;
 use sqlx::{FromRow, PgConnection};
 
 use super::{QueryContext, QueryError, query_as, query_scalar};
-use crate::api::Blocker;
+use crate::api::{Blocker, Blockers, Terminate};
 
 /// A session that was seen blocking.
 #[derive(Clone, Debug)]
@@ -79,4 +79,53 @@ pub(super) async fn still_there(connection: &mut PgConnection, seen: &Seen) -> R
         .fetch_one(connection)
         .await
         .context("poll the blocking session")
+}
+
+/// What came of the wish to end a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Termination {
+    /// The server ends it.
+    Ended,
+    /// It is not one of those that the manifest names, or not for long enough yet.
+    Spared,
+    /// The migration role may not end it, or may not see what it does.
+    Forbidden,
+}
+
+/// Ends a session that blocks, if it is one of those that the manifest names and still in the transaction that
+/// was seen. What is not known of it counts against ending it. In one statement, so that nothing changes between
+/// the decision and the deed.
+pub(super) async fn end(
+    connection: &mut PgConnection,
+    seen: &Seen,
+    policy: Blockers,
+) -> Result<Termination, QueryError> {
+    let Some(transaction) = seen.transaction.as_ref().filter(|_| policy.terminate != Terminate::Never) else {
+        return Ok(Termination::Spared);
+    };
+    if seen.blocker.state.is_empty() {
+        return Ok(Termination::Forbidden);
+    }
+    let ended: Result<Option<bool>, sqlx::Error> = query_scalar(
+        "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a \
+         WHERE a.pid = $1 AND a.backend_type = 'client backend' AND a.application_name !~ '^sluice( |$)' \
+           AND EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.virtualtransaction = $2) \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND NOT l.granted) \
+           AND ($3 OR a.state IN ('idle in transaction', 'idle in transaction (aborted)')) \
+           AND a.xact_start <= pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $4)",
+    )
+    .bind(seen.blocker.pid)
+    .bind(transaction)
+    .bind(policy.terminate == Terminate::Any)
+    .bind(policy.after.duration().as_secs_f64())
+    .fetch_optional(connection)
+    .await;
+    match ended {
+        Ok(Some(true)) => Ok(Termination::Ended),
+        Ok(_) => Ok(Termination::Spared),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42501") => {
+            Ok(Termination::Forbidden)
+        }
+        Err(error) => Err(error).context("end a session that blocks"),
+    }
 }

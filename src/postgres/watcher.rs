@@ -15,14 +15,14 @@ use tokio::task::JoinHandle;
 
 use super::{
     ConnectError, ConnectionUrl, QueryContext, QueryError,
-    blocked::{Seen, blockers, still_there},
+    blocked::{Seen, Termination, blockers, end, still_there},
     connect::connect_with,
     holds::{Holds, LockMode, LongestHold},
     query, said,
     startup::SILENT,
     strong_locks::{strong_locks, tables_of},
 };
-use crate::api::{Blocker, LockHold, Span};
+use crate::api::{Blocker, Blockers, LockHold, Span, Terminate};
 
 /// How often it polls. Well below the lock timeout, so that no wait goes unseen.
 const POLL_EVERY: Duration = Duration::from_millis(20);
@@ -33,8 +33,34 @@ const POLL_WITHIN: Duration = Duration::from_secs(2);
 /// A session that was seen longer ago than this does not block any more.
 const STALE: Duration = Duration::from_secs(1);
 
+/// A session that may not be ended yet is tried again after this.
+const TRY_EVERY: Duration = Duration::from_millis(500);
+
+/// So many sessions that were ended are named at most.
+const NAMED: usize = 5;
+
 /// How long a statement may take to heed that it is cancelled; then its session is ended.
 const END_AFTER: Duration = Duration::from_secs(1);
+
+/// What the manifest says about locks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LockPolicy {
+    /// For how long a table may be locked; none without a limit.
+    pub held: Option<Span>,
+    /// What becomes of sessions that block.
+    pub blockers: Blockers,
+}
+
+/// Sessions that were in the way, and what the manifest let Sluice do about them.
+#[derive(Clone, Debug, Default)]
+pub struct Terminations {
+    /// Those that were ended, a bounded number of them.
+    pub ended: Vec<Blocker>,
+    /// How many were.
+    pub count: usize,
+    /// One of those that the manifest names that the migration role may not end.
+    pub forbidden: Option<Blocker>,
+}
 
 /// Watches one back end.
 pub struct Watcher {
@@ -76,7 +102,10 @@ struct Watch {
     url: ConnectionUrl,
     application: String,
     pid: i32,
-    limit: Option<Span>,
+    policy: LockPolicy,
+    terminations: Terminations,
+    /// When to try again to end the session of a transaction; none where that is settled.
+    tries: BTreeMap<(i32, Option<String>), Option<Instant>>,
     holds: Holds,
     /// What took the locks on these relations in the transaction that is open.
     taken: BTreeMap<i64, String>,
@@ -94,12 +123,12 @@ struct Over {
 }
 
 impl Watcher {
-    /// Begins to watch the back end with this process id. A table may be locked for as long as the limit says.
+    /// Begins to watch the back end with this process id.
     pub async fn start(
         url: &ConnectionUrl,
         application: &str,
         pid: i32,
-        limit: Option<Span>,
+        policy: LockPolicy,
     ) -> Result<Self, ConnectError> {
         let application = format!("{application} watcher");
         let watch = Arc::new(tokio::sync::Mutex::new(Watch {
@@ -107,7 +136,9 @@ impl Watcher {
             url: url.clone(),
             application,
             pid,
-            limit,
+            policy,
+            terminations: Terminations::default(),
+            tries: BTreeMap::new(),
             holds: Holds::default(),
             taken: BTreeMap::new(),
             armed: false,
@@ -125,7 +156,7 @@ impl Watcher {
                 tokio::time::sleep(POLL_EVERY).await;
             }
         });
-        Ok(Self { watch, seen, limit, task })
+        Ok(Self { watch, seen, limit: policy.held, task })
     }
 
     /// For how long a table may be locked.
@@ -186,6 +217,13 @@ impl Watcher {
         self.seen().into_iter().map(|seen| seen.blocker).collect()
     }
 
+    /// The sessions that were seen blocking at this moment or after it.
+    pub fn blockers_at(&self, moment: Instant) -> Vec<Blocker> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let then = seen.iter().filter(|seen| seen.at + STALE > moment);
+        then.map(|seen| seen.blocker.clone()).collect()
+    }
+
     fn seen(&self) -> Vec<Seen> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.iter().filter(|seen| seen.at.elapsed() < STALE).cloned().collect()
@@ -197,7 +235,9 @@ impl Watcher {
         loop {
             let mut clear = true;
             for one in &seen {
-                clear &= !still_there(&mut self.watch.lock().await.connection, one).await?;
+                let mut watch = self.watch.lock().await;
+                watch.end_what_blocks(std::slice::from_ref(one)).await?;
+                clear &= !still_there(&mut watch.connection, one).await?;
             }
             if clear {
                 return Ok(true);
@@ -207,6 +247,11 @@ impl Watcher {
             }
             tokio::time::sleep(POLL_EVERY).await;
         }
+    }
+
+    /// What became of sessions that were in the way.
+    pub async fn terminations(&self) -> Terminations {
+        self.watch.lock().await.terminations.clone()
     }
 
     /// Asks the server to cancel what the back end is doing.
@@ -256,12 +301,42 @@ impl Watch {
             self.holds.learn(&unknown, tables);
         }
         self.holds.note(&locks, Instant::now());
+        self.end_what_blocks(&blockers).await?;
         if self.armed
-            && let Some(limit) = self.limit
+            && let Some(limit) = self.policy.held
         {
             self.enforce(limit, !blockers.is_empty()).await?;
         }
         Ok(blockers)
+    }
+
+    /// Ends those of these sessions that the manifest names.
+    async fn end_what_blocks(&mut self, seen: &[Seen]) -> Result<(), QueryError> {
+        if self.policy.blockers.terminate == Terminate::Never {
+            return Ok(());
+        }
+        for one in seen {
+            let key = (one.blocker.pid, one.transaction.clone());
+            if self.tries.get(&key).is_some_and(|next| next.is_none_or(|next| Instant::now() < next)) {
+                continue;
+            }
+            let came = end(&mut self.connection, one, self.policy.blockers).await?;
+            self.tries.insert(key, (came == Termination::Spared).then(|| Instant::now() + TRY_EVERY));
+            let Blocker { pid, application, user, state, age_seconds } = &one.blocker;
+            match came {
+                Termination::Ended => {
+                    tracing::warn!(pid, %application, %user, %state, age_seconds, "ended a session that the \
+                        migration waited for, as spec.apply.blockers says");
+                    self.terminations.count += 1;
+                    if self.terminations.ended.len() < NAMED {
+                        self.terminations.ended.push(one.blocker.clone());
+                    }
+                }
+                Termination::Forbidden => self.terminations.forbidden = Some(one.blocker.clone()),
+                Termination::Spared => {}
+            }
+        }
+        Ok(())
     }
 
     /// Cancels what is over its time, again at each poll: a session that is between two statements does not heed
@@ -291,7 +366,7 @@ impl Watch {
     }
 
     fn held_too_long(&self) -> Option<HeldTooLong> {
-        let (over, limit) = (self.over.as_ref()?, self.limit?);
+        let (over, limit) = (self.over.as_ref()?, self.policy.held?);
         Some(HeldTooLong {
             table: over.hold.table.clone(),
             mode: over.hold.mode,

@@ -10,7 +10,7 @@ use std::{
 use super::{
     Context, Evidence, Passed, Plan, Snapshot,
     attempt::Release,
-    baseline,
+    baseline, blocked,
     custody::{in_transaction, trust},
     error::{MigrateError, lock_message},
     history::{scripts, summarise, texts},
@@ -23,8 +23,8 @@ use crate::{
     inspect::release_begins,
     migrations::{HistoryRow, Script, SourceTree},
     postgres::{
-        ConnectionUrl, HistoryTable, ServerFacts, Session, Watcher, connect, has_deferrable_constraints,
-        preflight,
+        ConnectionUrl, HistoryTable, LockPolicy, ServerFacts, Session, Watcher, connect,
+        has_deferrable_constraints, preflight,
     },
 };
 
@@ -89,7 +89,8 @@ async fn apply(
     }
     let Prepared { server, pending, scripts } =
         prepare(context, &mut session, &history_table, source).await?;
-    let watcher = Watcher::start(url, &context.application(), session.pid, context.manifest.lock_held)
+    let policy = LockPolicy { held: context.manifest.lock_held, blockers: context.manifest.blockers };
+    let watcher = Watcher::start(url, &context.application(), session.pid, policy)
         .await
         .map_err(|error| MigrateError::stopped(error.reason(), &error))?;
     let began = release_begins(session.trusted().await.map_err(MigrateError::Query)?).await;
@@ -109,6 +110,12 @@ async fn apply(
     let ended = release::apply(&mut session, &watcher, &release).await?;
     let locks = watcher.longest_holds().await;
     let mut outcome = conclude(context, &mut session, &history_table, source, ended, server.major).await;
+    let terminations = watcher.terminations().await;
+    outcome.message += &blocked::told(&terminations);
+    outcome.ended = terminations.ended;
+    if outcome.reason == Reason::DeadlineExceeded {
+        outcome.blockers = watcher.blockers_at(context.until);
+    }
     if plan.texts > 0 && outcome.verdict == Verdict::Passed && session.usable {
         outcome.message += &told(keep(&mut session, &history_table, source).await);
     }

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod baseline;
+mod blocked;
 pub mod chain;
 mod context;
 mod custody;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     attempt::{Attempt, Release, Verification, escaped, failure, rows_before, verification},
-    custody,
+    blocked, custody,
     error::{MigrateError, describe, unfenced},
     held, overrun, statements, stepwise,
 };
@@ -306,8 +306,9 @@ async fn wait(watcher: &Watcher, migration: &Migration, until: Instant) -> Resul
     let clear = watcher.wait_until_clear(until).await.map_err(MigrateError::Query)?;
     if !clear || Instant::now() >= until {
         let message = format!(
-            "{:?} needs a lock that is held by {who}; Sluice retries automatically, or end that session",
-            migration.name
+            "{:?} needs a lock that is held by {who}; Sluice retries automatically, or end that session{}",
+            migration.name,
+            blocked::told(&watcher.terminations().await)
         );
         return Err(MigrateError::Waiting { message, blockers });
     }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice::{
-    api::{AppliedMigration, Failure, ReadBack, Reason, SnapshotRecord},
+    api::{AppliedMigration, Blocker, Failure, ReadBack, Reason, SnapshotRecord},
     contract::{HistorySummary, Outcome, Required, Stage, Verdict},
 };
 
@@ -211,6 +211,10 @@ impl Database {
 
     pub fn failure(&self, stage: Stage, reason: Reason) -> Outcome {
         let mut outcome = Outcome::failed(stage, reason, format!("the stage {} failed", stage.name()));
+        if reason == Reason::WaitingForLock {
+            outcome.blockers = vec![holder()];
+            outcome.ended = vec![Blocker { pid: 8, ..holder() }];
+        }
         outcome.history = (stage == Stage::Plan).then(|| self.history());
         outcome.failure = (reason == Reason::MigrationFailed).then(|| Failure {
             migration: "2_two".into(),
@@ -316,4 +320,15 @@ pub fn conclude(cluster: &mut Cluster, job: &Key, (kind, reason): (&str, &str)) 
                 controller", "lastTransitionTime": now},
         ]});
     });
+}
+
+/// A session that is in the way of a migration.
+pub fn holder() -> Blocker {
+    Blocker {
+        pid: 7,
+        application: "nightly-report".into(),
+        user: "reporter".into(),
+        state: "idle in transaction".into(),
+        age_seconds: 90,
+    }
 }

@@ -225,7 +225,7 @@ fn every_failure_that_a_stage_can_report_shows_in_its_own_condition() {
         assert_eq!(stalled, reason.class() == Class::NeedsUser, "{reason:?}");
         assert_eq!(condition(&plan.status, ConditionType::Reconciling).is_some(), !stalled, "{reason:?}");
         assert_eq!(plan.requeue.is_some(), !stalled, "{reason:?}: what may pass is reconciled again");
-        assert!(plan.event.is_some_and(|event| event.warning && event.reason == reason), "{reason:?}");
+        assert!(plan.events.iter().any(|event| event.warning && event.reason == reason.name()), "{reason:?}");
     }
 }
 
@@ -293,11 +293,13 @@ fn a_source_that_is_older_than_the_database_is_ready_and_says_so_by_name_once() 
     }
     assert_eq!(condition(&settled.status, ConditionType::Stalled), None);
     assert!(settled.status.conditions[0].message.contains("3_three"));
-    assert!(settled.event.is_some_and(|event| !event.warning && event.reason == Reason::DatabaseAhead));
+    assert!(
+        settled.events.iter().any(|event| !event.warning && event.reason == Reason::DatabaseAhead.name())
+    );
     let again = plan(&Facts { published: facts::published(&settled.status), ..facts }, facts::moment(900));
     assert_eq!(
-        (again.status, again.step, again.event),
-        (settled.status, None, None),
+        (again.status, again.step, again.events),
+        (settled.status, None, Vec::new()),
         "and nothing more follows"
     );
 }

@@ -250,14 +250,16 @@ async fn what_may_pass_is_tried_again_with_longer_and_longer_pauses_and_one_even
         world.condition("records", ConditionType::Reconciling).expect("Reconciling").1,
         "WaitingForLock"
     );
+    assert_eq!(world.status("records").blocked_by, [super::kubelet::holder()]);
     world.run(&["records"]).await;
     let status = world.status("records");
+    assert_eq!(status.blocked_by, [], "the last run was kept from nothing");
     assert_eq!(
         (world.ready("records"), status.run.expect("a run").attempt, status.history.len()),
         (verified(), 4, 4)
     );
     let events = world.writes().iter().filter(|write| write.starts_with("create events")).count();
-    assert_eq!(events, 2, "one for the first failure, one for the end");
+    assert_eq!(events, 5, "one for the first failure, one for the end, and three runs have ended a session");
 }
 
 #[tokio::test]

@@ -68,6 +68,7 @@ mod sql_brackets;
 mod sql_kinds;
 mod stage_advisory;
 mod stage_again;
+mod stage_blockers;
 mod stage_errors;
 mod stage_escape;
 mod stage_failure;
