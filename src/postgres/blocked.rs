@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use sqlx::{FromRow, PgConnection};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
-use super::{QueryContext, QueryError, query_as, query_scalar};
+use super::{QueryContext, QueryError, holds::LockMode, query_as, query_scalar};
 use crate::api::{Blocker, Blockers, Terminate};
 
 /// A session that was seen blocking.
@@ -29,6 +29,25 @@ struct SeenRow {
     transaction: Option<String>,
 }
 
+const SEEN: &str = "SELECT a.pid, COALESCE(a.application_name, '') AS application, \
+    COALESCE(a.usename::text, '') AS user, COALESCE(a.state, a.backend_type, '') AS state, \
+    COALESCE(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::bigint AS age, \
+    (SELECT l.virtualtransaction FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted LIMIT 1) AS \
+    transaction \
+    FROM pg_catalog.pg_stat_activity a";
+
+impl SeenRow {
+    fn seen(self) -> Seen {
+        let Self { pid, application, user, state, age, transaction } = self;
+        let age_seconds = u64::try_from(age).unwrap_or_default();
+        Seen {
+            blocker: Blocker { pid, application, user, state, age_seconds },
+            at: Instant::now(),
+            transaction,
+        }
+    }
+}
+
 /// Those that block the session with this process id.
 pub(super) async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<Vec<Seen>, QueryError> {
     // Polled fifty times a second, so the cheap query first.
@@ -40,34 +59,40 @@ pub(super) async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<
     if pids.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<SeenRow> = query_as(
-        "SELECT a.pid, COALESCE(a.application_name, '') AS application, COALESCE(a.usename::text, \
-        '') AS user, COALESCE(a.state, \
-            a.backend_type, '') AS state, \
-                COALESCE(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - a.xact_start), 0)::bigint AS age, \
-                (SELECT l.virtualtransaction FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.granted \
-                LIMIT 1) AS transaction \
-         FROM pg_catalog.unnest($1) AS b(pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid ORDER BY \
-         a.pid",
-    )
-    .bind(pids)
-    .fetch_all(connection)
-    .await
-    .context("read which sessions block")?;
-    Ok(rows
-        .into_iter()
-        .map(|SeenRow { pid, application, user, state, age, transaction }| Seen {
-            blocker: Blocker {
-                pid,
-                application,
-                user,
-                state,
-                age_seconds: u64::try_from(age).unwrap_or_default(),
-            },
-            at: Instant::now(),
-            transaction,
-        })
-        .collect())
+    let text = format!("{SEEN} WHERE a.pid = ANY ($1) ORDER BY a.pid");
+    let rows: Vec<SeenRow> = query_as(AssertSqlSafe(text))
+        .bind(pids)
+        .fetch_all(connection)
+        .await
+        .context("read which sessions block")?;
+    Ok(rows.into_iter().map(SeenRow::seen).collect())
+}
+
+/// Those whose transactions CREATE INDEX CONCURRENTLY on this table by the session with this process id would wait
+/// for, or REINDEX CONCURRENTLY where no table is given: whatever has a snapshot that is older, and whatever has
+/// written to the table. PostgreSQL shows both of every role. It waits neither for VACUUM nor for another build.
+pub(super) async fn older(
+    connection: &mut PgConnection,
+    pid: i32,
+    table: Option<i64>,
+) -> Result<Vec<Seen>, QueryError> {
+    let text = format!(
+        "{SEEN} WHERE a.pid <> $1 AND a.pid <> pg_catalog.pg_backend_pid() AND a.usesysid IS NOT NULL \
+           AND a.datname = pg_catalog.current_database() \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_vacuum v WHERE v.pid = a.pid) \
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index i WHERE i.pid = a.pid) \
+           AND (a.backend_xmin IS NOT NULL OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND \
+             l.granted AND l.locktype = 'relation' AND l.relation::bigint = $2 AND l.mode IN \
+             ('RowExclusiveLock', {}))) ORDER BY a.pid",
+        LockMode::list()
+    );
+    let rows: Vec<SeenRow> = query_as(AssertSqlSafe(text))
+        .bind(pid)
+        .bind(table)
+        .fetch_all(connection)
+        .await
+        .context("read which transactions are older")?;
+    Ok(rows.into_iter().map(SeenRow::seen).collect())
 }
 
 /// Whether it still is in that transaction.

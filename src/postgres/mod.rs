@@ -60,7 +60,7 @@ pub use surroundings::{Prerequisite, defaults_of_sessions, give, surroundings, u
 pub use texts::{keep_text, keep_text_alone, keep_texts, not_kept, prepare_texts, read_texts};
 pub use transaction::Transaction;
 pub use url::{ConnectionUrl, InvalidUrl};
-pub use watcher::{HeldTooLong, LockPolicy, Terminations, Unsealed, Watcher};
+pub use watcher::{HeldTooLong, LockPolicy, Older, Terminations, Unsealed, Watcher};
 pub use wire::LIBPQ_KEEPALIVES;
 
 use sqlx::postgres::PgQueryResult;

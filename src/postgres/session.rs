@@ -204,7 +204,7 @@ impl Session {
 
     /// The relation that the file means by a name. Nothing in the query is defined better by another schema:
     /// a function by its full name, and casts that no search path changes.
-    pub(super) async fn resolve(&mut self, relation: &str) -> Result<Option<i64>, QueryError> {
+    pub async fn resolve(&mut self, relation: &str) -> Result<Option<i64>, QueryError> {
         let text = "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.int8";
         query_scalar(text).bind(relation).fetch_one(&mut self.connection).await.context("find a relation")
     }
@@ -313,10 +313,11 @@ impl Session {
     }
 
     /// The limits of statements outside a transaction. CONCURRENTLY makes no session queue, waits for long
-    /// and must not be cut short: it leaves an invalid index. The role's own defaults are overruled, too.
+    /// and must not be cut short: it leaves an invalid index. Nor is the session ended while it is idle, because
+    /// older transactions are waited for. The role's own defaults are overruled, too.
     pub async fn limit_alone(&mut self, concurrently: bool) -> Result<(), SqlError> {
         let text = if concurrently {
-            "SET lock_timeout = 0; SET statement_timeout = 0".to_owned()
+            "SET lock_timeout = 0; SET statement_timeout = 0; SET idle_session_timeout = 0".to_owned()
         } else {
             self.limits("SET")
         };

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     ConnectError, ConnectionUrl, QueryContext, QueryError,
-    blocked::{Seen, Termination, blockers, end, still_there},
+    blocked::{Seen, Termination, blockers, end, older, still_there},
     connect::connect_with,
     holds::{Holds, LockMode, LongestHold},
     query, said,
@@ -94,6 +94,16 @@ pub enum Unsealed {
     Held(HeldTooLong),
     /// Whether it has is not known.
     Unknown(String),
+}
+
+/// Sessions whose transactions are older than a statement that is to wait for them.
+pub struct Older(Vec<Seen>);
+
+impl Older {
+    /// Who they are.
+    pub fn sessions(&self) -> impl Iterator<Item = &Blocker> {
+        self.0.iter().map(|seen| &seen.blocker)
+    }
 }
 
 /// What the task and the run share: one of them has it at a time.
@@ -231,20 +241,38 @@ impl Watcher {
 
     /// Waits until every session last seen blocking has ended that transaction; false when the time is up.
     pub async fn wait_until_clear(&self, until: Instant) -> Result<bool, QueryError> {
-        let seen = self.seen();
+        self.wait_for(self.seen(), until).await.map(|left| left.is_empty())
+    }
+
+    /// Those whose transactions CONCURRENTLY on this table would wait for ([`wait_for_older`](Self::wait_for_older)),
+    /// or REINDEX CONCURRENTLY where no table is given.
+    pub async fn older(&self, table: Option<i64>) -> Result<Older, QueryError> {
+        let mut watch = self.watch.lock().await;
+        let pid = watch.pid;
+        older(&mut watch.connection, pid, table).await.map(Older)
+    }
+
+    /// Waits until they have ended those transactions; answers who has not when the time is up.
+    pub async fn wait_for_older(&self, older: Older, until: Instant) -> Result<Vec<Blocker>, QueryError> {
+        let left = self.wait_for(older.0, until).await?;
+        Ok(left.into_iter().map(|seen| seen.blocker).collect())
+    }
+
+    async fn wait_for(&self, mut seen: Vec<Seen>, until: Instant) -> Result<Vec<Seen>, QueryError> {
         loop {
-            let mut clear = true;
-            for one in &seen {
+            let mut left = Vec::new();
+            for one in seen {
                 let mut watch = self.watch.lock().await;
-                watch.end_what_blocks(std::slice::from_ref(one)).await?;
-                clear &= !still_there(&mut watch.connection, one).await?;
+                watch.end_what_blocks(std::slice::from_ref(&one)).await?;
+                if still_there(&mut watch.connection, &one).await? {
+                    left.push(Seen { at: Instant::now(), ..one });
+                }
             }
-            if clear {
-                return Ok(true);
+            if left.is_empty() || Instant::now() >= until {
+                return Ok(left);
             }
-            if Instant::now() >= until {
-                return Ok(false);
-            }
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&left);
+            seen = left;
             tokio::time::sleep(POLL_EVERY).await;
         }
     }

@@ -7,6 +7,7 @@ mod attempt;
 mod baseline;
 mod blocked;
 pub mod chain;
+mod concurrently;
 mod context;
 mod custody;
 mod drift;

@@ -4,6 +4,7 @@ use std::{ops::Range, time::Instant};
 
 use super::{
     attempt::{Release, Verification, rows_before, verification},
+    concurrently,
     custody::{begin, in_transaction},
     error::{MigrateError, lock_message, unfenced},
     held, statements,
@@ -147,7 +148,7 @@ pub(super) async fn alone(
     }
     work.release.context.progress.statement(Some((at, work.script.statements.len())));
     watcher.begin().await;
-    let ran = statement_alone(session, work, settings, at, concurrently).await;
+    let ran = statement_alone(session, watcher, work, settings, at, concurrently).await;
     let ran = if let Err(error) = ran {
         Err(held::cause(session, watcher, error).await)
     } else {
@@ -200,26 +201,33 @@ fn stopped_alone(statement: &Statement, error: SqlError, at: usize) -> Stop {
 
 async fn statement_alone(
     session: &mut Session,
+    watcher: &Watcher,
     work: &Work<'_>,
     settings: &mut Settings,
     at: usize,
-    concurrently: bool,
+    unlimited: bool,
 ) -> Result<(), SqlError> {
     let statement = &work.script.statements[at];
-    settle(session, settings, concurrently).await?;
+    settle(session, settings, unlimited).await?;
+    let (release, migration) = (work.release, work.migration);
     let StatementKind::BuildIndex(index) = &statement.kind else {
+        concurrently::wait_for_older(session, watcher, release, migration, statement).await?;
         other(session, work, statement).await?;
         return session.note(settings).await;
     };
     let build = Build { sql: statement.sql(), asked: index, begun: work.begun, until: work.until() };
-    if !work.begun && index_is_there(session, build).await? {
+    let there = index_is_there(session, build).await?;
+    if !there {
+        concurrently::wait_for_older(session, watcher, release, migration, statement).await?;
+    }
+    if !work.begun && there {
         // Another session's: should this process die now, the next attempt must not take it for its own.
         session.reset().await?;
         let forgotten = in_transaction(session, work.release.history_table, async |session| {
             work.journal.forget(session.trusted().await?, work.number()).await
         });
         forgotten.await.map_err(|error| SqlError::other(SqlErrorKind::Statement, error.to_string()))?;
-        settle(session, settings, concurrently).await?;
+        settle(session, settings, unlimited).await?;
     }
     build_index(session, build).await
 }

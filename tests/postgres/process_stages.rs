@@ -20,7 +20,7 @@ use tokio::process::{Child, Command};
 
 use crate::{
     phases,
-    stage_scene::{DEADLINE, Scene, session, until},
+    stage_scene::{DEADLINE, Scene, old_snapshot, session, snapshot_within_concurrently, until},
 };
 
 const INIT: (&str, &str) =
@@ -226,20 +226,9 @@ async fn a_migrate_process_that_is_killed_leaves_no_outcome_and_verify_says_that
     scene.ready().await;
     scene.database.execute("CREATE TABLE other ()").await;
     scene.write(INDEX.0, INDEX.1);
-    // The build waits for every snapshot that is older than itself.
-    let reader = session(
-        &scene.database.url,
-        "nightly-report",
-        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other",
-    )
-    .await;
+    let older = old_snapshot(&scene).await;
     let mut pod = Pod::start(&scene, MIXED);
-    let waits = format!(
-        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE \
-            'sluice%' AND wait_event = 'virtualxid'",
-        scene.database.name
-    );
-    until("the build waits for the reader", || async { scene.value(&waits).await == "true" }).await;
+    let reader = snapshot_within_concurrently(&scene, older).await;
     pod.kill(Stage::Migrate).await;
     let ended = pod.ended().await;
     let expected = [

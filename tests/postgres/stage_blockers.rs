@@ -99,6 +99,17 @@ async fn a_session_at_work_is_ended_where_any_is_to_be_and_not_where_idle_ones_a
 }
 
 #[tokio::test]
+async fn an_older_transaction_is_ended_before_a_build_begins() {
+    let scene = scene("older", "{blockers: {terminate: IdleInTransaction, after: 1s}}").await;
+    scene.write(ALTER.0, "CREATE INDEX CONCURRENTLY i ON visits (id);");
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM visits";
+    let mut older = session(&scene.url, "forgotten-psql", begin).await;
+    let outcomes = scene.ready().await;
+    assert_eq!(migrated(&outcomes).ended.len(), 1);
+    assert!(!is_alive(&mut older).await);
+}
+
+#[tokio::test]
 async fn another_run_of_sluice_is_never_ended() {
     let mut scene = scene("run", "{blockers: {terminate: Any, after: 1s}}").await;
     scene.patience = IMPATIENCE;

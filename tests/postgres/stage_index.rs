@@ -1,14 +1,17 @@
 //! CONCURRENTLY: built, interrupted, repaired. An invalid index is never taken for the real one, and never
 //! left behind.
 
-use std::process::Child;
+use std::{
+    process::Child,
+    time::{Duration, Instant},
+};
 
 use sluice::{api::Reason, contract::Stage, stage};
-use sqlx::{Connection, PgConnection};
+use sqlx::Connection;
 
 use crate::{
     server::execute,
-    stage_scene::{Scene, planned, session, until},
+    stage_scene::{Scene, old_snapshot, planned, session, snapshot_within_concurrently, until},
 };
 
 const INIT: (&str, &str) = (
@@ -27,30 +30,20 @@ async fn scene(test: &str, sql: &str) -> Scene {
     scene
 }
 
-/// A transaction whose snapshot every concurrent build waits for, on a table that has nothing to do with it.
-async fn old_snapshot(scene: &Scene) -> PgConnection {
-    session(
-        &scene.database.url,
-        "nightly-report",
-        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM other",
-    )
-    .await
-}
-
 async fn valid(scene: &Scene) -> String {
     scene.value(VALID).await
 }
 
+/// A deadline that a run reaches while it waits, and not before, on a busy machine, too.
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(5)
+}
+
 /// Starts the binary and kills it while the build waits for the old snapshot.
 async fn killed_while_it_builds(scene: &Scene, index: &str) {
-    let snapshot = old_snapshot(scene).await;
+    let older = old_snapshot(scene).await;
     let mut process: Child = scene.command("run").spawn().expect("starts");
-    let waits = format!(
-        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE \
-            'sluice%' AND wait_event = 'virtualxid'",
-        scene.database.name
-    );
-    until("the build waits for the old snapshot", || async { scene.value(&waits).await == "true" }).await;
+    let snapshot = snapshot_within_concurrently(scene, older).await;
     process.kill().expect("SIGKILL is sent");
     process.wait().expect("it is gone");
     until("its back end is gone too", || async { scene.sessions().await == "0" }).await;
@@ -103,13 +96,14 @@ async fn a_build_without_a_name_is_repaired_too() {
 #[tokio::test]
 async fn a_build_that_somebody_cancelled_leaves_no_invalid_index() {
     let scene = scene("cancelled", "CREATE INDEX CONCURRENTLY i ON t (x);").await;
-    let snapshot = old_snapshot(&scene).await;
+    let older = old_snapshot(&scene).await;
     let cancel = format!(
         "SELECT coalesce(bool_or(pg_cancel_backend(pid)), false)::text FROM pg_stat_activity WHERE datname = \
             '{}' AND application_name LIKE 'sluice%' AND wait_event = 'virtualxid'",
         scene.database.name
     );
     let (outcomes, snapshot) = tokio::join!(scene.run(), async {
+        let snapshot = snapshot_within_concurrently(&scene, older).await;
         until("the build is cancelled", || async { scene.value(&cancel).await == "true" }).await;
         // Dropping the left-over waits for the old snapshot as well.
         until("the build is over", || async { scene.value(&cancel).await == "false" }).await;
@@ -264,13 +258,14 @@ async fn a_concurrent_build_is_not_cut_short_by_the_limits_of_the_manifest_or_of
         &format!("ALTER ROLE {} SET statement_timeout = '200ms'", scene.role),
     )
     .await;
-    let snapshot = old_snapshot(&scene).await;
+    let older = old_snapshot(&scene).await;
     let waits = format!(
         "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND wait_event = \
             'virtualxid' AND query_start < clock_timestamp() - interval '500 ms'",
         scene.database.name
     );
     let (outcomes, ()) = tokio::join!(scene.run(), async {
+        let snapshot = snapshot_within_concurrently(&scene, older).await;
         until("the build has waited for longer than both", || async { scene.value(&waits).await == "true" })
             .await;
         drop(snapshot);
@@ -285,12 +280,58 @@ async fn whom_a_concurrent_build_waited_for_is_named_when_the_deadline_comes() {
     let snapshot = old_snapshot(&scene).await;
     let mut context = scene.context();
     let plan = planned(&context).await;
-    context.until = std::time::Instant::now() + std::time::Duration::from_millis(1500);
+    context.until = soon();
     let outcome = stage::run(Stage::Migrate, &context, &plan).await;
+    assert_eq!(outcome.reason, Reason::DeadlineExceeded, "{}", outcome.message);
+    assert!(outcome.message.contains("before this began"), "{}", outcome.message);
+    assert!(outcome.message.contains("(nightly-report, role "), "{}", outcome.message);
+    assert_eq!(outcome.blockers.len(), 1, "{:?}", outcome.blockers);
+    assert_eq!(valid(&scene).await, "", "no index is left that slows writers");
+    until("its back end is gone", || async { scene.sessions().await == "0" }).await;
+    drop(snapshot);
+    repaired(&scene, "i true").await;
+}
+
+#[tokio::test]
+async fn a_deadline_that_comes_in_the_middle_of_a_build_names_whom_it_waited_for_too() {
+    let scene = scene("deadline_within", "CREATE INDEX CONCURRENTLY i ON t (x);").await;
+    let older = old_snapshot(&scene).await;
+    let mut context = scene.context();
+    let plan = planned(&context).await;
+    context.until = Instant::now() + Duration::from_secs(20);
+    let (outcome, snapshot) = tokio::join!(
+        stage::run(Stage::Migrate, &context, &plan),
+        snapshot_within_concurrently(&scene, older)
+    );
     assert_eq!(outcome.reason, Reason::DeadlineExceeded, "{}", outcome.message);
     assert!(outcome.message.contains("nightly-report"), "{}", outcome.message);
     until("its back end is gone", || async { scene.sessions().await == "0" }).await;
     drop(snapshot);
+    repaired(&scene, "i true").await;
+}
+
+#[tokio::test]
+async fn a_build_waits_for_no_transaction_that_postgresql_would_not_wait_for() {
+    let scene =
+        scene("unrelated", "CREATE INDEX CONCURRENTLY i ON t (x);").await.with("apply", "{deadline: 1m}");
+    // Each statement of these has a snapshot of its own, and none is at work.
+    let _reader = session(&scene.database.url, "reader", "BEGIN; SELECT count(*) FROM t").await;
+    let _writer = session(&scene.database.url, "writer", "BEGIN; INSERT INTO other VALUES (1)").await;
+    scene.ready().await;
+    assert_eq!(valid(&scene).await, "i true");
+}
+
+#[tokio::test]
+async fn a_build_waits_for_a_transaction_that_has_written_to_its_table_before_it_begins() {
+    let scene = scene("written", "CREATE INDEX CONCURRENTLY i ON t (x);").await;
+    let mut writer = session(&scene.database.url, "writer", "BEGIN; INSERT INTO t VALUES (-1, 0)").await;
+    let mut context = scene.context();
+    let plan = planned(&context).await;
+    context.until = soon();
+    let outcome = stage::run(Stage::Migrate, &context, &plan).await;
+    assert_eq!(outcome.reason, Reason::DeadlineExceeded, "{}", outcome.message);
+    assert!(outcome.message.contains("before this began"), "{}", outcome.message);
+    execute(&mut writer, "COMMIT").await;
     repaired(&scene, "i true").await;
 }
 

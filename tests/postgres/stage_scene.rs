@@ -271,6 +271,34 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnM
     }
 }
 
+/// A transaction whose snapshot CONCURRENTLY waits for, in a database with a table `other` that nothing changes.
+pub async fn old_snapshot(scene: &Scene) -> PgConnection {
+    session(&scene.database.url, "nightly-report", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM other")
+        .await
+}
+
+/// Whether a session of Sluice's waits for older transactions in the middle of CONCURRENTLY.
+pub async fn waits_within_concurrently(scene: &Scene) -> bool {
+    let sql = format!(
+        "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = '{}' AND application_name LIKE \
+            'sluice%' AND wait_event = 'virtualxid'",
+        scene.database.name
+    );
+    scene.value(&sql).await == "true"
+}
+
+/// A transaction that a build waits for in its middle. One that is older the build waits for before it begins, so
+/// this one begins when it does that, and then the older one ends.
+pub async fn snapshot_within_concurrently(scene: &Scene, older: PgConnection) -> PgConnection {
+    let waits = "SELECT (count(*) > 0)::text FROM pg_stat_activity WHERE datname = current_database() AND \
+        application_name LIKE 'sluice% watcher' AND query LIKE '%EXISTS%virtualtransaction = $2%'";
+    until("the build waits before it begins", || async { scene.value(waits).await == "true" }).await;
+    let within = old_snapshot(scene).await;
+    drop(older);
+    until("the build waits in its middle", || waits_within_concurrently(scene)).await;
+    within
+}
+
 /// Runs a command to its end, within the deadline.
 pub async fn finish(mut command: Command) -> Output {
     let output = tokio::task::spawn_blocking(move || command.output().expect("the command starts"));

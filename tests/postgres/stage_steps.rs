@@ -7,7 +7,7 @@ use sluice::{
 };
 use sqlx::Connection;
 
-use crate::stage_scene::{Scene, session, until};
+use crate::stage_scene::{Scene, old_snapshot, snapshot_within_concurrently, until};
 
 const INIT: (&str, &str) = ("1_init", "CREATE TABLE log (what text); CREATE TABLE t (x int);");
 /// Its effects are not idempotent: each line of the log stands for one run of a step.
@@ -173,16 +173,17 @@ async fn a_session_that_the_server_ends_loses_nothing_and_is_not_called_a_failed
             (x);\nINSERT INTO log VALUES ('second');",
     )
     .await;
-    let snapshot =
-        session(&scene.database.url, "report", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM log")
-            .await;
+    scene.database.execute("CREATE TABLE other ()").await;
+    let older = old_snapshot(&scene).await;
     let end = format!(
         "SELECT coalesce(bool_or(pg_terminate_backend(pid)), false)::text FROM pg_stat_activity WHERE \
             datname = '{}' AND application_name LIKE 'sluice%' AND wait_event = 'virtualxid'",
         scene.database.name
     );
-    let (outcomes, ()) = tokio::join!(scene.run(), async {
+    let (outcomes, snapshot) = tokio::join!(scene.run(), async {
+        let snapshot = snapshot_within_concurrently(&scene, older).await;
         until("the back end is ended", || async { scene.value(&end).await == "true" }).await;
+        snapshot
     });
     let last = outcomes.last().expect("an outcome");
     assert_eq!((last.verdict, last.reason), (Verdict::Failed, Reason::ConnectionFailed), "{}", last.message);
