@@ -4,6 +4,7 @@
 //! every default filled in. All violations are reported at once.
 
 mod bounds;
+mod lint;
 mod phases;
 mod rules;
 mod window;
@@ -18,6 +19,7 @@ use crate::api::{
 };
 use crate::{limits::MANIFEST, policy::preset};
 pub use bounds::violations as bound_violations;
+pub use lint::Lint;
 pub use phases::{CustomPhase, PhaseSource};
 pub use window::{Window, WindowState};
 
@@ -56,6 +58,8 @@ pub struct ValidatedMigration {
     pub depends_on: Vec<String>,
     /// When a run may begin that may change something.
     pub window: Option<Window>,
+    /// What of a release warns, needs an approval or stops it.
+    pub lint: Lint,
     /// What is kept before anything changes.
     pub snapshot: SnapshotPolicy,
     /// What is one transaction.
@@ -179,6 +183,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
     violations.extend(rules::violations(spec));
     let phases = phases::phases(&spec.migrations, &mut violations);
     let window = spec.before.window.as_ref().and_then(|window| Window::read(window, &mut violations));
+    let lint = lint::read(spec.before.lint.as_ref(), &mut violations);
     match (source, snapshot) {
         (Some(source), Some(snapshot)) if violations.is_empty() => Ok(ValidatedMigration {
             name: object.metadata.name.clone().unwrap_or_default(),
@@ -201,6 +206,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             baseline: spec.migrations.baseline.clone(),
             depends_on: spec.before.depends_on.iter().map(|dependency| dependency.name.clone()).collect(),
             window,
+            lint,
             snapshot,
             atomicity: spec.apply.atomicity,
             lock_timeout: spec.apply.lock_timeout,

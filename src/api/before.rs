@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{Lint, Span};
 
 /// What must hold before anything runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -23,6 +23,10 @@ pub struct Before {
     /// any time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+
+    /// What of a release warns, needs an approval, or stops it before it runs. Default: everything warns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lint: Option<Lint>,
 }
 
 impl Before {
@@ -30,8 +34,8 @@ impl Before {
     /// has to be put on one of the two sides.
     #[must_use]
     pub fn without_gates(&self) -> Self {
-        let Self { depends_on, group, window: _ } = self;
-        Self { depends_on: depends_on.clone(), group: group.clone(), window: None }
+        let Self { depends_on, group, window: _, lint } = self;
+        Self { depends_on: depends_on.clone(), group: group.clone(), window: None, lint: lint.clone() }
     }
 }
 

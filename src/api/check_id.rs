@@ -102,6 +102,8 @@ checks! {
         TenantIsolation = "tenant-isolation",
     }
     beside {
+        /// A rule of lint objects to the release.
+        Lint = "lint",
         /// The checks could not be made, or contradict the schema.
         Verification = "verification",
     }

@@ -18,6 +18,7 @@ mod elsewhere;
 mod finding;
 mod finding_counts;
 mod history;
+mod lint;
 mod migration_gate;
 mod migrations;
 mod on_failure;
@@ -50,6 +51,7 @@ pub use elsewhere::{OtherDatabase, ReaderSecret};
 pub use finding::{Finding, Severity};
 pub use finding_counts::{CheckCount, FindingCounts, keep, spread};
 pub use history::{AcceptedMigration, EditedMigrations, History, LateMigrations, MissingMigrations};
+pub use lint::{LINT_RULES, LargeTable, Lint, LintPreset, LintWeight};
 pub use migration_gate::{
     ANY_DATABASE, GATE_NAME, GatedDatabase, MigrationGate, MigrationGateSpec, crd as migration_gate_crd,
     entry,

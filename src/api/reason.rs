@@ -79,6 +79,10 @@ reasons! {
     /// The source lacks exactly the newest applied migrations, and has nothing pending: it is an older
     /// release, and what is applied stays.
     DatabaseAhead: Success on Planned, Ready;
+    /// Lint objects to the release with the weight Fail; each objection is a finding with its remedy.
+    LintFailed: NeedsUser on Planned;
+    /// Lint objects to the release with the weight Approve, and no waiver says why it is right.
+    ApprovalNeeded: NeedsUser on Planned;
     /// A ConfigMap, an image or a folder of the source is not there yet.
     SourceNotFound: Transient on Planned;
     /// The source breaks a rule of its format: the message names the file.

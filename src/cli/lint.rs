@@ -44,8 +44,8 @@ pub(super) struct Args {
     allow_empty: bool,
 
     /// How much the rules about locks, losses and access weigh.
-    #[arg(long, value_enum, default_value_t = Preset::Lenient)]
-    preset: Preset,
+    #[arg(long, value_enum, default_value_t = PresetName::Lenient)]
+    preset: PresetName,
 
     /// A rule that weighs more or less: Off, Warn, Approve or Fail; may be given several times.
     #[arg(long = "rule", value_name = "RULE=WEIGHT", value_parser = weight)]
@@ -63,6 +63,31 @@ pub(super) struct Args {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
+}
+
+/// The presets, as they are typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "PascalCase")]
+enum PresetName {
+    /// Everything warns.
+    #[value(alias = "lenient")]
+    Lenient,
+    /// What locks a large table fails; losses and access need an approval.
+    #[value(alias = "standard")]
+    Standard,
+    /// What may break the running application needs an approval as well; access fails.
+    #[value(alias = "strict")]
+    Strict,
+}
+
+impl PresetName {
+    const fn preset(self) -> Preset {
+        match self {
+            Self::Lenient => Preset::Lenient,
+            Self::Standard => Preset::Standard,
+            Self::Strict => Preset::Strict,
+        }
+    }
 }
 
 /// The forms.
@@ -88,8 +113,10 @@ fn weight(text: &str) -> Result<(String, Weight), String> {
     if lint::find(rule).is_none() {
         return Err(format!("there is no rule {rule:?}"));
     }
-    let weight = <Weight as clap::ValueEnum>::from_str(weight, true)
-        .map_err(|_| format!("{weight:?} is none of Off, Warn, Approve, Fail"))?;
+    let weight = [Weight::Off, Weight::Warn, Weight::Approve, Weight::Fail]
+        .into_iter()
+        .find(|known| format!("{known:?}").eq_ignore_ascii_case(weight))
+        .ok_or_else(|| format!("{weight:?} is none of Off, Warn, Approve, Fail"))?;
     Ok((rule.to_owned(), weight))
 }
 
@@ -168,7 +195,7 @@ async fn ask(given: &str, format: Format) -> Result<(Vec<String>, Tables), Usage
 
 /// Prints what is to be said of a source that could be read.
 fn say(args: &Args, source: &SourceTree, release: &Release<'_>, format: Format) -> Result<ExitCode, Usage> {
-    let weights = Weights { preset: args.preset, rules: args.rules.iter().cloned().collect() };
+    let weights = Weights { preset: args.preset.preset(), rules: args.rules.iter().cloned().collect() };
     let remarks = lint::remarks(source, format, &release.migrations, &release.tables, &weights)
         .map_err(|error| Usage(format!("cannot begin to read the source: {error}")))?;
     let text_of = |file: &str| {

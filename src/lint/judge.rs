@@ -57,7 +57,7 @@ impl<'a> Judge<'_, 'a> {
             }
             About::Source(object) => (object, None, None),
         };
-        // What is waived is used by it, also where nobody is there yet to be harmed.
+        // A waiver is used by what it waives, also where the table is new and nothing could be harmed.
         let weight = weight?;
         let fill = |words: &str| {
             words

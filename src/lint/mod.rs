@@ -19,9 +19,10 @@ use std::{io, thread};
 use judge::Judge;
 use objection::{About, Objection, Said};
 pub use remark::{Class, Effort, Place, Remark, class, effort};
-pub use rule::{Kind, Preset, Rule, Weight, Weights, all, find};
+pub use rule::{Kind, Rule, Weights, all, find};
 pub use tables::{Large, Size, Tables};
 
+pub use crate::api::{LintPreset as Preset, LintWeight as Weight};
 use crate::{
     api::Format,
     migrations::{Migration, SourceTree},

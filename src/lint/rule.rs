@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::Deserialize;
 
+use crate::api::{LintPreset as Preset, LintWeight as Weight};
+
 /// One rule.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,46 +53,16 @@ impl Kind {
     }
 }
 
-/// How much an objection weighs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "PascalCase")]
-#[value(rename_all = "PascalCase")]
-pub enum Weight {
-    /// It is not made.
-    Off,
-    /// Worth reading.
-    Warn,
-    /// A person has to approve the release.
-    Approve,
-    /// The release does not run.
-    Fail,
-}
-
-/// The weights of all kinds at once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[value(rename_all = "PascalCase")]
-pub enum Preset {
-    /// Everything warns.
-    #[default]
-    Lenient,
-    /// What locks a large table fails; losses and access need an approval.
-    Standard,
-    /// What may break the running application needs an approval as well; access fails.
-    Strict,
-}
-
-impl Preset {
-    /// How much objections of a kind weigh. Of locks: those of a large table.
-    const fn weight(self, kind: Kind) -> Weight {
-        match (kind, self) {
-            (Kind::Style | Kind::Runner, _) => Weight::Off,
-            (Kind::Refused, _) => Weight::Fail,
-            (Kind::Outcome | Kind::Delay | Kind::Notice, _)
-            | (_, Self::Lenient)
-            | (Kind::Break, Self::Standard) => Weight::Warn,
-            (Kind::Lock, _) | (Kind::Access, Self::Strict) => Weight::Fail,
-            (Kind::Loss, _) | (Kind::Access, Self::Standard) | (Kind::Break, Self::Strict) => Weight::Approve,
-        }
+/// How much objections of a kind weigh. Of locks: those of a large table.
+const fn weight(preset: Preset, kind: Kind) -> Weight {
+    match (kind, preset) {
+        (Kind::Style | Kind::Runner, _) => Weight::Off,
+        (Kind::Refused, _) => Weight::Fail,
+        (Kind::Outcome | Kind::Delay | Kind::Notice, _)
+        | (_, Preset::Lenient)
+        | (Kind::Break, Preset::Standard) => Weight::Warn,
+        (Kind::Lock, _) | (Kind::Access, Preset::Strict) => Weight::Fail,
+        (Kind::Loss, _) | (Kind::Access, Preset::Standard) | (Kind::Break, Preset::Strict) => Weight::Approve,
     }
 }
 
@@ -106,12 +78,7 @@ pub struct Weights {
 impl Weights {
     /// How much an objection of this rule to a large table weighs.
     pub fn of(&self, rule: &Rule) -> Weight {
-        self.rules.get(&rule.id).copied().unwrap_or_else(|| self.preset.weight(rule.kind))
-    }
-
-    /// Rules that no version of Sluice knows, by their names.
-    pub fn unknown(&self) -> impl Iterator<Item = &str> {
-        self.rules.keys().map(String::as_str).filter(|id| find(id).is_none())
+        self.rules.get(&rule.id).copied().unwrap_or_else(|| weight(self.preset, rule.kind))
     }
 }
 
@@ -157,19 +124,22 @@ mod tests {
     fn a_preset_never_weighs_less_than_the_one_before_it() {
         for rule in all() {
             let [lenient, standard, strict] =
-                [Preset::Lenient, Preset::Standard, Preset::Strict].map(|preset| preset.weight(rule.kind));
+                [Preset::Lenient, Preset::Standard, Preset::Strict].map(|preset| weight(preset, rule.kind));
             assert!(lenient <= standard && standard <= strict, "{}", rule.id);
         }
     }
 
     #[test]
-    fn a_manifest_names_rules_that_there_are() {
-        let weights = Weights {
-            preset: Preset::Standard,
-            rules: [("ban-drop-column".to_owned(), Weight::Off), ("ban-drop-colum".to_owned(), Weight::Fail)]
-                .into(),
-        };
-        assert_eq!(weights.unknown().collect::<Vec<_>>(), ["ban-drop-colum"]);
+    fn a_manifest_names_the_rules_that_there_are() {
+        let mut ids: Vec<&str> = all().iter().map(|rule| rule.id.as_str()).collect();
+        ids.sort_unstable();
+        assert_eq!(crate::api::LINT_RULES, ids);
+    }
+
+    #[test]
+    fn a_rule_that_is_named_weighs_what_is_said_and_every_other_what_the_preset_says() {
+        let weights =
+            Weights { preset: Preset::Standard, rules: [("ban-drop-column".to_owned(), Weight::Off)].into() };
         assert_eq!(weights.of(find("ban-drop-column").expect("a rule")), Weight::Off);
         assert_eq!(weights.of(find("ban-drop-table").expect("a rule")), Weight::Approve);
     }

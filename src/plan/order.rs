@@ -200,18 +200,14 @@ mod tests {
             min_version: None,
         };
         Member {
-            before: Before { depends_on: others.iter().map(wish).collect(), group: None, window: None },
+            before: Before { depends_on: others.iter().map(wish).collect(), ..Before::default() },
             ..member(name)
         }
     }
 
     fn at(name: &str, position: u32) -> Member {
         Member {
-            before: Before {
-                depends_on: Vec::new(),
-                group: Some(Group { name: "ghs".into(), position }),
-                window: None,
-            },
+            before: Before { group: Some(Group { name: "ghs".into(), position }), ..Before::default() },
             ..member(name)
         }
     }

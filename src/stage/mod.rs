@@ -15,6 +15,7 @@ mod error;
 mod evidence;
 mod held;
 mod history;
+mod linted;
 mod migrate;
 mod overrun;
 mod phases;

@@ -3,12 +3,14 @@
 use super::{
     Context, baseline,
     history::{scripts, summarise, texts},
+    linted,
     resume::{self, Journaled},
     texts::missing,
 };
 use crate::{
     api::Reason,
     contract::{HistorySummary, Outcome, Stage, Verdict},
+    inspect::table_sizes,
     migrations::{Comparison, Group, HistoryRow, Script, SourceTree, how, listed, plan_groups},
     postgres::{Objection, QueryError, ServerFacts, connect, count_tables, own_schema_objection, preflight},
 };
@@ -83,8 +85,17 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
         texts: count(unkept.len()),
         ..summary
     };
+    let sizes = if comparison.pending.is_empty() {
+        Vec::new()
+    } else {
+        table_sizes(&mut connection).await.map_err(PlanError::Query)?
+    };
+    let linted = linted::read(context, source, &comparison.pending, sizes);
     let seen = Seen { server, strangers, scripts, objection, journaled };
     let mut outcome = judge(context, source, comparison, summary, &seen);
+    if outcome.reason == Reason::PlanReady {
+        linted.judge(&mut outcome);
+    }
     if outcome.verdict == Verdict::Passed {
         outcome.message = format!("{}; connected with {}", outcome.message, url.encryption());
     }

@@ -152,6 +152,8 @@ fn text(schema: &Value, length: usize) -> String {
         Some(pattern) if pattern.contains("{4}$") => {
             format!("* * * * {}", "1".repeat(length.saturating_sub(8)))
         }
+        // A size: a number of bytes.
+        Some(pattern) if pattern.contains("Ki|Mi") => "1".repeat(length),
         _ => "a".repeat(length),
     }
 }

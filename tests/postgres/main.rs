@@ -77,6 +77,7 @@ mod stage_halfway;
 mod stage_held;
 mod stage_history;
 mod stage_index;
+mod stage_lint;
 mod stage_locks;
 mod stage_meanwhile;
 mod stage_release;

@@ -63,7 +63,7 @@ async fn phases_run_around_the_migrations_and_each_is_in_its_own_history() {
     assert_eq!(
         outcomes[0].message,
         "4 pending: types/1 … security/010_policies in one transaction, then performance/010_clinic outside \
-            a transaction; connected with sslmode=disable"
+            a transaction; Additive, Small; connected with sslmode=disable"
     );
     let history = history(&outcomes);
     assert_eq!(history.current.as_deref(), Some("1_patients"), "the version of the database is Prisma's");
