@@ -1,7 +1,7 @@
 //! `sluice lint`: what Sluice reads in a folder of migrations, and what is to be said of it before it runs. It
 //! needs no database; with one, it judges what is pending by the size of the tables.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use super::{
     Usage,
@@ -9,7 +9,7 @@ use super::{
     format::FormatName,
     phase::{self, PhaseArg},
     print::{Kind, print, print_as, print_json},
-    since,
+    since::Unchanged,
 };
 use crate::{
     api::{Format, PhaseWhen},
@@ -162,9 +162,19 @@ struct Release<'a> {
 async fn release<'a>(args: &Args, source: &'a SourceTree, format: Format) -> Result<Release<'a>, Usage> {
     let mut release = Release { migrations: source.migrations.iter().collect(), tables: Tables::default() };
     if let Some(reference) = &args.since {
-        let folders = std::iter::once(&args.source).chain(args.phases.iter().map(|phase| &phase.folder));
-        let changed = since::changed(folders, reference).map_err(Usage)?;
-        release.migrations.retain(|migration| changed.contains(&migration.checksum));
+        let own = Unchanged::since(reference, &args.source).map_err(Usage)?;
+        let mut of_phases = BTreeMap::new();
+        for PhaseArg { name, folder } in &args.phases {
+            of_phases.insert(name.as_str(), Unchanged::since(reference, folder).map_err(Usage)?);
+        }
+        release.migrations.retain(|migration| match migration.phase() {
+            None => !own.has(&migration.file),
+            // The files of a phase lie side by side, below the folder as it was given.
+            Some(phase) => {
+                let file = migration.file.rsplit('/').next().unwrap_or_default();
+                of_phases.get(phase).is_none_or(|unchanged| !unchanged.has(file))
+            }
+        });
     }
     if let Some(given) = &args.database_url {
         let (applied, tables) = ask(given, format).await?;

@@ -221,31 +221,80 @@ const RELEASE: [(&str, &str); 3] = [
     ),
 ];
 
-/// `sluice lint` of the release alone, as Git knows it.
-fn since(arguments: &[&str]) -> (i32, String) {
+/// Git in a folder.
+fn git(folder: &Path, arguments: &[&str]) {
+    let mut git = Command::new("git");
+    git.args(["-c", "user.email=team@example.org", "-c", "user.name=team"]).arg("-C").arg(folder);
+    let output = git.args(arguments).output().expect("git");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Writes a file of a folder.
+fn write(folder: &Path, (name, text): (&str, &str)) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::write(path, text).expect("a file");
+}
+
+/// A repository that has these files below `migrations`, committed.
+fn repository(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    let migrations = folder.path().join("migrations");
-    let git = |arguments: &[&str]| {
-        let mut git = Command::new("git");
-        git.args(["-c", "user.email=team@example.org", "-c", "user.name=team"]).arg("-C").arg(folder.path());
-        let output = git.args(arguments).output().expect("git");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    git(&["init", "-q"]);
-    for (at, (name, text)) in RELEASE.iter().enumerate() {
-        let path = migrations.join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(path, text).expect("a file");
-        if at == 1 {
-            git(&["add", "."]);
-            git(&["commit", "-qm", "first"]);
-        }
+    git(folder.path(), &["init", "-q"]);
+    for file in files {
+        write(&folder.path().join("migrations"), *file);
     }
+    git(folder.path(), &["add", "."]);
+    git(folder.path(), &["commit", "-qm", "first"]);
+    folder
+}
+
+/// `sluice lint --since HEAD` in a repository.
+fn since_head(folder: &Path, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
     command.args(["lint", "migrations", "--since", "HEAD", "--preset", "Standard"]).args(arguments);
-    let output = command.current_dir(folder.path()).env_remove("DATABASE_URL").output().expect("starts");
+    let output = command.current_dir(folder).env_remove("DATABASE_URL").output().expect("starts");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     (output.status.code().unwrap_or(-1), String::from_utf8(output.stdout).expect("is UTF-8"))
+}
+
+/// The same of the release alone.
+fn since(arguments: &[&str]) -> (i32, String) {
+    let folder = repository(&RELEASE[..2]);
+    write(&folder.path().join("migrations"), RELEASE[2]);
+    since_head(folder.path(), arguments)
+}
+
+/// A file that Git lists in no commit, because it lies in a repository of its own; one whose entry is the same and
+/// whose text is not; and one that is there again under another name.
+#[test]
+fn what_git_does_not_know_to_be_unchanged_is_judged() {
+    let index = "CREATE INDEX i ON visits (day);";
+    let shared = ("shared/migration.sql", "SELECT 1;");
+    let folder = repository(&[CLEAN, shared]);
+    let migrations = folder.path().join("migrations");
+    let (code, text) = since_head(folder.path(), &[]);
+    assert!(code == 0 && text.starts_with("0 migrations, 2 "), "{text}");
+
+    write(&migrations, ("2_own/migration.sql", index));
+    git(&migrations.join("2_own"), &["init", "-q"]);
+    let (code, text) = since_head(folder.path(), &[]);
+    assert!(code == 1 && text.contains("--> 2_own/migration.sql:1:1"), "{text}");
+
+    fs::remove_dir_all(migrations.join("2_own")).expect("the migration was there");
+    fs::create_dir(migrations.join("3_link")).expect("a folder");
+    std::os::unix::fs::symlink("../shared/migration.sql", migrations.join("3_link/migration.sql"))
+        .expect("a link");
+    git(folder.path(), &["add", "."]);
+    git(folder.path(), &["commit", "-qm", "second"]);
+    let (code, text) = since_head(folder.path(), &[]);
+    assert!(code == 0 && text.starts_with("0 migrations, 3 "), "{text}");
+    write(&migrations, (shared.0, index));
+    let (code, text) = since_head(folder.path(), &[]);
+    assert!(code == 1 && text.contains("--> 3_link/migration.sql:1:1"), "{text}");
+
+    git(folder.path(), &["mv", "migrations/1_init", "migrations/4_moved"]);
+    let (_, text) = since_head(folder.path(), &[]);
+    assert!(text.contains("4_moved/migration.sql: "), "{text}");
 }
 
 #[test]
