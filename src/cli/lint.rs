@@ -1,7 +1,11 @@
 //! `sluice lint`: what Sluice reads in a folder of migrations, and what is to be said of it before it runs. It
 //! needs no database; with one, it judges what is pending by the size of the tables.
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use super::{
     Usage,
@@ -12,14 +16,14 @@ use super::{
     since::Unchanged,
 };
 use crate::{
-    api::{Format, PhaseWhen},
+    api::{Format, History, PhaseWhen},
     inspect::table_sizes,
     lint::{self, Large, Preset, Remark, Size, Tables, Weight, Weights, form::Form},
     migrations::{
-        HistoryContract, Migration, PhaseFolder, RowState, SourceTree, Statement, StatementKind, how,
+        HistoryContract, Migration, PhaseFolder, Rules, SourceTree, Statement, StatementKind, compare, how,
         load_with,
     },
-    postgres::{ConnectionUrl, HistoryTable, connect},
+    postgres::{ConnectionUrl, HistoryTable, believed_rows, connect},
     redact,
     visible::visible,
 };
@@ -59,6 +63,15 @@ pub(super) struct Args {
     /// exists counts as large. Arguments can be seen by others: without a URL behind it, it is DATABASE_URL.
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     database_url: Option<String>,
+
+    /// The schema of Prisma's history in this database. Default: the URL's parameter `schema`, else public.
+    #[arg(long, requires = "database_url")]
+    history_schema: Option<String>,
+
+    /// The role that migrates this database. A history is believed that belongs to this role, to one that can become
+    /// it, or to a superuser. Default: the role of the URL and the owner of the database are taken for it.
+    #[arg(long, value_name = "ROLE", requires = "database_url")]
+    history_owner: Option<String>,
 
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
@@ -143,7 +156,8 @@ fn load(args: &Args, format: Format) -> Result<SourceTree, crate::migrations::So
         shown: folder.display().to_string(),
         folder: folder.clone(),
         when: PhaseWhen::After,
-        repeatable: false,
+        // Only the manifest knows: an edited file may run again, so it is judged.
+        repeatable: true,
     };
     let phases: Vec<PhaseFolder> = args.phases.iter().map(phase).collect();
     let source = load_with(format, &args.source, &phases)?;
@@ -177,30 +191,41 @@ async fn release<'a>(args: &Args, source: &'a SourceTree, format: Format) -> Res
         });
     }
     if let Some(given) = &args.database_url {
-        let (applied, tables) = ask(given, format).await?;
-        release.migrations.retain(|migration| !applied.contains(&migration.name));
+        let (pending, tables) = ask(args, given, source, format).await?;
+        release.migrations.retain(|migration| pending.contains(migration.name.as_str()));
         release.tables = tables;
     }
     Ok(release)
 }
 
-/// Which migrations are applied, and how large the tables are.
-async fn ask(given: &str, format: Format) -> Result<(Vec<String>, Tables), Usage> {
+/// Which migrations are pending, and how large the tables are.
+async fn ask<'a>(
+    args: &Args,
+    given: &str,
+    source: &'a SourceTree,
+    format: Format,
+) -> Result<(BTreeSet<&'a str>, Tables), Usage> {
+    let told = |error: &dyn std::fmt::Display| Usage(error.to_string());
     let variable = || std::env::var("DATABASE_URL").map_err(|_| Usage("DATABASE_URL is not set".to_owned()));
     let given = if given.is_empty() { variable()? } else { given.to_owned() };
-    let url = ConnectionUrl::parse(&given).map_err(|error| Usage(error.to_string()))?;
-    let mut connection = connect(&url, "sluice lint").await.map_err(|error| Usage(error.to_string()))?;
+    let url = ConnectionUrl::parse(&given).map_err(|error| told(&error))?;
+    let mut connection = connect(&url, "sluice lint").await.map_err(|error| told(&error))?;
     let schema = url.schema().unwrap_or("public");
-    let history = HistoryTable { contract: HistoryContract::of(format, schema) };
-    let rows = history.rows(&mut connection).await.map_err(|error| Usage(error.to_string()))?;
-    let applied = rows.into_iter().filter(|row| row.state() == RowState::Applied).map(|row| row.name);
-    let sizes = table_sizes(&mut connection).await.map_err(|error| Usage(error.to_string()))?;
+    let history_schema = args.history_schema.as_deref().unwrap_or(schema);
+    let history = HistoryTable { contract: HistoryContract::of(format, history_schema) };
+    let rows = believed_rows(&mut connection, &history, args.history_owner.as_deref());
+    let rows = rows.await.map_err(|error| told(&error))?.map_err(|objection| Usage(objection.message))?;
+    // What does not fit is the plan's to say: here it matters what will run.
+    let rules = Rules { target: None, history: &History::default(), texts: &BTreeMap::new() };
+    let pending = compare(source, &rows, &rules).pending;
+    let sizes = table_sizes(&mut connection).await.map_err(|error| told(&error))?;
     let number = |number: i64| u64::try_from(number).unwrap_or_default();
     let sizes = sizes.into_iter().map(|table| {
         let size = Size { rows: number(table.rows), bytes: number(table.bytes) };
         ((table.schema, table.name), size)
     });
-    Ok((applied.collect(), Tables::of(sizes, schema, Large::default())))
+    let pending = pending.into_iter().map(|at| source.migrations[at].name.as_str()).collect();
+    Ok((pending, Tables::of(sizes, schema, Large::default())))
 }
 
 /// Prints what is to be said of a source that could be read.

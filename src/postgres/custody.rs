@@ -4,8 +4,11 @@
 
 use sqlx::PgConnection;
 
-use super::{HistoryTable, Objection, QueryContext, QueryError, query_as, query_scalar};
-use crate::{api::Reason, migrations::HistoryContract};
+use super::{HistoryTable, Journal, Objection, QueryContext, QueryError, query_as, query_scalar};
+use crate::{
+    api::Reason,
+    migrations::{HistoryContract, HistoryRow},
+};
 
 /// Roles that have nothing to gain: superusers, the role itself, and roles that can become it. Not the roles
 /// that it is a member of: a role that tests row-level security is a member of the application's role, which
@@ -134,7 +137,7 @@ pub async fn custody_objection(
 
 /// The same for a session that only reads the history: what is in a row of a table that another role owns, or
 /// in a view, was not written by Sluice. Nothing of the table runs for a reader. $1 and $2 schema and table
-/// of the history, $3 the table of the phases, $4 the role that migrates; where the caller does not name it,
+/// of the history, $3 the tables of the schema `sluice` that are read, $4 the role that migrates; where the caller does not name it,
 /// it is taken to be the reader or the owner of the database.
 const OF_A_READER: &str = concat!(
     trusted!(
@@ -145,7 +148,7 @@ const OF_A_READER: &str = concat!(
     "kept AS (SELECT c.*, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name FROM pg_catalog.pg_class \
         c \
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-      WHERE ((n.nspname = $1 AND c.relname = $2) OR (n.nspname = 'sluice' AND c.relname = $3)) AND c.relkind \
+      WHERE ((n.nspname = $1 AND c.relname = $2) OR (n.nspname = 'sluice' AND c.relname = ANY($3))) AND c.relkind \
       NOT IN ('i', 'I', 'S', 'c')) \
     SELECT what, object, who FROM ( \
       SELECT 1, 'reader', k.name, pg_catalog.pg_get_userbyid(k.relowner)::text FROM kept k WHERE k.relowner \
@@ -167,25 +170,40 @@ pub async fn believed(
 ) -> Result<Result<(Option<String>, bool), Objection>, QueryError> {
     // Before anything of it is read, because reading a view runs its code; and after a yes, because it may
     // have been planted in between.
-    if let Some(objection) = reader_objection(&mut *connection, &history_table.contract, owner).await? {
+    let (contract, read) = (&history_table.contract, [history_table.contract.phases.as_str()]);
+    if let Some(objection) = reader_objection(&mut *connection, contract, &read, owner).await? {
         return Ok(Err(objection));
     }
     let found = history_table.applied(&mut *connection, name).await?;
-    let objection =
-        if found.1 { reader_objection(connection, &history_table.contract, owner).await? } else { None };
+    let objection = if found.1 { reader_objection(connection, contract, &read, owner).await? } else { None };
     Ok(objection.map_or(Ok(found), Err))
+}
+
+/// Every row of the history, for a reader who may be connected as any role. It believes the roles that
+/// [`believed`] does.
+pub async fn believed_rows(
+    connection: &mut PgConnection,
+    history_table: &HistoryTable,
+    owner: Option<&str>,
+) -> Result<Result<Vec<HistoryRow>, Objection>, QueryError> {
+    let (contract, read) =
+        (&history_table.contract, [history_table.contract.phases.as_str(), Journal::TABLE]);
+    if let Some(objection) = reader_objection(&mut *connection, contract, &read, owner).await? {
+        return Ok(Err(objection));
+    }
+    let rows = history_table.rows(&mut *connection).await?;
+    let objection = reader_objection(connection, contract, &read, owner).await?;
+    Ok(objection.map_or(Ok(rows), Err))
 }
 
 async fn reader_objection(
     connection: &mut PgConnection,
     history_table: &HistoryContract,
+    read: &[&str],
     owner: Option<&str>,
 ) -> Result<Option<Objection>, QueryError> {
-    let statement = query_as(OF_A_READER)
-        .bind(&history_table.schema)
-        .bind(history_table.table)
-        .bind(&history_table.phases)
-        .bind(owner);
+    let statement =
+        query_as(OF_A_READER).bind(&history_table.schema).bind(history_table.table).bind(read).bind(owner);
     let found: Option<(String, String, String)> =
         statement.fetch_optional(connection).await.context("see who could forge the history")?;
     Ok(found.map(|(what, object, who)| Objection {

@@ -36,6 +36,9 @@ const CREATE: &str = "CREATE TABLE IF NOT EXISTS sluice.journal (row_id varchar(
 const ADD_SETTINGS: &str = "ALTER TABLE sluice.journal ADD COLUMN IF NOT EXISTS settings text";
 
 impl Journal {
+    /// The name of its table, in the schema `sluice`.
+    pub(super) const TABLE: &str = "journal";
+
     /// Creates the table where it is missing.
     pub async fn create(connection: &mut PgConnection) -> Result<(), QueryError> {
         if Self::exists(connection).await? {

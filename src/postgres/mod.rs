@@ -38,7 +38,7 @@ mod wire;
 
 pub use advisory::{Holder, acquire as acquire_advisory_locks, release as release_advisory_locks};
 pub use connect::{ConnectError, connect, connect_like};
-pub use custody::{believed, custody_objection, exposed_tables};
+pub use custody::{believed, believed_rows, custody_objection, exposed_tables};
 pub use history_table::HistoryTable;
 pub use holds::LockMode;
 pub use identity::database_identity;

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::stage_scene::{Scene, finish};
+use crate::{
+    stage_scene::{Scene, finish},
+    trust_history::PLANTED,
+};
 
 /// Runs `sluice lint` in a folder that holds these files below `migrations`; answers exit code, output and
 /// errors.
@@ -360,7 +363,7 @@ async fn with_a_database_what_is_pending_is_judged_by_the_size_of_its_tables() {
         remarks.iter().map(told).collect::<Vec<_>>()
     };
     assert_eq!(remarks().await, ["visits \"warning\"", "years \"warning\""]);
-    // Nobody has analyzed them: what their pages could hold counts.
+    // They were never analyzed: what their pages could hold counts.
     scene.database.execute("INSERT INTO visits SELECT '2026-01-01' FROM generate_series(1, 20000)").await;
     scene.database.execute("INSERT INTO years SELECT 1 FROM generate_series(1, 20000)").await;
     assert_eq!(remarks().await, ["visits \"error\"", "years \"error\""]);
@@ -368,6 +371,47 @@ async fn with_a_database_what_is_pending_is_judged_by_the_size_of_its_tables() {
     assert_eq!(remarks().await, ["visits \"warning\"", "years \"error\""]);
     scene.ready().await;
     assert_eq!(remarks().await, [""; 0], "nothing is pending");
+}
+
+/// `sluice lint` of a scene by its database: exit code, output, errors.
+async fn by_database(scene: &Scene, role: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    command.arg("lint").arg(scene.source()).args(arguments).arg("--database-url");
+    command.env("DATABASE_URL", scene.url.replacen(&scene.role, role, 1));
+    let output = finish(command).await;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test]
+async fn a_history_that_another_role_planted_leaves_no_migration_out() {
+    let scene = Scene::new("lint_planted", &[("2_second", "SELECT 1;")]).await;
+    let intruder = format!("{}_intruder", scene.database.name);
+    let role = format!("CREATE ROLE {intruder}; GRANT CREATE, USAGE ON SCHEMA public TO {intruder}");
+    scene.database.execute(&role).await;
+    scene.database.execute(&PLANTED.replace("{intruder}", &intruder)).await;
+    let (code, output, errors) = by_database(&scene, &scene.role, &[]).await;
+    let told = errors.contains(&format!("belongs to {intruder:?}")) && errors.contains("--history-owner");
+    assert!(code == Some(2) && output.is_empty() && told, "{output}{errors}");
+    // A user who names the owner says that the history is to be believed.
+    let (code, output, errors) = by_database(&scene, &scene.role, &["--history-owner", &intruder]).await;
+    assert!(code == Some(0) && output.starts_with("0 migrations, 1 "), "{output}{errors}");
+}
+
+#[tokio::test]
+async fn an_edited_file_of_a_phase_is_judged_again_because_it_may_run_again() {
+    let scene = Scene::new("lint_phases", &[("1_init", "CREATE TABLE visits (day date);")]).await;
+    let phases = "{configMaps: [records], phases: [{name: security, configMaps: [security]}]}";
+    let scene = scene.with("migrations", phases);
+    let folder = scene.folder.path().join("security");
+    write(&folder, ("010_day.sql", "COMMENT ON TABLE visits IS 'a';"));
+    scene.ready().await;
+    let phase = format!("security={}", folder.display());
+    let (_, output, errors) = by_database(&scene, &scene.role, &["--phase", &phase]).await;
+    assert!(output.starts_with("0 migrations, 2 "), "{output}{errors}");
+    write(&folder, ("010_day.sql", "CREATE INDEX i ON visits (day);"));
+    let (_, output, errors) = by_database(&scene, &scene.role, &["--phase", &phase]).await;
+    assert!(output.contains("warning[require-concurrent-index-creation]"), "{output}{errors}");
 }
 
 /// The standard output of a command that is given a database by the variable.
