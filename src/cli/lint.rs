@@ -18,7 +18,10 @@ use super::{
 use crate::{
     api::{Format, History, PhaseWhen},
     inspect::table_sizes,
-    lint::{self, Large, Preset, Remark, Size, Tables, Weight, Weights, form::Form},
+    lint::{
+        self, Large, Preset, Remark, Size, Tables, Weight, Weights,
+        form::{Form, TextOf},
+    },
     migrations::{
         HistoryContract, Migration, PhaseFolder, Rules, SourceTree, Statement, StatementKind, compare, how,
         load_with,
@@ -144,7 +147,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
             say(&args, &source, &release, format)
         }
         Err(error) => {
-            print(&format!("error: {error}\n"))?;
+            let remarks = lint::unreadable(&args.source.display().to_string(), &error);
+            show(args.output, &remarks, &|_| None, String::new)?;
             Ok(ExitCode::FAILURE)
         }
     }
@@ -237,28 +241,38 @@ fn say(args: &Args, source: &SourceTree, release: &Release<'_>, format: Format) 
         let of = release.migrations.iter().find(|migration| migration.file == file);
         of.map(|migration| &*migration.sql)
     };
-    let shown = |form| lint::form::print(&remarks, &text_of, form);
-    match args.output {
+    show(args.output, &remarks, &text_of, || listed(args, source, release, &remarks))?;
+    let fails = remarks.iter().any(|remark| remark.weight == Weight::Fail);
+    Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Prints remarks in a form; in that for people `listed` comes behind them.
+fn show(
+    output: Output,
+    remarks: &[Remark],
+    text_of: TextOf<'_>,
+    listed: impl FnOnce() -> String,
+) -> Result<(), Usage> {
+    let shown = |form| lint::form::print(remarks, text_of, form);
+    match output {
         Output::Text => {
             let coloured = has_colours();
             let kind = if coloured { Kind::Coloured } else { Kind::Plain };
-            print_as(kind, &(shown(Form::Text { coloured }) + &listed(source, release, &remarks)))
+            print_as(kind, &(shown(Form::Text { coloured }) + &listed()))
         }
         Output::Json => print_json(&shown(Form::Json)),
         Output::Sarif => print_json(&shown(Form::Sarif)),
         Output::Junit => print(&shown(Form::Junit)),
         Output::Markdown => print(&shown(Form::Markdown)),
         Output::Github => print(&shown(Form::Github)),
-    }?;
-    let fails = remarks.iter().any(|remark| remark.weight == Weight::Fail);
-    Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
 }
 
 /// How each file runs, and the sum. Names of files may hold anything.
-fn listed(source: &SourceTree, release: &Release<'_>, remarks: &[Remark]) -> String {
+fn listed(args: &Args, source: &SourceTree, release: &Release<'_>, remarks: &[Remark]) -> String {
     let mut lines: Vec<String> =
         release.migrations.iter().flat_map(|migration| how_it_runs(migration)).collect();
-    lines.push(sum(source, release, remarks));
+    lines.push(sum(args, source, release, remarks));
     lines.iter().map(|line| visible(line) + "\n").collect()
 }
 
@@ -273,7 +287,7 @@ fn how_it_runs(migration: &Migration) -> Vec<String> {
     std::iter::once(head).chain(apart).collect()
 }
 
-fn sum(source: &SourceTree, release: &Release<'_>, remarks: &[Remark]) -> String {
+fn sum(args: &Args, source: &SourceTree, release: &Release<'_>, remarks: &[Remark]) -> String {
     let own = release.migrations.iter().filter(|migration| migration.phase().is_none()).count();
     let of_phases = release.migrations.len() - own;
     let left_out = source.migrations.len() - release.migrations.len();
@@ -283,7 +297,7 @@ fn sum(source: &SourceTree, release: &Release<'_>, remarks: &[Remark]) -> String
     };
     let mut sum = vec![counted(own, "migration")];
     sum.extend((of_phases > 0).then(|| counted(of_phases, "file") + " of phases"));
-    sum.extend((left_out > 0).then(|| format!("{left_out} that were there before")));
+    sum.extend((left_out > 0).then(|| format!("{left_out} left out ({})", why_left_out(args))));
     let problems = [(of(&[Weight::Fail]), "error"), (of(&[Weight::Warn, Weight::Approve]), "warning")];
     sum.extend(
         problems.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what)),
@@ -292,6 +306,12 @@ fn sum(source: &SourceTree, release: &Release<'_>, remarks: &[Remark]) -> String
     sum.extend((waived > 0).then(|| format!("{waived} allowed")));
     let (class, effort) = (lint::class(remarks), lint::effort(remarks, &release.tables));
     format!("{}: {}, {}", sum.join(", "), class.name(), effort.name())
+}
+
+fn why_left_out(args: &Args) -> String {
+    let unchanged = args.since.as_ref().map(|reference| format!("unchanged since {reference}"));
+    let applied = args.database_url.as_ref().map(|_| "applied".to_owned());
+    unchanged.into_iter().chain(applied).collect::<Vec<_>>().join(" or ")
 }
 
 fn counted(count: usize, what: &str) -> String {

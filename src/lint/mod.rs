@@ -14,7 +14,7 @@ mod safety;
 mod tables;
 mod waiver;
 
-use std::{io, thread};
+use std::{collections::BTreeSet, io, thread};
 
 use judge::Judge;
 use objection::{About, Objection, Said};
@@ -25,7 +25,7 @@ pub use tables::{Large, Size, Tables};
 pub use crate::api::{LintPreset as Preset, LintWeight as Weight};
 use crate::{
     api::Format,
-    migrations::{Migration, SourceTree},
+    migrations::{Migration, SourceError, SourceTree},
 };
 
 /// What is to be said of these migrations of a source, which are a release together; and where the release is
@@ -57,6 +57,15 @@ pub fn remarks(
         let thread = thread::Builder::new().stack_size(safety::STACK).spawn_scoped(scope, read)?;
         thread.join().map_err(|_| io::Error::other("the parser of the lint rules failed"))
     })
+}
+
+/// What is to be said of a source that cannot be read at all.
+pub fn unreadable(source: &str, error: &SourceError) -> Vec<Remark> {
+    let (tables, weights) = (Tables::default(), Weights::default());
+    let judge = Judge { release: &[], tables: &tables, weights: &weights, new: BTreeSet::new() };
+    let remedy = "correct the source: as it is, Sluice runs nothing of it".to_owned();
+    let about = About::Source(source.to_owned());
+    judge.remarks(Objection::in_words("unreadable", about, error.to_string(), remedy).into_iter().collect())
 }
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ fn a_folder_without_a_migration_is_an_error_that_names_what_lies_there_unless_it
     assert_eq!(code, 1, "{output}");
     assert!(
         output.starts_with(
-            "error: \"migrations\" holds no migration: it has only \"migrations/\", \"schema.prisma\""
+            "error[unreadable]: migrations: \"migrations\" holds no migration: it has only \"migrations/\", \"schema.prisma\""
         ),
         "{output}"
     );
@@ -188,15 +188,42 @@ fn a_folder_that_breaks_a_rule_of_its_format_fails_with_the_remedy() {
     for (files, expected) in [
         (
             [("20240215120000_a/note.txt", "")],
-            "error: the folder \"20240215120000_a\" has no migration.sql: delete the folder, or restore the \
-                file\n",
+            "error[unreadable]: migrations: the folder \"20240215120000_a\" has no migration.sql: delete the \
+                folder, or restore the file\n",
         ),
         (
             [("migration_lock.toml", "provider = \"mysql\"")],
-            "error: migration_lock.toml says provider = \"mysql\": Sluice migrates postgresql\n",
+            "error[unreadable]: migrations: migration_lock.toml says provider = \"mysql\": Sluice migrates \
+                postgresql\n",
         ),
     ] {
-        assert_eq!(prisma(&files), (1, expected.to_owned()));
+        let (code, output) = prisma(&files);
+        let help = "help: correct the source: as it is, Sluice runs nothing of it";
+        assert!(code == 1 && output.starts_with(expected) && output.contains(help), "{output}");
+    }
+}
+
+#[test]
+fn a_source_that_cannot_be_read_is_said_in_the_form_that_was_chosen() {
+    let broken = [("1_a/note.txt", "")];
+    let of = |form| {
+        let (code, output, errors) = lint(&broken, &["migrations", "-o", form]);
+        assert_eq!((code, errors.as_str()), (1, ""), "{form}: {output}");
+        output
+    };
+    for form in ["json", "sarif"] {
+        let document: serde_json::Value = serde_json::from_str(&of(form)).expect("JSON");
+        let remark =
+            if form == "json" { &document[0]["rule"] } else { &document["runs"][0]["results"][0]["ruleId"] };
+        assert_eq!(remark, "unreadable", "{form}: {document:#}");
+    }
+    for (form, shown) in [
+        ("junit", "<testsuite name=\"sluice lint\" tests=\"1\" skipped=\"0\" errors=\"0\" failures=\"1\">"),
+        ("markdown", "| error | migrations | unreadable |"),
+        ("github", "::error title=unreadable::migrations: "),
+    ] {
+        let output = of(form);
+        assert!(output.contains(shown), "{form}: {output}");
     }
 }
 
@@ -276,7 +303,7 @@ fn what_git_does_not_know_to_be_unchanged_is_judged() {
     let folder = repository(&[CLEAN, shared]);
     let migrations = folder.path().join("migrations");
     let (code, text) = since_head(folder.path(), &[]);
-    assert!(code == 0 && text.starts_with("0 migrations, 2 "), "{text}");
+    assert!(code == 0 && text.starts_with("0 migrations, 2 left out (unchanged since HEAD): "), "{text}");
 
     write(&migrations, ("2_own/migration.sql", index));
     git(&migrations.join("2_own"), &["init", "-q"]);
@@ -290,7 +317,7 @@ fn what_git_does_not_know_to_be_unchanged_is_judged() {
     git(folder.path(), &["add", "."]);
     git(folder.path(), &["commit", "-qm", "second"]);
     let (code, text) = since_head(folder.path(), &[]);
-    assert!(code == 0 && text.starts_with("0 migrations, 3 "), "{text}");
+    assert!(code == 0 && text.starts_with("0 migrations, 3 left out (unchanged since HEAD): "), "{text}");
     write(&migrations, (shared.0, index));
     let (code, text) = since_head(folder.path(), &[]);
     assert!(code == 1 && text.contains("--> 3_link/migration.sql:1:1"), "{text}");
@@ -303,7 +330,7 @@ fn what_git_does_not_know_to_be_unchanged_is_judged() {
 #[test]
 fn what_is_new_since_a_commit_is_judged_alone_and_in_each_form() {
     let (code, text) = since(&[]);
-    let told = "1 migration, 1 that were there before, 2 errors, 1 warning, 1 allowed: Destructive, Large\n";
+    let told = "1 migration, 1 left out (unchanged since HEAD), 2 errors, 1 warning, 1 allowed: Destructive, Large\n";
     assert!(code == 1 && text.ends_with(told) && !text.contains("Jane"), "{text}");
     for (form, shown) in [
         ("json", "\"rule\": \"require-concurrent-index-creation\""),
@@ -395,7 +422,10 @@ async fn a_history_that_another_role_planted_leaves_no_migration_out() {
     assert!(code == Some(2) && output.is_empty() && told, "{output}{errors}");
     // A user who names the owner says that the history is to be believed.
     let (code, output, errors) = by_database(&scene, &scene.role, &["--history-owner", &intruder]).await;
-    assert!(code == Some(0) && output.starts_with("0 migrations, 1 "), "{output}{errors}");
+    assert!(
+        code == Some(0) && output.starts_with("0 migrations, 1 left out (applied): "),
+        "{output}{errors}"
+    );
 }
 
 #[tokio::test]
@@ -408,7 +438,7 @@ async fn an_edited_file_of_a_phase_is_judged_again_because_it_may_run_again() {
     scene.ready().await;
     let phase = format!("security={}", folder.display());
     let (_, output, errors) = by_database(&scene, &scene.role, &["--phase", &phase]).await;
-    assert!(output.starts_with("0 migrations, 2 "), "{output}{errors}");
+    assert!(output.starts_with("0 migrations, 2 left out (applied): "), "{output}{errors}");
     write(&folder, ("010_day.sql", "CREATE INDEX i ON visits (day);"));
     let (_, output, errors) = by_database(&scene, &scene.role, &["--phase", &phase]).await;
     assert!(output.contains("warning[require-concurrent-index-creation]"), "{output}{errors}");
