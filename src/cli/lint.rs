@@ -12,7 +12,7 @@ use super::{
     form::has_colours,
     format::FormatName,
     phase::{self, PhaseArg},
-    print::{Kind, print, print_as, print_json},
+    print::{Kind, print_as},
     since::Unchanged,
 };
 use crate::{
@@ -253,19 +253,21 @@ fn show(
     text_of: TextOf<'_>,
     listed: impl FnOnce() -> String,
 ) -> Result<(), Usage> {
-    let shown = |form| lint::form::print(remarks, text_of, form);
-    match output {
-        Output::Text => {
-            let coloured = has_colours();
-            let kind = if coloured { Kind::Coloured } else { Kind::Plain };
-            print_as(kind, &(shown(Form::Text { coloured }) + &listed()))
-        }
-        Output::Json => print_json(&shown(Form::Json)),
-        Output::Sarif => print_json(&shown(Form::Sarif)),
-        Output::Junit => print(&shown(Form::Junit)),
-        Output::Markdown => print(&shown(Form::Markdown)),
-        Output::Github => print(&shown(Form::Github)),
+    let coloured = has_colours();
+    let (kind, form) = match output {
+        Output::Text if coloured => (Kind::Coloured, Form::Text { coloured }),
+        Output::Text => (Kind::Plain, Form::Text { coloured }),
+        Output::Json => (Kind::Json, Form::Json),
+        Output::Sarif => (Kind::Json, Form::Sarif),
+        Output::Junit => (Kind::Plain, Form::Junit),
+        Output::Markdown => (Kind::Plain, Form::Markdown),
+        Output::Github => (Kind::Plain, Form::Github),
+    };
+    let mut text = lint::form::print(remarks, text_of, form).map_err(|error| Usage(error.to_string()))?;
+    if output == Output::Text {
+        text += &listed();
     }
+    print_as(kind, &text)
 }
 
 /// How each file runs, and the sum. Names of files may hold anything.

@@ -59,14 +59,8 @@ impl<'a> Judge<'_, 'a> {
         };
         // A waiver is used by what it waives, also where the table is new and nothing could be harmed.
         let weight = weight?;
-        let fill = |words: &str| {
-            words
-                .replace("{table}", table.as_deref().unwrap_or("the table"))
-                .replace("{column}", column.as_deref().unwrap_or("the column"))
-                .replace("{name}", name.as_deref().unwrap_or("…"))
-        };
-        let Said { message, remedy } =
-            said.unwrap_or_else(|| Said { message: fill(&rule.why), remedy: fill(&rule.safe) });
+        let own = || Said::by(rule, table.as_deref(), column.as_deref(), name.as_deref());
+        let Said { message, remedy } = said.unwrap_or_else(own);
         let size =
             table.as_ref().filter(|_| rule.kind == Kind::Lock).and_then(|table| self.tables.said(table));
         Some(Remark {

@@ -39,6 +39,19 @@ pub(super) struct Said {
     pub(super) remedy: String,
 }
 
+impl Said {
+    /// In the words of a rule, with the names that the statement says.
+    pub(super) fn by(rule: &Rule, table: Option<&str>, column: Option<&str>, name: Option<&str>) -> Self {
+        let fill = |words: &str| {
+            words
+                .replace("{table}", table.unwrap_or("the table"))
+                .replace("{column}", column.unwrap_or("the column"))
+                .replace("{name}", name.unwrap_or("…"))
+        };
+        Self { message: fill(&rule.why), remedy: fill(&rule.safe) }
+    }
+}
+
 impl<'a> Objection<'a> {
     /// To a place in a file. Nothing where no rule has this id: a test reads that none is without.
     pub(super) fn new(rule: &str, migration: &'a Migration, place: Range<usize>) -> Option<Self> {

@@ -121,6 +121,13 @@ mod tests {
     }
 
     #[test]
+    fn each_rule_says_what_is_wrong_and_what_to_write_instead() {
+        for rule in all() {
+            assert!(!rule.why.is_empty() && !rule.safe.is_empty(), "{}", rule.id);
+        }
+    }
+
+    #[test]
     fn a_preset_never_weighs_less_than_the_one_before_it() {
         for rule in all() {
             let [lenient, standard, strict] =

@@ -5,7 +5,7 @@ use super::{CheckVerdict, Consistency, Counts, Isolation, Report, Verdict, count
 use crate::{api::Finding, visible::visible};
 
 /// A text in which nothing means anything to Markdown. A backslash before a punctuation mark makes it a mark.
-pub(super) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in visible(text).chars() {
         match c {

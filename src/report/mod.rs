@@ -20,6 +20,7 @@ mod text;
 pub use consistency::{AspectRow, Consistency, Service};
 pub use isolation::judge as judge_isolation;
 pub use json::{Unreadable, read};
+pub use markdown::plain as markdown_text;
 pub use model::{
     CheckResult, CheckVerdict, Column, Counts, Index, Isolation, KIND, Policy, Relation, Report, Requested,
     Schema, Table, TableKind, Tenancy, Verdict,

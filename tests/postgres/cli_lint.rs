@@ -338,7 +338,7 @@ fn what_is_new_since_a_commit_is_judged_alone_and_in_each_form() {
         ("sarif", "\"justification\": \"unused since 2.3\""),
         ("sarif", "\"startLine\": 4"),
         ("junit", "<testsuite name=\"sluice lint\" tests=\"4\" skipped=\"1\" errors=\"0\" failures=\"2\">"),
-        ("markdown", "| error | 2\\_more/migration.sql:4 | unbatched-change |"),
+        ("markdown", "| error | 2\\_more/migration.sql&#58;4 | unbatched-change |"),
         (
             "github",
             "::error file=2_more/migration.sql,line=1,col=1,title=require-concurrent-index-creation::",

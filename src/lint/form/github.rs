@@ -21,9 +21,9 @@ fn one(remark: &Remark) -> String {
     )
 }
 
-/// The text of a command: a line break would begin another one.
+/// The text of a command. A line break would begin another one: it is shown, and not obeyed.
 fn data(text: &str) -> String {
-    visible(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    visible(text).replace('%', "%25")
 }
 
 /// A property of a command: `:` and `,` would end it.

@@ -2,20 +2,20 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::{message, place};
+use super::{Unprintable, message, place};
 use crate::{
     lint::{Remark, Weight},
     visible::visible,
 };
 
-pub(super) fn print(remarks: &[Remark]) -> String {
+pub(super) fn print(remarks: &[Remark]) -> Result<String, Unprintable> {
     let mut suite = TestSuite::new("sluice lint");
     for remark in remarks {
         suite.add_test_case(case(remark));
     }
     let mut report = Report::new("sluice lint");
     report.add_test_suite(suite);
-    report.to_string().unwrap_or_default()
+    report.to_string().map_err(|error| Unprintable(error.to_string()))
 }
 
 fn case(remark: &Remark) -> TestCase {

@@ -32,16 +32,24 @@ pub enum Form {
 /// The text of a file by its name; an excerpt is cut from it.
 pub type TextOf<'a> = &'a dyn Fn(&str) -> Option<&'a str>;
 
+/// The form cannot hold what is to be said.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the remarks as JUnit XML: {0}; print them in another form")]
+pub struct Unprintable(String);
+
 /// All remarks in one document.
-pub fn print(remarks: &[Remark], text_of: TextOf<'_>, form: Form) -> String {
-    match form {
+///
+/// # Errors
+/// XML cannot hold them.
+pub fn print(remarks: &[Remark], text_of: TextOf<'_>, form: Form) -> Result<String, Unprintable> {
+    Ok(match form {
         Form::Text { coloured } => text::print(remarks, text_of, coloured),
         Form::Json => json::print(remarks),
         Form::Sarif => sarif::print(remarks),
-        Form::Junit => junit::print(remarks),
+        Form::Junit => junit::print(remarks)?,
         Form::Markdown => markdown::print(remarks),
         Form::Github => github::print(remarks),
-    }
+    })
 }
 
 /// How a weight is called where there are errors, warnings and notes.

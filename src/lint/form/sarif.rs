@@ -6,15 +6,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{level, message};
-use crate::lint::{Remark, Rule};
+use crate::lint::{Remark, Rule, objection::Said};
 
 pub(super) fn print(remarks: &[Remark]) -> String {
     let rules: BTreeMap<&str, &Rule> =
         remarks.iter().map(|remark| (remark.rule.id.as_str(), remark.rule)).collect();
-    let rules: Vec<Value> = rules
-        .values()
-        .map(|rule| json!({"id": rule.id, "shortDescription": {"text": rule.why}, "help": {"text": rule.safe}}))
-        .collect();
+    let rules: Vec<Value> = rules.values().map(|rule| described(rule)).collect();
     let results: Vec<Value> = remarks.iter().map(result).collect();
     let document = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -26,6 +23,12 @@ pub(super) fn print(remarks: &[Remark]) -> String {
         }],
     });
     format!("{document:#}\n")
+}
+
+/// A rule in its own words, which name no table.
+fn described(rule: &Rule) -> Value {
+    let Said { message, remedy } = Said::by(rule, None, None, None);
+    json!({"id": rule.id, "shortDescription": {"text": message}, "help": {"text": remedy}})
 }
 
 fn result(remark: &Remark) -> Value {

