@@ -236,7 +236,7 @@ async fn ask<'a>(
 fn say(args: &Args, source: &SourceTree, release: &Release<'_>, format: Format) -> Result<ExitCode, Usage> {
     let weights = Weights { preset: args.preset.preset(), rules: args.rules.iter().cloned().collect() };
     let remarks = lint::remarks(source, format, &release.migrations, &release.tables, &weights)
-        .map_err(|error| Usage(format!("cannot begin to read the source: {error}")))?;
+        .map_err(|error| Usage(format!("lint could not read the release: {error}")))?;
     let text_of = |file: &str| {
         let of = release.migrations.iter().find(|migration| migration.file == file);
         of.map(|migration| &*migration.sql)

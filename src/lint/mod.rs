@@ -54,8 +54,20 @@ pub fn remarks(
         Judge { release, tables, weights, new: safety.new }.remarks(objections)
     };
     thread::scope(|scope| {
-        let thread = thread::Builder::new().stack_size(safety::STACK).spawn_scoped(scope, read)?;
-        thread.join().map_err(|_| io::Error::other("the parser of the lint rules failed"))
+        let thread = thread::Builder::new().stack_size(safety::STACK).spawn_scoped(scope, read);
+        let thread = thread.map_err(|error| {
+            io::Error::other(format!(
+                "no thread for the parser of lint: {error}; it needs {} MiB of address space and one more process: \
+                    raise the limits (ulimit -v, ulimit -u, or pids of the container)",
+                safety::STACK >> 20
+            ))
+        })?;
+        thread.join().map_err(|_| {
+            io::Error::other(
+                "the parser of lint failed on a file of the release, which is a bug: report it with the file that \
+                    `sluice lint` fails on alone",
+            )
+        })
     })
 }
 
