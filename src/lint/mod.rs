@@ -95,3 +95,9 @@ fn said(files: &[&str], tables: &Tables, preset: Preset) -> Vec<(String, Weight,
         .map(|remark| (remark.rule.id.clone(), remark.weight, remark.waived))
         .collect()
 }
+
+/// How often a rule objects to a release.
+#[cfg(test)]
+fn times(rule: &str, files: &[&str]) -> usize {
+    said(files, &Tables::default(), Preset::Standard).iter().filter(|(id, ..)| id == rule).count()
+}

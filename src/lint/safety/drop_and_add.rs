@@ -32,16 +32,11 @@ pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Preset, Tables, said};
+    use super::super::super::times;
 
     #[test]
     fn a_field_that_was_renamed_is_named_and_one_that_only_goes_is_not() {
-        let of = |sql| {
-            said(&[sql], &Tables::default(), Preset::Standard)
-                .into_iter()
-                .filter(|(id, ..)| id == "drop-and-add")
-                .count()
-        };
+        let of = |sql| times("drop-and-add", &[sql]);
         assert_eq!(of("ALTER TABLE \"User\" DROP COLUMN \"name\", ADD COLUMN \"fullName\" TEXT;"), 1);
         assert_eq!(
             of("ALTER TABLE \"User\" DROP COLUMN \"name\"; ALTER TABLE \"Post\" ADD COLUMN \"a\" TEXT;"),

@@ -29,16 +29,11 @@ pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Preset, Tables, said};
+    use super::super::super::times;
 
     #[test]
     fn rows_of_a_table_that_the_same_file_alters_are_named() {
-        let of = |sql| {
-            said(&[sql], &Tables::default(), Preset::Standard)
-                .into_iter()
-                .filter(|(id, ..)| id == "schema-and-data")
-                .count()
-        };
+        let of = |sql| times("schema-and-data", &[sql]);
         assert_eq!(of("ALTER TABLE t ADD COLUMN status text; UPDATE t SET status = 'new' WHERE id = 1;"), 1);
         assert_eq!(of("ALTER TABLE t ADD COLUMN status text; INSERT INTO kinds VALUES (1);"), 0);
         assert_eq!(

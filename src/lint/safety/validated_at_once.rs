@@ -36,18 +36,13 @@ pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Preset, Tables, said};
+    use super::super::super::times;
 
     #[test]
     fn it_is_named_in_one_transaction_and_not_in_two() {
         let add = "ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0) NOT VALID;";
         let validate = "ALTER TABLE t VALIDATE CONSTRAINT c;";
-        let of = |files: &[&str]| {
-            said(files, &Tables::default(), Preset::Standard)
-                .into_iter()
-                .filter(|(id, ..)| id == "validated-at-once")
-                .count()
-        };
+        let of = |files: &[&str]| times("validated-at-once", files);
         assert_eq!(of(&[&format!("{add}{validate}")]), 1);
         assert_eq!(of(&[add, validate]), 0);
         assert_eq!(of(&[&format!("-- sluice: no-transaction\n{add}{validate}")]), 0);
