@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    About, Kind, Objection, Place, Remark, Rule, Said, Tables, Weight, Weights, find, waiver::Waivers,
+    About, Kind, Objection, Place, Remark, Rule, Said, Tables, Weight, Weights, find, name::written,
+    waiver::Waivers,
 };
-use crate::migrations::Migration;
+use crate::{migrations::Migration, sql::Name};
 
 pub(super) struct Judge<'j, 'a> {
     pub(super) release: &'j [&'a Migration],
@@ -49,7 +50,7 @@ impl<'a> Judge<'_, 'a> {
 
     fn remark(&self, objection: Objection<'_>, waivers: &mut Waivers) -> Option<Remark> {
         let Objection { rule, about, said, object, table, column, name } = objection;
-        let weight = self.weight(rule, object.as_deref(), table.as_deref());
+        let weight = self.weight(rule, object.as_deref(), table.as_ref());
         let (beside, place, waived) = match about {
             About::Place(migration, span) => {
                 let waived = waivers.reason(&rule.id, &span);
@@ -59,7 +60,7 @@ impl<'a> Judge<'_, 'a> {
         };
         // A waiver is used by what it waives, also where the table is new and nothing could be harmed.
         let weight = weight?;
-        let own = || Said::by(rule, table.as_deref(), column.as_deref(), name.as_deref());
+        let own = || Said::by(rule, table.as_ref(), column.as_deref(), name.as_deref());
         let Said { message, remedy } = said.unwrap_or_else(own);
         let size =
             table.as_ref().filter(|_| rule.kind == Kind::Lock).and_then(|table| self.tables.said(table));
@@ -76,10 +77,11 @@ impl<'a> Judge<'_, 'a> {
     }
 
     /// How much it weighs; none where there is nothing to object to.
-    fn weight(&self, rule: &Rule, object: Option<&str>, table: Option<&str>) -> Option<Weight> {
+    fn weight(&self, rule: &Rule, object: Option<&str>, table: Option<&Name>) -> Option<Weight> {
         let weight = self.weights.of(rule);
+        let table_as_written = table.map(written);
         let new = |name: &str| self.new.contains(name.strip_prefix("public.").unwrap_or(name));
-        if rule.kind.is_about_rows() && object.into_iter().chain(table).any(new) {
+        if rule.kind.is_about_rows() && object.into_iter().chain(table_as_written.as_deref()).any(new) {
             return None;
         }
         // A small table is locked for a moment only: worth knowing, and no reason to stop.

@@ -6,6 +6,7 @@
 
 pub mod form;
 mod judge;
+mod name;
 mod objection;
 mod portable;
 mod remark;

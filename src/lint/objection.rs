@@ -2,10 +2,16 @@
 
 use std::ops::Range;
 
-use super::rule::{Rule, find};
+use squawk_syntax::quote::quote_ident;
+
+use super::{
+    name::written,
+    rule::{Rule, find},
+};
 use crate::{
     api::Finding,
     migrations::{Migration, ScriptError},
+    sql::Name,
 };
 
 /// What a rule objects to.
@@ -17,8 +23,9 @@ pub(super) struct Objection<'a> {
     pub(super) said: Option<Said>,
     /// What it is about, as it is written: a table, a type, an index.
     pub(super) object: Option<String>,
-    /// The table, as it is written.
-    pub(super) table: Option<String>,
+    /// The table.
+    pub(super) table: Option<Name>,
+    /// The column, as PostgreSQL stores it.
     pub(super) column: Option<String>,
     pub(super) name: Option<String>,
 }
@@ -41,11 +48,15 @@ pub(super) struct Said {
 
 impl Said {
     /// In the words of a rule, with the names that the statement says.
-    pub(super) fn by(rule: &Rule, table: Option<&str>, column: Option<&str>, name: Option<&str>) -> Self {
+    pub(super) fn by(rule: &Rule, table: Option<&Name>, column: Option<&str>, name: Option<&str>) -> Self {
+        let table = table.map_or("the table".to_owned(), written);
+        let check = column.map_or("…".to_owned(), |column| quote_ident(&format!("{column}_is_there")));
+        let column = column.map_or("the column".to_owned(), quote_ident);
         let fill = |words: &str| {
             words
-                .replace("{table}", table.unwrap_or("the table"))
-                .replace("{column}", column.unwrap_or("the column"))
+                .replace("{table}", &table)
+                .replace("{column}", &column)
+                .replace("{check}", &check)
                 .replace("{name}", name.unwrap_or("…"))
         };
         Self { message: fill(&rule.why), remedy: fill(&rule.safe) }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{Kind, Rule, Tables, Weight};
+use crate::sql::Name;
 
 /// A remark about a release, for people and for tools.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct Remark {
     /// What it is about: a table, or where none is named the migration, or what lies beside the migrations.
     pub object: String,
     /// The table, where it is about one that is there before the release.
-    pub table: Option<String>,
+    pub table: Option<Name>,
     /// How much it weighs.
     pub weight: Weight,
     /// Where it stands; none for what lies beside the migrations.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::sql::Name;
+
 /// How large a table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -48,26 +50,30 @@ impl Tables {
         Self { known: Some(sizes.into_iter().collect()), schema: schema.to_owned(), large }
     }
 
-    /// The size of a table by its name as it is written; none for one that is not known.
-    pub(super) fn size(&self, table: &str) -> Option<Size> {
-        let known = self.known.as_ref()?;
-        let (schema, name) = table.split_once('.').unwrap_or((&self.schema, table));
-        known.get(&(schema.to_owned(), name.to_owned())).copied()
+    /// Schema and name of a table, whether or not the file says its schema.
+    pub(super) fn place(&self, table: &Name) -> (String, String) {
+        let schema = table.0.iter().rev().nth(1).unwrap_or(&self.schema);
+        (schema.clone(), table.own().to_owned())
+    }
+
+    /// The size of a table; none for one that is not known.
+    pub(super) fn size(&self, table: &Name) -> Option<Size> {
+        self.known.as_ref()?.get(&self.place(table)).copied()
     }
 
     /// Whether to lock it hurts. A table that is not known is large.
-    pub(super) fn is_large(&self, table: &str) -> bool {
+    pub(super) fn is_large(&self, table: &Name) -> bool {
         self.times_large(table).is_none_or(|times| times >= 1)
     }
 
     /// How many times as large it is as what counts as large; none for a table that is not known.
-    pub(super) fn times_large(&self, table: &str) -> Option<u64> {
+    pub(super) fn times_large(&self, table: &Name) -> Option<u64> {
         let size = self.size(table)?;
         Some((size.rows / self.large.rows.max(1)).max(size.bytes / self.large.bytes.max(1)))
     }
 
     /// Its size, for people.
-    pub(super) fn said(&self, table: &str) -> Option<String> {
+    pub(super) fn said(&self, table: &Name) -> Option<String> {
         let size = self.size(table)?;
         Some(format!("about {} rows, {} MiB", size.rows, size.bytes.div_ceil(1 << 20)))
     }

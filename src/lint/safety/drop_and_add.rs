@@ -4,7 +4,7 @@ use squawk_syntax::ast::{self, AstNode};
 
 use super::{
     Found,
-    text::{Text, plain, range, table},
+    text::{Text, named, range, table},
 };
 
 pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
@@ -15,8 +15,7 @@ pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
             match action {
                 ast::AlterTableAction::AddColumn(_) => added.extend(table(stmt)),
                 ast::AlterTableAction::DropColumn(action) => {
-                    let column =
-                        action.column_name_ref().map(|name| plain(name.syntax().text().to_string().trim()));
+                    let column = action.column_name_ref().and_then(|name| named(name.syntax()));
                     dropped.push((table(stmt), column, range(action.syntax())));
                 }
                 _ => {}

@@ -17,7 +17,7 @@ use std::{collections::BTreeSet, ops::Range};
 use squawk_syntax::ast::AstNode;
 use text::{Text, column, table};
 
-use super::Objection;
+use super::{Objection, name::written};
 use crate::migrations::Migration;
 
 /// What a rule of this shelf finds.
@@ -82,7 +82,7 @@ impl<'a> Safety<'a> {
             let target = stmt.and_then(|stmt| new::target(&stmt.syntax().text().to_string()));
             let objection = Objection::new(&id, migration, found.place);
             self.objections.extend(objection.map(|objection| Objection {
-                object: target.or_else(|| table.clone()),
+                object: target.or_else(|| table.as_ref().map(written)),
                 table,
                 column: found.column.or_else(|| stmt.and_then(column)),
                 name: found.name,
@@ -112,9 +112,10 @@ mod tests {
         let line = remark.place.as_ref().map(|place| place.line);
         assert_eq!(
             (remark.rule.id.as_str(), remark.object.as_str(), line),
-            ("adding-not-nullable-field", "Visit", Some(2))
+            ("adding-not-nullable-field", "\"Visit\"", Some(2))
         );
-        assert!(remark.remedy.contains("CHECK (note IS NOT NULL) NOT VALID"), "{}", remark.remedy);
+        let first = "ALTER TABLE \"Visit\" ADD CONSTRAINT note_is_there CHECK (note IS NOT NULL) NOT VALID;";
+        assert!(remark.remedy.starts_with(first), "{}", remark.remedy);
     }
 
     #[test]

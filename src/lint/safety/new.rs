@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::sql::{Cursor, Name};
+use crate::{
+    lint::name::written,
+    sql::{Cursor, Name},
+};
 
 /// Kinds of things whose name follows, besides tables.
 const KINDS: [&[&str]; 11] = [
@@ -31,13 +34,13 @@ fn kind_and_name(cursor: &mut Cursor<'_>) -> Option<String> {
     let _ = cursor.eat(&["CONCURRENTLY"]);
     let _ = cursor.eat(&["IF", "NOT", "EXISTS"]) || cursor.eat(&["IF", "EXISTS"]);
     let _ = cursor.eat(&["ONLY"]);
-    Some(written(&cursor.name()?))
+    Some(unqualified(cursor.name()?))
 }
 
 /// With its schema, unless that is `public`, which most files leave out.
-fn written(name: &Name) -> String {
+fn unqualified(name: Name) -> String {
     let parts = name.0.strip_prefix(&["public".to_owned()]).unwrap_or(&name.0);
-    parts.join(".")
+    written(&Name(parts.to_vec()))
 }
 
 /// Notes what a statement makes, and the new name of what the release has made.
@@ -52,7 +55,7 @@ pub(super) fn note(new: &mut BTreeSet<String>, sql: &str) {
         && new.contains(&old)
         && cursor.eat(&["RENAME", "TO"])
     {
-        new.extend(cursor.name().map(|name| written(&name)));
+        new.extend(cursor.name().map(unqualified));
     }
 }
 
@@ -73,9 +76,12 @@ mod tests {
         ] {
             note(&mut new, sql);
         }
-        assert_eq!(new.iter().map(String::as_str).collect::<Vec<_>>(), ["Role", "Role_new", "i", "visits"]);
+        assert_eq!(
+            new.iter().map(String::as_str).collect::<Vec<_>>(),
+            ["\"Role\"", "\"Role_new\"", "i", "visits"]
+        );
         for (sql, name) in [
-            ("DROP TYPE IF EXISTS \"Role_old\"", Some("Role_old")),
+            ("DROP TYPE IF EXISTS \"Role_old\"", Some("\"Role_old\"")),
             ("ALTER TABLE ONLY medical.visits ADD a int", Some("medical.visits")),
             ("DROP INDEX CONCURRENTLY i", Some("i")),
             ("SELECT 1", None),

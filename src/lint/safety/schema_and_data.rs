@@ -6,12 +6,13 @@ use super::{
     Found,
     text::{Text, table},
 };
+use crate::sql::Name;
 
 pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
     if text.migration.script().is_ok_and(|script| script.apart) {
         return Vec::new();
     }
-    let altered: Vec<String> = text
+    let altered: Vec<Name> = text
         .statements
         .iter()
         .filter(|(stmt, _)| matches!(stmt, ast::Stmt::AlterTable(_)))

@@ -7,7 +7,10 @@ use squawk_syntax::{
     ast::{self, AstNode},
 };
 
-use crate::migrations::Migration;
+use crate::{
+    migrations::Migration,
+    sql::{Cursor, Name},
+};
 
 /// A file and its tree.
 pub(super) struct Text<'a> {
@@ -59,72 +62,58 @@ pub(super) fn range_of(range: rowan::TextRange) -> Range<usize> {
     usize::from(range.start())..usize::from(range.end())
 }
 
-/// The table that a statement is about, as it is written, without quotes.
-pub(super) fn table(stmt: &ast::Stmt) -> Option<String> {
-    let node = stmt.syntax().descendants().find_map(|node| {
-        let found = ast::TableRelationName::can_cast(node.kind())
-            || ast::RelationName::can_cast(node.kind())
-            || ast::TableNameRef::can_cast(node.kind())
-            || ast::TableName::can_cast(node.kind());
-        found.then_some(node)
-    })?;
+/// The table that a statement is about. What changes rows is about the one that it changes, whatever it reads.
+pub(super) fn table(stmt: &ast::Stmt) -> Option<Name> {
+    let node = match stmt {
+        ast::Stmt::Update(update) => update.relation_name()?.syntax().clone(),
+        ast::Stmt::Delete(delete) => delete.relation_name()?.syntax().clone(),
+        ast::Stmt::Insert(insert) => insert.relation_name_ref()?.syntax().clone(),
+        ast::Stmt::Merge(merge) => merge.table_relation_name()?.syntax().clone(),
+        _ => stmt.syntax().descendants().find(|node| {
+            ast::TableRelationName::can_cast(node.kind())
+                || ast::RelationName::can_cast(node.kind())
+                || ast::TableNameRef::can_cast(node.kind())
+                || ast::TableName::can_cast(node.kind())
+        })?,
+    };
     let text = node.text().to_string();
-    let text = text.trim();
-    let text = text
-        .get(..4)
-        .filter(|start| start.eq_ignore_ascii_case("only"))
-        .map_or(text, |_| text[4..].trim_start());
-    Some(plain(text.trim_end_matches('*').trim_end()))
+    let mut cursor = Cursor::of(&text);
+    let _ = cursor.eat(&["ONLY"]) && cursor.eat_symbol(b'(');
+    cursor.name()
 }
 
 /// The column that a statement changes, where it changes one.
 pub(super) fn column(stmt: &ast::Stmt) -> Option<String> {
     let ast::Stmt::AlterTable(alter) = stmt else { return None };
-    let text = alter.actions().find_map(|action| match action {
-        ast::AlterTableAction::AlterColumn(action) => {
-            action.column_name_ref().map(|name| name.syntax().text().to_string())
-        }
-        ast::AlterTableAction::DropColumn(action) => {
-            action.column_name_ref().map(|name| name.syntax().text().to_string())
-        }
-        ast::AlterTableAction::AddColumn(action) => {
-            action.column_name().map(|name| name.syntax().text().to_string())
-        }
+    alter.actions().find_map(|action| match action {
+        ast::AlterTableAction::AlterColumn(action) => named(action.column_name_ref()?.syntax()),
+        ast::AlterTableAction::DropColumn(action) => named(action.column_name_ref()?.syntax()),
+        ast::AlterTableAction::AddColumn(action) => named(action.column_name()?.syntax()),
         _ => None,
-    })?;
-    Some(plain(text.trim()))
+    })
 }
 
-/// A name as PostgreSQL keeps it: quotes off, other letters small.
-pub(super) fn plain(name: &str) -> String {
-    let (mut out, mut quoted, mut rest) = (String::new(), false, name.chars().peekable());
-    while let Some(letter) = rest.next() {
-        match letter {
-            '"' if quoted && rest.peek() == Some(&'"') => {
-                rest.next();
-                out.push('"');
-            }
-            '"' => quoted = !quoted,
-            letter if quoted => out.push(letter),
-            letter => out.extend(letter.to_lowercase()),
-        }
-    }
-    out
+/// The name that a node is, as PostgreSQL stores it.
+pub(super) fn named(node: &SyntaxNode) -> Option<String> {
+    let text = node.text().to_string();
+    Cursor::of(&text).name().map(|name| name.own().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lint::name::written;
 
     fn tables(sql: &str) -> Vec<Option<String>> {
         let migration = Migration::new("1_a".into(), "1_a".into(), sql);
-        Text::read(&migration).statements.iter().map(|(stmt, _)| table(stmt)).collect()
+        let statements = Text::read(&migration).statements;
+        statements.iter().map(|(stmt, _)| table(stmt).map(|name| written(&name))).collect()
     }
 
     #[test]
     fn the_table_of_a_statement_is_found_however_it_is_written() {
         for (sql, name) in [
-            ("ALTER TABLE ONLY \"Visit\" ADD COLUMN a int", "Visit"),
+            ("ALTER TABLE ONLY \"Visit\" ADD COLUMN a int", "\"Visit\""),
             ("ALTER TABLE IF EXISTS Medical.visits DROP COLUMN a", "medical.visits"),
             ("CREATE INDEX i ON visits (a)", "visits"),
             ("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON ONLY visits USING btree (a)", "visits"),
@@ -133,7 +122,12 @@ mod tests {
             ("DELETE FROM visits WHERE a = 1", "visits"),
             ("TRUNCATE TABLE visits CASCADE", "visits"),
             ("CREATE TABLE visits (id int)", "visits"),
-            ("CREATE TABLE \"odd \"\" name\" (id int)", "odd \" name"),
+            ("CREATE TABLE \"odd \"\" name\" (id int)", "\"odd \"\" name\""),
+            ("ALTER TABLE \"medical.visits\" ADD COLUMN a int", "\"medical.visits\""),
+            ("INSERT INTO visits SELECT * FROM other", "visits"),
+            ("WITH old AS (SELECT id FROM other) DELETE FROM ONLY visits USING old", "visits"),
+            ("WITH old AS (SELECT id FROM other) UPDATE visits SET a = 1 FROM old", "visits"),
+            ("MERGE INTO visits v USING other o ON o.id = v.id WHEN MATCHED THEN DELETE", "visits"),
         ] {
             assert_eq!(tables(sql), [Some(name.to_owned())], "{sql}");
         }

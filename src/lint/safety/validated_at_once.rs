@@ -1,18 +1,21 @@
 //! VALIDATE CONSTRAINT in the transaction that added it: it would take a lock that lets writers through, but the
 //! one of ADD CONSTRAINT is still held.
 
-use squawk_syntax::ast::{self, AstNode};
+use squawk_syntax::{
+    ast::{self, AstNode},
+    quote::quote_ident,
+};
 
 use super::{
     Found,
-    text::{Text, plain, range, table},
+    text::{Text, named, range, table},
 };
 
 pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
     if text.migration.script().is_ok_and(|script| script.apart) {
         return Vec::new();
     }
-    let mut added: Vec<String> = Vec::new();
+    let mut added = Vec::new();
     let mut found = Vec::new();
     for (stmt, _) in &text.statements {
         let ast::Stmt::AlterTable(alter) = stmt else { continue };
@@ -22,9 +25,8 @@ pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
                 ast::AlterTableAction::ValidateConstraint(action)
                     if table(stmt).is_some_and(|table| added.contains(&table)) =>
                 {
-                    let name = action
-                        .constraint_name_ref()
-                        .map(|name| plain(name.syntax().text().to_string().trim()));
+                    let name = action.constraint_name_ref().and_then(|name| named(name.syntax()));
+                    let name = name.map(|name| quote_ident(&name));
                     found.push(Found { name, ..Found::at(range(action.syntax())) });
                 }
                 _ => {}
