@@ -1,10 +1,9 @@
 //! Weighs what the rules object to: by preset, by the size of the table, by waivers. PURE.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
-    About, Kind, Objection, Place, Remark, Rule, Said, Tables, Weight, Weights, find, name::written,
-    waiver::Waivers,
+    About, Kind, Objection, Place, Remark, Rule, Said, Tables, Weight, Weights, find, waiver::Waivers,
 };
 use crate::{migrations::Migration, sql::Name};
 
@@ -12,8 +11,6 @@ pub(super) struct Judge<'j, 'a> {
     pub(super) release: &'j [&'a Migration],
     pub(super) tables: &'j Tables,
     pub(super) weights: &'j Weights,
-    /// What the release makes, as it is written.
-    pub(super) new: BTreeSet<String>,
 }
 
 impl<'a> Judge<'_, 'a> {
@@ -49,8 +46,8 @@ impl<'a> Judge<'_, 'a> {
     }
 
     fn remark(&self, objection: Objection<'_>, waivers: &mut Waivers) -> Option<Remark> {
-        let Objection { rule, about, said, object, table, column, name } = objection;
-        let weight = self.weight(rule, object.as_deref(), table.as_ref());
+        let Objection { rule, about, said, object, is_new, table, column, name } = objection;
+        let weight = self.weight(rule, is_new, table.as_ref());
         let (beside, place, waived) = match about {
             About::Place(migration, span) => {
                 let waived = waivers.reason(&rule.id, &span);
@@ -77,11 +74,9 @@ impl<'a> Judge<'_, 'a> {
     }
 
     /// How much it weighs; none where there is nothing to object to.
-    fn weight(&self, rule: &Rule, object: Option<&str>, table: Option<&Name>) -> Option<Weight> {
+    fn weight(&self, rule: &Rule, is_new: bool, table: Option<&Name>) -> Option<Weight> {
         let weight = self.weights.of(rule);
-        let table_as_written = table.map(written);
-        let new = |name: &str| self.new.contains(name.strip_prefix("public.").unwrap_or(name));
-        if rule.kind.is_about_rows() && object.into_iter().chain(table_as_written.as_deref()).any(new) {
+        if is_new && rule.kind.is_about_rows() {
             return None;
         }
         // A small table is locked for a moment only: worth knowing, and no reason to stop.
@@ -104,6 +99,22 @@ mod tests {
         assert_eq!(of(index, Preset::Standard), [("require-concurrent-index-creation".into(), Weight::Fail)]);
         let made = "CREATE TABLE visits (day date);";
         assert_eq!(said(&[made, index], &Tables::default(), Preset::Strict), []);
+    }
+
+    #[test]
+    fn a_table_is_new_only_from_where_it_is_made_and_not_if_it_was_there_before() {
+        let dropped = |files: &[&str]| super::super::times("ban-drop-table", files);
+        let made = "CREATE TABLE visits (day date);";
+        assert_eq!(dropped(&["DROP TABLE visits;", made]), 1);
+        assert_eq!(dropped(&[made, "DROP TABLE visits;"]), 0);
+        assert_eq!(dropped(&[made, "DROP TABLE visits, patients;"]), 1);
+        let locked = |files: &[&str]| super::super::times("require-concurrent-index-creation", files);
+        let index = "CREATE INDEX i ON visits (day);";
+        assert_eq!(locked(&[made, index]), 0);
+        assert_eq!(locked(&[index, made]), 1);
+        assert_eq!(locked(&["DROP TABLE visits;", made, index]), 1);
+        assert_eq!(locked(&["CREATE TABLE a.b (day date);", "CREATE INDEX i ON \"a.b\" (day);"]), 1);
+        assert_eq!(locked(&["CREATE SCHEMA visits;", index]), 1);
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod safety;
 mod tables;
 mod waiver;
 
-use std::{collections::BTreeSet, io, thread};
+use std::{io, thread};
 
 use judge::Judge;
 use objection::{About, Objection, Said};
@@ -42,7 +42,8 @@ pub fn remarks(
     weights: &Weights,
 ) -> io::Result<Vec<Remark>> {
     let read = || {
-        let safety = safety::read(release, |id| find(id).is_some_and(|rule| weights.of(rule) > Weight::Off));
+        let matters = |id: &str| find(id).is_some_and(|rule| weights.of(rule) > Weight::Off);
+        let safety = safety::read(release, tables, matters);
         let unreadable = release
             .iter()
             .filter_map(|migration| Objection::unreadable(migration, migration.script().err()?));
@@ -51,8 +52,7 @@ pub fn remarks(
         let beside = stray
             .chain(portable::objections(source, format))
             .filter(|objection| whole || matches!(objection.about, About::Place(..)));
-        let objections = unreadable.chain(beside).chain(safety.objections).collect();
-        Judge { release, tables, weights, new: safety.new }.remarks(objections)
+        Judge { release, tables, weights }.remarks(unreadable.chain(beside).chain(safety).collect())
     };
     thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(safety::STACK).spawn_scoped(scope, read);
@@ -75,7 +75,7 @@ pub fn remarks(
 /// What is to be said of a source that cannot be read at all.
 pub fn unreadable(source: &str, error: &SourceError) -> Vec<Remark> {
     let (tables, weights) = (Tables::default(), Weights::default());
-    let judge = Judge { release: &[], tables: &tables, weights: &weights, new: BTreeSet::new() };
+    let judge = Judge { release: &[], tables: &tables, weights: &weights };
     let remedy = "correct the source: as it is, Sluice runs nothing of it".to_owned();
     let about = About::Source(source.to_owned());
     judge.remarks(Objection::in_words("unreadable", about, error.to_string(), remedy).into_iter().collect())

@@ -23,6 +23,8 @@ pub(super) struct Objection<'a> {
     pub(super) said: Option<Said>,
     /// What it is about, as it is written: a table, a type, an index.
     pub(super) object: Option<String>,
+    /// The release has made it itself.
+    pub(super) is_new: bool,
     /// The table.
     pub(super) table: Option<Name>,
     /// The column, as PostgreSQL stores it.
@@ -80,6 +82,7 @@ impl<'a> Objection<'a> {
             about,
             said: None,
             object: None,
+            is_new: false,
             table: None,
             column: None,
             name: None,

@@ -56,6 +56,11 @@ impl Tables {
         (schema.clone(), table.own().to_owned())
     }
 
+    /// Whether the database is known to have a table of this name.
+    pub(super) fn has(&self, schema: &str, name: &str) -> bool {
+        self.known.as_ref().is_some_and(|known| known.contains_key(&(schema.to_owned(), name.to_owned())))
+    }
+
     /// The size of a table; none for one that is not known.
     pub(super) fn size(&self, table: &Name) -> Option<Size> {
         self.known.as_ref()?.get(&self.place(table)).copied()

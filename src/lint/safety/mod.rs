@@ -3,7 +3,7 @@
 
 mod bounds;
 mod drop_and_add;
-mod new;
+mod made;
 mod rls_off;
 mod schema_and_data;
 mod squawk;
@@ -12,13 +12,17 @@ mod unbatched;
 mod validated_at_once;
 
 pub(super) use bounds::STACK;
-use std::{collections::BTreeSet, ops::Range};
+use std::ops::Range;
 
-use squawk_syntax::ast::AstNode;
+use made::{Made, Target};
+use squawk_syntax::ast;
 use text::{Text, column, table};
 
-use super::{Objection, name::written};
-use crate::migrations::Migration;
+use super::{Objection, Tables};
+use crate::{
+    migrations::Migration,
+    sql::{Cursor, Name},
+};
 
 /// What a rule of this shelf finds.
 #[derive(Clone, Debug)]
@@ -45,51 +49,77 @@ const OWN: [(&str, OwnRule); 5] = [
     ("drop-and-add", drop_and_add::found),
 ];
 
-/// What was read of a release.
-#[derive(Default)]
-pub(super) struct Safety<'a> {
-    pub(super) objections: Vec<Objection<'a>>,
-    /// What it makes, as it is written.
-    pub(super) new: BTreeSet<String>,
-}
-
 /// Reads a release, file by file. `asked` says which rules matter.
-pub(super) fn read<'a>(release: &[&'a Migration], asked: impl Fn(&str) -> bool) -> Safety<'a> {
-    let mut safety = Safety::default();
+pub(super) fn read<'a>(
+    release: &[&'a Migration],
+    tables: &Tables,
+    asked: impl Fn(&str) -> bool,
+) -> Vec<Objection<'a>> {
+    let (mut objections, mut made) = (Vec::new(), Made::beside(tables));
     for migration in release.iter().filter(|migration| migration.script().is_ok()) {
         match bounds::kept(&migration.sql) {
-            Ok(()) => safety.file(migration, &asked),
-            Err(why) => safety.objections.extend(
+            Ok(()) => objections.extend(file(migration, &mut made, &asked)),
+            Err(why) => objections.extend(
                 Objection::new("not-judged", migration, 0..0)
                     .map(|objection| Objection { name: Some(why.to_owned()), ..objection }),
             ),
         }
     }
-    safety
+    objections
 }
 
-impl<'a> Safety<'a> {
-    fn file(&mut self, migration: &'a Migration, asked: &impl Fn(&str) -> bool) {
-        let text = Text::read(migration);
-        for (_, place) in &text.statements {
-            new::note(&mut self.new, &text.sql()[place.clone()]);
-        }
-        let own = OWN.iter().filter(|(id, _)| asked(id));
-        let own = own.flat_map(|(id, rule)| rule(&text).into_iter().map(|found| ((*id).to_owned(), found)));
-        for (id, found) in squawk::found(&text, asked).into_iter().chain(own) {
-            let stmt = text.statement_at(&found.place);
-            let table = stmt.and_then(table);
-            let target = stmt.and_then(|stmt| new::target(&stmt.syntax().text().to_string()));
-            let objection = Objection::new(&id, migration, found.place);
-            self.objections.extend(objection.map(|objection| Objection {
-                object: target.or_else(|| table.as_ref().map(written)),
-                table,
-                column: found.column.or_else(|| stmt.and_then(column)),
-                name: found.name,
-                ..objection
-            }));
-        }
+/// What a statement is about.
+struct Subject {
+    object: Option<String>,
+    table: Option<Name>,
+    /// The release has made all of it before.
+    is_new: bool,
+}
+
+fn file<'a>(
+    migration: &'a Migration,
+    made: &mut Made<'_>,
+    asked: &impl Fn(&str) -> bool,
+) -> Vec<Objection<'a>> {
+    let text = Text::read(migration);
+    let subjects: Vec<Subject> =
+        text.statements.iter().map(|(stmt, place)| subject(stmt, &text.sql()[place.clone()], made)).collect();
+    let own = OWN.iter().filter(|(id, _)| asked(id));
+    let own = own.flat_map(|(id, rule)| rule(&text).into_iter().map(|found| ((*id).to_owned(), found)));
+    let found = squawk::found(&text, asked).into_iter().chain(own);
+    let objection = |(id, found): (String, Found)| {
+        let at = text.statement_at(&found.place);
+        let subject = at.map(|at| &subjects[at]);
+        let objection = Objection::new(&id, migration, found.place)?;
+        Some(Objection {
+            object: subject.and_then(|subject| subject.object.clone()),
+            table: subject.and_then(|subject| subject.table.clone()),
+            is_new: subject.is_some_and(|subject| subject.is_new),
+            column: found.column.or_else(|| column(&text.statements[at?].0)),
+            name: found.name,
+            ..objection
+        })
+    };
+    found.filter_map(objection).collect()
+}
+
+/// Reads what a statement is about, and notes what it makes.
+fn subject(stmt: &ast::Stmt, sql: &str, made: &mut Made<'_>) -> Subject {
+    let mut table = table(stmt);
+    let mut targets = Target::all(sql);
+    if let (true, Some(table)) = (targets.is_empty(), &table) {
+        targets.push(Target::table(table.clone()));
     }
+    let are_new = |made: &Made<'_>| !targets.is_empty() && targets.iter().all(|target| made.has(target));
+    let old = targets.iter().find(|target| !made.has(target)).cloned();
+    if let (2.., Some(old)) = (targets.len(), &old) {
+        table = old.name_of_a_relation().cloned();
+    }
+    let object = old.as_ref().or(targets.first()).map(Target::written);
+    let before = are_new(made);
+    made.note(sql, &targets);
+    let is_new = before || (Cursor::of(sql).at("CREATE") && are_new(made));
+    Subject { object, table, is_new }
 }
 
 #[cfg(test)]

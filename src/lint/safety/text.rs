@@ -31,16 +31,15 @@ impl<'a> Text<'a> {
         &self.migration.sql
     }
 
-    /// The statement that a place is in.
-    pub(super) fn statement_at(&self, place: &Range<usize>) -> Option<&ast::Stmt> {
-        let found =
-            self.statements.iter().find(|(_, range)| range.start <= place.start && place.end <= range.end);
-        found.map(|(stmt, _)| stmt)
+    /// Which statement a place is in.
+    pub(super) fn statement_at(&self, place: &Range<usize>) -> Option<usize> {
+        self.statements.iter().position(|(_, range)| range.start <= place.start && place.end <= range.end)
     }
 
     /// Whether a statement switches row-level security on or off.
     pub(super) fn is_about_row_security(&self, place: &Range<usize>) -> bool {
-        let Some(ast::Stmt::AlterTable(alter)) = self.statement_at(place) else { return false };
+        let at = self.statement_at(place);
+        let Some((ast::Stmt::AlterTable(alter), _)) = at.map(|at| &self.statements[at]) else { return false };
         alter.actions().any(|action| {
             matches!(
                 action,
