@@ -32,13 +32,14 @@ use crate::{
     api::Pods,
     contract::{Purpose, Route},
     objects::Images,
-    plan::{Plan, facts::Facts, plan},
+    plan::{Plan, facts::Facts, plan, step::Step},
     telemetry::Metrics,
 };
 use act::Effect;
 use error::{ErrorClass, ReconcileError};
 use failures::Failures;
 use neighbours::Index;
+use observe::Observed;
 use progress::{Ask, Poller};
 
 pub use leader::{Controllers, Ended, Identity, while_leading};
@@ -134,7 +135,7 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
     };
     observed.facts.progress = progress::read(context, &observed.facts).await;
     let facts = &observed.facts;
-    let plan = plan(facts, context.now());
+    let Some(plan) = planned(context, &observed).await? else { return Ok(Action::requeue(OVERTAKEN)) };
     record(facts, &plan);
 
     // The status first: a new spec turns Ready off, and a run is announced, before anything else happens.
@@ -162,6 +163,21 @@ pub async fn reconcile(context: &Context, namespace: &str, name: &str) -> Result
         }
         Effect::DoneBefore => UNSEEN,
     })))
+}
+
+/// What follows from what was observed. A Job follows only while the object is as it was read before its Jobs
+/// were listed: one that was deleted in between took its Jobs with it, and an attempt that had begun would
+/// begin once more. `None` where it is not.
+async fn planned(context: &Context, observed: &Observed) -> Result<Option<Plan>, ReconcileError> {
+    let facts = &observed.facts;
+    let first = plan(facts, context.now());
+    if first.speaks(facts) || !matches!(first.step, Some(Step::CreateJob(_))) {
+        return Ok(Some(first));
+    }
+    let unchanged = observe::is_unchanged(context, observed).await;
+    let unchanged = unchanged.map_err(|source| ReconcileError::Observe { source: Box::new(source) })?;
+    // A gate may have closed while the answer was on its way.
+    Ok(unchanged.then(|| plan(facts, context.now())))
 }
 
 /// After a reconcile that could not be ended: again, less and less often. A refusal is remembered, and shown

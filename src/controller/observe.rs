@@ -70,6 +70,14 @@ pub async fn observe(
     }
 }
 
+/// Whether the object is still the one that was read, with everything that was read after it in between.
+pub async fn is_unchanged(context: &Context, observed: &Observed) -> Result<bool, ObserveError> {
+    let Facts { namespace, name, .. } = &observed.facts;
+    let api: Api<DatabaseMigration> = Api::namespaced(context.client.clone(), namespace);
+    let found = Reader { context, namespace, name }.named("the version", api.get_metadata_opt(name).await)?;
+    Ok(found.is_some_and(|found| found.resource_version() == observed.version))
+}
+
 impl Reader<'_> {
     async fn readable(
         &self,

@@ -46,6 +46,8 @@ pub struct Cluster {
     pub fault: Option<(usize, Fault)>,
     /// What another client does right before the write of this number, counted from 1.
     pub meanwhile: Option<(usize, Happening)>,
+    /// What another client does right before the objects of this kind are listed next.
+    pub before_list: Option<(&'static str, Happening)>,
     /// For the controls: takes every write, whatever it was meant to be written upon.
     pub careless: bool,
     /// Fields of the status that the definition does not know, and that are not kept.
@@ -204,7 +206,12 @@ impl Cluster {
             (&Method::GET, Some(name)) => {
                 self.get(&key(&name)).map(|object| ok(seen(object, metadata_only).as_ref()))
             }
-            (&Method::GET, None) => Ok(self.list(path, metadata_only)),
+            (&Method::GET, None) => {
+                if let Some((_, happens)) = self.before_list.take_if(|(kind, _)| *kind == path.kind) {
+                    happens(self);
+                }
+                Ok(self.list(path, metadata_only))
+            }
             (&Method::POST, None) => {
                 let object: Value = serde_json::from_slice(body).expect("JSON");
                 let name = object["metadata"]["name"].as_str().expect("a name").to_owned();

@@ -124,6 +124,49 @@ async fn a_process_that_was_stopped_before_it_published_the_first_gate_takes_not
     assert_eq!(writes.iter().filter(|write| **write == created).count(), 1, "{writes:?}");
 }
 
+/// Takes away every Job, and its Pod.
+fn the_jobs_go(cluster: &mut Cluster) {
+    for kind in ["jobs", "pods"] {
+        for (key, _) in cluster.all(kind) {
+            cluster.remove(&key);
+        }
+    }
+}
+
+/// As `kubectl delete --cascade=foreground` and the garbage collector do it.
+fn deleted_in_the_foreground(cluster: &mut Cluster) {
+    cluster.edit(&key("databasemigrations", "records"), |object| {
+        object["metadata"]["deletionTimestamp"] = json!("2026-05-28T20:27:00Z");
+    });
+    the_jobs_go(cluster);
+}
+
+fn deleted_in_the_background(cluster: &mut Cluster) {
+    cluster.remove(&key("databasemigrations", "records"));
+    the_jobs_go(cluster);
+}
+
+/// How often the first attempt was created when this happens between the read of the object and the list of its
+/// Jobs, while that attempt is under way.
+async fn created_when(happens: fn(&mut Cluster)) -> usize {
+    let mut world = World::new();
+    world.run_for(&["records"], 2).await;
+    assert_eq!(world.jobs().len(), 1, "its first attempt is under way: {:?}", world.writes());
+    world.server.cluster().before_list = Some(("jobs", happens));
+    for _ in 0..3 {
+        world.observe("records").await.expect("a reconcile");
+    }
+    assert!(world.server.cluster().before_list.is_none(), "it happened");
+    world.writes().iter().filter(|write| write.starts_with("create jobs")).count()
+}
+
+#[tokio::test]
+async fn an_attempt_whose_job_went_with_its_object_is_not_created_once_more() {
+    assert_eq!(created_when(deleted_in_the_foreground).await, 1);
+    assert_eq!(created_when(deleted_in_the_background).await, 1);
+    assert_eq!(created_when(the_jobs_go).await, 2, "control: of an object that stays it is");
+}
+
 #[tokio::test]
 async fn a_source_that_changes_at_any_moment_of_a_run_turns_ready_off_until_it_is_applied() {
     for second in 0..9 {
