@@ -79,6 +79,18 @@ async fn the_pause_between_attempts_holds_where_the_clock_of_the_node_is_another
 }
 
 #[tokio::test]
+async fn a_job_that_waits_for_a_dead_container_is_deleted_where_the_clock_of_the_node_is_another_one() {
+    for skew in [-HOUR, 0, HOUR] {
+        let mut world = World::new();
+        world.database.skew = skew;
+        world.database.mishaps = vec![Mishap::Unseen(Stage::Plan)];
+        world.run_for(&["records"], 60).await;
+        assert_eq!(world.ready("records").0, "True", "a node {skew} s off: {:#?}", world.writes());
+        assert_eq!(world.status("records").run.expect("a run").attempt, 2, "a node {skew} s off");
+    }
+}
+
+#[tokio::test]
 async fn what_is_verified_again_goes_on_being_verified_and_not_more_often() {
     for by in [-HOUR, HOUR] {
         for after in [0, 580, 582, 584] {

@@ -180,14 +180,15 @@ fn stuck(runs: &Runs) -> Option<Step> {
     Some(Step::DeleteJob { job: run.job.clone() })
 }
 
-/// A container died, and those behind it did not see that.
+/// A container died, and those behind it did not see that. One that would die later than in a moment was timed
+/// by another clock, for which Sluice does not wait.
 fn waits_for_the_dead(run: &Run, now: Timestamp) -> bool {
-    let long_ago = now.saturating_sub(ENDS_WITHIN).unwrap_or(Timestamp::MIN);
+    let long_ago = |at: Timestamp| now.duration_since(at).abs() >= ENDS_WITHIN;
     let states = run.pod.iter().flat_map(|pod| run.leg.stages().map(|stage| pod.stage(stage)));
     let ended: Vec<&StageState> =
         states.take_while(|state| matches!(state, StageState::Terminated { .. })).collect();
     let died =
-        matches!(ended.last(), Some(StageState::Terminated { at, outcome: None, .. }) if *at <= long_ago);
+        matches!(ended.last(), Some(StageState::Terminated { at, outcome: None, .. }) if long_ago(*at));
     died && ended.len() < run.leg.stages().count()
 }
 
