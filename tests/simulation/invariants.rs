@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use sluice::api::{ANNOTATION_HELD, DatabaseMigrationStatus, entry};
+use sluice::api::{ANNOTATION_HELD, ANNOTATION_RETRY, DatabaseMigrationStatus, entry};
 
 use super::{
-    api_server::Cluster, changes::Change, coverage::Coverage, postgres::Postgres, truth::Truth,
+    api_server::Cluster, changes::Change, coverage::Coverage, people::key, postgres::Postgres, truth::Truth,
     world::Failure,
 };
 
@@ -19,13 +19,23 @@ pub struct Watchman {
     two_leaders: bool,
     /// Entries that were in the gate at any time.
     published: BTreeSet<String>,
-    /// What each Job was created for: its digest, and the manifest.
-    jobs: BTreeMap<String, (String, Value)>,
+    /// What each Job was created for.
+    jobs: BTreeMap<String, Begun>,
+    /// When a person asked for another attempt at a DatabaseMigration, by the revision.
+    retried: BTreeMap<String, u64>,
+}
+
+/// What a Job was created for.
+struct Begun {
+    digest: String,
+    manifest: Value,
+    /// When, by the revision.
+    revision: u64,
 }
 
 impl Watchman {
     pub const fn new(two_leaders: bool) -> Self {
-        Self { two_leaders, published: BTreeSet::new(), jobs: BTreeMap::new() }
+        Self { two_leaders, published: BTreeSet::new(), jobs: BTreeMap::new(), retried: BTreeMap::new() }
     }
 
     /// Every migration was run exactly once in each database that has it, and in time.
@@ -59,18 +69,57 @@ impl Watchman {
         match change.key.0.as_str() {
             "databasemigrations" => {
                 counts(before, after, coverage);
+                self.wishes(change, before, after);
                 self.status(before, after, truth)
             }
             "migrationgates" => self.gate(before, after, truth),
-            "jobs" if before.is_none() => self.job(&change.key.2, after, cluster, truth),
+            "jobs" if before.is_none() => self.job(change, after, cluster, truth),
             "pods" => pod(&change.key.2, truth),
             "deployments" => workload(before, after, truth, coverage),
             _ => Ok(()),
         }
     }
 
+    /// A person asks for another attempt.
+    fn wishes(&mut self, change: &Change, before: Option<&Value>, after: &Value) {
+        let word = |object: &Value| object["metadata"]["annotations"][ANNOTATION_RETRY].clone();
+        if before.is_some_and(|before| word(before) != word(after)) {
+            self.retried.insert(change.key.2.clone(), change.revision);
+        } else if before.is_none() {
+            self.retried.remove(&change.key.2);
+        }
+    }
+
+    /// What has changed since the Job of a run was created, so that another run has to follow.
+    pub fn outdated(&self, object: &Value, job: &str, cluster: &Cluster) -> Option<&'static str> {
+        let begun = self.jobs.get(job)?;
+        let spec = &object["spec"];
+        let found = |kind: &str, name: &Value| cluster.objects.get(&key(kind, name.as_str()?));
+        let source = found("configmaps", &spec["migrations"]["configMaps"][0])
+            .and_then(|map| map["metadata"]["resourceVersion"].as_str()?.parse::<u64>().ok());
+        if source.is_some_and(|source| source > begun.revision) {
+            return Some("its source");
+        }
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        if self.retried.get(name).is_some_and(|retried| *retried > begun.revision) {
+            return Some("the annotation that asks for another attempt");
+        }
+        let deadline = found("migrationpolicies", &spec["policyRef"]["name"])
+            .map(|policy| &policy["spec"]["apply"]["deadline"])
+            .filter(|_| spec["apply"]["deadline"].is_null());
+        let other = deadline.is_some_and(|deadline| begun.manifest["spec"]["apply"]["deadline"] != *deadline);
+        other.then_some("its policy")
+    }
+
     /// One Job for each attempt, and never a second one beside it.
-    fn job(&mut self, name: &str, job: &Value, cluster: &Cluster, truth: &Truth) -> Result<(), Failure> {
+    fn job(
+        &mut self,
+        change: &Change,
+        job: &Value,
+        cluster: &Cluster,
+        truth: &Truth,
+    ) -> Result<(), Failure> {
+        let name = &change.key.2;
         let owner = &job["metadata"]["ownerReferences"][0]["uid"];
         let open = |other: &Value| {
             other["metadata"]["ownerReferences"][0]["uid"] == *owner
@@ -95,9 +144,8 @@ impl Watchman {
         let spec = variables.into_iter().find(|variable| variable["name"] == "SLUICE_SPEC");
         let spec = spec.and_then(|variable| variable["value"].as_str()).map(|text| text.replace("$$", "$"));
         let manifest = spec.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        if let Some((former, _)) = self.jobs.insert(name.to_owned(), (digest.clone(), manifest))
-            && former != digest
-        {
+        let begun = Begun { digest: digest.clone(), manifest, revision: change.revision };
+        if self.jobs.insert(name.to_owned(), begun).is_some_and(|former| former.digest != digest) {
             return Err(Failure::new(
                 "one Job for each attempt",
                 format!("{name} was created for two digests"),
@@ -147,11 +195,11 @@ impl Watchman {
             return untrue(format!("its run {} did not end so: {:?}", run.job, truth.ended.get(&run.job)));
         }
         match self.jobs.get(&run.job) {
-            Some((digest, _)) if *digest != run.digest => {
+            Some(begun) if begun.digest != run.digest => {
                 return untrue(format!("{} is of another digest", run.job));
             }
-            Some((_, manifest)) => {
-                if let Some(field) = differs(&object["spec"], &manifest["spec"]) {
+            Some(begun) => {
+                if let Some(field) = differs(&object["spec"], &begun.manifest["spec"]) {
                     return untrue(format!("{} was made for another {field}", run.job));
                 }
             }

@@ -109,24 +109,35 @@ impl<'a> Standing<'a> {
                 self.source()
             ));
         }
+        if let Some(what) = self.outdated() {
+            return Some(format!("it is Ready by {}, and {what} has changed since", run.job));
+        }
         let gate = gate(self.world);
         let lacks = self.status.applied.iter().find(|applied| !gate.contains(&entry(name, &applied.name)));
         lacks.map(|applied| format!("the gate lacks {}", applied.name))
     }
 
-    /// It is not Ready: whether the reason is right.
+    /// What has changed since its run began.
+    fn outdated(&self) -> Option<&'static str> {
+        let job = &self.status.run.as_ref()?.job;
+        self.world.watchman.outdated(self.object, job, &self.world.cluster)
+    }
+
+    /// It is not Ready: whether the reason is right. What its run says is right as long as no other has to follow.
     fn waits_wrongly(&self) -> Option<String> {
         let spec = &self.object["spec"];
         let right = self.comes_and_goes()
             || match self.reason.as_str() {
                 "Suspended" => spec["suspend"] == true,
-                "SecretNotFound" | "DatabaseBusy" => self.waits_for_a_secret(),
+                "SecretNotFound" => self.waits_for_a_secret() && self.outdated().is_none(),
+                "DatabaseBusy" => self.waits_for_a_secret(),
                 "WindowClosed" => self.is_held_for_hours(&spec["before"]["window"]),
                 "DependencyNotReady" => self.depends(spec),
                 "DependencyCycle" => self.waits_for_itself(),
                 reason => self.status.run.as_ref().is_some_and(|run| {
                     let ended = self.world.truth.ended.get(&run.job);
-                    ended.is_some_and(|end| end.reason.name() == reason && stalls(reason))
+                    let so = ended.is_some_and(|end| end.reason.name() == reason && stalls(reason));
+                    so && self.outdated().is_none()
                 }),
             };
         (!right).then(|| format!("it is not Ready, and {} is not right", self.reason))

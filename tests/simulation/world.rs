@@ -102,7 +102,7 @@ pub struct World {
     pub postgres: Postgres,
     pub truth: Truth,
     pub nodes: Nodes,
-    watchman: Watchman,
+    pub watchman: Watchman,
     network: Network,
     instances: [Instance; 2],
     lease: Lease,
