@@ -7,7 +7,10 @@ use sluice::{
     stage::{self, Evidence, Passed, Plan, Snapshot},
 };
 
-use crate::stage_scene::{Scene, planned, run_all, session, until};
+use crate::{
+    server::execute,
+    stage_scene::{Scene, planned, run_all, session, until},
+};
 
 /// So long before or after this moment.
 fn in_seconds(seconds: i64) -> Timestamp {
@@ -79,4 +82,38 @@ async fn no_transaction_of_a_release_begins_once_the_window_has_closed() {
         assert!(outcome.message.contains("before \"1_one\" began"), "{}", outcome.message);
         assert_eq!(scene.catalog().await, before);
     }
+}
+
+#[tokio::test]
+async fn no_step_begins_once_the_window_has_closed_and_the_next_attempt_goes_on_behind_those_that_are_done() {
+    let files = [("1_init", "CREATE TABLE log (what text); CREATE TABLE t (x int);")];
+    let scene = Scene::new("window_steps", &files).await.with("apply", "{lockTimeout: 5m}");
+    let began = Timestamp::now();
+    scene.ready().await;
+    let took = Timestamp::now().duration_since(began).as_secs();
+    let first = "INSERT INTO log SELECT 'first' FROM pg_advisory_xact_lock_shared(4711);";
+    let others = "CREATE INDEX CONCURRENTLY i ON t (x);\nINSERT INTO log VALUES ('last');\n";
+    scene.write("2_steps", &format!("{first}\n{others}"));
+    let log = "SELECT string_agg(what, ' ') FROM log";
+
+    let mut gate = session(&scene.database.url, "gate", "SELECT pg_advisory_lock(4711)").await;
+    // Long enough for the first step to begin, however busy the machine is.
+    let closes = in_seconds(15 + 4 * took);
+    // The moment alone: as where the clock of the node is set forward while a step is at work.
+    let mut context = scene.context();
+    context.ends_by = Some(closes);
+    let plan = planned(&context).await;
+    let (outcome, ()) = tokio::join!(stage::run(Stage::Migrate, &context, &plan), async {
+        until("the first step is at work", || scene.waits_at(4711)).await;
+        execute(&mut gate, &format!("SELECT pg_sleep_until('{closes}'); SELECT pg_advisory_unlock(4711)"))
+            .await;
+    });
+    is_refused(&outcome, Stage::Migrate);
+    assert!(outcome.message.contains("before step 2 of \"2_steps\" began"), "{}", outcome.message);
+    assert_eq!(scene.value(log).await, "first");
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_steps unfinished"]);
+
+    scene.ready().await;
+    assert_eq!(scene.value(log).await, "first last", "no step was run twice, and none was left out");
+    assert_eq!(scene.history_table().await, ["1_init applied", "2_steps applied"]);
 }
