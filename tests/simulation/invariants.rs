@@ -112,13 +112,7 @@ impl Watchman {
     }
 
     /// One Job for each attempt, and never a second one beside it.
-    fn job(
-        &mut self,
-        change: &Change,
-        job: &Value,
-        cluster: &Cluster,
-        truth: &Truth,
-    ) -> Result<(), Failure> {
+    fn job(&mut self, change: &Change, job: &Value, cluster: &Cluster, truth: &Truth) -> Result<(), Failure> {
         let name = &change.key.2;
         let owner = &job["metadata"]["ownerReferences"][0]["uid"];
         let open = |other: &Value| {
