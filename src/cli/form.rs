@@ -27,9 +27,9 @@ pub(super) enum Name {
 }
 
 impl Name {
-    fn form(self) -> Form {
+    fn form(self, all: bool) -> Form {
         match self {
-            Self::Text => Form::Text { coloured: has_colours() },
+            Self::Text => Form::Text { coloured: has_colours(), all },
             Self::Json => Form::Json,
             Self::Junit => Form::Junit,
             Self::Markdown => Form::Markdown,
@@ -44,16 +44,28 @@ pub(super) fn has_colours() -> bool {
     stdout().is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
+/// How much of a report is printed.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct Printed {
+    /// How to print.
+    #[arg(short, long, value_enum, default_value_t = Name::Text)]
+    pub(super) output: Name,
+
+    /// List what is as it should be, too, where text only counts it. The other forms always have it.
+    #[arg(long)]
+    all: bool,
+}
+
 /// Prints it, and says by the exit code whether everything in it passed.
-pub(super) fn print(document: &Document, name: Name) -> Result<ExitCode, Usage> {
-    let form = name.form();
+pub(super) fn print(document: &Document, printed: Printed) -> Result<ExitCode, Usage> {
+    let form = printed.output.form(printed.all);
     print::print_as(kind(form), &document.print(form))?;
     Ok(code(document.verdict()))
 }
 
 /// The same for evidence, which is no test and has no JUnit form.
 pub(super) fn print_evidence(evidence: &Evidence, name: Name) -> Result<ExitCode, Usage> {
-    let form = name.form();
+    let form = name.form(true);
     let text = evidence.print(form);
     let text =
         text.ok_or_else(|| Usage("evidence has no JUnit form: use text, json, markdown or html".to_owned()))?;
@@ -63,9 +75,9 @@ pub(super) fn print_evidence(evidence: &Evidence, name: Name) -> Result<ExitCode
 
 const fn kind(form: Form) -> Kind {
     match form {
-        Form::Text { coloured: true } => Kind::Coloured,
+        Form::Text { coloured: true, .. } => Kind::Coloured,
         Form::Json => Kind::Json,
-        Form::Text { coloured: false } | Form::Junit | Form::Markdown | Form::Html => Kind::Plain,
+        Form::Text { coloured: false, .. } | Form::Junit | Form::Markdown | Form::Html => Kind::Plain,
     }
 }
 

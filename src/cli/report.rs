@@ -43,9 +43,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 
-    /// How to print.
-    #[arg(short, long, value_enum, default_value_t = form::Name::Text)]
-    output: form::Name,
+    #[command(flatten)]
+    printed: form::Printed,
 
     /// Print the evidence for these regimes instead: LGPD, CFM, ANVISA, HIPAA, GDPR, GoBD, 630f.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = regime)]
@@ -79,7 +78,7 @@ pub(super) async fn run(args: &Args) -> Result<ExitCode, Usage> {
         Ok([one]) => Document::One(Box::new(one)),
         Err(several) => Document::Several(Consistency::of(several)),
     };
-    form::print(&document, args.output)
+    form::print(&document, args.printed)
 }
 
 /// The report of a record in the database.
@@ -124,7 +123,7 @@ fn evidence(args: &Args, reports: Vec<Report>) -> Result<ExitCode, Usage> {
             }
         }
     }
-    form::print_evidence(&Evidence::of(&subjects, &args.regime), args.output)
+    form::print_evidence(&Evidence::of(&subjects, &args.regime), args.printed.output)
 }
 
 /// The statuses in a file, with `namespace/name` where they have one: an object, a list of objects, or a

@@ -13,9 +13,8 @@ pub(super) struct Args {
     #[command(flatten)]
     place: Place,
 
-    /// How to print.
-    #[arg(short, long, value_enum, default_value_t = form::Name::Text)]
-    output: form::Name,
+    #[command(flatten)]
+    printed: form::Printed,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
@@ -23,5 +22,5 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     // A report is a page for people: the second is exact enough.
     let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
     let report = stage::report(&context, now).await;
-    form::print(&Document::One(Box::new(report)), args.output)
+    form::print(&Document::One(Box::new(report)), args.printed)
 }

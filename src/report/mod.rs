@@ -34,6 +34,8 @@ pub enum Form {
     Text {
         /// Whether escape sequences for colours may stand in it.
         coloured: bool,
+        /// Whether it lists what is as it should be, too, or only counts that.
+        all: bool,
     },
     /// For programs, and for `sluice report`.
     Json,
@@ -66,8 +68,8 @@ impl Document {
     /// The text in a form; it ends with a new line.
     pub fn print(&self, form: Form) -> String {
         match (self, form) {
-            (Self::One(report), Form::Text { coloured }) => text::report(report, coloured),
-            (Self::Several(several), Form::Text { coloured }) => text::consistency(several, coloured),
+            (Self::One(report), Form::Text { coloured, all }) => text::report(report, coloured, all),
+            (Self::Several(several), Form::Text { coloured, .. }) => text::consistency(several, coloured),
             (Self::One(report), Form::Json) => json::print(report.as_ref()),
             (Self::Several(several), Form::Json) => json::print(several),
             (Self::One(report), Form::Junit) => junit::print(std::slice::from_ref(report.as_ref())),

@@ -2,7 +2,9 @@
 
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 
-use super::{CheckVerdict, Consistency, Counts, Isolation, Report, Verdict, count::count};
+use super::{
+    CheckResult, CheckVerdict, Consistency, Counts, Isolation, Report, Table, Verdict, count::count,
+};
 use crate::{
     api::{Finding, Severity},
     visible::visible,
@@ -102,8 +104,11 @@ impl Page {
     }
 }
 
-/// One report.
-pub(super) fn report(report: &Report, coloured: bool) -> String {
+/// What is said where rows are left out that are as they should be.
+const LISTED_BY_ALL: &str = " (--all lists them)";
+
+/// One report; all of it, or what a person has to look at and how much else there is.
+pub(super) fn report(report: &Report, coloured: bool, all: bool) -> String {
     let mut page = Page { text: String::new(), coloured };
     let (style, mark) = Style::of_verdict(report.verdict);
     let name = format!("{}/{}", visible(&report.namespace), visible(&report.name));
@@ -117,13 +122,25 @@ pub(super) fn report(report: &Report, coloured: bool) -> String {
             show(&mut page, finding);
         }
     }
-    tables(&mut page, report);
-    page.heading("Checks");
-    page.grid(report.checks.iter().map(check).collect());
+    tables(&mut page, report, all);
+    checks(&mut page, report, all);
     page.text
 }
 
-fn check(check: &super::CheckResult) -> (Style, Vec<String>) {
+fn checks(page: &mut Page, report: &Report, all: bool) {
+    let is_fine =
+        |check: &&CheckResult| matches!(check.verdict, CheckVerdict::Passed | CheckVerdict::NotAsked);
+    let shown: Vec<&CheckResult> = report.checks.iter().filter(|it| all || !is_fine(it)).collect();
+    let of = |verdict: CheckVerdict| {
+        let found = report.checks.iter().filter(|check| check.verdict == verdict).count();
+        format!("{found} {}", verdict.word())
+    };
+    let left_out = if shown.len() == report.checks.len() { "" } else { LISTED_BY_ALL };
+    page.heading(&format!("Checks: {}, {}{left_out}", of(CheckVerdict::Passed), of(CheckVerdict::NotAsked)));
+    page.grid(shown.into_iter().map(check).collect());
+}
+
+fn check(check: &CheckResult) -> (Style, Vec<String>) {
     let (style, mark) = Style::of_check(check.verdict);
     let found = if check.findings == 0 { String::new() } else { check.findings.to_string() };
     (
@@ -181,12 +198,17 @@ fn isolated(report: &Report) -> String {
     )
 }
 
-fn tables(page: &mut Page, report: &Report) {
+fn tables(page: &mut Page, report: &Report, all: bool) {
     let Some(schema) = report.schema.as_ref().filter(|schema| !schema.tables.is_empty()) else { return };
     let (tables, relations) =
         (count(schema.tables.len(), "table"), count(schema.relations.len(), "foreign key"));
-    page.heading(&format!("Tables: {tables}, {relations}"));
-    let rows = schema.tables.iter().map(|table| {
+    let needs_a_look = |table: &&Table| {
+        matches!(table.isolation, Isolation::Exposed | Isolation::Unknown | Isolation::Unproven)
+    };
+    let shown: Vec<&Table> = schema.tables.iter().filter(|it| all || needs_a_look(it)).collect();
+    let left_out = if shown.len() == schema.tables.len() { "" } else { LISTED_BY_ALL };
+    page.heading(&format!("Tables: {tables}, {relations}{left_out}"));
+    let rows = shown.into_iter().map(|table| {
         let (style, mark) = Style::of_isolation(table.isolation);
         let rows = table.rows.map_or_else(String::new, |rows| {
             format!("~{}", count(usize::try_from(rows).unwrap_or(usize::MAX), "row"))

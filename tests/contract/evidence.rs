@@ -357,7 +357,7 @@ fn mixed() -> Evidence {
 #[test]
 fn every_form_of_the_evidence_is_the_file_beside_this_one_and_no_name_breaks_out() {
     for (ending, form) in [
-        ("txt", Form::Text { coloured: false }),
+        ("txt", Form::Text { coloured: false, all: true }),
         ("json", Form::Json),
         ("md", Form::Markdown),
         ("html", Form::Html),

@@ -17,7 +17,7 @@ use crate::golden;
 const NASTY: &str = "</title><script>alert(\"1\")</script>'&|`*_[x](http://evil)\n]]>-->\u{1b}[31m\u{202e}🏥";
 
 const FORMS: [(&str, Form); 5] = [
-    ("txt", Form::Text { coloured: false }),
+    ("txt", Form::Text { coloured: false, all: false }),
     ("json", Form::Json),
     ("xml", Form::Junit),
     ("md", Form::Markdown),
@@ -174,6 +174,8 @@ fn every_form_of_a_report_is_the_file_beside_this_one() {
             golden::is_current(&format!("tests/contract/reports/{name}.{ending}"), &document.print(form));
         }
     }
+    let all = one().print(Form::Text { coloured: false, all: true });
+    golden::is_current("tests/contract/reports/report.all.txt", &all);
 }
 
 #[test]
@@ -320,8 +322,10 @@ fn the_sum_of_several_services_is_that_of_its_rows_and_one_that_failed_fails_all
 
 #[test]
 fn colours_are_there_only_when_they_are_wanted_and_change_no_letter() {
-    let (plain, coloured) =
-        (one().print(Form::Text { coloured: false }), one().print(Form::Text { coloured: true }));
+    let (plain, coloured) = (
+        one().print(Form::Text { coloured: false, all: false }),
+        one().print(Form::Text { coloured: true, all: false }),
+    );
     assert!(!plain.contains('\u{1b}') && coloured.contains("\u{1b}[1;31m"));
     let mut stripped = String::new();
     let mut rest = coloured.as_str();

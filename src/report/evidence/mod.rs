@@ -174,7 +174,7 @@ impl Evidence {
     /// The text in a form; none when there is no such form of it.
     pub fn print(&self, form: Form) -> Option<String> {
         match form {
-            Form::Text { coloured } => Some(text::print(self, coloured)),
+            Form::Text { coloured, .. } => Some(text::print(self, coloured)),
             Form::Json => Some(json::print(self)),
             Form::Markdown => Some(markdown::print(self)),
             Form::Html => Some(page::print(self)),
