@@ -66,6 +66,7 @@ mod snapshot_rights;
 mod sql_applied;
 mod sql_brackets;
 mod sql_kinds;
+mod sql_locks;
 mod stage_advisory;
 mod stage_again;
 mod stage_blockers;
