@@ -1,13 +1,17 @@
 //! Files on disk become the objects that are in them, and a DatabaseMigration finds the MigrationPolicy that
 //! it names.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::Value;
 
 use super::{
     Usage,
-    manifest::{of_this_version, parse},
+    manifest::{Problem, of_this_version, parse},
+    place,
 };
 use crate::{api::DatabaseMigration, policy};
 
@@ -32,7 +36,7 @@ impl Documents {
             if found.iter().any(|document| document.file == *file) {
                 continue;
             }
-            let text = std::fs::read_to_string(file)
+            let text = fs::read_to_string(file)
                 .map_err(|error| Usage(format!("cannot read {}: {error}", file.display())))?;
             let values: Vec<Value> = serde_saphyr::from_multiple(&text)
                 .map_err(|error| Usage(format!("{} is not YAML: {error}", file.display())))?;
@@ -97,14 +101,24 @@ impl Documents {
 impl Document {
     /// The DatabaseMigration with what its policy says.
     pub(super) fn in_force(&self, policy: Option<&Value>) -> Result<DatabaseMigration, Usage> {
-        let told = |problem: String| Usage(format!("{}: {problem}", self.file.display()));
+        let told = |problem: Problem, of: String| {
+            let at = problem.field.as_ref().and_then(|field| place(&self.file, field));
+            let at = at.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+            Usage(format!("{}{at}: {of}{problem}", self.file.display()))
+        };
         let mut value = self.value.clone();
         value["spec"] = policy::in_force(&self.value["spec"], policy);
         parse(value).map_err(|problem| match policy::named(&self.value["spec"]) {
-            Some(name) => told(format!("with what the MigrationPolicy {name:?} says: {problem}")),
-            None => told(problem),
+            Some(name) => told(problem, format!("with what the MigrationPolicy {name:?} says: ")),
+            None => told(problem, String::new()),
         })
     }
+}
+
+/// Line and column of a field of the DatabaseMigration in a file; none where the file does not have it, but the
+/// policy or the defaults.
+pub(super) fn place(file: &Path, field: &str) -> Option<(usize, usize)> {
+    place::of(&fs::read_to_string(file).ok()?, "DatabaseMigration", field)
 }
 
 fn items(value: Value) -> Vec<Value> {

@@ -8,14 +8,15 @@ use serde_json::Value;
 
 use super::{
     Usage,
-    documents::Documents,
+    documents::{Documents, place},
+    fields,
     phase::{self, PhaseArg},
 };
 use crate::{
     api::DatabaseMigration,
     stage::Context,
     telemetry::{self, Rows},
-    validate::{ValidatedMigration, validate},
+    validate::{ValidatedMigration, Violation, validate},
 };
 
 /// The arguments that `run` and `plan` share.
@@ -81,8 +82,12 @@ impl Place {
     pub(super) fn context(self) -> Result<(DatabaseMigration, Context), Usage> {
         let object = read(&self.file, self.policy.as_ref())?;
         let manifest = validate(&object).map_err(|violations| {
-            let list = violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
-            Usage(format!("{} cannot be used:\n  {list}", self.file.display()))
+            let told = |violation: &Violation| match place(&self.file, &violation.field) {
+                Some((line, _)) => format!("\n  line {line}: {violation}"),
+                None => format!("\n  {violation}"),
+            };
+            let list: String = violations.iter().map(told).collect();
+            Usage(format!("{} cannot be used:{list}", self.file.display()))
         })?;
         start_logging(&manifest);
         if !self.source.is_dir() {
@@ -125,9 +130,18 @@ fn read(file: &PathBuf, policy: Option<&PathBuf>) -> Result<DatabaseMigration, U
     document.in_force(found.as_ref())
 }
 
+/// Why a document cannot be read as a DatabaseMigration.
+#[derive(Debug, thiserror::Error)]
+#[error("{told}")]
+pub(super) struct Problem {
+    /// The field, as kubectl writes it; none where it is about the whole document.
+    pub(super) field: Option<String>,
+    told: String,
+}
+
 /// A DatabaseMigration from JSON, without unknown fields.
-pub(super) fn parse(document: Value) -> Result<DatabaseMigration, String> {
-    of_this_version(&document)?;
+pub(super) fn parse(document: Value) -> Result<DatabaseMigration, Problem> {
+    of_this_version(&document).map_err(|told| Problem { field: Some("apiVersion".to_owned()), told })?;
     let mut unknown = None;
     let mut note = |path: Field<'_>| {
         let path = dotted(&path);
@@ -137,24 +151,40 @@ pub(super) fn parse(document: Value) -> Result<DatabaseMigration, String> {
     };
     let object = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(document, &mut note));
     match unknown {
-        Some(field) => {
-            Err(format!("there is no field {field}; `kubectl explain dbm.spec --recursive` lists them"))
-        }
+        Some(field) => Err(unknown_field(field)),
         None => object.map_err(|error| misread(&error)),
     }
 }
 
+fn unknown_field(field: String) -> Problem {
+    let told = match fields::meant(&field) {
+        Some(meant) => format!("there is no field {field}; did you mean {meant}?"),
+        None => format!("there is no field {field}; `kubectl explain dbm.spec --recursive` lists them"),
+    };
+    Problem { field: Some(field), told }
+}
+
 /// The field, and what it holds in place of what; in words of the manifest, not of the program.
-fn misread(error: &serde_path_to_error::Error<serde_json::Error>) -> String {
+fn misread(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let told = error.inner().to_string();
     let told = match told.split_once(", expected struct ") {
         Some((found, _)) => format!("{found}, expected an object with fields of its own"),
         None => told,
     };
-    match error.path().to_string().as_str() {
-        "." => told,
-        path => format!("{path}: {told}; `kubectl explain dbm.{path}` documents it"),
+    match error.path().to_string() {
+        path if path == "." => Problem { field: None, told },
+        path => {
+            let told =
+                format!("{path}: {told}; `kubectl explain dbm.{}` documents it", without_places(&path));
+            Problem { field: Some(path), told }
+        }
     }
+}
+
+/// A path without the places in lists, as `kubectl explain` wants it.
+fn without_places(path: &str) -> String {
+    let parts = path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest));
+    parts.collect()
 }
 
 /// Whether it is an object of the version that this program knows.
@@ -203,21 +233,27 @@ mod tests {
     fn a_field_that_does_not_exist_is_an_error_with_its_path() {
         let mut typo = document();
         typo["spec"]["database"]["secretRef"]["nmae"] = "x".into();
-        assert!(parse(typo).expect_err("is refused").contains("spec.database.secretRef.nmae"));
+        let told = parse(typo).expect_err("is refused").to_string();
+        let expected = "there is no field spec.database.secretRef.nmae; did you mean name?";
+        assert!(told.starts_with(expected), "{told}");
+        let mut foreign = document();
+        foreign["spec"]["zzz"] = 1.into();
+        let told = parse(foreign).expect_err("is refused").to_string();
+        assert!(!told.contains("did you mean") && told.contains("spec.zzz"), "{told}");
     }
 
     #[test]
     fn a_value_of_another_type_is_an_error_with_the_path_of_its_field() {
         let mut waived = document();
         waived["spec"]["snapshot"] = "none".into();
-        let told = parse(waived).expect_err("is refused");
+        let told = parse(waived).expect_err("is refused").to_string();
         assert!(
             told.starts_with("spec.snapshot: invalid type: string \"none\", expected an object"),
             "{told}"
         );
         let mut listed = document();
         listed["spec"]["migrations"]["configMaps"] = serde_json::json!(["records", 5]);
-        let told = parse(listed).expect_err("is refused");
+        let told = parse(listed).expect_err("is refused").to_string();
         assert!(
             told.starts_with("spec.migrations.configMaps[1]: invalid type: integer `5`, expected a string"),
             "{told}"
@@ -228,6 +264,6 @@ mod tests {
     fn another_version_of_the_api_is_an_error() {
         let mut other = document();
         other["apiVersion"] = "sluice.dev/v2".into();
-        assert!(parse(other).expect_err("is refused").contains("sluice.dev/v2"));
+        assert!(parse(other).expect_err("is refused").to_string().contains("sluice.dev/v2"));
     }
 }
