@@ -37,13 +37,7 @@ pub fn statement_at(file: &str, from: usize, most: usize) -> String {
 /// the schema: with them, and at most so many characters. One that can hold a password is shown as
 /// [`statement`] shows it.
 pub fn own_statement(sql: &str, most: usize) -> String {
-    let holds_a_password = Tokens::of(sql).filter(|token| token.kind == TokenKind::Word).any(|token| {
-        let word = &sql[token.start..token.end];
-        ["PASSWORD", "OPTIONS", "CONNECTION", "SUBSCRIPTION"]
-            .iter()
-            .any(|secret| word.eq_ignore_ascii_case(secret))
-    });
-    if holds_a_password || connection_strings(sql) != sql {
+    if may_hold_a_password(sql) {
         return statement(sql, most);
     }
     let mut text = String::new();
@@ -55,6 +49,22 @@ pub fn own_statement(sql: &str, most: usize) -> String {
         }
     }
     bounded(text.trim(), most)
+}
+
+/// A statement of the user's own file as it stands there, for the user who has it; one that can hold a password
+/// as [`statement`] shows it.
+pub fn own_text(sql: &str) -> Cow<'_, str> {
+    if may_hold_a_password(sql) { Cow::Owned(statement(sql, usize::MAX)) } else { Cow::Borrowed(sql) }
+}
+
+fn may_hold_a_password(sql: &str) -> bool {
+    let named = Tokens::of(sql).filter(|token| token.kind == TokenKind::Word).any(|token| {
+        let word = &sql[token.start..token.end];
+        ["PASSWORD", "OPTIONS", "CONNECTION", "SUBSCRIPTION"]
+            .iter()
+            .any(|secret| word.eq_ignore_ascii_case(secret))
+    });
+    named || connection_strings(sql) != sql
 }
 
 /// A range of a file, character by character with its place in bytes. Literals and comments are masked: as long as

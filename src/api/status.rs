@@ -295,12 +295,18 @@ pub struct Failure {
     pub file: String,
     /// The line of the file, counted from 1.
     pub line: u32,
+    /// The column of the line, in characters and counted from 1; none where PostgreSQL names no place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
     /// The beginning of the statement.
     pub statement: String,
     /// PostgreSQL's five-character code; empty when the failure is not PostgreSQL's.
     pub sqlstate: String,
     /// PostgreSQL's message.
     pub message: String,
+    /// What is left of the release in the database, and what to do.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub left: String,
 }
 
 /// How long a release kept a table locked that was there before it.

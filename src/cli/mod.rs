@@ -1,8 +1,7 @@
 //! The verbs of the binary: arguments to validated values to a call. One file per verb; no other module
 //! imports them.
 //!
-//! Exit codes: 0 ready or clean, 1 not, 2 the arguments or the manifest cannot be used, or nothing can be
-//! written.
+//! Exit codes: [`EXIT_CODES`].
 
 #![warn(
     clippy::print_stdout,
@@ -80,6 +79,19 @@ pub struct Usage(String);
 const USAGE: u8 = 2;
 /// Exit code for what was not done.
 const FAILURE: i32 = 1;
+/// Exit code for what was not done this time, and may be the next time: EX_TEMPFAIL of sysexits.h.
+const TRANSIENT: u8 = 75;
+/// Exit code for what SIGINT ended, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// What `--help` says of the codes.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    ready, or nothing to object to
+  1    not, and running it again changes nothing until a person has mended what is named
+  2    the arguments or a file cannot be used, or nothing can be written
+  75   not this time: a lock, a server that is away; run it again, or see --wait of `sluice run`
+  130  interrupted";
 
 /// Parses the arguments and does what they ask for.
 pub fn main() -> ExitCode {

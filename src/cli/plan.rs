@@ -1,16 +1,19 @@
 //! `sluice plan`: what `sluice run` would do. Changes nothing.
 
+mod sql;
+
 use std::process::ExitCode;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Usage,
+    TRANSIENT, Usage,
     manifest::{Inputs, Output},
     print::{print, print_json},
 };
 use crate::{
-    contract::{Outcome, Stage, Verdict},
+    api::Class,
+    contract::{Outcome, Verdict},
     stage,
     validate::{Window, WindowState},
     visible::visible,
@@ -18,21 +21,36 @@ use crate::{
 
 /// Arguments of `sluice plan`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_CODES)]
 pub(super) struct Args {
     #[command(flatten)]
     inputs: Inputs,
+
+    /// Print what would be executed, too: every statement with its transaction, and the locks that it takes on
+    /// the tables it names.
+    #[arg(long, conflicts_with = "output")]
+    sql: bool,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let output = args.inputs.output;
     let (_, context) = args.inputs.context()?;
     let window = context.manifest.window.as_ref().map(|window| describe_window(window, Timestamp::now()));
-    let outcome = stage::run(Stage::Plan, &context, &[]).await;
+    let (outcome, course) = stage::course(&context).await;
+    let pending = outcome.history.iter().flat_map(|history| &history.pending);
+    let written =
+        course.filter(|_| args.sql).map(|course| sql::written(&course, &pending.collect::<Vec<_>>()));
     match output {
         Output::Json => print_json(&(serde_json::to_string_pretty(&outcome).unwrap_or_default() + "\n")),
-        Output::Text => print(&(describe(&outcome) + &window.unwrap_or_default())),
+        Output::Text => {
+            print(&(describe(&outcome) + &window.unwrap_or_default() + &written.unwrap_or_default()))
+        }
     }?;
-    Ok(if outcome.verdict == Verdict::Passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match outcome.verdict {
+        Verdict::Passed => ExitCode::SUCCESS,
+        _ if outcome.reason.class() == Class::Transient => ExitCode::from(TRANSIENT),
+        _ => ExitCode::FAILURE,
+    })
 }
 
 /// When a run would begin in a cluster. One by hand does not wait.

@@ -192,10 +192,9 @@ impl Outcome {
     /// The names of migrations stay as they are: others are compared with them.
     pub fn clean(&mut self) {
         self.record = self.record.take().filter(|digest| is_digest(digest));
-        let failure = self
-            .failure
-            .iter_mut()
-            .flat_map(|it| [&mut it.file, &mut it.statement, &mut it.sqlstate, &mut it.message]);
+        let failure = self.failure.iter_mut().flat_map(|it| {
+            [&mut it.file, &mut it.statement, &mut it.sqlstate, &mut it.message, &mut it.left]
+        });
         let blockers = self.blockers.iter_mut().chain(&mut self.ended);
         let blockers = blockers.flat_map(|it| [&mut it.application, &mut it.user, &mut it.state]);
         let findings =
@@ -276,7 +275,7 @@ impl Outcome {
             return true;
         }
         if let Some(failure) = &mut self.failure
-            && (halve(&mut failure.statement) || halve(&mut failure.message))
+            && [&mut failure.left, &mut failure.statement, &mut failure.message].into_iter().any(halve)
         {
             return true;
         }
@@ -351,9 +350,11 @@ mod tests {
             migration: name(1),
             file: "migration.sql".into(),
             line: 7,
+            column: Some(3),
             statement: "select \"1\" ".repeat(500),
             sqlstate: "42P01".into(),
             message: "m".repeat(5000),
+            left: "l".repeat(2000),
         });
         outcome.findings = (0..200)
             .map(|n| Finding {

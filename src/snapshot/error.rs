@@ -79,10 +79,7 @@ pub enum SnapshotError {
         detail: String,
     },
     /// Another session holds a table exclusively.
-    #[error(
-        "the snapshot of database {database:?} waited {seconds} s for a table lock: {holders}; Sluice \
-            retries it"
-    )]
+    #[error("the snapshot of database {database:?} waited {seconds} s for a table lock: {holders}")]
     Locked {
         /// The database.
         database: String,

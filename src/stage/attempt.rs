@@ -150,22 +150,25 @@ pub(super) fn failure(error: &SqlError, migration: &Migration, script: &Script, 
         SqlErrorKind::Lock | SqlErrorKind::Statement | SqlErrorKind::Escaped => Reason::MigrationFailed,
     };
     let (line, statement) = place(error, migration, script);
+    let left = format!("{left}{}", remedy(error, script));
     let failure = Failure {
         migration: migration.name.clone(),
         file: migration.file.clone(),
         line,
+        column: column(error, migration),
         statement: bounded(&statement, SHOWN),
         sqlstate: error.sqlstate.clone(),
         message: error.message.clone(),
+        left,
     };
     let code =
         if failure.sqlstate.is_empty() { String::new() } else { format!(" (SQLSTATE {})", failure.sqlstate) };
     let message = format!(
-        "{}:{line}: {}{code} in: {}; {left}{}",
+        "{}:{line}: {}{code} in: {}; {}",
         failure.file,
         failure.message,
         bounded(&statement, 120),
-        remedy(error, script)
+        failure.left
     );
     let outcome = Outcome::failed(Stage::Migrate, reason, message);
     Outcome { failure: Some(failure), ..outcome }
@@ -223,6 +226,13 @@ fn remedy(error: &SqlError, script: &Script) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// Where in its line an error is, if it is about a place of the file.
+fn column(error: &SqlError, migration: &Migration) -> Option<u32> {
+    let before = migration.sql.get(..error.offset?)?;
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    u32::try_from(line.chars().count() + 1).ok()
 }
 
 /// The line and the statement that an error is about, without its literals.

@@ -132,7 +132,7 @@ impl Context {
 
     /// The migrations, read once: stages that share a process work on the same text, whatever happens to the
     /// folder meanwhile.
-    pub(super) fn source(&self) -> Result<&SourceTree, &SourceError> {
+    pub fn source(&self) -> Result<&SourceTree, &SourceError> {
         self.source.get_or_init(|| self.load()).as_ref()
     }
 

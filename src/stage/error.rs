@@ -41,17 +41,13 @@ pub(super) fn lock_message(holder: Option<Holder>) -> MigrateError {
         Some(Holder { blocker, same_object: true, ends_by }) => format!(
             "an earlier run of this DatabaseMigration still holds its migration lock: {}; if its Pod is \
                 gone, the server ends its session by \
-             {ends_by} UTC; Sluice retries",
+             {ends_by} UTC",
             describe(blocker)
         ),
         Some(Holder { blocker, .. }) => {
-            format!(
-                "another migration tool holds the migration lock of this database: {}; Sluice retries",
-                describe(blocker)
-            )
+            format!("another migration tool holds the migration lock of this database: {}", describe(blocker))
         }
-        None => "another session held the migration lock of this database until just now; Sluice retries"
-            .to_owned(),
+        None => "another session held the migration lock of this database until just now".to_owned(),
     };
     MigrateError::Waiting { message, blockers: holder.into_iter().map(|holder| holder.blocker).collect() }
 }

@@ -39,6 +39,7 @@ use std::time::Instant;
 pub use context::Context;
 pub use evidence::{Evidence, Passed, Plan, Snapshot};
 pub use migrate::migrate;
+pub use plan::{Course, course};
 pub use progress::Reporter;
 pub use record::{Record, RecordError, keep as keep_record, read as read_record};
 pub use report::report;

@@ -24,15 +24,32 @@ enum PlanError {
     Query(QueryError),
 }
 
-pub(super) async fn run(context: &Context) -> Outcome {
-    match plan(context).await {
-        Ok(outcome) => outcome,
-        Err(PlanError::Objection { reason, message }) => Outcome::failed(Stage::Plan, reason, message),
-        Err(PlanError::Query(error)) => Outcome::failed(Stage::Plan, error.reason(), error.to_string()),
-    }
+/// What a run would execute: the scripts of the release, and how they are grouped into transactions.
+#[derive(Debug)]
+pub struct Course {
+    /// Of each pending migration, in order.
+    pub scripts: Vec<Script>,
+    /// Their transactions and steps.
+    pub groups: Vec<Group>,
 }
 
-async fn plan(context: &Context) -> Result<Outcome, PlanError> {
+pub(super) async fn run(context: &Context) -> Outcome {
+    course(context).await.0
+}
+
+/// The verdict of the stage and, where it passed, what a run would execute. Changes nothing.
+pub async fn course(context: &Context) -> (Outcome, Option<Course>) {
+    let failed = |reason, message| (Outcome::failed(Stage::Plan, reason, message), None);
+    let (mut outcome, course) = match plan(context).await {
+        Ok(planned) => planned,
+        Err(PlanError::Objection { reason, message }) => failed(reason, message),
+        Err(PlanError::Query(error)) => failed(error.reason(), error.to_string()),
+    };
+    outcome.clean();
+    (outcome, course)
+}
+
+async fn plan(context: &Context) -> Result<(Outcome, Option<Course>), PlanError> {
     let object =
         |reason, error: &dyn std::fmt::Display| PlanError::Objection { reason, message: error.to_string() };
     let source = context.source().map_err(|error| object(error.reason(), &error))?;
@@ -59,7 +76,7 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
         if let Some(refusal) =
             baseline::refusal(Stage::Plan, context, &mut connection, source, &recorded).await
         {
-            return Ok(refusal);
+            return Ok((refusal, None));
         }
         strangers = 0;
     }
@@ -99,7 +116,11 @@ async fn plan(context: &Context) -> Result<Outcome, PlanError> {
     if outcome.verdict == Verdict::Passed {
         outcome.message = format!("{}; connected with {}", outcome.message, url.encryption());
     }
-    Ok(outcome)
+    let course = seen.scripts.ok().filter(|_| outcome.verdict == Verdict::Passed).map(|scripts| {
+        let groups = plan_groups(&scripts, context.manifest.atomicity, seen.server.lock_budget);
+        Course { scripts, groups }
+    });
+    Ok((outcome, course))
 }
 
 /// What the database said, and what it means for the source.

@@ -306,7 +306,8 @@ async fn wait(watcher: &Watcher, migration: &Migration, until: Instant) -> Resul
     let clear = watcher.wait_until_clear(until).await.map_err(MigrateError::Query)?;
     if !clear || Instant::now() >= until {
         let message = format!(
-            "{:?} needs a lock that is held by {who}; Sluice retries automatically, or end that session{}",
+            "{:?} needs a lock that is held by {who}: it is free when that transaction has ended; end it, if it \
+                hangs{}",
             migration.name,
             blocked::told(&watcher.terminations().await)
         );

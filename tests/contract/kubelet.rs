@@ -217,6 +217,8 @@ impl Database {
         }
         outcome.history = (stage == Stage::Plan).then(|| self.history());
         outcome.failure = (reason == Reason::MigrationFailed).then(|| Failure {
+            column: None,
+            left: String::new(),
             migration: "2_two".into(),
             file: "2_two/migration.sql".into(),
             line: 3,

@@ -29,6 +29,7 @@ mod check_volatile;
 mod check_ways_around;
 mod cli_lint;
 mod cli_output;
+mod cli_terminal;
 mod cli_wait;
 mod cli_words;
 mod corpus;

@@ -187,6 +187,8 @@ impl Work {
         if let Some(bad) = group.iter().find(|name| name.ends_with("bad")) {
             let mut outcome = self.says(Reason::MigrationFailed, false, database);
             outcome.failure = Some(Failure {
+                column: None,
+                left: String::new(),
                 migration: bad.clone(),
                 file: format!("{bad}/migration.sql"),
                 line: 3,

@@ -1,11 +1,14 @@
 //! The forms in which remarks are printed: for a terminal, a pull request, an editor. PURE. One file for each.
 
+mod excerpt;
 mod github;
 mod json;
 mod junit;
 mod markdown;
 mod sarif;
 mod text;
+
+pub use excerpt::excerpt;
 
 use super::{Remark, Weight};
 
