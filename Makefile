@@ -89,6 +89,11 @@ new-check: prerequisites ## begin a check: its file, its id, its lines, its page
 statements: prerequisites ## how Sluice reads SQL beside PostgreSQL's own parser, on PostgreSQL's own tests (fetches both)
 	tests/statements/compare
 
+# Of its own, and no part of `test`: the tools come from npm and Go's proxy, which may be slow.
+.PHONY: recipes
+recipes: prerequisites ## the recipes for GitHub and GitLab, run on this machine by their local runners (fetches both)
+	tests/recipes/run
+
 .PHONY: audit
 audit: ## licences, sources, banned crates and known advisories of the dependencies (fetches RustSec's database from GitHub)
 	@cargo deny --version 2>/dev/null | grep -q -F ' $(cargo-deny)' || cargo install --locked cargo-deny@$(cargo-deny)
