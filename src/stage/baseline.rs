@@ -9,7 +9,8 @@ use sqlx::PgConnection;
 use super::{
     Context, custody,
     error::MigrateError,
-    replay::{Comparison, ReplayError, differences},
+    ground::ReplayError,
+    replay::{Comparison, differences},
 };
 use crate::{
     api::{CheckId, Finding, Reason, Severity},

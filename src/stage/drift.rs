@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 
 use super::{
     Context,
-    replay::{Comparison, ReplayError, differences},
+    ground::ReplayError,
+    replay::{Comparison, differences},
 };
 use crate::{
     api::{CheckId, Finding, Reason, Severity},

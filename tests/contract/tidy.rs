@@ -384,7 +384,7 @@ fn invariant_16_sluices_own_statements_look_names_up_in_pg_catalog_alone() {
     ];
     absent(16, &beside(&known), &["search_path"]);
     let teams =
-        ["src/postgres/session.rs", "src/stage/release.rs", "src/stage/replay.rs", "src/stage/step.rs"];
+        ["src/postgres/session.rs", "src/stage/refill.rs", "src/stage/release.rs", "src/stage/step.rs"];
     absent(16, &beside(&teams), &["hand_over"]);
     let session =
         sources().into_iter().find(|file| file.path == "src/postgres/session.rs").expect("session.rs");
