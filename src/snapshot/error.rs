@@ -117,6 +117,31 @@ pub enum SnapshotError {
         /// What `pg_restore`, or the reading, said.
         detail: String,
     },
+    /// What is named as a snapshot is none.
+    #[error(
+        "{path:?} holds no snapshot: name the folder in which Sluice has written one, with its manifest.json"
+    )]
+    NotASnapshot {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// It is of another time than what it is to be used for.
+    #[error(
+        "the snapshot {path:?} is of another history than the database has now: take another one, which \
+            `sluice run` and `sluice rehearse --on snapshot` do"
+    )]
+    Outdated {
+        /// The snapshot.
+        path: PathBuf,
+    },
+    /// It cannot be put back.
+    #[error("the snapshot of database {database:?} cannot be restored: {detail}")]
+    NotRestored {
+        /// The database that it was taken of.
+        database: String,
+        /// What `pg_restore`, or the reading, said.
+        detail: String,
+    },
     /// The volume refuses something.
     #[error("cannot {action} {path:?} on {volume}: {cause}")]
     Volume {
@@ -150,7 +175,10 @@ impl SnapshotError {
             Self::Denied { .. } => Reason::PrivilegesMissing,
             Self::Locked { .. } => Reason::WaitingForLock,
             Self::NoSpace { .. } => Reason::NoSpace,
-            Self::Unreadable { .. } => Reason::SnapshotUnreadable,
+            Self::Unreadable { .. } | Self::NotASnapshot { .. } | Self::NotRestored { .. } => {
+                Reason::SnapshotUnreadable
+            }
+            Self::Outdated { .. } => Reason::HistoryChanged,
             Self::TookTooLong { .. } => Reason::DeadlineExceeded,
             Self::Unanswered { .. } | Self::ToolMissing { .. } | Self::Dump { .. } | Self::Volume { .. } => {
                 Reason::SnapshotFailed

@@ -9,18 +9,21 @@ mod error;
 mod producer;
 mod store;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::SnapshotRecord;
+use crate::{api::SnapshotRecord, postgres::ConnectionUrl};
 
 pub use error::SnapshotError;
 pub use producer::{Dump, Tools};
 pub use store::{Manifest, Volume};
 
-use store::Taken;
+use store::{Taken, place};
 
 /// What to take, and where to keep it.
 #[derive(Clone, Copy, Debug)]
@@ -117,4 +120,39 @@ fn manifest(request: &Request<'_>, product: &Product) -> Manifest {
         sha256: product.contents.sha256.clone(),
         verified: dump.read_back,
     }
+}
+
+/// A snapshot, and where it is put.
+#[derive(Clone, Copy, Debug)]
+pub struct Restore<'a> {
+    /// Its folder.
+    pub folder: &'a Path,
+    /// An empty database.
+    pub into: &'a ConnectionUrl,
+    /// The history that it has to be of.
+    pub history_digest: &'a str,
+    /// The client tools.
+    pub tools: &'a Tools,
+}
+
+/// Restores a snapshot whose files are, byte for byte, those that were written. When its caller gives up, the
+/// tools end.
+pub async fn restore(request: Restore<'_>) -> Result<(), SnapshotError> {
+    let path = || request.folder.to_owned();
+    let manifest =
+        Manifest::read(request.folder).ok_or_else(|| SnapshotError::NotASnapshot { path: path() })?;
+    if manifest.history_digest != request.history_digest {
+        return Err(SnapshotError::Outdated { path: path() });
+    }
+    let target = place(request.folder);
+    let contents = producer::digest(&target).await?;
+    if (contents.bytes, &contents.sha256) != (manifest.bytes, &manifest.sha256) {
+        let detail = format!(
+            "its files are not those that were written: {} bytes with the digest {}, where its manifest \
+                says {} with {}",
+            contents.bytes, contents.sha256, manifest.bytes, manifest.sha256
+        );
+        return Err(SnapshotError::NotRestored { database: manifest.database, detail });
+    }
+    producer::restore(request.tools, &target.path, manifest.jobs, request.into, &manifest.database).await
 }

@@ -5,7 +5,10 @@
 mod dump;
 mod process;
 mod proof;
+mod restore;
 mod server;
+
+pub(super) use {proof::digest, restore::restore};
 
 use std::path::{Path, PathBuf};
 

@@ -69,7 +69,7 @@ async fn unpack(path: &Path) -> io::Result<()> {
 }
 
 /// Reads the dump from where it was written and digests it.
-pub(super) async fn digest(target: &Target) -> Result<Contents, SnapshotError> {
+pub(in super::super) async fn digest(target: &Target) -> Result<Contents, SnapshotError> {
     let dump = target.path.as_path();
     let failed =
         |path: PathBuf| move |cause| SnapshotError::volume(target.volume.clone(), "read", path, cause);

@@ -6,5 +6,5 @@ mod manifest;
 mod volume;
 
 pub use manifest::Manifest;
-pub(super) use volume::Taken;
 pub use volume::Volume;
+pub(super) use volume::{Taken, place};

@@ -189,6 +189,11 @@ impl Partial<'_> {
     }
 }
 
+/// Where the bytes of a snapshot are that was published in this folder.
+pub(in super::super) fn place(folder: &Path) -> Target {
+    Target { path: folder.join(DUMP), volume: format!("the file system of {}", folder.display()) }
+}
+
 /// Only the owner reads the files in a folder, and those in the folders in it.
 fn private(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
