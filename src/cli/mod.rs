@@ -24,6 +24,7 @@ mod place;
 mod plan;
 mod policy;
 mod print;
+mod rehearse;
 mod report;
 mod run;
 mod since;
@@ -54,6 +55,9 @@ enum Verb {
     Run(run::Args),
     /// Say what `run` would do, and change nothing.
     Plan(plan::Args),
+    /// Run what is pending in a scratch database, and say what each statement takes, locks and rewrites.
+    /// Changes nothing.
+    Rehearse(rehearse::Args),
     /// Check the schema as the last stage of `run` does, and print a report. Changes nothing.
     Verify(verify::Args),
     /// Print saved reports again, or several services side by side.
@@ -125,6 +129,7 @@ async fn carry_out(verb: Verb) -> ExitCode {
         Verb::Stage(args) => stage::run(args).await,
         Verb::Run(args) => run::run(args).await,
         Verb::Plan(args) => plan::run(args).await,
+        Verb::Rehearse(args) => rehearse::run(args).await,
         Verb::Verify(args) => verify::run(args).await,
         Verb::Report(args) => report::run(&args).await,
         Verb::History(args) => history::run(&args).await,

@@ -7,7 +7,10 @@
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use sqlx::{AssertSqlSafe, Connection, Either, PgConnection, Row, postgres::PgRow};
+use sqlx::{
+    AssertSqlSafe, Connection, Either, PgConnection, Row,
+    postgres::{PgQueryResult, PgRow},
+};
 
 use super::{
     Holder, QueryContext, QueryError, Settings, SqlError, SqlErrorKind, TEAMS_SETTINGS,
@@ -210,7 +213,7 @@ impl Session {
     }
 
     /// Sluice's own query in the middle of a file, whose search path is put back.
-    pub(super) async fn interject<T>(
+    pub async fn interject<T>(
         &mut self,
         query_: impl AsyncFnOnce(&mut PgConnection) -> Result<T, QueryError>,
     ) -> Result<T, QueryError> {
@@ -375,10 +378,23 @@ impl Session {
         self.run_each(text, until, |_| ()).await
     }
 
+    /// The same for one statement: how many rows it wrote or answered, as PostgreSQL counts them.
+    pub async fn run_and_count(&mut self, text: &str, until: Instant) -> Result<u64, SqlError> {
+        let mut rows = 0;
+        let count = |result: Either<PgQueryResult, PgRow>| {
+            rows += result.left().map_or(0, |done| done.rows_affected());
+        };
+        self.run_each(text, Some(until), count).await?;
+        Ok(rows)
+    }
+
     /// The same for a text of Sluice's own: the first column of each row, as text.
     async fn run_and_read(&mut self, text: &str, until: Option<Instant>) -> Result<Vec<String>, SqlError> {
         let mut answers = Vec::new();
-        self.run_each(text, until, |row| answers.extend(row.try_get_unchecked::<String, _>(0).ok())).await?;
+        let read = |result: Either<PgQueryResult, PgRow>| {
+            answers.extend(result.right().and_then(|row| row.try_get_unchecked::<String, _>(0).ok()));
+        };
+        self.run_each(text, until, read).await?;
         Ok(answers)
     }
 
@@ -386,18 +402,16 @@ impl Session {
         &mut self,
         text: &str,
         until: Option<Instant>,
-        mut each: impl FnMut(PgRow),
+        mut each: impl FnMut(Either<PgQueryResult, PgRow>),
     ) -> Result<(), SqlError> {
         let mut completed = 0;
         let connection = &mut self.connection;
         let work = async {
             let mut results = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(connection);
             while let Some(result) = results.next().await {
-                match result {
-                    Ok(Either::Left(_)) => completed += 1,
-                    Ok(Either::Right(row)) => each(row),
-                    Err(error) => return Err(error),
-                }
+                let result = result?;
+                completed += usize::from(result.is_left());
+                each(result);
             }
             Ok(())
         };

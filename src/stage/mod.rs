@@ -25,6 +25,7 @@ mod plan;
 mod progress;
 mod record;
 mod refill;
+mod rehearse;
 mod release;
 mod replay;
 mod report;
@@ -45,6 +46,10 @@ pub use migrate::migrate;
 pub use plan::{Course, course};
 pub use progress::Reporter;
 pub use record::{Record, RecordError, keep as keep_record, read as read_record};
+pub use rehearse::{
+    Ground, Rehearsal, RehearsedLock, RehearsedStatement, RehearsedTransaction, RelationKind, RelationLock,
+    Rewrite, StatementPlace, rehearse,
+};
 pub use report::report;
 
 use crate::{

@@ -53,6 +53,7 @@ mod portable;
 mod process_kill;
 mod process_stages;
 mod records;
+mod rehearse;
 mod report_browser;
 mod report_evidence;
 mod report_process;

@@ -1,0 +1,58 @@
+//! `sluice rehearse`: runs what is pending in a scratch database, and says what each statement took, locked
+//! and wrote anew. Changes nothing.
+
+mod text;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use super::{
+    Usage,
+    manifest::{Inputs, Output},
+    print::{print, print_json},
+};
+use crate::{
+    contract::Verdict,
+    stage::{Ground, rehearse},
+};
+
+/// Arguments of `sluice rehearse`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    inputs: Inputs,
+
+    /// What the release is tried on.
+    #[arg(long, value_enum, default_value_t = On::Schema)]
+    on: On,
+
+    /// The folder of a snapshot that was taken, for `--on snapshot`. Default: one is taken now, as `run`
+    /// takes it, and stays.
+    #[arg(long, value_name = "DIR")]
+    snapshot: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum On {
+    /// The applied migrations, replayed in an empty database.
+    Schema,
+    /// A snapshot, restored: with its rows.
+    Snapshot,
+}
+
+pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
+    let on = match (args.on, args.snapshot) {
+        (On::Snapshot, folder) => Ground::Snapshot(folder),
+        (On::Schema, None) => Ground::Schema,
+        (On::Schema, Some(_)) => {
+            return Err(Usage("--snapshot is given without --on snapshot: add that, or leave it out".into()));
+        }
+    };
+    let output = args.inputs.output;
+    let (_, context) = args.inputs.context()?;
+    let rehearsal = rehearse(&context, &on).await;
+    match output {
+        Output::Json => print_json(&(serde_json::to_string_pretty(&rehearsal).unwrap_or_default() + "\n")),
+        Output::Text => print(&text::page(&rehearsal)),
+    }?;
+    Ok(if rehearsal.verdict == Verdict::Passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,205 @@
+//! A rehearsal: the pending release runs in a scratch database, statement by statement in its real
+//! transactions, and says what each statement took, locked and wrote anew. Nothing of the server is changed.
+//!
+//! `base` is what the release is tried on, `release` runs it, `trace` watches one transaction, and `result`
+//! is what was found, as data.
+
+mod base;
+mod release;
+mod result;
+mod trace;
+
+pub use base::Ground;
+pub use result::{
+    Rehearsal, RehearsedLock, RehearsedStatement, RehearsedTransaction, RelationKind, RelationLock, Rewrite,
+    StatementPlace,
+};
+
+use sqlx::PgConnection;
+
+use self::{base::Base, release::Release};
+use super::{
+    Context, confined,
+    ground::{self, ReplayError, Use},
+    history::{as_applied, scripts, texts},
+};
+use crate::{
+    api::{Finding, Reason, Severity},
+    check,
+    contract::{Outcome, Stage, Verdict},
+    inspect::{Aspect, Scope},
+    migrations::{Migration, Script, SourceTree},
+    postgres::{Scratch, ServerFacts, Session, Transaction, connect, has_deferrable_constraints, preflight},
+    redact,
+};
+
+const USE: Use =
+    Use { now: "the release is rehearsed", then: "the release was rehearsed", without: "what it would do" };
+/// The most characters of a statement that are shown.
+const SHOWN: usize = 300;
+
+/// Rehearses what is pending. Whatever hinders it stands in the message of what it answers.
+pub async fn rehearse(context: &Context, on: &Ground) -> Rehearsal {
+    let plan = super::run(Stage::Plan, context, &[]).await;
+    if plan.verdict != Verdict::Passed {
+        return Rehearsal::ended(on.name(), Verdict::Failed, plan.message);
+    }
+    if plan.history.as_ref().is_none_or(|history| history.pending_count == 0) {
+        let message = format!("there is nothing to rehearse: {}", plan.message);
+        return Rehearsal::ended(on.name(), Verdict::Passed, message);
+    }
+    match prepared(context, on, &plan).await {
+        Ok(rehearsal) => rehearsal,
+        Err(error) => Rehearsal::ended(on.name(), Verdict::Failed, words(error)),
+    }
+}
+
+fn words(error: ReplayError) -> String {
+    match error {
+        ReplayError::Unproven { message, remedy, .. } => format!("{message}; {remedy}"),
+        ReplayError::Stopped { message, .. } => message,
+    }
+}
+
+/// What is pending, read from the real database and the source.
+struct Pending<'a> {
+    /// Each with its file, split and whole.
+    files: Vec<(&'a Migration, Script)>,
+    /// The source as it was applied.
+    applied: SourceTree,
+    server: ServerFacts,
+}
+
+async fn pending<'a>(
+    context: &'a Context,
+    real: &mut PgConnection,
+    plan: &Outcome,
+) -> Result<Pending<'a>, ReplayError> {
+    let stopped = |reason, message| ReplayError::Stopped { reason, message };
+    let source = context.source().map_err(|error| ReplayError::stopped(error.reason(), &error))?;
+    let history_table = context.history_table();
+    let server = preflight(real, &context.manifest.schemas, &history_table.contract)
+        .await
+        .map_err(ReplayError::query)?
+        .map_err(|objection| stopped(objection.reason, objection.message))?;
+    let rows = history_table.rows(real).await.map_err(ReplayError::query)?;
+    let texts = texts(real, source, &rows).await.map_err(ReplayError::query)?;
+    let names = plan.history.iter().flat_map(|history| &history.pending);
+    let position = |name: &String| source.migrations.iter().position(|migration| migration.name == *name);
+    let members: Vec<usize> = names.filter_map(position).collect();
+    let scripts =
+        scripts(source, &members, &rows).map_err(|message| stopped(Reason::SourceInvalid, message))?;
+    let migrations = members.iter().map(|at| &source.migrations[*at]);
+    let applied = as_applied(source, &rows, &texts);
+    Ok(Pending { files: migrations.zip(scripts).collect(), applied, server })
+}
+
+async fn prepared(context: &Context, on: &Ground, plan: &Outcome) -> Result<Rehearsal, ReplayError> {
+    let connection = connect(ground::url(context)?, &context.application()).await;
+    let mut real = connection.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
+    let pending = pending(context, &mut real, plan).await?;
+    let mut rehearsal = Rehearsal::ended(on.name(), Verdict::Passed, String::new());
+    let confined = confine(&pending.files, &mut rehearsal)?;
+    let base = Base::prepare(context, on, &mut real, plan, &pending.applied).await?;
+    let scratch = ground::make(context, &mut real, &base.digest(), USE).await?;
+    let work = on_scratch(context, &scratch, &mut real, &base, &pending, &confined, &mut rehearsal);
+    let ended = ground::in_time(context, USE, work).await;
+    ground::drop(scratch).await;
+    if let Err(error) = ended {
+        // What was seen until then stays.
+        rehearsal.verdict = Verdict::Failed;
+        rehearsal.message = words(error);
+    }
+    Ok(rehearsal)
+}
+
+/// The files without what would change the server.
+fn confine(files: &[(&Migration, Script)], rehearsal: &mut Rehearsal) -> Result<Vec<Script>, ReplayError> {
+    let mut confined = Vec::new();
+    for (migration, script) in files {
+        let mut script = script.clone();
+        let left_out = confined::confine(&mut script).map_err(|change| {
+            let message = format!(
+                "{} says {:?} where it cannot be left out, and a rehearsal must not change the server: \
+                    roles and settings of the server belong outside of migrations",
+                migration.file,
+                change.words()
+            );
+            ReplayError::Stopped { reason: Reason::StageFailed, message }
+        })?;
+        rehearsal.left_out.extend(left_out.iter().map(|statement| StatementPlace {
+            migration: migration.name.clone(),
+            file: migration.file.clone(),
+            line: statement.line,
+            statement: redact::statement(statement.sql(), SHOWN),
+        }));
+        confined.push(script);
+    }
+    Ok(confined)
+}
+
+/// Fills the scratch database, runs the release in it, and checks what came of it.
+async fn on_scratch(
+    context: &Context,
+    scratch: &Scratch,
+    real: &mut PgConnection,
+    base: &Base<'_>,
+    pending: &Pending<'_>,
+    scripts: &[Script],
+    rehearsal: &mut Rehearsal,
+) -> Result<(), ReplayError> {
+    let (mut session, milliseconds) = base.fill(context, scratch, real).await?;
+    rehearsal.prepared_milliseconds = milliseconds;
+    let makes = scripts.iter().flat_map(|script| &script.statements).any(|statement| statement.defers);
+    let connection = session.trusted().await.map_err(ReplayError::query)?;
+    let defers = makes || has_deferrable_constraints(connection).await.map_err(ReplayError::query)?;
+    let release =
+        Release { context, files: &pending.files, scripts, lock_budget: pending.server.lock_budget, defers };
+    if let Err(stopped) = release::run(&mut session, &release, &mut rehearsal.transactions).await {
+        rehearsal.verdict = Verdict::Failed;
+        rehearsal.message = stopped.message;
+        rehearsal.failure = stopped.failure;
+    } else {
+        rehearsal.findings = checks(context, &mut session, base).await?;
+        judge(rehearsal, pending.files.len());
+    }
+    session.close().await;
+    Ok(())
+}
+
+/// The checks of the manifest, on the copy. What is checked of rows says nothing where there are none.
+async fn checks(
+    context: &Context,
+    session: &mut Session,
+    base: &Base<'_>,
+) -> Result<Vec<Finding>, ReplayError> {
+    let aspects: &[Aspect] = match base {
+        Base::Schema(..) => &[Aspect::Isolation, Aspect::Index, Aspect::Structure],
+        Base::Snapshot(..) => &[Aspect::Isolation, Aspect::Index, Aspect::Structure, Aspect::Data],
+    };
+    let source = context.source().map_err(|error| ReplayError::stopped(error.reason(), &error))?;
+    let names = source.own().map(|migration| &migration.name);
+    let scope =
+        Scope { elsewhere: context.elsewhere.clone(), ..Scope::of(&context.manifest).with_migrations(names) };
+    let unchecked = |error: &dyn std::fmt::Display| ReplayError::Stopped {
+        reason: Reason::StageFailed,
+        message: format!("the release ran, but a check could not be carried out on the copy: {error}"),
+    };
+    let connection = session.trusted().await.map_err(ReplayError::query)?;
+    let mut transaction = Transaction::begin(connection).await.map_err(|error| unchecked(&error))?;
+    let found = check::run(&mut transaction, &scope, aspects).await.map_err(|error| unchecked(&error))?;
+    transaction.roll_back().await.map_err(|error| unchecked(&error))?;
+    Ok(found)
+}
+
+/// What came of a release that ran to its end. PURE.
+fn judge(rehearsal: &mut Rehearsal, migrations: usize) {
+    let is_error = |finding: &&Finding| finding.severity == Severity::Error;
+    (rehearsal.verdict, rehearsal.message) = match rehearsal.findings.iter().filter(is_error).count() {
+        0 => (Verdict::Passed, format!("{migrations} migration(s) ran, and the checks found no error")),
+        errors => (
+            Verdict::Failed,
+            format!("{migrations} migration(s) ran, and the checks found {errors} error(s)"),
+        ),
+    };
+}

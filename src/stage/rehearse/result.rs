@@ -1,0 +1,396 @@
+//! What a rehearsal found, as data: for programs as JSON, for people by the command line. PURE.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{Failure, Finding},
+    contract::Verdict,
+};
+
+/// What a rehearsal found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rehearsal {
+    /// `Schema` or `Snapshot`: what the release was tried on.
+    pub on: String,
+    /// Whether every statement ran and no check found an error.
+    pub verdict: Verdict,
+    /// What came of it, for people.
+    pub message: String,
+    /// How long it took to make or restore what the release was tried on.
+    pub prepared_milliseconds: u64,
+    /// The transactions of the release, in order. A statement that runs outside of one is one by itself.
+    pub transactions: Vec<RehearsedTransaction>,
+    /// Statements that were left out, because they would change the server and not one database.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<StatementPlace>,
+    /// What the checks found on the copy, after the release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// The statement that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// One transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RehearsedTransaction {
+    /// False for a statement that runs outside of a transaction of Sluice's, CREATE INDEX CONCURRENTLY for
+    /// instance. Of its locks only those are known without which it could not have rewritten what it rewrote.
+    pub in_transaction: bool,
+    /// False where it was rolled back, because a statement failed.
+    pub committed: bool,
+    /// How long the statements took, and COMMIT with what is checked before it.
+    pub milliseconds: u64,
+    /// Of this, what came after the last statement.
+    pub commit_milliseconds: u64,
+    /// In order.
+    pub statements: Vec<RehearsedStatement>,
+}
+
+/// Where a statement stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatementPlace {
+    /// The migration.
+    pub migration: String,
+    /// The file inside the source.
+    pub file: String,
+    /// The line of the file, counted from 1.
+    pub line: u32,
+    /// The beginning of the statement, with `$1` for each literal.
+    pub statement: String,
+}
+
+/// What one statement did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RehearsedStatement {
+    /// Which.
+    #[serde(flatten)]
+    pub place: StatementPlace,
+    /// How long it took.
+    pub milliseconds: u64,
+    /// How many rows it wrote or answered; 0 for what changes the schema.
+    pub rows: u64,
+    /// The locks that it took and that the transaction did not have yet, on relations that were there before.
+    pub locks: Vec<RehearsedLock>,
+    /// The tables and indexes that were there before and have a new file since.
+    pub rewrites: Vec<Rewrite>,
+}
+
+/// A lock on a relation that was there before the transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RehearsedLock {
+    /// `schema.name`.
+    pub relation: String,
+    /// What it is: `table`, `index`, …
+    pub kind: RelationKind,
+    /// The mode, in PostgreSQL's words: `ACCESS EXCLUSIVE`.
+    pub mode: RelationLock,
+    /// From the beginning of the statement that took it until it was given up, mostly by COMMIT.
+    pub held_milliseconds: u64,
+}
+
+/// A relation that was written anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rewrite {
+    /// `schema.name`.
+    pub relation: String,
+    /// What it is.
+    pub kind: RelationKind,
+    /// How much was written, in bytes; of a table with its TOAST.
+    pub bytes: u64,
+}
+
+/// What a relation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RelationKind {
+    /// A table, partitioned or not.
+    Table,
+    /// An index.
+    Index,
+    /// A materialized view.
+    MaterializedView,
+    /// A view.
+    View,
+    /// A sequence.
+    Sequence,
+    /// A foreign table.
+    ForeignTable,
+}
+
+impl RelationKind {
+    pub(super) fn of_letter(letter: &str) -> Self {
+        match letter {
+            "i" | "I" => Self::Index,
+            "m" => Self::MaterializedView,
+            "v" => Self::View,
+            "S" => Self::Sequence,
+            "f" => Self::ForeignTable,
+            _ => Self::Table,
+        }
+    }
+}
+
+/// The mode of a lock on a relation, the weakest first, in PostgreSQL's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RelationLock {
+    /// Of SELECT.
+    #[serde(rename = "ACCESS SHARE")]
+    AccessShare,
+    /// Of SELECT … FOR UPDATE.
+    #[serde(rename = "ROW SHARE")]
+    RowShare,
+    /// Of INSERT, UPDATE, DELETE.
+    #[serde(rename = "ROW EXCLUSIVE")]
+    RowExclusive,
+    /// Of what runs CONCURRENTLY, VACUUM, VALIDATE CONSTRAINT.
+    #[serde(rename = "SHARE UPDATE EXCLUSIVE")]
+    ShareUpdateExclusive,
+    /// Of CREATE INDEX: writers wait.
+    #[serde(rename = "SHARE")]
+    Share,
+    /// Of CREATE TRIGGER, ADD FOREIGN KEY: writers wait.
+    #[serde(rename = "SHARE ROW EXCLUSIVE")]
+    ShareRowExclusive,
+    /// Writers wait.
+    #[serde(rename = "EXCLUSIVE")]
+    Exclusive,
+    /// Of most of ALTER TABLE: readers wait, too.
+    #[serde(rename = "ACCESS EXCLUSIVE")]
+    AccessExclusive,
+}
+
+impl RelationLock {
+    /// As `pg_locks` names it. One that is not known is taken for the strongest.
+    pub(super) fn of_lock(name: &str) -> Self {
+        match name {
+            "AccessShareLock" => Self::AccessShare,
+            "RowShareLock" => Self::RowShare,
+            "RowExclusiveLock" => Self::RowExclusive,
+            "ShareUpdateExclusiveLock" => Self::ShareUpdateExclusive,
+            "ShareLock" => Self::Share,
+            "ShareRowExclusiveLock" => Self::ShareRowExclusive,
+            "ExclusiveLock" => Self::Exclusive,
+            _ => Self::AccessExclusive,
+        }
+    }
+
+    /// In the words of PostgreSQL's documentation.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::AccessShare => "ACCESS SHARE",
+            Self::RowShare => "ROW SHARE",
+            Self::RowExclusive => "ROW EXCLUSIVE",
+            Self::ShareUpdateExclusive => "SHARE UPDATE EXCLUSIVE",
+            Self::Share => "SHARE",
+            Self::ShareRowExclusive => "SHARE ROW EXCLUSIVE",
+            Self::Exclusive => "EXCLUSIVE",
+            Self::AccessExclusive => "ACCESS EXCLUSIVE",
+        }
+    }
+
+    /// Whether sessions that write rows wait for it.
+    pub fn keeps_writers_waiting(self) -> bool {
+        self >= Self::Share
+    }
+}
+
+/// What was seen of one statement in its transaction.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) place: StatementPlace,
+    pub(super) took: Duration,
+    pub(super) rows: u64,
+    pub(super) locks: Vec<Taken>,
+    pub(super) rewrites: Vec<Rewrite>,
+}
+
+/// A lock that a statement took.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    pub(super) relation: String,
+    pub(super) kind: RelationKind,
+    pub(super) mode: RelationLock,
+    /// The statement after which it was not held any more: the transaction went back to a savepoint.
+    pub(super) until: Option<usize>,
+}
+
+pub(super) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl RehearsedTransaction {
+    /// From what was seen of each statement. A lock is held from the beginning of its statement: when within
+    /// it PostgreSQL took the lock, cannot be seen, and it does so first. What Sluice reads in between does
+    /// not count. `closing` is what came after the last statement.
+    pub(super) fn of(seen: Vec<Seen>, closing: Duration, committed: bool) -> Self {
+        let times: Vec<Duration> = seen.iter().map(|statement| statement.took).collect();
+        let held = |from: usize, until: Option<usize>| {
+            let last = until.map_or(times.len(), |until| until + 1);
+            let end = if until.is_none() { closing } else { Duration::ZERO };
+            times[from..last].iter().sum::<Duration>() + end
+        };
+        let statement = |(at, seen): (usize, Seen)| RehearsedStatement {
+            milliseconds: milliseconds(seen.took),
+            rows: seen.rows,
+            locks: seen
+                .locks
+                .into_iter()
+                .map(|lock| RehearsedLock {
+                    held_milliseconds: milliseconds(held(at, lock.until)),
+                    relation: lock.relation,
+                    kind: lock.kind,
+                    mode: lock.mode,
+                })
+                .collect(),
+            rewrites: seen.rewrites,
+            place: seen.place,
+        };
+        Self {
+            in_transaction: true,
+            committed,
+            milliseconds: milliseconds(held(0, None)),
+            commit_milliseconds: milliseconds(closing),
+            statements: seen.into_iter().enumerate().map(statement).collect(),
+        }
+    }
+
+    /// A statement that ran by itself.
+    pub(super) fn alone(seen: Seen) -> Self {
+        Self { in_transaction: false, ..Self::of(vec![seen], Duration::ZERO, true) }
+    }
+}
+
+impl RehearsedStatement {
+    /// For how long sessions that write rows of something would have waited.
+    pub fn keeps_writers_waiting(&self) -> u64 {
+        let strong = self.locks.iter().filter(|lock| lock.mode.keeps_writers_waiting());
+        strong.map(|lock| lock.held_milliseconds).max().unwrap_or(0)
+    }
+
+    /// How much it has written anew, in bytes.
+    pub fn rewritten(&self) -> u64 {
+        self.rewrites.iter().map(|rewrite| rewrite.bytes).sum()
+    }
+}
+
+impl Rehearsal {
+    /// One that did not come to the first statement.
+    pub(super) fn ended(on: &str, verdict: Verdict, message: String) -> Self {
+        Self {
+            on: on.to_owned(),
+            verdict,
+            message,
+            prepared_milliseconds: 0,
+            transactions: Vec::new(),
+            left_out: Vec::new(),
+            findings: Vec::new(),
+            failure: None,
+        }
+    }
+
+    /// What the statements are and did, the worst first: what keeps writers waiting for longest, then what
+    /// rewrites most, then what takes longest.
+    pub fn worst_first(&self) -> Vec<&RehearsedStatement> {
+        let mut all: Vec<&RehearsedStatement> =
+            self.transactions.iter().flat_map(|transaction| &transaction.statements).collect();
+        all.sort_by_key(|statement| {
+            std::cmp::Reverse((
+                statement.keeps_writers_waiting(),
+                statement.rewritten(),
+                statement.milliseconds,
+            ))
+        });
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(line: u32, milliseconds: u64, locks: &[(&str, RelationLock, Option<usize>)]) -> Seen {
+        Seen {
+            place: StatementPlace {
+                migration: "1_m".into(),
+                file: "1_m/migration.sql".into(),
+                line,
+                statement: "ALTER TABLE t".into(),
+            },
+            took: Duration::from_millis(milliseconds),
+            rows: 0,
+            locks: locks
+                .iter()
+                .map(|(relation, mode, until)| Taken {
+                    relation: (*relation).to_owned(),
+                    kind: RelationKind::Table,
+                    mode: *mode,
+                    until: *until,
+                })
+                .collect(),
+            rewrites: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_lock_is_held_from_its_statement_until_commit_or_until_a_savepoint_gives_it_up() {
+        let transaction = RehearsedTransaction::of(
+            vec![
+                seen(1, 10, &[("a", RelationLock::AccessExclusive, None)]),
+                seen(2, 200, &[("b", RelationLock::Share, Some(1))]),
+                seen(3, 3000, &[("a", RelationLock::Share, None)]),
+            ],
+            Duration::from_secs(40),
+            true,
+        );
+        let held: Vec<u64> = transaction
+            .statements
+            .iter()
+            .flat_map(|statement| &statement.locks)
+            .map(|lock| lock.held_milliseconds)
+            .collect();
+        assert_eq!(held, [43_210, 200, 43_000]);
+        assert_eq!((transaction.milliseconds, transaction.commit_milliseconds), (43_210, 40_000));
+    }
+
+    #[test]
+    fn what_keeps_writers_waiting_comes_before_what_only_takes_long() {
+        let statements = vec![
+            seen(1, 5000, &[("a", RelationLock::ShareUpdateExclusive, None)]),
+            seen(2, 10, &[("a", RelationLock::Share, None)]),
+            seen(3, 9000, &[]),
+        ];
+        let rehearsal = Rehearsal {
+            transactions: statements.into_iter().map(RehearsedTransaction::alone).collect(),
+            ..Rehearsal::ended("Schema", Verdict::Passed, String::new())
+        };
+        let lines: Vec<u32> = rehearsal.worst_first().iter().map(|statement| statement.place.line).collect();
+        assert_eq!(lines, [2, 3, 1]);
+    }
+
+    #[test]
+    fn a_rehearsal_reads_back_from_its_json_and_says_modes_as_postgresql_does() {
+        let rehearsal = Rehearsal {
+            transactions: vec![RehearsedTransaction::alone(seen(
+                1,
+                1,
+                &[("public.t", RelationLock::of_lock("AccessExclusiveLock"), None)],
+            ))],
+            ..Rehearsal::ended("Schema", Verdict::Passed, "m".into())
+        };
+        let text = serde_json::to_string(&rehearsal).expect("is JSON");
+        assert!(text.contains(r#""mode":"ACCESS EXCLUSIVE","heldMilliseconds":1"#), "{text}");
+        assert_eq!(serde_json::from_str::<Rehearsal>(&text).expect("reads"), rehearsal);
+        let modes = ["AccessShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock"];
+        let waits = modes.map(|name| RelationLock::of_lock(name).keeps_writers_waiting());
+        assert_eq!(waits, [false, false, false, true]);
+    }
+}
