@@ -214,6 +214,11 @@ impl Nodes {
         self.later(hands.now, 100..2_000 + late, Task::Start(pod));
     }
 
+    /// What the clocks of the nodes show.
+    fn shown(&self, hands: &Hands) -> Timestamp {
+        hands.time.saturating_add(SignedDuration::from_secs(self.skew)).expect("a moment")
+    }
+
     /// Until when the node of a Pod cannot be reached.
     fn out_of_reach(&self, now: u64, pod: &Key) -> Option<u64> {
         let until = self.unreachable[self.pods.get(pod)?.node];
@@ -250,7 +255,7 @@ impl Nodes {
     }
 
     fn turn(&mut self, hands: &mut Hands, key: &Key) {
-        let time = hands.time.saturating_add(SignedDuration::from_secs(self.skew)).expect("a moment");
+        let time = self.shown(hands);
         self.struck(hands, key);
         let Some(pod) = self.pods.get_mut(key).filter(|pod| !pod.ended) else { return };
         if hands.now < pod.frozen {
@@ -341,7 +346,8 @@ impl Nodes {
         pod.ended = true;
         let Some(work) = pod.work.clone() else { return };
         let Some(session) = work.session else { return };
-        let sent = work.in_flight(hands.postgres.database(&work.database), hands.now);
+        let time = self.shown(hands);
+        let sent = work.in_flight(hands.postgres.database(&work.database), hands.now, time);
         if !sent.is_empty() && self.rng.bool() {
             let commit = Task::Commit(work.database.clone(), session, sent, work.ends_by);
             self.later(hands.now, 0..2_000, commit);

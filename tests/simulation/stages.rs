@@ -113,8 +113,7 @@ impl Work {
     pub fn turn(&mut self, postgres: &mut Postgres, now: u64, time: Timestamp) -> Turn {
         self.turns += 1;
         // As the real stages: a verification changes nothing, so it may outlast the window.
-        let latest = self.ends_by.map(|ends_by| ends_by.saturating_sub(CLOCK_SKEW).expect("a moment"));
-        self.is_over = self.stage != Stage::Verify && latest.is_some_and(|latest| time >= latest);
+        self.is_over = self.stage != Stage::Verify && self.has_closed(time);
         if self.is_over {
             return self.ends(postgres, Reason::DeadlineExceeded, false);
         }
@@ -127,6 +126,12 @@ impl Work {
             Stage::Migrate => self.migrate(postgres, now),
             Stage::Verify => Turn::Ended(Box::new(self.verify(postgres.database(&self.database)))),
         }
+    }
+
+    /// Its window closes, by the clock of its node and as much earlier as clocks may differ.
+    fn has_closed(&self, time: Timestamp) -> bool {
+        let latest = self.ends_by.map(|ends_by| ends_by.saturating_sub(CLOCK_SKEW).expect("a moment"));
+        latest.is_some_and(|latest| time >= latest)
     }
 
     fn plan(&mut self, database: &Database) -> Outcome {
@@ -219,9 +224,11 @@ impl Work {
         pending
     }
 
-    /// What is committed even if the process that works here dies now: it has sent all of it.
-    pub fn in_flight(&self, database: &Database, now: u64) -> Vec<String> {
-        let through = self.stage == Stage::Migrate && self.through.is_some_and(|through| now >= through);
+    /// What is committed even if the process that works here dies now: it has sent all of it. One that has reached its
+    /// end has cancelled what was at work.
+    pub fn in_flight(&self, database: &Database, now: u64, time: Timestamp) -> Vec<String> {
+        let goes_on = self.stage == Stage::Migrate && now <= self.until && !self.has_closed(time);
+        let through = goes_on && self.through.is_some_and(|through| now >= through);
         let group = self.group(database);
         let fails = group.iter().any(|name| name.ends_with("bad"));
         if through && !fails && database.rows == self.seen { group } else { Vec::new() }
