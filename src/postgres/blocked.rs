@@ -68,27 +68,43 @@ pub(super) async fn blockers(connection: &mut PgConnection, pid: i32) -> Result<
     Ok(rows.into_iter().map(SeenRow::seen).collect())
 }
 
-/// Those whose transactions CREATE INDEX CONCURRENTLY on this table by the session with this process id would wait
-/// for, or REINDEX CONCURRENTLY where no table is given: whatever has a snapshot that is older, and whatever has
-/// written to the table. PostgreSQL shows both of every role. It waits neither for VACUUM nor for another build.
+/// Whose transactions a statement waits for that says CONCURRENTLY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitsFor {
+    /// CREATE INDEX: those that have a snapshot, and those that have written to the table.
+    SnapshotsAndWriters,
+    /// REINDEX: those that have a snapshot, and those that use the table in any way.
+    SnapshotsAndUsers,
+    /// DROP INDEX, DETACH PARTITION: those that use the table in any way.
+    Users,
+}
+
+/// Those whose transactions such a statement by the session with this process id would wait for. The relations are
+/// tables, or indexes of the tables that count. PostgreSQL shows snapshots and locks of every role. It waits neither
+/// for VACUUM nor for another build.
 pub(super) async fn older(
     connection: &mut PgConnection,
     pid: i32,
-    table: Option<i64>,
+    waits_for: WaitsFor,
+    relations: &[i64],
 ) -> Result<Vec<Seen>, QueryError> {
     let text = format!(
         "{SEEN} WHERE a.pid <> $1 AND a.pid <> pg_catalog.pg_backend_pid() AND a.usesysid IS NOT NULL \
            AND a.datname = pg_catalog.current_database() \
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_vacuum v WHERE v.pid = a.pid) \
            AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index i WHERE i.pid = a.pid) \
-           AND (a.backend_xmin IS NOT NULL OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND \
-             l.granted AND l.locktype = 'relation' AND l.relation::bigint = $2 AND l.mode IN \
-             ('RowExclusiveLock', {}))) ORDER BY a.pid",
+           AND ($3 AND a.backend_xmin IS NOT NULL OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE \
+             l.pid = a.pid AND l.granted AND l.locktype = 'relation' AND l.relation = ANY (ARRAY(\
+               SELECT COALESCE(i.indrelid, r.oid) FROM pg_catalog.unnest($2::bigint[]::pg_catalog.oid[]) AS r (oid) \
+               LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = r.oid)) \
+             AND ($4 OR l.mode IN ('RowExclusiveLock', {})))) ORDER BY a.pid",
         LockMode::list()
     );
     let rows: Vec<SeenRow> = query_as(AssertSqlSafe(text))
         .bind(pid)
-        .bind(table)
+        .bind(relations)
+        .bind(waits_for != WaitsFor::Users)
+        .bind(waits_for != WaitsFor::SnapshotsAndWriters)
         .fetch_all(connection)
         .await
         .context("read which transactions are older")?;

@@ -38,6 +38,7 @@ mod watcher;
 mod wire;
 
 pub use advisory::{Holder, acquire as acquire_advisory_locks, release as release_advisory_locks};
+pub use blocked::WaitsFor;
 pub use connect::{ConnectError, connect, connect_like};
 pub use custody::{believed, believed_rows, custody_objection, exposed_tables};
 pub use history_table::HistoryTable;

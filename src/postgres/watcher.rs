@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     ConnectError, ConnectionUrl, QueryContext, QueryError,
-    blocked::{Seen, Termination, blockers, end, older, still_there},
+    blocked::{Seen, Termination, WaitsFor, blockers, end, older, still_there},
     connect::connect_with,
     holds::{Holds, LockMode, LongestHold},
     query, said,
@@ -244,12 +244,12 @@ impl Watcher {
         self.wait_for(self.seen(), until).await.map(|left| left.is_empty())
     }
 
-    /// Those whose transactions CONCURRENTLY on this table would wait for ([`wait_for_older`](Self::wait_for_older)),
-    /// or REINDEX CONCURRENTLY where no table is given.
-    pub async fn older(&self, table: Option<i64>) -> Result<Older, QueryError> {
+    /// Those whose transactions a statement on these relations would wait for that says CONCURRENTLY
+    /// ([`wait_for_older`](Self::wait_for_older)).
+    pub async fn older(&self, waits_for: WaitsFor, relations: &[i64]) -> Result<Older, QueryError> {
         let mut watch = self.watch.lock().await;
         let pid = watch.pid;
-        older(&mut watch.connection, pid, table).await.map(Older)
+        older(&mut watch.connection, pid, waits_for, relations).await.map(Older)
     }
 
     /// Waits until they have ended those transactions; answers who has not when the time is up.

@@ -115,6 +115,18 @@ impl<'a> Cursor<'a> {
         Some(Name(parts))
     }
 
+    /// Passes a table, as `t`, `t *`, `ONLY t` or `ONLY (t)`, and answers its name.
+    pub fn table(&mut self) -> Option<Name> {
+        let enclosed = self.eat(&["ONLY"]) && self.eat_symbol(b'(');
+        let name = self.name();
+        if enclosed {
+            self.eat_symbol(b')');
+        } else {
+            self.eat_symbol(b'*');
+        }
+        name
+    }
+
     fn part(&mut self) -> Option<String> {
         let token = self.next?;
         let text = self.text(token);

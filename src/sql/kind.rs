@@ -4,7 +4,7 @@
 
 use super::{
     code::contains,
-    cursor::{Cursor, Name},
+    cursor::Cursor,
     reach::{Reach, pass_what_is_copied},
     savepoint::{Savepoint, savepoint},
     transaction::{Control, control, local_setting, may_commit_within},
@@ -250,7 +250,7 @@ fn build_index(cursor: &mut Cursor<'_>, unique: bool) -> Needs {
     cursor.eat(&["IF", "NOT", "EXISTS"]);
     let index = if cursor.at("ON") { None } else { cursor.name() };
     cursor.eat(&["ON"]);
-    match table(cursor) {
+    match cursor.table() {
         Some(table) => Needs::BuildIndex(Box::new(IndexBuild {
             index: index.map(|name| name.own().to_owned()),
             table: table.quoted(),
@@ -260,18 +260,6 @@ fn build_index(cursor: &mut Cursor<'_>, unique: bool) -> Needs {
         // No server understands it either, and says so.
         None => Needs::Outside { concurrently: true },
     }
-}
-
-/// A table, as `t`, `t *`, `ONLY t` or `ONLY (t)`.
-fn table(cursor: &mut Cursor<'_>) -> Option<Name> {
-    let enclosed = cursor.eat(&["ONLY"]) && cursor.eat_symbol(b'(');
-    let name = cursor.name();
-    if enclosed {
-        cursor.eat_symbol(b')');
-    } else {
-        cursor.eat_symbol(b'*');
-    }
-    name
 }
 
 fn alter(cursor: &mut Cursor<'_>) -> Needs {
@@ -287,7 +275,7 @@ fn alter(cursor: &mut Cursor<'_>) -> Needs {
 
 fn alter_table(cursor: &mut Cursor<'_>) -> Needs {
     cursor.eat(&["IF", "EXISTS"]);
-    let named = table(cursor).is_some();
+    let named = cursor.table().is_some();
     if named
         && cursor.eat(&["DETACH", "PARTITION"])
         && cursor.name().is_some()

@@ -3,6 +3,7 @@
 //! time proportional to the text. Why there is no syntax tree: docs/adr/0040.
 
 mod code;
+mod concurrent;
 mod constant;
 mod cursor;
 mod enum_value;
@@ -15,6 +16,7 @@ mod split;
 mod token;
 mod transaction;
 
+pub use concurrent::concurrent_relations;
 pub use constant::constant;
 pub use cursor::{Cursor, Name};
 pub use enum_value::EnumValue;

@@ -1,15 +1,15 @@
-//! Before CONCURRENTLY. A build that has begun waits for every older transaction while its index, not valid yet,
-//! slows writers; one that is given up leaves it behind. So those transactions are named and waited for first.
+//! Before CONCURRENTLY. What has begun waits for older transactions in its middle: a build while its index, not valid
+//! yet, slows writers; a drop when no query uses the index any more; a detached partition neither attached nor gone.
+//! What is given up there stays so. So those transactions are named and waited for first.
 
 use super::{attempt::Release, error::describe};
 use crate::{
     migrations::{Migration, Statement, StatementKind},
-    postgres::{Session, SqlError, SqlErrorKind, Watcher},
-    sql::Verb,
+    postgres::{Session, SqlError, SqlErrorKind, WaitsFor, Watcher},
+    sql::{Verb, concurrent_relations},
 };
 
-/// Waits for the transactions that this statement would wait for, until the deadline. What drops or detaches waits
-/// by itself: nothing is half done before.
+/// Waits for the transactions that this statement would wait for, until the deadline.
 pub(super) async fn wait_for_older(
     session: &mut Session,
     watcher: &Watcher,
@@ -17,12 +17,20 @@ pub(super) async fn wait_for_older(
     migration: &Migration,
     statement: &Statement,
 ) -> Result<(), SqlError> {
-    let table = match &statement.kind {
-        StatementKind::BuildIndex(index) => session.resolve(&index.table).await?,
-        StatementKind::Autocommit { concurrently: true } if statement.verb == Verb::Reindex => None,
+    let (waits_for, names) = match &statement.kind {
+        StatementKind::BuildIndex(index) => (WaitsFor::SnapshotsAndWriters, vec![index.table.clone()]),
+        StatementKind::Autocommit { concurrently: true } => {
+            let rebuilds = statement.verb == Verb::Reindex;
+            let waits_for = if rebuilds { WaitsFor::SnapshotsAndUsers } else { WaitsFor::Users };
+            (waits_for, concurrent_relations(statement.sql()))
+        }
         _ => return Ok(()),
     };
-    let older = watcher.older(table).await?;
+    let mut relations = Vec::new();
+    for name in names {
+        relations.extend(session.resolve(&name).await?);
+    }
+    let older = watcher.older(waits_for, &relations).await?;
     let who: Vec<String> = older.sessions().map(describe).collect();
     if who.is_empty() {
         return Ok(());
@@ -37,8 +45,8 @@ pub(super) async fn wait_for_older(
     Err(SqlError::other(
         SqlErrorKind::Deadline,
         format!(
-            "the deadline of the run has passed before this began, because CONCURRENTLY waits for every older \
-                transaction: it waited for {}",
+            "the deadline of the run has passed before this began, because CONCURRENTLY waits for older \
+                transactions: it waited for {}",
             who.join(", ")
         ),
     ))

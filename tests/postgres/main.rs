@@ -83,6 +83,7 @@ mod stage_index;
 mod stage_lint;
 mod stage_locks;
 mod stage_meanwhile;
+mod stage_older;
 mod stage_release;
 mod stage_rows;
 mod stage_scene;
