@@ -41,7 +41,8 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required: Option<RequiredVersions>,
 
-    /// The sessions of others that kept the last run from what it needed, at most 5. Absent where none did.
+    /// The sessions of others that the run waits for, as its Pod says, written at most every 10 seconds; once it has
+    /// ended, those that kept it from what it needed. At most 5. Absent where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked_by: Vec<Blocker>,
 
@@ -229,7 +230,8 @@ pub struct SectionResult {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunProgress {
-    /// In a few words: `20240216_visits (2 of 5), statement 3 of 7`.
+    /// In a few words: `20240216_visits (2 of 5), statement 3 of 7`. With how far an index is, in PostgreSQL's words
+    /// and in percent of its phase, and the session that it waits for.
     pub summary: String,
     /// `plan`, `snapshot`, `migrate` or `verify`.
     pub stage: String,

@@ -7,13 +7,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Stage;
+use crate::{api::Blocker, limits::SHOWN_BLOCKERS, redact::bounded, visible::visible};
 
 /// Where a stage serves it: on every address of its Pod, at this port, while it works.
 pub const PROGRESS_PORT: u16 = 8181;
 /// The path of it.
 pub const PROGRESS_PATH: &str = "/progress";
 /// The most bytes of an answer.
-pub const PROGRESS_LIMIT: usize = 4096;
+pub const PROGRESS_LIMIT: usize = 8192;
+/// The most characters of a name that another session has given itself, and of PostgreSQL's word for a phase.
+const LONGEST: usize = 64;
 /// The version this binary writes.
 const VERSION: u32 = 1;
 
@@ -36,6 +39,38 @@ pub struct Progress {
     /// Which of its statements runs, and how many it has; none where several of them are one message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statements: Option<Count>,
+    /// The index that PostgreSQL builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexProgress>,
+    /// The sessions of others that it waits for, a bounded number of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked_by: Vec<Blocker>,
+}
+
+/// How far PostgreSQL is with an index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IndexProgress {
+    /// PostgreSQL's word for what it does: `building index: scanning table`.
+    pub phase: String,
+    /// How much of this phase is done, in percent; none where PostgreSQL does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+}
+
+impl IndexProgress {
+    /// PostgreSQL's words are letters, and nothing else is repeated.
+    fn is_possible(&self) -> bool {
+        let is_word = |c: char| c.is_ascii_alphabetic() || c == ' ' || c == ':';
+        self.phase.len() <= LONGEST && self.phase.chars().all(is_word) && self.percent <= Some(100)
+    }
+
+    fn summary(&self) -> String {
+        match self.percent {
+            Some(percent) => format!("{} ({percent} %)", self.phase),
+            None => self.phase.clone(),
+        }
+    }
 }
 
 /// One of several, counted from 1.
@@ -63,7 +98,16 @@ impl Count {
 impl Progress {
     /// A stage that has begun.
     pub const fn of(stage: Stage, since: Timestamp) -> Self {
-        Self { version: VERSION, stage, since, migration: None, migrations: None, statements: None }
+        Self {
+            version: VERSION,
+            stage,
+            since,
+            migration: None,
+            migrations: None,
+            statements: None,
+            index: None,
+            blocked_by: Vec::new(),
+        }
     }
 
     /// Reads what a Pod answered; none where it is anything else than this. A migration that is not one of
@@ -74,15 +118,24 @@ impl Progress {
         }
         let told: Self = serde_json::from_slice(answer).ok()?;
         let counts = [told.migrations, told.statements];
-        if told.version != VERSION || !counts.into_iter().flatten().all(Count::is_possible) {
+        if told.version != VERSION
+            || !counts.into_iter().flatten().all(Count::is_possible)
+            || !told.index.iter().all(IndexProgress::is_possible)
+        {
             return None;
         }
         Some(Self {
+            blocked_by: named(told.blocked_by),
             migration: told.migration.filter(|name| pending.contains(name)),
             // No clock that differs makes anything begin in the future.
             since: told.since.min(now),
             ..told
         })
+    }
+
+    /// The sessions of others that it waits for now.
+    pub fn wait_for(&mut self, blockers: Vec<Blocker>) {
+        self.blocked_by = named(blockers);
     }
 
     /// In a few words, for people.
@@ -96,9 +149,30 @@ impl Progress {
         };
         let statement = self.statements.filter(|count| count.of > 1);
         let statement = statement.map(|count| format!("statement {}", of(count)));
-        let parts: Vec<String> = migration.into_iter().chain(statement).collect();
+        let index = self.index.as_ref().map(IndexProgress::summary);
+        let waits = self.blocked_by.first().map(|first| {
+            let more = self.blocked_by.len() - 1;
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            format!("waits for pid {} ({}){more}", first.pid, first.application)
+        });
+        let parts: Vec<String> = migration.into_iter().chain(statement).chain(index).chain(waits).collect();
         if parts.is_empty() { self.stage.name().to_owned() } else { parts.join(", ") }
     }
+}
+
+/// A bounded number of sessions, with bounded names that steer no terminal.
+fn named(blockers: Vec<Blocker>) -> Vec<Blocker> {
+    let clean = |text: String| bounded(&visible(&text), LONGEST);
+    let blockers = blockers.into_iter().take(SHOWN_BLOCKERS);
+    blockers
+        .map(|Blocker { pid, application, user, state, age_seconds }| Blocker {
+            pid,
+            application: clean(application),
+            user: clean(user),
+            state: clean(state),
+            age_seconds,
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -131,6 +205,50 @@ mod tests {
         assert_eq!(one.summary(), "2_b (2 of 5)");
     }
 
+    fn blocker(application: &str) -> Blocker {
+        let (user, state) = (application.to_owned(), application.to_owned());
+        Blocker { pid: i32::MAX, application: application.to_owned(), user, state, age_seconds: u64::MAX }
+    }
+
+    #[test]
+    fn an_index_and_sessions_that_are_in_the_way_are_said_in_a_few_words() {
+        let phase = "index validation: scanning table".to_owned();
+        let index = Some(IndexProgress { phase, percent: Some(43) });
+        let mut builds = Progress { index, ..progress() };
+        let at = "2_b (2 of 5), statement 3 of 7, ";
+        assert_eq!(builds.summary(), format!("{at}index validation: scanning table (43 %)"));
+        builds.index = Some(IndexProgress { phase: "waiting for old snapshots".to_owned(), percent: None });
+        builds.wait_for(vec![blocker("report"), blocker("psql")]);
+        let waits = "waiting for old snapshots, waits for pid 2147483647 (report) and 1 more";
+        assert_eq!(builds.summary(), format!("{at}{waits}"));
+        let text = serde_json::to_vec(&builds).expect("JSON");
+        assert_eq!(
+            Progress::from_answer(&text, &["2_b".to_owned()], Timestamp::UNIX_EPOCH),
+            Some(Progress { since: Timestamp::UNIX_EPOCH, ..builds })
+        );
+    }
+
+    #[test]
+    fn however_sessions_are_named_an_answer_has_room_for_them_and_steers_no_terminal() {
+        for name in ["\u{1b}[2J", "\"", "é", "😀", "\u{202e}"] {
+            let mut waits = Progress {
+                migration: Some("2_b".repeat(85)),
+                index: Some(IndexProgress { phase: "x".repeat(LONGEST), percent: Some(100) }),
+                ..progress()
+            };
+            waits.wait_for(vec![blocker(&name.repeat(64)); 50]);
+            assert_eq!(waits.blocked_by.len(), SHOWN_BLOCKERS);
+            let text = serde_json::to_vec(&waits).expect("JSON");
+            assert!(text.len() <= PROGRESS_LIMIT, "{name:?}: {} bytes", text.len());
+        }
+        let forged = read(|value| {
+            let sessions = vec![blocker("\u{1b}[2J"); 50];
+            value["blockedBy"] = serde_json::to_value(sessions).expect("JSON");
+        });
+        let told = forged.expect("reads").blocked_by;
+        assert_eq!((told.len(), told[0].application.as_str()), (SHOWN_BLOCKERS, "\\u{1b}[2J"));
+    }
+
     #[test]
     fn a_name_that_is_not_pending_is_not_repeated_and_no_clock_runs_ahead() {
         let other = read(|value| value["migration"] = "\u{1b}[2JJane".into()).expect("reads");
@@ -144,13 +262,15 @@ mod tests {
 
     #[test]
     fn whatever_else_a_pod_answers_is_nothing() {
-        let changes: [fn(&mut serde_json::Value); 7] = [
+        let changes: [fn(&mut serde_json::Value); 9] = [
             |value| value["version"] = 2.into(),
             |value| value["stage"] = "restore".into(),
             |value| value["sql"] = "SELECT 1".into(),
             |value| value["migrations"]["at"] = 6.into(),
             |value| value["statements"]["at"] = 0.into(),
             |value| value["statements"]["at"] = (-1).into(),
+            |value| value["index"] = serde_json::json!({"phase": "SELECT 'Jane'"}),
+            |value| value["index"] = serde_json::json!({"phase": "building index", "percent": 101}),
             |value| value["migration"] = "x".repeat(PROGRESS_LIMIT).into(),
         ];
         for change in changes {

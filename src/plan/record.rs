@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::{AppliedMigration, DatabaseMigrationStatus, Finding, FindingCounts, keep},
     contract::{Outcome, Stage},
-    limits::{NAMED_MIGRATIONS, SHOWN_BLOCKERS, SHOWN_FINDINGS},
+    limits::{NAMED_MIGRATIONS, SHOWN_FINDINGS},
 };
 
 /// The published status, with the run in hand folded in.
@@ -23,6 +23,7 @@ pub fn status(facts: &Facts, runs: &Runs) -> DatabaseMigrationStatus {
         conditions: Vec::new(),
         run: runs.record.run.clone(),
         history: runs.record.history.clone(),
+        blocked_by: runs.record.blocked_by.clone(),
         ..facts.published.clone()
     };
     let Some(current) = &runs.current else { return status };
@@ -48,8 +49,6 @@ fn fold_end(status: &mut DatabaseMigrationStatus, facts: &Facts, current: &Curre
     let outcomes: Vec<&Outcome> = current.outcomes().collect();
     status.findings = keep(findings(&outcomes), SHOWN_FINDINGS);
     status.finding_counts = count_findings(&outcomes);
-    let blockers = outcomes.iter().flat_map(|outcome| &outcome.blockers);
-    status.blocked_by = blockers.take(SHOWN_BLOCKERS).cloned().collect();
     let answers = current.outcome(Stage::Verify).map_or(&[][..], |outcome| &outcome.required);
     required::remember(facts, status, answers, at);
 }

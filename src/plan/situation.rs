@@ -53,7 +53,11 @@ pub fn known(facts: &Facts) -> Known<'_> {
         fingerprints: &facts.fingerprints,
         image,
         runs: &facts.runs,
-        published: Remembered { run: published.run.as_ref(), history: &published.history },
+        published: Remembered {
+            run: published.run.as_ref(),
+            history: &published.history,
+            blocked_by: &published.blocked_by,
+        },
         progress: facts.progress.as_ref(),
         by_hand: facts.by_hand,
     }

@@ -1,5 +1,6 @@
-//! A second session that sees what the first one cannot say while it waits or works: whom it waits for, and for
-//! how long it has kept others waiting. Where the manifest limits that, it ends what the first one does.
+//! A second session that sees what the first one cannot say while it waits or works: whom it waits for, how far
+//! the index is that it builds, and for how long it has kept others waiting. Where the manifest limits that, it ends
+//! what the first one does.
 //!
 //! The task that polls and the run that is watched take turns: what the task cancels is what the run is at, and
 //! once the run has sealed a transaction to commit it, nothing of it is cancelled any more.
@@ -18,6 +19,7 @@ use super::{
     blocked::{Seen, Termination, WaitsFor, blockers, end, older, still_there},
     connect::connect_with,
     holds::{Holds, LockMode, LongestHold},
+    index_progress::{IndexPhase, index_phase},
     query, said,
     startup::SILENT,
     strong_locks::{strong_locks, tables_of},
@@ -35,6 +37,9 @@ const STALE: Duration = Duration::from_secs(1);
 
 /// A session that may not be ended yet is tried again after this.
 const TRY_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it reads how far an index is.
+const INDEX_EVERY: Duration = Duration::from_secs(1);
 
 /// So many sessions that were ended are named at most.
 const NAMED: usize = 5;
@@ -66,6 +71,7 @@ pub struct Terminations {
 pub struct Watcher {
     watch: Arc<tokio::sync::Mutex<Watch>>,
     seen: Arc<Mutex<Vec<Seen>>>,
+    index: Arc<Mutex<Option<IndexPhase>>>,
     limit: Option<Span>,
     task: JoinHandle<()>,
 }
@@ -122,6 +128,9 @@ struct Watch {
     /// The limit holds for what runs now.
     armed: bool,
     over: Option<Over>,
+    /// The index that the back end builds, and when that is read again.
+    index: Option<IndexPhase>,
+    index_due: Instant,
 }
 
 #[derive(Clone)]
@@ -153,12 +162,18 @@ impl Watcher {
             taken: BTreeMap::new(),
             armed: false,
             over: None,
+            index: None,
+            index_due: Instant::now() + INDEX_EVERY,
         }));
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (watched, noted) = (Arc::clone(&watch), Arc::clone(&seen));
+        let (seen, index) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None)));
+        let (watched, noted, told) = (Arc::clone(&watch), Arc::clone(&seen), Arc::clone(&index));
         let task = tokio::spawn(async move {
             loop {
-                if let Ok(blockers) = watched.lock().await.poll().await
+                let mut watch = watched.lock().await;
+                let polled = watch.poll().await;
+                told.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&watch.index);
+                drop(watch);
+                if let Ok(blockers) = polled
                     && !blockers.is_empty()
                 {
                     *noted.lock().unwrap_or_else(PoisonError::into_inner) = blockers;
@@ -166,7 +181,7 @@ impl Watcher {
                 tokio::time::sleep(POLL_EVERY).await;
             }
         });
-        Ok(Self { watch, seen, limit: policy.held, task })
+        Ok(Self { watch, seen, index, limit: policy.held, task })
     }
 
     /// For how long a table may be locked.
@@ -232,6 +247,11 @@ impl Watcher {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let then = seen.iter().filter(|seen| seen.at + STALE > moment);
         then.map(|seen| seen.blocker.clone()).collect()
+    }
+
+    /// How far the index is that the back end builds; none where it builds none.
+    pub fn index(&self) -> Option<IndexPhase> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn seen(&self) -> Vec<Seen> {
@@ -334,6 +354,10 @@ impl Watch {
             && let Some(limit) = self.policy.held
         {
             self.enforce(limit, !blockers.is_empty()).await?;
+        }
+        if Instant::now() >= self.index_due {
+            self.index = index_phase(&mut self.connection, self.pid).await?;
+            self.index_due = Instant::now() + INDEX_EVERY;
         }
         Ok(blockers)
     }

@@ -67,6 +67,11 @@ fn metrics(progress: &Progress) -> String {
         add("statement", "Which statement of the migration runs, counted from 1", at.into());
         add("statements", "How many statements the migration has", of.into());
     }
+    if let Some(percent) = progress.index.as_ref().and_then(|index| index.percent) {
+        add("index_percent", "How much of its phase the build of an index has done", percent.into());
+    }
+    let sessions = i64::try_from(progress.blocked_by.len()).unwrap_or_default();
+    add("blocking_sessions", "How many sessions of others it waits for, at most 5", sessions);
     let mut text = String::new();
     match encode(&mut text, &registry) {
         Ok(()) => text,
@@ -96,6 +101,7 @@ mod tests {
             "sluice_stage_since_timestamp_seconds{stage=\"migrate\"} 100",
             "sluice_stage_migration{stage=\"migrate\"} 2",
             "sluice_stage_migrations{stage=\"migrate\"} 5",
+            "sluice_stage_blocking_sessions{stage=\"migrate\"} 0",
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

@@ -14,6 +14,7 @@ use super::{
     custody::{in_transaction, trust},
     error::{MigrateError, lock_message},
     history::{scripts, summarise, texts},
+    progress::seen_meanwhile,
     release::{self, Ended},
     texts::{keep, keep_alone, told},
 };
@@ -107,7 +108,8 @@ async fn apply(
         scripts: &scripts,
         keeps_texts: OnceLock::new(),
     };
-    let ended = release::apply(&mut session, &watcher, &release).await?;
+    let work = release::apply(&mut session, &watcher, &release);
+    let ended = seen_meanwhile(&context.progress, &watcher, work).await?;
     let locks = watcher.longest_holds().await;
     let mut outcome = conclude(context, &mut session, &history_table, source, ended, server.major).await;
     let terminations = watcher.terminations().await;

@@ -3,6 +3,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -10,7 +11,9 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    contract::{Count, Progress, Stage},
+    api::Blocker,
+    contract::{Count, IndexProgress, Progress, Stage},
+    postgres::{IndexPhase, Watcher},
     serve,
 };
 
@@ -45,6 +48,14 @@ impl Reporter {
         self.change(|progress| progress.statements = one.map(|(done, of)| Count::after(done, of)));
     }
 
+    /// What another session sees of it: the index that PostgreSQL builds, and the sessions that it waits for.
+    pub(super) fn seen(&self, index: Option<IndexProgress>, blockers: Vec<Blocker>) {
+        self.change(|progress| {
+            progress.index = index;
+            progress.wait_for(blockers);
+        });
+    }
+
     fn set(&self, progress: Option<Progress>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = progress;
     }
@@ -54,6 +65,30 @@ impl Reporter {
             change(progress);
         }
     }
+}
+
+/// How often it says what another session sees of its work.
+const SEEN_EVERY: Duration = Duration::from_secs(1);
+
+/// Does this work, and says meanwhile what the watcher sees of it.
+pub(super) async fn seen_meanwhile<T>(
+    reporter: &Reporter,
+    watcher: &Watcher,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = pin!(work);
+    let ended = loop {
+        if let Ok(ended) = tokio::time::timeout(SEEN_EVERY, &mut work).await {
+            break ended;
+        }
+        let index = watcher.index().map(|IndexPhase { phase, percent }| IndexProgress {
+            phase,
+            percent: percent.and_then(|percent| u8::try_from(percent).ok()),
+        });
+        reporter.seen(index, watcher.blockers());
+    };
+    reporter.seen(None, Vec::new());
+    ended
 }
 
 fn whole_second() -> Timestamp {

@@ -14,6 +14,7 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice::{
+    api::Blocker,
     contract::{Count, Outcome, PROGRESS_LIMIT, Progress, Stage},
     controller::progress::{Ask, fetch},
     serve::{listen, serve_progress},
@@ -211,6 +212,32 @@ async fn a_long_run_shows_how_far_it_is_with_few_questions_and_fewer_writes() {
     world.run(&["records"]).await;
     let run = world.status("records").run.expect("a run");
     assert_eq!((run.reason.as_deref(), run.progress), (Some("Verified"), None));
+}
+
+#[tokio::test]
+async fn sessions_that_a_run_waits_for_are_in_the_status_while_it_waits_and_no_longer() {
+    let pods = Pods::default();
+    let (mut world, _) = migrating(&pods).await;
+    let waiting = |age_seconds| {
+        let mut progress = at(1);
+        progress.wait_for(vec![Blocker { age_seconds, ..super::kubelet::holder() }]);
+        progress
+    };
+    pods.say(Some(waiting(90)));
+    look_for(&mut world, 15).await;
+    assert_eq!(world.status("records").blocked_by, [super::kubelet::holder()]);
+    assert!(summary(&world).is_some_and(|summary| summary.ends_with("waits for pid 7 (nightly-report)")));
+    let before = world.writes().len();
+    for age in 91..121 {
+        pods.say(Some(waiting(age)));
+        look_for(&mut world, 1).await;
+    }
+    assert_eq!(world.writes().len(), before, "their age alone is no news");
+    pods.say(Some(at(1)));
+    look_for(&mut world, 15).await;
+    assert_eq!(world.status("records").blocked_by, [], "it waits no longer");
+    world.run(&["records"]).await;
+    assert_eq!(world.ready("records"), ("True".to_owned(), "Verified".to_owned()));
 }
 
 #[tokio::test]

@@ -84,6 +84,7 @@ mod stage_lint;
 mod stage_locks;
 mod stage_meanwhile;
 mod stage_older;
+mod stage_progress;
 mod stage_release;
 mod stage_rows;
 mod stage_scene;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::{
-    api::{HistoryEntry, RunStatus},
+    api::{Blocker, HistoryEntry, RunStatus},
     contract::{Leg, Outcome, Progress, Purpose, Route, Stage},
 };
 
@@ -59,6 +59,8 @@ pub struct Remembered<'a> {
     pub run: Option<&'a RunStatus>,
     /// Those that ended, newest first.
     pub history: &'a [HistoryEntry],
+    /// The sessions that the last run waited for, or the one in hand waits for.
+    pub blocked_by: &'a [Blocker],
 }
 
 /// A Job and its Pod.

@@ -17,9 +17,9 @@ use super::{
     sections::Sections,
 };
 use crate::{
-    api::{HistoryEntry, LegStatus, Reason, RunStatus, StageTiming},
+    api::{Blocker, HistoryEntry, LegStatus, Reason, RunStatus, StageTiming},
     contract::{Leg, Stage, Verdict},
-    limits::REMEMBERED_RUNS,
+    limits::{REMEMBERED_RUNS, SHOWN_BLOCKERS},
 };
 
 /// A stage is reported once it has worked for three seconds, so that a small migration needs no status
@@ -48,6 +48,8 @@ pub struct Record {
     pub history: Vec<HistoryEntry>,
     /// What is known about the sections.
     pub sections: Sections,
+    /// The sessions that the last run waited for, or the one in hand waits for.
+    pub blocked_by: Vec<Blocker>,
     /// The legs that have passed.
     legs: Vec<LegStatus>,
     /// The digest that `sections` and `legs` speak of.
@@ -95,6 +97,7 @@ impl Record {
             digest,
             run: last,
             history: known.published.history.to_vec(),
+            blocked_by: known.published.blocked_by.to_vec(),
             told: Told::Nothing,
         };
         if let Some(current) = current {
@@ -109,7 +112,7 @@ impl Record {
 
     /// What it remembers of runs.
     pub fn remembered(&self) -> Remembered<'_> {
-        Remembered { run: self.run.as_ref(), history: &self.history }
+        Remembered { run: self.run.as_ref(), history: &self.history, blocked_by: &self.blocked_by }
     }
 
     fn fold_current(&mut self, known: &Known, current: &CurrentRun, now: Timestamp) {
@@ -132,8 +135,9 @@ impl Record {
         match &current.run_state {
             RunState::Running(running) if now >= report_at(running, now) => {
                 self.fold_progress(current, running);
-                let shown = progress::shown(known.published.run, known.progress, run, now);
-                self.run.iter_mut().for_each(|status| status.progress.clone_from(&shown));
+                let shown = progress::shown(known.published, known.progress, run, now);
+                self.run.iter_mut().for_each(|status| status.progress.clone_from(&shown.progress));
+                self.blocked_by = shown.blocked_by;
             }
             RunState::Running(_) => {}
             RunState::Passed(pass) => {
@@ -189,6 +193,8 @@ impl Record {
             run.progress = None;
             run.record.clone_from(&record);
         }
+        let blockers = current.outcomes().flat_map(|outcome| &outcome.blockers);
+        self.blocked_by = blockers.take(SHOWN_BLOCKERS).cloned().collect();
         let stages = current
             .outcomes()
             .filter(|outcome| outcome.verdict != Verdict::NotReached)
