@@ -74,6 +74,8 @@ pub struct ValidatedMigration {
     pub statement_timeout: Span,
     /// Per run.
     pub deadline: Span,
+    /// Per digest; no limit where the manifest sets none.
+    pub attempts: Option<u32>,
     /// The log may quote rows.
     pub log_data: bool,
     /// Tenant isolation.
@@ -214,6 +216,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             blockers: spec.apply.blockers.unwrap_or_default(),
             statement_timeout: spec.apply.statement_timeout,
             deadline: spec.apply.deadline,
+            attempts: spec.apply.attempts,
             log_data: spec.apply.log_data,
             row_level_security: spec.verify.row_level_security.clone(),
             indexes: spec.verify.indexes.clone(),

@@ -42,6 +42,15 @@ pub struct Apply {
     #[serde(default = "default_deadline")]
     pub deadline: Span,
 
+    /// How many attempts Sluice makes at the same spec and source before a person has to act: after the last one
+    /// `Stalled` is True, with the reason of its failure, until the source, the spec or the annotation
+    /// `sluice.dev/retry` changes. A failure that would come again ends it at once, whatever this says; a
+    /// verification that is only repeated is not counted. From 1 to 1000. Absent: Sluice retries for as long as it
+    /// may help.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub attempts: Option<u32>,
+
     /// Whether the log of a stage's container repeats everything that PostgreSQL says: DETAIL, CONTEXT,
     /// NOTICEs and texts of RAISE, which may quote rows and literals. They stand nowhere else, whatever this
     /// says. Default: `false`.
@@ -58,6 +67,7 @@ impl Default for Apply {
             blockers: None,
             statement_timeout: default_statement_timeout(),
             deadline: default_deadline(),
+            attempts: None,
             log_data: false,
         }
     }

@@ -11,7 +11,13 @@ use super::{
     },
     situation::Situation,
 };
-use crate::api::{Class, ConditionType, Reason};
+use crate::{
+    api::{Class, ConditionType, Reason, RunStatus},
+    contract::Purpose,
+};
+
+/// What begins another run after one that a person has to see.
+const UNTIL: &str = "the source, the spec or the annotation sluice.dev/retry changes";
 
 /// The run that the facts ask for has ended, and another one would change nothing.
 pub fn is_settled(situation: &Situation) -> Option<Decision> {
@@ -19,22 +25,36 @@ pub fn is_settled(situation: &Situation) -> Option<Decision> {
     if reason == Reason::Verified {
         return Some(again::on_demand(situation, again::on_schedule(situation, verified(situation))));
     }
-    if reason.class() != Class::NeedsUser {
-        return None;
-    }
     let message = situation.runs.failure();
+    if reason.class() != Class::NeedsUser {
+        let (made, most) = attempts_are_over(situation, run)?;
+        let message = format!(
+            "{message} ({made} of {most} attempts (spec.apply.attempts) have failed; nothing runs again until \
+                {UNTIL})"
+        );
+        return Some(Decision::stalled(reason, message));
+    }
     if situation.facts.by_hand {
         return Some(Decision::stalled(reason, format!("{message} (correct it, then run it again)")));
     }
-    let until = "the source, the spec or the annotation sluice.dev/retry changes";
     let remedy = match again::interval(situation.facts) {
         Some(every) if has_a_verdict(run) => {
-            format!("Sluice verifies it again every {every}, and nothing else runs until {until}")
+            format!("Sluice verifies it again every {every}, and nothing else runs until {UNTIL}")
         }
         // The Job's name changes with each verification, and the message should not.
-        _ => format!("run {}; nothing runs again until {until}", run.job),
+        _ => format!("run {}; nothing runs again until {UNTIL}", run.job),
     };
     Some(again::on_schedule(situation, Decision::stalled(reason, format!("{message} ({remedy})"))))
+}
+
+/// How many attempts were made and how many may be, where no more is. A verification that is only repeated changes
+/// nothing and hurts no client, so it is not counted.
+fn attempts_are_over(situation: &Situation, run: &RunStatus) -> Option<(u32, u32)> {
+    let most = situation.facts.migration.as_ref().ok()?.attempts?;
+    let counts = !situation.facts.by_hand && again::purpose(situation) == Purpose::Apply;
+    let verified = situation.runs.last_verified(&run.digest).unwrap_or(0);
+    let made = run.attempt.saturating_sub(verified);
+    (counts && made >= most).then_some((made, most))
 }
 
 /// Ready, and at which version; or with a source that is older than that.

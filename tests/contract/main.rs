@@ -6,6 +6,7 @@
 mod again;
 #[allow(dead_code, reason = "tests/simulation has this file, too, and needs more of it")]
 mod api_server;
+mod attempts;
 mod bounds;
 mod cached;
 mod cel;

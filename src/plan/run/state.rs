@@ -7,7 +7,7 @@ use super::{
     facts::{JobState, Known, Run},
     judge::RunState,
     legs,
-    name::{job_name, place_in},
+    name::{attempt_in, job_name, place_in},
     own,
     record::Record,
 };
@@ -93,6 +93,14 @@ impl<'a> Runs<'a> {
         // A name that a foreign Job has taken is left to its owner.
         let taken = |attempt: &u32| self.strange(&job_name(name, digest, *attempt, leg));
         (next..=u32::MAX).find(|attempt| !taken(attempt)).unwrap_or(next)
+    }
+
+    /// The last attempt at this digest that ended well, as far as the status remembers it.
+    pub fn last_verified(&self, digest: &str) -> Option<u32> {
+        let entries = self.record.history.iter();
+        entries
+            .filter(|entry| entry.reason == Reason::Verified.name())
+            .find_map(|entry| attempt_in(&entry.job, self.known.name, digest))
     }
 
     /// A Job of this name is there that is not Sluice's own and was never announced.
