@@ -138,6 +138,10 @@ pub enum Source {
     },
 }
 
+/// How old the snapshot of an earlier attempt may be, where the manifest does not say. Longer than the pauses between
+/// attempts, and short beside what people put up with losing when they restore one.
+const SNAPSHOT_MAX_AGE: Span = Span::from_secs(3600);
+
 /// What is kept before anything changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotPolicy {
@@ -151,6 +155,8 @@ pub enum SnapshotPolicy {
         read_back: ReadBack,
         /// Which older ones stay.
         keep: Option<Keep>,
+        /// How old the one of an earlier attempt may be that is used again.
+        max_age: Span,
     },
     /// None, for this reason.
     Waived(String),
@@ -255,6 +261,7 @@ fn snapshot(snapshot: Option<&Snapshot>, violations: &mut Vec<Violation>) -> Opt
             jobs: dump.jobs,
             read_back: snapshot.verify,
             keep: snapshot.keep.clone(),
+            max_age: snapshot.max_age.unwrap_or(SNAPSHOT_MAX_AGE),
         }),
         (_, None, Some(waiver)) => Some(SnapshotPolicy::Waived(waiver.reason.clone())),
         _ => {

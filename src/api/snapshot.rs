@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Span;
+
 /// The copy that is taken, and proven, before anything changes. Exactly one of `dump` and `none`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -21,6 +23,13 @@ pub struct Snapshot {
     /// How the snapshot is proven before a migration may run. Default: `Read`.
     #[serde(default)]
     pub verify: ReadBack,
+
+    /// How old the snapshot of an earlier attempt may be that a retry uses again, instead of taking another one: of
+    /// the same spec and source, of a history that has not changed, read back once more. What was written to the
+    /// database since it was taken is not in it. `0s`: each attempt takes its own. A changed spec, source or
+    /// annotation `sluice.dev/retry` always takes its own. Absent: `1h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Span>,
 
     /// Which older snapshots are kept. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

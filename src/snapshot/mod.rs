@@ -23,7 +23,8 @@ pub use error::SnapshotError;
 pub use producer::{Dump, Tools};
 pub use store::{Manifest, Volume};
 
-use store::{Taken, place};
+use producer::Prepared;
+use store::{Found, Taken, place};
 
 /// What to take, and where to keep it.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,10 @@ pub struct Request<'a> {
     pub history_digest: &'a str,
     /// What is about to run, for the manifest.
     pub pending: &'a [String],
+    /// What it is taken for, as the names of the Jobs have it; none where a person runs Sluice outside a cluster.
+    pub run: Option<&'a str>,
+    /// How old the snapshot may be that an earlier attempt at the same has taken, to be used again.
+    pub max_age: Duration,
     /// The time, read before anything of the database is.
     pub now: Timestamp,
     /// How long everything may take together.
@@ -76,6 +81,8 @@ struct Product {
 
 /// Takes a snapshot, proves it, and deletes those that need not stay any longer.
 ///
+/// A retry uses the snapshot again that an earlier attempt has taken, within [`Request::max_age`].
+///
 /// It either ends within the deadline or ends its tools. A snapshot that failed leaves nothing under a final
 /// name; what it leaves under a hidden one is removed by the next attempt.
 pub async fn take(request: Request<'_>) -> Result<SnapshotRecord, SnapshotError> {
@@ -92,6 +99,9 @@ async fn take_in_time(request: Request<'_>) -> Result<SnapshotRecord, SnapshotEr
     let Request { dump, volume, now, deadline, .. } = request;
     let prepared = dump.prepare().await?;
     volume.open()?;
+    if let Some(record) = taken_before(&request, &prepared).await {
+        return Ok(record);
+    }
     // Before as well as after: on a volume that is full, what has expired makes the room.
     volume.prune(now, Taken::NotYet);
     let partial = volume.begin(now)?;
@@ -101,6 +111,37 @@ async fn take_in_time(request: Request<'_>) -> Result<SnapshotRecord, SnapshotEr
 
     let Contents { bytes, sha256, .. } = product.contents;
     Ok(SnapshotRecord { reference, taken_at: Time(now), bytes, sha256, verified: dump.read_back })
+}
+
+/// The snapshot of an earlier attempt, if it is one of the same database and history, young enough, and still what
+/// its manifest says, byte for byte. Where that is in doubt another one is taken.
+async fn taken_before(request: &Request<'_>, prepared: &Prepared<'_>) -> Option<SnapshotRecord> {
+    let found = request.volume.newest(|manifest| is_of_an_earlier_attempt(request, manifest))?;
+    let Found { manifest, target, reference } = found;
+    let doubt = match prepared.read_back(&target).await {
+        Ok(Contents { bytes, sha256, .. }) if (bytes, &sha256) == (manifest.bytes, &manifest.sha256) => {
+            let (taken_at, verified) = (Time(manifest.taken_at), request.dump.read_back);
+            return Some(SnapshotRecord { reference, taken_at, bytes, sha256, verified });
+        }
+        Ok(_) => "it is not what its manifest says".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(snapshot = %reference, %doubt, "the snapshot of an earlier attempt is not used again");
+    None
+}
+
+fn is_of_an_earlier_attempt(request: &Request<'_>, manifest: &Manifest) -> bool {
+    let Request { dump, now, max_age, .. } = request;
+    // One from the future has no age.
+    let age = Duration::try_from(now.duration_since(manifest.taken_at));
+    manifest.version == Manifest::VERSION
+        && request.run.is_some()
+        && manifest.run.as_deref() == request.run
+        && manifest.database == dump.url.database()
+        && manifest.place == dump.url.place()
+        && manifest.history_digest == request.history_digest
+        && manifest.pending == request.pending
+        && age.is_ok_and(|age| age < *max_age)
 }
 
 fn manifest(request: &Request<'_>, product: &Product) -> Manifest {
@@ -116,6 +157,7 @@ fn manifest(request: &Request<'_>, product: &Product) -> Manifest {
         jobs: dump.jobs,
         history_digest: request.history_digest.to_owned(),
         pending: request.pending.to_vec(),
+        run: request.run.map(ToOwned::to_owned),
         bytes: product.contents.bytes,
         sha256: product.contents.sha256.clone(),
         verified: dump.read_back,

@@ -176,6 +176,12 @@ impl Context {
         format!("sluice {object} {}", self.attempt).trim_end().to_owned()
     }
 
+    /// What the run is for, as the name of its Job has it: the same for each attempt at it. None where there is no
+    /// Job.
+    pub(super) fn run(&self) -> Option<&str> {
+        self.attempt.rsplit_once("-a").map(|(digest, _)| digest)
+    }
+
     /// The history: in the manifest's schema, else Prisma's parameter of the URL, else `public`.
     pub(super) fn history_table(&self) -> HistoryTable {
         let from_url = self.url.as_ref().ok().and_then(ConnectionUrl::schema);

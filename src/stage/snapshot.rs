@@ -3,7 +3,7 @@
 
 use super::{Context, Passed, Plan};
 use crate::{
-    api::Reason,
+    api::{Reason, SnapshotRecord, Span},
     contract::{Outcome, Stage},
     snapshot::{Dump, Request, Tools, Volume, take},
     validate::SnapshotPolicy,
@@ -25,7 +25,7 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
             "nothing is pending, so nothing needs a snapshot",
         );
     }
-    let (claim, jobs, read_back, keep) = match &context.manifest.snapshot {
+    let (claim, jobs, read_back, keep, max_age) = match &context.manifest.snapshot {
         SnapshotPolicy::Waived(reason) => {
             return Outcome::passed(
                 Stage::Snapshot,
@@ -33,27 +33,34 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
                 format!("no snapshot: {reason}"),
             );
         }
-        SnapshotPolicy::Dump { claim, jobs, read_back, keep } => (claim, *jobs, *read_back, keep.as_ref()),
+        SnapshotPolicy::Dump { claim, jobs, read_back, keep, max_age } => {
+            (claim, *jobs, *read_back, keep.as_ref(), *max_age)
+        }
     };
     let url = match context.url() {
         Ok(url) => url,
         Err(error) => return Outcome::failed(Stage::Snapshot, error.reason(), error.to_string()),
     };
     let folder = context.snapshots.join(&context.manifest.namespace).join(&context.manifest.name);
-    let tools = Tools::default();
+    let (tools, now) = (Tools::default(), jiff::Timestamp::now());
     let request = Request {
         dump: Dump { url, jobs, read_back, server_major: history.server_major, tools: &tools },
         volume: Volume { folder: &folder, claim: (!context.by_hand).then_some(claim.as_str()), keep },
         history_digest: &history.history_digest,
         pending: &history.pending,
-        now: jiff::Timestamp::now(),
+        run: context.run(),
+        max_age: max_age.duration(),
+        now,
         deadline: context.remaining(),
     };
     match take(request).await {
         Ok(record) => {
             let message = format!(
-                "{} bytes in {}, read back and proven ({:?})",
-                record.bytes, record.reference, record.verified
+                "{} bytes in {}, read back and proven ({:?}){}",
+                record.bytes,
+                record.reference,
+                record.verified,
+                again(&record, now, max_age)
             );
             Outcome {
                 snapshot: Some(record),
@@ -62,4 +69,16 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
         }
         Err(error) => Outcome::failed(Stage::Snapshot, error.reason(), error.to_string()),
     }
+}
+
+/// That an earlier attempt has taken it, and when.
+fn again(record: &SnapshotRecord, now: jiff::Timestamp, max_age: Span) -> String {
+    if record.taken_at.0 == now {
+        return String::new();
+    }
+    format!(
+        "; an earlier attempt took it at {}, and it is used again because the history is the same \
+            (spec.snapshot.maxAge: {max_age})",
+        record.taken_at.0.strftime("%FT%TZ")
+    )
 }

@@ -64,6 +64,7 @@ mod session_environment;
 mod session_servers;
 mod session_tls;
 mod snapshot;
+mod snapshot_again;
 mod snapshot_rights;
 mod sql_applied;
 mod sql_brackets;

@@ -49,6 +49,9 @@ pub struct Scene {
     pub keep: Option<Keep>,
     pub deadline: Duration,
     pub now: Timestamp,
+    pub run: Option<&'static str>,
+    pub max_age: Duration,
+    pub history_digest: &'static str,
 }
 
 impl Scene {
@@ -65,6 +68,9 @@ impl Scene {
             keep: None,
             deadline: Duration::from_mins(1),
             now: Timestamp::now(),
+            run: None,
+            max_age: Duration::from_hours(1),
+            history_digest: "0f0f",
         }
     }
 
@@ -86,8 +92,10 @@ impl Scene {
                 tools: &self.tools,
             },
             volume: Volume { folder, claim: Some("records-snapshots"), keep: self.keep.as_ref() },
-            history_digest: "0f0f",
+            history_digest: self.history_digest,
             pending: &["20240216140000_add_patient_preferred_name".to_owned()],
+            run: self.run,
+            max_age: self.max_age,
             now: self.now,
             deadline: self.deadline,
         })

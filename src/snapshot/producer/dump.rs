@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use super::{
-    super::{Product, SnapshotError, Target},
+    super::{Contents, Product, SnapshotError, Target},
     Dump, process, proof,
     server::{self, Server},
 };
@@ -43,6 +43,12 @@ impl<'a> Dump<'a> {
 }
 
 impl Prepared<'_> {
+    /// Proves a dump that was written, and says what is in it.
+    pub(in super::super) async fn read_back(&self, target: &Target) -> Result<Contents, SnapshotError> {
+        let ((), contents) = tokio::try_join!(proof::prove(&self.dump, &target.path), proof::digest(target))?;
+        Ok(contents)
+    }
+
     /// Writes the dump and proves it. `deadline` is how long the whole snapshot may take.
     pub(in super::super) async fn write(
         mut self,
@@ -50,9 +56,8 @@ impl Prepared<'_> {
         deadline: Duration,
     ) -> Result<Product, SnapshotError> {
         write(&self.dump, &mut self.connection, target, deadline).await?;
-        let ((), contents) = tokio::try_join!(proof::prove(&self.dump, &target.path), proof::digest(target))?;
         Ok(Product {
-            contents,
+            contents: self.read_back(target).await?,
             server_version: self.server.version,
             wal_lsn: self.server.lsn,
             client_version: self.client,

@@ -12,6 +12,8 @@ pub(super) use {proof::digest, restore::restore};
 
 use std::path::{Path, PathBuf};
 
+pub(super) use dump::Prepared;
+
 use crate::{api::ReadBack, postgres::ConnectionUrl};
 
 /// A dump of one database, as `pg_dump` makes it.

@@ -41,6 +41,10 @@ pub struct Manifest {
     pub history_digest: String,
     /// The migrations that were about to run.
     pub pending: Vec<String>,
+    /// What it was taken for, as the names of the Jobs have it: the beginning of the digest of the spec and the source.
+    /// Absent where a person ran Sluice outside a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// The size of the dump.
     pub bytes: u64,
     /// The SHA-256 of the dump file, or of `SHA256SUMS` when the dump is a folder.

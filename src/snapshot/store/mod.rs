@@ -7,4 +7,4 @@ mod volume;
 
 pub use manifest::Manifest;
 pub use volume::Volume;
-pub(super) use volume::{Taken, place};
+pub(super) use volume::{Found, Taken, place};

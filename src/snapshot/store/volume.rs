@@ -43,6 +43,17 @@ pub(in super::super) enum Taken {
     Now,
 }
 
+/// A snapshot that is there.
+#[derive(Debug)]
+pub(in super::super) struct Found {
+    /// What it says of itself.
+    pub(in super::super) manifest: Manifest,
+    /// Its dump.
+    pub(in super::super) target: Target,
+    /// How a status names it.
+    pub(in super::super) reference: String,
+}
+
 /// A snapshot that grows.
 #[derive(Debug)]
 pub(in super::super) struct Partial<'a> {
@@ -94,6 +105,16 @@ impl<'a> Volume<'a> {
                     .map(|found| Existing { name, taken_at: found.taken_at })
             })
             .collect()
+    }
+
+    /// The newest snapshot for which this holds.
+    pub(in super::super) fn newest(&self, holds: impl Fn(&Manifest) -> bool) -> Option<Found> {
+        let names = self.names().unwrap_or_default().into_iter().filter(|name| !name.starts_with('.'));
+        let found = names.filter_map(|name| Some((Manifest::read(&self.folder.join(&name))?, name)));
+        let (manifest, name) =
+            found.filter(|(manifest, _)| holds(manifest)).max_by_key(|(manifest, _)| manifest.taken_at)?;
+        let target = Target { path: self.folder.join(&name).join(DUMP), volume: self.words() };
+        Some(Found { manifest, target, reference: self.reference(&name) })
     }
 
     /// Deletes what has expired. A failure is logged and no more: what could not be deleted today is deleted
@@ -239,6 +260,7 @@ mod tests {
             jobs: 1,
             history_digest: String::new(),
             pending: Vec::new(),
+            run: None,
             bytes: 0,
             sha256: String::new(),
             verified: ReadBack::Read,
