@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::PgConnection;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sqlx::{FromRow, PgConnection};
 
 use super::{Kept, QueryContext, QueryError, Values, made::made_just_now, query, query_as, query_scalar};
 
@@ -26,14 +27,41 @@ pub struct JournalStep {
     pub done: bool,
     /// What the file had set by then.
     pub settings: Values,
+    /// How far a step in batches has come; none where none of them is committed.
+    pub batches: Option<BatchesDone>,
 }
 
-const CREATE: &str = "CREATE TABLE IF NOT EXISTS sluice.journal (row_id varchar(36) NOT NULL, step integer \
-    NOT NULL, \
-     digest varchar(64) NOT NULL, started_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz, \
-     settings text, PRIMARY KEY (row_id, step))";
+/// A step as it is written down.
+#[derive(FromRow)]
+struct Row {
+    step: i32,
+    digest: String,
+    done: bool,
+    settings: Option<String>,
+    batches: Option<String>,
+}
+
+/// How far a step in batches has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchesDone {
+    /// The key of the last row of the last batch.
+    pub key: Vec<String>,
+    /// How many were committed.
+    pub count: u64,
+    /// About how many rows they went through.
+    pub passed: u64,
+    /// How many rows they changed.
+    pub changed: u64,
+}
+
+const CREATE: &str = "\
+    CREATE TABLE IF NOT EXISTS sluice.journal (row_id varchar(36) NOT NULL, step integer NOT NULL, \
+    digest varchar(64) NOT NULL, started_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz, \
+    settings text, batches text, PRIMARY KEY (row_id, step))";
 /// A journal that an earlier version made.
-const ADD_SETTINGS: &str = "ALTER TABLE sluice.journal ADD COLUMN IF NOT EXISTS settings text";
+const ADD_COLUMNS: &str = "\
+    ALTER TABLE sluice.journal ADD COLUMN IF NOT EXISTS settings text, \
+    ADD COLUMN IF NOT EXISTS batches text";
 
 impl Journal {
     /// The name of its table, in the schema `sluice`.
@@ -42,7 +70,7 @@ impl Journal {
     /// Creates the table where it is missing.
     pub async fn create(connection: &mut PgConnection) -> Result<(), QueryError> {
         if Self::exists(connection).await? {
-            sqlx::raw_sql(ADD_SETTINGS).execute(connection).await.context("bring the journal up to date")?;
+            sqlx::raw_sql(ADD_COLUMNS).execute(connection).await.context("bring the journal up to date")?;
             return Ok(());
         }
         sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS sluice")
@@ -75,19 +103,17 @@ impl Journal {
 
     /// The steps that were begun, in order.
     pub async fn steps(&self, connection: &mut PgConnection) -> Result<Vec<JournalStep>, QueryError> {
-        // A session that only reads brings no journal of an earlier version up to date, which had no
-        // settings.
-        let text = "SELECT step, digest::text, finished_at IS NOT NULL, pg_catalog.to_jsonb(journal) ->> \
-            'settings' \
-                    FROM sluice.journal AS journal WHERE row_id = $1 ORDER BY step";
-        let rows: Vec<(i32, String, bool, Option<String>)> =
+        // A session that only reads brings no journal of an earlier version up to date, which had fewer
+        // columns.
+        let text = "SELECT step, digest::text, finished_at IS NOT NULL AS done, \
+            pg_catalog.to_jsonb(journal) ->> 'settings' AS settings, \
+            pg_catalog.to_jsonb(journal) ->> 'batches' AS batches \
+            FROM sluice.journal AS journal WHERE row_id = $1 ORDER BY step";
+        let rows: Vec<Row> =
             query_as(text).bind(&self.row).fetch_all(connection).await.context("read the journal")?;
-        let steps = rows.into_iter().map(|(step, digest, done, settings)| {
-            let settings = settings.map_or(Ok(Values::new()), |settings| serde_json::from_str(&settings));
-            let settings = settings
-                .map_err(|error| sqlx::Error::Decode(Box::new(error)))
-                .context("read the settings in the journal")?;
-            Ok(JournalStep { step, digest, done, settings })
+        let steps = rows.into_iter().map(|Row { step, digest, done, settings, batches }| {
+            let settings = read(settings)?.unwrap_or_default();
+            Ok(JournalStep { step, digest, done, settings, batches: read(batches)? })
         });
         steps.collect()
     }
@@ -121,9 +147,8 @@ impl Journal {
         settings: &Values,
     ) -> Result<(), QueryError> {
         query(
-            "INSERT INTO sluice.journal (row_id, step, digest, settings, finished_at) VALUES ($1, $2, $3, \
-                $4, now()) \
-             ON CONFLICT (row_id, step) DO UPDATE \
+            "INSERT INTO sluice.journal (row_id, step, digest, settings, finished_at) \
+             VALUES ($1, $2, $3, $4, now()) ON CONFLICT (row_id, step) DO UPDATE \
              SET digest = excluded.digest, settings = excluded.settings, finished_at = excluded.finished_at",
         )
         .bind(&self.row)
@@ -135,9 +160,33 @@ impl Journal {
         .kept("journal the end of a step")
     }
 
-    /// Takes back that a step was begun: it failed, and what is there by its name is not its work.
+    /// Writes how far a step in batches has come, in the transaction of the last of them.
+    pub async fn advance(
+        &self,
+        connection: &mut PgConnection,
+        step: i32,
+        digest: &str,
+        batches: &BatchesDone,
+    ) -> Result<(), QueryError> {
+        query(
+            "INSERT INTO sluice.journal (row_id, step, digest, batches) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (row_id, step) DO UPDATE SET digest = excluded.digest, batches = excluded.batches, \
+             finished_at = NULL",
+        )
+        .bind(&self.row)
+        .bind(step)
+        .bind(digest)
+        .bind(serde_json::to_string(batches).unwrap_or_default())
+        .execute(connection)
+        .await
+        .kept("journal a batch")
+    }
+
+    /// Takes back that a step was begun: it failed, and what is there by its name is not its work. Batches
+    /// that are committed are.
     pub async fn forget(&self, connection: &mut PgConnection, step: i32) -> Result<(), QueryError> {
-        let text = "DELETE FROM sluice.journal WHERE row_id = $1 AND step = $2 AND finished_at IS NULL";
+        let text = "DELETE FROM sluice.journal WHERE row_id = $1 AND step = $2 AND finished_at IS NULL AND \
+            batches IS NULL";
         query(text)
             .bind(&self.row)
             .bind(step)
@@ -156,4 +205,10 @@ impl Journal {
             .context("clear the journal")?;
         Ok(())
     }
+}
+
+/// What a column holds as JSON.
+fn read<T: DeserializeOwned>(column: Option<String>) -> Result<Option<T>, QueryError> {
+    let read = column.map(|text| serde_json::from_str(&text)).transpose();
+    read.map_err(|error| sqlx::Error::Decode(Box::new(error))).context("read what the journal holds")
 }

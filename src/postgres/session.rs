@@ -14,7 +14,7 @@ use sqlx::{
 
 use super::{
     Holder, QueryContext, QueryError, Settings, SqlError, SqlErrorKind, TEAMS_SETTINGS,
-    acquire_advisory_locks, own_settings, query, query_scalar, release_advisory_locks, search_path,
+    acquire_advisory_locks, own_settings, query, query_as, query_scalar, release_advisory_locks, search_path,
     startup::READ_TEXT, strong_locks::own_strong_locks,
 };
 use crate::{api::Span, limits::CANCEL_GRACE, sql::Isolation};
@@ -199,6 +199,11 @@ impl Session {
         Ok(settings.restore(&mut self.connection, in_transaction).await?)
     }
 
+    /// Sets it again in a transaction whose statements set nothing that a later one needs.
+    pub async fn set_again(&mut self, settings: &Settings) -> Result<(), SqlError> {
+        Ok(settings.set_again(&mut self.connection, true).await?)
+    }
+
     /// Notes what a step has set, before it is put back.
     pub async fn note(&mut self, settings: &mut Settings) -> Result<(), SqlError> {
         self.run(READ_TEXT, None).await?;
@@ -210,6 +215,42 @@ impl Session {
     pub async fn resolve(&mut self, relation: &str) -> Result<Option<i64>, QueryError> {
         let text = "SELECT pg_catalog.to_regclass($1)::pg_catalog.oid::pg_catalog.int8";
         query_scalar(text).bind(relation).fetch_one(&mut self.connection).await.context("find a relation")
+    }
+
+    /// The role that the file works as, where row-level security hides rows of this relation from it.
+    pub async fn role_without_all_rows(&mut self, relation: i64) -> Result<Option<String>, QueryError> {
+        let text = "SELECT current_user::pg_catalog.text WHERE \
+            pg_catalog.row_security_active($1::pg_catalog.int8::pg_catalog.oid)";
+        let role = query_scalar(text).bind(relation).fetch_optional(&mut self.connection);
+        role.await.context("find out whether policies hide rows")
+    }
+
+    /// Runs one statement of the file with values as parameters, in place of those that a text would show:
+    /// how many rows it changed.
+    pub async fn change(&mut self, text: &str, values: &[String], until: Instant) -> Result<u64, SqlError> {
+        let query = values.iter().fold(query(AssertSqlSafe(text)), |query, value| query.bind(value.clone()));
+        let left = until.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left, query.execute(&mut self.connection)).await {
+            Ok(done) => done.map(|done| done.rows_affected()).map_err(|error| SqlError::of(&error, 0, text)),
+            Err(_) => Err(deadline(0)),
+        }
+    }
+
+    /// The same for a statement of which one row tells how many rows it changed, and the key of one that it
+    /// left as it was.
+    pub async fn change_and_tell(
+        &mut self,
+        text: &str,
+        values: &[String],
+        until: Instant,
+    ) -> Result<(i64, Option<Vec<String>>), SqlError> {
+        let query =
+            values.iter().fold(query_as(AssertSqlSafe(text)), |query, value| query.bind(value.clone()));
+        let left = until.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left, query.fetch_one(&mut self.connection)).await {
+            Ok(told) => told.map_err(|error| SqlError::of(&error, 0, text)),
+            Err(_) => Err(deadline(0)),
+        }
     }
 
     /// Sluice's own query in the middle of a file, whose search path is put back.
@@ -422,15 +463,20 @@ impl Session {
         match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(SqlError::of(&error, completed, text)),
-            Err(_) => Err(SqlError {
-                completed,
-                ..SqlError::other(SqlErrorKind::Overrun, "the deadline of the run has passed".to_owned())
-            }),
+            Err(_) => Err(deadline(completed)),
         }
     }
 
     /// Says good-bye, so that the server need not find out.
     pub async fn close(self) {
         let _ = tokio::time::timeout(Duration::from_secs(1), self.connection.close()).await;
+    }
+}
+
+/// The time is up behind so many statements.
+fn deadline(completed: usize) -> SqlError {
+    SqlError {
+        completed,
+        ..SqlError::other(SqlErrorKind::Overrun, "the deadline of the run has passed".to_owned())
     }
 }

@@ -68,10 +68,21 @@ impl Settings {
         self.carried = carried;
     }
 
-    /// Sets again what the steps before have set, until the transaction ends or, where there is none, until
-    /// it is reset; and begins to watch.
+    /// Sets again what the steps before have set, and begins to watch.
     pub(super) async fn restore(
         &mut self,
+        connection: &mut PgConnection,
+        in_transaction: bool,
+    ) -> Result<(), QueryError> {
+        self.set_again(connection, in_transaction).await?;
+        self.before = self.read(connection, &[]).await?;
+        Ok(())
+    }
+
+    /// Sets again what the steps before have set, until the transaction ends or, where there is none, until
+    /// it is reset.
+    pub(super) async fn set_again(
+        &self,
         connection: &mut PgConnection,
         in_transaction: bool,
     ) -> Result<(), QueryError> {
@@ -102,7 +113,6 @@ impl Settings {
                     .context("become again the role that the file has set")?;
             }
         }
-        self.before = self.read(connection, &[]).await?;
         Ok(())
     }
 

@@ -70,7 +70,9 @@ impl SqlErrorKind {
 impl From<QueryError> for SqlError {
     /// A query of Sluice's own, between those of a file.
     fn from(error: QueryError) -> Self {
-        Self::other(SqlErrorKind::of(&error.cause), error.to_string())
+        let code = error.cause.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let sqlstate = code.unwrap_or_default().into_owned();
+        Self { sqlstate, ..Self::other(SqlErrorKind::of(&error.cause), error.to_string()) }
     }
 }
 

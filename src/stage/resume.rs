@@ -149,6 +149,7 @@ mod tests {
             digest,
             done,
             settings: crate::postgres::Values::new(),
+            batches: None,
         };
         vec![step(-1, two.checksum.clone(), false), step(0, digest, true)]
     }
