@@ -11,6 +11,6 @@ mod stage;
 pub use outcome::{
     HistorySummary, MESSAGE_LIMIT, Outcome, Required, VERSION, Verdict, is_digest, outcome_message,
 };
-pub use progress::{Count, IndexProgress, PROGRESS_LIMIT, PROGRESS_PATH, PROGRESS_PORT, Progress};
+pub use progress::{Count, IndexProgress, PROGRESS_LIMIT, PROGRESS_PATH, PROGRESS_PORT, Progress, Rows};
 pub use route::{Gate, Leg, Purpose, Route};
 pub use stage::Stage;

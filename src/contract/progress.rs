@@ -42,6 +42,9 @@ pub struct Progress {
     /// The index that PostgreSQL builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<IndexProgress>,
+    /// How far the statement is that runs in batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Rows>,
     /// The sessions of others that it waits for, a bounded number of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocked_by: Vec<Blocker>,
@@ -70,6 +73,42 @@ impl IndexProgress {
             Some(percent) => format!("{} ({percent} %)", self.phase),
             None => self.phase.clone(),
         }
+    }
+}
+
+/// How far a statement is that runs in batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rows {
+    /// How many rows of the table it went through.
+    pub done: u64,
+    /// About how many there are; none where PostgreSQL has not counted yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u64>,
+    /// How many it goes through in a second, since this process began; none before its first batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<u64>,
+    /// It waits because a replica is too far behind.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits_for_replica: bool,
+}
+
+impl Rows {
+    /// In a few words, for people.
+    fn summary(self) -> String {
+        let of = self.of.filter(|of| *of >= self.done);
+        let mut told = of
+            .map_or_else(|| format!("{} rows", self.done), |of| format!("{} of about {of} rows", self.done));
+        if self.waits_for_replica {
+            return told + ", waits for a replica";
+        }
+        if let Some(rate) = self.per_second.filter(|rate| *rate > 0) {
+            told += &format!(", {rate} a second");
+            told += &of
+                .map(|of| format!(", about {} s left", (of - self.done).div_ceil(rate)))
+                .unwrap_or_default();
+        }
+        told
     }
 }
 
@@ -106,6 +145,7 @@ impl Progress {
             migrations: None,
             statements: None,
             index: None,
+            rows: None,
             blocked_by: Vec::new(),
         }
     }
@@ -149,13 +189,15 @@ impl Progress {
         };
         let statement = self.statements.filter(|count| count.of > 1);
         let statement = statement.map(|count| format!("statement {}", of(count)));
+        let rows = self.rows.map(Rows::summary);
         let index = self.index.as_ref().map(IndexProgress::summary);
         let waits = self.blocked_by.first().map(|first| {
             let more = self.blocked_by.len() - 1;
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
             format!("waits for pid {} ({}){more}", first.pid, first.application)
         });
-        let parts: Vec<String> = migration.into_iter().chain(statement).chain(index).chain(waits).collect();
+        let work = statement.into_iter().chain(index).chain(rows);
+        let parts: Vec<String> = migration.into_iter().chain(work).chain(waits).collect();
         if parts.is_empty() { self.stage.name().to_owned() } else { parts.join(", ") }
     }
 }
@@ -234,6 +276,12 @@ mod tests {
             let mut waits = Progress {
                 migration: Some("2_b".repeat(85)),
                 index: Some(IndexProgress { phase: "x".repeat(LONGEST), percent: Some(100) }),
+                rows: Some(Rows {
+                    done: u64::MAX,
+                    of: Some(u64::MAX),
+                    per_second: Some(u64::MAX),
+                    waits_for_replica: true,
+                }),
                 ..progress()
             };
             waits.wait_for(vec![blocker(&name.repeat(64)); 50]);
@@ -247,6 +295,24 @@ mod tests {
         });
         let told = forged.expect("reads").blocked_by;
         assert_eq!((told.len(), told[0].application.as_str()), (SHOWN_BLOCKERS, "\\u{1b}[2J"));
+    }
+
+    #[test]
+    fn a_statement_in_batches_says_how_far_it_is_and_how_long_it_takes_yet() {
+        let told = |rows: Rows| Progress { rows: Some(rows), statements: None, ..progress() }.summary();
+        let half = Rows { done: 500, of: Some(1000), per_second: Some(60), waits_for_replica: false };
+        assert_eq!(told(half), "2_b (2 of 5), 500 of about 1000 rows, 60 a second, about 9 s left");
+        let waits = Rows { waits_for_replica: true, ..half };
+        assert_eq!(told(waits), "2_b (2 of 5), 500 of about 1000 rows, waits for a replica");
+        let more = Rows { done: 1200, ..half };
+        assert_eq!(
+            told(more),
+            "2_b (2 of 5), 1200 rows, 60 a second",
+            "what was counted once may have grown"
+        );
+        assert_eq!(told(Rows::default()), "2_b (2 of 5), 0 rows");
+        let back = read(|value| value["rows"] = serde_json::to_value(waits).expect("JSON"));
+        assert_eq!(back.and_then(|back| back.rows), Some(waits));
     }
 
     #[test]

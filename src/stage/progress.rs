@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::{
     api::Blocker,
-    contract::{Count, IndexProgress, Progress, Stage},
+    contract::{Count, IndexProgress, Progress, Rows, Stage},
     postgres::{IndexPhase, Watcher},
     serve,
 };
@@ -38,14 +38,22 @@ impl Reporter {
             progress.since = whole_second();
             progress.migration = Some(name.to_owned());
             progress.migrations = Some(Count::after(done, of));
-            progress.statements = None;
+            (progress.statements, progress.rows) = (None, None);
         });
     }
 
     /// Of its statements so many are done, and one runs alone. Of several that are one message it is unknown
     /// how far they are: the server answers when all have ended.
     pub(super) fn statement(&self, one: Option<(usize, usize)>) {
-        self.change(|progress| progress.statements = one.map(|(done, of)| Count::after(done, of)));
+        self.change(|progress| {
+            progress.statements = one.map(|(done, of)| Count::after(done, of));
+            progress.rows = None;
+        });
+    }
+
+    /// The statement that runs in batches is so far.
+    pub(super) fn rows(&self, rows: Rows) {
+        self.change(|progress| progress.rows = Some(rows));
     }
 
     /// What another session sees of it: the index that PostgreSQL builds, and the sessions that it waits for.
