@@ -161,6 +161,11 @@ reasons! {
     /// A migration kept a table locked against readers or writers for longer than `spec.apply.lockHeld`, while
     /// it worked: it was rolled back, and starting it again would keep them waiting for as long.
     LockHeldTooLong: NeedsUser on Applied;
+    /// Row-level security hides rows of a table from the migration role, so a backfill would leave them as they
+    /// are.
+    RowsInvisible: NeedsUser on Applied;
+    /// A row still matches the condition of a backfill when it was changed: it would never be done.
+    NoProgress: NeedsUser on Applied;
     /// Another session holds a lock; the message names it and its age.
     WaitingForLock: Transient on Applied;
     /// The history changed between plan and migrate; Sluice plans again.

@@ -330,6 +330,11 @@ fn describe(statement: &Statement) -> String {
                 redact::own_statement(statement.sql(), 80)
             )
         }
+        StatementKind::Backfill(backfill) => format!(
+            "runs in batches by {}, each a transaction: {}",
+            backfill.batches.shown(),
+            redact::statement(statement.sql(), 80)
+        ),
         _ => format!(
             "cannot run in a transaction, so it runs alone: {}",
             redact::statement(statement.sql(), 80)

@@ -1,49 +1,144 @@
 //! Directives: SQL comments that say something about the file they stand in, so that the same folder still
 //! works with Prisma.
 
-use super::script::ScriptError;
+use std::{collections::VecDeque, ops::Range};
+
+use super::{
+    backfill::{Backfill, Batches},
+    script::ScriptError,
+};
 
 /// What the directives of a file say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directives {
     /// `-- sluice: no-transaction`: each statement runs alone.
     pub no_transaction: bool,
+    /// `-- sluice: backfill …`, in the order of the file.
+    backfills: VecDeque<OfOneStatement>,
+}
+
+/// A directive about the statement that follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OfOneStatement {
+    batches: Batches,
+    /// What it says.
+    directive: String,
+    /// Where it stands.
+    at: usize,
+    line: u32,
+}
+
+impl OfOneStatement {
+    fn refused(self, problem: String) -> ScriptError {
+        ScriptError::InvalidDirective { line: self.line, directive: self.directive, problem }
+    }
 }
 
 impl Directives {
-    /// Reads one comment that begins its line. `line` says which, for the error.
-    pub fn read(&mut self, comment: &str, line: impl FnOnce() -> u32) -> Result<(), ScriptError> {
+    /// Reads one comment that begins its line, at this byte. `line` says which, for the error.
+    pub fn read(&mut self, comment: &str, at: usize, line: impl FnOnce() -> u32) -> Result<(), ScriptError> {
         let text =
             comment.strip_prefix("--").map(str::trim_start).and_then(|rest| rest.strip_prefix("sluice:"));
-        let Some(text) = text else { return Ok(()) };
-        match text.split_whitespace().next() {
-            Some("no-transaction") => self.no_transaction = true,
+        let Some(text) = text.map(str::trim) else { return Ok(()) };
+        let (word, said) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        match word {
+            "no-transaction" => self.no_transaction = true,
             // A waiver of a lint rule changes nothing about how the file runs.
-            Some("allow") => {}
+            "allow" => {}
+            "backfill" => {
+                let (line, directive) = (line(), text.to_owned());
+                let batches = match Batches::read(said) {
+                    Ok(batches) => batches,
+                    Err(problem) => {
+                        return Err(ScriptError::InvalidDirective { line, directive, problem });
+                    }
+                };
+                self.backfills.push_back(OfOneStatement { batches, directive, at, line });
+            }
             _ => {
-                return Err(ScriptError::UnknownDirective {
-                    line: line(),
-                    directive: text.trim().to_owned(),
-                });
+                return Err(ScriptError::UnknownDirective { line: line(), directive: text.to_owned() });
             }
         }
         Ok(())
+    }
+
+    /// The batches of a statement, if a directive before it asks for them. Statements are to come in the
+    /// order of the file.
+    pub(super) fn backfill(
+        &mut self,
+        sql: &str,
+        place: &Range<usize>,
+    ) -> Result<Option<Box<Backfill>>, ScriptError> {
+        let Some(found) = self.backfills.pop_front_if(|next| next.at < place.end) else { return Ok(None) };
+        if found.at > place.start {
+            let problem = "it stands inside of a statement: put it before the statement's first line";
+            return Err(found.refused(problem.to_owned()));
+        }
+        if let Some(second) = self.backfills.pop_front_if(|next| next.at < place.end) {
+            return Err(second.refused("the statement has one already: keep one".to_owned()));
+        }
+        match found.batches.clone().of(sql) {
+            Ok(backfill) => Ok(Some(Box::new(backfill))),
+            Err(problem) => Err(found.refused(problem)),
+        }
+    }
+
+    /// Every directive was about a statement.
+    pub(super) fn end(mut self) -> Result<(), ScriptError> {
+        let left = self.backfills.pop_front();
+        left.map_or(Ok(()), |left| {
+            let problem = "no statement follows it: put it before the one that it is about, or remove it";
+            Err(left.refused(problem.to_owned()))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::migrations::split;
+    use crate::migrations::{StatementKind, split};
 
     #[test]
     fn a_directive_this_version_does_not_know_is_refused_not_ignored() {
-        let sql = "SELECT 1;\n-- sluice: backfill key=id batch=10000\nUPDATE t SET a = 1;";
+        let sql = "SELECT 1;\n-- sluice: backfil key=id\nUPDATE t SET a = 1;";
         assert_eq!(
             split(sql),
-            Err(ScriptError::UnknownDirective { line: 2, directive: "backfill key=id batch=10000".into() })
+            Err(ScriptError::UnknownDirective { line: 2, directive: "backfil key=id".into() })
         );
         assert!(split("-- sluice:\nSELECT 1").is_err());
+    }
+
+    const BACKFILL: &str = "-- sluice: backfill key=id batch=500";
+
+    #[test]
+    fn a_backfill_is_about_the_next_statement_and_no_other() {
+        let sql =
+            format!("UPDATE t SET a = 1;\n{BACKFILL}\n-- why\nUPDATE t SET b = 2;\nUPDATE t SET c = 3;");
+        let script = split(sql).expect("splits");
+        let batches = script.statements.iter().map(|statement| match &statement.kind {
+            StatementKind::Backfill(backfill) => Some(backfill.batches.batch),
+            _ => None,
+        });
+        assert_eq!(batches.collect::<Vec<_>>(), [None, Some(500), None]);
+        assert!(!script.is_transactional());
+    }
+
+    #[test]
+    fn a_backfill_that_fits_no_statement_or_says_what_cannot_be_read_is_refused_with_its_line() {
+        let update = "UPDATE t SET a = 1;";
+        for (sql, line, problem) in [
+            (format!("{update}\n{BACKFILL}\n"), 2, "no statement follows it"),
+            (format!("\n{BACKFILL}\nBEGIN; {update} COMMIT;"), 2, "it stands before no UPDATE"),
+            (format!("{BACKFILL}\nCREATE TABLE t (id int);"), 1, "it stands before no UPDATE"),
+            (format!("UPDATE t\n{BACKFILL}\nSET a = 1;"), 2, "inside of a statement"),
+            (format!("{BACKFILL}\n{BACKFILL}\n{update}"), 2, "has one already"),
+            (format!("{BACKFILL} pase=1s\n{update}"), 1, "it has no \"pase\""),
+            (format!("{BACKFILL}\nUPDATE t SET id = 1;"), 1, "a column of the key"),
+        ] {
+            let error = split(sql.clone()).expect_err(&sql);
+            assert_eq!(error.line(), line, "{sql}");
+            assert!(error.to_string().contains(problem), "{sql}: {error}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A folder becomes ordered migrations, statements and directives; a history's rows are compared with them.
 //! Knows no connection.
 
+mod backfill;
 mod checksum;
 mod compare;
 mod directive;
@@ -20,6 +21,7 @@ mod script;
 mod source;
 mod words;
 
+pub use backfill::{Backfill, Batches};
 pub use checksum::{Match, checksum, compare as compare_text, hexadecimal};
 pub use compare::{Comparison, compare};
 pub use divergence::listed;

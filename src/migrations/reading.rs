@@ -4,6 +4,7 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
+    backfill::Backfill,
     directive::Directives,
     script::{Script, ScriptError, Statement, StatementKind},
 };
@@ -15,7 +16,7 @@ pub fn split(file: impl Into<Arc<str>>) -> Result<Script, ScriptError> {
     let pieces = sql::split(&file);
     let mut directives = Directives::default();
     for remark in pieces.remarks {
-        directives.read(&file[remark.clone()], || Lines::of(&file).at(remark.start))?;
+        directives.read(&file[remark.clone()], remark.start, || Lines::of(&file).at(remark.start))?;
     }
     let mut lines = Lines::of(&file);
     let mut reading = Reading {
@@ -29,11 +30,12 @@ pub fn split(file: impl Into<Arc<str>>) -> Result<Script, ScriptError> {
             return Err(unreadable(&file, fault));
         }
         let line = lines.at(range.start);
-        reading.statement(&file, range, line)?;
+        let backfill = directives.backfill(&file[range.clone()], &range)?;
+        reading.statement(&file, range, line, backfill)?;
     }
     match pieces.fault {
         Some(fault) => Err(unreadable(&file, fault)),
-        None => Ok(Script {
+        None => directives.end().map(|()| Script {
             statements: reading.statements,
             marks: reading.marks,
             apart: reading.apart,
@@ -80,7 +82,13 @@ struct Reading {
 }
 
 impl Reading {
-    fn statement(&mut self, file: &Arc<str>, range: Range<usize>, line: u32) -> Result<(), ScriptError> {
+    fn statement(
+        &mut self,
+        file: &Arc<str>,
+        range: Range<usize>,
+        line: u32,
+        backfill: Option<Box<Backfill>>,
+    ) -> Result<(), ScriptError> {
         let sql = &file[range.clone()];
         let read = sql::Statement::read(sql);
         refuse(read.verb, line)?;
@@ -94,7 +102,7 @@ impl Reading {
             Some(Control::Set(isolation)) if untouched || isolation.is_none() => self.isolate(isolation),
             Some(Control::Set(_)) | None => {
                 self.savepoint(read.savepoint.as_ref(), line)?;
-                self.add(file, range, line, read);
+                self.add(file, range, line, read, backfill);
                 return Ok(());
             }
         }
@@ -149,7 +157,14 @@ impl Reading {
         }
     }
 
-    fn add(&mut self, file: &Arc<str>, range: Range<usize>, line: u32, read: sql::Statement) {
+    fn add(
+        &mut self,
+        file: &Arc<str>,
+        range: Range<usize>,
+        line: u32,
+        read: sql::Statement,
+        backfill: Option<Box<Backfill>>,
+    ) {
         let sql = &file[range.clone()];
         self.cut |= self.added.iter().any(|value| value.may_be_used_by(sql));
         if std::mem::take(&mut self.cut)
@@ -161,7 +176,7 @@ impl Reading {
         let first = self.begins == self.statements.len();
         self.untouched = read.sets && (first || self.untouched);
         self.ends |= read.ends;
-        let kind = self.kind(read.needs);
+        let kind = backfill.map_or_else(|| self.kind(read.needs), StatementKind::Backfill);
         self.added.extend((kind == StatementKind::AddEnumValue).then(|| EnumValue::added_by(sql)));
         self.statements.push(Statement {
             file: file.clone(),

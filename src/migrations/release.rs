@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{Script, Statement};
+use super::{Script, Statement, StatementKind};
 use crate::api::Atomicity;
 
 /// A part of a release.
@@ -30,6 +30,8 @@ pub enum Step {
     Transactional(Range<usize>),
     /// This statement runs outside a transaction.
     Autocommit(usize),
+    /// This statement runs in batches, each a transaction.
+    Backfill(usize),
 }
 
 /// Groups the scripts of a release. `lock_budget` is how many entries of the lock table one transaction may
@@ -84,11 +86,15 @@ pub fn steps(script: &Script) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut start = 0;
     for (at, Statement { kind, .. }) in script.statements.iter().enumerate() {
-        if kind.runs_alone() {
+        let alone = match kind {
+            StatementKind::Backfill(_) => Some(Step::Backfill(at)),
+            kind => kind.runs_alone().then_some(Step::Autocommit(at)),
+        };
+        if let Some(step) = alone {
             if start < at {
                 steps.push(Step::Transactional(start..at));
             }
-            steps.push(Step::Autocommit(at));
+            steps.push(step);
             start = at + 1;
         } else if script.must_commit_after(at) {
             steps.push(Step::Transactional(start..at + 1));
@@ -104,13 +110,24 @@ pub fn steps(script: &Script) -> Vec<Step> {
 /// How a file runs, in the words of `plan` and of `lint`.
 pub fn how(script: &Script) -> String {
     let steps = steps(script);
-    let alone = steps.iter().filter(|step| matches!(step, Step::Autocommit(_))).count();
-    match (steps.len(), alone) {
-        (1, 1) => "outside a transaction".to_owned(),
-        (0 | 1, _) => "in a transaction".to_owned(),
+    if let [Step::Backfill(at)] = steps[..]
+        && let StatementKind::Backfill(backfill) = &script.statements[at].kind
+    {
+        return format!("in batches by {}", backfill.batches.shown());
+    }
+    let count = |is: fn(&Step) -> bool| steps.iter().filter(|step| is(step)).count();
+    let alone = count(|step| matches!(step, Step::Autocommit(_)));
+    let batched = count(|step| matches!(step, Step::Backfill(_)));
+    match (steps.len(), alone, batched) {
+        (1, 1, _) => "outside a transaction".to_owned(),
+        (0 | 1, ..) => "in a transaction".to_owned(),
         _ if script.is_transactional() => "in a transaction".to_owned(),
-        (transactions, 0) => format!("in {transactions} transactions"),
-        (steps, alone) => format!("in {steps} steps, {alone} of them outside a transaction"),
+        (transactions, 0, 0) => format!("in {transactions} transactions"),
+        (steps, alone, 0) => format!("in {steps} steps, {alone} of them outside a transaction"),
+        (steps, 0, batched) => format!("in {steps} steps, {batched} of them in batches"),
+        (steps, alone, batched) => {
+            format!("in {steps} steps, {alone} of them outside a transaction and {batched} in batches")
+        }
     }
 }
 
@@ -179,6 +196,13 @@ mod tests {
     }
 
     #[test]
+    fn a_backfill_is_a_step_of_its_own_that_no_transaction_of_the_file_holds() {
+        let file = "SELECT 1; SELECT 2;\n-- sluice: backfill key=id\nDELETE FROM t; SELECT 3;";
+        let steps = vec![Step::Transactional(0..2), Step::Backfill(2), Step::Transactional(3..4)];
+        assert_eq!(groups(&[file], Atomicity::Release, 1000), [Group::Stepwise { migration: 0, steps }]);
+    }
+
+    #[test]
     fn how_a_file_runs_is_told_by_what_its_steps_are() {
         for (sql, told) in [
             ("SELECT 1; SELECT 2;", "in a transaction"),
@@ -190,6 +214,12 @@ mod tests {
                 "in 3 steps, 1 of them outside a transaction",
             ),
             ("-- sluice: no-transaction\nSELECT 1; SELECT 2;", "in 2 transactions"),
+            ("-- sluice: backfill key=clinic,id\nDELETE FROM t;", "in batches by clinic, id"),
+            ("SELECT 1;\n-- sluice: backfill key=id\nDELETE FROM t;", "in 2 steps, 1 of them in batches"),
+            (
+                "-- sluice: backfill key=id\nDELETE FROM t;\nVACUUM t;",
+                "in 2 steps, 1 of them outside a transaction and 1 in batches",
+            ),
             ("", "in a transaction"),
         ] {
             assert_eq!(how(&split(sql).expect("splits")), told, "{sql}");

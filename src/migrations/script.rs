@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, ops::Range, sync::Arc};
 
+use super::backfill::Backfill;
 use crate::sql::{self, IndexBuild, Isolation, Reach, Verb};
 
 /// A file, split.
@@ -71,6 +72,8 @@ pub enum StatementKind {
         /// It says CONCURRENTLY: it may wait for long without making a session queue, so no limits apply.
         concurrently: bool,
     },
+    /// `-- sluice: backfill`: an UPDATE, DELETE or INSERT … SELECT in batches, each a transaction.
+    Backfill(Box<Backfill>),
     /// `CALL`, `DO`, and what is not known here, under `-- sluice: no-transaction`: it may commit in its
     /// middle, so once it has begun only itself knows how far it came.
     Opaque,
@@ -138,6 +141,16 @@ pub enum ScriptError {
         /// What it says.
         directive: String,
     },
+    /// A `-- sluice:` comment that is known and cannot be followed where it stands, or as it is written.
+    #[error("line {line}: the directive {directive:?} cannot be followed: {problem}")]
+    InvalidDirective {
+        /// Where.
+        line: u32,
+        /// What it says.
+        directive: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// Only psql understands it.
     #[error(
         "line {line}: {command:?} is a command of psql, which PostgreSQL does not know: write it in SQL, or \
@@ -176,6 +189,7 @@ impl ScriptError {
             | Self::CopyOverTheConnection { line }
             | Self::DiscardsTheSession { line }
             | Self::UnknownDirective { line, .. }
+            | Self::InvalidDirective { line, .. }
             | Self::PsqlCommand { line, .. }
             | Self::Nul { line }
             | Self::Unclosed { line, .. } => *line,
@@ -186,7 +200,9 @@ impl ScriptError {
 impl Script {
     /// Whether every statement can share one transaction with other files.
     pub fn is_transactional(&self) -> bool {
-        let alone = self.statements.iter().any(|statement| statement.kind.runs_alone());
+        let alone = self.statements.iter().any(|statement| {
+            statement.kind.runs_alone() || matches!(statement.kind, StatementKind::Backfill(_))
+        });
         let cut = self.statements.iter().rev().skip(1).any(|statement| statement.commits);
         !alone && !cut && !self.apart && !self.resumed
     }

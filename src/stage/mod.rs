@@ -4,7 +4,9 @@
 //! them one after the other in one process; in a Pod, [`chain`] makes four containers do the same.
 
 mod attempt;
+mod backfill;
 mod baseline;
+mod batch;
 mod blocked;
 pub mod chain;
 mod concurrently;
@@ -20,6 +22,7 @@ mod history;
 mod linted;
 mod migrate;
 mod overrun;
+mod pace;
 mod phases;
 mod plan;
 mod progress;

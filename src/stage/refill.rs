@@ -167,6 +167,8 @@ async fn replay(
             let (range, in_transaction) = match step {
                 Step::Transactional(range) => (range, true),
                 Step::Autocommit(at) => (at..at + 1, false),
+                // No table has rows here that would be worth a batch.
+                Step::Backfill(at) => (at..at + 1, true),
             };
             let text =
                 script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n");

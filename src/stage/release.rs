@@ -1,12 +1,12 @@
 //! A release: its groups in order, each one transaction with its history rows, the last one with the
 //! verification.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{
     attempt::{Attempt, Release, Verification, escaped, failure, rows_before, verification},
     blocked, custody,
-    error::{MigrateError, describe, unfenced},
+    error::{MigrateError, unfenced},
     held, overrun, statements, stepwise,
 };
 use crate::{
@@ -71,7 +71,7 @@ pub(super) async fn apply(
                     let until = *waits_until.get_or_insert_with(|| {
                         (Instant::now() + release.patience).min(release.context.until)
                     });
-                    wait(watcher, release.migration(members[0]), until).await?;
+                    blocked::wait(watcher, release.migration(members[0]), until).await?;
                 }
             }
         }
@@ -292,27 +292,4 @@ async fn give_up_query(session: &mut Session, error: QueryError) -> Result<Attem
     } else {
         Err(MigrateError::Query(error))
     }
-}
-
-/// Lets others go first: until the sessions that block have ended their transactions, and a little longer.
-async fn wait(watcher: &Watcher, migration: &Migration, until: Instant) -> Result<(), MigrateError> {
-    let blockers = watcher.blockers();
-    let who = if blockers.is_empty() {
-        "another session".to_owned()
-    } else {
-        blockers.iter().map(describe).collect::<Vec<_>>().join(", ")
-    };
-    tracing::info!(migration = %migration.name, blockers = %who, "waiting for a lock");
-    let clear = watcher.wait_until_clear(until).await.map_err(MigrateError::Query)?;
-    if !clear || Instant::now() >= until {
-        let message = format!(
-            "{:?} needs a lock that is held by {who}: it is free when that transaction has ended; end it, if it \
-                hangs{}",
-            migration.name,
-            blocked::told(&watcher.terminations().await)
-        );
-        return Err(MigrateError::Waiting { message, blockers });
-    }
-    tokio::time::sleep(Duration::from_millis(fastrand::u64(20..200))).await;
-    Ok(())
 }

@@ -7,7 +7,9 @@ use sqlx::PgConnection;
 
 use crate::{
     api::{CheckId, Finding, Severity},
-    migrations::{HistoryRow, Migration, RowState, Script, SourceTree, Statement, Step, checksum, steps},
+    migrations::{
+        HistoryRow, Migration, RowState, Script, SourceTree, Statement, StatementKind, Step, checksum, steps,
+    },
     postgres::{Journal, JournalStep, QueryError},
 };
 
@@ -113,11 +115,21 @@ fn half_done(name: &str, migration: Option<&Migration>, known: &[JournalStep]) -
             step + 1
         ),
         (None, Some(step)) => format!(
-            "let Sluice run: it goes on at step {step}; a step that fails is corrected in the file first"
+            "let Sluice run: it goes on at step {step}{}; a step that fails is corrected in the file first",
+            behind(known, step)
         ),
         (None, None) => "let Sluice run: it completes the row".to_owned(),
     };
     (message, remedy)
+}
+
+/// What is done of this step, counted from 1, where it runs in batches.
+fn behind(known: &[JournalStep], step: usize) -> String {
+    let found = known.iter().find(|known| usize::try_from(known.step).is_ok_and(|known| known + 1 == step));
+    let batches = found.and_then(|step| step.batches.as_ref());
+    batches
+        .map(|done| format!(", behind {} batches that changed {} rows", done.count, done.changed))
+        .unwrap_or_default()
 }
 
 fn text(script: &Script, step: &Step) -> String {
@@ -126,12 +138,20 @@ fn text(script: &Script, step: &Step) -> String {
             script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n")
         }
         Step::Autocommit(at) => script.statements[*at].sql().to_owned(),
+        // How far it came is told by a key: along another one it begins at the first row.
+        Step::Backfill(at) => match &script.statements[*at].kind {
+            StatementKind::Backfill(backfill) => {
+                format!("{}\n{}", backfill.batches.key.join(","), script.statements[*at].sql())
+            }
+            _ => script.statements[*at].sql().to_owned(),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::postgres::BatchesDone;
 
     const TWO: &str = "CREATE INDEX CONCURRENTLY a ON t (a);\nCREATE INDEX CONCURRENTLY b ON t (b);\n";
 
@@ -171,6 +191,15 @@ mod tests {
         assert!(message.ends_with("1 of its 2 steps is done"), "{message}");
         assert!(remedy.contains("goes on at step 2"), "{remedy}");
         assert_eq!(goes_on(&first_done(), 2), "goes on at step 2 of 2");
+    }
+
+    #[test]
+    fn what_is_done_of_a_step_in_batches_is_told_in_numbers() {
+        let mut known = first_done();
+        known[1].batches =
+            Some(BatchesDone { key: vec!["Jane".to_owned()], count: 3, passed: 300, changed: 120 });
+        assert_eq!(behind(&known, 1), ", behind 3 batches that changed 120 rows");
+        assert_eq!(behind(&known, 2), "");
     }
 
     #[test]

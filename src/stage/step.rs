@@ -14,7 +14,7 @@ use crate::{
     inspect::{Aspect, RowsBefore},
     migrations::{Migration, Script, Statement, StatementKind},
     postgres::{
-        Build, Journal, Session, Settings, SqlError, SqlErrorKind, Watcher, build_index,
+        BatchesDone, Build, Journal, Session, Settings, SqlError, SqlErrorKind, Watcher, build_index,
         drop_reindex_left_overs, index_is_there,
     },
     sql::Verb,
@@ -26,8 +26,8 @@ pub(super) enum Stop {
     Sql(SqlError),
     /// Nor did one that may have committed a part of its work before.
     Halfway(SqlError),
-    /// Verification before the step's COMMIT.
-    Verification(Box<Outcome>),
+    /// Verification before the step's COMMIT, or what a backfill found before or in a batch.
+    Refused(Box<Outcome>),
 }
 
 /// A step, and what it belongs to.
@@ -43,18 +43,20 @@ pub(super) struct Work<'a> {
     pub(super) digest: &'a str,
     /// An earlier attempt began it and did not say how it ended.
     pub(super) begun: bool,
+    /// How far an earlier attempt at the same statement came with its batches.
+    pub(super) batches: Option<BatchesDone>,
     /// What is verified before its COMMIT.
     pub(super) aspects: &'static [Aspect],
 }
 
-type Ended = Result<Result<(), Stop>, MigrateError>;
+pub(super) type Ended = Result<Result<(), Stop>, MigrateError>;
 
 impl Work<'_> {
-    fn until(&self) -> Instant {
+    pub(super) fn until(&self) -> Instant {
         self.release.context.until
     }
 
-    fn number(&self) -> i32 {
+    pub(super) fn number(&self) -> i32 {
         i32::try_from(self.number).unwrap_or(i32::MAX)
     }
 }
@@ -120,6 +122,13 @@ async fn statements(
     let ended = session.end_file(work.release.defers, "", work.until()).await;
     ended.map_err(|error| SqlError { completed: statements.len(), ..error })?;
     Ok(before)
+}
+
+/// What comes next in the transaction is the file's, under what the steps before have set. For statements that
+/// set nothing themselves.
+pub(super) async fn as_the_file(session: &mut Session, settings: &Settings) -> Result<(), SqlError> {
+    session.hand_over().await?;
+    session.set_again(settings).await
 }
 
 /// One statement outside a transaction: written down, run, written off.
@@ -300,6 +309,6 @@ async fn judge(
     Ok(match verification(session, watcher, work.release, work.aspects, before, &left).await? {
         Verification::Passed => Ok(()),
         Verification::Locked(error) | Verification::Held(error) => Err(Stop::Sql(error)),
-        Verification::Failed(outcome) => Err(Stop::Verification(outcome)),
+        Verification::Failed(outcome) => Err(Stop::Refused(outcome)),
     })
 }

@@ -7,6 +7,7 @@
 
 use super::{
     attempt::{Attempt, Release, escaped, failure},
+    backfill,
     custody::in_transaction,
     error::MigrateError,
     overrun, resume,
@@ -59,6 +60,7 @@ pub(super) async fn run(
             number,
             digest: &digests[number],
             begun,
+            batches: earlier.filter(|_| begun).and_then(|earlier| earlier.batches.clone()),
             aspects,
         };
         if let Some(refusal) = refusal(&work, step) {
@@ -70,6 +72,9 @@ pub(super) async fn run(
             }
             Step::Autocommit(statement) => {
                 step::alone(session, watcher, &work, &mut settings, *statement).await?
+            }
+            Step::Backfill(statement) => {
+                backfill::run(session, watcher, &work, &settings, *statement).await?
             }
         };
         if let Err(stop) = ended {
@@ -154,6 +159,11 @@ const NOT_AGAIN: &str = "it may have committed a part of its work, so Sluice doe
     the statement so that it does the rest and can be run twice, or take it out of the file where all is \
     done; the steps before it stay";
 
+const STAYS: &str = "the steps before it are done and stay; correct the rest of the file, and the next \
+    attempt goes on here";
+const BATCHES_STAY: &str = "what its committed batches changed stays; the next attempt goes on behind them, \
+    or at the first row again where the statement was edited";
+
 /// An earlier attempt began a statement that commits when it likes, and did not live to say how that ended.
 fn cut_off(migration: &Migration, script: &Script, at: usize) -> Outcome {
     let what = "an earlier attempt was cut off while this statement ran, or before it could write down that \
@@ -201,7 +211,7 @@ async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<
         .steps(session.trusted().await.map_err(MigrateError::Query)?)
         .await
         .map_err(MigrateError::Query)?;
-    let left = if known.iter().all(|step| !step.done) {
+    let left = if known.iter().all(|step| !step.done && step.batches.is_none()) {
         in_transaction(session, work.release.history_table, async |session| {
             work.release
                 .history_table
@@ -221,8 +231,8 @@ async fn clean_up(session: &mut Session, work: &Work<'_>, stop: Stop) -> Result<
             })
             .await?;
         }
-        "the steps before it are done and stay; correct the rest of the file, and the next attempt goes on \
-            here"
+        let in_batches = known.iter().any(|step| step.step == number && step.batches.is_some());
+        if in_batches { BATCHES_STAY } else { STAYS }
     };
     Ok(if kind == Some(SqlErrorKind::Lock) { Attempt::Locked } else { told(work, stop, left) })
 }
@@ -232,6 +242,6 @@ fn told(work: &Work<'_>, stop: Stop, left: &str) -> Attempt {
         Stop::Sql(error) | Stop::Halfway(error) => {
             Box::new(failure(&error, work.migration, work.script, left))
         }
-        Stop::Verification(outcome) => outcome,
+        Stop::Refused(outcome) => outcome,
     })
 }

@@ -175,6 +175,38 @@ async fn files_in_brackets_leave_what_they_leave_with_prisma() {
     }
 }
 
+/// To Prisma the directive is a comment.
+#[tokio::test]
+async fn a_file_with_a_backfill_leaves_what_it_leaves_with_prisma_in_either_order() {
+    let file = "CREATE TABLE visits (clinic int, id int, note text, PRIMARY KEY (clinic, id));\n\
+        INSERT INTO visits SELECT i % 3, i, CASE i % 2 WHEN 0 THEN 'n' END FROM generate_series(1, 500) i;\n\
+        -- sluice: backfill key=clinic,id batch=50\n\
+        UPDATE visits SET note = 'none' WHERE note IS NULL;\n\
+        -- sluice: backfill key=clinic,id batch=70 pause=1ms\n\
+        DELETE FROM visits WHERE id % 5 = 0;\n\
+        ALTER TABLE visits ALTER COLUMN note SET NOT NULL;\n";
+    for prisma in [Prisma::Tool6, Prisma::Engine7] {
+        let (sluice, other) = (Project::new("backfill_sluice").await, Project::new("backfill_prisma").await);
+        for project in [&sluice, &other] {
+            project.write(LANGUAGE, file);
+        }
+        other.deploy(prisma).expect_success();
+        sluice.sluice("").expect_ready();
+        let rows = "SELECT string_agg(v::text, ' ' ORDER BY clinic, id) FROM visits v";
+        let mut found = Vec::new();
+        for project in [&sluice, &other] {
+            let row = sqlx::query(rows).fetch_one(&mut project.database.connect().await).await;
+            found.push(row.expect("reads the rows").get::<String, _>(0));
+        }
+        assert!(found[0].starts_with("(0,3,none) (0,6,n) (0,9,none) (0,12,n) (0,18,n) "), "{}", found[0]);
+        assert_eq!(found[0], found[1], "{prisma:?}");
+        assert_eq!(sluice.history_table().await, other.history_table().await, "{prisma:?}");
+        sluice.both_prismas_agree();
+        let status = other.sluice("").expect_ready();
+        assert_eq!(status.condition("Planned").0, "NothingPending", "{prisma:?}: {:#}", status.json);
+    }
+}
+
 #[tokio::test]
 async fn a_failed_row_of_prisma_is_named_and_rolled_back_by_the_manifest() {
     for prisma in [Prisma::Tool6, Prisma::Engine7] {

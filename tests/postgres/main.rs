@@ -6,6 +6,8 @@
 #![allow(clippy::panic, reason = "a test ends by panicking")]
 
 mod adoption;
+mod backfill;
+mod backfill_refused;
 mod catalog_baseline;
 mod catalog_drift;
 mod catalog_kinds;

@@ -58,6 +58,12 @@ impl Page {
                 self.heading(&format!("{place}: outside of a transaction"));
                 self.statements(script, *at..*at + 1, "until it ends");
             }
+            Step::Backfill(at) => {
+                self.heading(&format!(
+                    "{place}: in batches, each a transaction with its entry in the journal"
+                ));
+                self.statements(script, *at..*at + 1, "until the COMMIT of a batch");
+            }
         }
     }
 
@@ -88,7 +94,8 @@ mod tests {
         let files = [
             "CREATE TABLE t (a int);\nALTER TABLE u ADD COLUMN b int; INSERT INTO u VALUES (1)",
             "CREATE ROLE app PASSWORD 'secret';",
-            "CREATE INDEX CONCURRENTLY i ON u (b); ALTER TABLE u VALIDATE CONSTRAINT c;",
+            "CREATE INDEX CONCURRENTLY i ON u (b); ALTER TABLE u VALIDATE CONSTRAINT c;\n\
+             -- sluice: backfill key=a\nUPDATE u SET b = 2;",
         ];
         let scripts: Vec<Script> = files.iter().map(|sql| split(*sql).expect("splits")).collect();
         let groups = plan_groups(&scripts, Atomicity::Release, 1000);
@@ -108,15 +115,18 @@ INSERT INTO u VALUES (1);
 CREATE ROLE app PASSWORD $1;
 COMMIT;
 
--- 2. 3_\\u{1b}[31mc, step 1 of 2: outside of a transaction
+-- 2. 3_\\u{1b}[31mc, step 1 of 3: outside of a transaction
 -- SHARE UPDATE EXCLUSIVE on \"u\": readers and writers go on until it ends
 CREATE INDEX CONCURRENTLY i ON u (b);
 
--- 3. 3_\\u{1b}[31mc, step 2 of 2: a transaction, with its entry in the journal
+-- 3. 3_\\u{1b}[31mc, step 2 of 3: a transaction, with its entry in the journal
 BEGIN;
 -- SHARE UPDATE EXCLUSIVE on \"u\": readers and writers go on until COMMIT
 ALTER TABLE u VALIDATE CONSTRAINT c;
 COMMIT;
+
+-- 4. 3_\\u{1b}[31mc, step 3 of 3: in batches, each a transaction with its entry in the journal
+UPDATE u SET b = 2;
 "
         );
     }

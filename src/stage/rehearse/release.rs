@@ -64,6 +64,11 @@ pub(super) async fn run(
                             let part = [(migration, range)];
                             transaction(session, release, &part, Some(&mut settings), seen).await?;
                         }
+                        // As a whole: what is told is what the rows cost, and each batch holds its locks for less.
+                        Step::Backfill(at) => {
+                            let part = [(migration, at..at + 1)];
+                            transaction(session, release, &part, Some(&mut settings), seen).await?;
+                        }
                         Step::Autocommit(at) => {
                             let ran = alone(session, release, migration, at, &mut settings).await;
                             seen.push(ran.map_err(|stop| release.stopped(migration, stop))?);
