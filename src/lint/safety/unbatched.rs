@@ -1,16 +1,20 @@
 //! An UPDATE or DELETE of a whole table in one statement. A condition that compares with a constant or a
 //! parameter leaves few; what else a condition leaves, only the rehearsal knows.
 
+use std::ops::Range;
+
 use squawk_syntax::ast::{self, AstNode};
 
 use super::{
     Found,
     text::{Text, range},
 };
+use crate::migrations::StatementKind;
 
 pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
     text.statements
         .iter()
+        .filter(|(_, place)| !runs_in_batches(text, place))
         .filter_map(|(stmt, _)| {
             let (node, condition) = match stmt {
                 ast::Stmt::Update(update) => (update.syntax(), update.where_clause_or_current_of()),
@@ -21,6 +25,18 @@ pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
             (!narrow).then(|| Found::at(range(node)))
         })
         .collect()
+}
+
+/// The file says so itself: `-- sluice: backfill`.
+fn runs_in_batches(text: &Text<'_>, place: &Range<usize>) -> bool {
+    let script = text.migration.script();
+    script.is_ok_and(|script| {
+        script.statements.iter().any(|statement| {
+            matches!(statement.kind, StatementKind::Backfill(_))
+                && statement.start < place.end
+                && place.start < statement.end
+        })
+    })
 }
 
 /// It names single rows: `=` or `IN` with constants. `IS NULL`, `<>` and comparisons may be true of all.
@@ -53,5 +69,7 @@ mod tests {
         for sql in ["UPDATE t SET a = 1 WHERE id = 7", "DELETE FROM t WHERE kind IN ('a', 'b')"] {
             assert_eq!(of(sql), 0, "{sql}");
         }
+        assert_eq!(of("-- sluice: backfill key=id\nUPDATE t SET a = 1;"), 0, "it runs in batches");
+        assert_eq!(of("-- sluice: backfill key=id\nUPDATE t SET a = 1;\nUPDATE u SET a = 1;"), 1);
     }
 }
