@@ -78,6 +78,8 @@ pub struct ValidatedMigration {
     pub attempts: Option<u32>,
     /// The log may quote rows.
     pub log_data: bool,
+    /// How far a replica may be behind before a batch begins; any where it does not say.
+    pub backfill_max_lag: Option<Span>,
     /// Tenant isolation.
     pub row_level_security: Option<RowLevelSecurity>,
     /// Index checks.
@@ -224,6 +226,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             deadline: spec.apply.deadline,
             attempts: spec.apply.attempts,
             log_data: spec.apply.log_data,
+            backfill_max_lag: spec.apply.backfill.and_then(|limits| limits.max_lag),
             row_level_security: spec.verify.row_level_security.clone(),
             indexes: spec.verify.indexes.clone(),
             assertions: Assertions::of(&spec.verify),
@@ -316,6 +319,11 @@ fn check_apply(apply: &Apply, violations: &mut Vec<Violation>) {
     if let Some(blockers) = apply.blockers.filter(|blockers| blockers.after.duration().as_secs() < 1) {
         let problem = format!("is {}: it must be at least 1s", blockers.after);
         violations.push(Violation { field: "spec.apply.blockers.after".into(), problem });
+    }
+    let max_lag = apply.backfill.and_then(|limits| limits.max_lag);
+    if max_lag.is_some_and(|lag| lag.duration().is_zero()) {
+        let problem = "must be more than 0s: a replica always has a moment left to replay".to_owned();
+        violations.push(Violation { field: "spec.apply.backfill.maxLag".into(), problem });
     }
 }
 

@@ -56,6 +56,10 @@ pub struct Apply {
     /// says. Default: `false`.
     #[serde(default)]
     pub log_data: bool,
+
+    /// How statements under `-- sluice: backfill` run. Default: as each of them says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<BackfillLimits>,
 }
 
 impl Default for Apply {
@@ -69,6 +73,7 @@ impl Default for Apply {
             deadline: default_deadline(),
             attempts: None,
             log_data: false,
+            backfill: None,
         }
     }
 }
@@ -106,6 +111,20 @@ pub enum Terminate {
     IdleInTransaction,
     /// Whatever they do, except those that wait for a lock themselves.
     Any,
+}
+
+/// What holds for every statement that runs in batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackfillLimits {
+    /// How far a replica may be behind before a batch begins; Sluice waits for it, and says so. More than
+    /// `0s`. Where a directive says `max-lag=` too, the smaller one counts. The migration role needs
+    /// `pg_monitor` to see it; without, the run fails with PrivilegesMissing where a replica is connected.
+    /// Default: any lag, where the directive allows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("duration(self) > \
+        duration('0s')").message("spec.apply.backfill.maxLag must be more than 0s"))]
+    pub max_lag: Option<Span>,
 }
 
 /// What is one transaction.

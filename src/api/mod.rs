@@ -32,7 +32,7 @@ mod snapshot;
 mod status;
 mod verify;
 
-pub use apply::{Apply, Atomicity, Blockers, Terminate};
+pub use apply::{Apply, Atomicity, BackfillLimits, Blockers, Terminate};
 pub use before::{Before, Dependency, DependencyCondition, Group, Window};
 pub use check_id::{CheckId, UnknownCheck};
 pub use condition::{ConditionType, condition};

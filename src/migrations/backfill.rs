@@ -50,7 +50,7 @@ impl Batches {
                 "key" => once(&mut key, name, self::key(value)?)?,
                 "batch" => once(&mut batch, name, self::batch(value)?)?,
                 "pause" => once(&mut pause, name, span(value)?)?,
-                "max-lag" => once(&mut max_lag, name, span(value)?)?,
+                "max-lag" => once(&mut max_lag, name, lag(value)?)?,
                 _ => return Err(format!("it has no {name:?}: write key=, batch=, pause= or max-lag=")),
             }
         }
@@ -130,6 +130,16 @@ fn span(value: &str) -> Result<Span, String> {
     value.parse().map_err(|error: crate::api::InvalidSpan| error.to_string())
 }
 
+fn lag(value: &str) -> Result<Span, String> {
+    let lag = span(value)?;
+    if lag.duration().is_zero() {
+        return Err(format!(
+            "max-lag={value} is no lag that a replica can keep: write more than 0s, for instance max-lag=5s"
+        ));
+    }
+    Ok(lag)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +181,7 @@ mod tests {
             ("key=id batch=1000001", "from 1 to 1000000"),
             ("key=id pause=100", "\"100\" is not a length of time"),
             ("key=id max-lag=soon", "\"soon\" is not a length of time"),
+            ("key=id max-lag=0s", "write more than 0s"),
             ("key=id lag=5s", "it has no \"lag\""),
             ("key=id fast", "\"fast\" is no NAME=VALUE"),
             ("key = id", "\"key\" is no NAME=VALUE"),

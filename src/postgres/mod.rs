@@ -57,7 +57,7 @@ pub use own_table::OwnTable;
 pub use preflight::{ServerFacts, count_tables, has_deferrable_constraints, own_schema_objection, preflight};
 pub use query::{query, query_as, query_scalar};
 pub use records::{KeptRecord, NewRecord, RECORD_DAYS, RECORDS_KEPT, keep_record, record_text, records};
-pub use replicas::ReplicaLag;
+pub use replicas::{ReplicaLag, Replicas};
 pub(crate) use said::{log_values, log_whole};
 pub use said::{said, said_by};
 pub use scratch::{Scratch, cannot_create_databases};

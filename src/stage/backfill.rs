@@ -5,30 +5,27 @@
 //! A backfill that died goes on behind its last batch. One that waits for a lock keeps what it has done, and
 //! tries the same rows again.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{
-    batch::{self, Along, refused},
+    batch::{self, Along, over, refused},
     blocked,
     custody::{begin, in_transaction},
     error::{MigrateError, unfenced},
     held,
-    overrun,
     pace::Pace,
+    replicas::Throttle,
     step::{Ended, Stop, Work, as_the_file},
 };
 use crate::{
-    api::{Reason, Span},
+    api::Reason,
     contract::Rows,
     migrations::{Backfill, StatementKind},
     postgres::{
-        BatchesDone, ReplicaLag, Session, Settings, SqlError, SqlErrorKind, TableKey, Watcher, aggregates,
-        policies, written,
+        BatchesDone, Session, Settings, SqlError, SqlErrorKind, TableKey, Watcher, aggregates, policies,
+        written,
     },
 };
-
-/// How often Sluice reads how far the replicas are behind, while it waits for them.
-const READ_LAG_EVERY: Duration = Duration::from_millis(500);
 
 /// Runs the batches that are not done yet.
 pub(super) async fn run(
@@ -102,11 +99,7 @@ async fn survey(
 }
 
 /// In a transaction that is rolled back, under what the file has set.
-async fn meant(
-    session: &mut Session,
-    settings: &Settings,
-    backfill: &Backfill,
-) -> Result<Meant, SqlError> {
+async fn meant(session: &mut Session, settings: &Settings, backfill: &Backfill) -> Result<Meant, SqlError> {
     as_the_file(session, settings).await?;
     let find = async |session: &mut Session, name: String| {
         let found = session.resolve(&name).await?;
@@ -175,16 +168,16 @@ async fn batches(
     done: &mut Option<BatchesDone>,
 ) -> Ended {
     let batches = &along.backfill.batches;
-    let mut pace = Pace::of(batches.batch);
+    let (mut pace, mut throttle) = (Pace::of(batches.batch), Throttle::of(work, batches));
     let mut waits_until = None;
     work.release.context.progress.rows(rows(along, done.as_ref(), &pace));
     while done.as_ref().is_none_or(|done| done.key != along.bound) {
         if let Some(stop) = over(work, along.at) {
             return Ok(Err(stop));
         }
-        if let Some(most) = batches.max_lag
-            && let Err(stop) = replicas(session, work, along, (done.as_ref(), &pace), most).await?
-        {
+        let so_far = rows(along, done.as_ref(), &pace);
+        let waits = || work.release.context.progress.rows(Rows { waits_for_replica: true, ..so_far });
+        if let Err(stop) = throttle.wait(session, work, along.at, waits).await? {
             return Ok(Err(stop));
         }
         let began = Instant::now();
@@ -193,9 +186,8 @@ async fn batches(
                 pace.took(began.elapsed());
                 (*done, waits_until) = (Some(next), None);
                 work.release.context.progress.rows(rows(along, done.as_ref(), &pace));
-                if batches.pause.duration() > Duration::ZERO {
-                    tokio::time::sleep(batches.pause.duration()).await;
-                }
+                let left = work.until().saturating_duration_since(Instant::now());
+                tokio::time::sleep(batches.pause.duration().min(left)).await;
             }
             // Before the first batch nothing is lost by an attempt from the beginning.
             Err(Stop::Sql(error)) if error.kind == SqlErrorKind::Lock && done.is_some() => {
@@ -218,44 +210,6 @@ fn rows(along: &Along<'_>, done: Option<&BatchesDone>, pace: &Pace) -> Rows {
         of: along.key.rows,
         per_second: pace.per_second(),
         waits_for_replica: false,
-    }
-}
-
-/// No batch begins after the end of the run.
-fn over(work: &Work<'_>, at: usize) -> Option<Stop> {
-    let passed = overrun::passed(work.release.context)?;
-    let message = format!("{passed} between two batches; the next attempt goes on behind the last of them");
-    Some(Stop::Refused(Box::new(refused(work, at, Reason::DeadlineExceeded, message))))
-}
-
-/// Waits until no replica is further behind than this.
-async fn replicas(
-    session: &mut Session,
-    work: &Work<'_>,
-    along: &Along<'_>,
-    (done, pace): (Option<&BatchesDone>, &Pace),
-    most: Span,
-) -> Ended {
-    loop {
-        let connection = session.trusted().await.map_err(MigrateError::Query)?;
-        match ReplicaLag::read(connection).await.map_err(MigrateError::Query)? {
-            ReplicaLag::Behind(lag) if lag <= most.duration() => return Ok(Ok(())),
-            ReplicaLag::Behind(lag) => {
-                tracing::info!(migration = %work.migration.name, lag = ?lag, "waiting for a replica");
-                let rows = Rows { waits_for_replica: true, ..rows(along, done, pace) };
-                work.release.context.progress.rows(rows);
-            }
-            ReplicaLag::Hidden => {
-                let message = "the directive says max-lag=, and the migration role may not see how far the \
-                    replicas are behind: GRANT pg_monitor to it, or remove max-lag=";
-                let outcome = refused(work, along.at, Reason::PrivilegesMissing, message.to_owned());
-                return Ok(Err(Stop::Refused(Box::new(outcome))));
-            }
-        }
-        if let Some(stop) = over(work, along.at) {
-            return Ok(Err(stop));
-        }
-        tokio::time::sleep(READ_LAG_EVERY).await;
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     custody::begin,
     error::MigrateError,
     held,
+    overrun,
     step::{Stop, Work, as_the_file},
 };
 use crate::{
@@ -175,6 +176,13 @@ fn no_progress(work: &Work<'_>, along: &Along<'_>, key: &[String]) -> Outcome {
 pub(super) fn refused(work: &Work<'_>, at: usize, reason: Reason, message: String) -> Outcome {
     let error = SqlError { completed: at, ..SqlError::other(SqlErrorKind::Statement, message) };
     Outcome { reason, ..failure(&error, work.migration, work.script, "what was committed before it stays") }
+}
+
+/// No batch begins after the end of the run.
+pub(super) fn over(work: &Work<'_>, at: usize) -> Option<Stop> {
+    let passed = overrun::passed(work.release.context)?;
+    let message = format!("{passed} between two batches; the next attempt goes on behind the last of them");
+    Some(Stop::Refused(Box::new(refused(work, at, Reason::DeadlineExceeded, message))))
 }
 
 #[cfg(test)]

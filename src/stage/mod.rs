@@ -31,6 +31,7 @@ mod refill;
 mod rehearse;
 mod release;
 mod replay;
+mod replicas;
 mod report;
 mod resume;
 mod snapshot;

@@ -6,10 +6,7 @@ use sluice::{
     contract::{Outcome, Stage},
 };
 
-use crate::{
-    server::Server,
-    stage_scene::{Scene, until},
-};
+use crate::stage_scene::{Scene, until};
 
 const INIT: (&str, &str) = (
     "1_init",
@@ -132,30 +129,4 @@ async fn a_table_that_vanishes_in_the_middle_ends_the_backfill_and_its_batches_s
     scene.database.execute("ALTER TABLE gone RENAME TO people").await;
     scene.ready().await;
     assert_eq!(named(&scene).await, "1000");
-}
-
-#[tokio::test]
-async fn a_lag_that_the_role_may_not_see_is_refused_and_one_that_it_may_see_is_not() {
-    let server = Server::another(None, None);
-    let scene = Scene::on(&server, "lag", &[INIT]).await;
-    scene.ready().await;
-    scene.write("2_backfill", &FILL.replace("batch=100", "batch=100 max-lag=1s"));
-    let wal = tempfile::tempdir().expect("a folder");
-    let mut receiver = tokio::process::Command::new(server.bin.join("pg_receivewal"))
-        .args(["--no-loop", "--username", "postgres", "--port", &server.port.to_string(), "--host"])
-        .arg(&server.socket)
-        .arg("--directory")
-        .arg(wal.path())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("pg_receivewal starts");
-    let receives = "SELECT (count(*) > 0)::text FROM pg_stat_replication WHERE state = 'streaming'";
-    until("the server has a replica", || async { scene.value(receives).await == "true" }).await;
-    let outcome = scene.stopped(Stage::Migrate, Reason::PrivilegesMissing).await;
-    assert!(outcome.message.contains("GRANT pg_monitor"), "{}", outcome.message);
-    assert_eq!(named(&scene).await, "0");
-    scene.database.execute(&format!("GRANT pg_monitor TO {}", scene.role)).await;
-    scene.ready().await;
-    assert_eq!(named(&scene).await, "1000");
-    receiver.kill().await.expect("pg_receivewal ends");
 }

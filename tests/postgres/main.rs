@@ -8,6 +8,7 @@
 mod adoption;
 mod backfill;
 mod backfill_refused;
+mod backfill_replicas;
 mod catalog_baseline;
 mod catalog_drift;
 mod catalog_kinds;

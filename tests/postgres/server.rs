@@ -25,7 +25,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, postgres::PgConnectOptio
 /// Starts a server in a folder of its own, says where, and stops it at the end of the input. `$1` is the
 /// folder of the binaries, `$2` the port, `$3` the addresses. Pods of the local cluster need a password.
 /// `$4`, if it is not empty, is a folder with more `settings`, other rules (`hba`), and a certificate with
-/// its key.
+/// its key. `$5`, if it is not empty, is the folder of the socket of a server at port `$6`, whose standby it
+/// is.
 const KEEPER: &str = r#"
 set -eu
 home=$(mktemp -d -t sluice-postgres.XXXXXX)
@@ -41,7 +42,23 @@ port = $2
 unix_socket_directories = '$home/socket'
 log_min_messages = fatal
 END
-if "$1/initdb" -D "$home/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N >"$home/log" 2>&1 &&
+# A copy while the other server works, as pg_basebackup takes one, which not every package has.
+copy() {
+  "$1/psql" -XAtq -v ON_ERROR_STOP=1 -h "$2" -p "$3" -U postgres -d postgres <<END &&
+\o $home/start
+SELECT pg_backup_start('standby', true);
+\! cp -a '$2/../data' '$home/data' 2>/dev/null
+\o $home/label
+SELECT labelfile FROM pg_backup_stop(false);
+END
+  rm -f "$home/data/postmaster.pid" "$home"/data/pg_wal/0* && mv "$home/label" "$home/data/backup_label" &&
+  echo "primary_conninfo = 'host=$2 port=$3 user=postgres'" >>"$home/settings" &&
+  touch "$home/data/standby.signal"
+}
+if if [ -z "$5" ]
+  then "$1/initdb" -D "$home/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N
+  else copy "$1" "$5" "$6"
+  fi >"$home/log" 2>&1 &&
   cat "$home/settings" >>"$home/data/postgresql.conf" &&
   echo "host all all 10.0.0.0/8 scram-sha-256" >>"$home/data/pg_hba.conf" &&
   { [ -z "$4" ] || {
@@ -87,7 +104,7 @@ impl Server {
         SERVER.get_or_init(|| {
             let bin = binaries();
             // Between finding a free port and taking it another process may have taken it.
-            (0..5).find_map(|_| Self::start(&bin, "")).expect("PostgreSQL starts; its log stands above")
+            (0..5).find_map(|_| Self::start(&bin, "", None)).expect("PostgreSQL starts; its log stands above")
         })
     }
 
@@ -113,10 +130,16 @@ impl Server {
     pub fn another(bin: Option<&Path>, extra: Option<&Path>) -> Self {
         let bin = bin.map_or_else(binaries, Path::to_owned);
         let extra = extra.map_or("", |extra| extra.to_str().expect("a path in UTF-8"));
-        (0..5).find_map(|_| Self::start(&bin, extra)).expect("PostgreSQL starts; its log stands above")
+        (0..5).find_map(|_| Self::start(&bin, extra, None)).expect("PostgreSQL starts; its log stands above")
     }
 
-    fn start(bin: &Path, extra: &str) -> Option<Self> {
+    /// A standby of this one.
+    pub fn standby(&self) -> Self {
+        let standby = (0..5).find_map(|_| Self::start(&self.bin, "", Some(self)));
+        standby.expect("the standby starts; its log stands above")
+    }
+
+    fn start(bin: &Path, extra: &str, primary: Option<&Self>) -> Option<Self> {
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
@@ -127,7 +150,9 @@ impl Server {
             .arg(bin)
             .arg(port.to_string())
             .arg(addresses())
-            .arg(extra);
+            .arg(extra)
+            .arg(primary.map_or(Path::new(""), |primary| &primary.socket))
+            .arg(primary.map_or(0, |primary| primary.port).to_string());
         // A process group of its own: Ctrl-C in the terminal must reach the test, not the keeper.
         let mut keeper = command
             .stdin(Stdio::piped())
