@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::{
     batch::{self, Along, over, refused},
     blocked,
-    custody::{begin, in_transaction},
+    custody::{begin, exposed, in_transaction},
     error::{MigrateError, unfenced},
     held,
     pace::Pace,
@@ -45,7 +45,8 @@ pub(super) async fn run(
     };
     let mut done = work.batches.clone();
     if let Some(bound) = survey.bound {
-        let along = Along { at, backfill, key: survey.key, bound };
+        let exposed = exposed(session, work.release.history_table).await?;
+        let along = Along { at, backfill, key: survey.key, bound, exposed };
         if let Err(stop) = batches(session, watcher, work, settings, &along, &mut done).await? {
             return Ok(Err(stop));
         }

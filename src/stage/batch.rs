@@ -3,10 +3,9 @@
 
 use super::{
     attempt::failure,
-    custody::begin,
+    custody::begin_upon,
     error::MigrateError,
-    held,
-    overrun,
+    held, overrun,
     step::{Stop, Work, as_the_file},
 };
 use crate::{
@@ -26,6 +25,8 @@ pub(super) struct Along<'a> {
     /// The last key that there was when the attempt began. Rows behind it are those of the application, as
     /// they are for one statement that sees what was there when it began.
     pub(super) bound: Vec<String>,
+    /// The tables of the history on which others may create triggers: between two batches Sluice makes none.
+    pub(super) exposed: Vec<String>,
 }
 
 /// Rows and cursor are lost together, or not at all, so no batch waits for the disk: after a crash of the
@@ -50,7 +51,7 @@ pub(super) async fn run(
     (done, rows): (Option<&BatchesDone>, u32),
 ) -> Result<Result<BatchesDone, Stop>, MigrateError> {
     let isolation = work.script.statements[along.at].isolation;
-    let begun = begin(session, work.release.history_table, isolation).await?;
+    let begun = begin_upon(session, work.release.history_table, isolation, &along.exposed).await?;
     watcher.begin().await;
     let ran = match begun {
         Ok(()) => statement(session, work, settings, along, (done, rows)).await,

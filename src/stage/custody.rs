@@ -29,9 +29,27 @@ pub(super) async fn begin(
     history_table: &HistoryTable,
     isolation: Option<Isolation>,
 ) -> Result<Result<(), SqlError>, MigrateError> {
+    let exposed = exposed(session, history_table).await?;
+    begin_upon(session, history_table, isolation, &exposed).await
+}
+
+/// The tables of the history on which others may create triggers.
+pub(super) async fn exposed(
+    session: &mut Session,
+    history_table: &HistoryTable,
+) -> Result<Vec<String>, MigrateError> {
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
-    let exposed = exposed_tables(connection, &history_table.contract).await.map_err(MigrateError::Query)?;
-    if let Err(error) = session.begin_at(isolation, &exposed).await {
+    exposed_tables(connection, &history_table.contract).await.map_err(MigrateError::Query)
+}
+
+/// Begins one where it is known which tables are exposed, and Sluice has made none since.
+pub(super) async fn begin_upon(
+    session: &mut Session,
+    history_table: &HistoryTable,
+    isolation: Option<Isolation>,
+    exposed: &[String],
+) -> Result<Result<(), SqlError>, MigrateError> {
+    if let Err(error) = session.begin_at(isolation, exposed).await {
         return Ok(Err(error));
     }
     if !exposed.is_empty() {
