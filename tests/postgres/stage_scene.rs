@@ -22,7 +22,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 use crate::server::{Database, Server, connect, execute};
 
 /// How long a test waits for something that must happen.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_mins(2);
 
 /// One database, one folder of migrations, one manifest.
 pub struct Scene {
