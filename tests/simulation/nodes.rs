@@ -343,7 +343,10 @@ impl Nodes {
     /// Ends whatever works in a Pod. Its session ends a while later; what it had sent may still be committed.
     fn kill(&mut self, hands: &mut Hands, key: &Key) {
         let Some(pod) = self.pods.get_mut(key) else { return };
-        pod.ended = true;
+        // What is dead sends nothing once more.
+        if std::mem::replace(&mut pod.ended, true) {
+            return;
+        }
         let Some(work) = pod.work.clone() else { return };
         let Some(session) = work.session else { return };
         let time = self.shown(hands);
