@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
-use super::{QueryContext, QueryError, holds::LockMode, query_as, query_scalar};
+use super::{QueryContext, QueryError, query_as, query_scalar, strong_locks::strong_modes};
 use crate::api::{Blocker, Blockers, Terminate};
 
 /// A session that was seen blocking.
@@ -98,7 +98,7 @@ pub(super) async fn older(
                SELECT COALESCE(i.indrelid, r.oid) FROM pg_catalog.unnest($2::bigint[]::pg_catalog.oid[]) AS r (oid) \
                LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = r.oid)) \
              AND ($4 OR l.mode IN ('RowExclusiveLock', {})))) ORDER BY a.pid",
-        LockMode::list()
+        strong_modes()
     );
     let rows: Vec<SeenRow> = query_as(AssertSqlSafe(text))
         .bind(pid)

@@ -7,60 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::api::LockHold;
+use crate::{api::LockHold, sql::LockMode};
 
 /// So many tables are named at most, those that were locked longest.
 const NAMED: usize = 10;
-
-/// A lock that conflicts with ROW EXCLUSIVE, which every writer takes. The weaker ones come first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LockMode {
-    /// CREATE INDEX.
-    Share,
-    /// CREATE TRIGGER, a foreign key on both of its tables.
-    ShareRowExclusive,
-    /// REFRESH MATERIALIZED VIEW CONCURRENTLY.
-    Exclusive,
-    /// Most of ALTER TABLE; the only one that readers wait for.
-    AccessExclusive,
-}
-
-impl LockMode {
-    /// All, by the names that `pg_locks` gives them.
-    pub(super) const NAMED: [(&str, Self); 4] = [
-        ("ShareLock", Self::Share),
-        ("ShareRowExclusiveLock", Self::ShareRowExclusive),
-        ("ExclusiveLock", Self::Exclusive),
-        ("AccessExclusiveLock", Self::AccessExclusive),
-    ];
-
-    /// Those names in a list of SQL.
-    pub(super) fn list() -> String {
-        Self::NAMED.map(|(name, _)| format!("'{name}'")).join(", ")
-    }
-
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Self::NAMED.iter().find(|(known, _)| *known == name).map(|(_, mode)| *mode)
-    }
-
-    /// As statements write it.
-    pub const fn sql(self) -> &'static str {
-        match self {
-            Self::Share => "SHARE",
-            Self::ShareRowExclusive => "SHARE ROW EXCLUSIVE",
-            Self::Exclusive => "EXCLUSIVE",
-            Self::AccessExclusive => "ACCESS EXCLUSIVE",
-        }
-    }
-
-    /// Who waits for it.
-    pub const fn keeps_waiting(self) -> &'static str {
-        match self {
-            Self::AccessExclusive => "readers and writers",
-            Self::Share | Self::ShareRowExclusive | Self::Exclusive => "writers",
-        }
-    }
-}
 
 /// A lock that a poll has seen.
 #[derive(Clone, Debug)]
@@ -184,7 +134,7 @@ impl Holds {
             .take(NAMED)
             .map(|(table, (time, mode))| LockHold {
                 table: table.clone(),
-                mode: mode.sql().to_owned(),
+                mode: mode.words().to_owned(),
                 milliseconds: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
             })
             .collect()

@@ -46,7 +46,6 @@ pub use blocked::WaitsFor;
 pub use connect::{ConnectError, connect, connect_like};
 pub use custody::{believed, believed_rows, custody_objection, exposed_tables};
 pub use history_table::HistoryTable;
-pub use holds::LockMode;
 pub use identity::database_identity;
 pub use index_build::{Build, LeftOver, build_index, drop_reindex_left_overs, is_there as index_is_there};
 pub use index_progress::IndexPhase;

@@ -2,11 +2,13 @@
 
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
-use super::{
-    QueryContext, QueryError,
-    holds::{LockMode, SeenLock},
-    query_as,
-};
+use super::{QueryContext, QueryError, holds::SeenLock, query_as};
+use crate::sql::LockMode;
+
+/// The strong modes, by the names that `pg_locks` has for them, in a list of SQL.
+pub(super) fn strong_modes() -> String {
+    LockMode::strong().map(|mode| format!("'{}'", mode.lock())).collect::<Vec<_>>().join(", ")
+}
 
 #[derive(FromRow)]
 struct LockRow {
@@ -29,7 +31,7 @@ pub(super) async fn strong_locks(
     let text = format!(
         "SELECT virtualtransaction AS transaction, relation::bigint, mode FROM pg_catalog.pg_locks \
          WHERE pid = $1 AND granted AND locktype = 'relation' AND mode IN ({})",
-        LockMode::list()
+        strong_modes()
     );
     let rows: Vec<LockRow> = query_as(AssertSqlSafe(text))
         .bind(pid)
@@ -37,7 +39,7 @@ pub(super) async fn strong_locks(
         .await
         .context("read which relations are locked")?;
     let seen = |row: LockRow| {
-        let mode = LockMode::named(&row.mode)?;
+        let mode = LockMode::of_lock(&row.mode)?;
         Some(SeenLock { transaction: row.transaction, relation: row.relation, mode })
     };
     Ok(rows.into_iter().filter_map(seen).collect())
@@ -70,6 +72,6 @@ pub(super) fn own_strong_locks() -> String {
             AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.locktype \
             OPERATOR(pg_catalog.=) 'relation' AND l.mode OPERATOR(pg_catalog.=) ANY \
             (ARRAY[{}]::pg_catalog.text[])",
-        LockMode::list()
+        strong_modes()
     )
 }

@@ -18,13 +18,16 @@ use super::{
     ConnectError, ConnectionUrl, QueryContext, QueryError,
     blocked::{Seen, Termination, WaitsFor, blockers, end, older, still_there},
     connect::connect_with,
-    holds::{Holds, LockMode, LongestHold},
+    holds::{Holds, LongestHold},
     index_progress::{IndexPhase, index_phase},
     query, said,
     startup::SILENT,
     strong_locks::{strong_locks, tables_of},
 };
-use crate::api::{Blocker, Blockers, LockHold, Span, Terminate};
+use crate::{
+    api::{Blocker, Blockers, LockHold, Span, Terminate},
+    sql::LockMode,
+};
 
 /// How often it polls. Well below the lock timeout, so that no wait goes unseen.
 const POLL_EVERY: Duration = Duration::from_millis(20);
@@ -399,7 +402,7 @@ impl Watch {
             && let Some(hold) = self.holds.over(limit.duration(), now)
             && let Some(transaction) = self.holds.transaction()
         {
-            tracing::warn!(table = %hold.table, mode = hold.mode.sql(), limit = %limit, "a lock was held for \
+            tracing::warn!(table = %hold.table, mode = hold.mode.words(), limit = %limit, "a lock was held for \
                 too long; cancelling what holds it");
             let transaction = transaction.to_owned();
             self.over = Some(Over { transaction, hold, waited: waits, since: now });

@@ -2,47 +2,7 @@
 //! documentation of explicit locking and of each command. `tests/postgres/sql_locks.rs` compares it with what
 //! a server does.
 
-use super::{Cursor, Name};
-
-/// A mode of a lock on a table, the weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LockMode {
-    /// Readers and writers go on: INSERT, UPDATE, DELETE.
-    RowExclusive,
-    /// Readers and writers go on: VALIDATE CONSTRAINT, CONCURRENTLY.
-    ShareUpdateExclusive,
-    /// Writers wait: CREATE INDEX.
-    Share,
-    /// Writers wait: a foreign key, a trigger.
-    ShareRowExclusive,
-    /// Writers wait: REFRESH MATERIALIZED VIEW CONCURRENTLY.
-    Exclusive,
-    /// Readers and writers wait.
-    AccessExclusive,
-}
-
-impl LockMode {
-    /// PostgreSQL's name for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::RowExclusive => "ROW EXCLUSIVE",
-            Self::ShareUpdateExclusive => "SHARE UPDATE EXCLUSIVE",
-            Self::Share => "SHARE",
-            Self::ShareRowExclusive => "SHARE ROW EXCLUSIVE",
-            Self::Exclusive => "EXCLUSIVE",
-            Self::AccessExclusive => "ACCESS EXCLUSIVE",
-        }
-    }
-
-    /// Who waits for a session that holds it.
-    pub const fn keeps_waiting(self) -> &'static str {
-        match self {
-            Self::RowExclusive | Self::ShareUpdateExclusive => "readers and writers go on",
-            Self::Share | Self::ShareRowExclusive | Self::Exclusive => "writers wait",
-            Self::AccessExclusive => "readers and writers wait",
-        }
-    }
-}
+use super::{Cursor, LockMode, Name};
 
 /// A table, or what the statement names in place of one, and the strongest lock on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -305,7 +265,7 @@ fn stated(cursor: &mut Cursor<'_>) -> Option<LockMode> {
     ]
     .into_iter()
     .find(|mode| {
-        let mut words: Vec<&str> = mode.name().split(' ').collect();
+        let mut words: Vec<&str> = mode.words().split(' ').collect();
         words.push("MODE");
         cursor.eat(&words)
     })
@@ -327,7 +287,7 @@ mod tests {
     fn the_strongest_action_of_an_alter_decides_and_commas_within_parentheses_part_nothing() {
         let locks = |sql| {
             let found =
-                table_locks(sql).into_iter().map(|lock| format!("{} {}", lock.table, lock.mode.name()));
+                table_locks(sql).into_iter().map(|lock| format!("{} {}", lock.table, lock.mode.words()));
             found.collect::<Vec<_>>()
         };
         let weak = "ALTER TABLE t VALIDATE CONSTRAINT c, ALTER COLUMN a SET STATISTICS 500";

@@ -82,7 +82,7 @@ fn message(over: &HeldTooLong) -> String {
             lock, and Sluice cancelled what was at work",
         over.table,
         over.mode.keeps_waiting(),
-        over.mode.sql(),
+        over.mode.words(),
         over.held.as_secs_f64(),
         over.limit
     )

@@ -51,8 +51,8 @@ pub use plan::{Course, course};
 pub use progress::Reporter;
 pub use record::{Record, RecordError, keep as keep_record, read as read_record};
 pub use rehearse::{
-    Ground, Rehearsal, RehearsedLock, RehearsedStatement, RehearsedTransaction, RelationKind, RelationLock,
-    Rewrite, StatementPlace, rehearse,
+    Ground, Rehearsal, RehearsedLock, RehearsedStatement, RehearsedTransaction, RelationKind, Rewrite,
+    StatementPlace, rehearse,
 };
 pub use report::report;
 

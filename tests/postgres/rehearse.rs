@@ -5,7 +5,8 @@ use std::{fs, path::PathBuf};
 
 use sluice::{
     contract::Verdict,
-    stage::{Ground, Rehearsal, RehearsedStatement, RelationLock, rehearse},
+    sql::LockMode,
+    stage::{Ground, Rehearsal, RehearsedStatement, rehearse},
 };
 
 use crate::stage_scene::{Scene, finish, said, until};
@@ -54,7 +55,7 @@ fn statements(rehearsal: &Rehearsal) -> Vec<&RehearsedStatement> {
     rehearsal.transactions.iter().flat_map(|transaction| &transaction.statements).collect()
 }
 
-fn lock<'a>(statement: &'a RehearsedStatement, relation: &str) -> Option<(&'a RelationLock, u64)> {
+fn lock<'a>(statement: &'a RehearsedStatement, relation: &str) -> Option<(&'a LockMode, u64)> {
     let mut locks = statement.locks.iter().filter(|lock| lock.relation == relation);
     locks.next().map(|lock| (&lock.mode, lock.held_milliseconds))
 }
@@ -97,7 +98,7 @@ async fn a_rewrite_is_told_with_the_lock_that_is_held_until_commit_and_the_datab
     let bytes = rewrite.unwrap_or_else(|| panic!("no rewrite: {wider:#?}")).bytes;
     assert!(bytes > 20_000 * 30, "{bytes} bytes of 20,000 rows");
     let (mode, held) = lock(wider, "public.visits").unwrap_or_else(|| panic!("no lock: {wider:#?}"));
-    assert_eq!(*mode, RelationLock::AccessExclusive);
+    assert_eq!(*mode, LockMode::AccessExclusive);
     assert!(
         update.milliseconds >= 300 && held >= wider.milliseconds + update.milliseconds,
         "it is held while the second statement runs: {transaction:#?}"
@@ -105,7 +106,7 @@ async fn a_rewrite_is_told_with_the_lock_that_is_held_until_commit_and_the_datab
     assert_eq!((wider.place.line, update.place.line, update.rows), (1, 2, 100), "{transaction:#?}");
     assert_eq!(update.rewrites, [], "{update:#?}");
     let (mode, _) = lock(update, "public.rooms").expect("rows are written");
-    assert_eq!(*mode, RelationLock::RowExclusive);
+    assert_eq!(*mode, LockMode::RowExclusive);
 }
 
 #[tokio::test]
@@ -122,9 +123,9 @@ async fn what_runs_concurrently_is_a_transaction_by_itself_and_keeps_no_writer_w
     assert_eq!(alone.statements[0].keeps_writers_waiting(), 0, "{alone:#?}");
     assert_eq!((&alone.statements[0].locks[..], &alone.statements[0].rewrites[..]), (&[][..], &[][..]));
     let control = lock(&plain.statements[0], "public.rooms").map(|(mode, _)| *mode);
-    assert_eq!(control, Some(RelationLock::Share), "one that is not concurrent does: {plain:#?}");
+    assert_eq!(control, Some(LockMode::Share), "one that is not concurrent does: {plain:#?}");
     let rewritten = lock(&full.statements[0], "public.rooms").map(|(mode, _)| *mode);
-    assert_eq!(rewritten, Some(RelationLock::AccessExclusive), "and so does what rewrites: {full:#?}");
+    assert_eq!(rewritten, Some(LockMode::AccessExclusive), "and so does what rewrites: {full:#?}");
 }
 
 #[tokio::test]

@@ -81,16 +81,9 @@ const STATEMENTS: &[&str] = &[
 
 type Locks = BTreeMap<String, LockMode>;
 
+/// Those of statements that only read are left out.
 fn mode(name: &str) -> Option<LockMode> {
-    Some(match name {
-        "RowExclusiveLock" => LockMode::RowExclusive,
-        "ShareUpdateExclusiveLock" => LockMode::ShareUpdateExclusive,
-        "ShareLock" => LockMode::Share,
-        "ShareRowExclusiveLock" => LockMode::ShareRowExclusive,
-        "ExclusiveLock" => LockMode::Exclusive,
-        "AccessExclusiveLock" => LockMode::AccessExclusive,
-        _ => return None,
-    })
+    LockMode::of_lock(name).filter(|mode| *mode >= LockMode::RowExclusive)
 }
 
 /// The strongest lock that this session holds on each table that was there when the transaction began. A table that

@@ -71,8 +71,12 @@ impl Page {
         for statement in &script.statements[range] {
             for lock in table_locks(statement.sql()).iter().filter(|lock| lock.mode > LockMode::RowExclusive)
             {
-                let (mode, waiting) = (lock.mode.name(), lock.mode.keeps_waiting());
-                self.text += &format!("-- {mode} on {}: {waiting} {until}\n", visible(&lock.table));
+                let others = match lock.mode {
+                    mode if mode.is_strong() => format!("{} wait", mode.keeps_waiting()),
+                    _ => "readers and writers go on".to_owned(),
+                };
+                let (mode, table) = (lock.mode.words(), visible(&lock.table));
+                self.text += &format!("-- {mode} on {table}: {others} {until}\n");
             }
             let text = redact::own_text(statement.sql());
             let lines: Vec<String> = text.lines().map(visible).collect();

@@ -55,8 +55,7 @@ fn table(statements: &[&RehearsedStatement]) -> Table {
 
 /// What writers wait for, the strongest lock of each relation. An index is locked with its table.
 fn strong(statement: &RehearsedStatement) -> Vec<&RehearsedLock> {
-    let strong =
-        |lock: &&RehearsedLock| lock.mode.keeps_writers_waiting() && lock.kind != RelationKind::Index;
+    let strong = |lock: &&RehearsedLock| lock.mode.is_strong() && lock.kind != RelationKind::Index;
     let is_strongest = |lock: &&RehearsedLock| {
         let mut same = statement.locks.iter().filter(|other| other.relation == lock.relation);
         same.all(|other| other.mode <= lock.mode)
@@ -116,17 +115,18 @@ mod tests {
     use super::*;
     use crate::{
         contract::Verdict,
-        stage::{RehearsedTransaction, RelationLock, Rewrite, StatementPlace},
+        sql::LockMode,
+        stage::{RehearsedTransaction, Rewrite, StatementPlace},
     };
 
-    fn statement(line: u32, locks: &[(&str, RelationKind, RelationLock)]) -> RehearsedStatement {
+    fn statement(line: u32, locks: &[(&str, RelationKind, LockMode)]) -> RehearsedStatement {
         let place = StatementPlace {
             migration: "2_wider".into(),
             file: "2_wider/migration.sql".into(),
             line,
             statement: "ALTER TABLE visits\u{1b}[31m".into(),
         };
-        let lock = |(relation, kind, mode): &(&str, RelationKind, RelationLock)| RehearsedLock {
+        let lock = |(relation, kind, mode): &(&str, RelationKind, LockMode)| RehearsedLock {
             relation: (*relation).to_owned(),
             kind: *kind,
             mode: *mode,
@@ -147,13 +147,13 @@ mod tests {
     fn a_page_tells_the_strongest_lock_of_each_table_and_lets_nothing_steer_the_terminal() {
         let (table, index) = (RelationKind::Table, RelationKind::Index);
         let statements = vec![
-            statement(7, &[("public.rooms", table, RelationLock::RowExclusive)]),
+            statement(7, &[("public.rooms", table, LockMode::RowExclusive)]),
             statement(
                 9,
                 &[
-                    ("public.visits", table, RelationLock::AccessExclusive),
-                    ("public.visits", table, RelationLock::Share),
-                    ("public.visits_pkey", index, RelationLock::AccessExclusive),
+                    ("public.visits", table, LockMode::AccessExclusive),
+                    ("public.visits", table, LockMode::Share),
+                    ("public.visits_pkey", index, LockMode::AccessExclusive),
                 ],
             ),
         ];

@@ -11,8 +11,7 @@ mod trace;
 
 pub use base::Ground;
 pub use result::{
-    Rehearsal, RehearsedLock, RehearsedStatement, RehearsedTransaction, RelationKind, RelationLock, Rewrite,
-    StatementPlace,
+    Rehearsal, RehearsedLock, RehearsedStatement, RehearsedTransaction, RelationKind, Rewrite, StatementPlace,
 };
 
 use sqlx::PgConnection;

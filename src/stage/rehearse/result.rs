@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     api::{Failure, Finding},
     contract::Verdict,
+    sql::LockMode,
 };
 
 /// What a rehearsal found.
@@ -91,7 +92,7 @@ pub struct RehearsedLock {
     /// What it is: `table`, `index`, …
     pub kind: RelationKind,
     /// The mode, in PostgreSQL's words: `ACCESS EXCLUSIVE`.
-    pub mode: RelationLock,
+    pub mode: LockMode,
     /// From the beginning of the statement that took it until it was given up, mostly by COMMIT.
     pub held_milliseconds: u64,
 }
@@ -139,70 +140,6 @@ impl RelationKind {
     }
 }
 
-/// The mode of a lock on a relation, the weakest first, in PostgreSQL's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum RelationLock {
-    /// Of SELECT.
-    #[serde(rename = "ACCESS SHARE")]
-    AccessShare,
-    /// Of SELECT … FOR UPDATE.
-    #[serde(rename = "ROW SHARE")]
-    RowShare,
-    /// Of INSERT, UPDATE, DELETE.
-    #[serde(rename = "ROW EXCLUSIVE")]
-    RowExclusive,
-    /// Of what runs CONCURRENTLY, VACUUM, VALIDATE CONSTRAINT.
-    #[serde(rename = "SHARE UPDATE EXCLUSIVE")]
-    ShareUpdateExclusive,
-    /// Of CREATE INDEX: writers wait.
-    #[serde(rename = "SHARE")]
-    Share,
-    /// Of CREATE TRIGGER, ADD FOREIGN KEY: writers wait.
-    #[serde(rename = "SHARE ROW EXCLUSIVE")]
-    ShareRowExclusive,
-    /// Writers wait.
-    #[serde(rename = "EXCLUSIVE")]
-    Exclusive,
-    /// Of most of ALTER TABLE: readers wait, too.
-    #[serde(rename = "ACCESS EXCLUSIVE")]
-    AccessExclusive,
-}
-
-impl RelationLock {
-    /// As `pg_locks` names it. One that is not known is taken for the strongest.
-    pub(super) fn of_lock(name: &str) -> Self {
-        match name {
-            "AccessShareLock" => Self::AccessShare,
-            "RowShareLock" => Self::RowShare,
-            "RowExclusiveLock" => Self::RowExclusive,
-            "ShareUpdateExclusiveLock" => Self::ShareUpdateExclusive,
-            "ShareLock" => Self::Share,
-            "ShareRowExclusiveLock" => Self::ShareRowExclusive,
-            "ExclusiveLock" => Self::Exclusive,
-            _ => Self::AccessExclusive,
-        }
-    }
-
-    /// In the words of PostgreSQL's documentation.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::AccessShare => "ACCESS SHARE",
-            Self::RowShare => "ROW SHARE",
-            Self::RowExclusive => "ROW EXCLUSIVE",
-            Self::ShareUpdateExclusive => "SHARE UPDATE EXCLUSIVE",
-            Self::Share => "SHARE",
-            Self::ShareRowExclusive => "SHARE ROW EXCLUSIVE",
-            Self::Exclusive => "EXCLUSIVE",
-            Self::AccessExclusive => "ACCESS EXCLUSIVE",
-        }
-    }
-
-    /// Whether sessions that write rows wait for it.
-    pub fn keeps_writers_waiting(self) -> bool {
-        self >= Self::Share
-    }
-}
-
 /// What was seen of one statement in its transaction.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
@@ -218,7 +155,7 @@ pub(super) struct Seen {
 pub(super) struct Taken {
     pub(super) relation: String,
     pub(super) kind: RelationKind,
-    pub(super) mode: RelationLock,
+    pub(super) mode: LockMode,
     /// The statement after which it was not held any more: the transaction went back to a savepoint.
     pub(super) until: Option<usize>,
 }
@@ -272,7 +209,7 @@ impl RehearsedTransaction {
 impl RehearsedStatement {
     /// For how long sessions that write rows of something would have waited.
     pub fn keeps_writers_waiting(&self) -> u64 {
-        let strong = self.locks.iter().filter(|lock| lock.mode.keeps_writers_waiting());
+        let strong = self.locks.iter().filter(|lock| lock.mode.is_strong());
         strong.map(|lock| lock.held_milliseconds).max().unwrap_or(0)
     }
 
@@ -317,7 +254,7 @@ impl Rehearsal {
 mod tests {
     use super::*;
 
-    fn seen(line: u32, milliseconds: u64, locks: &[(&str, RelationLock, Option<usize>)]) -> Seen {
+    fn seen(line: u32, milliseconds: u64, locks: &[(&str, LockMode, Option<usize>)]) -> Seen {
         Seen {
             place: StatementPlace {
                 migration: "1_m".into(),
@@ -344,9 +281,9 @@ mod tests {
     fn a_lock_is_held_from_its_statement_until_commit_or_until_a_savepoint_gives_it_up() {
         let transaction = RehearsedTransaction::of(
             vec![
-                seen(1, 10, &[("a", RelationLock::AccessExclusive, None)]),
-                seen(2, 200, &[("b", RelationLock::Share, Some(1))]),
-                seen(3, 3000, &[("a", RelationLock::Share, None)]),
+                seen(1, 10, &[("a", LockMode::AccessExclusive, None)]),
+                seen(2, 200, &[("b", LockMode::Share, Some(1))]),
+                seen(3, 3000, &[("a", LockMode::Share, None)]),
             ],
             Duration::from_secs(40),
             true,
@@ -364,8 +301,8 @@ mod tests {
     #[test]
     fn what_keeps_writers_waiting_comes_before_what_only_takes_long() {
         let statements = vec![
-            seen(1, 5000, &[("a", RelationLock::ShareUpdateExclusive, None)]),
-            seen(2, 10, &[("a", RelationLock::Share, None)]),
+            seen(1, 5000, &[("a", LockMode::ShareUpdateExclusive, None)]),
+            seen(2, 10, &[("a", LockMode::Share, None)]),
             seen(3, 9000, &[]),
         ];
         let rehearsal = Rehearsal {
@@ -382,15 +319,12 @@ mod tests {
             transactions: vec![RehearsedTransaction::alone(seen(
                 1,
                 1,
-                &[("public.t", RelationLock::of_lock("AccessExclusiveLock"), None)],
+                &[("public.t", LockMode::AccessExclusive, None)],
             ))],
             ..Rehearsal::ended("Schema", Verdict::Passed, "m".into())
         };
         let text = serde_json::to_string(&rehearsal).expect("is JSON");
         assert!(text.contains(r#""mode":"ACCESS EXCLUSIVE","heldMilliseconds":1"#), "{text}");
         assert_eq!(serde_json::from_str::<Rehearsal>(&text).expect("reads"), rehearsal);
-        let modes = ["AccessShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock"];
-        let waits = modes.map(|name| RelationLock::of_lock(name).keeps_writers_waiting());
-        assert_eq!(waits, [false, false, false, true]);
     }
 }

@@ -5,9 +5,12 @@ use std::{
     time::Duration,
 };
 
-use super::result::{RehearsedTransaction, RelationKind, RelationLock, Rewrite, Seen, StatementPlace, Taken};
-use crate::postgres::{
-    FileOfRelation, HeldLock, KnownRelation, QueryError, Session, files, known_relations, locks_held,
+use super::result::{RehearsedTransaction, RelationKind, Rewrite, Seen, StatementPlace, Taken};
+use crate::{
+    postgres::{
+        FileOfRelation, HeldLock, KnownRelation, QueryError, Session, files, known_relations, locks_held,
+    },
+    sql::LockMode,
 };
 
 /// What is known of a transaction that is rehearsed.
@@ -57,7 +60,10 @@ impl Trace {
         let files = files(session.trusted().await?, &all).await?;
         let rewritten = files.iter().filter(|file| self.is_rewritten(file));
         let locks: Vec<HeldLock> = rewritten
-            .map(|file| HeldLock { relation: file.relation, mode: "AccessExclusiveLock".to_owned() })
+            .map(|file| HeldLock {
+                relation: file.relation,
+                mode: LockMode::AccessExclusive.lock().to_owned(),
+            })
             .collect();
         self.add(ran, &locks, &files);
         Ok(RehearsedTransaction::alone(self.seen.remove(0)))
@@ -78,7 +84,7 @@ impl Trace {
             held.iter().filter(|lock| self.known.contains_key(&lock.relation)).cloned().collect();
         let before = self.seen.len().checked_sub(1);
         for gone in self.held.difference(&held) {
-            let (name, mode) = (&self.known[&gone.relation].name, RelationLock::of_lock(&gone.mode));
+            let (name, mode) = (&self.known[&gone.relation].name, mode(&gone.mode));
             let taken = self.seen.iter_mut().rev().flat_map(|seen| &mut seen.locks);
             let mut same =
                 taken.filter(|lock| lock.relation == *name && lock.mode == mode && lock.until.is_none());
@@ -91,7 +97,7 @@ impl Trace {
             Taken {
                 relation: known.name.clone(),
                 kind: RelationKind::of_letter(&known.kind),
-                mode: RelationLock::of_lock(&lock.mode),
+                mode: mode(&lock.mode),
                 until: None,
             }
         });
@@ -115,10 +121,15 @@ impl Trace {
     }
 }
 
+/// A mode that no version of PostgreSQL had is taken for the strongest.
+fn mode(lock: &str) -> LockMode {
+    LockMode::of_lock(lock).unwrap_or(LockMode::AccessExclusive)
+}
+
 /// Nothing gets a new file without the strongest lock.
 fn rewritable(held: &[HeldLock], known: &BTreeMap<i64, KnownRelation>) -> Vec<i64> {
     held.iter()
-        .filter(|lock| lock.mode == "AccessExclusiveLock" && known.contains_key(&lock.relation))
+        .filter(|lock| lock.mode == LockMode::AccessExclusive.lock() && known.contains_key(&lock.relation))
         .map(|lock| lock.relation)
         .collect()
 }
