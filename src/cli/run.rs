@@ -60,17 +60,18 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
             _ = tokio::signal::ctrl_c() => return Ok(interrupted(context).await),
         };
         let Some(failed) = failure(&outcomes) else { break outcomes };
-        // Another session migrated in between: the plan has to be made again.
-        if failed.reason != Reason::HistoryChanged {
-            if failed.reason.class() != Class::Transient || Instant::now() + PAUSE > until {
-                break outcomes;
-            }
-            complain(&format!(
-                "{}; Sluice runs it again in {} s\n",
-                visible(&failed.message),
-                PAUSE.as_secs()
-            ));
-            tokio::time::sleep(PAUSE).await;
+        // Another session migrated in between: the plan has to be made again, in what is left of the time.
+        if failed.reason == Reason::HistoryChanged {
+            continue;
+        }
+        if failed.reason.class() != Class::Transient || Instant::now() + PAUSE > until {
+            break outcomes;
+        }
+        let (message, pause) = (visible(&failed.message), PAUSE.as_secs());
+        complain(&format!("{message}; Sluice runs it again in {pause} s\n"));
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(interrupted(context).await),
         }
         let deadline = context.manifest.deadline;
         context = context.with_deadline(deadline);

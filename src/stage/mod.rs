@@ -47,7 +47,7 @@ use std::time::Instant;
 pub use context::Context;
 pub use evidence::{Evidence, Passed, Plan, Snapshot};
 pub use migrate::migrate;
-pub use plan::{Course, course};
+pub use plan::Course;
 pub use progress::Reporter;
 pub use record::{Record, RecordError, keep as keep_record, read as read_record};
 pub use rehearse::{
@@ -64,11 +64,6 @@ use crate::{
 
 /// Runs one stage. `before` holds the Outcomes of the stages before it, all passed.
 pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome {
-    let started = Instant::now();
-    if let Some(refusal) = overrun::refusal(stage, context) {
-        return refusal;
-    }
-    context.progress.begin(stage);
     let work = async {
         match stage {
             Stage::Plan => plan::run(context).await,
@@ -81,6 +76,27 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
             Stage::Verify => verify::run(context, before).await,
         }
     };
+    in_time(stage, context, work).await
+}
+
+/// The stage `plan`, and where it passed what a run would execute. Changes nothing.
+pub async fn course(context: &Context) -> (Outcome, Option<Course>) {
+    let mut found = None;
+    let work = async {
+        let (outcome, course) = plan::course(context).await;
+        found = course;
+        outcome
+    };
+    (in_time(Stage::Plan, context, work).await, found)
+}
+
+/// What a stage does, if the end of the run has not passed before, and no longer than until then.
+async fn in_time(stage: Stage, context: &Context, work: impl Future<Output = Outcome>) -> Outcome {
+    let started = Instant::now();
+    if let Some(refusal) = overrun::refusal(stage, context) {
+        return refusal;
+    }
+    context.progress.begin(stage);
     // A query of the catalog can wait for another session's lock, or for a network that is gone. Whatever a
     // stage leaves undone when it is dropped, the server rolls back within a second.
     let mut outcome =

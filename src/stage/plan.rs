@@ -37,16 +37,14 @@ pub(super) async fn run(context: &Context) -> Outcome {
     course(context).await.0
 }
 
-/// The verdict of the stage and, where it passed, what a run would execute. Changes nothing.
-pub async fn course(context: &Context) -> (Outcome, Option<Course>) {
+/// The verdict of the stage and, where it passed, what a run would execute.
+pub(super) async fn course(context: &Context) -> (Outcome, Option<Course>) {
     let failed = |reason, message| (Outcome::failed(Stage::Plan, reason, message), None);
-    let (mut outcome, course) = match plan(context).await {
+    match plan(context).await {
         Ok(planned) => planned,
         Err(PlanError::Objection { reason, message }) => failed(reason, message),
         Err(PlanError::Query(error)) => failed(error.reason(), error.to_string()),
-    };
-    outcome.clean();
-    (outcome, course)
+    }
 }
 
 async fn plan(context: &Context) -> Result<(Outcome, Option<Course>), PlanError> {

@@ -61,7 +61,8 @@ fn place(failed: &Failure, sql: &str) -> Option<(String, std::ops::Range<usize>)
         Some(column) => {
             let at =
                 text.char_indices().nth((column as usize).checked_sub(1)?).map_or(text.len(), |(at, _)| at);
-            at..text[at..].find(|c: char| !is_word(c)).filter(|end| *end > 0).map_or(at + 1, |end| at + end)
+            let word = text[at..].find(|c: char| !is_word(c)).unwrap_or(text.len() - at);
+            at..at + word.max(1)
         }
         None => text.len() - text.trim_start().len()..text.trim_end().len(),
     };
