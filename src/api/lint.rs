@@ -23,6 +23,12 @@ pub struct Lint {
     /// From which size on a table is large: to lock a smaller one only warns. Default: 10,000 rows or 64Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub large_table: Option<LargeTable>,
+
+    /// Tables, `table` or `schema.table`, whose rows no release changes or removes without an approval, whatever the
+    /// preset: neither by a statement about them nor by ON DELETE CASCADE from another table. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 127)))]
+    pub protected_tables: Vec<String>,
 }
 
 /// The weights of all kinds of rules at once.
@@ -126,9 +132,11 @@ pub const LINT_RULES: &[&str] = &[
     "constraint-missing-not-valid",
     "disallowed-unique-constraint",
     "drop-and-add",
+    "enum-value-used-at-once",
     "identifier-too-long",
     "not-judged",
     "not-portable-to-prisma",
+    "nulls-left",
     "prefer-bigint-over-int",
     "prefer-bigint-over-smallint",
     "prefer-identity",
@@ -136,6 +144,7 @@ pub const LINT_RULES: &[&str] = &[
     "prefer-robust-stmts",
     "prefer-text-field",
     "prefer-timestamp-tz",
+    "protected-table",
     "renaming-column",
     "renaming-object",
     "renaming-table",
@@ -149,6 +158,7 @@ pub const LINT_RULES: &[&str] = &[
     "require-table-schema",
     "require-timeout-settings",
     "row-level-security-off",
+    "rows-hidden",
     "schema-and-data",
     "stray-entry",
     "temporary-table",

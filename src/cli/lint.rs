@@ -17,9 +17,9 @@ use super::{
 };
 use crate::{
     api::{Format, History, PhaseWhen},
-    inspect::table_sizes,
+    inspect::{TableScope, tables},
     lint::{
-        self, Large, Preset, Remark, Size, Tables, Weight, Weights,
+        self, Large, Preset, Remark, Tables, Weight, Weights,
         form::{Form, TextOf},
     },
     migrations::{
@@ -57,6 +57,11 @@ pub(super) struct Args {
     /// A rule that weighs more or less: Off, Warn, Approve or Fail; may be given several times.
     #[arg(long = "rule", value_name = "RULE=WEIGHT", value_parser = weight)]
     rules: Vec<(String, Weight)>,
+
+    /// A table whose rows no release changes or removes without an approval (spec.before.lint.protectedTables); may be
+    /// given several times.
+    #[arg(long = "protected-table", value_name = "TABLE")]
+    protected_tables: Vec<String>,
 
     /// Only migrations that are new or changed since this commit of Git's.
     #[arg(long, value_name = "REF")]
@@ -178,7 +183,8 @@ struct Release<'a> {
 }
 
 async fn release<'a>(args: &Args, source: &'a SourceTree, format: Format) -> Result<Release<'a>, Usage> {
-    let mut release = Release { migrations: source.migrations.iter().collect(), tables: Tables::default() };
+    let tables = Tables::default().protecting(&args.protected_tables);
+    let mut release = Release { migrations: source.migrations.iter().collect(), tables };
     if let Some(reference) = &args.since {
         let own = Unchanged::since(reference, &args.source).map_err(Usage)?;
         let mut of_phases = BTreeMap::new();
@@ -221,15 +227,11 @@ async fn ask<'a>(
     let rows = rows.await.map_err(|error| told(&error))?.map_err(|objection| Usage(objection.message))?;
     // What does not fit is the plan's to say: here it matters what will run.
     let rules = Rules { target: None, history: &History::default(), texts: &BTreeMap::new() };
-    let pending = compare(source, &rows, &rules).pending;
-    let sizes = table_sizes(&mut connection).await.map_err(|error| told(&error))?;
-    let number = |number: i64| u64::try_from(number).unwrap_or_default();
-    let sizes = sizes.into_iter().map(|table| {
-        let size = Size { rows: number(table.rows), bytes: number(table.bytes) };
-        ((table.schema, table.name), size)
-    });
-    let pending = pending.into_iter().map(|at| source.migrations[at].name.as_str()).collect();
-    Ok((pending, Tables::of(sizes, schema, Large::default())))
+    let pending: Vec<&Migration> =
+        compare(source, &rows, &rules).pending.into_iter().map(|at| &source.migrations[at]).collect();
+    let scope = TableScope { schema, large: Large::default(), protected: &args.protected_tables };
+    let tables = tables(&mut connection, &pending, scope).await.map_err(|error| told(&error))?;
+    Ok((pending.into_iter().map(|migration| migration.name.as_str()).collect(), tables))
 }
 
 /// Prints what is to be said of a source that could be read.

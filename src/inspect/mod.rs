@@ -12,7 +12,7 @@ pub(crate) mod relation;
 mod rows;
 mod scope;
 pub(crate) mod sql;
-mod table_sizes;
+mod tables;
 pub(crate) mod tenancy;
 pub(crate) mod trial;
 
@@ -23,4 +23,4 @@ pub use meta::{Aspect, Meta};
 pub(crate) use rows::{Counted, count};
 pub use rows::{RowsBefore, count_rows};
 pub use scope::Scope;
-pub use table_sizes::{TableSize, table_sizes};
+pub use tables::{TableScope, tables};

@@ -21,7 +21,8 @@ use judge::Judge;
 use objection::{About, Objection, Said};
 pub use remark::{Class, Effort, Place, Remark, class, effort};
 pub use rule::{Kind, Rule, Weights, all, find};
-pub use tables::{Large, Size, Tables};
+pub use safety::required_columns;
+pub use tables::{Column, Large, Place as TablePlace, Size, Tables};
 
 pub use crate::api::{LintPreset as Preset, LintWeight as Weight};
 use crate::{

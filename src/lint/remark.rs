@@ -77,7 +77,7 @@ impl Class {
 /// The class of a release. What is waived counts: a waiver says that it is right, not that it does not happen.
 pub fn class(remarks: &[Remark]) -> Class {
     let of = |remark: &Remark| match remark.rule.kind {
-        Kind::Loss | Kind::Access => Class::Destructive,
+        Kind::Loss | Kind::Access | Kind::Protected => Class::Destructive,
         Kind::Break => Class::Breaking,
         _ => Class::Additive,
     };

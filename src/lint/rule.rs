@@ -34,6 +34,10 @@ pub enum Kind {
     Break,
     /// Who may see or change rows.
     Access,
+    /// That PostgreSQL refuses it, or that it does nothing, as the database is.
+    Fails,
+    /// What a team protects by name.
+    Protected,
     /// Whether it does what it seems to say.
     Outcome,
     /// A matter of taste.
@@ -49,7 +53,16 @@ pub enum Kind {
 impl Kind {
     /// Whether it is about what is there already, so that it says nothing about a table of the same release.
     pub(super) const fn is_about_rows(self) -> bool {
-        matches!(self, Self::Lock | Self::Delay | Self::Loss | Self::Break | Self::Access)
+        matches!(
+            self,
+            Self::Lock
+                | Self::Delay
+                | Self::Loss
+                | Self::Break
+                | Self::Access
+                | Self::Fails
+                | Self::Protected
+        )
     }
 }
 
@@ -58,10 +71,12 @@ const fn weight(preset: Preset, kind: Kind) -> Weight {
     match (kind, preset) {
         (Kind::Style | Kind::Runner, _) => Weight::Off,
         (Kind::Refused, _) => Weight::Fail,
+        // The team has named it, whatever else it left to the preset.
+        (Kind::Protected, _) => Weight::Approve,
         (Kind::Outcome | Kind::Delay | Kind::Notice, _)
         | (_, Preset::Lenient)
         | (Kind::Break, Preset::Standard) => Weight::Warn,
-        (Kind::Lock, _) | (Kind::Access, Preset::Strict) => Weight::Fail,
+        (Kind::Lock | Kind::Fails, _) | (Kind::Access, Preset::Strict) => Weight::Fail,
         (Kind::Loss, _) | (Kind::Access, Preset::Standard) | (Kind::Break, Preset::Strict) => Weight::Approve,
     }
 }

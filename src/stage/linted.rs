@@ -1,12 +1,15 @@
 //! What lint says of what is pending, by the size of the tables that are there.
 
+use sqlx::PgConnection;
+
 use super::Context;
 use crate::{
     api::{CheckId, Finding, Reason, Severity},
     contract::{Outcome, Stage, Verdict},
-    inspect::TableSize,
-    lint::{self, Class, Effort, Large, Remark, Size, Tables, Weight, Weights},
+    inspect::{TableScope, tables},
+    lint::{self, Class, Effort, Large, Remark, Tables, Weight, Weights},
     migrations::{Migration, SourceTree},
+    postgres::QueryError,
     validate,
 };
 
@@ -22,23 +25,22 @@ pub(super) struct Linted {
 }
 
 /// Lints what is pending.
-pub(super) fn read(
+pub(super) async fn read(
     context: &Context,
+    connection: &mut PgConnection,
     source: &SourceTree,
     pending: &[usize],
-    sizes: Vec<TableSize>,
-) -> Linted {
+) -> Result<Linted, QueryError> {
     let desired = &context.manifest.lint;
     let release: Vec<&Migration> = pending.iter().map(|at| &source.migrations[*at]).collect();
     let weights = Weights { preset: desired.preset, rules: desired.rules.clone() };
-    let large = Large { rows: desired.large_rows, bytes: desired.large_bytes };
-    let number = |number: i64| u64::try_from(number).unwrap_or_default();
-    let sizes = sizes.into_iter().map(|table| {
-        let size = Size { rows: number(table.rows), bytes: number(table.bytes) };
-        ((table.schema, table.name), size)
-    });
-    let schema = context.manifest.schemas.first().map_or("public", String::as_str);
-    let tables = Tables::of(sizes, schema, large);
+    let scope = TableScope {
+        schema: context.manifest.schemas.first().map_or("public", String::as_str),
+        large: Large { rows: desired.large_rows, bytes: desired.large_bytes },
+        protected: &desired.protected_tables,
+    };
+    let tables =
+        if release.is_empty() { Tables::default() } else { tables(connection, &release, scope).await? };
     let remarks = lint::remarks(source, context.manifest.format, &release, &tables, &weights);
     let all = remarks.as_deref().unwrap_or_default();
     let (class, effort) = (lint::class(all), lint::effort(all, &tables));
@@ -49,7 +51,7 @@ pub(super) fn read(
         remarks.sort_by_key(|remark| std::cmp::Reverse(remark.weight));
         remarks
     });
-    Linted { remarks, class, effort, desired: *desired != validate::Lint::default() }
+    Ok(Linted { remarks, class, effort, desired: *desired != validate::Lint::default() })
 }
 
 impl Linted {

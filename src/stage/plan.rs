@@ -10,7 +10,6 @@ use super::{
 use crate::{
     api::Reason,
     contract::{HistorySummary, Outcome, Stage, Verdict},
-    inspect::table_sizes,
     migrations::{Comparison, Group, HistoryRow, Script, SourceTree, how, listed, plan_groups},
     postgres::{Objection, QueryError, ServerFacts, connect, count_tables, own_schema_objection, preflight},
 };
@@ -100,12 +99,8 @@ async fn plan(context: &Context) -> Result<(Outcome, Option<Course>), PlanError>
         texts: count(unkept.len()),
         ..summary
     };
-    let sizes = if comparison.pending.is_empty() {
-        Vec::new()
-    } else {
-        table_sizes(&mut connection).await.map_err(PlanError::Query)?
-    };
-    let linted = linted::read(context, source, &comparison.pending, sizes);
+    let linted = linted::read(context, &mut connection, source, &comparison.pending);
+    let linted = linted.await.map_err(PlanError::Query)?;
     let seen = Seen { server, strangers, scripts, objection, journaled };
     let mut outcome = judge(context, source, comparison, summary, &seen);
     if outcome.reason == Reason::PlanReady {

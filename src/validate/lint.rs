@@ -18,6 +18,8 @@ pub struct Lint {
     pub large_rows: u64,
     /// From so many bytes on a table is large.
     pub large_bytes: u64,
+    /// Tables whose rows are neither changed nor removed without an approval.
+    pub protected_tables: Vec<String>,
 }
 
 impl Default for Lint {
@@ -27,6 +29,7 @@ impl Default for Lint {
             rules: BTreeMap::new(),
             large_rows: 10_000,
             large_bytes: ByteSize::mib(64).as_u64(),
+            protected_tables: Vec::new(),
         }
     }
 }
@@ -49,6 +52,7 @@ pub(super) fn read(written: Option<&api::Lint>, violations: &mut Vec<Violation>)
         rules: written.rules.clone(),
         large_rows: large.rows.map_or(standard.large_rows, u64::from),
         large_bytes: size.and_then(Result::ok).map_or(standard.large_bytes, |size| size.as_u64()),
+        protected_tables: written.protected_tables.clone(),
     }
 }
 

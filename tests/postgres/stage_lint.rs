@@ -122,3 +122,92 @@ async fn a_lock_of_another_session_keeps_no_plan_waiting_and_a_size_that_is_not_
         execute(&mut holder, "ROLLBACK").await;
     }
 }
+
+/// A scene with Standard, its first migration applied, and the next one.
+async fn standard(name: &str, init: &str, release: &str, lint: &str) -> Scene {
+    let scene = Scene::new(name, &[("1_init", init)]).await;
+    scene.ready().await;
+    scene.write("2_next", release);
+    scene.with("before", &format!("{{lint: {{preset: Standard{lint}}}}}"))
+}
+
+#[tokio::test]
+async fn a_column_that_has_nulls_is_not_required_before_the_release_fills_it() {
+    let require = "ALTER TABLE visits ALTER COLUMN note SET NOT NULL;";
+    let scene = standard("lint_nulls", INIT, require, "").await;
+    scene.database.execute("INSERT INTO visits SELECT n FROM generate_series(1, 3) n; ANALYZE visits").await;
+    let outcome = scene.stopped(Stage::Plan, Reason::LintFailed).await;
+    assert!(outcome.message.contains("nulls-left: visits.note is NULL in 3 rows"), "{}", outcome.message);
+    scene.write("2_next", &format!("UPDATE visits SET note = '' WHERE note IS NULL; {require}"));
+    scene.ready().await;
+}
+
+/// What cannot be counted is not known: rows that a policy hides, and a table that another session locks.
+#[tokio::test]
+async fn nulls_that_cannot_be_counted_keep_no_plan_from_its_end() {
+    let forced = "ALTER TABLE visits ENABLE ROW LEVEL SECURITY; ALTER TABLE visits FORCE ROW LEVEL SECURITY;";
+    let require = "ALTER TABLE visits ALTER COLUMN note SET NOT NULL;";
+    let scene = standard("lint_uncounted", &format!("{INIT} {forced}"), require, "").await;
+    scene.database.execute("INSERT INTO visits VALUES (1); ANALYZE visits").await;
+    let outcome = plan(&scene).await;
+    assert_eq!(outcome.reason, Reason::PlanReady, "{}", outcome.message);
+    scene.database.execute("ALTER TABLE visits DISABLE ROW LEVEL SECURITY").await;
+    let lock = "BEGIN; LOCK visits IN ACCESS EXCLUSIVE MODE";
+    let mut holder = session(&scene.database.url, "holder", lock).await;
+    let outcome = plan(&scene).await;
+    assert_eq!(outcome.reason, Reason::PlanReady, "{}", outcome.message);
+    execute(&mut holder, "ROLLBACK").await;
+    assert_eq!(plan(&scene).await.reason, Reason::LintFailed);
+}
+
+#[tokio::test]
+async fn a_change_of_rows_that_policies_hide_is_stopped_until_the_role_sees_them() {
+    let init = format!(
+        "{INIT} ALTER TABLE visits ENABLE ROW LEVEL SECURITY; ALTER TABLE visits FORCE ROW LEVEL SECURITY; \
+            CREATE POLICY tenants ON visits USING (note = current_setting('app.tenant', true));"
+    );
+    let change = "UPDATE visits SET day = '2026-01-01' WHERE id = 1;";
+    let scene = standard("lint_hidden", &init, change, "").await;
+    let outcome = scene.stopped(Stage::Plan, Reason::LintFailed).await;
+    assert!(outcome.message.contains("rows-hidden: "), "{}", outcome.message);
+    let all = format!("CREATE POLICY migrates ON visits TO {} USING (true)", scene.role);
+    scene.database.execute(&all).await;
+    assert_eq!(plan(&scene).await.reason, Reason::PlanReady);
+    scene.database.execute("CREATE POLICY fewer ON visits AS RESTRICTIVE USING (id > 1)").await;
+    scene.stopped(Stage::Plan, Reason::LintFailed).await;
+    scene.database.execute("ALTER TABLE visits NO FORCE ROW LEVEL SECURITY").await;
+    scene.ready().await;
+}
+
+#[tokio::test]
+async fn what_reaches_a_protected_table_needs_an_approval_with_every_preset() {
+    let init = "CREATE TABLE patients (id int PRIMARY KEY); CREATE TABLE visits (id int PRIMARY KEY, patient int \
+        REFERENCES patients ON DELETE CASCADE); CREATE TABLE records (id int PRIMARY KEY, visit int REFERENCES \
+        visits ON DELETE CASCADE);";
+    let delete = "DELETE FROM patients WHERE id = 1;";
+    let scene = Scene::new("lint_protected", &[("1_init", init)]).await;
+    scene.ready().await;
+    scene.write("2_next", delete);
+    let scene = scene.with("before", "{lint: {protectedTables: [public.records]}}");
+    let outcome = scene.stopped(Stage::Plan, Reason::ApprovalNeeded).await;
+    let told = "protected-table: it changes or removes rows of public.records";
+    assert!(outcome.message.contains(told), "{}", outcome.message);
+    let waiver = "-- sluice: allow protected-table reason=\"asked for by the patient\"\n";
+    scene.write("2_next", &format!("{waiver}{delete}"));
+    scene.ready().await;
+}
+
+/// The control is PostgreSQL's own refusal.
+#[tokio::test]
+async fn an_enum_value_that_a_block_uses_at_once_is_stopped_before_it_fails() {
+    let block = "DO $$ BEGIN ALTER TYPE mood ADD VALUE 'calm'; INSERT INTO moods VALUES ('calm'); END $$;";
+    let init = "CREATE TYPE mood AS ENUM ('odd'); CREATE TABLE moods (m mood);";
+    let scene = standard("lint_enum", init, block, "").await;
+    let outcome = scene.stopped(Stage::Plan, Reason::LintFailed).await;
+    assert!(outcome.message.contains("enum-value-used-at-once: "), "{}", outcome.message);
+    let scene = scene.with("before", "{}");
+    let outcome = scene.stopped(Stage::Migrate, Reason::MigrationFailed).await;
+    assert!(outcome.message.contains("55P04"), "{}", outcome.message);
+    scene.write("2_next", "ALTER TYPE mood ADD VALUE 'calm'; INSERT INTO moods VALUES ('calm');");
+    scene.with("before", "{lint: {preset: Standard}}").ready().await;
+}

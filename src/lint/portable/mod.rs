@@ -16,6 +16,7 @@ mod temporary_table;
 mod transaction_needed;
 
 use file::File;
+pub(super) use new_enum_value::stands_in;
 
 use super::objection::{About, Objection, line as line_of};
 use crate::{

@@ -25,7 +25,7 @@ pub(super) fn rule(file: &File<'_>) -> Option<Fault> {
 
 /// Whether it surely stands in a statement: as a constant, in an array or in code that PostgreSQL reads at
 /// once, or all values of the enum are asked for.
-fn stands_in(value: &EnumValue, sql: &str) -> bool {
+pub(in crate::lint) fn stands_in(value: &EnumValue, sql: &str) -> bool {
     let mut cursor = Cursor::of(sql);
     let creates = cursor.eat(&["CREATE"]);
     cursor.eat(&["OR", "REPLACE"]);

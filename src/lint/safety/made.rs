@@ -106,21 +106,43 @@ fn kind(cursor: &mut Cursor<'_>) -> Option<Space> {
 
 /// What is new, and what was there before the release.
 pub(super) struct Made<'t> {
-    tables: &'t Tables,
+    pub(super) tables: &'t Tables,
     new: BTreeSet<Place>,
     old: BTreeSet<Place>,
     /// What was there, and has another name by now.
     left: BTreeSet<Place>,
+    /// Tables whose rows it has changed.
+    filled: BTreeSet<Place>,
+    /// It has run code, which may have changed rows of any table.
+    ran_code: bool,
 }
 
 impl<'t> Made<'t> {
     pub(super) const fn beside(tables: &'t Tables) -> Self {
-        Self { tables, new: BTreeSet::new(), old: BTreeSet::new(), left: BTreeSet::new() }
+        Self {
+            tables,
+            new: BTreeSet::new(),
+            old: BTreeSet::new(),
+            left: BTreeSet::new(),
+            filled: BTreeSet::new(),
+            ran_code: false,
+        }
     }
 
     /// Whether the release has made this, up to here.
     pub(super) fn has(&self, target: &Target) -> bool {
         self.new.contains(&target.place(self.tables))
+    }
+
+    /// Whether rows of a table may have been changed by the release, up to here.
+    pub(super) fn may_have_filled(&self, table: &Name) -> bool {
+        self.ran_code || self.filled.contains(&Target::table(table.clone()).place(self.tables))
+    }
+
+    /// Notes of which tables a statement changes rows, and whether it runs code.
+    pub(super) fn fills(&mut self, changed: &[Target], runs_code: bool) {
+        self.filled.extend(changed.iter().map(|target| target.place(self.tables)));
+        self.ran_code |= runs_code;
     }
 
     /// Notes what a statement makes, moves and takes away; `targets` is what it is about. What it is about and the

@@ -3,10 +3,17 @@
 
 mod bounds;
 mod drop_and_add;
+mod enum_value_used_at_once;
 mod made;
+mod nulls_left;
+mod protected_table;
+mod required;
 mod rls_off;
+mod rows_hidden;
 mod schema_and_data;
 mod squawk;
+mod stmt;
+mod subject;
 mod text;
 mod unbatched;
 mod validated_at_once;
@@ -14,15 +21,13 @@ mod validated_at_once;
 pub(super) use bounds::STACK;
 use std::ops::Range;
 
-use made::{Made, Target};
-use squawk_syntax::ast;
-use text::{Text, column, table};
+use made::Made;
+pub use required::required_columns;
+use stmt::column;
+use text::Text;
 
 use super::{Objection, Tables};
-use crate::{
-    migrations::Migration,
-    sql::{Cursor, Name},
-};
+use crate::migrations::Migration;
 
 /// What a rule of this shelf finds.
 #[derive(Clone, Debug)]
@@ -41,18 +46,22 @@ impl Found {
 type OwnRule = fn(&Text<'_>) -> Vec<Found>;
 
 /// Sluice's own rules.
-const OWN: [(&str, OwnRule); 5] = [
+const OWN: [(&str, OwnRule); 9] = [
     ("row-level-security-off", rls_off::found),
     ("unbatched-change", unbatched::found),
     ("schema-and-data", schema_and_data::found),
     ("validated-at-once", validated_at_once::found),
     ("drop-and-add", drop_and_add::found),
+    ("enum-value-used-at-once", enum_value_used_at_once::found),
+    ("nulls-left", nulls_left::found),
+    ("rows-hidden", rows_hidden::found),
+    ("protected-table", protected_table::found),
 ];
 
 /// Reads a release, file by file. `asked` says which rules matter.
 pub(super) fn read<'a>(
     release: &[&'a Migration],
-    tables: &Tables,
+    tables: &'a Tables,
     asked: impl Fn(&str) -> bool,
 ) -> Vec<Objection<'a>> {
     let (mut objections, mut made) = (Vec::new(), Made::beside(tables));
@@ -68,28 +77,18 @@ pub(super) fn read<'a>(
     objections
 }
 
-/// What a statement is about.
-struct Subject {
-    object: Option<String>,
-    table: Option<Name>,
-    /// The release has made all of it before.
-    is_new: bool,
-}
-
 fn file<'a>(
     migration: &'a Migration,
-    made: &mut Made<'_>,
+    made: &mut Made<'a>,
     asked: &impl Fn(&str) -> bool,
 ) -> Vec<Objection<'a>> {
-    let text = Text::read(migration);
-    let subjects: Vec<Subject> =
-        text.statements.iter().map(|(stmt, place)| subject(stmt, &text.sql()[place.clone()], made)).collect();
+    let text = Text::read(migration, made);
     let own = OWN.iter().filter(|(id, _)| asked(id));
     let own = own.flat_map(|(id, rule)| rule(&text).into_iter().map(|found| ((*id).to_owned(), found)));
     let found = squawk::found(&text, asked).into_iter().chain(own);
     let objection = |(id, found): (String, Found)| {
         let at = text.statement_at(&found.place);
-        let subject = at.map(|at| &subjects[at]);
+        let subject = at.map(|at| &text.subjects[at]);
         let objection = Objection::new(&id, migration, found.place)?;
         Some(Objection {
             object: subject.and_then(|subject| subject.object.clone()),
@@ -101,25 +100,6 @@ fn file<'a>(
         })
     };
     found.filter_map(objection).collect()
-}
-
-/// Reads what a statement is about, and notes what it makes.
-fn subject(stmt: &ast::Stmt, sql: &str, made: &mut Made<'_>) -> Subject {
-    let mut table = table(stmt);
-    let mut targets = Target::all(sql);
-    if let (true, Some(table)) = (targets.is_empty(), &table) {
-        targets.push(Target::table(table.clone()));
-    }
-    let are_new = |made: &Made<'_>| !targets.is_empty() && targets.iter().all(|target| made.has(target));
-    let old = targets.iter().find(|target| !made.has(target)).cloned();
-    if let (2.., Some(old)) = (targets.len(), &old) {
-        table = old.name_of_a_relation().cloned();
-    }
-    let object = old.as_ref().or(targets.first()).map(Target::written);
-    let before = are_new(made);
-    made.note(sql, &targets);
-    let is_new = before || (Cursor::of(sql).at("CREATE") && are_new(made));
-    Subject { object, table, is_new }
 }
 
 #[cfg(test)]

@@ -2,10 +2,7 @@
 
 use squawk_syntax::ast::{self, AstNode};
 
-use super::{
-    Found,
-    text::{Text, range},
-};
+use super::{Found, stmt::range, text::Text};
 
 pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
     let tables = text.statements.iter().filter_map(|(stmt, _)| match stmt {

@@ -2,10 +2,7 @@
 
 use squawk_syntax::ast;
 
-use super::{
-    Found,
-    text::{Text, table},
-};
+use super::{Found, stmt::table, text::Text};
 use crate::sql::Name;
 
 pub(super) fn found(text: &Text<'_>) -> Vec<Found> {

@@ -2,10 +2,7 @@
 
 use squawk_linter::{Linter, LinterSettings, Rule};
 
-use super::{
-    Found,
-    text::{Text, range_of},
-};
+use super::{Found, stmt::range_of, text::Text};
 
 /// Every rule of squawk's.
 pub(in crate::lint) fn rules() -> impl Iterator<Item = Rule> {

@@ -3,27 +3,20 @@
 
 use std::ops::Range;
 
-use squawk_syntax::ast::{self, AstNode};
-
 use super::{
     Found,
-    text::{Text, range},
+    stmt::{ChangeKind, changes},
+    text::Text,
 };
 use crate::migrations::StatementKind;
 
 pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
-    text.statements
-        .iter()
-        .filter(|(_, place)| !runs_in_batches(text, place))
-        .filter_map(|(stmt, _)| {
-            let (node, condition) = match stmt {
-                ast::Stmt::Update(update) => (update.syntax(), update.where_clause_or_current_of()),
-                ast::Stmt::Delete(delete) => (delete.syntax(), delete.where_clause_or_current_of()),
-                _ => return None,
-            };
-            let narrow = condition.is_some_and(|condition| is_narrow(&condition.syntax().text().to_string()));
-            (!narrow).then(|| Found::at(range(node)))
-        })
+    let whole = text.statements.iter().filter(|(_, place)| !runs_in_batches(text, place));
+    whole
+        .flat_map(|(stmt, _)| changes(stmt))
+        .filter(|change| change.kind != ChangeKind::Merge)
+        .filter(|change| !change.condition.as_deref().is_some_and(is_narrow))
+        .map(|change| Found::at(change.place))
         .collect()
 }
 
@@ -63,6 +56,7 @@ mod tests {
             "DELETE FROM t",
             "UPDATE t SET a = 1 WHERE a IS NULL",
             "DELETE FROM t WHERE a <> 1",
+            "WITH gone AS (DELETE FROM t RETURNING a) INSERT INTO kept SELECT a FROM gone WHERE a = 1",
         ] {
             assert_eq!(of(sql), 1, "{sql}");
         }

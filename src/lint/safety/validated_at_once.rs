@@ -8,7 +8,8 @@ use squawk_syntax::{
 
 use super::{
     Found,
-    text::{Text, named, range, table},
+    stmt::{named, range, table},
+    text::Text,
 };
 
 pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
