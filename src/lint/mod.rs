@@ -44,7 +44,7 @@ pub fn remarks(
 ) -> io::Result<Vec<Remark>> {
     let read = || {
         let matters = |id: &str| find(id).is_some_and(|rule| weights.of(rule) > Weight::Off);
-        let safety = safety::read(release, tables, matters);
+        let safety = safety::read(source, release, tables, matters);
         let unreadable = release
             .iter()
             .filter_map(|migration| Objection::unreadable(migration, migration.script().err()?));

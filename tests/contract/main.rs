@@ -21,6 +21,7 @@ mod gates;
 mod golden;
 mod kubelet;
 mod legs;
+mod lint;
 mod newest;
 mod plans;
 mod pods;

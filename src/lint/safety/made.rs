@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::proven::Proofs;
 use crate::{
     lint::{Tables, name::written},
     sql::{Cursor, Name},
@@ -115,10 +116,11 @@ pub(super) struct Made<'t> {
     filled: BTreeSet<Place>,
     /// It has run code, which may have changed rows of any table.
     ran_code: bool,
+    proofs: Proofs,
 }
 
 impl<'t> Made<'t> {
-    pub(super) const fn beside(tables: &'t Tables) -> Self {
+    pub(super) fn beside(tables: &'t Tables) -> Self {
         Self {
             tables,
             new: BTreeSet::new(),
@@ -126,6 +128,7 @@ impl<'t> Made<'t> {
             left: BTreeSet::new(),
             filled: BTreeSet::new(),
             ran_code: false,
+            proofs: Proofs::default(),
         }
     }
 
@@ -137,6 +140,16 @@ impl<'t> Made<'t> {
     /// Whether rows of a table may have been changed by the release, up to here.
     pub(super) fn may_have_filled(&self, table: &Name) -> bool {
         self.ran_code || self.filled.contains(&Target::table(table.clone()).place(self.tables))
+    }
+
+    /// Whether a constraint proves that a column holds no NULL.
+    pub(super) fn proves(&self, table: &Name, column: &str) -> bool {
+        self.proofs.has(table, column, self.tables)
+    }
+
+    /// Notes what a statement proves, also one of a migration before the release.
+    pub(super) fn note_proofs(&mut self, sql: &str) {
+        self.proofs.note(sql, self.tables);
     }
 
     /// Notes of which tables a statement changes rows, and whether it runs code.

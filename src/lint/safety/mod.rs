@@ -7,6 +7,7 @@ mod enum_value_used_at_once;
 mod made;
 mod nulls_left;
 mod protected_table;
+mod proven;
 mod required;
 mod rls_off;
 mod rows_hidden;
@@ -27,7 +28,7 @@ use stmt::column;
 use text::Text;
 
 use super::{Objection, Tables};
-use crate::migrations::Migration;
+use crate::migrations::{Migration, SourceTree};
 
 /// What a rule of this shelf finds.
 #[derive(Clone, Debug)]
@@ -58,13 +59,23 @@ const OWN: [(&str, OwnRule); 9] = [
     ("protected-table", protected_table::found),
 ];
 
-/// Reads a release, file by file. `asked` says which rules matter.
+/// Reads a release, file by file: what its source has before it may prove something. `asked` says which rules matter.
 pub(super) fn read<'a>(
+    source: &SourceTree,
     release: &[&'a Migration],
     tables: &'a Tables,
     asked: impl Fn(&str) -> bool,
 ) -> Vec<Objection<'a>> {
     let (mut objections, mut made) = (Vec::new(), Made::beside(tables));
+    if !required_columns(release, tables).is_empty() {
+        let is_pending = |migration: &Migration| release.iter().any(|own| own.name == migration.name);
+        let before = source.migrations.iter().take_while(|migration| !is_pending(migration));
+        for script in before.filter_map(|migration| migration.script().ok()) {
+            for statement in &script.statements {
+                made.note_proofs(statement.sql());
+            }
+        }
+    }
     for migration in release.iter().filter(|migration| migration.script().is_ok()) {
         match bounds::kept(&migration.sql) {
             Ok(()) => objections.extend(file(migration, &mut made, &asked)),
@@ -89,6 +100,9 @@ fn file<'a>(
     let objection = |(id, found): (String, Found)| {
         let at = text.statement_at(&found.place);
         let subject = at.map(|at| &text.subjects[at]);
+        if id == "adding-not-nullable-field" && subject.is_some_and(|subject| subject.is_proven) {
+            return None;
+        }
         let objection = Objection::new(&id, migration, found.place)?;
         Some(Objection {
             object: subject.and_then(|subject| subject.object.clone()),
@@ -108,7 +122,7 @@ pub(super) use squawk::rules as of_squawk;
 #[cfg(test)]
 mod tests {
     use super::{super::*, *};
-    use crate::{api::Format, migrations::SourceTree};
+    use crate::api::Format;
 
     #[test]
     fn each_remark_names_its_place_and_has_the_statements_that_do_it_safely() {

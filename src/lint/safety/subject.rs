@@ -4,6 +4,7 @@ use squawk_syntax::ast;
 
 use super::{
     made::{Made, Target},
+    required::requires,
     stmt::{changes, table},
 };
 use crate::sql::{Cursor, Name, Statement, Verb};
@@ -17,6 +18,8 @@ pub(super) struct Subject {
     pub(super) is_new: bool,
     /// A statement before it may have changed rows of its table.
     pub(super) may_be_filled: bool,
+    /// It requires columns by SET NOT NULL, and of each a constraint proves that it holds no NULL.
+    pub(super) is_proven: bool,
 }
 
 impl Subject {
@@ -37,9 +40,13 @@ impl Subject {
         let object = old.as_ref().or(targets.first()).map(Target::written);
         let may_be_filled = table.as_ref().is_some_and(|table| made.may_have_filled(table));
         let before = are_new(made);
+        let is_proven = requires(sql).is_some_and(|(table, columns)| {
+            !columns.is_empty() && columns.iter().all(|column| made.proves(&table, column))
+        });
         made.note(sql, &targets);
+        made.note_proofs(sql);
         made.fills(&changed, matches!(Statement::read(sql).verb, Verb::Code | Verb::Query));
         let is_new = before || (Cursor::of(sql).at("CREATE") && are_new(made));
-        Self { object, table, is_new, may_be_filled }
+        Self { object, table, is_new, may_be_filled, is_proven }
     }
 }
