@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use sluice::api::{ANNOTATION_HELD, ANNOTATION_REQUIRES, DatabaseMigrationStatus, entry};
 
@@ -69,7 +70,11 @@ impl<'a> Standing<'a> {
     /// A version that a workload waits for, of which the database was not asked yet. A clock that was set back, or an
     /// answer before it, only delays that.
     fn is_unasked(&self) -> Option<String> {
-        if !self.ready || self.object["spec"]["suspend"] == true || self.waits_for_a_secret() {
+        if !self.ready
+            || self.object["spec"]["suspend"] == true
+            || self.waits_for_a_secret()
+            || self.set_back()
+        {
             return None;
         }
         let name = self.object["metadata"]["name"].as_str().unwrap_or_default();
@@ -85,6 +90,18 @@ impl<'a> Standing<'a> {
         let of_this = required.filter(|(other, _)| other == name).map(|(_, version)| version);
         let unasked = of_this.into_iter().find(|version| !known(version));
         unasked.map(|version| format!("a workload waits for {version}, and no run was asked for it"))
+    }
+
+    /// One of its Jobs was created while the API server's clock was ahead: none is created before that moment.
+    fn set_back(&self) -> bool {
+        let own = |job: &Value| {
+            let mut owners = job["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+            owners.any(|owner| owner["uid"] == self.object["metadata"]["uid"])
+        };
+        let right = self.world.right();
+        let created = |job: &Value| job["metadata"]["creationTimestamp"].as_str()?.parse::<Timestamp>().ok();
+        let jobs = self.world.cluster.all("jobs");
+        jobs.iter().any(|(_, job)| own(job) && created(job).is_some_and(|created| created > right))
     }
 
     /// The migrations of its source, as they are now.

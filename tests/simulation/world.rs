@@ -7,6 +7,7 @@ mod requests;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fastrand::Rng;
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::{sleep, sleep_until};
 
@@ -186,6 +187,11 @@ impl World {
 
     pub fn now(&self) -> u64 {
         self.clocks.now()
+    }
+
+    /// What a clock shows that is right.
+    pub fn right(&self) -> Timestamp {
+        self.clocks.right()
     }
 
     /// A line of the trace, where one is kept.
