@@ -109,12 +109,8 @@ pub fn main() -> ExitCode {
         }
     };
     // A process that talks to one server is faster on one thread: no message waits for another thread to wake
-    // up.
-    let mut runtime = match verb {
-        Verb::Controller(_) => Builder::new_multi_thread(),
-        _ => Builder::new_current_thread(),
-    };
-    match runtime.enable_all().build() {
+    // up. The controller needs half as much memory so: each thread keeps pieces of every size.
+    match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(carry_out(verb)),
         Err(error) => {
             print::complain(&format!("sluice: cannot start: {error}\n"));
