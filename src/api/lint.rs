@@ -132,6 +132,7 @@ pub const LINT_RULES: &[&str] = &[
     "constraint-missing-not-valid",
     "disallowed-unique-constraint",
     "drop-and-add",
+    "edited-migration",
     "enum-value-used-at-once",
     "identifier-too-long",
     "not-judged",

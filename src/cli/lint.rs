@@ -9,19 +9,15 @@ use std::{
 
 use super::{
     Usage,
-    form::has_colours,
     format::FormatName,
     phase::{self, PhaseArg},
-    print::{Kind, print_as},
-    since::Unchanged,
+    remarks::{Files, Output, show},
+    since::Since,
 };
 use crate::{
     api::{Format, History, PhaseWhen},
     inspect::{TableScope, tables},
-    lint::{
-        self, Large, Preset, Remark, Tables, Weight, Weights,
-        form::{Form, TextOf},
-    },
+    lint::{self, Before, Large, Preset, Remark, Tables, Weight, Weights},
     migrations::{
         HistoryContract, Migration, PhaseFolder, Rules, SourceTree, Statement, StatementKind, compare, how,
         load_with,
@@ -111,23 +107,6 @@ impl PresetName {
     }
 }
 
-/// The forms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    /// For people: an excerpt with a caret.
-    Text,
-    /// An array, for programs.
-    Json,
-    /// SARIF 2.1.0, for code scanning and editors.
-    Sarif,
-    /// JUnit XML, for pipelines that show test results.
-    Junit,
-    /// For a comment on a pull request.
-    Markdown,
-    /// Annotations of GitHub Actions.
-    Github,
-}
-
 /// Reads `RULE=WEIGHT`.
 fn weight(text: &str) -> Result<(String, Weight), String> {
     let (rule, weight) = text.split_once('=').ok_or("write RULE=WEIGHT")?;
@@ -153,7 +132,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
         }
         Err(error) => {
             let remarks = lint::unreadable(&args.source.display().to_string(), &error);
-            show(args.output, &remarks, &|_| None, String::new)?;
+            let files = Files { folder: &args.source, release: &[] };
+            show(args.output, &remarks, &files, String::new)?;
             Ok(ExitCode::FAILURE)
         }
     }
@@ -178,27 +158,19 @@ fn load(args: &Args, format: Format) -> Result<SourceTree, crate::migrations::So
 
 /// What is judged, and by which sizes.
 struct Release<'a> {
+    before: Before,
     migrations: Vec<&'a Migration>,
     tables: Tables,
 }
 
 async fn release<'a>(args: &Args, source: &'a SourceTree, format: Format) -> Result<Release<'a>, Usage> {
     let tables = Tables::default().protecting(&args.protected_tables);
-    let mut release = Release { migrations: source.migrations.iter().collect(), tables };
+    let (before, migrations) = (Before::default(), source.migrations.iter().collect());
+    let mut release = Release { before, migrations, tables };
     if let Some(reference) = &args.since {
-        let own = Unchanged::since(reference, &args.source).map_err(Usage)?;
-        let mut of_phases = BTreeMap::new();
-        for PhaseArg { name, folder } in &args.phases {
-            of_phases.insert(name.as_str(), Unchanged::since(reference, folder).map_err(Usage)?);
-        }
-        release.migrations.retain(|migration| match migration.phase() {
-            None => !own.has(&migration.file),
-            // The files of a phase lie side by side, below the folder as it was given.
-            Some(phase) => {
-                let file = migration.file.rsplit('/').next().unwrap_or_default();
-                of_phases.get(phase).is_none_or(|unchanged| !unchanged.has(file))
-            }
-        });
+        let since = Since::of(reference, &args.source, &args.phases).map_err(Usage)?;
+        release.migrations.retain(|migration| !since.has(migration));
+        release.before = since.before(source);
     }
     if let Some(given) = &args.database_url {
         let (pending, tables) = ask(args, given, source, format).await?;
@@ -237,39 +209,13 @@ async fn ask<'a>(
 /// Prints what is to be said of a source that could be read.
 fn say(args: &Args, source: &SourceTree, release: &Release<'_>, format: Format) -> Result<ExitCode, Usage> {
     let weights = Weights { preset: args.preset.preset(), rules: args.rules.iter().cloned().collect() };
-    let remarks = lint::remarks(source, format, &release.migrations, &release.tables, &weights)
-        .map_err(|error| Usage(format!("lint could not read the release: {error}")))?;
-    let text_of = |file: &str| {
-        let of = release.migrations.iter().find(|migration| migration.file == file);
-        of.map(|migration| &*migration.sql)
-    };
-    show(args.output, &remarks, &text_of, || listed(args, source, release, &remarks))?;
+    let remarks =
+        lint::remarks(source, format, &release.migrations, &release.tables, &weights, &release.before)
+            .map_err(|error| Usage(format!("lint could not read the release: {error}")))?;
+    let files = Files { folder: &args.source, release: &release.migrations };
+    show(args.output, &remarks, &files, || listed(args, source, release, &remarks))?;
     let fails = remarks.iter().any(|remark| remark.weight == Weight::Fail);
     Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Prints remarks in a form; in that for people `listed` comes behind them.
-fn show(
-    output: Output,
-    remarks: &[Remark],
-    text_of: TextOf<'_>,
-    listed: impl FnOnce() -> String,
-) -> Result<(), Usage> {
-    let coloured = has_colours();
-    let (kind, form) = match output {
-        Output::Text if coloured => (Kind::Coloured, Form::Text { coloured }),
-        Output::Text => (Kind::Plain, Form::Text { coloured }),
-        Output::Json => (Kind::Json, Form::Json),
-        Output::Sarif => (Kind::Json, Form::Sarif),
-        Output::Junit => (Kind::Plain, Form::Junit),
-        Output::Markdown => (Kind::Plain, Form::Markdown),
-        Output::Github => (Kind::Plain, Form::Github),
-    };
-    let mut text = lint::form::print(remarks, text_of, form).map_err(|error| Usage(error.to_string()))?;
-    if output == Output::Text {
-        text += &listed();
-    }
-    print_as(kind, &text)
 }
 
 /// How each file runs, and the sum. Names of files may hold anything.

@@ -25,6 +25,7 @@ mod plan;
 mod policy;
 mod print;
 mod rehearse;
+mod remarks;
 mod report;
 mod run;
 mod since;

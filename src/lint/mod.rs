@@ -4,6 +4,7 @@
 //! `safety` is about those who use the database meanwhile, `portable` about what Prisma's engine refuses or runs
 //! differently. `form` prints what was said.
 
+mod edited;
 pub mod form;
 mod judge;
 mod name;
@@ -17,8 +18,9 @@ mod waiver;
 
 use std::{io, thread};
 
+pub use edited::Before;
 use judge::Judge;
-use objection::{About, Objection, Said};
+use objection::{About, Objection, Said, line};
 pub use remark::{Class, Effort, Place, Remark, class, effort};
 pub use rule::{Kind, Rule, Weights, all, find};
 pub use safety::required_columns;
@@ -31,7 +33,7 @@ use crate::{
 };
 
 /// What is to be said of these migrations of a source, which are a release together; and where the release is
-/// the whole source, of what else lies there.
+/// the whole source, of what else lies there. `before` is how its files differ from those of a commit.
 ///
 /// # Errors
 /// There is no thread for it.
@@ -41,6 +43,7 @@ pub fn remarks(
     release: &[&Migration],
     tables: &Tables,
     weights: &Weights,
+    before: &Before,
 ) -> io::Result<Vec<Remark>> {
     let read = || {
         let matters = |id: &str| find(id).is_some_and(|rule| weights.of(rule) > Weight::Off);
@@ -53,7 +56,8 @@ pub fn remarks(
         let beside = stray
             .chain(portable::objections(source, format))
             .filter(|objection| whole || matches!(objection.about, About::Place(..)));
-        Judge { release, tables, weights }.remarks(unreadable.chain(beside).chain(safety).collect())
+        Judge { release, tables, weights }
+            .remarks(unreadable.chain(beside).chain(safety).chain(before.objections(release)).collect())
     };
     thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(safety::STACK).spawn_scoped(scope, read);
@@ -82,6 +86,15 @@ pub fn unreadable(source: &str, error: &SourceError) -> Vec<Remark> {
     judge.remarks(Objection::in_words("unreadable", about, error.to_string(), remedy).into_iter().collect())
 }
 
+/// That a file of a source fails when it runs, at a line counted from 1.
+pub fn fails(migration: &Migration, at: u32, message: String) -> Vec<Remark> {
+    let (tables, weights) = (Tables::default(), Weights::default());
+    let judge = Judge { release: &[migration], tables: &tables, weights: &weights };
+    let about = About::Place(migration, line(&migration.sql, at));
+    let remedy = "correct the statement: what it needs is not there, or not as it has to be".to_owned();
+    judge.remarks(Objection::in_words("unreadable", about, message, remedy).into_iter().collect())
+}
+
 #[cfg(test)]
 fn said(files: &[&str], tables: &Tables, preset: Preset) -> Vec<(String, Weight, Option<String>)> {
     let migrations: Vec<Migration> = files
@@ -91,11 +104,18 @@ fn said(files: &[&str], tables: &Tables, preset: Preset) -> Vec<(String, Weight,
         .collect();
     let source = SourceTree { migrations, ..SourceTree::default() };
     let release: Vec<&Migration> = source.migrations.iter().collect();
-    remarks(&source, Format::Sql, &release, tables, &Weights { preset, ..Weights::default() })
-        .expect("there are threads")
-        .into_iter()
-        .map(|remark| (remark.rule.id.clone(), remark.weight, remark.waived))
-        .collect()
+    remarks(
+        &source,
+        Format::Sql,
+        &release,
+        tables,
+        &Weights { preset, ..Weights::default() },
+        &Before::default(),
+    )
+    .expect("there are threads")
+    .into_iter()
+    .map(|remark| (remark.rule.id.clone(), remark.weight, remark.waived))
+    .collect()
 }
 
 /// How often a rule objects to a release.

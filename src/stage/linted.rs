@@ -7,7 +7,7 @@ use crate::{
     api::{CheckId, Finding, Reason, Severity},
     contract::{Outcome, Stage, Verdict},
     inspect::{TableScope, tables},
-    lint::{self, Class, Effort, Large, Remark, Tables, Weight, Weights},
+    lint::{self, Before, Class, Effort, Large, Remark, Tables, Weight, Weights},
     migrations::{Migration, SourceTree},
     postgres::QueryError,
     validate,
@@ -41,7 +41,8 @@ pub(super) async fn read(
     };
     let tables =
         if release.is_empty() { Tables::default() } else { tables(connection, &release, scope).await? };
-    let remarks = lint::remarks(source, context.manifest.format, &release, &tables, &weights);
+    let remarks =
+        lint::remarks(source, context.manifest.format, &release, &tables, &weights, &Before::default());
     let all = remarks.as_deref().unwrap_or_default();
     let (class, effort) = (lint::class(all), lint::effort(all, &tables));
     let remarks = remarks.map_err(|error| format!("lint could not read the release: {error}"));

@@ -27,8 +27,8 @@ fn sources(folder: &Path, found: &mut Vec<(String, SourceTree)>) {
 fn fails(source: &SourceTree, at: std::ops::Range<usize>, tables: &Tables) -> Vec<String> {
     let release: Vec<_> = source.migrations[at].iter().collect();
     let weights = Weights { preset: Preset::Standard, ..Weights::default() };
-    let remarks =
-        lint::remarks(source, Format::Prisma, &release, tables, &weights).expect("there are threads");
+    let remarks = lint::remarks(source, Format::Prisma, &release, tables, &weights, &lint::Before::default())
+        .expect("there are threads");
     let fails = remarks.iter().filter(|remark| remark.weight == Weight::Fail);
     fails
         .map(|remark| format!("{} {}", remark.place.as_ref().map_or("", |place| &place.file), remark.rule.id))
@@ -87,8 +87,15 @@ fn printed(form: Form) -> String {
     let source = SourceTree { migrations: migrations.into(), findings: vec![stray], ..SourceTree::default() };
     let release: Vec<_> = source.migrations.iter().collect();
     let weights = Weights { preset: Preset::Standard, ..Weights::default() };
-    let remarks = lint::remarks(&source, Format::Prisma, &release, &Tables::default(), &weights)
-        .expect("there are threads");
+    let remarks = lint::remarks(
+        &source,
+        Format::Prisma,
+        &release,
+        &Tables::default(),
+        &weights,
+        &lint::Before::default(),
+    )
+    .expect("there are threads");
     lint::form::print(&remarks, &|_| None, form).expect("prints")
 }
 

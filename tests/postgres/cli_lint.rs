@@ -341,7 +341,7 @@ fn what_is_new_since_a_commit_is_judged_alone_and_in_each_form() {
         ("markdown", "| error | 2\\_more/migration.sql&#58;4 | unbatched-change |"),
         (
             "github",
-            "::error file=2_more/migration.sql,line=1,col=1,title=require-concurrent-index-creation::",
+            "::error file=migrations/2_more/migration.sql,line=1,col=1,title=require-concurrent-index-creation::",
         ),
     ] {
         let (code, text) = since(&["-o", form]);

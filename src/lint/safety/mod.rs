@@ -130,8 +130,15 @@ mod tests {
         let migrations = vec![Migration::new("1_a".into(), "1_a/migration.sql".into(), sql)];
         let source = SourceTree { migrations, ..SourceTree::default() };
         let release: Vec<&Migration> = source.migrations.iter().collect();
-        let found = remarks(&source, Format::Sql, &release, &Tables::default(), &Weights::default())
-            .expect("there are threads");
+        let found = remarks(
+            &source,
+            Format::Sql,
+            &release,
+            &Tables::default(),
+            &Weights::default(),
+            &Before::default(),
+        )
+        .expect("there are threads");
         let [remark] = &found[..] else { panic!("{found:#?}") };
         let line = remark.place.as_ref().map(|place| place.line);
         assert_eq!(
