@@ -11,6 +11,7 @@ use super::{
     documents::{Documents, place},
     fields,
     phase::{self, PhaseArg},
+    since::Since,
 };
 use crate::{
     api::DatabaseMigration,
@@ -44,7 +45,7 @@ pub(super) struct Place {
 
     /// The folder of migrations, in place of the image or the ConfigMaps of the manifest.
     #[arg(long, value_name = "DIR")]
-    source: PathBuf,
+    pub(super) source: PathBuf,
 
     /// The folder of a phase. Default: as far from the folder of migrations as in the image; for one from
     /// ConfigMaps ../NAME.
@@ -78,6 +79,11 @@ impl Inputs {
 }
 
 impl Place {
+    /// The folders beside what they were in a commit of Git's.
+    pub(super) fn since(&self, reference: &str) -> Result<Since, Usage> {
+        Since::of(reference, &self.source, &self.phases).map_err(Usage)
+    }
+
     /// Reads the manifest and prepares the run.
     pub(super) fn context(self) -> Result<(DatabaseMigration, Context), Usage> {
         let object = read(&self.file, self.policy.as_ref())?;

@@ -12,6 +12,7 @@
 mod controller;
 mod crash;
 mod crds;
+mod diff;
 mod documents;
 mod fields;
 mod form;
@@ -59,6 +60,8 @@ enum Verb {
     /// Run what is pending in a scratch database, and say what each statement takes, locks and rewrites.
     /// Changes nothing.
     Rehearse(rehearse::Args),
+    /// Say what new migrations do to the schema and to those who use it, for a pull request. Changes nothing.
+    Diff(diff::Args),
     /// Check the schema as the last stage of `run` does, and print a report. Changes nothing.
     Verify(verify::Args),
     /// Print saved reports again, or several services side by side.
@@ -127,6 +130,7 @@ async fn carry_out(verb: Verb) -> ExitCode {
         Verb::Run(args) => run::run(args).await,
         Verb::Plan(args) => plan::run(args).await,
         Verb::Rehearse(args) => rehearse::run(args).await,
+        Verb::Diff(args) => diff::run(args).await,
         Verb::Verify(args) => verify::run(args).await,
         Verb::Report(args) => report::run(&args).await,
         Verb::History(args) => history::run(&args).await,

@@ -1,7 +1,7 @@
 //! `sluice rehearse`: runs what is pending in a scratch database, and says what each statement took, locked
 //! and wrote anew. Changes nothing.
 
-mod text;
+pub(super) mod text;
 
 use std::{path::PathBuf, process::ExitCode};
 

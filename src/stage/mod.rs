@@ -51,8 +51,8 @@ pub use plan::Course;
 pub use progress::Reporter;
 pub use record::{Record, RecordError, keep as keep_record, read as read_record};
 pub use rehearse::{
-    Ground, Rehearsal, RehearsedLock, RehearsedStatement, RehearsedTransaction, RelationKind, Rewrite,
-    StatementPlace, rehearse,
+    ChangeKind, Ground, Rehearsal, RehearsedLock, RehearsedStatement, RehearsedTransaction, RelationKind,
+    Rewrite, SchemaChange, StatementPlace, rehearse, rehearse_behind,
 };
 pub use report::report;
 

@@ -30,6 +30,7 @@ mod check_traces;
 mod check_views;
 mod check_volatile;
 mod check_ways_around;
+mod cli_diff;
 mod cli_lint;
 mod cli_output;
 mod cli_terminal;

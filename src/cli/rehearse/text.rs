@@ -14,7 +14,7 @@ const LISTED: usize = 40;
 const SHOWN: usize = 80;
 
 /// The page.
-pub(super) fn page(rehearsal: &Rehearsal) -> String {
+pub(in crate::cli) fn page(rehearsal: &Rehearsal) -> String {
     let mut text = String::new();
     let statements = rehearsal.worst_first();
     if !statements.is_empty() {
@@ -171,6 +171,7 @@ mod tests {
             prepared_milliseconds: 40,
             transactions: vec![transaction],
             left_out: Vec::new(),
+            changes: Vec::new(),
             findings: Vec::new(),
             failure: None,
         });

@@ -1,15 +1,19 @@
 //! A rehearsal: the pending release runs in a scratch database, statement by statement in its real
 //! transactions, and says what each statement took, locked and wrote anew. Nothing of the server is changed.
 //!
-//! `base` is what the release is tried on, `release` runs it, `trace` watches one transaction, and `result`
-//! is what was found, as data.
+//! `base` is what the release is tried on, `release` runs it, `trace` watches one transaction, `changes` tells what
+//! became of the schema, and `result` is what was found, as data.
 
 mod base;
+mod changes;
 mod release;
 mod result;
 mod trace;
 
+use std::collections::BTreeSet;
+
 pub use base::Ground;
+pub use changes::{ChangeKind, SchemaChange};
 pub use result::{
     Rehearsal, RehearsedLock, RehearsedStatement, RehearsedTransaction, RelationKind, Rewrite, StatementPlace,
 };
@@ -25,7 +29,7 @@ use super::{
 use crate::{
     api::{Finding, Reason, Severity},
     check,
-    contract::{Outcome, Stage, Verdict},
+    contract::{HistorySummary, Outcome, Stage, Verdict},
     inspect::{Aspect, Scope},
     migrations::{Migration, Script, SourceTree},
     postgres::{Scratch, ServerFacts, Session, Transaction, connect, has_deferrable_constraints, preflight},
@@ -47,10 +51,42 @@ pub async fn rehearse(context: &Context, on: &Ground) -> Rehearsal {
         let message = format!("there is nothing to rehearse: {}", plan.message);
         return Rehearsal::ended(on.name(), Verdict::Passed, message);
     }
-    match prepared(context, on, &plan).await {
-        Ok(rehearsal) => rehearsal,
-        Err(error) => Rehearsal::ended(on.name(), Verdict::Failed, words(error)),
+    told(on, prepared(context, on, &plan, Behind::History).await)
+}
+
+/// Rehearses the migrations of the source but these, which are replayed, whatever the database has of either. It
+/// needs no more than a server on which the role may make a database.
+pub async fn rehearse_behind(context: &Context, before: &BTreeSet<String>) -> Rehearsal {
+    let (on, source) = (Ground::Schema, context.source());
+    let source = match source {
+        Ok(source) => source,
+        Err(error) => return Rehearsal::ended(on.name(), Verdict::Failed, error.to_string()),
+    };
+    let (applied, pending): (Vec<&String>, Vec<&String>) =
+        source.migrations.iter().map(|migration| &migration.name).partition(|name| before.contains(*name));
+    if pending.is_empty() {
+        return Rehearsal::ended(on.name(), Verdict::Passed, "there is nothing to rehearse".to_owned());
     }
+    let history = HistorySummary {
+        applied: applied.into_iter().rev().cloned().collect(),
+        pending: pending.into_iter().cloned().collect(),
+        ..HistorySummary::default()
+    };
+    let plan = Outcome { history: Some(history), ..Outcome::passed(Stage::Plan, Reason::PlanReady, "") };
+    told(&on, prepared(context, &on, &plan, Behind::Files).await)
+}
+
+fn told(on: &Ground, rehearsal: Result<Rehearsal, ReplayError>) -> Rehearsal {
+    rehearsal.unwrap_or_else(|error| Rehearsal::ended(on.name(), Verdict::Failed, words(error)))
+}
+
+/// What the release comes after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    /// What the database has, with the texts of then.
+    History,
+    /// Other files of the source, as they are.
+    Files,
 }
 
 fn words(error: ReplayError) -> String {
@@ -73,6 +109,7 @@ async fn pending<'a>(
     context: &'a Context,
     real: &mut PgConnection,
     plan: &Outcome,
+    behind: Behind,
 ) -> Result<Pending<'a>, ReplayError> {
     let stopped = |reason, message| ReplayError::Stopped { reason, message };
     let source = context.source().map_err(|error| ReplayError::stopped(error.reason(), &error))?;
@@ -81,7 +118,10 @@ async fn pending<'a>(
         .await
         .map_err(ReplayError::query)?
         .map_err(|objection| stopped(objection.reason, objection.message))?;
-    let rows = history_table.rows(real).await.map_err(ReplayError::query)?;
+    let rows = match behind {
+        Behind::History => history_table.rows(real).await.map_err(ReplayError::query)?,
+        Behind::Files => Vec::new(),
+    };
     let texts = texts(real, source, &rows).await.map_err(ReplayError::query)?;
     let names = plan.history.iter().flat_map(|history| &history.pending);
     let position = |name: &String| source.migrations.iter().position(|migration| migration.name == *name);
@@ -93,10 +133,15 @@ async fn pending<'a>(
     Ok(Pending { files: migrations.zip(scripts).collect(), applied, server })
 }
 
-async fn prepared(context: &Context, on: &Ground, plan: &Outcome) -> Result<Rehearsal, ReplayError> {
+async fn prepared(
+    context: &Context,
+    on: &Ground,
+    plan: &Outcome,
+    behind: Behind,
+) -> Result<Rehearsal, ReplayError> {
     let connection = connect(ground::url(context)?, &context.application()).await;
     let mut real = connection.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
-    let pending = pending(context, &mut real, plan).await?;
+    let pending = pending(context, &mut real, plan, behind).await?;
     let mut rehearsal = Rehearsal::ended(on.name(), Verdict::Passed, String::new());
     let confined = confine(&pending.files, &mut rehearsal)?;
     let base = Base::prepare(context, on, &mut real, plan, &pending.applied).await?;
@@ -152,6 +197,7 @@ async fn on_scratch(
     let makes = scripts.iter().flat_map(|script| &script.statements).any(|statement| statement.defers);
     let connection = session.trusted().await.map_err(ReplayError::query)?;
     let defers = makes || has_deferrable_constraints(connection).await.map_err(ReplayError::query)?;
+    let before = changes::read(context, &mut session).await?;
     let release =
         Release { context, files: &pending.files, scripts, lock_budget: pending.server.lock_budget, defers };
     if let Err(stopped) = release::run(&mut session, &release, &mut rehearsal.transactions).await {
@@ -159,6 +205,7 @@ async fn on_scratch(
         rehearsal.message = stopped.message;
         rehearsal.failure = stopped.failure;
     } else {
+        rehearsal.changes = changes::between(&before, &changes::read(context, &mut session).await?);
         rehearsal.findings = checks(context, &mut session, base).await?;
         judge(rehearsal, pending.files.len());
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::SchemaChange;
 use crate::{
     api::{Failure, Finding},
     contract::Verdict,
@@ -27,6 +28,9 @@ pub struct Rehearsal {
     /// Statements that were left out, because they would change the server and not one database.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<StatementPlace>,
+    /// What the release changes in the schemas of the manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<SchemaChange>,
     /// What the checks found on the copy, after the release.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
@@ -229,6 +233,7 @@ impl Rehearsal {
             prepared_milliseconds: 0,
             transactions: Vec::new(),
             left_out: Vec::new(),
+            changes: Vec::new(),
             findings: Vec::new(),
             failure: None,
         }
