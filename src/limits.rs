@@ -45,11 +45,16 @@ pub const CANCEL_GRACE: Duration = Duration::from_secs(5);
 pub const STAGE_GRACE: Duration = Duration::from_secs(10);
 /// How long the containers of a Pod may take after they were told to stop, in seconds.
 pub const POD_GRACE_SECONDS: i64 = 15;
+/// How long a batch of a backfill may take to end after its process was told to stop.
+pub const STOP_BATCH: Duration = Duration::from_secs(5);
+/// How long the server may take after that to end the sessions of the process.
+pub const STOP_SESSIONS: Duration = Duration::from_secs(8);
 /// How much later than the deadline Kubernetes ends a Job whose stages did not end by themselves, in seconds.
 pub const JOB_GRACE_SECONDS: i64 = 60;
 const _: () = assert!(CANCEL_GRACE.as_secs() < STAGE_GRACE.as_secs());
 const _: () = assert!(seconds(STAGE_GRACE) < POD_GRACE_SECONDS);
 const _: () = assert!(POD_GRACE_SECONDS < JOB_GRACE_SECONDS);
+const _: () = assert!(seconds(STOP_BATCH) + seconds(STOP_SESSIONS) < POD_GRACE_SECONDS);
 
 /// How far apart the clocks of the controller's node and of the node of a run may be. What has to end at a moment
 /// ends so much earlier by the clock of its own node.

@@ -7,7 +7,7 @@ use super::{Usage, crash, manifest, print::print_json};
 use crate::{
     api::Span,
     contract::{Leg, Outcome, PROGRESS_PORT, Purpose, Stage, Verdict},
-    stage::{Context, chain},
+    stage::{Context, chain, stop},
     telemetry::{self, Rows},
     validate::validate,
 };
@@ -91,13 +91,17 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     context.leg = leg(context.purpose, std::env::var("SLUICE_LEG").ok())?;
     // The first process of a container ignores signals it does not handle, and the Pod would wait for its
     // grace period.
+    let mut turn = Box::pin(chain::take_turn(&place, &args.run, &context));
     let outcome = tokio::select! {
-        outcome = chain::take_turn(&place, &args.run, &context) => outcome.map_err(|error| Usage(error.to_string()))?,
+        // A batch that ends at the same moment is the last one.
+        biased;
         () = terminated() => {
             tracing::warn!(stage = stage.name(), "stopped by a signal; what was not committed is rolled back \
                 by the server");
+            stop(&context, turn).await;
             return Ok(ExitCode::from(143));
         }
+        outcome = &mut turn => outcome.map_err(|error| Usage(error.to_string()))?,
     };
     tell(&outcome, &args.termination_log)?;
     Ok(if outcome.verdict == Verdict::Passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

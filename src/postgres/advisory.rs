@@ -148,7 +148,7 @@ fn attempt(application: &str) -> Option<(&str, (u32, u32))> {
 
 /// Whether `other` is an attempt at the very thing that `mine` attempts, begun before it. Of anything else
 /// nothing is certain.
-fn is_earlier_attempt(mine: &str, other: &str) -> bool {
+pub(super) fn is_earlier_attempt(mine: &str, other: &str) -> bool {
     match (attempt(mine), attempt(other)) {
         (Some((digest, mine)), Some((same, earlier))) => digest == same && earlier < mine,
         _ => false,

@@ -1,6 +1,8 @@
 //! One batch of a backfill: the statement for the rows of one range of keys, and how far the backfill has
 //! come by then, in one transaction. What a crash takes away it takes away of both.
 
+use std::sync::atomic::Ordering;
+
 use super::{
     attempt::failure,
     custody::begin_upon,
@@ -179,8 +181,13 @@ pub(super) fn refused(work: &Work<'_>, at: usize, reason: Reason, message: Strin
     Outcome { reason, ..failure(&error, work.migration, work.script, "what was committed before it stays") }
 }
 
-/// No batch begins after the end of the run.
+/// No batch begins after the end of the run, nor once its process is told to end.
 pub(super) fn over(work: &Work<'_>, at: usize) -> Option<Stop> {
+    if work.release.context.stopping.load(Ordering::Relaxed) {
+        let message = "the process was told to end between two batches; the next attempt goes on behind the \
+            last of them";
+        return Some(Stop::Refused(Box::new(refused(work, at, Reason::RunLost, message.to_owned()))));
+    }
     let passed = overrun::passed(work.release.context)?;
     let message = format!("{passed} between two batches; the next attempt goes on behind the last of them");
     Some(Stop::Refused(Box::new(refused(work, at, Reason::DeadlineExceeded, message))))

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{OnceLock, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -58,6 +58,8 @@ pub struct Context {
     pub progress: Reporter,
     /// The port at which a Pod tells it.
     pub progress_port: u16,
+    /// Its process is told to end: no batch begins any more.
+    pub(super) stopping: AtomicBool,
 }
 
 /// The last moment by the clock of this node for what has to have ended at another one by that of the controller.
@@ -96,6 +98,7 @@ impl Context {
             earlier_log: OnceLock::new(),
             progress: Reporter::default(),
             progress_port: PROGRESS_PORT,
+            stopping: AtomicBool::new(false),
         }
     }
 

@@ -38,6 +38,7 @@ mod snapshot;
 mod statements;
 mod step;
 mod stepwise;
+mod stop;
 mod survey;
 mod texts;
 mod verify;
@@ -55,6 +56,7 @@ pub use rehearse::{
     Rewrite, SchemaChange, StatementPlace, rehearse, rehearse_behind,
 };
 pub use report::report;
+pub use stop::stop;
 
 use crate::{
     api::Reason,

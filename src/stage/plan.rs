@@ -1,5 +1,7 @@
 //! The stage `plan`: connect, read, compare, list. Changes nothing.
 
+use std::time::{Duration, Instant};
+
 use super::{
     Context, baseline,
     history::{scripts, summarise, texts},
@@ -9,10 +11,16 @@ use super::{
 };
 use crate::{
     api::Reason,
-    contract::{HistorySummary, Outcome, Stage, Verdict},
+    contract::{HistorySummary, Outcome, Purpose, Stage, Verdict},
     migrations::{Comparison, Group, HistoryRow, Script, SourceTree, how, listed, plan_groups},
-    postgres::{Objection, QueryError, ServerFacts, connect, count_tables, own_schema_objection, preflight},
+    postgres::{
+        Objection, QueryError, ServerFacts, connect, count_tables, end_earlier_sessions,
+        own_schema_objection, preflight,
+    },
 };
+
+/// How long sessions of an earlier run may take to end.
+const SESSIONS_END_WITHIN: Duration = Duration::from_secs(10);
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +61,15 @@ async fn plan(context: &Context) -> Result<(Outcome, Option<Course>), PlanError>
     let url = context.url().map_err(|error| object(error.reason(), &error))?;
     let mut connection =
         connect(url, &context.application()).await.map_err(|error| object(error.reason(), &error))?;
+    if context.purpose == Purpose::Verify {
+        // Only then is what it reads what the run before it has left.
+        let until = Instant::now() + SESSIONS_END_WITHIN.min(context.remaining());
+        let ended = end_earlier_sessions(&mut connection, &context.application(), until).await;
+        if !ended.map_err(PlanError::Query)? {
+            let message = "a session of an earlier run of this DatabaseMigration does not end";
+            return Err(object(Reason::WaitingForLock, &message));
+        }
+    }
     let history_table = context.history_table();
     let server = preflight(&mut connection, &context.manifest.schemas, &history_table.contract)
         .await

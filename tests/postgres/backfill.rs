@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Rows whose keys are of several types, in an order of their own each.
-const INIT: (&str, &str) = (
+pub const INIT: (&str, &str) = (
     "1_init",
     "CREATE TABLE people (id int PRIMARY KEY, first text NOT NULL, last text NOT NULL, full_name text, \
        left_at date);\n\
@@ -115,7 +115,7 @@ async fn an_empty_table_and_a_condition_that_matches_no_row_are_done_at_once() {
 
 /// Each change of a row leaves a line, in the transaction that changes it, and one row makes its batch wait
 /// for an advisory lock.
-const WATCHED: (&str, &str) = (
+pub const WATCHED: (&str, &str) = (
     "2_watched",
     "CREATE TABLE changed (id int NOT NULL);\n\
      CREATE TABLE gate (id int NOT NULL);\nINSERT INTO gate VALUES (0);\n\
@@ -125,12 +125,13 @@ const WATCHED: (&str, &str) = (
      CREATE TRIGGER watch BEFORE UPDATE ON people FOR EACH ROW EXECUTE FUNCTION watch();\n",
 );
 /// Not idempotent: a row that is changed twice shows it.
-const ADD: (&str, &str) = (
+pub const ADD: (&str, &str) = (
     "3_add",
     "-- sluice: backfill key=id batch=100\nUPDATE people SET last = last || '+';\n\
      INSERT INTO changed VALUES (-1);\n",
 );
-const EACH_ONCE: &str = "SELECT concat_ws(' ', count(*), count(DISTINCT id), min(id), max(id)) FROM changed";
+pub const EACH_ONCE: &str =
+    "SELECT concat_ws(' ', count(*), count(DISTINCT id), min(id), max(id)) FROM changed";
 
 async fn watched(test: &str) -> Scene {
     // Longer than the test waits for anything, so that a batch at the gate stays there.

@@ -56,6 +56,7 @@ mod policy;
 mod portable;
 mod process_kill;
 mod process_stages;
+mod process_stop;
 mod records;
 mod rehearse;
 mod report_browser;

@@ -28,7 +28,7 @@ const INIT: (&str, &str) =
 const INDEX: (&str, &str) = ("2_index", "CREATE INDEX CONCURRENTLY t_x ON t (x);\n");
 
 /// One Pod: its containers share a folder, and each has a termination message of its own.
-struct Pod<'a> {
+pub struct Pod<'a> {
     scene: &'a Scene,
     folder: tempfile::TempDir,
     /// Where its stages say how far they are.
@@ -38,7 +38,7 @@ struct Pod<'a> {
 
 impl<'a> Pod<'a> {
     /// Starts every container, in this order.
-    fn start(scene: &'a Scene, order: [Stage; 4]) -> Self {
+    pub fn start(scene: &'a Scene, order: [Stage; 4]) -> Self {
         let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
@@ -83,7 +83,7 @@ impl<'a> Pod<'a> {
         command
     }
 
-    fn message(&self, stage: Stage) -> PathBuf {
+    pub fn message(&self, stage: Stage) -> PathBuf {
         self.folder.path().join(format!("{}.message", stage.name()))
     }
 
@@ -92,9 +92,19 @@ impl<'a> Pod<'a> {
     }
 
     /// Waits until a container has ended.
-    async fn end(&mut self, stage: Stage) -> ExitStatus {
+    pub async fn end(&mut self, stage: Stage) -> ExitStatus {
         let child = self.containers.get_mut(stage.name()).expect("it was started");
         tokio::time::timeout(DEADLINE, child.wait()).await.expect("ends in time").expect("has a status")
+    }
+
+    /// SIGTERM to every container, as the kubelet sends it when the Pod is deleted.
+    pub fn delete(&self) {
+        for child in self.containers.values() {
+            let pid = child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
+            if let Some(pid) = pid {
+                rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM is sent");
+            }
+        }
     }
 
     /// SIGKILL to one container.
@@ -139,7 +149,7 @@ fn short(ended: &[Ended<Outcome>]) -> Vec<Ended<(Verdict, Reason)>> {
         .collect()
 }
 
-const IN_ORDER: [Stage; 4] = [Stage::Plan, Stage::Snapshot, Stage::Migrate, Stage::Verify];
+pub const IN_ORDER: [Stage; 4] = [Stage::Plan, Stage::Snapshot, Stage::Migrate, Stage::Verify];
 const BACKWARDS: [Stage; 4] = [Stage::Verify, Stage::Migrate, Stage::Snapshot, Stage::Plan];
 const MIXED: [Stage; 4] = [Stage::Snapshot, Stage::Verify, Stage::Plan, Stage::Migrate];
 
