@@ -93,6 +93,10 @@ pub const ANNOTATION_HELD: &str = "sluice.dev/held";
 pub const ANNOTATION_REQUIRES: &str = "requires.sluice.dev/";
 /// Any new value makes Sluice try again after a halt.
 pub const ANNOTATION_RETRY: &str = "sluice.dev/retry";
+/// Its value is the name of the Job of the run that is to be aborted: `status.run.job`.
+pub const ANNOTATION_ABORT: &str = "sluice.dev/abort";
+/// While it is there, with any value but `false`, nothing new starts and a backfill stops after its batch.
+pub const ANNOTATION_PAUSED: &str = "sluice.dev/paused";
 /// The scheduling gate of a Pod template that must not start before its migration.
 pub const SCHEDULING_GATE: &str = "sluice.dev/migrated";
 /// Value of `app.kubernetes.io/managed-by` on everything the controller creates.

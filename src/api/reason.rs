@@ -65,6 +65,8 @@ reasons! {
     Pending: Progress on Ready;
     /// `spec.suspend` is true: nothing new starts.
     Suspended: Progress on Ready;
+    /// The annotation `sluice.dev/paused` is set: nothing new starts, and a backfill stops after its batch.
+    Paused: Progress on Ready, Applied;
     /// The spec contradicts itself or lacks something; the message lists every violation.
     InvalidSpec: NeedsUser on Ready;
     /// `spec.policyRef` names a MigrationPolicy that does not exist in the namespace.
@@ -166,6 +168,10 @@ reasons! {
     RowsInvisible: NeedsUser on Applied;
     /// A row still matches the condition of a backfill when it was changed: it would never be done.
     NoProgress: NeedsUser on Applied;
+    /// A person has aborted the run: its Pod is ended, and then Sluice reads what it left.
+    Aborting: Progress on Ready, Applied;
+    /// A person has aborted the run, and its sessions are gone; the message says what is applied.
+    Aborted: NeedsUser on Applied;
     /// Another session holds a lock; the message names it and its age.
     WaitingForLock: Transient on Applied;
     /// The history changed between plan and migrate; Sluice plans again.
@@ -200,6 +206,11 @@ impl Reason {
     /// A reason by its name; `Unknown` for one of a newer version.
     pub fn named(name: &str) -> Self {
         Self::ALL.iter().copied().find(|reason| reason.name() == name).unwrap_or(Self::Unknown)
+    }
+
+    /// Whether a person has stopped the run, which is neither a failure nor the end of what it is for.
+    pub const fn is_stop(self) -> bool {
+        matches!(self, Self::Paused | Self::Aborting)
     }
 
     /// Whether Ready may be True for it.

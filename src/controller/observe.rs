@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     api::{
-        ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec, DatabaseMigrationStatus, GATE_NAME,
-        LABEL_MIGRATION, MigrationGate, Pods,
+        ANNOTATION_ABORT, ANNOTATION_PAUSED, ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec,
+        DatabaseMigrationStatus, GATE_NAME, LABEL_MIGRATION, MigrationGate, Pods,
     },
     contract::{Leg, Purpose},
     objects::{Images, fingerprint, job, work},
@@ -167,12 +167,9 @@ impl Reader<'_> {
             policy: PolicyFact::NotNamed,
             migration: Err(Vec::new()),
             spec: String::new(),
-            retry: metadata
-                .annotations
-                .iter()
-                .flatten()
-                .find(|(key, _)| *key == ANNOTATION_RETRY)
-                .map(|(_, value)| value.clone()),
+            retry: annotation(metadata, ANNOTATION_RETRY),
+            abort: annotation(metadata, ANNOTATION_ABORT),
+            paused: annotation(metadata, ANNOTATION_PAUSED).is_some_and(|value| value != "false"),
             source: SourceFact::Unknown,
             dependencies: Vec::new(),
             rivals: Vec::new(),
@@ -264,6 +261,10 @@ impl Reader<'_> {
     pub(super) async fn are_running(&self, names: &[String]) -> Result<Vec<bool>, ObserveError> {
         join_all(names.iter().map(|name| self.is_running(name))).await.into_iter().collect()
     }
+}
+
+fn annotation(metadata: &ObjectMeta, name: &str) -> Option<String> {
+    metadata.annotations.as_ref()?.get(name).cloned()
 }
 
 /// What the Jobs do that were created now, for each leg whose Pod does something of its own.

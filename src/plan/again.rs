@@ -23,7 +23,7 @@ use super::{
     step::Step,
 };
 use crate::{
-    api::{ConditionType, RunStatus, Span},
+    api::{ConditionType, Reason, RunStatus, Span},
     contract::Purpose,
 };
 
@@ -75,7 +75,11 @@ fn verifies_now(situation: &Situation, run: &RunStatus, decision: Decision) -> D
         .is_some_and(|newest| situation.now <= newest);
     // An object that goes first does so because of what this one changes, and a verification changes nothing.
     let waits = [before::is_not_suspended, before::database_is_free];
-    if set_back || situation.runs.occupied() || waits.iter().any(|section| section(situation).is_some()) {
+    if set_back
+        || situation.facts.paused
+        || situation.runs.occupied()
+        || waits.iter().any(|section| section(situation).is_some())
+    {
         return decision;
     }
     let purpose = Purpose::Verify;
@@ -98,8 +102,11 @@ fn left(finished_at: Timestamp, every: Span, now: Timestamp) -> Option<Duration>
 }
 
 /// What the next attempt is for. After one that could not say, everything was applied for this digest, so it
-/// only verifies.
+/// only verifies; after one that was aborted it only reads what that has left.
 pub fn purpose(situation: &Situation) -> Purpose {
+    if situation.runs.concluded().is_some_and(|(_, reason)| reason == Reason::Aborting) {
+        return Purpose::Verify;
+    }
     let known = situation.runs.record.about(situation.runs.known.desired.as_deref());
     let applied = known.is_some_and(|sections| sections.holds(ConditionType::Applied));
     if interval(situation.facts).is_some() && applied { Purpose::Verify } else { Purpose::Apply }

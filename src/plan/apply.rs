@@ -25,6 +25,9 @@ pub fn is_settled(situation: &Situation) -> Option<Decision> {
     if reason == Reason::Verified {
         return Some(again::on_demand(situation, again::on_schedule(situation, verified(situation))));
     }
+    if reason.is_stop() {
+        return None;
+    }
     let message = situation.runs.failure();
     if reason.class() != Class::NeedsUser {
         let (made, most) = attempts_are_over(situation, run)?;
@@ -53,7 +56,7 @@ fn attempts_are_over(situation: &Situation, run: &RunStatus) -> Option<(u32, u32
     let most = situation.facts.migration.as_ref().ok()?.attempts?;
     let counts = !situation.facts.by_hand && again::purpose(situation) == Purpose::Apply;
     let verified = situation.runs.last_verified(&run.digest).unwrap_or(0);
-    let made = run.attempt.saturating_sub(verified);
+    let made = run.attempt.saturating_sub(verified).saturating_sub(situation.runs.paused(&run.digest));
     (counts && made >= most).then_some((made, most))
 }
 

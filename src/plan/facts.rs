@@ -33,6 +33,10 @@ pub struct Facts {
     pub spec: String,
     /// The value of the annotation `sluice.dev/retry`.
     pub retry: Option<String>,
+    /// The value of the annotation `sluice.dev/abort`: the Job of a run.
+    pub abort: Option<String>,
+    /// The annotation `sluice.dev/paused` is set.
+    pub paused: bool,
     /// Where the files are, and in which revision.
     pub source: SourceFact,
     /// Everyone whom `before` puts first: what `dependsOn` names, in its order, then those of the group.

@@ -33,6 +33,8 @@ pub fn facts() -> Facts {
         migration: validate(&object),
         spec: "spec".into(),
         retry: None,
+        abort: None,
+        paused: false,
         source: SourceFact::Found { revision: "records-migrations@7".into() },
         dependencies: Vec::new(),
         rivals: Vec::new(),

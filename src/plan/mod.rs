@@ -39,7 +39,7 @@ pub use record::findings;
 use decision::Decision;
 use events::Announcement;
 use facts::Facts;
-use run::{course, tidy};
+use run::{course, stopped, tidy};
 use situation::Situation;
 use step::Step;
 
@@ -61,7 +61,8 @@ pub struct Plan {
 type Section = fn(&Situation) -> Option<Decision>;
 
 /// The sections, in the order in which they run. When none objects, the next run starts.
-const SECTIONS: [Section; 11] = [
+const SECTIONS: [Section; 13] = [
+    |situation| stopped::is_gone(&situation.runs),
     policy::is_there,
     spec::is_valid,
     source::is_there,
@@ -69,6 +70,7 @@ const SECTIONS: [Section; 11] = [
     |situation| course::is_under_way(&situation.runs),
     |situation| course::none_is_left_over(&situation.runs),
     before::is_not_suspended,
+    |situation| stopped::is_not_paused(&situation.runs),
     |situation| course::pause_is_over(&situation.runs),
     before::dependencies_are_ready,
     // Before the gates: the clock alone would change what an object says that waits for both.

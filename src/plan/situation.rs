@@ -59,6 +59,8 @@ pub fn known(facts: &Facts) -> Known<'_> {
             blocked_by: &published.blocked_by,
         },
         progress: facts.progress.as_ref(),
+        abort: facts.abort.as_deref(),
+        paused: facts.paused,
         by_hand: facts.by_hand,
     }
 }

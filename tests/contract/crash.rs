@@ -166,6 +166,43 @@ async fn a_failure_in_each_leg_survives_a_crash_at_every_write() {
     whichever_write_is_the_last(Story { begins, after: None, goes_on: |_| {} }).await;
 }
 
+/// As `sluice abort` does.
+fn abort(world: &mut World) {
+    let job = world.status("records").run.expect("a run is under way").job;
+    world.edit("records", |object| object["metadata"]["annotations"] = json!({"sluice.dev/abort": job}));
+}
+
+/// A run whose containers do not start, so that it is at the same place whenever it is aborted; and what goes
+/// wrong with the one that reads what it left.
+fn before_an_abort(world: &mut World, then: &[Mishap]) {
+    world.database.mishaps = vec![Mishap::Waits("ContainerCreating", "", 500)];
+    world.database.mishaps.extend(then);
+}
+
+#[tokio::test]
+async fn an_abort_survives_a_crash_at_every_write() {
+    let begins = |world: &mut World| before_an_abort(world, &[]);
+    whichever_write_is_the_last(Story { begins, after: Some(8), goes_on: abort }).await;
+}
+
+#[tokio::test]
+async fn an_abort_whose_result_cannot_be_read_at_once_survives_a_crash_at_every_write() {
+    let begins = |world: &mut World| {
+        before_an_abort(world, &[Mishap::Fails(Stage::Plan, Reason::ConnectionFailed)]);
+    };
+    whichever_write_is_the_last(Story { begins, after: Some(8), goes_on: abort }).await;
+}
+
+#[tokio::test]
+async fn an_abort_beside_a_new_source_survives_a_crash_at_every_write() {
+    let begins = |world: &mut World| before_an_abort(world, &[]);
+    let goes_on = |world: &mut World| {
+        abort(world);
+        new_source(world);
+    };
+    whichever_write_is_the_last(Story { begins, after: Some(8), goes_on }).await;
+}
+
 fn similar(life: &str, end: &serde_json::Value, other: &serde_json::Value) {
     if end == other {
         return;

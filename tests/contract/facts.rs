@@ -74,6 +74,8 @@ pub fn new() -> Facts {
         migration: validate(&object(false)),
         spec: "spec".into(),
         retry: None,
+        abort: None,
+        paused: false,
         source: SourceFact::Found { revision: "records-migrations@7".into() },
         dependencies: Vec::new(),
         rivals: Vec::new(),

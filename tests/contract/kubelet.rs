@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sluice::{
     api::{AppliedMigration, Blocker, Failure, ReadBack, Reason, SnapshotRecord},
-    contract::{HistorySummary, Outcome, Required, Stage, Verdict},
+    contract::{HistorySummary, Outcome, Purpose, Required, Stage, Verdict},
 };
 
 use super::api_server::{Cluster, Key, Server, fill, second};
@@ -159,7 +159,14 @@ impl Database {
                     .for_each(|later| terminate(cluster, pod, later, Some(&not_reached(later)), self.skew));
             }
             _ => {
-                let mut outcome = self.success(stage, cluster.now);
+                let verifies = purpose(&cluster.objects[job]) == Purpose::Verify;
+                let mut outcome = match stage {
+                    Stage::Snapshot | Stage::Migrate if verifies => nothing(stage),
+                    Stage::Verify if verifies && self.is_behind() => {
+                        self.failure(stage, Reason::VerificationFailed)
+                    }
+                    _ => self.success(stage, cluster.now),
+                };
                 if stage == Stage::Verify {
                     outcome.required = self.answers(&cluster.objects[job]);
                 }
@@ -169,7 +176,7 @@ impl Database {
     }
 
     pub fn success(&mut self, stage: Stage, now: Timestamp) -> Outcome {
-        let pending = self.source.iter().any(|name| !self.applied.contains(name));
+        let pending = self.is_behind();
         let reason = match (stage, pending) {
             (Stage::Plan, true) => Reason::PlanReady,
             (Stage::Snapshot, true) => Reason::SnapshotTaken,
@@ -194,6 +201,11 @@ impl Database {
             verified: ReadBack::Read,
         });
         outcome
+    }
+
+    /// Something of the source is not applied.
+    fn is_behind(&self) -> bool {
+        self.source.iter().any(|name| !self.applied.contains(name))
     }
 
     /// To what the Job's environment asks.
@@ -292,6 +304,19 @@ fn stages(pod: &Value) -> Vec<Stage> {
     let stages: Vec<Stage> = all.into_iter().take(containers.len()).collect();
     assert!(stages.iter().zip(containers).all(|(stage, container)| container["name"] == stage.name()));
     stages
+}
+
+/// What the run of a Job is for.
+fn purpose(job: &Value) -> Purpose {
+    let variables = job["spec"]["template"]["spec"]["containers"][0]["env"].as_array();
+    let told = variables.into_iter().flatten().find(|variable| variable["name"] == "SLUICE_PURPOSE");
+    told.and_then(|told| Purpose::named(told["value"].as_str()?)).unwrap_or(Purpose::Apply)
+}
+
+/// What a stage says of a run that only verifies, whatever is pending.
+fn nothing(stage: Stage) -> Outcome {
+    let reason = if stage == Stage::Snapshot { Reason::SnapshotNotNeeded } else { Reason::Applied };
+    Outcome::passed(stage, reason, "this run only verifies")
 }
 
 pub fn not_reached(stage: Stage) -> Outcome {

@@ -35,6 +35,7 @@ mod reports;
 mod runbooks;
 mod several;
 mod statements;
+mod stop;
 mod stories;
 mod tidy;
 mod waiting;

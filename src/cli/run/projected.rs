@@ -59,6 +59,8 @@ fn facts(object: &DatabaseMigration, outcomes: &[(Timestamp, Outcome)]) -> Facts
         migration,
         spec: serde_json::to_string(&object.spec).unwrap_or_default(),
         retry: None,
+        abort: None,
+        paused: false,
         source: SourceFact::Found { revision: "the folder given with --source".to_owned() },
         dependencies: Vec::new(),
         rivals: Vec::new(),

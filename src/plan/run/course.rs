@@ -14,6 +14,7 @@ use super::{
     retry,
     sections::{Sections, reason_while},
     state::Runs,
+    stop, stopped,
 };
 use crate::{
     api::{Reason, RunStatus},
@@ -70,6 +71,10 @@ pub fn is_under_way(runs: &Runs) -> Option<Decision> {
         Some(problem) if !due.is_positive() => waits_for_the_kubelet(run, problem),
         _ => at_work(run, &runs.record.sections, runs.known.route),
     };
+    let decision = match stop::astray(&runs.known) {
+        Some(astray) => Decision { message: format!("{}; {astray}", decision.message), ..decision },
+        None => decision,
+    };
     let soon = Duration::try_from(due).ok().filter(|due| !due.is_zero());
     Some(Decision { requeue: soon.or(Some(reconcile_again(runs, current.run))), ..decision })
 }
@@ -92,6 +97,10 @@ fn waits_for_the_kubelet(run: &RunStatus, problem: &Problem) -> Decision {
 
 /// What is shown while a run goes on: the stage, or what the attempt before it failed with.
 fn at_work(run: &RunStatus, sections: &Sections, route: Route) -> Decision {
+    if let Some(stopped) = sections.stopped().filter(|stopped| stopped.reason == Reason::Aborting) {
+        let message = format!("{}; the Job {:?} reads it", stopped.message, run.job);
+        return Decision::reconciling(Reason::Aborting, message);
+    }
     if let Some(failure) = sections.failure() {
         let message = format!(
             "attempt {} is under way (Job {:?}); before it: {}",
@@ -131,8 +140,12 @@ pub fn none_is_left_over(runs: &Runs) -> Option<Decision> {
 /// The pause after a failed attempt is over.
 pub fn pause_is_over(runs: &Runs) -> Option<Decision> {
     let (run, reason) = runs.concluded()?;
+    let failed = stopped::attempts(runs, run, reason);
+    if failed == 0 {
+        return None;
+    }
     let ended = run.finished_at.as_ref()?.0;
-    let left = retry::left(ended, run.attempt, runs.known.uid, runs.now)?;
+    let left = retry::left(ended, failed, runs.known.uid, runs.now)?;
     let message = runs.failure();
     if runs.known.by_hand {
         return Some(Decision::reconciling(
@@ -140,7 +153,7 @@ pub fn pause_is_over(runs: &Runs) -> Option<Decision> {
             format!("{message} (run it again: Sluice goes on from what the database says then)"),
         ));
     }
-    let pause = retry::pause(run.attempt, runs.known.uid).as_secs();
+    let pause = retry::pause(failed, runs.known.uid).as_secs();
     let message = format!("{message} (attempt {} failed; the next one follows after {pause} s)", run.attempt);
     Some(Decision { requeue: Some(left), ..Decision::reconciling(reason, message) })
 }

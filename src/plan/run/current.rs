@@ -3,7 +3,7 @@
 use super::{
     facts::{Known, Run, StageState},
     judge::{RunState, judge},
-    own,
+    own, stop,
 };
 use crate::contract::{Outcome, Stage};
 
@@ -31,7 +31,11 @@ impl<'a> CurrentRun<'a> {
                 let asked_for = Some(&run.digest) == known.desired.as_ref();
                 (*own, run.started, named(run), asked_for, run.attempt, &run.job)
             })?;
-        let run_state = if own { judge(run, known.image) } else { RunState::Failed(own::refused(run)) };
+        let run_state = if own {
+            stop::judged(known, run, judge(run, known.image))
+        } else {
+            RunState::Failed(own::refused(run))
+        };
         Some(Self { run, run_state, own })
     }
 

@@ -31,6 +31,10 @@ pub struct Known<'a> {
     pub published: Remembered<'a>,
     /// How far the run in hand is, as its Pod says.
     pub progress: Option<&'a ProgressFact>,
+    /// The Job of the run that a person aborts, where one does.
+    pub abort: Option<&'a str>,
+    /// A person lets nothing new start, and no batch of a backfill.
+    pub paused: bool,
     /// A person runs it outside a cluster: no other attempt follows.
     pub by_hand: bool,
 }

@@ -19,4 +19,6 @@ pub mod record;
 mod retry;
 pub mod sections;
 pub mod state;
+pub mod stop;
+pub mod stopped;
 pub mod tidy;

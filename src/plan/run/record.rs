@@ -15,6 +15,7 @@ use super::{
     name::attempt_in,
     progress,
     sections::Sections,
+    stop,
 };
 use crate::{
     api::{Blocker, HistoryEntry, LegStatus, Reason, RunStatus, StageTiming},
@@ -132,9 +133,10 @@ impl Record {
             let fingerprint = Some(run.fingerprint.clone());
             self.run = Some(begun(&run.job, &run.digest, (run.attempt, run.leg), fingerprint));
         }
+        let inspects = stop::inspects(known, run);
         match &current.run_state {
             RunState::Running(running) if now >= report_at(running, now) => {
-                self.fold_progress(current, running);
+                self.fold_progress(current, running, inspects);
                 let shown = progress::shown(known.published, known.progress, run, now);
                 self.run.iter_mut().for_each(|status| status.progress.clone_from(&shown.progress));
                 self.blocked_by = shown.blocked_by;
@@ -149,7 +151,7 @@ impl Record {
             }
             RunState::Failed(ending) => {
                 let at = ended_at(run, ending.at, now);
-                self.fold_passed(current, repeats);
+                self.fold_passed(current, repeats || inspects);
                 let outcome = current.outcome(ending.stage).filter(|outcome| outcome.reason == ending.reason);
                 self.sections.fail(ending, outcome);
                 let reason = Some(ending.reason);
@@ -168,11 +170,14 @@ impl Record {
         self.about(digest).map_or(&[], |_| &self.legs)
     }
 
-    fn fold_progress(&mut self, current: &CurrentRun, progress: &Progress) {
-        self.fold_passed(current, false);
+    fn fold_progress(&mut self, current: &CurrentRun, progress: &Progress, inspects: bool) {
+        self.fold_passed(current, inspects);
         self.told = Told::Stages;
         if let Some(run) = &mut self.run {
             run.stage = Some(progress.stage.name().to_owned());
+        }
+        if inspects {
+            return;
         }
         match &progress.problem {
             Some(problem) => self.sections.wait(problem),
@@ -226,10 +231,10 @@ impl Record {
     }
 
     /// What the stages that have ended say about the sections.
-    fn fold_passed(&mut self, current: &CurrentRun, repeats: bool) {
+    fn fold_passed(&mut self, current: &CurrentRun, only_verifies: bool) {
         for outcome in current.outcomes() {
             // A run that only verifies says nothing new about the snapshot and what was applied.
-            let said = repeats && matches!(outcome.stage, Stage::Snapshot | Stage::Migrate);
+            let said = only_verifies && matches!(outcome.stage, Stage::Snapshot | Stage::Migrate);
             if outcome.verdict == Verdict::Passed && !said {
                 self.sections.pass(outcome);
             }

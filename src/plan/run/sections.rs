@@ -67,6 +67,11 @@ impl Sections {
         self.failures().next()
     }
 
+    /// What is said of a run that a person has stopped, until another one gets further.
+    pub fn stopped(&self) -> Option<&Section> {
+        self.get(ConditionType::Applied).filter(|section| section.reason.is_stop())
+    }
+
     fn failures(&self) -> impl Iterator<Item = &Section> {
         self.0.values().filter(|section| section.failed())
     }
@@ -76,6 +81,9 @@ impl Sections {
     pub fn tell_the_end_of(&self, run: &RunStatus, route: Route) -> bool {
         match run.reason.as_deref().map(Reason::named) {
             Some(Reason::Verified) => route.stages().map(decided_by).all(|kind| self.holds(kind)),
+            Some(reason) if reason.is_stop() => {
+                self.stopped().is_some_and(|section| section.reason == reason)
+            }
             Some(reason) => self.failures().any(|section| section.reason == reason),
             None => false,
         }
@@ -110,6 +118,11 @@ impl Sections {
         // Without an Outcome it is unknown whether the stage did its work.
         let holds = outcome.map(|_| false);
         let mut kind = decided_by(ending.stage);
+        if ending.reason.is_stop() || ending.reason == Reason::Aborted {
+            // Whichever stage it was in: what it was to apply may be there, or not.
+            kind = ConditionType::Applied;
+        }
+        let holds = if ending.reason == Reason::Aborted { Some(false) } else { holds };
         if ending.reason == Reason::VerificationFailed && ending.stage == Stage::Migrate {
             // It says that it was rolled back, and the first finding: Ready repeats the first section that
             // failed.

@@ -12,7 +12,7 @@ use super::{
     record::Record,
 };
 use crate::{
-    api::{Reason, RunStatus},
+    api::{HistoryEntry, Reason, RunStatus},
     contract::{Leg, Purpose},
 };
 
@@ -50,9 +50,10 @@ impl<'a> Runs<'a> {
             .then_some((run, reason))
     }
 
-    /// What the first section that failed says.
+    /// What the first section that failed says, or what is said of a run that a person has stopped.
     pub fn failure(&self) -> &str {
-        self.record.sections.failure().map_or("", |section| &section.message)
+        let sections = &self.record.sections;
+        sections.stopped().or(sections.failure()).map_or("", |section| &section.message)
     }
 
     /// A Job of this object has not ended, or is still being deleted.
@@ -101,6 +102,14 @@ impl<'a> Runs<'a> {
         entries
             .filter(|entry| entry.reason == Reason::Verified.name())
             .find_map(|entry| attempt_in(&entry.job, self.known.name, digest))
+    }
+
+    /// How many attempts at this digest a person has paused, as far as the status remembers them.
+    pub fn paused(&self, digest: &str) -> u32 {
+        let of_digest = |entry: &&HistoryEntry| attempt_in(&entry.job, self.known.name, digest).is_some();
+        let paused = |entry: &&HistoryEntry| entry.reason == Reason::Paused.name();
+        let count = self.record.history.iter().filter(of_digest).filter(paused).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     /// A Job of this name is there that is not Sluice's own and was never announced.
