@@ -31,6 +31,7 @@ mod report;
 mod run;
 mod since;
 mod stage;
+mod stop;
 mod verify;
 mod wait;
 
@@ -74,6 +75,12 @@ enum Verb {
     Lint(lint::Args),
     /// Wait until the history of a database has a version (for an init container).
     Wait(wait::Args),
+    /// End the run of a DatabaseMigration that is under way, and say what it left (inside the cluster).
+    Abort(stop::Args),
+    /// Let a DatabaseMigration start nothing new; a backfill stops after its batch.
+    Pause(stop::Args),
+    /// Let a DatabaseMigration that was paused go on.
+    Resume(stop::Args),
     /// Print the CustomResourceDefinitions.
     Crds(crds::Args),
 }
@@ -137,6 +144,9 @@ async fn carry_out(verb: Verb) -> ExitCode {
         Verb::Policy(args) => policy::run(&args),
         Verb::Lint(args) => lint::run(args).await,
         Verb::Wait(args) => wait::run(args).await,
+        Verb::Abort(args) => stop::run(stop::Order::Abort, args).await,
+        Verb::Pause(args) => stop::run(stop::Order::Pause, args).await,
+        Verb::Resume(args) => stop::run(stop::Order::Resume, args).await,
         Verb::Crds(args) => crds::run(&args),
     };
     done.unwrap_or_else(|usage| {
