@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use super::story::{Clock, What};
 
 /// Everything that has to happen somewhere among a few hundred seeds.
-pub const KINDS: [&str; 71] = [
+pub const KINDS: [&str; 75] = [
     "a DatabaseMigration is created",
     "a spec is edited",
     "a spec is edited while a run goes on",
@@ -14,6 +14,8 @@ pub const KINDS: [&str; 71] = [
     "a DatabaseMigration is deleted",
     "a DatabaseMigration is deleted in the foreground",
     "another attempt is wanted",
+    "an abort is wanted",
+    "a DatabaseMigration is paused, or goes on",
     "a source changes",
     "a source changes while a run goes on",
     "a source goes",
@@ -76,6 +78,8 @@ pub const KINDS: [&str; 71] = [
     "a run waits for a cycle",
     "a run waits for another one of its database",
     "a run fails and another attempt follows",
+    "a run is aborted",
+    "what an aborted run left is read",
     "a workload is let go",
 ];
 
@@ -104,6 +108,8 @@ impl Coverage {
             What::Delete { foreground: true, .. } => "a DatabaseMigration is deleted in the foreground",
             What::Delete { .. } => "a DatabaseMigration is deleted",
             What::Retry { .. } => "another attempt is wanted",
+            What::Abort { .. } => "an abort is wanted",
+            What::Hold { .. } => "a DatabaseMigration is paused, or goes on",
             What::Source { .. } if is_running => "a source changes while a run goes on",
             What::Source { .. } => "a source changes",
             What::NoSource { .. } => "a source goes",

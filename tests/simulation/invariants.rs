@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use sluice::api::{ANNOTATION_HELD, ANNOTATION_RETRY, DatabaseMigrationStatus, entry};
+use sluice::api::{ANNOTATION_ABORT, ANNOTATION_HELD, ANNOTATION_RETRY, DatabaseMigrationStatus, entry};
 
 use super::{
     api_server::Cluster, changes::Change, coverage::Coverage, people::key, postgres::Postgres, truth::Truth,
@@ -23,11 +23,14 @@ pub struct Watchman {
     jobs: BTreeMap<String, Begun>,
     /// When a person asked for another attempt at a DatabaseMigration, by the revision.
     retried: BTreeMap<String, u64>,
+    /// The Jobs that a person has named to be aborted.
+    aborted: BTreeSet<String>,
 }
 
 /// What a Job was created for.
 struct Begun {
     digest: String,
+    verifies: bool,
     manifest: Value,
     /// When, by the revision.
     revision: u64,
@@ -35,7 +38,13 @@ struct Begun {
 
 impl Watchman {
     pub const fn new(two_leaders: bool) -> Self {
-        Self { two_leaders, published: BTreeSet::new(), jobs: BTreeMap::new(), retried: BTreeMap::new() }
+        Self {
+            two_leaders,
+            published: BTreeSet::new(),
+            jobs: BTreeMap::new(),
+            retried: BTreeMap::new(),
+            aborted: BTreeSet::new(),
+        }
     }
 
     /// Every migration was run exactly once in each database that has it, and in time.
@@ -88,6 +97,26 @@ impl Watchman {
         } else if before.is_none() {
             self.retried.remove(&change.key.2);
         }
+        let job = after["metadata"]["annotations"][ANNOTATION_ABORT].as_str();
+        self.aborted.extend(job.map(ToOwned::to_owned));
+    }
+
+    /// Only a run is aborted that a person has named.
+    fn aborts(&self, after: &Value) -> Result<(), Failure> {
+        let status = parsed(&after["status"]);
+        let unwanted = status.history.iter().filter(|entry| entry.reason == "Aborting").find(|entry| {
+            self.jobs.get(&entry.job).is_some_and(|begun| !begun.verifies)
+                && !self.aborted.contains(&entry.job)
+        });
+        match unwanted {
+            Some(entry) => Err(Failure::new("abort", format!("{} was aborted, and by no person", entry.job))),
+            None => Ok(()),
+        }
+    }
+
+    /// A person has aborted a run of this object.
+    pub fn was_aborted(&self, status: &DatabaseMigrationStatus) -> bool {
+        status.history.iter().any(|entry| entry.reason == "Aborting" && self.aborted.contains(&entry.job))
     }
 
     /// What has changed since the Job of a run was created, so that another run has to follow.
@@ -135,10 +164,12 @@ impl Watchman {
         let digest = job["metadata"]["labels"]["sluice.dev/digest"].as_str().unwrap_or_default().to_owned();
         let variables =
             job["spec"]["template"]["spec"]["containers"][0]["env"].as_array().into_iter().flatten();
+        let purpose = |variable: &&Value| variable["name"] == "SLUICE_PURPOSE";
+        let verifies = variables.clone().find(purpose).is_some_and(|found| found["value"] == "Verify");
         let spec = variables.into_iter().find(|variable| variable["name"] == "SLUICE_SPEC");
         let spec = spec.and_then(|variable| variable["value"].as_str()).map(|text| text.replace("$$", "$"));
         let manifest = spec.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let begun = Begun { digest: digest.clone(), manifest, revision: change.revision };
+        let begun = Begun { digest: digest.clone(), verifies, manifest, revision: change.revision };
         if self.jobs.insert(name.to_owned(), begun).is_some_and(|former| former.digest != digest) {
             return Err(Failure::new(
                 "one Job for each attempt",
@@ -170,6 +201,7 @@ impl Watchman {
     fn status(&self, before: Option<&Value>, after: &Value, truth: &Truth) -> Result<(), Failure> {
         let Some(before) = before.filter(|before| before["status"] != after["status"]) else { return Ok(()) };
         remembers(&before["status"], &after["status"])?;
+        self.aborts(after)?;
         let ready = &after["status"]["conditions"][0];
         if ready["type"] == "Ready" && ready["status"] == "True" { self.ready(after, truth) } else { Ok(()) }
     }
@@ -216,6 +248,8 @@ fn counts(before: Option<&Value>, after: &Value, coverage: &mut Coverage) {
             "DependencyNotReady" => Some("a run waits for a dependency"),
             "DependencyCycle" => Some("a run waits for a cycle"),
             "DatabaseBusy" => Some("a run waits for another one of its database"),
+            "Aborting" => Some("a run is aborted"),
+            "Aborted" => Some("what an aborted run left is read"),
             _ => None,
         };
         if let Some(kind) = waits {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use sluice::api::{ANNOTATION_HELD, ANNOTATION_REQUIRES, DatabaseMigrationStatus, entry};
+use sluice::api::{ANNOTATION_HELD, ANNOTATION_PAUSED, ANNOTATION_REQUIRES, DatabaseMigrationStatus, entry};
 
 use super::{api_server::Key, invariants::parsed, people::key, windows, world::World};
 
@@ -70,11 +70,8 @@ impl<'a> Standing<'a> {
     /// A version that a workload waits for, of which the database was not asked yet. A clock that was set back, or an
     /// answer before it, only delays that.
     fn is_unasked(&self) -> Option<String> {
-        if !self.ready
-            || self.object["spec"]["suspend"] == true
-            || self.waits_for_a_secret()
-            || self.set_back()
-        {
+        let starts_nothing = self.object["spec"]["suspend"] == true || self.is_paused();
+        if !self.ready || starts_nothing || self.waits_for_a_secret() || self.set_back() {
             return None;
         }
         let name = self.object["metadata"]["name"].as_str().unwrap_or_default();
@@ -146,6 +143,8 @@ impl<'a> Standing<'a> {
         let right = self.comes_and_goes()
             || match self.reason.as_str() {
                 "Suspended" => spec["suspend"] == true,
+                "Paused" => self.is_paused(),
+                "Aborted" => self.world.watchman.was_aborted(&self.status) && self.outdated().is_none(),
                 "SecretNotFound" => self.waits_for_a_secret() && self.outdated().is_none(),
                 "DatabaseBusy" => self.waits_for_a_secret(),
                 "WindowClosed" => self.is_held_for_hours(&spec["before"]["window"]),
@@ -158,6 +157,10 @@ impl<'a> Standing<'a> {
                 }),
             };
         (!right).then(|| format!("it is not Ready, and {} is not right", self.reason))
+    }
+
+    fn is_paused(&self) -> bool {
+        self.object["metadata"]["annotations"][ANNOTATION_PAUSED] == "true"
     }
 
     fn waits_for_a_secret(&self) -> bool {

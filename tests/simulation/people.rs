@@ -1,7 +1,10 @@
 //! What people do in the cluster, and what happens to the nodes.
 
 use serde_json::{Value, json};
-use sluice::api::{ANNOTATION_HELD, ANNOTATION_REQUIRES, ANNOTATION_RETRY, LABEL_GATED, entry};
+use sluice::api::{
+    ANNOTATION_ABORT, ANNOTATION_HELD, ANNOTATION_PAUSED, ANNOTATION_REQUIRES, ANNOTATION_RETRY, LABEL_GATED,
+    entry,
+};
 
 use super::{
     api_server::{Key, second},
@@ -33,6 +36,16 @@ pub fn act(world: &mut World, what: &What) {
         }),
         What::Retry { name, word } => {
             edit(world, name, |object| object["metadata"]["annotations"][ANNOTATION_RETRY] = json!(word));
+        }
+        What::Abort { name } => edit(world, name, |object| {
+            let job = object["status"]["run"]["job"].clone();
+            if job.is_string() {
+                object["metadata"]["annotations"][ANNOTATION_ABORT] = job;
+            }
+        }),
+        What::Hold { name, paused } => {
+            let word = json!(paused.to_string());
+            edit(world, name, |object| object["metadata"]["annotations"][ANNOTATION_PAUSED] = word);
         }
         What::Delete { name, foreground } => {
             let now = second(cluster.now);

@@ -168,7 +168,7 @@ impl Plot {
             section: section.to_owned(),
             value,
         };
-        let what = match self.rng.u8(0..24) {
+        let what = match self.rng.u8(0..28) {
             0..8 => self.source(nth),
             8 | 9 => section("apply", json!({"deadline": format!("{}m", self.rng.u8(11..15))})),
             10 => section("apply", json!({"deadline": "1s", "lockTimeout": "0s"})),
@@ -192,6 +192,19 @@ impl Plot {
             21 => {
                 let before = self.other_before(nth);
                 section("before", before)
+            }
+            22 | 23 => {
+                // Mostly while there is a run to abort.
+                let soon_after = self.rng.choice(&self.events).map_or(at, |event| event.at);
+                let at = soon_after + self.rng.u64(100..8_000);
+                return self.says(at, What::Abort { name });
+            }
+            24 => {
+                if self.chance(7) {
+                    let later = at + self.rng.u64(10..40_000);
+                    self.says(later, What::Hold { name: name.clone(), paused: false });
+                }
+                What::Hold { name, paused: true }
             }
             _ => return self.workload(at),
         };

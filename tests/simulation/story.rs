@@ -33,6 +33,10 @@ pub enum What {
     Delete { name: String, foreground: bool },
     /// A person asks for another attempt.
     Retry { name: String, word: String },
+    /// A person aborts the run that the status tells of.
+    Abort { name: String },
+    /// A person pauses a DatabaseMigration, or lets it go on.
+    Hold { name: String, paused: bool },
     /// A person writes a ConfigMap with these migrations.
     Source { map: String, migrations: Vec<String> },
     /// A person deletes a ConfigMap.
