@@ -1,17 +1,3 @@
--- sluice: no-transaction
--- Migrate: the residents that were there before. The trigger fills the column when it is written as null.
-DO $$
-DECLARE
-    last_id uuid := '00000000-0000-0000-0000-000000000000';
-    batch   uuid[];
-BEGIN
-    LOOP
-        SELECT array_agg(id ORDER BY id) INTO batch
-        FROM (SELECT id FROM residents WHERE id > last_id AND full_name IS NULL ORDER BY id LIMIT 10000) AS next;
-        EXIT WHEN batch IS NULL;
-        UPDATE residents SET full_name = NULL WHERE id = ANY (batch) AND full_name IS NULL;
-        last_id := batch[array_upper(batch, 1)];
-        COMMIT;
-        PERFORM pg_sleep(0.1);
-    END LOOP;
-END $$;
+-- Migrate: the residents that were there before. The trigger fills the column for everyone who comes meanwhile.
+-- sluice: backfill key=id batch=10000 pause=100ms
+UPDATE residents SET full_name = first_name || ' ' || last_name WHERE full_name IS NULL;

@@ -1,16 +1,3 @@
--- sluice: no-transaction
-DO $$
-DECLARE
-    last_id uuid := '00000000-0000-0000-0000-000000000000';
-    batch   uuid[];
-BEGIN
-    LOOP
-        SELECT array_agg(id ORDER BY id) INTO batch
-        FROM (SELECT id FROM residents WHERE id > last_id AND care_level_pflegegrad_new IS NULL ORDER BY id LIMIT 10000) AS next;
-        EXIT WHEN batch IS NULL;
-        UPDATE residents SET care_level_pflegegrad_new = NULL WHERE id = ANY (batch);
-        last_id := batch[array_upper(batch, 1)];
-        COMMIT;
-        PERFORM pg_sleep(0.1);
-    END LOOP;
-END $$;
+-- sluice: backfill key=id batch=10000 pause=100ms
+UPDATE residents SET care_level_pflegegrad_new = care_level_pflegegrad::text
+WHERE care_level_pflegegrad_new IS NULL AND care_level_pflegegrad IS NOT NULL;
