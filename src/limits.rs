@@ -7,10 +7,10 @@ use std::time::Duration;
 
 // What a run hands back.
 
-/// How many containers of a run's Pod leave a termination message.
-pub const CONTAINERS: usize = 4;
+/// How many containers of a run's Pod leave a termination message: those of a run with a rehearsal.
+pub const CONTAINERS: usize = 5;
 /// The most bytes of one termination message that Sluice writes.
-pub const MESSAGE: usize = 2560;
+pub const MESSAGE: usize = 2448;
 /// The most bytes that Kubernetes keeps of one container's termination message.
 const MESSAGE_OF_A_CONTAINER: usize = 4 * 1024;
 /// The most bytes that it keeps of all containers of a Pod.

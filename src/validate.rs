@@ -6,6 +6,7 @@
 mod bounds;
 mod lint;
 mod phases;
+mod rehearsal;
 mod rules;
 mod window;
 
@@ -21,6 +22,7 @@ use crate::{limits::MANIFEST, policy::preset};
 pub use bounds::violations as bound_violations;
 pub use lint::Lint;
 pub use phases::{CustomPhase, PhaseSource};
+pub use rehearsal::{Rehearsal, RehearsalLimits};
 pub use window::{Window, WindowState};
 
 /// A manifest as meant.
@@ -60,6 +62,8 @@ pub struct ValidatedMigration {
     pub window: Option<Window>,
     /// What of a release warns, needs an approval or stops it.
     pub lint: Lint,
+    /// A trial of the release on a copy; none where the manifest does not ask for it.
+    pub rehearsal: Option<Rehearsal>,
     /// What is kept before anything changes.
     pub snapshot: SnapshotPolicy,
     /// What is one transaction.
@@ -194,6 +198,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
     let phases = phases::phases(&spec.migrations, &mut violations);
     let window = spec.before.window.as_ref().and_then(|window| Window::read(window, &mut violations));
     let lint = lint::read(spec.before.lint.as_ref(), &mut violations);
+    let rehearsal = rehearsal::read(spec.before.rehearsal.as_ref(), snapshot.as_ref(), &mut violations);
     match (source, snapshot) {
         (Some(source), Some(snapshot)) if violations.is_empty() => Ok(ValidatedMigration {
             name: object.metadata.name.clone().unwrap_or_default(),
@@ -217,6 +222,7 @@ pub fn validate(object: &DatabaseMigration) -> Result<ValidatedMigration, Vec<Vi
             depends_on: spec.before.depends_on.iter().map(|dependency| dependency.name.clone()).collect(),
             window,
             lint,
+            rehearsal,
             snapshot,
             atomicity: spec.apply.atomicity,
             lock_timeout: spec.apply.lock_timeout,

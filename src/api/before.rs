@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lint, Span};
+use super::{Lint, Rehearsal, Span};
 
 /// What must hold before anything runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -27,6 +27,10 @@ pub struct Before {
     /// What of a release warns, needs an approval, or stops it before it runs. Default: everything warns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lint: Option<Lint>,
+
+    /// A trial of each release on a copy, before it runs. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsal>,
 }
 
 impl Before {
@@ -34,8 +38,14 @@ impl Before {
     /// has to be put on one of the two sides.
     #[must_use]
     pub fn without_gates(&self) -> Self {
-        let Self { depends_on, group, window: _, lint } = self;
-        Self { depends_on: depends_on.clone(), group: group.clone(), window: None, lint: lint.clone() }
+        let Self { depends_on, group, window: _, lint, rehearsal } = self;
+        Self {
+            depends_on: depends_on.clone(),
+            group: group.clone(),
+            window: None,
+            lint: lint.clone(),
+            rehearsal: rehearsal.clone(),
+        }
     }
 }
 

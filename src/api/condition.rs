@@ -20,6 +20,9 @@ pub enum ConditionType {
     Cleared,
     /// A proven snapshot exists, or none was needed.
     SnapshotReady,
+    /// The release ran on a copy, within its limits, or none was needed. Absent where the manifest asks for no
+    /// rehearsal.
+    Rehearsed,
     /// Every pending migration is applied.
     Applied,
     /// The schema is the one that was meant.
@@ -28,13 +31,14 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// Every type, in the order of the status.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ready,
         Self::Reconciling,
         Self::Stalled,
         Self::Planned,
         Self::Cleared,
         Self::SnapshotReady,
+        Self::Rehearsed,
         Self::Applied,
         Self::Verified,
     ];
@@ -48,6 +52,7 @@ impl ConditionType {
             Self::Planned => "Planned",
             Self::Cleared => "Cleared",
             Self::SnapshotReady => "SnapshotReady",
+            Self::Rehearsed => "Rehearsed",
             Self::Applied => "Applied",
             Self::Verified => "Verified",
         }

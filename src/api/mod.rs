@@ -27,6 +27,7 @@ mod pods;
 mod policy;
 mod queries;
 mod reason;
+mod rehearsal;
 mod schema;
 mod snapshot;
 mod status;
@@ -66,6 +67,7 @@ pub use policy::{
 };
 pub use queries::{Compare, Expectation, PlannedQuery, QueryAssertion, Relation, RowCount, RowCounts};
 pub use reason::{Class, Reason};
+pub use rehearsal::{Rehearsal, RehearsalGround, RehearsalLimits};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
     AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, GateStatus, HistoryEntry, LegStatus,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct Pods {
     /// What the container of each stage reserves and may use. Default: each reserves 10m of CPU and 32Mi of
-    /// memory, and all but `snapshot` may use 256Mi of memory.
+    /// memory, and all but `snapshot` and `rehearse` may use 256Mi of memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<StageResources>,
 
@@ -76,6 +76,9 @@ pub struct StageResources {
     /// Runs `pg_dump`, one process for each of `jobs`, and reads the dump back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Resources>,
+    /// Runs `pg_restore` and the release on a copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearse: Option<Resources>,
     /// Runs what is pending, and verifies it before COMMIT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrate: Option<Resources>,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Apply, Format, History, OnFailure, Pods, Snapshot, Verify, Window,
+    Apply, Format, History, OnFailure, Pods, Rehearsal, Snapshot, Verify, Window,
     schema::{drop_defaults, drop_unsigned_formats},
 };
 
@@ -125,6 +125,10 @@ struct BeforeDefaults {
     /// When a run may begin that may change something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     window: Option<Window>,
+
+    /// A trial of each release on a copy, before it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rehearsal: Option<Rehearsal>,
 }
 
 /// The MigrationPolicy of the same namespace whose fields are defaults for this object's.

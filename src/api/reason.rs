@@ -151,6 +151,20 @@ reasons! {
     /// `pg_dump` is older than the server.
     ClientTooOld: NeedsUser on SnapshotReady;
 
+    /// The release is running on a copy.
+    Rehearsing: Progress on Rehearsed;
+    /// The release ran on a copy, within the limits of `spec.before.rehearsal`, and the checks found no error there.
+    Rehearsed: Success on Rehearsed;
+    /// Nothing is pending, so there is nothing to rehearse.
+    RehearsalNotNeeded: Success on Rehearsed;
+    /// The release failed on the copy, or a check found an error there; nothing of it runs on the database.
+    RehearsalFailed: NeedsUser on Rehearsed;
+    /// The release ran on the copy and exceeded a limit of `spec.before.rehearsal`; nothing of it runs on the
+    /// database.
+    RehearsalOverLimit: NeedsUser on Rehearsed;
+    /// The snapshot cannot be restored into a scratch database; the message names what hinders it.
+    RestoreFailed: NeedsUser on SnapshotReady, Rehearsed;
+
     /// The migrate stage is running.
     Migrating: Progress on Applied;
     /// Every pending migration is applied.

@@ -150,7 +150,7 @@ pub struct RunStatus {
     /// else is not this one, whatever its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
-    /// The stage it is in, or ended in: `plan`, `snapshot`, `migrate` or `verify`.
+    /// The stage it is in, or ended in: `plan`, `snapshot`, `rehearse`, `migrate` or `verify`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
     /// When it ended. Absent while it runs.
@@ -215,7 +215,7 @@ pub struct LegStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SectionResult {
-    /// The section, by the type of its condition: `Planned`, `SnapshotReady`, `Applied` or `Verified`.
+    /// The section, by the type of its condition: `Planned`, `SnapshotReady`, `Rehearsed`, `Applied` or `Verified`.
     pub section: String,
     /// Whether the section holds. Absent where that is not known, which never counts as true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -233,7 +233,7 @@ pub struct RunProgress {
     /// In a few words: `20240216_visits (2 of 5), statement 3 of 7`. With how far an index is, in PostgreSQL's words
     /// and in percent of its phase, and the session that it waits for.
     pub summary: String,
-    /// `plan`, `snapshot`, `migrate` or `verify`.
+    /// `plan`, `snapshot`, `rehearse`, `migrate` or `verify`.
     pub stage: String,
     /// The migration that runs. Absent where none does, and where the verdict of the plan, which is bounded,
     /// does not name it.
@@ -281,7 +281,7 @@ pub struct HistoryEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StageTiming {
-    /// `plan`, `snapshot`, `migrate` or `verify`.
+    /// `plan`, `snapshot`, `rehearse`, `migrate` or `verify`.
     pub stage: String,
     /// In milliseconds, by the stage's own clock.
     pub milliseconds: u64,

@@ -6,17 +6,19 @@ pub(super) mod text;
 use std::{path::PathBuf, process::ExitCode};
 
 use super::{
-    Usage,
+    TRANSIENT, Usage,
     manifest::{Inputs, Output},
     print::{print, print_json},
 };
 use crate::{
+    api::Class,
     contract::Verdict,
     stage::{Ground, rehearse},
 };
 
 /// Arguments of `sluice rehearse`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::EXIT_CODES)]
 pub(super) struct Args {
     #[command(flatten)]
     inputs: Inputs,
@@ -54,5 +56,9 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
         Output::Json => print_json(&(serde_json::to_string_pretty(&rehearsal).unwrap_or_default() + "\n")),
         Output::Text => print(&text::page(&rehearsal)),
     }?;
-    Ok(if rehearsal.verdict == Verdict::Passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match rehearsal.verdict {
+        Verdict::Passed => ExitCode::SUCCESS,
+        _ if rehearsal.reason.class() == Class::Transient => ExitCode::from(TRANSIENT),
+        _ => ExitCode::FAILURE,
+    })
 }

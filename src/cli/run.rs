@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     api::{Class, Reason, Span},
-    contract::{Outcome, Purpose, Stage, Verdict},
+    contract::{Outcome, Stage, Verdict},
     stage::{self, Context},
     visible::visible,
 };
@@ -106,7 +106,7 @@ fn failure(outcomes: &Ended) -> Option<&Outcome> {
 /// Every stage in turn, until one does not pass.
 async fn stages(context: &Context, output: Output) -> Ended {
     let mut outcomes: Ended = Vec::new();
-    for stage in Purpose::Apply.route().stages() {
+    for stage in context.leg.stages() {
         let before: Vec<Outcome> = outcomes.iter().map(|(_, outcome)| outcome.clone()).collect();
         let work = async {
             let mut outcome = stage::run(stage, context, &before).await;

@@ -9,7 +9,7 @@ use crate::{
     contract::{Leg, Outcome, PROGRESS_PORT, Purpose, Stage, Verdict},
     stage::{Context, chain, stop},
     telemetry::{self, Rows},
-    validate::validate,
+    validate::{ValidatedMigration, validate},
 };
 
 /// Arguments of `sluice stage`.
@@ -42,6 +42,7 @@ pub(super) struct Args {
 enum Name {
     Plan,
     Snapshot,
+    Rehearse,
     Migrate,
     Verify,
 }
@@ -50,6 +51,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
     let stage = match args.stage {
         Name::Plan => Stage::Plan,
         Name::Snapshot => Stage::Snapshot,
+        Name::Rehearse => Stage::Rehearse,
         Name::Migrate => Stage::Migrate,
         Name::Verify => Stage::Verify,
     };
@@ -88,7 +90,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
         context.purpose = Purpose::named(&purpose)
             .ok_or_else(|| Usage(format!("SLUICE_PURPOSE: this version knows no run for {purpose:?}")))?;
     }
-    context.leg = leg(context.purpose, std::env::var("SLUICE_LEG").ok())?;
+    context.leg = leg(context.purpose, &context.manifest, std::env::var("SLUICE_LEG").ok())?;
     // The first process of a container ignores signals it does not handle, and the Pod would wait for its
     // grace period.
     let mut turn = Box::pin(chain::take_turn(&place, &args.run, &context));
@@ -108,9 +110,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
 }
 
 /// The leg that the Job says it is; the first where it says nothing.
-fn leg(purpose: Purpose, told: Option<String>) -> Result<Leg, Usage> {
-    let Some(told) = told else { return Ok(purpose.route().first()) };
-    let leg = told.parse().ok().and_then(|number| purpose.route().leg(number));
+fn leg(purpose: Purpose, manifest: &ValidatedMigration, told: Option<String>) -> Result<Leg, Usage> {
+    let route = purpose.route().rehearsing(manifest.rehearsal.is_some());
+    let Some(told) = told else { return Ok(route.first()) };
+    let leg = told.parse().ok().and_then(|number| route.leg(number));
     leg.ok_or_else(|| Usage(format!("SLUICE_LEG: a run for {:?} has no leg {told:?}", purpose.name())))
 }
 

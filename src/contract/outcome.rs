@@ -1,7 +1,7 @@
 //! What a stage reports: the versioned contract between the Job's containers and the controller.
 //!
-//! A Pod's termination messages share 12 KiB, four containers 3 KiB each; [`Outcome::message_for_pod`] keeps
-//! to 2.5 KiB by dropping detail, never the verdict. An Outcome that cannot be read is no Outcome: the
+//! A Pod's termination messages share 12 KiB, five containers 2.4 KiB each; [`Outcome::message_for_pod`] keeps
+//! to that by dropping detail, never the verdict. An Outcome that cannot be read is no Outcome: the
 //! controller takes it for unknown.
 
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<Blocker>,
     /// How long the release kept tables locked that were there before it, the longest first, from the migrate
-    /// stage.
+    /// stage; from the stage rehearse, how long it would.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locks: Vec<LockHold>,
     /// Whether the versions are applied that the controller required of the run; from the verify stage, and

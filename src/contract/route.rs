@@ -6,7 +6,9 @@ use super::Stage;
 use crate::limits::CONTAINERS;
 
 /// The stages of a run that goes through without a stop.
-const WHOLE: &[Stage] = &[Stage::Plan, Stage::Snapshot, Stage::Migrate, Stage::Verify];
+const WHOLE: &[Stage] = &[Stage::Plan, Stage::Snapshot, Stage::Rehearse, Stage::Migrate, Stage::Verify];
+/// Those of a run that changes nothing.
+const CONFIRMING: &[Stage] = &[Stage::Plan, Stage::Snapshot, Stage::Migrate, Stage::Verify];
 
 /// What a run is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,11 +36,11 @@ impl Purpose {
         Self::ALL.into_iter().find(|purpose| purpose.name() == name)
     }
 
-    /// The route of a run for it.
+    /// The route of a run for it, where the manifest asks for no rehearsal.
     pub const fn route(self) -> Route {
         const APPLY: Route = Route::of(&[Leg::new(1, &[Gate::Window], WHOLE)]);
         // It changes nothing, so nothing has to be open for it.
-        const VERIFY: Route = Route::of(&[Leg::new(1, &[], WHOLE)]);
+        const VERIFY: Route = Route::of(&[Leg::new(1, &[], CONFIRMING)]);
         match self {
             Self::Apply => APPLY,
             Self::Verify => VERIFY,
@@ -64,15 +66,18 @@ impl Gate {
 
 /// The legs of a run, in order. There is at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Route(&'static [Leg]);
+pub struct Route {
+    legs: &'static [Leg],
+    rehearses: bool,
+}
 
 impl Route {
     /// A route of these legs.
     ///
     /// # Panics
     ///
-    /// Without a leg, where the legs are not numbered from 1 on, and where one has no stage or more than a Pod has
-    /// room for. In a constant this is an error of the compiler.
+    /// Without a leg, where the legs are not numbered from 1 on, and where one has no stage, more than a Pod has
+    /// room for, or a rehearsal at its beginning or end. In a constant this is an error of the compiler.
     pub const fn of(legs: &'static [Leg]) -> Self {
         assert!(!legs.is_empty(), "a route has a leg");
         let mut place = 0;
@@ -83,19 +88,34 @@ impl Route {
                 !legs[place].stages.is_empty() && legs[place].stages.len() <= CONTAINERS,
                 "a leg is one Pod"
             );
+            let ends = [legs[place].first(), legs[place].last()];
+            assert!(
+                !matches!(ends, [Stage::Rehearse, _] | [_, Stage::Rehearse]),
+                "a rehearsal is between others"
+            );
             place += 1;
         }
-        Self(legs)
+        Self { legs, rehearses: false }
+    }
+
+    /// The same route with its rehearsal, or without.
+    #[must_use]
+    pub const fn rehearsing(self, rehearses: bool) -> Self {
+        Self { rehearses, ..self }
     }
 
     /// The leg that a run begins with.
     pub const fn first(self) -> Leg {
-        self.0[0]
+        self.at(0)
     }
 
     /// The leg that a run ends with.
     pub const fn last(self) -> Leg {
-        self.0[self.0.len() - 1]
+        self.at(self.legs.len() - 1)
+    }
+
+    const fn at(self, place: usize) -> Leg {
+        Leg { rehearses: self.rehearses, ..self.legs[place] }
     }
 
     /// The leg of this number; `None` where the route has none.
@@ -105,12 +125,12 @@ impl Route {
 
     /// Every leg, in order.
     pub fn legs(self) -> impl DoubleEndedIterator<Item = Leg> {
-        self.0.iter().copied()
+        (0..self.legs.len()).map(move |place| self.at(place))
     }
 
     /// Every stage, in order. One that belongs to several legs comes with each of them.
     pub fn stages(self) -> impl Iterator<Item = Stage> {
-        self.0.iter().flat_map(|leg| leg.stages.iter().copied())
+        self.legs().flat_map(Leg::stages)
     }
 }
 
@@ -120,12 +140,14 @@ pub struct Leg {
     number: u32,
     gates: &'static [Gate],
     stages: &'static [Stage],
+    rehearses: bool,
 }
 
 impl Leg {
-    /// The leg of this place in its route: what has to be open before it, and its stages.
+    /// The leg of this place in its route: what has to be open before it, and its stages. A rehearsal among them is
+    /// one only in a route that rehearses.
     pub const fn new(number: u32, gates: &'static [Gate], stages: &'static [Stage]) -> Self {
-        Self { number, gates, stages }
+        Self { number, gates, stages, rehearses: false }
     }
 
     /// Its place in the route, counted from 1.
@@ -140,12 +162,12 @@ impl Leg {
 
     /// Its stages, in order.
     pub fn stages(self) -> impl DoubleEndedIterator<Item = Stage> {
-        self.stages.iter().copied()
+        self.stages.iter().copied().filter(move |stage| *stage != Stage::Rehearse || self.rehearses)
     }
 
     /// Its Pod does what that of the other leg does.
     pub fn works_as(self, other: Self) -> bool {
-        self.stages == other.stages
+        self.stages().eq(other.stages())
     }
 
     /// Its first stage.
@@ -160,8 +182,9 @@ impl Leg {
 
     /// The stages before this one, in order; for a stage of another leg, all.
     pub fn before(self, stage: Stage) -> impl DoubleEndedIterator<Item = Stage> {
-        let at = self.stages.iter().position(|other| *other == stage).unwrap_or(self.stages.len());
-        self.stages.iter().take(at).copied()
+        let at = self.stages().position(|other| other == stage).unwrap_or(self.stages.len());
+        let stages: Vec<Stage> = self.stages().take(at).collect();
+        stages.into_iter()
     }
 }
 
@@ -171,14 +194,29 @@ mod tests {
 
     #[test]
     fn no_stage_is_twice_in_one_pod() {
-        for purpose in Purpose::ALL {
-            for leg in purpose.route().legs() {
+        for (purpose, rehearses) in Purpose::ALL.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+            for leg in purpose.route().rehearsing(rehearses).legs() {
                 let mut stages: Vec<Stage> = leg.stages().collect();
                 stages.sort_unstable();
                 stages.dedup();
-                assert_eq!(stages.len(), leg.stages.len(), "{purpose:?}");
+                assert_eq!(stages.len(), leg.stages().count(), "{purpose:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_rehearsal_is_a_stage_only_where_it_is_asked_for_and_never_where_nothing_is_changed() {
+        let plain = Purpose::Apply.route();
+        let rehearsing = plain.rehearsing(true);
+        assert!(!plain.stages().any(|stage| stage == Stage::Rehearse));
+        assert!(plain.first().works_as(Purpose::Verify.route().first()));
+        assert_eq!(
+            rehearsing.first().before(Stage::Migrate).collect::<Vec<_>>(),
+            [Stage::Plan, Stage::Snapshot, Stage::Rehearse]
+        );
+        assert!(!rehearsing.first().works_as(plain.first()) && rehearsing.rehearsing(false) == plain);
+        assert_eq!(rehearsing.leg(1), Some(rehearsing.first()));
+        assert!(!Purpose::Verify.route().rehearsing(true).stages().any(|stage| stage == Stage::Rehearse));
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub enum Stage {
     Plan,
     /// Take the snapshot and read it back.
     Snapshot,
+    /// Run what is pending on a copy, and say what it took. Changes nothing.
+    Rehearse,
     /// Run what is pending.
     Migrate,
     /// Check the schema from outside.
@@ -17,11 +19,15 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Every stage.
+    pub const ALL: [Self; 5] = [Self::Plan, Self::Snapshot, Self::Rehearse, Self::Migrate, Self::Verify];
+
     /// The name of its container and of its verb.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Plan => "plan",
             Self::Snapshot => "snapshot",
+            Self::Rehearse => "rehearse",
             Self::Migrate => "migrate",
             Self::Verify => "verify",
         }

@@ -25,7 +25,7 @@ use crate::{
         ANNOTATION_ABORT, ANNOTATION_PAUSED, ANNOTATION_RETRY, DatabaseMigration, DatabaseMigrationSpec,
         DatabaseMigrationStatus, GATE_NAME, LABEL_MIGRATION, MigrationGate, Pods,
     },
-    contract::{Leg, Purpose},
+    contract::{Leg, Purpose, Route},
     objects::{Images, fingerprint, job, work},
     plan::{
         facts::{Facts, Fingerprint, PolicyFact, Run, SourceFact},
@@ -114,6 +114,7 @@ impl Reader<'_> {
         let Neighbours { dependencies, rivals, required: by_others } = neighbours;
         let required = required.into_iter().chain(by_others).collect();
         let facts = Facts {
+            route: route_of(migration.as_ref().ok(), self.context),
             policy,
             migration,
             spec,
@@ -267,10 +268,15 @@ fn annotation(metadata: &ObjectMeta, name: &str) -> Option<String> {
     metadata.annotations.as_ref()?.get(name).cloned()
 }
 
+/// The route of a run that may change something, as the manifest asks for it.
+fn route_of(migration: Option<&ValidatedMigration>, context: &Context) -> Route {
+    context.route.rehearsing(migration.is_some_and(|migration| migration.rehearsal.is_some()))
+}
+
 /// What the Jobs do that were created now, for each leg whose Pod does something of its own.
 fn works_now(object: &DatabaseMigration, migration: &ValidatedMigration, context: &Context) -> Vec<Work> {
     let mut works: Vec<Work> = Vec::new();
-    for leg in context.route.legs().chain(Purpose::Verify.route().legs()) {
+    for leg in route_of(Some(migration), context).legs().chain(Purpose::Verify.route().legs()) {
         if !works.iter().any(|known| known.leg.works_as(leg)) {
             works.push(Work { leg, work: work_now(object, migration, (leg, &context.images)) });
         }

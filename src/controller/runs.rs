@@ -128,7 +128,7 @@ fn is_named_after(pod: &StoredPod, job: &str) -> bool {
     pod.name_any().starts_with(&base)
 }
 
-/// As the Job's environment tells its stages. A purpose that this version does not know is taken for the one
+/// As the Job's environment tells its stages, and its containers tell the rest. A purpose that this version does not know is taken for the one
 /// that may change something, and a leg that the route does not have for the last one.
 fn task(spec: &Value, route: Route) -> (Purpose, Leg) {
     let variables = || spec["template"]["spec"]["containers"][0]["env"].as_array().into_iter().flatten();
@@ -138,9 +138,16 @@ fn task(spec: &Value, route: Route) -> (Purpose, Leg) {
         Purpose::Apply => route,
         Purpose::Verify => purpose.route(),
     };
+    let route = route.rehearsing(rehearses(spec));
     let leg = told("SLUICE_LEG")
         .map_or(Some(route.first()), |number| number.parse().ok().and_then(|number| route.leg(number)));
     (purpose, leg.unwrap_or(route.last()))
+}
+
+/// A Job says by itself whether it has a rehearsal: the manifest may have changed since.
+fn rehearses(spec: &Value) -> bool {
+    let containers = spec["template"]["spec"]["containers"].as_array();
+    containers.into_iter().flatten().any(|container| container["name"] == Stage::Rehearse.name())
 }
 
 /// The conditions that hold.

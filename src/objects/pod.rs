@@ -27,7 +27,7 @@ use crate::{
 pub struct Images {
     /// `plan`, `migrate` and `verify`: the binary and nothing else.
     pub sluice: String,
-    /// `snapshot`: the binary and PostgreSQL's client tools.
+    /// `snapshot` and `rehearse`: the binary and PostgreSQL's client tools.
     pub snapshot: String,
 }
 
@@ -118,10 +118,10 @@ fn container(
     (images, pods): (&Images, &Pods),
     environment: &[EnvVar],
 ) -> Container {
-    let snapshot = stage == Stage::Snapshot;
+    let needs_tools = matches!(stage, Stage::Snapshot | Stage::Rehearse);
     Container {
         name: stage.name().to_owned(),
-        image: Some(if snapshot { &images.snapshot } else { &images.sluice }.clone()),
+        image: Some(if needs_tools { &images.snapshot } else { &images.sluice }.clone()),
         image_pull_policy: Some("IfNotPresent".to_owned()),
         command: Some(vec!["/sluice".to_owned()]),
         args: Some(vec!["stage".to_owned(), stage.name().to_owned()]),
@@ -196,12 +196,16 @@ fn resources(stage: Stage, pods: &Pods) -> ResourceRequirements {
     let own = match stage {
         Stage::Plan => stages.plan,
         Stage::Snapshot => stages.snapshot,
+        Stage::Rehearse => stages.rehearse,
         Stage::Migrate => stages.migrate,
         Stage::Verify => stages.verify,
     };
     let own = own.unwrap_or_default();
-    // pg_dump takes what the schema needs.
-    let limits: &[(&str, &str)] = if stage == Stage::Snapshot { &[] } else { &[("memory", "256Mi")] };
+    // pg_dump and pg_restore take what the schema needs.
+    let limits: &[(&str, &str)] = match stage {
+        Stage::Snapshot | Stage::Rehearse => &[],
+        Stage::Plan | Stage::Migrate | Stage::Verify => &[("memory", "256Mi")],
+    };
     ResourceRequirements {
         requests: quantities(&[("cpu", "10m"), ("memory", "32Mi")], &own.requests),
         limits: quantities(limits, &own.limits),
@@ -303,8 +307,13 @@ fn mounts(stage: Stage, migration: &ValidatedMigration) -> Vec<VolumeMount> {
             .iter()
             .map(|_| VolumeMount { read_only: Some(true), ..mount(AUTHORITY, "/run/sluice-authority") }),
     );
-    if stage == Stage::Snapshot && matches!(migration.snapshot, SnapshotPolicy::Dump { .. }) {
-        mounts.push(mount(SNAPSHOTS, "/snapshots"));
+    let snapshots = matches!(migration.snapshot, SnapshotPolicy::Dump { .. });
+    match stage {
+        Stage::Snapshot if snapshots => mounts.push(mount(SNAPSHOTS, "/snapshots")),
+        Stage::Rehearse if snapshots => {
+            mounts.push(VolumeMount { read_only: Some(true), ..mount(SNAPSHOTS, "/snapshots") });
+        }
+        _ => {}
     }
     mounts
 }

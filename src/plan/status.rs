@@ -11,13 +11,17 @@ use super::{
     situation::Situation,
     transition::dated,
 };
-use crate::api::{ConditionType, DatabaseMigrationStatus, condition};
+use crate::{
+    api::{ConditionType, DatabaseMigrationStatus, condition},
+    contract::Stage,
+};
 
-/// The conditions of the sections, in the manifest's order.
-const SECTIONS: [ConditionType; 5] = [
+/// The conditions of the sections, in the manifest's order. That of the rehearsal is there where one is asked for.
+const SECTIONS: [ConditionType; 6] = [
     ConditionType::Planned,
     ConditionType::Cleared,
     ConditionType::SnapshotReady,
+    ConditionType::Rehearsed,
     ConditionType::Applied,
     ConditionType::Verified,
 ];
@@ -29,7 +33,9 @@ pub fn compose(situation: &Situation, decision: &Decision) -> DatabaseMigrationS
     if let Some(run) = &decision.begins {
         status.run = Some(run.clone());
     }
-    let sections = SECTIONS.into_iter().map(|kind| section(&situation.runs, decision, kind));
+    let rehearses = situation.facts.route.stages().any(|stage| stage == Stage::Rehearse);
+    let shown = SECTIONS.into_iter().filter(|kind| *kind != ConditionType::Rehearsed || rehearses);
+    let sections = shown.map(|kind| section(&situation.runs, decision, kind));
     status.conditions = summary(decision)
         .into_iter()
         .chain(sections)

@@ -134,12 +134,20 @@ pub enum SnapshotError {
         /// The snapshot.
         path: PathBuf,
     },
+    /// Its bytes are not those that were written.
+    #[error("the snapshot of database {database:?} cannot be restored: {detail}")]
+    Damaged {
+        /// The database that it was taken of.
+        database: String,
+        /// What differs.
+        detail: String,
+    },
     /// It cannot be put back.
     #[error("the snapshot of database {database:?} cannot be restored: {detail}")]
     NotRestored {
         /// The database that it was taken of.
         database: String,
-        /// What `pg_restore`, or the reading, said.
+        /// What `pg_restore` said.
         detail: String,
     },
     /// The volume refuses something.
@@ -175,9 +183,10 @@ impl SnapshotError {
             Self::Denied { .. } => Reason::PrivilegesMissing,
             Self::Locked { .. } => Reason::WaitingForLock,
             Self::NoSpace { .. } => Reason::NoSpace,
-            Self::Unreadable { .. } | Self::NotASnapshot { .. } | Self::NotRestored { .. } => {
+            Self::Unreadable { .. } | Self::NotASnapshot { .. } | Self::Damaged { .. } => {
                 Reason::SnapshotUnreadable
             }
+            Self::NotRestored { .. } => Reason::RestoreFailed,
             Self::Outdated { .. } => Reason::HistoryChanged,
             Self::TookTooLong { .. } => Reason::DeadlineExceeded,
             Self::Unanswered { .. } | Self::ToolMissing { .. } | Self::Dump { .. } | Self::Volume { .. } => {

@@ -194,7 +194,7 @@ pub async fn restore(request: Restore<'_>) -> Result<(), SnapshotError> {
                 says {} with {}",
             contents.bytes, contents.sha256, manifest.bytes, manifest.sha256
         );
-        return Err(SnapshotError::NotRestored { database: manifest.database, detail });
+        return Err(SnapshotError::Damaged { database: manifest.database, detail });
     }
     producer::restore(request.tools, &target.path, manifest.jobs, request.into, &manifest.database).await
 }

@@ -1,4 +1,4 @@
-//! Four containers that start at once and run one after the other.
+//! Containers, one for each stage, that start at once and run one after the other.
 //!
 //! Each holds a lock on a file for as long as it lives and leaves its Outcome in another one when it ends.
 //! The one behind it waits for the Outcome; a lock that can be had while there is no Outcome means that its
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Context, keep_record, progress, run};
+use super::{Context, Rehearsal, keep_record, progress, run};
 use crate::{
     api::Reason,
     contract::{Leg, Outcome, Stage, Verdict},
@@ -65,6 +65,9 @@ pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Resul
     let outcome = match before(stage, folder, (context.leg, context.until)).await? {
         Ok(outcomes) => {
             context.earlier_log.get_or_init(|| earlier_log(context.leg, stage, folder));
+            if let Some(rehearsal) = rehearsed(folder) {
+                context.keep_rehearsal(rehearsal);
+            }
             let told = progress::serve(context.progress.clone(), context.progress_port);
             let work = async {
                 let mut outcome = run(stage, context, &outcomes).await;
@@ -83,6 +86,12 @@ pub async fn take_turn(place: &Place, folder: &Path, context: &Context) -> Resul
     let log = serde_json::to_vec(&telemetry::kept_lines()).unwrap_or_default();
     if let Err(error) = fs::write(log_path(folder, stage), log) {
         tracing::debug!(%error, "the log is not left for the next stage");
+    }
+    if stage == Stage::Rehearse
+        && let Some(text) = context.rehearsal().and_then(|it| serde_json::to_vec(&it).ok())
+        && let Err(error) = fs::write(rehearsal_path(folder), text)
+    {
+        tracing::debug!(%error, "the rehearsal is not left for the record of the run");
     }
     leave(folder, &outcome)?;
     Ok(outcome)
@@ -159,6 +168,15 @@ fn earlier_log(leg: Leg, stage: Stage, folder: &Path) -> Vec<String> {
         serde_json::from_slice(&fs::read(log_path(folder, earlier)).ok()?).ok()
     };
     leg.before(stage).filter_map(lines).flatten().collect()
+}
+
+fn rehearsal_path(folder: &Path) -> PathBuf {
+    folder.join("rehearsal.whole")
+}
+
+/// What a rehearsal before this stage found. It decides nothing.
+fn rehearsed(folder: &Path) -> Option<Rehearsal> {
+    serde_json::from_slice(&fs::read(rehearsal_path(folder)).ok()?).ok()
 }
 
 fn outcome_path(folder: &Path, stage: Stage) -> PathBuf {

@@ -3,13 +3,13 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{OnceLock, atomic::AtomicBool},
+    sync::{Mutex, OnceLock, PoisonError, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 
-use super::{Reporter, phases};
+use super::{Rehearsal, Reporter, phases};
 use crate::{
     api::Span,
     contract::{Leg, PROGRESS_PORT, Purpose},
@@ -54,6 +54,8 @@ pub struct Context {
     pub attempt: String,
     /// What the stages before have logged, where they are other processes.
     pub(super) earlier_log: OnceLock<Vec<String>>,
+    /// What the rehearsal of the run found, for its record.
+    rehearsal: Mutex<Option<Rehearsal>>,
     /// How far the run is, for clients that poll while it works.
     pub progress: Reporter,
     /// The port at which a Pod tells it.
@@ -79,6 +81,7 @@ impl Context {
         let schema = FormatRules::of(manifest.format).default_schema();
         let url = url.map(|url| schema.into_iter().fold(url, ConnectionUrl::or_schema));
         let phases = phases::beside(&manifest, &source);
+        let leg = Purpose::Apply.route().rehearsing(manifest.rehearsal.is_some()).first();
         Self {
             manifest,
             url,
@@ -91,11 +94,12 @@ impl Context {
             ends_by: None,
             patience: PATIENCE,
             purpose: Purpose::Apply,
-            leg: Purpose::Apply.route().first(),
+            leg,
             by_hand: false,
             required: Vec::new(),
             attempt: String::new(),
             earlier_log: OnceLock::new(),
+            rehearsal: Mutex::new(None),
             progress: Reporter::default(),
             progress_port: PROGRESS_PORT,
             stopping: AtomicBool::new(false),
@@ -190,6 +194,16 @@ impl Context {
         let from_url = self.url.as_ref().ok().and_then(ConnectionUrl::schema);
         let schema = self.manifest.history_schema.as_deref().or(from_url).unwrap_or("public");
         HistoryTable { contract: HistoryContract::of(self.manifest.format, schema) }
+    }
+
+    /// Keeps what the rehearsal of the run found.
+    pub(super) fn keep_rehearsal(&self, rehearsal: Rehearsal) {
+        *self.rehearsal.lock().unwrap_or_else(PoisonError::into_inner) = Some(rehearsal);
+    }
+
+    /// What the rehearsal of the run found; none where there was none so far.
+    pub(super) fn rehearsal(&self) -> Option<Rehearsal> {
+        self.rehearsal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is left of the run.

@@ -25,6 +25,10 @@ pub struct Snapshot {
     pub took: Duration,
 }
 
+/// A release that ran on a copy, within its limits.
+#[derive(Debug)]
+pub struct Rehearsed(());
+
 /// What a stage found that passed. No other code can say that it did:
 ///
 /// ```compile_fail
@@ -61,7 +65,7 @@ impl Passed<Plan> {
     }
 }
 
-/// Why a migration may begin, as far as a snapshot goes. No other code makes one, a waiver as little as a
+/// Why a migration may begin, as far as a snapshot or a rehearsal goes. No other code makes one, a waiver as little as a
 /// snapshot:
 ///
 /// ```compile_fail
@@ -77,7 +81,7 @@ pub enum Evidence<S> {
     Taken(Passed<S>),
     /// The manifest says why there is none.
     Waived(Passed<()>),
-    /// Nothing is pending.
+    /// Nothing is pending; or it is a rehearsal, and the manifest asks for none.
     NotNeeded(Passed<()>),
 }
 
@@ -112,6 +116,29 @@ impl Evidence<Snapshot> {
             Self::Taken(snapshot) => snapshot.get().took,
             Self::Waived(_) | Self::NotNeeded(_) => Duration::ZERO,
         }
+    }
+}
+
+impl Evidence<Rehearsed> {
+    /// By what the stages before have left, or why that proves nothing. Where the manifest asks for a rehearsal,
+    /// what is pending needs one that passed, whatever an Outcome says.
+    pub fn of(
+        manifest: &ValidatedMigration,
+        plan: &Passed<Plan>,
+        before: &[Outcome],
+    ) -> Result<Self, String> {
+        if manifest.rehearsal.is_none() || plan.get().history.pending_count == 0 {
+            return Ok(Self::NotNeeded(Passed(())));
+        }
+        let why = match passed(before, Stage::Rehearse) {
+            Some(left) if left.reason == Reason::Rehearsed => return Ok(Self::Taken(Passed(Rehearsed(())))),
+            Some(left) => format!("it says {}", left.reason.name()),
+            None => "it left no result that passed".to_owned(),
+        };
+        Err(format!(
+            "the stage rehearse has not proven that the release ran on a copy, for which \
+                spec.before.rehearsal asks ({why}), so nothing is migrated"
+        ))
     }
 }
 
@@ -201,6 +228,35 @@ mod tests {
                 refused.as_ref().is_err_and(|why| why.contains("nothing is migrated")),
                 "{refused:?} for {outcomes:?}"
             );
+        }
+    }
+
+    #[test]
+    fn where_the_manifest_asks_for_a_rehearsal_only_one_that_passed_is_evidence() {
+        let mut manifest = dumped();
+        let evidence = |manifest: &ValidatedMigration, outcomes: &[Outcome]| {
+            let plan = Passed::<Plan>::of(outcomes).expect("a plan that passed");
+            Evidence::<Rehearsed>::of(manifest, &plan, outcomes)
+        };
+        assert!(matches!(evidence(&manifest, &[plan(1), taken()]), Ok(Evidence::NotNeeded(_))));
+        manifest.rehearsal = Some(crate::validate::Rehearsal {
+            on: crate::api::RehearsalGround::Snapshot,
+            limits: crate::validate::RehearsalLimits::default(),
+        });
+        let left = |verdict, reason| Outcome::new(Stage::Rehearse, verdict, reason, "");
+        let passed = left(Verdict::Passed, Reason::Rehearsed);
+        assert!(matches!(evidence(&manifest, &[plan(1), taken(), passed]), Ok(Evidence::Taken(_))));
+        assert!(matches!(evidence(&manifest, &[plan(0)]), Ok(Evidence::NotNeeded(_))));
+        for left in [
+            None,
+            Some(left(Verdict::Failed, Reason::RehearsalOverLimit)),
+            Some(left(Verdict::Failed, Reason::Rehearsed)),
+            Some(left(Verdict::Passed, Reason::RehearsalNotNeeded)),
+        ] {
+            let outcomes: Vec<Outcome> = [plan(1), taken()].into_iter().chain(left).collect();
+            let refused = evidence(&manifest, &outcomes);
+            let told = refused.as_ref().err().is_some_and(|why| why.contains("nothing is migrated"));
+            assert!(told, "{refused:?} for {outcomes:?}");
         }
     }
 

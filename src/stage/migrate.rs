@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Context, Evidence, Passed, Plan, Snapshot,
+    Context, Evidence, Passed, Plan, Rehearsed, Snapshot,
     attempt::Release,
     baseline, blocked,
     custody::{in_transaction, trust},
@@ -29,31 +29,47 @@ use crate::{
     },
 };
 
-/// Applies what is pending. What was planned, and what became of the snapshot, is proven before:
+/// Applies what is pending. What was planned, and what became of snapshot and rehearsal, is proven before:
 ///
 /// ```
-/// # use sluice::stage::{Context, Evidence, Passed, Plan, Snapshot, migrate};
-/// # async fn example(context: &Context, plan: &Passed<Plan>, snapshot: &Evidence<Snapshot>) {
-/// migrate(context, plan, snapshot).await;
+/// # use sluice::stage::{Context, Evidence, Passed, Plan, Rehearsed, Snapshot, migrate};
+/// # type Proven<'a> = (&'a Passed<Plan>, &'a Evidence<Snapshot>, &'a Evidence<Rehearsed>);
+/// # async fn example(context: &Context, (plan, snapshot, rehearsed): Proven<'_>) {
+/// migrate(context, plan, snapshot, rehearsed).await;
 /// # }
 /// ```
 ///
 /// Without it there is nothing to call:
 ///
 /// ```compile_fail
-/// # use sluice::stage::{Context, Evidence, Passed, Plan, Snapshot, migrate};
-/// # async fn example(context: &Context, plan: &Passed<Plan>, snapshot: Option<&Evidence<Snapshot>>) {
-/// migrate(context, plan, snapshot).await;
+/// # use sluice::stage::{Context, Evidence, Passed, Plan, Rehearsed, Snapshot, migrate};
+/// # type Proven<'a> = (&'a Passed<Plan>, Option<&'a Evidence<Snapshot>>, &'a Evidence<Rehearsed>);
+/// # async fn example(context: &Context, (plan, snapshot, rehearsed): Proven<'_>) {
+/// migrate(context, plan, snapshot, rehearsed).await;
 /// # }
 /// ```
 ///
 /// ```compile_fail
-/// # use sluice::stage::{Context, Evidence, Plan, Snapshot, migrate};
-/// # async fn example(context: &Context, plan: &Plan, snapshot: &Evidence<Snapshot>) {
-/// migrate(context, plan, snapshot).await;
+/// # use sluice::stage::{Context, Evidence, Passed, Plan, Rehearsed, Snapshot, migrate};
+/// # type Proven<'a> = (&'a Passed<Plan>, &'a Evidence<Snapshot>, Option<&'a Evidence<Rehearsed>>);
+/// # async fn example(context: &Context, (plan, snapshot, rehearsed): Proven<'_>) {
+/// migrate(context, plan, snapshot, rehearsed).await;
 /// # }
 /// ```
-pub async fn migrate(context: &Context, plan: &Passed<Plan>, snapshot: &Evidence<Snapshot>) -> Outcome {
+///
+/// ```compile_fail
+/// # use sluice::stage::{Context, Evidence, Plan, Rehearsed, Snapshot, migrate};
+/// # type Proven<'a> = (&'a Plan, &'a Evidence<Snapshot>, &'a Evidence<Rehearsed>);
+/// # async fn example(context: &Context, (plan, snapshot, rehearsed): Proven<'_>) {
+/// migrate(context, plan, snapshot, rehearsed).await;
+/// # }
+/// ```
+pub async fn migrate(
+    context: &Context,
+    plan: &Passed<Plan>,
+    snapshot: &Evidence<Snapshot>,
+    _rehearsed: &Evidence<Rehearsed>,
+) -> Outcome {
     let plan = &plan.get().history;
     if plan.pending_count == 0 && plan.resolving == 0 && plan.baselining == 0 {
         let kept = if plan.texts > 0 { keep_alone(context).await } else { Ok(0) };

@@ -1,7 +1,7 @@
 //! What a stage container runs. Knows PostgreSQL and files; knows no Kubernetes API.
 //!
 //! Each stage is a function from a [`Context`] and the Outcomes before it to an Outcome. `sluice run` calls
-//! them one after the other in one process; in a Pod, [`chain`] makes four containers do the same.
+//! them one after the other in one process; in a Pod, [`chain`] makes its containers do the same.
 
 mod attempt;
 mod backfill;
@@ -46,7 +46,7 @@ mod verify;
 use std::time::Instant;
 
 pub use context::Context;
-pub use evidence::{Evidence, Passed, Plan, Snapshot};
+pub use evidence::{Evidence, Passed, Plan, Rehearsed, Snapshot};
 pub use migrate::migrate;
 pub use plan::Course;
 pub use progress::Reporter;
@@ -69,10 +69,13 @@ pub async fn run(stage: Stage, context: &Context, before: &[Outcome]) -> Outcome
     let work = async {
         match stage {
             Stage::Plan => plan::run(context).await,
-            Stage::Snapshot | Stage::Migrate if context.purpose == Purpose::Verify => nothing(stage, before),
+            Stage::Snapshot | Stage::Rehearse | Stage::Migrate if context.purpose == Purpose::Verify => {
+                nothing(stage, before)
+            }
             Stage::Snapshot => snapshot::run(context, before).await,
+            Stage::Rehearse => rehearse::stage::run(context, before).await,
             Stage::Migrate => match proven(context, before) {
-                Ok((plan, snapshot)) => migrate(context, &plan, &snapshot).await,
+                Ok((plan, snapshot, rehearsed)) => migrate(context, &plan, &snapshot, &rehearsed).await,
                 Err(message) => Outcome::failed(stage, Reason::StageFailed, message),
             },
             Stage::Verify => verify::run(context, before).await,
@@ -112,17 +115,25 @@ async fn in_time(stage: Stage, context: &Context, work: impl Future<Output = Out
     outcome
 }
 
+/// What has been proven before anything is migrated.
+type Proven = (Passed<Plan>, Evidence<Snapshot>, Evidence<Rehearsed>);
+
 /// What has to be proven before anything is migrated.
-fn proven(context: &Context, before: &[Outcome]) -> Result<(Passed<Plan>, Evidence<Snapshot>), String> {
+fn proven(context: &Context, before: &[Outcome]) -> Result<Proven, String> {
     let plan = Passed::<Plan>::of(before)
         .ok_or_else(|| "the stage plan left no history to migrate from".to_owned())?;
     let snapshot = Evidence::<Snapshot>::of(&context.manifest, &plan, before)?;
-    Ok((plan, snapshot))
+    let rehearsed = Evidence::<Rehearsed>::of(&context.manifest, &plan, before)?;
+    Ok((plan, snapshot, rehearsed))
 }
 
 /// A run that only verifies copies nothing and changes nothing, whatever is pending.
 fn nothing(stage: Stage, before: &[Outcome]) -> Outcome {
-    let reason = if stage == Stage::Snapshot { Reason::SnapshotNotNeeded } else { Reason::Applied };
+    let reason = match stage {
+        Stage::Snapshot => Reason::SnapshotNotNeeded,
+        Stage::Rehearse => Reason::RehearsalNotNeeded,
+        Stage::Plan | Stage::Migrate | Stage::Verify => Reason::Applied,
+    };
     let history = outcome_of(before, Stage::Plan)
         .and_then(|plan| plan.history.clone())
         .filter(|_| stage == Stage::Migrate);

@@ -46,7 +46,7 @@ pub(super) fn passed(context: &Context) -> Option<String> {
 /// what was applied in time is verified.
 pub(super) fn refusal(stage: Stage, context: &Context) -> Option<Outcome> {
     match stage {
-        Stage::Plan | Stage::Snapshot | Stage::Migrate => {}
+        Stage::Plan | Stage::Snapshot | Stage::Rehearse | Stage::Migrate => {}
         Stage::Verify => return None,
     }
     let message = format!("{} before the stage {} began, so it did nothing", passed(context)?, stage.name());

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Context,
+    Context, Rehearsal,
     custody::{in_transaction, trust},
     error::MigrateError,
     outcome_of,
@@ -33,7 +33,8 @@ const KIND: &str = "RunRecord";
 const FORMAT: u32 = 1;
 /// Keeping one may take so long, in all.
 const WITHIN: Duration = Duration::from_secs(10);
-/// A longer record goes without the tables of the schema, then without its report, in bytes.
+/// A longer record goes without the tables of the schema, then without its report, then without its rehearsal, in
+/// bytes.
 const LONGEST: usize = 4 << 20;
 
 /// Everything about one run.
@@ -63,6 +64,9 @@ pub struct Record {
     /// What the verification found; none where the run did not come so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
+    /// What the release did on the copy, statement by statement; none where there was no rehearsal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// Why there is no record to read.
@@ -170,6 +174,7 @@ async fn write(context: &Context, stages: &[Outcome], create: bool) -> Result<Op
         stages: stages.to_vec(),
         log: context.earlier_log.get().into_iter().flatten().cloned().chain(kept_lines()).collect(),
         report,
+        rehearsal: context.rehearsal(),
     };
     let text = text(record);
     let digest = checksum(&text);
@@ -229,6 +234,11 @@ fn text(mut record: Record) -> String {
         return shorter;
     }
     record.report = None;
+    let shorter = printed(&record);
+    if shorter.len() <= LONGEST {
+        return shorter;
+    }
+    record.rehearsal = None;
     printed(&record)
 }
 
@@ -305,6 +315,7 @@ mod tests {
             stages: vec![Outcome::passed(Stage::Plan, Reason::PlanReady, "1 pending")],
             log: vec!["{}".to_owned()],
             report: None,
+            rehearsal: None,
         }
     }
 

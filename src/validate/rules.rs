@@ -3,7 +3,7 @@
 //! `tests/contract/cel.rs` shows that what a rule keeps out of a cluster is refused here as well.
 
 use super::Violation;
-use crate::api::{DatabaseMigrationSpec, Expectation};
+use crate::api::{DatabaseMigrationSpec, Expectation, RehearsalGround};
 
 /// Every rule that is broken.
 pub(super) fn violations(spec: &DatabaseMigrationSpec) -> Vec<Violation> {
@@ -28,6 +28,13 @@ pub(super) fn violations(spec: &DatabaseMigrationSpec) -> Vec<Violation> {
             path.starts_with('/') && !path.contains(".."),
             field,
             "a path must be absolute and must not contain '..'",
+        );
+    }
+    if let Some(rehearsal) = &spec.before.rehearsal {
+        must(
+            rehearsal.limits.is_none() || rehearsal.on != Some(RehearsalGround::Schema),
+            "spec.before.rehearsal.limits",
+            "need on: Snapshot: times and sizes of an empty schema mean nothing",
         );
     }
     if let Some(security) =

@@ -50,8 +50,13 @@ async fn editor(story: &Story) -> Client {
 
 /// What a stage of a forged run says.
 fn said(stage: Stage) -> String {
-    let reason =
-        [Reason::PlanReady, Reason::SnapshotTaken, Reason::Applied, Reason::Verified][stage as usize];
+    let reason = match stage {
+        Stage::Plan => Reason::PlanReady,
+        Stage::Snapshot => Reason::SnapshotTaken,
+        Stage::Rehearse => Reason::Rehearsed,
+        Stage::Migrate => Reason::Applied,
+        Stage::Verify => Reason::Verified,
+    };
     let mut outcome = Outcome::passed(stage, reason, "forged");
     outcome.history = Some(HistorySummary {
         current: Some(FORGED.into()),

@@ -77,6 +77,33 @@ async fn a_migration_survives_a_crash_at_every_write() {
     whichever_write_is_the_last(Story { begins: |_| {}, after: None, goes_on: |_| {} }).await;
 }
 
+/// The manifest asks for a rehearsal.
+fn ask_for_a_rehearsal(world: &mut World) {
+    world.edit("records", |object| object["spec"]["before"] = json!({"rehearsal": {}}));
+}
+
+#[tokio::test]
+async fn a_rehearsal_survives_a_crash_at_every_write() {
+    whichever_write_is_the_last(Story { begins: ask_for_a_rehearsal, after: None, goes_on: new_source })
+        .await;
+}
+
+#[tokio::test]
+async fn a_rehearsal_that_is_over_a_limit_and_one_that_is_lost_survive_a_crash_at_every_write() {
+    let begins = |world: &mut World| {
+        ask_for_a_rehearsal(world);
+        world.database.mishaps =
+            vec![Mishap::Killed(Stage::Rehearse), Mishap::Fails(Stage::Rehearse, Reason::RehearsalOverLimit)];
+    };
+    whichever_write_is_the_last(Story { begins, after: None, goes_on: new_source }).await;
+}
+
+#[tokio::test]
+async fn a_rehearsal_that_is_asked_for_in_the_middle_of_a_run_survives_a_crash_at_every_write() {
+    let goes_on = ask_for_a_rehearsal;
+    whichever_write_is_the_last(Story { begins: |_| {}, after: Some(2), goes_on }).await;
+}
+
 #[tokio::test]
 async fn a_new_source_survives_a_crash_at_every_write() {
     whichever_write_is_the_last(Story { begins: |_| {}, after: None, goes_on: new_source }).await;

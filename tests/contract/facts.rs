@@ -91,6 +91,12 @@ pub fn new() -> Facts {
     }
 }
 
+/// The same, and a run of it has a rehearsal.
+pub fn rehearsing() -> Facts {
+    let route = Purpose::Apply.route().rehearsing(true);
+    Facts { route, fingerprints: works(route), ..new() }
+}
+
 /// What the Job of each leg of a route does.
 fn works(route: Route) -> Vec<Fingerprint> {
     route.legs().map(|leg| Fingerprint { leg, work: "work".into() }).collect()
@@ -112,8 +118,9 @@ pub fn ended(stage: Stage, verdict: Verdict, reason: Reason, at: i64) -> StageSt
     StageState::Terminated { at: moment(at), outcome: Some(Box::new(outcome)), why: String::new() }
 }
 
-/// What each stage says when all goes well.
-pub const PASSES: [Reason; 4] = [Reason::PlanReady, Reason::SnapshotTaken, Reason::Applied, Reason::Verified];
+/// What each stage says when all goes well, in the order of `Stage::ALL`.
+pub const PASSES: [Reason; 5] =
+    [Reason::PlanReady, Reason::SnapshotTaken, Reason::Rehearsed, Reason::Applied, Reason::Verified];
 
 /// Every stage before `stage` passed, `stage` is in `state`, and the later ones wait for it.
 pub fn reached(stage: Stage, state: &StageState) -> BTreeMap<Stage, StageState> {
@@ -125,7 +132,8 @@ pub fn reached(stage: Stage, state: &StageState) -> BTreeMap<Stage, StageState> 
         }
         std::cmp::Ordering::Greater => StageState::Running,
     };
-    Purpose::Apply.route().stages().map(|other| (other, state_of(other))).collect()
+    let route = Purpose::Apply.route().rehearsing(stage == Stage::Rehearse);
+    route.stages().map(|other| (other, state_of(other))).collect()
 }
 
 pub fn run(job: &str, digest: &str, attempt: u32, stages: BTreeMap<Stage, StageState>) -> Run {
@@ -136,7 +144,7 @@ pub fn run(job: &str, digest: &str, attempt: u32, stages: BTreeMap<Stage, StageS
         started: moment(0),
         deleting: false,
         purpose: Purpose::Apply,
-        leg: Purpose::Apply.route().first(),
+        leg: Purpose::Apply.route().rehearsing(stages.contains_key(&Stage::Rehearse)).first(),
         fingerprint: "work".into(),
         differs: None,
         pod_differs: None,
@@ -170,7 +178,9 @@ pub fn held(
 
 /// Any facts at all.
 fn any_facts(digests: &[String]) -> impl Strategy<Value = Facts> + use<> {
-    Union::new([Purpose::Apply.route(), TWO_LEGS, GATE_BETWEEN].map(|route| any_of(route, digests)))
+    let plain = Purpose::Apply.route();
+    let routes = [plain, plain.rehearsing(true), TWO_LEGS, GATE_BETWEEN, GATE_BETWEEN.rehearsing(true)];
+    Union::new(routes.map(|route| any_of(route, digests)))
 }
 
 fn any_of(route: Route, digests: &[String]) -> impl Strategy<Value = Facts> + use<> {
@@ -276,8 +286,7 @@ fn any_leg(route: Route) -> impl Strategy<Value = Leg> {
 }
 
 fn any_run(route: Route, digests: &[String]) -> impl Strategy<Value = Run> + use<> {
-    let stages: Vec<_> =
-        Purpose::Apply.route().stages().map(|stage| (Just(stage), any_stage(stage))).collect();
+    let stages: Vec<_> = Stage::ALL.into_iter().map(|stage| (Just(stage), any_stage(stage))).collect();
     let purpose = prop_oneof![
         3 => (Just(Purpose::Apply), any_leg(route)),
         1 => (Just(Purpose::Verify), any_leg(Purpose::Verify.route())),
@@ -434,7 +443,7 @@ fn any_sections() -> impl Strategy<Value = Vec<SectionResult>> {
         let holds = select(vec![Some(true), None, Some(false)]);
         (Just(section), weighted(0.75), holds, any_reason())
     };
-    let sections = ["Planned", "SnapshotReady", "Applied", "Verified", "FromTheFuture"].map(one);
+    let sections = ["Planned", "SnapshotReady", "Rehearsed", "Applied", "Verified", "FromTheFuture"].map(one);
     (any::<bool>(), sections).prop_map(|(passed, sections)| {
         let told = sections.into_iter().filter(|(_, told, ..)| passed || *told);
         let result = |(section, _, holds, reason): (&str, bool, Option<bool>, Reason)| SectionResult {

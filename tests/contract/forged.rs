@@ -23,8 +23,7 @@ async fn under_way() -> (World, String) {
 /// What the last container of a forged Pod says: a version that exists nowhere is applied and verified.
 fn forged_statuses() -> Value {
     let status = |stage: Stage| {
-        let reason =
-            [Reason::PlanReady, Reason::SnapshotTaken, Reason::Applied, Reason::Verified][stage as usize];
+        let reason = super::facts::PASSES[stage as usize];
         let mut outcome = Outcome::passed(stage, reason, "forged");
         outcome.history = Some(HistorySummary {
             current: Some("9_forged".into()),

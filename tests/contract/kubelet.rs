@@ -99,7 +99,7 @@ impl Database {
             let waiting = json!({"waiting": {"reason": reason, "message": message}});
             cluster.edit(&pod, |pod| {
                 for stage in stages(&pod["spec"]) {
-                    pod["status"]["containerStatuses"][stage as usize]["state"] = waiting.clone();
+                    status_of(pod, stage)["state"] = waiting.clone();
                 }
             });
             return true;
@@ -113,7 +113,10 @@ impl Database {
     fn advance(&mut self, cluster: &mut Cluster, job: &Key, pod: &Key, mishap: Option<Mishap>) {
         let statuses = cluster.objects[pod]["status"]["containerStatuses"].clone();
         let stages = stages(&cluster.objects[pod]["spec"]);
-        let ended = |stage: &Stage| statuses[*stage as usize]["state"]["terminated"].is_object();
+        let ended = |stage: &Stage| {
+            let mut own = statuses.as_array().into_iter().flatten().filter(|it| it["name"] == stage.name());
+            own.any(|status| status["state"]["terminated"].is_object())
+        };
         let failed = statuses
             .as_array()
             .into_iter()
@@ -141,8 +144,7 @@ impl Database {
                 terminate(cluster, pod, stage, None, self.skew);
                 if mishap == Some(Mishap::OutOfMemory(at)) {
                     let status = |pod: &mut Value| {
-                        pod["status"]["containerStatuses"][stage as usize]["state"]["terminated"]["reason"] =
-                            json!("OOMKilled");
+                        status_of(pod, stage)["state"]["terminated"]["reason"] = json!("OOMKilled");
                     };
                     cluster.edit(pod, status);
                 }
@@ -181,6 +183,8 @@ impl Database {
             (Stage::Plan, true) => Reason::PlanReady,
             (Stage::Snapshot, true) => Reason::SnapshotTaken,
             (Stage::Snapshot, false) => Reason::SnapshotNotNeeded,
+            (Stage::Rehearse, true) => Reason::Rehearsed,
+            (Stage::Rehearse, false) => Reason::RehearsalNotNeeded,
             (Stage::Migrate, true) => Reason::Applied,
             (Stage::Plan | Stage::Migrate, false) => Reason::NothingPending,
             (Stage::Verify, _) => Reason::Verified,
@@ -192,7 +196,8 @@ impl Database {
         }
         let mut outcome = Outcome::passed(stage, reason, format!("the stage {} passed", stage.name()));
         outcome.milliseconds = 7;
-        outcome.history = (stage != Stage::Snapshot).then(|| self.history());
+        let tells = !matches!(stage, Stage::Snapshot | Stage::Rehearse);
+        outcome.history = tells.then(|| self.history());
         outcome.snapshot = (reason == Reason::SnapshotTaken).then(|| SnapshotRecord {
             reference: "records-snapshots:medical/records/1".into(),
             taken_at: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
@@ -297,12 +302,12 @@ pub fn new_pod(job: &Value) -> Value {
     })
 }
 
-/// The stages that a Pod runs, in order: each leg of the tests' routes begins with the first.
+/// The stages that a Pod runs, in order. A forged one may have more containers.
 fn stages(pod: &Value) -> Vec<Stage> {
-    let all = [Stage::Plan, Stage::Snapshot, Stage::Migrate, Stage::Verify];
     let containers = pod["containers"].as_array().expect("containers");
-    let stages: Vec<Stage> = all.into_iter().take(containers.len()).collect();
-    assert!(stages.iter().zip(containers).all(|(stage, container)| container["name"] == stage.name()));
+    let stage = |container: &Value| Stage::ALL.into_iter().find(|stage| container["name"] == stage.name());
+    let stages: Vec<Stage> = containers.iter().filter_map(stage).collect();
+    assert!(stages.is_sorted(), "{containers:?}");
     stages
 }
 
@@ -317,6 +322,12 @@ fn purpose(job: &Value) -> Purpose {
 fn nothing(stage: Stage) -> Outcome {
     let reason = if stage == Stage::Snapshot { Reason::SnapshotNotNeeded } else { Reason::Applied };
     Outcome::passed(stage, reason, "this run only verifies")
+}
+
+/// What the kubelet says of the container of a stage.
+fn status_of(pod: &mut Value, stage: Stage) -> &mut Value {
+    let statuses = pod["status"]["containerStatuses"].as_array_mut().expect("statuses");
+    statuses.iter_mut().find(|status| status["name"] == stage.name()).expect("a status of the stage")
 }
 
 pub fn not_reached(stage: Stage) -> Outcome {
@@ -335,7 +346,7 @@ pub fn terminate(cluster: &mut Cluster, pod: &Key, stage: Stage, outcome: Option
         "exitCode": code, "reason": "Ended", "message": message, "finishedAt": second(on_the_node),
     });
     cluster.edit(pod, |pod| {
-        pod["status"]["containerStatuses"][stage as usize]["state"] = json!({"terminated": terminated});
+        status_of(pod, stage)["state"] = json!({"terminated": terminated});
     });
 }
 

@@ -31,6 +31,7 @@ mod progress;
 mod projection;
 mod reached;
 mod reading;
+mod rehearsal;
 mod reports;
 mod runbooks;
 mod several;

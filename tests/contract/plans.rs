@@ -177,16 +177,21 @@ fn a_leg_begins_once_every_one_before_it_has_passed_and_never_again_but_for_the_
 
 /// What people see when a stage reports this reason as its failure.
 fn after_failure(stage: Stage, reason: Reason) -> Plan {
-    let run = announced(&facts::new());
+    let run = announced(&with(stage));
     let state = facts::ended(stage, Verdict::Failed, reason, 5);
     let runs = vec![facts::run(&run.job, &run.digest, 1, facts::reached(stage, &state))];
-    plan(&Facts { runs, ..facts::new() }, facts::moment(5))
+    plan(&Facts { runs, ..with(stage) }, facts::moment(5))
+}
+
+/// A new object of which a run has this stage.
+fn with(stage: Stage) -> Facts {
+    if stage == Stage::Rehearse { facts::rehearsing() } else { facts::new() }
 }
 
 #[test]
 fn every_failure_that_a_stage_can_report_shows_in_its_own_condition() {
-    use ConditionType::{Applied, Planned, SnapshotReady, Verified};
-    use Stage::{Migrate, Plan, Snapshot, Verify};
+    use ConditionType::{Applied, Planned, Rehearsed, SnapshotReady, Verified};
+    use Stage::{Migrate, Plan, Rehearse, Snapshot, Verify};
     for (stage, reason, kind) in [
         (Plan, Reason::SourceNotFound, Planned),
         (Plan, Reason::SourceInvalid, Planned),
@@ -206,6 +211,10 @@ fn every_failure_that_a_stage_can_report_shows_in_its_own_condition() {
         (Snapshot, Reason::SnapshotUnreadable, SnapshotReady),
         (Snapshot, Reason::SnapshotIncomplete, SnapshotReady),
         (Snapshot, Reason::ClientTooOld, SnapshotReady),
+        (Rehearse, Reason::RehearsalFailed, Rehearsed),
+        (Rehearse, Reason::RehearsalOverLimit, Rehearsed),
+        (Rehearse, Reason::RestoreFailed, Rehearsed),
+        (Rehearse, Reason::SnapshotUnreadable, Rehearsed),
         (Migrate, Reason::MigrationFailed, Applied),
         (Migrate, Reason::WaitingForLock, Applied),
         (Migrate, Reason::HistoryChanged, Applied),
@@ -234,15 +243,16 @@ fn every_stage_that_works_for_a_while_is_shown() {
     for (stage, reason) in [
         (Stage::Plan, Reason::Planning),
         (Stage::Snapshot, Reason::SnapshotInProgress),
+        (Stage::Rehearse, Reason::Rehearsing),
         (Stage::Migrate, Reason::Migrating),
         (Stage::Verify, Reason::Verifying),
     ] {
-        let run = announced(&facts::new());
+        let run = announced(&with(stage));
         let runs = vec![facts::run(&run.job, &run.digest, 1, facts::reached(stage, &StageState::Running))];
         let facts = Facts {
-            published: facts::published(&plan(&facts::new(), facts::moment(0)).status),
+            published: facts::published(&plan(&with(stage), facts::moment(0)).status),
             runs,
-            ..facts::new()
+            ..with(stage)
         };
         let soon = plan(&facts, facts::moment(stage as i64 + 1));
         assert!(!soon.speaks(&facts), "{stage:?} is not shown at once");

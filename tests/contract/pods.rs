@@ -58,7 +58,11 @@ async fn what_the_policy_says_about_pods_is_in_the_pod_and_takes_nothing_of_slui
         (&json!("gvisor"), &json!([{"name": "registry"}]))
     );
     assert_eq!(pod["tolerations"], json!([{"key": "jobs", "operator": "Exists"}]));
-    let resources = |stage: Stage| pod["containers"][stage as usize]["resources"].clone();
+    let containers = pod["containers"].as_array().expect("containers");
+    let resources = |stage: Stage| {
+        let container = containers.iter().find(|container| container["name"] == stage.name());
+        container.expect("a container of the stage")["resources"].clone()
+    };
     assert_eq!(
         resources(Stage::Plan),
         json!({"limits": {"memory": "256Mi"}, "requests": {"cpu": "10m", "memory": "32Mi"}})

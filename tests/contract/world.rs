@@ -22,7 +22,8 @@ pub const NAMESPACE: &str = "medical";
 /// More than any story needs; a loop that never ends fails.
 const LONGEST: u32 = 600;
 
-const WHOLE: &[Stage] = &[Stage::Plan, Stage::Snapshot, Stage::Migrate, Stage::Verify];
+/// With a rehearsal where the manifest asks for one.
+const WHOLE: &[Stage] = &[Stage::Plan, Stage::Snapshot, Stage::Rehearse, Stage::Migrate, Stage::Verify];
 /// What is planned and copied first is applied by another Job.
 pub const TWO_LEGS: Route =
     Route::of(&[Leg::new(1, &[], &[Stage::Plan, Stage::Snapshot]), Leg::new(2, &[], WHOLE)]);

@@ -91,6 +91,7 @@ mod stage_locks;
 mod stage_meanwhile;
 mod stage_older;
 mod stage_progress;
+mod stage_rehearse;
 mod stage_release;
 mod stage_rows;
 mod stage_scene;

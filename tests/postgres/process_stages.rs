@@ -1,5 +1,5 @@
-//! The four stages as the Pod of a run starts them: four processes at once, one folder between them, an
-//! Outcome in each termination message.
+//! The stages as the Pod of a run starts them: so many processes at once, one folder between them, an Outcome in
+//! each termination message.
 
 use std::{
     collections::BTreeMap,
@@ -33,17 +33,21 @@ pub struct Pod<'a> {
     folder: tempfile::TempDir,
     /// Where its stages say how far they are.
     port: u16,
+    /// In the order in which they run.
+    stages: Vec<Stage>,
     containers: BTreeMap<&'static str, Child>,
 }
 
 impl<'a> Pod<'a> {
     /// Starts every container, in this order.
-    pub fn start(scene: &'a Scene, order: [Stage; 4]) -> Self {
+    pub fn start<const N: usize>(scene: &'a Scene, order: [Stage; N]) -> Self {
         let free = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
         let folder = tempfile::tempdir().expect("a folder");
-        let mut pod = Self { scene, folder, port, containers: BTreeMap::new() };
+        let mut stages = order.to_vec();
+        stages.sort_unstable();
+        let mut pod = Self { scene, folder, port, stages, containers: BTreeMap::new() };
         fs::create_dir(pod.folder.path().join("run")).expect("an empty volume");
         for stage in order {
             // The kubelet makes the file before it starts the container.
@@ -116,7 +120,7 @@ impl<'a> Pod<'a> {
     /// What the controller reads once every container has ended.
     async fn ended(&mut self) -> Vec<Ended<Outcome>> {
         let mut ended = Vec::new();
-        for stage in sluice::contract::Purpose::Apply.route().stages() {
+        for stage in self.stages.clone() {
             let status = self.end(stage).await;
             let message = fs::read_to_string(self.message(stage)).expect("the message reads");
             let outcome = Outcome::from_message(&message);
@@ -365,4 +369,29 @@ async fn a_pod_says_how_far_it_is_while_a_migration_runs_and_no_longer() {
         pod.end(Stage::Verify).await;
         assert_eq!(says().await, None, "a process that has ended says nothing");
     }
+}
+
+#[tokio::test]
+async fn with_a_rehearsal_five_processes_run_one_after_the_other_and_the_record_has_every_statement() {
+    let scene = Scene::new("five", &[INIT])
+        .await
+        .with("snapshot", "{dump: {volumeClaim: records-snapshots}}")
+        .with("before", "{rehearsal: {on: Snapshot}}");
+    scene.database.execute(&format!("ALTER ROLE {} CREATEDB", scene.role)).await;
+    let order = [Stage::Migrate, Stage::Rehearse, Stage::Verify, Stage::Plan, Stage::Snapshot];
+    let ended = Pod::start(&scene, order).ended().await;
+    let passed = |stage, reason| (stage, Some(0), Some((Verdict::Passed, reason)));
+    let expected = [
+        passed(Stage::Plan, Reason::PlanReady),
+        passed(Stage::Snapshot, Reason::SnapshotTaken),
+        passed(Stage::Rehearse, Reason::Rehearsed),
+        passed(Stage::Migrate, Reason::Applied),
+        passed(Stage::Verify, Reason::Verified),
+    ];
+    assert_eq!(short(&ended), expected, "{ended:#?}");
+    let url = ConnectionUrl::parse(&scene.url).expect("a URL");
+    let digest = ended[4].2.as_ref().and_then(|outcome| outcome.record.clone());
+    let (_, record) = read_record(&url, digest.as_deref()).await.expect("is read");
+    let rehearsal = record.rehearsal.expect("the record has the rehearsal");
+    assert_eq!(rehearsal.statements().count(), 2, "{rehearsal:#?}");
 }

@@ -33,7 +33,7 @@ async fn scene(test: &str) -> Scene {
 }
 
 /// The same, whose manifest asks for a snapshot.
-async fn with_snapshot(test: &str) -> Scene {
+pub async fn with_snapshot(test: &str) -> Scene {
     scene(test).await.with("snapshot", "{dump: {volumeClaim: records-snapshots}}")
 }
 
@@ -60,7 +60,7 @@ fn lock<'a>(statement: &'a RehearsedStatement, relation: &str) -> Option<(&'a Lo
     locks.next().map(|lock| (&lock.mode, lock.held_milliseconds))
 }
 
-async fn scratch_databases(scene: &Scene) -> Vec<String> {
+pub async fn scratch_databases(scene: &Scene) -> Vec<String> {
     let sql = format!(
         "SELECT d.datname::text FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba WHERE r.rolname = \
             '{}' AND datname LIKE 'sluice_scratch_%'",
@@ -71,7 +71,7 @@ async fn scratch_databases(scene: &Scene) -> Vec<String> {
 
 /// What the database is, and how many rows were ever written to each table: a session counts that when it
 /// ends.
-async fn state(scene: &Scene) -> (Vec<String>, Vec<String>, Vec<String>) {
+pub async fn state(scene: &Scene) -> (Vec<String>, Vec<String>, Vec<String>) {
     let others = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> \
         pg_backend_pid() AND backend_type = 'client backend'";
     until("every other session has ended", || async { scene.value(others).await == "0" }).await;

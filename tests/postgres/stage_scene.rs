@@ -240,7 +240,7 @@ pub async fn planned(context: &Context) -> Vec<Outcome> {
 /// Every stage in turn, until one does not pass.
 pub async fn run_all(context: &Context) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
-    for stage in sluice::contract::Purpose::Apply.route().stages() {
+    for stage in context.leg.stages() {
         outcomes.push(stage::run(stage, context, &outcomes).await);
         if outcomes.last().is_some_and(|outcome| outcome.verdict != Verdict::Passed) {
             break;

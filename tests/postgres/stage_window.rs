@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use sluice::{
     api::Reason,
     contract::{Outcome, Stage, Verdict},
-    stage::{self, Evidence, Passed, Plan, Snapshot},
+    stage::{self, Evidence, Passed, Plan, Rehearsed, Snapshot},
 };
 
 use crate::{
@@ -75,9 +75,11 @@ async fn no_transaction_of_a_release_begins_once_the_window_has_closed() {
         let outcomes = planned(&scene.context()).await;
         let plan = Passed::<Plan>::of(&outcomes).expect("planned");
         let snapshot = Evidence::<Snapshot>::of(&context.manifest, &plan, &outcomes).expect("copied");
+        let rehearsed =
+            Evidence::<Rehearsed>::of(&context.manifest, &plan, &outcomes).expect("not asked for");
         let before = scene.catalog().await;
         // As if it had closed after the stage had begun.
-        let outcome = stage::migrate(&context, &plan, &snapshot).await;
+        let outcome = stage::migrate(&context, &plan, &snapshot, &rehearsed).await;
         is_refused(&outcome, Stage::Migrate);
         assert!(outcome.message.contains("before \"1_one\" began"), "{}", outcome.message);
         assert_eq!(scene.catalog().await, before);

@@ -304,13 +304,13 @@ impl Nodes {
         }
         hands.truth.ends(&pod.job.2, &work.clone(), &outcome);
         pod.unsaid.push((stage, Some((*outcome).clone())));
-        let following = work.purpose.route().stages().find(|other| *other > stage);
+        let following = work.route.stages().find(|other| *other > stage);
         if let Some(next) = following.filter(|_| outcome.verdict == Verdict::Passed) {
             work.enters(next);
             self.next(hands.now, key);
         } else {
             pod.ended = true;
-            let rest = Purpose::Apply.route().stages().filter(|other| *other > stage);
+            let rest = work.route.stages().filter(|other| *other > stage);
             pod.unsaid.extend(rest.map(|other| (other, Some(not_reached(other)))));
         }
         self.speak(hands, key);

@@ -55,12 +55,12 @@ fn table(statements: &[&RehearsedStatement]) -> Table {
 
 /// What writers wait for, the strongest lock of each relation. An index is locked with its table.
 fn strong(statement: &RehearsedStatement) -> Vec<&RehearsedLock> {
-    let strong = |lock: &&RehearsedLock| lock.mode.is_strong() && lock.kind != RelationKind::Index;
     let is_strongest = |lock: &&RehearsedLock| {
         let mut same = statement.locks.iter().filter(|other| other.relation == lock.relation);
         same.all(|other| other.mode <= lock.mode)
     };
-    statement.locks.iter().filter(strong).filter(is_strongest).collect()
+    let tables = statement.strong_locks().filter(|lock| lock.kind != RelationKind::Index);
+    tables.filter(is_strongest).collect()
 }
 
 fn locks(statement: &RehearsedStatement) -> String {
@@ -78,8 +78,7 @@ fn rewrites(statement: &RehearsedStatement) -> String {
 }
 
 fn sum(rehearsal: &Rehearsal, statements: &[&RehearsedStatement]) -> String {
-    let took: u64 = rehearsal.transactions.iter().map(|transaction| transaction.milliseconds).sum();
-    let rewritten: u64 = statements.iter().map(|statement| statement.rewritten()).sum();
+    let (took, rewritten) = (rehearsal.milliseconds(), rehearsal.rewritten());
     let strong = statements.iter().flat_map(|statement| strong(statement));
     let worst = strong.max_by_key(|lock| lock.held_milliseconds);
     let held = worst.map_or_else(
@@ -114,6 +113,7 @@ fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::{
+        api::Reason,
         contract::Verdict,
         sql::LockMode,
         stage::{RehearsedTransaction, Rewrite, StatementPlace},
@@ -167,6 +167,7 @@ mod tests {
         let page = page(&Rehearsal {
             on: "Snapshot".into(),
             verdict: Verdict::Passed,
+            reason: Reason::Rehearsed,
             message: "it ran".into(),
             prepared_milliseconds: 40,
             transactions: vec![transaction],

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, RunStatus, entry},
-    contract::{Outcome, Purpose, Stage},
+    contract::{Leg, Outcome, Purpose, Stage},
     plan::{
         facts::{Facts, Fingerprint, JobState, PolicyFact, Run, RunPod, SourceFact, StageState},
         findings, plan,
@@ -22,7 +22,7 @@ pub(super) fn status(
     facts.published = plan(&facts, started).status;
     let Some(announced) = facts.published.run.clone() else { return facts.published };
     let ended = outcomes.last().map_or(started, |(at, _)| *at);
-    facts.runs = vec![ended_run(announced, (started, ended), outcomes)];
+    facts.runs = vec![ended_run(announced, facts.route.first(), (started, ended), outcomes)];
     let mut status = plan(&facts, ended).status;
     if let Some(run) = &mut status.run {
         run.fingerprint = None;
@@ -45,6 +45,8 @@ fn facts(object: &DatabaseMigration, outcomes: &[(Timestamp, Outcome)]) -> Facts
         migration.depends_on.clear();
         migration.suspend = false;
     }
+    let rehearses = migration.as_ref().is_ok_and(|migration| migration.rehearsal.is_some());
+    let route = Purpose::Apply.route().rehearsing(rehearses);
     Facts {
         gate: verified().flat_map(|history| &history.applied).map(|version| entry(&name, version)).collect(),
         required: Vec::new(),
@@ -56,6 +58,7 @@ fn facts(object: &DatabaseMigration, outcomes: &[(Timestamp, Outcome)]) -> Facts
         deleting: false,
         published: DatabaseMigrationStatus::default(),
         policy: PolicyFact::NotNamed,
+        route,
         migration,
         spec: serde_json::to_string(&object.spec).unwrap_or_default(),
         retry: None,
@@ -64,9 +67,8 @@ fn facts(object: &DatabaseMigration, outcomes: &[(Timestamp, Outcome)]) -> Facts
         source: SourceFact::Found { revision: "the folder given with --source".to_owned() },
         dependencies: Vec::new(),
         rivals: Vec::new(),
-        route: Purpose::Apply.route(),
         // There is no Job, so there is none to be taken for another.
-        fingerprints: vec![Fingerprint { leg: Purpose::Apply.route().first(), work: String::new() }],
+        fingerprints: vec![Fingerprint { leg: route.first(), work: String::new() }],
         runs: Vec::new(),
         refused_step: None,
         progress: None,
@@ -77,6 +79,7 @@ fn facts(object: &DatabaseMigration, outcomes: &[(Timestamp, Outcome)]) -> Facts
 /// A Job that has ended and left these Outcomes.
 fn ended_run(
     announced: RunStatus,
+    leg: Leg,
     (started, ended): (Timestamp, Timestamp),
     outcomes: &[(Timestamp, Outcome)],
 ) -> Run {
@@ -93,7 +96,7 @@ fn ended_run(
         started,
         deleting: false,
         purpose: Purpose::Apply,
-        leg: Purpose::Apply.route().first(),
+        leg,
         fingerprint: String::new(),
         differs: None,
         pod_differs: None,

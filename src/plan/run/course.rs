@@ -113,6 +113,7 @@ fn at_work(run: &RunStatus, sections: &Sections, route: Route) -> Decision {
     let doing = match stage {
         Stage::Plan => "compares the source with the database",
         Stage::Snapshot => "takes the snapshot and reads it back",
+        Stage::Rehearse => "rehearses the release on a copy",
         Stage::Migrate => "runs what is pending",
         Stage::Verify => "verifies the schema",
     };

@@ -86,7 +86,7 @@ impl Record {
     /// What was published, with the run in hand folded in.
     pub fn fold(known: &Known, current: Option<&CurrentRun>, now: Timestamp) -> Self {
         let last = last(known, current);
-        let sections = last.as_ref().map(|run| Sections::of(run, known.route)).unwrap_or_default();
+        let sections = last.as_ref().map(Sections::of).unwrap_or_default();
         // An older version of Sluice, or another writer, may have left a run whose end its sections do not
         // tell: then nothing is known about it.
         let ends = |run: &&RunStatus| run.finished_at.is_none() || sections.tell_the_end_of(run, known.route);

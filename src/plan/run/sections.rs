@@ -28,9 +28,10 @@ pub struct Sections(BTreeMap<ConditionType, Section>);
 
 impl Sections {
     /// As a run remembers them. What a newer version of Sluice has written is left out.
-    pub fn of(run: &RunStatus, route: Route) -> Self {
+    pub fn of(run: &RunStatus) -> Self {
         let known = |result: &SectionResult| {
-            let kind = route.stages().map(decided_by).find(|kind| kind.name() == result.section)?;
+            let mut kinds = Stage::ALL.into_iter().map(decided_by);
+            let kind = kinds.find(|kind| kind.name() == result.section)?;
             let reason = Reason::named(&result.reason);
             Some((kind, Section { holds: result.holds, reason, message: result.message.clone() }))
         };
@@ -144,6 +145,7 @@ pub const fn decided_by(stage: Stage) -> ConditionType {
     match stage {
         Stage::Plan => ConditionType::Planned,
         Stage::Snapshot => ConditionType::SnapshotReady,
+        Stage::Rehearse => ConditionType::Rehearsed,
         Stage::Migrate => ConditionType::Applied,
         Stage::Verify => ConditionType::Verified,
     }
@@ -154,6 +156,7 @@ pub const fn reason_while(stage: Stage) -> Reason {
     match stage {
         Stage::Plan => Reason::Planning,
         Stage::Snapshot => Reason::SnapshotInProgress,
+        Stage::Rehearse => Reason::Rehearsing,
         Stage::Migrate => Reason::Migrating,
         Stage::Verify => Reason::Verifying,
     }

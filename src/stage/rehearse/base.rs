@@ -15,7 +15,7 @@ use super::{
     result::milliseconds,
 };
 use crate::{
-    api::Reason,
+    api::{Reason, SnapshotRecord},
     contract::{HistorySummary, Outcome, Verdict},
     migrations::{Migration, SourceTree},
     postgres::{Prerequisite, Scratch, Session, bodies},
@@ -121,7 +121,7 @@ fn members<'a>(applied: &'a SourceTree, history: &HistorySummary) -> Result<Vec<
                 "the source lacks {name:?}, which is applied, so Sluice cannot make the schema that the \
                     release finds: rehearse it on a snapshot, or restore that migration"
             );
-            ReplayError::Stopped { reason: Reason::HistoryDiverged, message }
+            ReplayError::Stopped { reason: Reason::RehearsalFailed, message }
         })
     };
     history.applied.iter().rev().map(named).collect()
@@ -134,11 +134,7 @@ async fn taken(context: &Context, plan: &Outcome) -> Result<PathBuf, ReplayError
         return Err(ReplayError::Stopped { reason: outcome.reason, message: outcome.message });
     }
     match outcome.snapshot {
-        // In a Pod a reference names the claim that is mounted, and the path below it.
-        Some(record) => Ok(match record.reference.split_once(':').filter(|_| !context.by_hand) {
-            Some((_, path)) => context.snapshots.join(path),
-            None => PathBuf::from(record.reference),
-        }),
+        Some(record) => Ok(folder_of(context, &record)),
         None => Err(ReplayError::Stopped {
             reason: outcome.reason,
             message: format!(
@@ -147,6 +143,15 @@ async fn taken(context: &Context, plan: &Outcome) -> Result<PathBuf, ReplayError
                 outcome.message
             ),
         }),
+    }
+}
+
+/// Where a snapshot is that was taken.
+pub(super) fn folder_of(context: &Context, record: &SnapshotRecord) -> PathBuf {
+    // In a Pod a reference names the claim that is mounted, and the path below it.
+    match record.reference.split_once(':').filter(|_| !context.by_hand) {
+        Some((_, path)) => context.snapshots.join(path),
+        None => PathBuf::from(&record.reference),
     }
 }
 
@@ -163,6 +168,6 @@ async fn nothing_beyond(real: &mut PgConnection) -> Result<(), ReplayError> {
             "a routine of the database says {words:?}, and restoring a snapshot may call it, which would \
                 change the server: rehearse on the schema"
         );
-        Err(ReplayError::Stopped { reason: Reason::StageFailed, message })
+        Err(ReplayError::Stopped { reason: Reason::RestoreFailed, message })
     })
 }

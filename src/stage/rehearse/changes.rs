@@ -1,40 +1,14 @@
 //! What a release changes in the schema: the catalog of the scratch database before it and after it. Rows are
 //! not compared.
 
-use serde::{Deserialize, Serialize};
-
-use super::super::{Context, ground::ReplayError};
+use super::{
+    super::{Context, ground::ReplayError},
+    result::{ChangeKind, SchemaChange},
+};
 use crate::{
     catalog::{self, Catalog, Change, Difference},
     postgres::Session,
 };
-
-/// One object that a release makes, changes or removes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SchemaChange {
-    /// What becomes of it.
-    pub change: ChangeKind,
-    /// What it is: `table`, `column`, `policy`, …
-    pub kind: String,
-    /// `schema.name`; of a column `schema.table.name`.
-    pub name: String,
-    /// As lines of a diff, `-` before the release and `+` after it. What belongs to an object that is new or gone goes
-    /// without saying.
-    pub text: String,
-}
-
-/// What becomes of an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum ChangeKind {
-    /// The release makes it.
-    Added,
-    /// It is there before and after, and not the same.
-    Changed,
-    /// The release removes it.
-    Removed,
-}
 
 /// The schemas of the manifest as they are now.
 pub(super) async fn read(context: &Context, session: &mut Session) -> Result<Catalog, ReplayError> {

@@ -2,20 +2,23 @@
 //! transactions, and says what each statement took, locked and wrote anew. Nothing of the server is changed.
 //!
 //! `base` is what the release is tried on, `release` runs it, `trace` watches one transaction, `changes` tells what
-//! became of the schema, and `result` is what was found, as data.
+//! became of the schema, `result` is what was found, as data, and `limits` what of it is too much. `stage` makes it
+//! a stage of a run.
 
 mod base;
 mod changes;
+mod limits;
 mod release;
 mod result;
+pub(super) mod stage;
 mod trace;
 
 use std::collections::BTreeSet;
 
 pub use base::Ground;
-pub use changes::{ChangeKind, SchemaChange};
 pub use result::{
-    Rehearsal, RehearsedLock, RehearsedStatement, RehearsedTransaction, RelationKind, Rewrite, StatementPlace,
+    ChangeKind, Rehearsal, RehearsedLock, RehearsedStatement, RehearsedTransaction, RelationKind, Rewrite,
+    SchemaChange, StatementPlace,
 };
 
 use sqlx::PgConnection;
@@ -29,7 +32,7 @@ use super::{
 use crate::{
     api::{Finding, Reason, Severity},
     check,
-    contract::{HistorySummary, Outcome, Stage, Verdict},
+    contract::{HistorySummary, Outcome, Stage, Verdict, outcome_message},
     inspect::{Aspect, Scope},
     migrations::{Migration, Script, SourceTree},
     postgres::{Scratch, ServerFacts, Session, Transaction, connect, has_deferrable_constraints, preflight},
@@ -45,13 +48,18 @@ const SHOWN: usize = 300;
 pub async fn rehearse(context: &Context, on: &Ground) -> Rehearsal {
     let plan = super::run(Stage::Plan, context, &[]).await;
     if plan.verdict != Verdict::Passed {
-        return Rehearsal::ended(on.name(), Verdict::Failed, plan.message);
+        return Rehearsal::failed(on.name(), plan.reason, plan.message);
     }
     if plan.history.as_ref().is_none_or(|history| history.pending_count == 0) {
         let message = format!("there is nothing to rehearse: {}", plan.message);
-        return Rehearsal::ended(on.name(), Verdict::Passed, message);
+        return Rehearsal::not_needed(on.name(), message);
     }
-    told(on, prepared(context, on, &plan, Behind::History).await)
+    on_ground(context, on, &plan).await
+}
+
+/// Rehearses what a plan that passed has found pending.
+async fn on_ground(context: &Context, on: &Ground, plan: &Outcome) -> Rehearsal {
+    told(on, prepared(context, on, plan, Behind::History).await)
 }
 
 /// Rehearses the migrations of the source but these, which are replayed, whatever the database has of either. It
@@ -60,12 +68,12 @@ pub async fn rehearse_behind(context: &Context, before: &BTreeSet<String>) -> Re
     let (on, source) = (Ground::Schema, context.source());
     let source = match source {
         Ok(source) => source,
-        Err(error) => return Rehearsal::ended(on.name(), Verdict::Failed, error.to_string()),
+        Err(error) => return Rehearsal::failed(on.name(), error.reason(), error.to_string()),
     };
     let (applied, pending): (Vec<&String>, Vec<&String>) =
         source.migrations.iter().map(|migration| &migration.name).partition(|name| before.contains(*name));
     if pending.is_empty() {
-        return Rehearsal::ended(on.name(), Verdict::Passed, "there is nothing to rehearse".to_owned());
+        return Rehearsal::not_needed(on.name(), "there is nothing to rehearse".to_owned());
     }
     let history = HistorySummary {
         applied: applied.into_iter().rev().cloned().collect(),
@@ -77,7 +85,10 @@ pub async fn rehearse_behind(context: &Context, before: &BTreeSet<String>) -> Re
 }
 
 fn told(on: &Ground, rehearsal: Result<Rehearsal, ReplayError>) -> Rehearsal {
-    rehearsal.unwrap_or_else(|error| Rehearsal::ended(on.name(), Verdict::Failed, words(error)))
+    rehearsal.unwrap_or_else(|error| {
+        let (reason, message) = why(error);
+        Rehearsal::failed(on.name(), reason, message)
+    })
 }
 
 /// What the release comes after.
@@ -89,10 +100,18 @@ enum Behind {
     Files,
 }
 
-fn words(error: ReplayError) -> String {
+/// The reason, and the words for people.
+fn why(error: ReplayError) -> (Reason, String) {
     match error {
-        ReplayError::Unproven { message, remedy, .. } => format!("{message}; {remedy}"),
-        ReplayError::Stopped { message, .. } => message,
+        ReplayError::Unproven { reason, message, remedy, .. } => {
+            let reason = match reason {
+                // It is no baseline that differs: the release could not be tried.
+                Reason::BaselineDiffers => Reason::RehearsalFailed,
+                other => other,
+            };
+            (reason, format!("{message}; {remedy}"))
+        }
+        ReplayError::Stopped { reason, message } => (reason, message),
     }
 }
 
@@ -142,7 +161,7 @@ async fn prepared(
     let connection = connect(ground::url(context)?, &context.application()).await;
     let mut real = connection.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
     let pending = pending(context, &mut real, plan, behind).await?;
-    let mut rehearsal = Rehearsal::ended(on.name(), Verdict::Passed, String::new());
+    let mut rehearsal = Rehearsal::passed(on.name(), String::new());
     let confined = confine(&pending.files, &mut rehearsal)?;
     let base = Base::prepare(context, on, &mut real, plan, &pending.applied).await?;
     let scratch = ground::make(context, &mut real, &base.digest(), USE).await?;
@@ -150,9 +169,8 @@ async fn prepared(
     let ended = ground::in_time(context, USE, work).await;
     ground::drop(scratch).await;
     if let Err(error) = ended {
-        // What was seen until then stays.
-        rehearsal.verdict = Verdict::Failed;
-        rehearsal.message = words(error);
+        let (reason, message) = why(error);
+        rehearsal.fail(reason, message);
     }
     Ok(rehearsal)
 }
@@ -169,7 +187,7 @@ fn confine(files: &[(&Migration, Script)], rehearsal: &mut Rehearsal) -> Result<
                 migration.file,
                 change.words()
             );
-            ReplayError::Stopped { reason: Reason::StageFailed, message }
+            ReplayError::Stopped { reason: Reason::RehearsalFailed, message }
         })?;
         rehearsal.left_out.extend(left_out.iter().map(|statement| StatementPlace {
             migration: migration.name.clone(),
@@ -201,13 +219,12 @@ async fn on_scratch(
     let release =
         Release { context, files: &pending.files, scripts, lock_budget: pending.server.lock_budget, defers };
     if let Err(stopped) = release::run(&mut session, &release, &mut rehearsal.transactions).await {
-        rehearsal.verdict = Verdict::Failed;
-        rehearsal.message = stopped.message;
+        rehearsal.fail(stopped.reason, stopped.message);
         rehearsal.failure = stopped.failure;
     } else {
         rehearsal.changes = changes::between(&before, &changes::read(context, &mut session).await?);
         rehearsal.findings = checks(context, &mut session, base).await?;
-        judge(rehearsal, pending.files.len());
+        judge(context, rehearsal, pending.files.len());
     }
     session.close().await;
     Ok(())
@@ -238,14 +255,22 @@ async fn checks(
     Ok(found)
 }
 
-/// What came of a release that ran to its end. PURE.
-fn judge(rehearsal: &mut Rehearsal, migrations: usize) {
+/// What came of a release that ran to its end. Limits are about rows: a schema without any says nothing of them.
+fn judge(context: &Context, rehearsal: &mut Rehearsal, migrations: usize) {
     let is_error = |finding: &&Finding| finding.severity == Severity::Error;
-    (rehearsal.verdict, rehearsal.message) = match rehearsal.findings.iter().filter(is_error).count() {
-        0 => (Verdict::Passed, format!("{migrations} migration(s) ran, and the checks found no error")),
-        errors => (
-            Verdict::Failed,
-            format!("{migrations} migration(s) ran, and the checks found {errors} error(s)"),
-        ),
-    };
+    let errors: Vec<&Finding> = rehearsal.findings.iter().filter(is_error).collect();
+    let limits = context.manifest.rehearsal.as_ref().map(|asked| asked.limits).unwrap_or_default();
+    let has_rows = rehearsal.on == Ground::Snapshot(None).name();
+    let exceeded = limits::exceeded(rehearsal, &limits).filter(|_| has_rows);
+    if !errors.is_empty() {
+        let (count, first) = (errors.len(), outcome_message(&errors));
+        let message = format!(
+            "{migrations} migration(s) ran on the copy, and the checks found {count} error(s): {first}"
+        );
+        rehearsal.fail(Reason::RehearsalFailed, message);
+    } else if let Some(over) = exceeded {
+        rehearsal.fail(Reason::RehearsalOverLimit, over);
+    } else {
+        rehearsal.message = format!("{migrations} migration(s) ran, and the checks found no error");
+    }
 }

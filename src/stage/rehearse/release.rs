@@ -16,7 +16,7 @@ use super::{
     trace::{Ran, Trace},
 };
 use crate::{
-    api::Failure,
+    api::{Failure, Reason},
     migrations::{Group, Migration, Script, Statement, StatementKind, Step, plan_groups},
     postgres::{Session, Settings, SharedWrites, SqlError},
     redact,
@@ -40,6 +40,7 @@ pub(super) struct Release<'a> {
 /// Why it ended before its last statement.
 #[derive(Debug)]
 pub(super) struct Stopped {
+    pub(super) reason: Reason,
     pub(super) message: String,
     pub(super) failure: Option<Failure>,
 }
@@ -111,9 +112,15 @@ impl Release<'_> {
             Stop::Sql(error) => {
                 let left = "it failed in a scratch database, and nothing of the real one was changed";
                 let outcome = failure(&error, migration, &self.scripts[at], left);
-                Stopped { message: outcome.message, failure: outcome.failure }
+                // On a copy a statement that fails is no more than that.
+                let reason = match outcome.reason {
+                    Reason::MigrationFailed => Reason::RehearsalFailed,
+                    other => other,
+                };
+                Stopped { reason, message: outcome.message, failure: outcome.failure }
             }
             Stop::Server(what) => Stopped {
+                reason: Reason::RehearsalFailed,
                 message: format!(
                     "a rehearsal of {} would change more than a scratch database ({what}), so it ended \
                         there; roles and settings of the server belong outside of migrations",

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::SchemaChange;
 use crate::{
-    api::{Failure, Finding},
+    api::{Failure, Finding, Reason},
     contract::Verdict,
     sql::LockMode,
 };
@@ -17,8 +16,10 @@ use crate::{
 pub struct Rehearsal {
     /// `Schema` or `Snapshot`: what the release was tried on.
     pub on: String,
-    /// Whether every statement ran and no check found an error.
+    /// Whether every statement ran, within the limits of the manifest, and no check found an error.
     pub verdict: Verdict,
+    /// Why, as the condition `Rehearsed` has it.
+    pub reason: Reason,
     /// What came of it, for people.
     pub message: String,
     /// How long it took to make or restore what the release was tried on.
@@ -111,6 +112,33 @@ pub struct Rewrite {
     pub kind: RelationKind,
     /// How much was written, in bytes; of a table with its TOAST.
     pub bytes: u64,
+}
+
+/// One object that a release makes, changes or removes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaChange {
+    /// What becomes of it.
+    pub change: ChangeKind,
+    /// What it is: `table`, `column`, `policy`, …
+    pub kind: String,
+    /// `schema.name`; of a column `schema.table.name`.
+    pub name: String,
+    /// As lines of a diff, `-` before the release and `+` after it. What belongs to an object that is new or gone goes
+    /// without saying.
+    pub text: String,
+}
+
+/// What becomes of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ChangeKind {
+    /// The release makes it.
+    Added,
+    /// It is there before and after, and not the same.
+    Changed,
+    /// The release removes it.
+    Removed,
 }
 
 /// What a relation is.
@@ -211,10 +239,14 @@ impl RehearsedTransaction {
 }
 
 impl RehearsedStatement {
+    /// What sessions that write rows of something would have waited for.
+    pub fn strong_locks(&self) -> impl Iterator<Item = &RehearsedLock> {
+        self.locks.iter().filter(|lock| lock.mode.is_strong())
+    }
+
     /// For how long sessions that write rows of something would have waited.
     pub fn keeps_writers_waiting(&self) -> u64 {
-        let strong = self.locks.iter().filter(|lock| lock.mode.is_strong());
-        strong.map(|lock| lock.held_milliseconds).max().unwrap_or(0)
+        self.strong_locks().map(|lock| lock.held_milliseconds).max().unwrap_or(0)
     }
 
     /// How much it has written anew, in bytes.
@@ -224,11 +256,12 @@ impl RehearsedStatement {
 }
 
 impl Rehearsal {
-    /// One that did not come to the first statement.
-    pub(super) fn ended(on: &str, verdict: Verdict, message: String) -> Self {
+    /// One of which no statement is known.
+    fn ended(on: &str, verdict: Verdict, reason: Reason, message: String) -> Self {
         Self {
             on: on.to_owned(),
             verdict,
+            reason,
             message,
             prepared_milliseconds: 0,
             transactions: Vec::new(),
@@ -239,11 +272,61 @@ impl Rehearsal {
         }
     }
 
+    /// One that has found nothing to object to so far.
+    pub(super) fn passed(on: &str, message: String) -> Self {
+        Self::ended(on, Verdict::Passed, Reason::Rehearsed, message)
+    }
+
+    /// One that had nothing to do.
+    pub(super) fn not_needed(on: &str, message: String) -> Self {
+        Self::ended(on, Verdict::Passed, Reason::RehearsalNotNeeded, message)
+    }
+
+    /// One that did not come to the first statement.
+    pub(super) fn failed(on: &str, reason: Reason, message: String) -> Self {
+        Self::ended(on, Verdict::Failed, reason, message)
+    }
+
+    /// It failed; what was seen until then stays.
+    pub(super) fn fail(&mut self, reason: Reason, message: String) {
+        (self.verdict, self.reason, self.message) = (Verdict::Failed, reason, message);
+    }
+
+    /// Every statement that ran, in order.
+    pub fn statements(&self) -> impl Iterator<Item = &RehearsedStatement> {
+        self.transactions.iter().flat_map(|transaction| &transaction.statements)
+    }
+
+    /// How long the transactions took together, in milliseconds.
+    pub fn milliseconds(&self) -> u64 {
+        self.transactions.iter().map(|transaction| transaction.milliseconds).sum()
+    }
+
+    /// How much was written anew of what was there, in bytes.
+    pub fn rewritten(&self) -> u64 {
+        self.statements().map(RehearsedStatement::rewritten).sum()
+    }
+
+    /// Every lock that keeps writers waiting, with its statement, the one that is held for longest first; a table
+    /// before its index, which is locked with it.
+    pub fn strong_locks(&self) -> Vec<(&RehearsedStatement, &RehearsedLock)> {
+        let of = |statement| RehearsedStatement::strong_locks(statement).map(move |lock| (statement, lock));
+        let mut locks: Vec<_> = self.statements().flat_map(of).collect();
+        locks.sort_by_key(|(_, lock)| {
+            (std::cmp::Reverse(lock.held_milliseconds), lock.kind == RelationKind::Index)
+        });
+        locks
+    }
+
+    /// The lock that keeps writers waiting for longest; none where nothing does.
+    pub fn longest_lock(&self) -> Option<(&RehearsedStatement, &RehearsedLock)> {
+        self.strong_locks().into_iter().next()
+    }
+
     /// What the statements are and did, the worst first: what keeps writers waiting for longest, then what
     /// rewrites most, then what takes longest.
     pub fn worst_first(&self) -> Vec<&RehearsedStatement> {
-        let mut all: Vec<&RehearsedStatement> =
-            self.transactions.iter().flat_map(|transaction| &transaction.statements).collect();
+        let mut all: Vec<&RehearsedStatement> = self.statements().collect();
         all.sort_by_key(|statement| {
             std::cmp::Reverse((
                 statement.keeps_writers_waiting(),
@@ -312,7 +395,7 @@ mod tests {
         ];
         let rehearsal = Rehearsal {
             transactions: statements.into_iter().map(RehearsedTransaction::alone).collect(),
-            ..Rehearsal::ended("Schema", Verdict::Passed, String::new())
+            ..Rehearsal::passed("Schema", String::new())
         };
         let lines: Vec<u32> = rehearsal.worst_first().iter().map(|statement| statement.place.line).collect();
         assert_eq!(lines, [2, 3, 1]);
@@ -326,7 +409,7 @@ mod tests {
                 1,
                 &[("public.t", LockMode::AccessExclusive, None)],
             ))],
-            ..Rehearsal::ended("Schema", Verdict::Passed, "m".into())
+            ..Rehearsal::passed("Schema", "m".into())
         };
         let text = serde_json::to_string(&rehearsal).expect("is JSON");
         assert!(text.contains(r#""mode":"ACCESS EXCLUSIVE","heldMilliseconds":1"#), "{text}");

@@ -71,7 +71,8 @@ impl Nodes {
         hands.coverage.saw(if unseen { "a container dies unseen" } else { "a container dies" });
         pod.hangs = unseen && stage < Stage::Verify;
         if !pod.hangs {
-            let rest = Purpose::Apply.route().stages().filter(|other| *other > stage);
+            let route = pod.work.as_ref().map_or(Purpose::Apply.route(), |work| work.route);
+            let rest = route.stages().filter(|other| *other > stage);
             pod.unsaid.extend(rest.map(|other| (other, Some(not_reached(other)))));
         }
         self.speak(hands, key);
