@@ -69,6 +69,9 @@ pub enum ReadBack {
     /// Every byte is read back and unpacked.
     #[default]
     Read,
+    /// That, and it is restored into a scratch database, which is dropped. Needs CREATEDB for the migration role and
+    /// room for a second copy on the server. Where `before.rehearsal` is on the snapshot, the rehearsal is this proof.
+    Restore,
 }
 
 /// Which snapshots stay. One goes when it is neither among the last ones nor young enough.

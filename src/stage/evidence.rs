@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::outcome_of;
 use crate::{
-    api::Reason,
+    api::{ReadBack, Reason, RehearsalGround, SnapshotRecord},
     contract::{HistorySummary, Outcome, Stage, Verdict},
     validate::{SnapshotPolicy, ValidatedMigration},
 };
@@ -97,7 +97,7 @@ impl Evidence<Snapshot> {
             return Err(unproven("it left no result that passed"));
         };
         match (left.reason, &left.snapshot) {
-            (Reason::SnapshotTaken, Some(_)) => {
+            (Reason::SnapshotTaken, Some(record)) if is_proven(manifest, record) => {
                 Ok(Self::Taken(Passed(Snapshot { took: Duration::from_millis(left.milliseconds) })))
             }
             (Reason::SnapshotWaived, None) if matches!(manifest.snapshot, SnapshotPolicy::Waived(_)) => {
@@ -142,6 +142,16 @@ impl Evidence<Rehearsed> {
     }
 }
 
+/// As the manifest asks. One that a rehearsal restores is proven by that.
+fn is_proven(manifest: &ValidatedMigration, record: &SnapshotRecord) -> bool {
+    let asked = match &manifest.snapshot {
+        SnapshotPolicy::Dump { read_back, .. } => *read_back,
+        SnapshotPolicy::Waived(_) => return true,
+    };
+    let rehearsed = manifest.rehearsal.as_ref().is_some_and(|it| it.on == RehearsalGround::Snapshot);
+    asked != ReadBack::Restore || rehearsed || record.verified == ReadBack::Restore
+}
+
 fn unproven(why: &str) -> String {
     format!(
         "the stage snapshot has not proven that a snapshot was taken, waived by the manifest or not needed \
@@ -156,10 +166,7 @@ fn passed(before: &[Outcome], stage: Stage) -> Option<&Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        api::{ReadBack, SnapshotRecord},
-        validate::validate,
-    };
+    use crate::validate::validate;
 
     fn manifest(snapshot: &serde_json::Value) -> ValidatedMigration {
         let object = serde_json::json!({
@@ -211,6 +218,25 @@ mod tests {
     }
 
     #[test]
+    fn one_that_has_to_be_restored_is_proven_by_that_or_by_the_rehearsal_on_it() {
+        let restored = serde_json::json!({"dump": {"volumeClaim": "snapshots"}, "verify": "Restore"});
+        let mut manifest = manifest(&restored);
+        let refused = evidence(&manifest, &[plan(1), taken()]).expect_err("it was only read");
+        assert!(refused.contains("nothing is migrated"), "{refused}");
+        let mut proven = taken();
+        proven.snapshot.as_mut().expect("a snapshot").verified = ReadBack::Restore;
+        assert_eq!(evidence(&manifest, &[plan(1), proven]), Ok(Duration::from_millis(70)));
+        let rehearsal = |on| {
+            let limits = crate::validate::RehearsalLimits::default();
+            Some(crate::validate::Rehearsal { on, limits })
+        };
+        manifest.rehearsal = rehearsal(RehearsalGround::Schema);
+        assert!(evidence(&manifest, &[plan(1), taken()]).is_err(), "an empty schema restores nothing");
+        manifest.rehearsal = rehearsal(RehearsalGround::Snapshot);
+        assert_eq!(evidence(&manifest, &[plan(1), taken()]), Ok(Duration::from_millis(70)));
+    }
+
+    #[test]
     fn whatever_else_is_left_is_no_evidence() {
         let failed = Outcome::failed(Stage::Snapshot, Reason::NoSpace, "full");
         let nothing_taken = Outcome { snapshot: None, ..taken() };
@@ -240,7 +266,7 @@ mod tests {
         };
         assert!(matches!(evidence(&manifest, &[plan(1), taken()]), Ok(Evidence::NotNeeded(_))));
         manifest.rehearsal = Some(crate::validate::Rehearsal {
-            on: crate::api::RehearsalGround::Snapshot,
+            on: RehearsalGround::Snapshot,
             limits: crate::validate::RehearsalLimits::default(),
         });
         let left = |verdict, reason| Outcome::new(Stage::Rehearse, verdict, reason, "");

@@ -33,6 +33,14 @@ impl ReplayError {
         Self::Stopped { reason, message: error.to_string() }
     }
 
+    /// The reason, and the words for people.
+    pub(super) fn told(self) -> (Reason, String) {
+        match self {
+            Self::Unproven { reason, message, remedy, .. } => (reason, format!("{message}; {remedy}")),
+            Self::Stopped { reason, message } => (reason, message),
+        }
+    }
+
     #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
     pub(super) fn query(error: QueryError) -> Self {
         Self::stopped(error.reason(), &error)

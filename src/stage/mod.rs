@@ -33,6 +33,7 @@ mod release;
 mod replay;
 mod replicas;
 mod report;
+mod restored;
 mod resume;
 mod snapshot;
 mod statements;

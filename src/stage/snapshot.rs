@@ -1,9 +1,9 @@
 //! The stage `snapshot`: nothing changes before a copy was taken and proven, or the manifest says why there
 //! is none.
 
-use super::{Context, Passed, Plan};
+use super::{Context, Passed, Plan, restored};
 use crate::{
-    api::{Reason, SnapshotRecord, Span},
+    api::{ReadBack, Reason, RehearsalGround, SnapshotRecord, Span},
     contract::{Outcome, Stage},
     snapshot::{Dump, Request, Tools, Volume, take},
     validate::SnapshotPolicy,
@@ -44,7 +44,13 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
     let folder = context.snapshots.join(&context.manifest.namespace).join(&context.manifest.name);
     let (tools, now) = (Tools::default(), jiff::Timestamp::now());
     let request = Request {
-        dump: Dump { url, jobs, read_back, server_major: history.server_major, tools: &tools },
+        dump: Dump {
+            url,
+            jobs,
+            read_back: read_first(read_back),
+            server_major: history.server_major,
+            tools: &tools,
+        },
         volume: Volume { folder: &folder, claim: (!context.by_hand).then_some(claim.as_str()), keep },
         history_digest: &history.history_digest,
         pending: &history.pending,
@@ -53,22 +59,50 @@ pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
         now,
         deadline: context.remaining(),
     };
-    match take(request).await {
-        Ok(record) => {
-            let message = format!(
-                "{} bytes in {}, read back and proven ({:?}){}",
-                record.bytes,
-                record.reference,
-                record.verified,
-                again(&record, now, max_age)
-            );
-            Outcome {
-                snapshot: Some(record),
-                ..Outcome::passed(Stage::Snapshot, Reason::SnapshotTaken, message)
-            }
+    let record = match take(request).await {
+        Ok(record) => record,
+        Err(error) => return Outcome::failed(Stage::Snapshot, error.reason(), error.to_string()),
+    };
+    let again = again(&record, now, max_age);
+    let restores = read_back == ReadBack::Restore && !is_rehearsed_on(context);
+    proven(context, record, restores.then_some(history.history_digest.as_str()), &again).await
+}
+
+/// The verdict about a snapshot that was taken and read back. It is restored as well where the digest is given of the
+/// history that it has to have.
+async fn proven(
+    context: &Context,
+    mut record: SnapshotRecord,
+    restored: Option<&str>,
+    again: &str,
+) -> Outcome {
+    if let Some(history_digest) = restored {
+        if let Err(error) = restored::prove(context, &record, history_digest).await {
+            let (reason, message) = error.told();
+            let outcome = Outcome::failed(Stage::Snapshot, reason, message);
+            return Outcome { snapshot: Some(record), ..outcome };
         }
-        Err(error) => Outcome::failed(Stage::Snapshot, error.reason(), error.to_string()),
+        record.verified = ReadBack::Restore;
     }
+    let message = format!(
+        "{} bytes in {}, read back and proven ({:?}){again}",
+        record.bytes, record.reference, record.verified
+    );
+    Outcome { snapshot: Some(record), ..Outcome::passed(Stage::Snapshot, Reason::SnapshotTaken, message) }
+}
+
+/// What a producer proves by itself.
+const fn read_first(read_back: ReadBack) -> ReadBack {
+    match read_back {
+        ReadBack::List => ReadBack::List,
+        ReadBack::Read | ReadBack::Restore => ReadBack::Read,
+    }
+}
+
+/// The rehearsal that follows restores it: once is enough.
+fn is_rehearsed_on(context: &Context) -> bool {
+    let rehearsal = context.manifest.rehearsal.as_ref();
+    rehearsal.is_some_and(|rehearsal| rehearsal.on == RehearsalGround::Snapshot)
 }
 
 /// That an earlier attempt has taken it, and when.

@@ -4,7 +4,7 @@
 use std::fs;
 
 use sluice::{
-    api::Reason,
+    api::{ReadBack, Reason},
     contract::{Outcome, Stage, Verdict},
     stage,
 };
@@ -195,4 +195,36 @@ async fn sluice_run_tells_the_rehearsal_and_stops_where_it_is_over_a_limit() {
     let printed = said(&output);
     assert_eq!(output.status.code(), Some(0), "{printed}");
     assert!(printed.contains("Rehearsed     True    Rehearsed"), "{printed}");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_has_to_be_restored_is_and_one_that_cannot_be_stops_the_run() {
+    let scene = with_snapshot("snapshot_restored").await;
+    let scene = scene.with("snapshot", "{dump: {volumeClaim: records-snapshots}, verify: Restore}");
+    scene.write("2_floor", "ALTER TABLE rooms ADD COLUMN floor int;");
+    scene.database.execute("CREATE EXTENSION dblink").await;
+    let before = state(&scene).await;
+    let outcome = scene.stopped(Stage::Snapshot, Reason::RestoreFailed).await;
+    assert!(outcome.message.contains("create extension \"dblink\""), "{}", outcome.message);
+    assert_eq!(
+        outcome.snapshot.map(|taken| taken.verified),
+        Some(ReadBack::Read),
+        "it stays, and says no more"
+    );
+    assert_eq!((state(&scene).await, scratch_databases(&scene).await.len()), (before, 0));
+
+    scene.database.execute("DROP EXTENSION dblink").await;
+    let outcomes = scene.ready().await;
+    assert_eq!(outcomes[1].snapshot.as_ref().map(|taken| taken.verified), Some(ReadBack::Restore));
+    assert_eq!(scratch_databases(&scene).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn where_a_rehearsal_is_on_the_snapshot_it_is_the_proof_that_the_snapshot_can_be_restored() {
+    let scene = scene("snapshot_rehearsed", "{}").await;
+    let scene = scene.with("snapshot", "{dump: {volumeClaim: records-snapshots}, verify: Restore}");
+    scene.write("2_floor", "ALTER TABLE rooms ADD COLUMN floor int;");
+    let outcomes = scene.ready().await;
+    let verified = |at: usize| outcomes[at].snapshot.as_ref().map(|taken| taken.verified);
+    assert_eq!((verified(1), verified(2)), (Some(ReadBack::Read), Some(ReadBack::Restore)));
 }

@@ -309,7 +309,7 @@ fn snapshot(subject: &Subject) -> Found {
     if let Some(reason) = &asked.waived {
         return not_asked(&format!("the manifest waives it: {reason}"));
     }
-    if asked.snapshot != Some(ReadBack::Read) {
+    if !matches!(asked.snapshot, Some(ReadBack::Read | ReadBack::Restore)) {
         return not_asked(
             "the manifest asks only for a list of what is in it, which does not notice that a part is \
                 missing",
@@ -321,15 +321,20 @@ fn snapshot(subject: &Subject) -> Found {
         let version = status.current_version.as_deref().unwrap_or("no version");
         return missing(format!("the status speaks of {version}, the report of another version"));
     }
-    if taken.verified != ReadBack::Read {
-        return missing(format!("{} was only listed", taken.reference));
-    }
+    let how = match taken.verified {
+        ReadBack::List => return missing(format!("{} was only listed", taken.reference)),
+        ReadBack::Read if asked.snapshot == Some(ReadBack::Restore) => {
+            return missing(format!("{} was read back and not restored", taken.reference));
+        }
+        ReadBack::Read => "every byte read back",
+        ReadBack::Restore => "every byte read back, and restored",
+    };
     let keep = asked.keep.as_ref().map_or_else(
         || "all are kept".to_owned(),
         |keep| format!("the last {} are kept, and each for {}", keep.last, count(keep.days as usize, "day")),
     );
     let said = format!(
-        "{} taken {}, {} bytes, SHA-256 {}, every byte read back; {keep}",
+        "{} taken {}, {} bytes, SHA-256 {}, {how}; {keep}",
         taken.reference, taken.taken_at.0, taken.bytes, taken.sha256
     );
     (Proven::Proven, said)

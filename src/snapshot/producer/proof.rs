@@ -26,14 +26,14 @@ pub(super) async fn prove(dump: &Dump<'_>, path: &Path) -> Result<(), SnapshotEr
     let unreadable = |detail| SnapshotError::Unreadable { database: dump.url.database().to_owned(), detail };
     let mut arguments = match dump.read_back {
         ReadBack::List => vec!["--list".into(), "--file=/dev/null".into()],
-        ReadBack::Read => vec!["--file=/dev/null".into()],
+        ReadBack::Read | ReadBack::Restore => vec!["--file=/dev/null".into()],
     };
     arguments.push(path.as_os_str().to_owned());
     let finished = process::run(&dump.tools.pg_restore, &arguments, None).await?;
     if !finished.status.success() {
         return Err(unreadable(process::last_words(&finished)));
     }
-    if dump.read_back == ReadBack::Read && path.is_dir() {
+    if dump.read_back != ReadBack::List && path.is_dir() {
         check_members(path).await.map_err(unreadable)?;
     }
     Ok(())

@@ -10,17 +10,15 @@ use super::{
         Context,
         ground::{self, ReplayError},
         refill::Refill,
-        snapshot,
+        restored, snapshot,
     },
     result::milliseconds,
 };
 use crate::{
-    api::{Reason, SnapshotRecord},
+    api::Reason,
     contract::{HistorySummary, Outcome, Verdict},
     migrations::{Migration, SourceTree},
-    postgres::{Prerequisite, Scratch, Session, bodies},
-    snapshot::{Restore, Tools, restore},
-    sql::Reach,
+    postgres::{Prerequisite, Scratch, Session},
 };
 
 /// What a release is tried on.
@@ -68,7 +66,7 @@ impl<'a> Base<'a> {
                 Ok(Self::Schema(refill, given))
             }
             Ground::Snapshot(folder) => {
-                nothing_beyond(real).await?;
+                restored::nothing_beyond(real).await?;
                 let folder = match folder {
                     Some(folder) => folder.clone(),
                     None => taken(context, plan).await?,
@@ -82,9 +80,7 @@ impl<'a> Base<'a> {
     pub(super) fn digest(&self) -> String {
         match self {
             Self::Schema(refill, _) => refill.digest(),
-            Self::Snapshot(_, digest) => {
-                digest.chars().filter(char::is_ascii_hexdigit).chain("00000000".chars()).take(8).collect()
-            }
+            Self::Snapshot(_, digest) => restored::digest(digest),
         }
     }
 
@@ -102,10 +98,7 @@ impl<'a> Base<'a> {
                 refill.fill(context, connection, given).await?
             }
             Self::Snapshot(folder, digest) => {
-                let into = scratch.url(ground::url(context)?);
-                let request =
-                    Restore { folder, into: &into, history_digest: digest, tools: &Tools::default() };
-                restore(request).await.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
+                restored::fill(folder, &scratch.url(ground::url(context)?), digest).await?;
                 ground::session(context, ground::connect_to(context, scratch, real).await?).await?
             }
         };
@@ -134,7 +127,7 @@ async fn taken(context: &Context, plan: &Outcome) -> Result<PathBuf, ReplayError
         return Err(ReplayError::Stopped { reason: outcome.reason, message: outcome.message });
     }
     match outcome.snapshot {
-        Some(record) => Ok(folder_of(context, &record)),
+        Some(record) => Ok(restored::folder_of(context, &record)),
         None => Err(ReplayError::Stopped {
             reason: outcome.reason,
             message: format!(
@@ -144,30 +137,4 @@ async fn taken(context: &Context, plan: &Outcome) -> Result<PathBuf, ReplayError
             ),
         }),
     }
-}
-
-/// Where a snapshot is that was taken.
-pub(super) fn folder_of(context: &Context, record: &SnapshotRecord) -> PathBuf {
-    // In a Pod a reference names the claim that is mounted, and the path below it.
-    match record.reference.split_once(':').filter(|_| !context.by_hand) {
-        Some((_, path)) => context.snapshots.join(path),
-        None => PathBuf::from(&record.reference),
-    }
-}
-
-/// Restoring rows runs routines of the database, in constraints and indexes for instance, and outside of a
-/// transaction whose writes to shared catalogs Sluice could count.
-async fn nothing_beyond(real: &mut PgConnection) -> Result<(), ReplayError> {
-    let bodies = bodies(real).await.map_err(ReplayError::query)?;
-    let found = bodies.iter().find_map(|body| match Reach::of_body(body) {
-        Reach::Hidden(change) => Some(change.words()),
-        Reach::Inside | Reach::Beyond => None,
-    });
-    found.map_or(Ok(()), |words| {
-        let message = format!(
-            "a routine of the database says {words:?}, and restoring a snapshot may call it, which would \
-                change the server: rehearse on the schema"
-        );
-        Err(ReplayError::Stopped { reason: Reason::RestoreFailed, message })
-    })
 }

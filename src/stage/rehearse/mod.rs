@@ -102,16 +102,10 @@ enum Behind {
 
 /// The reason, and the words for people.
 fn why(error: ReplayError) -> (Reason, String) {
-    match error {
-        ReplayError::Unproven { reason, message, remedy, .. } => {
-            let reason = match reason {
-                // It is no baseline that differs: the release could not be tried.
-                Reason::BaselineDiffers => Reason::RehearsalFailed,
-                other => other,
-            };
-            (reason, format!("{message}; {remedy}"))
-        }
-        ReplayError::Stopped { reason, message } => (reason, message),
+    match error.told() {
+        // It is no baseline that differs: the release could not be tried.
+        (Reason::BaselineDiffers, message) => (Reason::RehearsalFailed, message),
+        told => told,
     }
 }
 

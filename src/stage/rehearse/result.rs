@@ -292,6 +292,11 @@ impl Rehearsal {
         (self.verdict, self.reason, self.message) = (Verdict::Failed, reason, message);
     }
 
+    /// A snapshot was restored for it: the release began.
+    pub(super) fn is_restored(&self) -> bool {
+        self.on == "Snapshot" && !self.transactions.is_empty()
+    }
+
     /// Every statement that ran, in order.
     pub fn statements(&self) -> impl Iterator<Item = &RehearsedStatement> {
         self.transactions.iter().flat_map(|transaction| &transaction.statements)

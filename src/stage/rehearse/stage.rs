@@ -1,8 +1,13 @@
 //! The stage `rehearse`: nothing of a release runs before it ran on a copy, where the manifest asks for that.
 
-use super::{super::outcome_of, Ground, Rehearsal, base::folder_of, limits::summary, on_ground};
+use super::{
+    super::{outcome_of, restored::folder_of},
+    Ground, Rehearsal,
+    limits::summary,
+    on_ground,
+};
 use crate::{
-    api::{LockHold, Reason, RehearsalGround},
+    api::{LockHold, ReadBack, Reason, RehearsalGround, SnapshotRecord},
     contract::{Outcome, Stage, Verdict},
     stage::Context,
 };
@@ -24,16 +29,16 @@ pub(in super::super) async fn run(context: &Context, before: &[Outcome]) -> Outc
         let message = "nothing is pending, so there is nothing to rehearse";
         return Outcome::passed(Stage::Rehearse, Reason::RehearsalNotNeeded, message);
     }
-    let ground = match asked.on {
-        RehearsalGround::Schema => Ground::Schema,
-        RehearsalGround::Snapshot => {
-            let taken = outcome_of(before, Stage::Snapshot).and_then(|taken| taken.snapshot.as_ref());
-            let Some(taken) = taken else { return failed("the stage snapshot left none to rehearse on") };
-            Ground::Snapshot(Some(folder_of(context, taken)))
-        }
+    let taken = outcome_of(before, Stage::Snapshot).and_then(|taken| taken.snapshot.as_ref());
+    let ground = match (asked.on, taken) {
+        (RehearsalGround::Schema, _) => Ground::Schema,
+        (RehearsalGround::Snapshot, Some(taken)) => Ground::Snapshot(Some(folder_of(context, taken))),
+        (RehearsalGround::Snapshot, None) => return failed("the stage snapshot left none to rehearse on"),
     };
     let rehearsal = on_ground(context, &ground, plan).await;
-    let outcome = verdict(&rehearsal);
+    let restored = taken.filter(|_| rehearsal.is_restored()).cloned();
+    let snapshot = restored.map(|taken| SnapshotRecord { verified: ReadBack::Restore, ..taken });
+    let outcome = Outcome { snapshot, ..verdict(&rehearsal) };
     context.keep_rehearsal(rehearsal);
     outcome
 }
