@@ -67,7 +67,7 @@ pub use policy::{
 };
 pub use queries::{Compare, Expectation, PlannedQuery, QueryAssertion, Relation, RowCount, RowCounts};
 pub use reason::{Class, Reason};
-pub use rehearsal::{Rehearsal, RehearsalGround, RehearsalLimits};
+pub use rehearsal::{Rehearsal, RehearsalGround, RehearsalLimits, RehearsalServer};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
     AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, GateStatus, HistoryEntry, LegStatus,

@@ -18,6 +18,10 @@ pub struct Rehearsal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on: Option<RehearsalGround>,
 
+    /// The server that the copy is made on. Default: that of the database itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<RehearsalServer>,
+
     /// What must not be exceeded on the copy. Default: no limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RehearsalLimits>,
@@ -31,6 +35,17 @@ pub enum RehearsalGround {
     Snapshot,
     /// The applied migrations, replayed: an empty schema.
     Schema,
+}
+
+/// A server for copies, of the same major version as the database. The roles that own something in the database, or may
+/// do something in it, have to exist there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RehearsalServer {
+    /// The Secret that holds the connection URL of a role that may create databases there
+    /// (`postgres://user:password@host:5432/name`). Only the stage `rehearse` gets it; without a cluster it comes from the
+    /// environment: `SLUICE_REHEARSAL_URL`.
+    pub secret_ref: ReaderSecret,
 }
 
 /// What a release must not exceed on the copy. A release that does ends with `RehearsalOverLimit`, and nothing

@@ -13,4 +13,4 @@ pub use outcome::{
 };
 pub use progress::{Count, IndexProgress, PROGRESS_LIMIT, PROGRESS_PATH, PROGRESS_PORT, Progress, Rows};
 pub use route::{Gate, Leg, Purpose, Route};
-pub use stage::Stage;
+pub use stage::{REHEARSAL_URL, Stage};

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The environment variable with the URL of the server that a rehearsal makes its copy on, where that is another one.
+pub const REHEARSAL_URL: &str = "SLUICE_REHEARSAL_URL";
+
 /// A stage. Which of them a run has, and in which order, its route says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -55,7 +55,9 @@ pub use key::TableKey;
 pub use objection::Objection;
 pub use own_sessions::{end_earlier_sessions, end_own_sessions};
 pub use own_table::OwnTable;
-pub use preflight::{ServerFacts, count_tables, has_deferrable_constraints, own_schema_objection, preflight};
+pub use preflight::{
+    ServerFacts, count_tables, has_deferrable_constraints, own_schema_objection, preflight, server_major,
+};
 pub use query::{query, query_as, query_scalar};
 pub use records::{KeptRecord, NewRecord, RECORD_DAYS, RECORDS_KEPT, keep_record, record_text, records};
 pub use replicas::{ReplicaLag, Replicas};

@@ -217,3 +217,11 @@ async fn missing_create(
         }
     }))
 }
+
+/// The major version of a server.
+pub async fn server_major(connection: &mut PgConnection) -> Result<i32, QueryError> {
+    query_scalar("SELECT pg_catalog.current_setting('server_version_num')::int / 10000")
+        .fetch_one(connection)
+        .await
+        .context("read the version of the server")
+}

@@ -41,10 +41,14 @@ pub async fn cannot_create_databases(connection: &mut PgConnection) -> Result<Op
 }
 
 impl Scratch {
-    /// Removes what earlier creators left, and makes a new database. `keeper` is a session on the real
-    /// database that nothing else uses; `digest` is 8 characters that tell what it is for, `purpose` says so
-    /// to people.
-    pub async fn create(mut keeper: PgConnection, digest: &str, purpose: &str) -> Result<Self, QueryError> {
+    /// Removes what earlier creators left, and makes a new database. `keeper` is a session on its server that
+    /// nothing else uses, `real` one on the database that it stands for; `digest` is 8 characters that tell what
+    /// it is for, `purpose` says so to people.
+    pub async fn create(
+        mut keeper: PgConnection,
+        real: &mut PgConnection,
+        (digest, purpose): (&str, &str),
+    ) -> Result<Self, QueryError> {
         remove_left_over(&mut keeper).await?;
         // Not negative, so that it reads back from 16 hexadecimal digits.
         let key = i64::from_ne_bytes(fastrand::u64(..).to_ne_bytes()) & i64::MAX;
@@ -54,7 +58,7 @@ impl Scratch {
             .execute(&mut keeper)
             .await
             .context("lock the name of the scratch database")?;
-        let locale = locale(&mut keeper).await?;
+        let locale = locale(real).await?;
         let text = format!("CREATE DATABASE {name} TEMPLATE template0 {locale}");
         sqlx::raw_sql(AssertSqlSafe(text))
             .execute(&mut keeper)

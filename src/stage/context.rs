@@ -11,8 +11,8 @@ use jiff::Timestamp;
 
 use super::{Rehearsal, Reporter, phases};
 use crate::{
-    api::Span,
-    contract::{Leg, PROGRESS_PORT, Purpose},
+    api::{Reason, Span},
+    contract::{Leg, PROGRESS_PORT, Purpose, REHEARSAL_URL},
     limits::CLOCK_SKEW,
     migrations::{FormatRules, HistoryContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
     postgres::{ConnectError, ConnectionUrl, HistoryTable, InvalidUrl},
@@ -27,6 +27,8 @@ pub struct Context {
     pub url: Result<ConnectionUrl, InvalidUrl>,
     /// The other databases that `verify` reads, by their names: only those whose URL is known.
     pub elsewhere: BTreeMap<String, Result<ConnectionUrl, InvalidUrl>>,
+    /// The server that a rehearsal makes its copy on, where the manifest names one and the environment has its URL.
+    scratch_server: Option<Result<ConnectionUrl, InvalidUrl>>,
     /// The folder of migrations.
     folder: PathBuf,
     /// Those of its phases.
@@ -86,6 +88,7 @@ impl Context {
             manifest,
             url,
             elsewhere: BTreeMap::new(),
+            scratch_server: None,
             folder: source,
             phases,
             source: OnceLock::new(),
@@ -156,7 +159,7 @@ impl Context {
         Rules { target: self.manifest.target.as_deref(), history: &self.manifest.history, texts }
     }
 
-    /// With the URLs of other databases, as far as the environment has them.
+    /// With the URLs of other databases and of a server for copies, as far as the environment has them.
     #[must_use]
     pub fn with_elsewhere(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
         let others =
@@ -165,12 +168,36 @@ impl Context {
             Some((other.name.clone(), ConnectionUrl::parse(&variable(&other.variable())?)))
         });
         self.elsewhere = known.collect();
+        let named = self.manifest.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.server.is_some());
+        let url = variable(REHEARSAL_URL).filter(|_| named);
+        let schema = self.url.as_ref().ok().and_then(ConnectionUrl::schema);
+        let parsed = url.map(|url| ConnectionUrl::parse(&url));
+        self.scratch_server = parsed.map(|url| Ok(schema.into_iter().fold(url?, ConnectionUrl::or_schema)));
         self
     }
 
     /// The URL, or the error that a connection would give.
     pub(super) fn url(&self) -> Result<&ConnectionUrl, ConnectError> {
         self.url.as_ref().map_err(|error| ConnectError::Url(error.clone()))
+    }
+
+    /// The server that a rehearsal makes its copy on: that of the database, unless the manifest names another one.
+    pub(super) fn scratch_server(&self) -> Result<&ConnectionUrl, (Reason, String)> {
+        let named = self.manifest.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.server.is_some());
+        if !named {
+            return self.url().map_err(|error| (error.reason(), error.to_string()));
+        }
+        match &self.scratch_server {
+            Some(Ok(url)) => Ok(url),
+            Some(Err(error)) => Err((Reason::ConnectionInvalid, format!("{REHEARSAL_URL}: {error}"))),
+            None => {
+                let message = format!(
+                    "spec.before.rehearsal.server names a server of its own, and the environment has no \
+                        {REHEARSAL_URL}: set it to the URL of that server"
+                );
+                Err((Reason::ConnectionInvalid, message))
+            }
+        }
     }
 
     /// The name under which sessions show in `pg_stat_activity`: `sluice NAMESPACE/NAME`, and which attempt.

@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(evidence(&manifest, &[plan(1), proven]), Ok(Duration::from_millis(70)));
         let rehearsal = |on| {
             let limits = crate::validate::RehearsalLimits::default();
-            Some(crate::validate::Rehearsal { on, limits })
+            Some(crate::validate::Rehearsal { on, server: None, limits })
         };
         manifest.rehearsal = rehearsal(RehearsalGround::Schema);
         assert!(evidence(&manifest, &[plan(1), taken()]).is_err(), "an empty schema restores nothing");
@@ -267,6 +267,7 @@ mod tests {
         assert!(matches!(evidence(&manifest, &[plan(1), taken()]), Ok(Evidence::NotNeeded(_))));
         manifest.rehearsal = Some(crate::validate::Rehearsal {
             on: RehearsalGround::Snapshot,
+            server: None,
             limits: crate::validate::RehearsalLimits::default(),
         });
         let left = |verdict, reason| Outcome::new(Stage::Rehearse, verdict, reason, "");

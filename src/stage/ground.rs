@@ -58,25 +58,25 @@ pub(super) struct Use {
     pub(super) without: &'static str,
 }
 
-/// Makes a scratch database. `connection` is on the real one; `digest` is eight characters that change with
-/// what is tried.
+/// Makes a scratch database on a server. `real` is a connection to the real one; `digest` is eight characters that
+/// change with what is tried.
 pub(super) async fn make(
     context: &Context,
-    connection: &mut PgConnection,
-    digest: &str,
-    purpose: Use,
+    server: &ConnectionUrl,
+    real: &mut PgConnection,
+    (digest, purpose): (&str, Use),
 ) -> Result<Scratch, ReplayError> {
-    if let Some(role) = cannot_create_databases(connection).await.map_err(ReplayError::query)? {
-        return Err(no_right(role, purpose));
-    }
-    let keeper = connect(url(context)?, &context.application())
+    let mut keeper = connect(server, &context.application())
         .await
         .map_err(|error| ReplayError::stopped(error.reason(), &error))?;
+    if let Some(role) = cannot_create_databases(&mut keeper).await.map_err(ReplayError::query)? {
+        return Err(no_right(role, purpose));
+    }
     let of = format!(
         "Scratch database of the DatabaseMigration {}/{}",
         context.manifest.namespace, context.manifest.name
     );
-    Scratch::create(keeper, digest, &of).await.map_err(ReplayError::query)
+    Scratch::create(keeper, real, (digest, &of)).await.map_err(ReplayError::query)
 }
 
 /// Does the work, which ends in time for the scratch database to be dropped.
@@ -101,14 +101,14 @@ pub(super) fn url(context: &Context) -> Result<&ConnectionUrl, ReplayError> {
     context.url().map_err(|error| ReplayError::stopped(error.reason(), &error))
 }
 
-/// A connection to the scratch database that begins with what those to the real one begin with.
+/// A connection to a scratch database that begins with what those to the real one begin with.
 pub(super) async fn connect_to(
     context: &Context,
-    scratch: &Scratch,
+    url: &ConnectionUrl,
     real: &mut PgConnection,
 ) -> Result<PgConnection, ReplayError> {
     let defaults = defaults_of_sessions(real).await.map_err(ReplayError::query)?;
-    let connection = connect_like(&scratch.url(url(context)?), &context.application(), &defaults).await;
+    let connection = connect_like(url, &context.application(), &defaults).await;
     connection.map_err(|error| ReplayError::stopped(error.reason(), &error))
 }
 

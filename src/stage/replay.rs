@@ -53,7 +53,8 @@ pub(super) async fn differences(
 ) -> Result<Vec<Difference>, ReplayError> {
     let refill = Refill::of(comparison.migrations())?;
     let prerequisites = refill.prerequisites(connection, comparison.schemas).await?;
-    let scratch = ground::make(context, connection, &refill.digest(), USE).await?;
+    let server = ground::url(context)?;
+    let scratch = ground::make(context, server, connection, (&refill.digest(), USE)).await?;
     let work = compare_made(context, &scratch, connection, comparison, &refill, &prerequisites);
     let found = ground::in_time(context, USE, work).await;
     ground::drop(scratch).await;
@@ -74,7 +75,7 @@ async fn compare_made(
     prerequisites: &[Prerequisite],
 ) -> Result<Vec<Difference>, ReplayError> {
     let begun = Instant::now();
-    let connection = ground::connect_to(context, scratch, real).await?;
+    let connection = ground::connect_to(context, &scratch.url(ground::url(context)?), real).await?;
     let mut session = refill.fill(context, connection, prerequisites).await?;
     tracing::info!(
         migrations = refill.len(),

@@ -32,8 +32,9 @@ pub(super) async fn prove(
     let connection = connect(ground::url(context)?, &context.application()).await;
     let mut real = connection.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
     nothing_beyond(&mut real).await?;
-    let scratch = ground::make(context, &mut real, &digest(history_digest), USE).await?;
-    let url = scratch.url(ground::url(context)?);
+    let server = ground::url(context)?;
+    let scratch = ground::make(context, server, &mut real, (&digest(history_digest), USE)).await?;
+    let url = scratch.url(server);
     let folder = folder_of(context, record);
     let ended = ground::in_time(context, USE, fill(&folder, &url, history_digest)).await;
     ground::drop(scratch).await;

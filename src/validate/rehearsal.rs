@@ -10,6 +10,8 @@ use crate::api::{self, RehearsalGround, Span};
 pub struct Rehearsal {
     /// What the release is tried on.
     pub on: RehearsalGround,
+    /// The Secret, and its key, of the server that the copy is made on; that of the database where there is none.
+    pub server: Option<(String, String)>,
     /// What must not be exceeded there.
     pub limits: RehearsalLimits,
 }
@@ -49,7 +51,9 @@ pub(super) fn read(
     }
     let rewrite = size.and_then(Result::ok).map(|size| size.as_u64());
     let limits = RehearsalLimits { lock_held: limits.lock_held, rewrite, duration: limits.duration };
-    Some(Rehearsal { on, limits })
+    let secret = written.server.as_ref().map(|server| &server.secret_ref);
+    let server = secret.map(|secret| (secret.name.clone(), secret.key.clone()));
+    Some(Rehearsal { on, server, limits })
 }
 
 #[cfg(test)]
@@ -75,7 +79,8 @@ mod tests {
 
     #[test]
     fn it_is_on_the_snapshot_and_without_limits_where_it_does_not_say() {
-        let expected = Rehearsal { on: RehearsalGround::Snapshot, limits: RehearsalLimits::default() };
+        let (on, limits) = (RehearsalGround::Snapshot, RehearsalLimits::default());
+        let expected = Rehearsal { on, server: None, limits };
         assert_eq!(of("{}", &dump()), (Some(expected), vec![]));
         let (rehearsal, violations) = of("{limits: {lockHeld: 2s, rewrite: 256Mi}}", &dump());
         let limits = rehearsal.map(|rehearsal| rehearsal.limits).unwrap_or_default();

@@ -62,7 +62,8 @@ fn the_api_server_fills_in_no_default_that_would_hide_the_policys_value() {
 #[test]
 fn nothing_is_required_of_a_half_that_the_other_half_may_say() {
     // Whose database it is and how it proves that, why there is no snapshot, whose turn it is, and how a
-    // baseline is named, only one place can say. A window is one thing, and a part of it says nothing.
+    // baseline is named, only one place can say. A window is one thing, and so is a server: a part of it says
+    // nothing.
     let own = [
         "DatabaseMigration.database",
         "DatabaseMigration.database.secretRef",
@@ -72,7 +73,11 @@ fn nothing_is_required_of_a_half_that_the_other_half_may_say() {
         "DatabaseMigration.before.group",
     ];
     let whole = |path: &str| {
-        own.contains(&path) || path.ends_with(".snapshot.none") || path.ends_with(".before.window")
+        let of_a_server = path.contains(".before.rehearsal.server");
+        own.contains(&path)
+            || of_a_server
+            || path.ends_with(".snapshot.none")
+            || path.ends_with(".before.window")
     };
     let required: Vec<String> = mergeable()
         .into_iter()

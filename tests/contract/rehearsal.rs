@@ -82,6 +82,23 @@ async fn the_rehearsal_has_the_client_tools_and_reads_the_snapshots_and_no_other
 }
 
 #[tokio::test]
+async fn the_url_of_a_server_for_copies_is_given_to_the_rehearsal_alone() {
+    let mut world = World::new();
+    let server = json!({"secretRef": {"name": "scratch", "key": "address"}});
+    ask(&world, &json!({"rehearsal": {"server": server}}));
+    world.run(&["records"]).await;
+    for container in containers(&world, &world.jobs()[0]) {
+        let environment = container["env"].as_array().expect("variables");
+        let urls: Vec<&Value> =
+            environment.iter().filter(|variable| variable["name"] == "SLUICE_REHEARSAL_URL").collect();
+        let expected = json!({"name": "SLUICE_REHEARSAL_URL",
+            "valueFrom": {"secretKeyRef": {"name": "scratch", "key": "address"}}});
+        let expected = if container["name"] == "rehearse" { vec![&expected] } else { vec![] };
+        assert_eq!(urls, expected, "{}", container["name"]);
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_migrated_after_a_rehearsal_that_failed_until_a_person_changes_something() {
     let mut world = asking();
     world.database.mishaps = vec![OVER];

@@ -11,7 +11,8 @@ use sluice::{
 
 use crate::{
     rehearse::{scratch_databases, state, with_snapshot},
-    stage_scene::{Scene, finish, planned, said, until},
+    server::{Server, connect, execute},
+    stage_scene::{Scene, finish, planned, run_all, said, until, value},
 };
 
 const WIDER: &str = "ALTER TABLE visits ALTER COLUMN cost TYPE bigint;\n\
@@ -227,4 +228,31 @@ async fn where_a_rehearsal_is_on_the_snapshot_it_is_the_proof_that_the_snapshot_
     let outcomes = scene.ready().await;
     let verified = |at: usize| outcomes[at].snapshot.as_ref().map(|taken| taken.verified);
     assert_eq!((verified(1), verified(2)), (Some(ReadBack::Read), Some(ReadBack::Restore)));
+}
+
+#[tokio::test]
+async fn the_copy_is_made_on_the_server_that_the_manifest_names_and_the_real_one_makes_none() {
+    let mut scene = scene("stage_rehearse_server", "{}").await;
+    scene.write("2_floor", "ALTER TABLE rooms ADD COLUMN floor int;");
+    // On the real server the role may create no database any more.
+    scene.database.execute(&format!("ALTER ROLE {} NOCREATEDB", scene.role)).await;
+    let outcome = stopped(&scene, Reason::PrivilegesMissing).await;
+    assert!(outcome.message.contains("CREATEDB"), "the control: {}", outcome.message);
+
+    ask_for(&mut scene, "{server: {secretRef: {name: scratch}}}");
+    let outcome = stopped(&scene, Reason::ConnectionInvalid).await;
+    assert!(outcome.message.contains("SLUICE_REHEARSAL_URL"), "{}", outcome.message);
+
+    let other = Server::another(None, None);
+    let role = format!("CREATE ROLE {} LOGIN CREATEDB", scene.role);
+    execute(&mut connect(&other.url("postgres", "postgres")).await, &role).await;
+    let url = other.url(&scene.role, "postgres");
+    let context =
+        scene.context().with_elsewhere(|name| (name == "SLUICE_REHEARSAL_URL").then(|| url.clone()));
+    let outcomes = run_all(&context).await;
+    let last = outcomes.last().expect("a stage");
+    assert_eq!((outcomes.len(), last.reason), (5, Reason::Verified), "{}", last.message);
+    let left = "SELECT count(*)::text FROM pg_database WHERE datname LIKE 'sluice_scratch_%'";
+    let mut connection = connect(&other.url("postgres", "postgres")).await;
+    assert_eq!(value(&mut connection, left).await, "0");
 }

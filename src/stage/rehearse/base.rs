@@ -18,7 +18,7 @@ use crate::{
     api::Reason,
     contract::{HistorySummary, Outcome, Verdict},
     migrations::{Migration, SourceTree},
-    postgres::{Prerequisite, Scratch, Session},
+    postgres::{ConnectionUrl, Prerequisite, Session},
 };
 
 /// What a release is tried on.
@@ -84,22 +84,22 @@ impl<'a> Base<'a> {
         }
     }
 
-    /// Fills the scratch database. Answers a session in it, and how long that took in milliseconds.
+    /// Fills the scratch database at this URL. Answers a session in it, and how long that took in milliseconds.
     pub(super) async fn fill(
         &self,
         context: &Context,
-        scratch: &Scratch,
+        url: &ConnectionUrl,
         real: &mut PgConnection,
     ) -> Result<(Session, u64), ReplayError> {
         let begun = Instant::now();
         let session = match self {
             Self::Schema(refill, given) => {
-                let connection = ground::connect_to(context, scratch, real).await?;
+                let connection = ground::connect_to(context, url, real).await?;
                 refill.fill(context, connection, given).await?
             }
             Self::Snapshot(folder, digest) => {
-                restored::fill(folder, &scratch.url(ground::url(context)?), digest).await?;
-                ground::session(context, ground::connect_to(context, scratch, real).await?).await?
+                restored::fill(folder, url, digest).await?;
+                ground::session(context, ground::connect_to(context, url, real).await?).await?
             }
         };
         Ok((session, milliseconds(begun.elapsed())))

@@ -35,7 +35,10 @@ use crate::{
     contract::{HistorySummary, Outcome, Stage, Verdict, outcome_message},
     inspect::{Aspect, Scope},
     migrations::{Migration, Script, SourceTree},
-    postgres::{Scratch, ServerFacts, Session, Transaction, connect, has_deferrable_constraints, preflight},
+    postgres::{
+        ConnectionUrl, ServerFacts, Session, Transaction, connect, has_deferrable_constraints, preflight,
+        server_major,
+    },
     redact,
 };
 
@@ -158,8 +161,18 @@ async fn prepared(
     let mut rehearsal = Rehearsal::passed(on.name(), String::new());
     let confined = confine(&pending.files, &mut rehearsal)?;
     let base = Base::prepare(context, on, &mut real, plan, &pending.applied).await?;
-    let scratch = ground::make(context, &mut real, &base.digest(), USE).await?;
-    let work = on_scratch(context, &scratch, &mut real, &base, &pending, &confined, &mut rehearsal);
+    let server = match behind {
+        Behind::History => {
+            let named = context.scratch_server();
+            named.map_err(|(reason, message)| ReplayError::Stopped { reason, message })?
+        }
+        // Files need no database of their own, and no other server.
+        Behind::Files => ground::url(context)?,
+    };
+    is_of_the_same_version(context, server, &mut real).await?;
+    let scratch = ground::make(context, server, &mut real, (&base.digest(), USE)).await?;
+    let url = scratch.url(server);
+    let work = on_scratch(context, &url, &mut real, &base, &pending, &confined, &mut rehearsal);
     let ended = ground::in_time(context, USE, work).await;
     ground::drop(scratch).await;
     if let Err(error) = ended {
@@ -167,6 +180,29 @@ async fn prepared(
         rehearsal.fail(reason, message);
     }
     Ok(rehearsal)
+}
+
+/// A server of its own: what another major version locks and rewrites is another matter.
+async fn is_of_the_same_version(
+    context: &Context,
+    server: &ConnectionUrl,
+    real: &mut PgConnection,
+) -> Result<(), ReplayError> {
+    if context.manifest.rehearsal.as_ref().is_none_or(|asked| asked.server.is_none()) {
+        return Ok(());
+    }
+    let connection = connect(server, &context.application()).await;
+    let mut connection = connection.map_err(|error| ReplayError::stopped(error.reason(), &error))?;
+    let there = server_major(&mut connection).await.map_err(ReplayError::query)?;
+    let here = server_major(real).await.map_err(ReplayError::query)?;
+    if there == here {
+        return Ok(());
+    }
+    let message = format!(
+        "the server of spec.before.rehearsal.server is PostgreSQL {there} and that of the database is {here}, \
+            which locks and rewrites other things: rehearse on a server of the same major version"
+    );
+    Err(ReplayError::Stopped { reason: Reason::RehearsalFailed, message })
 }
 
 /// The files without what would change the server.
@@ -197,14 +233,14 @@ fn confine(files: &[(&Migration, Script)], rehearsal: &mut Rehearsal) -> Result<
 /// Fills the scratch database, runs the release in it, and checks what came of it.
 async fn on_scratch(
     context: &Context,
-    scratch: &Scratch,
+    url: &ConnectionUrl,
     real: &mut PgConnection,
     base: &Base<'_>,
     pending: &Pending<'_>,
     scripts: &[Script],
     rehearsal: &mut Rehearsal,
 ) -> Result<(), ReplayError> {
-    let (mut session, milliseconds) = base.fill(context, scratch, real).await?;
+    let (mut session, milliseconds) = base.fill(context, url, real).await?;
     rehearsal.prepared_milliseconds = milliseconds;
     let makes = scripts.iter().flat_map(|script| &script.statements).any(|statement| statement.defers);
     let connection = session.trusted().await.map_err(ReplayError::query)?;
