@@ -29,6 +29,7 @@ mod late;
 mod pods;
 mod policy;
 mod progress;
+mod rehearsal;
 mod rights;
 mod several;
 mod snapshot;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use super::story::{Clock, What};
 
 /// Everything that has to happen somewhere among a few hundred seeds.
-pub const KINDS: [&str; 75] = [
+pub const KINDS: [&str; 76] = [
     "a DatabaseMigration is created",
     "a spec is edited",
     "a spec is edited while a run goes on",
@@ -59,6 +59,7 @@ pub const KINDS: [&str; 75] = [
     "a container that migrates dies unseen",
     "a Pod starts late",
     "a stage takes long",
+    "a release is rehearsed",
     "a Pod wakes up late",
     "a Pod works on that was given up",
     "a Pod stands still that migrates",

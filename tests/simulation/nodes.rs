@@ -9,6 +9,7 @@ use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sluice::{
+    api::Reason,
     contract::{Outcome, Purpose, Stage, Verdict},
     limits::CLOCK_SKEW,
 };
@@ -301,6 +302,9 @@ impl Nodes {
         let stage = work.stage;
         if work.is_over {
             hands.coverage.saw("a run ends because its window closes");
+        }
+        if stage == Stage::Rehearse && outcome.reason == Reason::Rehearsed {
+            hands.coverage.saw("a release is rehearsed");
         }
         hands.truth.ends(&pod.job.2, &work.clone(), &outcome);
         pod.unsaid.push((stage, Some((*outcome).clone())));

@@ -129,6 +129,10 @@ impl Plot {
         if self.chance(3) {
             spec["before"]["window"] = self.window();
         }
+        // No throw of the dice: the other stories stay as they are.
+        if nth % 2 == 1 {
+            spec["before"]["rehearsal"] = json!({});
+        }
         if self.chance(2) {
             spec["verify"] = json!({"every": "2m"});
         }
