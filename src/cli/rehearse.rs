@@ -11,7 +11,7 @@ use super::{
     print::{print, print_json},
 };
 use crate::{
-    api::Class,
+    api::{Class, RehearsalGround},
     contract::Verdict,
     stage::{Ground, rehearse},
 };
@@ -23,9 +23,9 @@ pub(super) struct Args {
     #[command(flatten)]
     inputs: Inputs,
 
-    /// What the release is tried on.
-    #[arg(long, value_enum, default_value_t = On::Schema)]
-    on: On,
+    /// What the release is tried on. Default: as spec.before.rehearsal says, else the schema.
+    #[arg(long, value_enum)]
+    on: Option<On>,
 
     /// The folder of a snapshot that was taken, for `--on snapshot`. Default: one is taken now, as `run`
     /// takes it, and stays.
@@ -42,15 +42,16 @@ enum On {
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Usage> {
-    let on = match (args.on, args.snapshot) {
-        (On::Snapshot, folder) => Ground::Snapshot(folder),
-        (On::Schema, None) => Ground::Schema,
-        (On::Schema, Some(_)) => {
-            return Err(Usage("--snapshot is given without --on snapshot: add that, or leave it out".into()));
-        }
-    };
+    if args.snapshot.is_some() && args.on != Some(On::Snapshot) {
+        return Err(Usage("--snapshot is given without --on snapshot: add that, or leave it out".into()));
+    }
     let output = args.inputs.output;
     let (_, context) = args.inputs.context()?;
+    let asked = context.manifest.rehearsal.as_ref().map(|asked| asked.on);
+    let on = match (args.on, asked) {
+        (Some(On::Snapshot), _) | (None, Some(RehearsalGround::Snapshot)) => Ground::Snapshot(args.snapshot),
+        (Some(On::Schema), _) | (None, Some(RehearsalGround::Schema) | None) => Ground::Schema,
+    };
     let rehearsal = rehearse(&context, &on).await;
     match output {
         Output::Json => print_json(&(serde_json::to_string_pretty(&rehearsal).unwrap_or_default() + "\n")),
