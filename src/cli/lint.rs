@@ -1,5 +1,5 @@
-//! `sluice lint`: what Sluice reads in a folder of migrations, and what is to be said of it before it runs. It
-//! needs no database; with one, it judges what is pending by the size of the tables.
+//! `sluice lint`: what Sluice reads in a folder of migrations, and what is to be said of it before it runs.
+//! It needs no database; with one, it judges what is pending by the size of the tables.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -63,8 +63,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "REF")]
     since: Option<String>,
 
-    /// Only migrations that are not applied in this database, by the size of its tables. Without, every table that
-    /// exists counts as large. Arguments can be seen by others: without a URL behind it, it is DATABASE_URL.
+    /// Only migrations that are not applied in this database, by the size of its tables. Without, every table
+    /// that exists counts as large. Arguments can be seen by others: without a URL behind it, it is
+    /// DATABASE_URL.
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "")]
     database_url: Option<String>,
 
@@ -72,8 +73,9 @@ pub(super) struct Args {
     #[arg(long, requires = "database_url")]
     history_schema: Option<String>,
 
-    /// The role that migrates this database. A history is believed that belongs to this role, to one that can become
-    /// it, or to a superuser. Default: the role of the URL and the owner of the database are taken for it.
+    /// The role that migrates this database. A history is believed that belongs to this role, to one that can
+    /// become it, or to a superuser. Default: the role of the URL and the owner of the database are taken for
+    /// it.
     #[arg(long, value_name = "ROLE", requires = "database_url")]
     history_owner: Option<String>,
 
@@ -281,6 +283,11 @@ fn describe(statement: &Statement) -> String {
         StatementKind::Backfill(backfill) => format!(
             "runs in batches by {}, each a transaction: {}",
             backfill.batches.shown(),
+            redact::statement(statement.sql(), 80)
+        ),
+        StatementKind::Copy(copy) => format!(
+            "is done by copy and swap, in batches by {}: {}",
+            copy.batches.shown(),
             redact::statement(statement.sql(), 80)
         ),
         _ => format!(

@@ -4,8 +4,8 @@
 use std::{collections::VecDeque, ops::Range};
 
 use super::{
-    backfill::{Backfill, Batches},
-    script::ScriptError,
+    backfill::Batches,
+    script::{ScriptError, StatementKind},
 };
 
 /// What the directives of a file say.
@@ -13,13 +13,14 @@ use super::{
 pub struct Directives {
     /// `-- sluice: no-transaction`: each statement runs alone.
     pub no_transaction: bool,
-    /// `-- sluice: backfill …`, in the order of the file.
-    backfills: VecDeque<OfOneStatement>,
+    /// `-- sluice: backfill …` and `-- sluice: copy …`, in the order of the file.
+    of_statements: VecDeque<OfOneStatement>,
 }
 
 /// A directive about the statement that follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct OfOneStatement {
+    runs: Runs,
     batches: Batches,
     /// What it says.
     directive: String,
@@ -28,7 +29,23 @@ struct OfOneStatement {
     line: u32,
 }
 
+/// How the statement is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runs {
+    InBatches,
+    ByCopy,
+}
+
 impl OfOneStatement {
+    /// What the statement is under it; an error says why it cannot be.
+    fn kind(&self, sql: &str) -> Result<StatementKind, String> {
+        let batches = self.batches.clone();
+        match self.runs {
+            Runs::InBatches => batches.of(sql).map(Box::new).map(StatementKind::Backfill),
+            Runs::ByCopy => batches.of_copy(sql).map(Box::new).map(StatementKind::Copy),
+        }
+    }
+
     fn refused(self, problem: String) -> ScriptError {
         ScriptError::InvalidDirective { line: self.line, directive: self.directive, problem }
     }
@@ -45,7 +62,8 @@ impl Directives {
             "no-transaction" => self.no_transaction = true,
             // A waiver of a lint rule changes nothing about how the file runs.
             "allow" => {}
-            "backfill" => {
+            "backfill" | "copy" => {
+                let runs = if word == "copy" { Runs::ByCopy } else { Runs::InBatches };
                 let (line, directive) = (line(), text.to_owned());
                 let batches = match Batches::read(said) {
                     Ok(batches) => batches,
@@ -53,7 +71,7 @@ impl Directives {
                         return Err(ScriptError::InvalidDirective { line, directive, problem });
                     }
                 };
-                self.backfills.push_back(OfOneStatement { batches, directive, at, line });
+                self.of_statements.push_back(OfOneStatement { runs, batches, directive, at, line });
             }
             _ => {
                 return Err(ScriptError::UnknownDirective { line: line(), directive: text.to_owned() });
@@ -62,30 +80,29 @@ impl Directives {
         Ok(())
     }
 
-    /// The batches of a statement, if a directive before it asks for them. Statements are to come in the
-    /// order of the file.
-    pub(super) fn backfill(
+    /// What a statement is, if a directive before it says how it runs. Statements are to come in the order of
+    /// the file.
+    pub(super) fn kind(
         &mut self,
         sql: &str,
         place: &Range<usize>,
-    ) -> Result<Option<Box<Backfill>>, ScriptError> {
-        let Some(found) = self.backfills.pop_front_if(|next| next.at < place.end) else { return Ok(None) };
+    ) -> Result<Option<StatementKind>, ScriptError> {
+        let Some(found) = self.of_statements.pop_front_if(|next| next.at < place.end) else {
+            return Ok(None);
+        };
         if found.at > place.start {
             let problem = "it stands inside of a statement: put it before the statement's first line";
             return Err(found.refused(problem.to_owned()));
         }
-        if let Some(second) = self.backfills.pop_front_if(|next| next.at < place.end) {
+        if let Some(second) = self.of_statements.pop_front_if(|next| next.at < place.end) {
             return Err(second.refused("the statement has one already: keep one".to_owned()));
         }
-        match found.batches.clone().of(sql) {
-            Ok(backfill) => Ok(Some(Box::new(backfill))),
-            Err(problem) => Err(found.refused(problem)),
-        }
+        found.kind(sql).map(Some).map_err(|problem| found.refused(problem))
     }
 
     /// Every directive was about a statement.
     pub(super) fn end(mut self) -> Result<(), ScriptError> {
-        let left = self.backfills.pop_front();
+        let left = self.of_statements.pop_front();
         left.map_or(Ok(()), |left| {
             let problem = "no statement follows it: put it before the one that it is about, or remove it";
             Err(left.refused(problem.to_owned()))
@@ -138,6 +155,26 @@ mod tests {
             let error = split(sql.clone()).expect_err(&sql);
             assert_eq!(error.line(), line, "{sql}");
             assert!(error.to_string().contains(problem), "{sql}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_copy_is_about_the_next_statement_too_and_only_about_one_that_changes_types() {
+        let script =
+            split("-- sluice: copy key=id batch=500\nALTER TABLE t ALTER id TYPE bigint;").expect("splits");
+        assert!(matches!(&script.statements[0].kind, StatementKind::Copy(copy) if copy.batches.batch == 500));
+        assert!(!script.is_transactional());
+        for (sql, problem) in [
+            ("-- sluice: copy key=id\nUPDATE t SET a = 1;", "before no ALTER TABLE"),
+            ("-- sluice: copy key=id\nALTER TABLE t ADD COLUMN a int;", "something else"),
+            ("-- sluice: copy\nALTER TABLE t ALTER a TYPE int;", "it names no key"),
+            (
+                "-- sluice: copy key=id\n-- sluice: backfill key=id\nALTER TABLE t ALTER a TYPE int;",
+                "keep one",
+            ),
+        ] {
+            let told = split(sql).expect_err(sql).to_string();
+            assert!(told.contains(problem), "{sql}: {told}");
         }
     }
 

@@ -19,6 +19,7 @@ mod release;
 mod rules;
 mod script;
 mod source;
+mod table_copy;
 mod words;
 
 pub use backfill::{Backfill, Batches};
@@ -35,3 +36,4 @@ pub use release::{Group, Step, how, last_transaction, plan_groups, steps};
 pub use rules::Rules;
 pub use script::{Script, ScriptError, Statement, StatementKind};
 pub use source::{Migration, SourceError, SourceTree, phase_of};
+pub use table_copy::TableCopy;

@@ -4,7 +4,6 @@
 use std::{ops::Range, sync::Arc};
 
 use super::{
-    backfill::Backfill,
     directive::Directives,
     script::{Script, ScriptError, Statement, StatementKind},
 };
@@ -30,8 +29,8 @@ pub fn split(file: impl Into<Arc<str>>) -> Result<Script, ScriptError> {
             return Err(unreadable(&file, fault));
         }
         let line = lines.at(range.start);
-        let backfill = directives.backfill(&file[range.clone()], &range)?;
-        reading.statement(&file, range, line, backfill)?;
+        let kind = directives.kind(&file[range.clone()], &range)?;
+        reading.statement(&file, range, line, kind)?;
     }
     match pieces.fault {
         Some(fault) => Err(unreadable(&file, fault)),
@@ -87,7 +86,7 @@ impl Reading {
         file: &Arc<str>,
         range: Range<usize>,
         line: u32,
-        backfill: Option<Box<Backfill>>,
+        kind: Option<StatementKind>,
     ) -> Result<(), ScriptError> {
         let sql = &file[range.clone()];
         let read = sql::Statement::read(sql);
@@ -102,7 +101,7 @@ impl Reading {
             Some(Control::Set(isolation)) if untouched || isolation.is_none() => self.isolate(isolation),
             Some(Control::Set(_)) | None => {
                 self.savepoint(read.savepoint.as_ref(), line)?;
-                self.add(file, range, line, read, backfill);
+                self.add(file, range, line, read, kind);
                 return Ok(());
             }
         }
@@ -163,7 +162,7 @@ impl Reading {
         range: Range<usize>,
         line: u32,
         read: sql::Statement,
-        backfill: Option<Box<Backfill>>,
+        kind: Option<StatementKind>,
     ) {
         let sql = &file[range.clone()];
         self.cut |= self.added.iter().any(|value| value.may_be_used_by(sql));
@@ -176,7 +175,7 @@ impl Reading {
         let first = self.begins == self.statements.len();
         self.untouched = read.sets && (first || self.untouched);
         self.ends |= read.ends;
-        let kind = backfill.map_or_else(|| self.kind(read.needs), StatementKind::Backfill);
+        let kind = kind.unwrap_or_else(|| self.kind(read.needs));
         self.added.extend((kind == StatementKind::AddEnumValue).then(|| EnumValue::added_by(sql)));
         self.statements.push(Statement {
             file: file.clone(),

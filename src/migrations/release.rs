@@ -32,6 +32,8 @@ pub enum Step {
     Autocommit(usize),
     /// This statement runs in batches, each a transaction.
     Backfill(usize),
+    /// This ALTER TABLE is done by copy and swap.
+    Copy(usize),
 }
 
 /// Groups the scripts of a release. `lock_budget` is how many entries of the lock table one transaction may
@@ -88,6 +90,7 @@ pub fn steps(script: &Script) -> Vec<Step> {
     for (at, Statement { kind, .. }) in script.statements.iter().enumerate() {
         let alone = match kind {
             StatementKind::Backfill(_) => Some(Step::Backfill(at)),
+            StatementKind::Copy(_) => Some(Step::Copy(at)),
             kind => kind.runs_alone().then_some(Step::Autocommit(at)),
         };
         if let Some(step) = alone {
@@ -115,9 +118,12 @@ pub fn how(script: &Script) -> String {
     {
         return format!("in batches by {}", backfill.batches.shown());
     }
+    if let [Step::Copy(_)] = steps[..] {
+        return "by copy and swap".to_owned();
+    }
     let count = |is: fn(&Step) -> bool| steps.iter().filter(|step| is(step)).count();
     let alone = count(|step| matches!(step, Step::Autocommit(_)));
-    let batched = count(|step| matches!(step, Step::Backfill(_)));
+    let batched = count(|step| matches!(step, Step::Backfill(_) | Step::Copy(_)));
     match (steps.len(), alone, batched) {
         (1, 1, _) => "outside a transaction".to_owned(),
         (0 | 1, ..) => "in a transaction".to_owned(),
@@ -216,6 +222,7 @@ mod tests {
             ("-- sluice: no-transaction\nSELECT 1; SELECT 2;", "in 2 transactions"),
             ("-- sluice: backfill key=clinic,id\nDELETE FROM t;", "in batches by clinic, id"),
             ("SELECT 1;\n-- sluice: backfill key=id\nDELETE FROM t;", "in 2 steps, 1 of them in batches"),
+            ("-- sluice: copy key=id\nALTER TABLE t ALTER a TYPE bigint;", "by copy and swap"),
             (
                 "-- sluice: backfill key=id\nDELETE FROM t;\nVACUUM t;",
                 "in 2 steps, 1 of them outside a transaction and 1 in batches",

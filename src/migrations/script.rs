@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::Range, sync::Arc};
 
-use super::backfill::Backfill;
+use super::{backfill::Backfill, table_copy::TableCopy};
 use crate::sql::{self, IndexBuild, Isolation, Reach, Verb};
 
 /// A file, split.
@@ -74,6 +74,8 @@ pub enum StatementKind {
     },
     /// `-- sluice: backfill`: an UPDATE, DELETE or INSERT … SELECT in batches, each a transaction.
     Backfill(Box<Backfill>),
+    /// `-- sluice: copy`: an ALTER TABLE that is done of a copy of the table, which is then swapped with it.
+    Copy(Box<TableCopy>),
     /// `CALL`, `DO`, and what is not known here, under `-- sluice: no-transaction`: it may commit in its
     /// middle, so once it has begun only itself knows how far it came.
     Opaque,
@@ -200,9 +202,9 @@ impl ScriptError {
 impl Script {
     /// Whether every statement can share one transaction with other files.
     pub fn is_transactional(&self) -> bool {
-        let alone = self.statements.iter().any(|statement| {
-            statement.kind.runs_alone() || matches!(statement.kind, StatementKind::Backfill(_))
-        });
+        let shares =
+            |kind: &StatementKind| matches!(kind, StatementKind::Transactional | StatementKind::AddEnumValue);
+        let alone = self.statements.iter().any(|statement| !shares(&statement.kind));
         let cut = self.statements.iter().rev().skip(1).any(|statement| statement.commits);
         !alone && !cut && !self.apart && !self.resumed
     }
@@ -455,11 +457,8 @@ mod tests {
             ("BEGIN; SAVEPOINT s; COMMIT;\nROLLBACK TO s;", "s"),
             ("SAVEPOINT s;\nROLLBACK TO 's';", ""),
         ] {
-            assert_eq!(
-                split(sql),
-                Err(ScriptError::UnknownSavepoint { line: 2, name: name.into() }),
-                "{sql}"
-            );
+            let error = ScriptError::UnknownSavepoint { line: 2, name: name.into() };
+            assert_eq!(split(sql), Err(error), "{sql}");
         }
     }
 

@@ -52,6 +52,18 @@ pub struct BatchesDone {
     pub passed: u64,
     /// How many rows they changed.
     pub changed: u64,
+    /// Of a copy that was swapped with its table: the foreign keys that are still to be validated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swapped: Option<Vec<ForeignKey>>,
+}
+
+/// A foreign key, by names as they are written in SQL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignKey {
+    /// The table that has it, with its schema.
+    pub table: String,
+    /// Its name.
+    pub name: String,
 }
 
 const CREATE: &str = "\
@@ -193,6 +205,17 @@ impl Journal {
             .execute(connection)
             .await
             .context("journal the failure of a step")?;
+        Ok(())
+    }
+
+    /// Takes back a step whose batches were undone, so that no attempt goes on behind them.
+    pub async fn abandon(&self, connection: &mut PgConnection, step: i32) -> Result<(), QueryError> {
+        query("DELETE FROM sluice.journal WHERE row_id = $1 AND step = $2")
+            .bind(&self.row)
+            .bind(step)
+            .execute(connection)
+            .await
+            .context("journal that a step was undone")?;
         Ok(())
     }
 

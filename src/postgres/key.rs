@@ -196,6 +196,21 @@ impl TableKey {
         format!("ARRAY[{}]", each.join(", "))
     }
 
+    /// Whether a row of this name has this key.
+    pub fn is(&self, called: &str, values: &[String]) -> String {
+        let operators = &self.columns[0].operators;
+        let same = |(column, value): (&Column, &String)| {
+            format!("{called}.{} OPERATOR({operators}.=) {value}", column.name)
+        };
+        let each: Vec<String> = self.columns.iter().zip(values).map(same).collect();
+        each.join(" AND ")
+    }
+
+    /// Its columns, as they are written in SQL.
+    pub fn names(&self) -> Vec<String> {
+        self.columns.iter().map(|column| column.name.clone()).collect()
+    }
+
     /// In their order, each with this behind it.
     fn columns(&self, behind: &str) -> String {
         let each: Vec<String> =

@@ -2,6 +2,7 @@
 //! what it needs of a transaction and how far it reaches. Nothing else guesses that from a text. Pure, in
 //! time proportional to the text. Why there is no syntax tree: docs/adr/0040.
 
+mod altered;
 mod code;
 mod concurrent;
 mod constant;
@@ -18,6 +19,7 @@ mod split;
 mod token;
 mod transaction;
 
+pub use altered::{Altered, AlteredColumn};
 pub use concurrent::concurrent_relations;
 pub use constant::constant;
 pub use cursor::{Cursor, Name};

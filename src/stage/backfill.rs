@@ -145,7 +145,7 @@ async fn known(
 }
 
 /// What is said where policies hide rows. PURE.
-fn rows_invisible(table: &str, role: &str, policies: &[String]) -> String {
+pub(super) fn rows_invisible(table: &str, role: &str, policies: &[String]) -> String {
     let named: Vec<String> = policies.iter().map(|policy| format!("{policy:?}")).collect();
     let policies = if named.is_empty() {
         "it has no policy, which hides every row".to_owned()
@@ -215,7 +215,7 @@ fn rows(along: &Along<'_>, done: Option<&BatchesDone>, pace: &Pace) -> Rows {
 }
 
 /// Tells the planner what the rows are now. Nothing depends on it: where it fails, autovacuum does it later.
-async fn analyze(session: &mut Session, watcher: &Watcher, work: &Work<'_>, table: &str) {
+pub(super) async fn analyze(session: &mut Session, watcher: &Watcher, work: &Work<'_>, table: &str) {
     let ran = async {
         session.limit_alone(false).await?;
         session.run(&format!("ANALYZE {table}"), Some(work.until())).await

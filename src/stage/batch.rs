@@ -34,7 +34,7 @@ pub(super) struct Along<'a> {
 /// Rows and cursor are lost together, or not at all, so no batch waits for the disk: after a crash of the
 /// server Sluice goes on behind the last one that is there. The end of the step is written as ever, and with
 /// it all that was committed before.
-const COMMIT_LATER: &str = "SET LOCAL synchronous_commit = off";
+pub(super) const COMMIT_LATER: &str = "SET LOCAL synchronous_commit = off";
 
 /// What a batch did.
 struct Changed {
@@ -104,6 +104,7 @@ async fn statement(
         count: before.count + 1,
         passed: before.passed + passed,
         changed: before.changed + changed.rows,
+        swapped: None,
     };
     Ok((next, changed.stuck))
 }

@@ -10,7 +10,7 @@ use std::{
 use super::{
     Context, Evidence, Passed, Plan, Rehearsed, Snapshot,
     attempt::Release,
-    baseline, blocked,
+    baseline, blocked, copy,
     custody::{in_transaction, trust},
     error::{MigrateError, lock_message},
     history::{scripts, summarise, texts},
@@ -124,6 +124,7 @@ async fn apply(
         scripts: &scripts,
         keeps_texts: OnceLock::new(),
     };
+    copy::sweep(&mut session, &watcher, &release).await?;
     let work = release::apply(&mut session, &watcher, &release);
     let ended = seen_meanwhile(&context.progress, &watcher, work).await?;
     let locks = watcher.longest_holds().await;

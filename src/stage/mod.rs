@@ -12,6 +12,7 @@ pub mod chain;
 mod concurrently;
 mod confined;
 mod context;
+mod copy;
 mod custody;
 mod drift;
 mod error;

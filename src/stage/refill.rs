@@ -168,7 +168,7 @@ async fn replay(
                 Step::Transactional(range) => (range, true),
                 Step::Autocommit(at) => (at..at + 1, false),
                 // No table has rows here that would be worth a batch.
-                Step::Backfill(at) => (at..at + 1, true),
+                Step::Backfill(at) | Step::Copy(at) => (at..at + 1, true),
             };
             let text =
                 script.statements[range.clone()].iter().map(Statement::sql).collect::<Vec<_>>().join(";\n");

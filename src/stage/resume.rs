@@ -145,6 +145,12 @@ fn text(script: &Script, step: &Step) -> String {
             }
             _ => script.statements[*at].sql().to_owned(),
         },
+        Step::Copy(at) => match &script.statements[*at].kind {
+            StatementKind::Copy(copy) => {
+                format!("{}\n{}", copy.batches.key.join(","), script.statements[*at].sql())
+            }
+            _ => script.statements[*at].sql().to_owned(),
+        },
     }
 }
 
@@ -196,8 +202,13 @@ mod tests {
     #[test]
     fn what_is_done_of_a_step_in_batches_is_told_in_numbers() {
         let mut known = first_done();
-        known[1].batches =
-            Some(BatchesDone { key: vec!["Jane".to_owned()], count: 3, passed: 300, changed: 120 });
+        known[1].batches = Some(BatchesDone {
+            key: vec!["Jane".to_owned()],
+            count: 3,
+            passed: 300,
+            changed: 120,
+            swapped: None,
+        });
         assert_eq!(behind(&known, 1), ", behind 3 batches that changed 120 rows");
         assert_eq!(behind(&known, 2), "");
     }

@@ -7,7 +7,7 @@
 
 use super::{
     attempt::{Attempt, Release, escaped, failure},
-    backfill,
+    backfill, copy,
     custody::in_transaction,
     error::MigrateError,
     overrun, resume,
@@ -76,6 +76,7 @@ pub(super) async fn run(
             Step::Backfill(statement) => {
                 backfill::run(session, watcher, &work, &settings, *statement).await?
             }
+            Step::Copy(statement) => copy::run(session, watcher, &work, &settings, *statement).await?,
         };
         if let Err(stop) = ended {
             return clean_up(session, &work, stop).await;

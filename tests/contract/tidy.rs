@@ -369,6 +369,7 @@ fn invariant_16_sluices_own_statements_look_names_up_in_pg_catalog_alone() {
         "src/postgres/connect.rs",
         "src/postgres/startup.rs",
         "src/postgres/session.rs",
+        "src/postgres/copy_notes.rs",
         "src/check/mod.rs",
         "src/inspect/trial.rs",
         "src/inspect/column.rs",

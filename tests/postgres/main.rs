@@ -36,6 +36,8 @@ mod cli_output;
 mod cli_terminal;
 mod cli_wait;
 mod cli_words;
+mod copy_refused;
+mod copy_swap;
 mod corpus;
 mod cross_check;
 mod cross_psql;

@@ -64,6 +64,12 @@ impl Page {
                 ));
                 self.statements(script, *at..*at + 1, "until the COMMIT of a batch");
             }
+            Step::Copy(at) => {
+                self.heading(&format!(
+                    "{place}: by copy and swap, in batches; the lock is held for the moment of the swap alone"
+                ));
+                self.statements(script, *at..*at + 1, "until the COMMIT of the swap");
+            }
         }
     }
 

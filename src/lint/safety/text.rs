@@ -8,7 +8,10 @@ use squawk_syntax::{
 };
 
 use super::{made::Made, stmt::range, subject::Subject};
-use crate::{lint::Tables, migrations::Migration};
+use crate::{
+    lint::Tables,
+    migrations::{Migration, StatementKind},
+};
 
 /// A file and its tree.
 pub(super) struct Text<'a> {
@@ -41,6 +44,20 @@ impl<'a> Text<'a> {
     /// Which statement a place is in.
     pub(super) fn statement_at(&self, place: &Range<usize>) -> Option<usize> {
         self.statements.iter().position(|(_, range)| range.start <= place.start && place.end <= range.end)
+    }
+
+    /// Whether a directive says that the statement there is done by copy and swap.
+    pub(super) fn is_by_copy(&self, place: &Range<usize>) -> bool {
+        self.is_run(place, |kind| matches!(kind, StatementKind::Copy(_)))
+    }
+
+    /// Whether the statement there is to be run like this.
+    pub(super) fn is_run(&self, place: &Range<usize>, so: impl Fn(&StatementKind) -> bool) -> bool {
+        self.migration.script().is_ok_and(|script| {
+            script.statements.iter().any(|statement| {
+                so(&statement.kind) && statement.start < place.end && place.start < statement.end
+            })
+        })
     }
 
     /// Whether a statement switches row-level security on or off.

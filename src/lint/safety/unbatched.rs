@@ -1,8 +1,6 @@
 //! An UPDATE or DELETE of a whole table in one statement. A condition that compares with a constant or a
 //! parameter leaves few; what else a condition leaves, only the rehearsal knows.
 
-use std::ops::Range;
-
 use super::{
     Found,
     stmt::{ChangeKind, changes},
@@ -11,25 +9,14 @@ use super::{
 use crate::migrations::StatementKind;
 
 pub(super) fn found(text: &Text<'_>) -> Vec<Found> {
-    let whole = text.statements.iter().filter(|(_, place)| !runs_in_batches(text, place));
+    let is_batched = |kind: &StatementKind| matches!(kind, StatementKind::Backfill(_));
+    let whole = text.statements.iter().filter(|(_, place)| !text.is_run(place, is_batched));
     whole
         .flat_map(|(stmt, _)| changes(stmt))
         .filter(|change| change.kind != ChangeKind::Merge)
         .filter(|change| !change.condition.as_deref().is_some_and(is_narrow))
         .map(|change| Found::at(change.place))
         .collect()
-}
-
-/// The file says so itself: `-- sluice: backfill`.
-fn runs_in_batches(text: &Text<'_>, place: &Range<usize>) -> bool {
-    let script = text.migration.script();
-    script.is_ok_and(|script| {
-        script.statements.iter().any(|statement| {
-            matches!(statement.kind, StatementKind::Backfill(_))
-                && statement.start < place.end
-                && place.start < statement.end
-        })
-    })
 }
 
 /// It names single rows: `=` or `IN` with constants. `IS NULL`, `<>` and comparisons may be true of all.

@@ -65,8 +65,9 @@ pub(super) async fn run(
                             let part = [(migration, range)];
                             transaction(session, release, &part, Some(&mut settings), seen).await?;
                         }
-                        // As a whole: what is told is what the rows cost, and each batch holds its locks for less.
-                        Step::Backfill(at) => {
+                        // As a whole: what is told is what the rows cost, and each batch holds its locks for
+                        // less.
+                        Step::Backfill(at) | Step::Copy(at) => {
                             let part = [(migration, at..at + 1)];
                             transaction(session, release, &part, Some(&mut settings), seen).await?;
                         }
