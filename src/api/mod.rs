@@ -70,8 +70,9 @@ pub use reason::{Class, Reason};
 pub use rehearsal::{Rehearsal, RehearsalGround, RehearsalLimits, RehearsalServer};
 pub use snapshot::{Dump, Keep, ReadBack, Snapshot, Waiver};
 pub use status::{
-    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, GateStatus, HistoryEntry, LegStatus,
-    LockHold, RequiredVersions, RunProgress, RunStatus, SectionResult, SnapshotRecord, StageTiming,
+    AppliedMigration, Blocker, DatabaseMigrationStatus, Failure, GateStatus, HeldMigration, HistoryEntry,
+    LegStatus, LockHold, RequiredVersions, RunProgress, RunStatus, SectionResult, SnapshotRecord,
+    StageTiming,
 };
 pub use verify::{
     ForeignKeyIndexes, IndexVerification, KeyChoice, Level, RequiredIndex, RowLevelSecurity, Tenant, Verify,

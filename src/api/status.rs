@@ -27,6 +27,11 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_missing_since: Option<Time>,
 
+    /// The first migration of the source that waits for its time, with everything after it, although the rest is
+    /// applied: Ready stays True meanwhile, and they are not counted in `pending`. Absent where none waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldMigration>,
+
     /// Which database was verified last: PostgreSQL's system identifier and the oid of the database, as
     /// `SYSTEM/OID`. Absent where the role may not read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +91,28 @@ pub struct DatabaseMigrationStatus {
 pub struct AppliedMigration {
     /// Its name, which is the version that workloads require.
     pub name: String,
+}
+
+/// A migration with `-- sluice: contract` that waits until its expansion is old enough.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldMigration {
+    /// Its name.
+    pub migration: String,
+    /// The migration that made the expansion: `of` of the directive.
+    pub of: String,
+    /// How many migrations are held, it included.
+    pub count: u32,
+    /// Since when the expansion is applied. Absent where it is not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// From when on it may run. Absent while the expansion is not applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eligible_at: Option<Time>,
+    /// What keeps it: `Age`.
+    pub gate: String,
+    /// What it waits for, for people.
+    pub message: String,
 }
 
 /// Versions that gated workloads or other DatabaseMigrations wait for and the database does not have.

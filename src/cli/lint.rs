@@ -19,8 +19,8 @@ use crate::{
     inspect::{TableScope, tables},
     lint::{self, Before, Large, Preset, Remark, Tables, Weight, Weights},
     migrations::{
-        HistoryContract, Migration, PhaseFolder, Rules, SourceTree, Statement, StatementKind, compare, how,
-        load_with,
+        HistoryContract, Holds, Migration, PhaseFolder, Rules, SourceTree, Statement, StatementKind, compare,
+        how, load_with,
     },
     postgres::{ConnectionUrl, HistoryTable, believed_rows, connect},
     redact,
@@ -200,7 +200,9 @@ async fn ask<'a>(
     let rows = believed_rows(&mut connection, &history, args.history_owner.as_deref());
     let rows = rows.await.map_err(|error| told(&error))?.map_err(|objection| Usage(objection.message))?;
     // What does not fit is the plan's to say: here it matters what will run.
-    let rules = Rules { target: None, history: &History::default(), texts: &BTreeMap::new() };
+    let (rules_of_history, texts) = (History::default(), BTreeMap::new());
+    let holds = Holds::Only(None);
+    let rules = Rules { target: None, history: &rules_of_history, texts: &texts, holds };
     let pending: Vec<&Migration> =
         compare(source, &rows, &rules).pending.into_iter().map(|at| &source.migrations[at]).collect();
     let scope = TableScope { schema, large: Large::default(), protected: &args.protected_tables };

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Stage;
 use crate::{
-    api::{Blocker, CheckId, Failure, Finding, FindingCounts, LockHold, Reason, SnapshotRecord, spread},
+    api::{
+        Blocker, CheckId, Failure, Finding, FindingCounts, HeldMigration, LockHold, Reason, SnapshotRecord,
+        spread,
+    },
     limits,
     redact::{bounded, connection_strings},
     visible::visible,
@@ -120,6 +123,9 @@ pub struct HistorySummary {
     /// The pending ones, oldest first; bounded in a termination message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<String>,
+    /// The first migration that waits for its time, with everything after it; they are not pending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldMigration>,
     /// The digest of the history: the migrate stage refuses when it is no longer the one that plan saw.
     #[serde(default)]
     pub history_digest: String,
@@ -200,7 +206,10 @@ impl Outcome {
         let findings =
             self.findings.iter_mut().flat_map(|it| [&mut it.object, &mut it.message, &mut it.remedy]);
         let locks = self.locks.iter_mut().flat_map(|it| [&mut it.table, &mut it.mode]);
-        for text in failure.chain(blockers).chain(locks).chain(findings).chain([&mut self.message]) {
+        let held = self.history.iter_mut().filter_map(|history| history.held.as_mut());
+        let held = held.flat_map(|it| [&mut it.gate, &mut it.message]);
+        let told = failure.chain(blockers).chain(locks).chain(findings).chain(held);
+        for text in told.chain([&mut self.message]) {
             let clean = cleaned(text);
             if clean != *text {
                 *text = clean;
@@ -291,6 +300,11 @@ impl Outcome {
         }
         if let Some(counts) = &mut self.finding_counts
             && counts.checks.pop().is_some()
+        {
+            return true;
+        }
+        if let Some(held) = self.history.as_mut().and_then(|history| history.held.as_mut())
+            && halve(&mut held.message)
         {
             return true;
         }

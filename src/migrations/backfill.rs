@@ -90,7 +90,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_gap).filter(|word| !word.is_empty())
 }
 
-fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), String> {
+pub(super) fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), String> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(format!("it says {name}= twice: keep one")),

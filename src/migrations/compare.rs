@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     HistoryRow, Migration, RowState, Rules, SourceTree,
     checksum::{self, Match},
-    divergence, order,
+    divergence,
+    held::{Held, Holds, first_held},
+    order,
 };
 use crate::api::{CheckId, Finding, Reason, Severity};
 
@@ -23,6 +25,8 @@ pub struct Comparison {
     /// Applied, missing from the source, and exactly the newest ones there are, while nothing is pending: the
     /// source is older than the database. In the order in which they were applied.
     pub ahead: Vec<String>,
+    /// The first migration that waits for its time; it and those after it are not pending.
+    pub held: Option<Held>,
     /// What does not fit. Errors stop the run.
     pub findings: Vec<Finding>,
     /// The worst of it, and a sentence about it.
@@ -40,6 +44,7 @@ pub fn compare(source: &SourceTree, rows: &[HistoryRow], rules: &Rules<'_>) -> C
         .collect();
 
     let end = comparison.end(source, rules.target);
+    let end = comparison.hold(source, &applied, rules.holds, end);
     let newest = newest(source, &applied);
     for (at, migration) in source.migrations.iter().enumerate() {
         let row = applied.get(migration.name.as_str());
@@ -119,6 +124,23 @@ impl Comparison {
         0
     }
 
+    /// Where to stop because what follows is held, and it is told where the target does not stop before.
+    fn hold(
+        &mut self,
+        source: &SourceTree,
+        applied: &BTreeMap<&str, &HistoryRow>,
+        holds: Holds<'_>,
+        end: usize,
+    ) -> usize {
+        match first_held(source, applied, holds) {
+            Ok(held) => self.held = held.filter(|held| held.at < end),
+            Err(message) => {
+                self.objection.get_or_insert((Reason::SourceInvalid, message));
+            }
+        }
+        self.held.as_ref().map_or(end, |held| held.at)
+    }
+
     fn check_failed(&mut self, rows: &[HistoryRow]) {
         let applied: BTreeSet<&str> = self.applied.iter().map(String::as_str).collect();
         let failed =
@@ -155,6 +177,8 @@ pub(super) mod tests {
         migrations::Migration,
     };
 
+    const NONE: crate::migrations::Holds = crate::migrations::Holds::Only(None);
+
     pub(in crate::migrations) fn source(names: &[&str]) -> SourceTree {
         let migration = |name: &&str| {
             let sql = format!("SELECT '{name}';\n");
@@ -181,7 +205,7 @@ pub(super) mod tests {
         rows: &[HistoryRow],
         history: &History,
     ) -> Comparison {
-        super::compare(source, rows, &Rules { target: None, history, texts: &BTreeMap::new() })
+        super::compare(source, rows, &Rules { target: None, history, texts: &BTreeMap::new(), holds: NONE })
     }
 
     /// With the defaults of the manifest.
@@ -190,7 +214,11 @@ pub(super) mod tests {
         rows: &[HistoryRow],
         target: Option<&str>,
     ) -> Comparison {
-        super::compare(source, rows, &Rules { target, history: &History::default(), texts: &BTreeMap::new() })
+        super::compare(
+            source,
+            rows,
+            &Rules { target, history: &History::default(), texts: &BTreeMap::new(), holds: NONE },
+        )
     }
 
     pub(in crate::migrations) fn severities(comparison: &Comparison) -> Vec<(CheckId, &str, Severity)> {
@@ -287,7 +315,7 @@ pub(super) mod tests {
             super::compare(
                 &tree,
                 std::slice::from_ref(&applied),
-                &Rules { target: None, history: &History::default(), texts: &texts },
+                &Rules { target: None, history: &History::default(), texts: &texts, holds: NONE },
             )
         };
         let same = with_texts("1_a");

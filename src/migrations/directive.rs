@@ -5,6 +5,7 @@ use std::{collections::VecDeque, ops::Range};
 
 use super::{
     backfill::Batches,
+    contract::Contract,
     script::{ScriptError, StatementKind},
 };
 
@@ -15,6 +16,8 @@ pub struct Directives {
     pub no_transaction: bool,
     /// `-- sluice: backfill …` and `-- sluice: copy …`, in the order of the file.
     of_statements: VecDeque<OfOneStatement>,
+    /// `-- sluice: contract …`, its words, where it stands, and in which line.
+    contract: Option<(Contract, String, usize, u32)>,
 }
 
 /// A directive about the statement that follows.
@@ -73,6 +76,17 @@ impl Directives {
                 };
                 self.of_statements.push_back(OfOneStatement { runs, batches, directive, at, line });
             }
+            "contract" => {
+                let (line, directive) = (line(), text.to_owned());
+                let read = match &self.contract {
+                    Some(_) => Err("the file has one already: keep one".to_owned()),
+                    None => Contract::read(said),
+                };
+                match read {
+                    Ok(contract) => self.contract = Some((contract, directive, at, line)),
+                    Err(problem) => return Err(ScriptError::InvalidDirective { line, directive, problem }),
+                }
+            }
             _ => {
                 return Err(ScriptError::UnknownDirective { line: line(), directive: text.to_owned() });
             }
@@ -98,6 +112,16 @@ impl Directives {
             return Err(second.refused("the statement has one already: keep one".to_owned()));
         }
         found.kind(sql).map(Some).map_err(|problem| found.refused(problem))
+    }
+
+    /// The contract that the file is, if it says so before its first statement, which begins at this byte.
+    pub(super) fn contract(&mut self, first: Option<usize>) -> Result<Option<Contract>, ScriptError> {
+        let Some((contract, directive, at, line)) = self.contract.take() else { return Ok(None) };
+        if first.is_some_and(|first| at > first) {
+            let problem = "it is about the whole file: put it at the head of the file".to_owned();
+            return Err(ScriptError::InvalidDirective { line, directive, problem });
+        }
+        Ok(Some(contract))
     }
 
     /// Every directive was about a statement.

@@ -17,6 +17,7 @@ pub fn split(file: impl Into<Arc<str>>) -> Result<Script, ScriptError> {
     for remark in pieces.remarks {
         directives.read(&file[remark.clone()], remark.start, || Lines::of(&file).at(remark.start))?;
     }
+    let contract = directives.contract(pieces.statements.first().map(|first| first.start))?;
     let mut lines = Lines::of(&file);
     let mut reading = Reading {
         only: pieces.statements.len() == 1,
@@ -38,6 +39,7 @@ pub fn split(file: impl Into<Arc<str>>) -> Result<Script, ScriptError> {
             statements: reading.statements,
             marks: reading.marks,
             apart: reading.apart,
+            contract,
             resumed: false,
             file,
         }),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Holds;
 use crate::api::History;
 
 /// What the manifest says about the comparison.
@@ -14,4 +15,6 @@ pub struct Rules<'a> {
     /// The texts of applied migrations whose file is another one now, by their checksums, as far as they are
     /// known.
     pub texts: &'a BTreeMap<String, String>,
+    /// Which contracts are held.
+    pub holds: Holds<'a>,
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::Range, sync::Arc};
 
-use super::{backfill::Backfill, table_copy::TableCopy};
+use super::{backfill::Backfill, contract::Contract, table_copy::TableCopy};
 use crate::sql::{self, IndexBuild, Isolation, Reach, Verb};
 
 /// A file, split.
@@ -14,6 +14,8 @@ pub struct Script {
     pub marks: Vec<Range<usize>>,
     /// `-- sluice: no-transaction`: each statement is a step of its own.
     pub apart: bool,
+    /// `-- sluice: contract`: the file waits until an expansion is old enough.
+    pub contract: Option<Contract>,
     /// An earlier attempt ran some of its steps, so it goes on step by step, whatever it says by now.
     pub resumed: bool,
     pub(super) file: Arc<str>,
@@ -44,8 +46,7 @@ pub struct Statement {
     pub defers: bool,
     /// The transaction has to be committed before the next statement.
     pub commits: bool,
-    /// The file commits here and goes on. Where nothing depends on it the transaction stays open, and what is
-    /// deferred is checked.
+    /// The file commits here and goes on: where nothing depends on it, what is deferred is checked.
     pub ends: bool,
     /// The file says of which isolation level the transaction is that begins here.
     pub isolation: Option<Isolation>,
@@ -76,8 +77,7 @@ pub enum StatementKind {
     Backfill(Box<Backfill>),
     /// `-- sluice: copy`: an ALTER TABLE that is done of a copy of the table, which is then swapped with it.
     Copy(Box<TableCopy>),
-    /// `CALL`, `DO`, and what is not known here, under `-- sluice: no-transaction`: it may commit in its
-    /// middle, so once it has begun only itself knows how far it came.
+    /// `CALL`, `DO`, and what is not known, where a statement runs alone: it may commit in its middle.
     Opaque,
 }
 

@@ -12,7 +12,7 @@ use super::{
     before,
     decision::Decision,
     facts::Facts,
-    required,
+    held, required,
     run::{
         course::{self, Beginning},
         gates::End,
@@ -106,6 +106,13 @@ fn left(finished_at: Timestamp, every: Span, now: Timestamp) -> Option<Duration>
 pub fn purpose(situation: &Situation) -> Purpose {
     if situation.runs.concluded().is_some_and(|(_, reason)| reason == Reason::Aborting) {
         return Purpose::Verify;
+    }
+    if situation
+        .runs
+        .concluded()
+        .is_some_and(|(run, reason)| reason == Reason::Verified && held::is_due(situation, run))
+    {
+        return Purpose::Apply;
     }
     let known = situation.runs.record.about(situation.runs.known.desired.as_deref());
     let applied = known.is_some_and(|sections| sections.holds(ConditionType::Applied));

@@ -1,13 +1,14 @@
 //! The sections `snapshot`, `apply` and `verify`, which a run carries out: does it have to, and for what? PURE.
 
 use super::{
-    again,
+    again, before,
     decision::Decision,
-    gates, required,
+    gates, held, required,
     run::{
         course::{self, Beginning},
         own,
         record::has_a_verdict,
+        stopped,
     },
     situation::Situation,
 };
@@ -22,8 +23,14 @@ const UNTIL: &str = "the source, the spec or the annotation sluice.dev/retry cha
 /// The run that the facts ask for has ended, and another one would change nothing.
 pub fn is_settled(situation: &Situation) -> Option<Decision> {
     let (run, reason) = situation.runs.concluded()?;
+    if reason == Reason::Verified && runs_what_was_held(situation, run) {
+        return None;
+    }
     if reason == Reason::Verified {
-        return Some(again::on_demand(situation, again::on_schedule(situation, verified(situation))));
+        return Some(again::on_demand(
+            situation,
+            again::on_schedule(situation, held::until_due(situation, run, verified(situation))),
+        ));
     }
     if reason.is_stop() {
         return None;
@@ -60,6 +67,19 @@ fn attempts_are_over(situation: &Situation, run: &RunStatus) -> Option<(u32, u32
     (counts && made >= most).then_some((made, most))
 }
 
+/// What is held may run, and nothing is in the way of a run: until then the object stays Ready.
+fn runs_what_was_held(situation: &Situation, run: &RunStatus) -> bool {
+    let waits: [fn(&Situation) -> Option<Decision>; 5] = [
+        before::is_not_suspended,
+        |situation| stopped::is_not_paused(&situation.runs),
+        before::dependencies_are_ready,
+        before::database_is_free,
+        gates::are_open,
+    ];
+    let is_free = || waits.iter().all(|section| section(situation).is_none());
+    held::is_due(situation, run) && !situation.runs.occupied() && is_free()
+}
+
 /// Ready, and at which version; or with a source that is older than that.
 fn verified(situation: &Situation) -> Decision {
     let planned = situation.runs.record.sections.get(ConditionType::Planned);
@@ -69,6 +89,10 @@ fn verified(situation: &Situation) -> Decision {
     let message = match &situation.status.current_version {
         Some(version) => format!("{version} is applied and verified"),
         None => "the source has no migration; the schema is verified".to_owned(),
+    };
+    let message = match &situation.status.held {
+        Some(held) => format!("{message}; {}", held.message),
+        None => message,
     };
     match own::strangers(&situation.runs.known, situation.runs.record.remembered()) {
         Some(strangers) => Decision::idle(Reason::Verified, format!("{message}. {strangers}")),

@@ -14,6 +14,7 @@ pub mod facts;
 mod fixture;
 pub mod gate;
 mod gates;
+mod held;
 pub mod order;
 mod policy;
 pub mod progress;

@@ -62,6 +62,7 @@ fn fold_passed(status: &mut DatabaseMigrationStatus, current: &CurrentRun) {
         if let Some(history) = &outcome.history {
             status.current_version.clone_from(&history.current);
             status.pending = Some(history.pending_count);
+            status.held.clone_from(&history.held);
             status.applied = history
                 .applied
                 .iter()

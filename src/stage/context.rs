@@ -14,7 +14,9 @@ use crate::{
     api::{Reason, Span},
     contract::{Leg, PROGRESS_PORT, Purpose, REHEARSAL_URL},
     limits::CLOCK_SKEW,
-    migrations::{FormatRules, HistoryContract, PhaseFolder, Rules, SourceError, SourceTree, load_with},
+    migrations::{
+        FormatRules, HistoryContract, Holds, PhaseFolder, Rules, SourceError, SourceTree, load_with,
+    },
     postgres::{ConnectError, ConnectionUrl, HistoryTable, InvalidUrl},
     validate::ValidatedMigration,
 };
@@ -155,8 +157,16 @@ impl Context {
     }
 
     /// What the manifest says about source and history.
-    pub(super) fn rules<'a>(&'a self, texts: &'a BTreeMap<String, String>) -> Rules<'a> {
-        Rules { target: self.manifest.target.as_deref(), history: &self.manifest.history, texts }
+    pub(super) fn rules<'a>(&'a self, texts: &'a BTreeMap<String, String>, holds: Holds<'a>) -> Rules<'a> {
+        Rules { target: self.manifest.target.as_deref(), history: &self.manifest.history, texts, holds }
+    }
+
+    /// Which contracts a plan holds. A run that only verifies has none to run.
+    pub(super) fn holds(&self) -> Holds<'static> {
+        match self.purpose {
+            Purpose::Apply => Holds::At(Timestamp::now()),
+            Purpose::Verify => Holds::All,
+        }
     }
 
     /// With the URLs of other databases and of a server for copies, as far as the environment has them.

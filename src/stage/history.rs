@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use sqlx::PgConnection;
 
 use crate::{
-    api::{Resolve, ResolveAs},
+    api::{HeldMigration, Resolve, ResolveAs},
     contract::HistorySummary,
     migrations::{
-        Comparison, HistoryRow, Match, Migration, RowState, Rules, Script, SourceTree, compare, compare_text,
-        in_order, phase_of,
+        Comparison, Held, HistoryRow, Match, Migration, RowState, Rules, Script, SourceTree, compare,
+        compare_text, in_order, phase_of,
     },
     postgres::{QueryError, read_texts},
 };
@@ -115,12 +117,27 @@ pub(super) fn summarise(
         history_digest: HistoryRow::digest(rows),
         source_digest: source.digest.clone(),
         server_major,
+        held: comparison.held.as_ref().map(told),
         resolving,
         baselining: 0,
         texts: 0,
         database: None,
     };
     (comparison, summary)
+}
+
+/// As the status tells it. PURE.
+fn told(held: &Held) -> HeldMigration {
+    let second = |at: Timestamp| Time(Timestamp::from_second(at.as_second()).unwrap_or(at));
+    HeldMigration {
+        migration: held.migration.clone(),
+        of: held.contract.of.clone(),
+        count: u32::try_from(held.count).unwrap_or(u32::MAX),
+        since: held.since.map(second),
+        eligible_at: held.eligible_at.map(second),
+        gate: "Age".to_owned(),
+        message: held.message(),
+    }
 }
 
 /// The version of a database is that of its newest migration in Prisma's order, whenever it was applied;
@@ -152,8 +169,9 @@ mod tests {
     use crate::api::History;
 
     fn pending(source: &SourceTree, rows: &[HistoryRow]) -> Vec<usize> {
-        compare(source, rows, &Rules { target: None, history: &History::default(), texts: &BTreeMap::new() })
-            .pending
+        let (history, texts) = (History::default(), BTreeMap::new());
+        let holds = crate::migrations::Holds::Only(None);
+        compare(source, rows, &Rules { target: None, history: &history, texts: &texts, holds }).pending
     }
 
     #[test]

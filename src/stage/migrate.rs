@@ -22,7 +22,7 @@ use crate::{
     api::Reason,
     contract::{HistorySummary, Outcome, Stage, Verdict},
     inspect::release_begins,
-    migrations::{HistoryRow, Script, SourceTree},
+    migrations::{HistoryRow, Holds, Script, SourceTree},
     postgres::{
         ConnectionUrl, HistoryTable, LockPolicy, ServerFacts, Session, Watcher, connect,
         has_deferrable_constraints, preflight,
@@ -105,7 +105,7 @@ async fn apply(
         baseline::record(context, &mut session, &history_table, source).await?;
     }
     let Prepared { server, pending, scripts } =
-        prepare(context, &mut session, &history_table, source).await?;
+        prepare(context, &mut session, &history_table, source, holds(plan)).await?;
     let policy = LockPolicy { held: context.manifest.lock_held, blockers: context.manifest.blockers };
     let watcher = Watcher::start(url, &context.application(), session.pid, policy)
         .await
@@ -128,7 +128,8 @@ async fn apply(
     let work = release::apply(&mut session, &watcher, &release);
     let ended = seen_meanwhile(&context.progress, &watcher, work).await?;
     let locks = watcher.longest_holds().await;
-    let mut outcome = conclude(context, &mut session, &history_table, source, ended, server.major).await;
+    let of_plan = (server.major, holds(plan));
+    let mut outcome = conclude(context, &mut session, &history_table, source, ended, of_plan).await;
     let terminations = watcher.terminations().await;
     outcome.message += &blocked::told(&terminations);
     outcome.ended = terminations.ended;
@@ -177,6 +178,11 @@ async fn rows(session: &mut Session, history_table: &HistoryTable) -> Result<Vec
     history_table.rows(connection).await.map_err(MigrateError::Query)
 }
 
+/// What the plan holds stays held, also when its time comes meanwhile.
+fn holds(plan: &HistorySummary) -> Holds<'_> {
+    Holds::Only(plan.held.as_ref().map(|held| held.migration.as_str()))
+}
+
 /// What a release is made of.
 struct Prepared {
     server: ServerFacts,
@@ -191,6 +197,7 @@ async fn prepare(
     session: &mut Session,
     history_table: &HistoryTable,
     source: &SourceTree,
+    holds: Holds<'_>,
 ) -> Result<Prepared, MigrateError> {
     let rows = rows(session, history_table).await?;
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
@@ -203,7 +210,7 @@ async fn prepare(
         })?;
     let connection = session.trusted().await.map_err(MigrateError::Query)?;
     let texts = texts(connection, source, &rows).await.map_err(MigrateError::Query)?;
-    let (comparison, _) = summarise(source, &rows, &[], &context.rules(&texts), server.major);
+    let (comparison, _) = summarise(source, &rows, &[], &context.rules(&texts, holds), server.major);
     if let Some((reason, message)) = comparison.objection {
         return Err(MigrateError::Stopped { reason, message });
     }
@@ -230,7 +237,7 @@ async fn conclude(
     history_table: &HistoryTable,
     source: &SourceTree,
     ended: Ended,
-    major: u32,
+    (major, holds): (u32, Holds<'_>),
 ) -> Outcome {
     let mut outcome = match ended {
         Ended::Applied(names) if names.is_empty() => Outcome::passed(
@@ -252,7 +259,8 @@ async fn conclude(
         && let Ok(connection) = session.trusted().await
         && let Ok(rows) = history_table.rows(connection).await
     {
-        outcome.history = Some(summarise(source, &rows, &[], &context.rules(&BTreeMap::new()), major).1);
+        let texts = BTreeMap::new();
+        outcome.history = Some(summarise(source, &rows, &[], &context.rules(&texts, holds), major).1);
     }
     outcome
 }

@@ -97,8 +97,13 @@ async fn plan(context: &Context) -> Result<(Outcome, Option<Course>), PlanError>
     let digest = HistoryRow::digest(&rows);
     let rows = baseline::as_recorded(&rows, source, &recorded);
     let texts = texts(&mut connection, source, &rows).await.map_err(PlanError::Query)?;
-    let (comparison, summary) =
-        summarise(source, &rows, &context.manifest.resolve, &context.rules(&texts), server.major);
+    let (comparison, summary) = summarise(
+        source,
+        &rows,
+        &context.manifest.resolve,
+        &context.rules(&texts, context.holds()),
+        server.major,
+    );
     let scripts = scripts(source, &comparison.pending, &rows);
     let journaled = scripts.iter().flatten().any(|script| !script.is_transactional());
     let with_phases = comparison.pending.iter().any(|at| source.migrations[*at].phase().is_some());
@@ -183,6 +188,9 @@ fn judge(
             baseline.up_to, summary.baselining
         );
         outcome.message = format!("{recorded}; {}", outcome.message);
+    }
+    if let (Verdict::Passed, Some(held)) = (outcome.verdict, &comparison.held) {
+        outcome.message = format!("{}; {}", outcome.message, held.message());
     }
     outcome.findings = findings;
     outcome.history = Some(summary);

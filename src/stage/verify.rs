@@ -13,19 +13,20 @@ use crate::{
     check,
     contract::{HistorySummary, Outcome, Required, Stage, outcome_message},
     inspect::{Aspect, Began, Scope},
-    migrations::SourceTree,
+    migrations::{Holds, SourceTree},
     postgres::{Transaction, connect, custody_objection, database_identity},
 };
 
 pub(super) async fn run(context: &Context, before: &[Outcome]) -> Outcome {
-    let server_major = outcome_of(before, Stage::Plan)
-        .and_then(|plan| plan.history.as_ref())
-        .map_or(0, |history| history.server_major);
+    let plan = outcome_of(before, Stage::Plan).and_then(|plan| plan.history.as_ref());
+    let server_major = plan.map_or(0, |history| history.server_major);
+    let held = plan.and_then(|history| history.held.as_ref()).map(|held| held.migration.as_str());
+    let holds = if plan.is_some() { Holds::Only(held) } else { context.holds() };
     let began = outcome_of(before, Stage::Migrate).and_then(|migrate| migrate.began).map(Began);
     let mut history = None;
     // Behind a run nothing may be pending. Alone, a verification checks what there is.
     let after_a_run = outcome_of(before, Stage::Migrate).is_some();
-    match verify(context, server_major, began, after_a_run, &mut history).await {
+    match verify(context, (server_major, holds), began, after_a_run, &mut history).await {
         Ok((findings, summary, required)) => Outcome { required, ..judge(findings, summary) },
         Err((reason, message)) => Outcome { history, ..Outcome::failed(Stage::Verify, reason, message) },
     }
@@ -35,7 +36,7 @@ type Failed = (Reason, String);
 
 async fn verify(
     context: &Context,
-    server_major: u32,
+    (server_major, holds): (u32, Holds<'_>),
     began: Option<Began>,
     after_a_run: bool,
     seen: &mut Option<HistorySummary>,
@@ -55,7 +56,7 @@ async fn verify(
         .map_err(|error| (error.reason(), error.to_string()))?;
     let texts =
         texts(&mut connection, source, &rows).await.map_err(|error| (error.reason(), error.to_string()))?;
-    let (comparison, summary) = summarise(source, &rows, &[], &context.rules(&texts), server_major);
+    let (comparison, summary) = summarise(source, &rows, &[], &context.rules(&texts, holds), server_major);
     // Whatever cannot be checked later, what is applied is known now.
     *seen = Some(summary.clone());
     let mut findings = comparison.findings;

@@ -2,9 +2,10 @@
 //! each tick, against a model of the database whose history decides what is pending.
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 use sluice::{
-    api::{AppliedMigration, Blocker, Failure, ReadBack, Reason, SnapshotRecord},
+    api::{AppliedMigration, Blocker, Failure, HeldMigration, ReadBack, Reason, SnapshotRecord},
     contract::{HistorySummary, Outcome, Purpose, Required, Stage, Verdict},
 };
 
@@ -59,6 +60,12 @@ pub struct Database {
     pub current: Option<(String, Option<Mishap>)>,
     /// By how many seconds the node's clock is ahead of every other clock.
     pub skew: i64,
+    /// A migration that is the contract of the one before it, and for how many seconds that has to be applied.
+    pub contract: Option<(String, i64)>,
+    /// When something was applied last.
+    pub applied_at: Option<Timestamp>,
+    /// What the plan of the run in hand holds.
+    pub held: Option<HeldMigration>,
 }
 
 impl Database {
@@ -162,6 +169,9 @@ impl Database {
             }
             _ => {
                 let verifies = purpose(&cluster.objects[job]) == Purpose::Verify;
+                if stage == Stage::Plan {
+                    self.held = self.hold(verifies, cluster.now);
+                }
                 let mut outcome = match stage {
                     Stage::Snapshot | Stage::Migrate if verifies => nothing(stage),
                     Stage::Verify if verifies && self.is_behind() => {
@@ -190,9 +200,14 @@ impl Database {
             (Stage::Verify, _) => Reason::Verified,
         };
         if stage == Stage::Migrate {
-            let pending: Vec<String> =
-                self.source.iter().filter(|name| !self.applied.contains(name)).cloned().collect();
-            self.applied.extend(pending);
+            if pending {
+                self.applied.extend(self.pending());
+                self.applied_at = Some(now);
+            }
+            if let Some(held) = self.held.take() {
+                let verifies = true;
+                self.held = self.hold(verifies, now).filter(|now_held| now_held.migration == held.migration);
+            }
         }
         let mut outcome = Outcome::passed(stage, reason, format!("the stage {} passed", stage.name()));
         outcome.milliseconds = 7;
@@ -210,7 +225,33 @@ impl Database {
 
     /// Something of the source is not applied.
     fn is_behind(&self) -> bool {
-        self.source.iter().any(|name| !self.applied.contains(name))
+        !self.pending().is_empty()
+    }
+
+    /// What is not applied, as far as the plan does not hold it.
+    fn pending(&self) -> Vec<String> {
+        let held = |name: &&String| self.held.as_ref().is_none_or(|held| held.migration != **name);
+        let until = self.source.iter().take_while(held);
+        until.filter(|name| !self.applied.contains(name)).cloned().collect()
+    }
+
+    /// Whether the contract is held: by age, and in a run that only verifies in any case.
+    fn hold(&self, verifies: bool, now: Timestamp) -> Option<HeldMigration> {
+        let (name, seconds) = self.contract.as_ref().filter(|(name, _)| !self.applied.contains(name))?;
+        let of = self.source.iter().take_while(|other| *other != name).last()?;
+        let since = self.applied_at.filter(|_| self.applied.contains(of));
+        let age = jiff::SignedDuration::from_secs(*seconds);
+        let eligible_at = since.map(|since| since.saturating_add(age).expect("a moment"));
+        let is_open = !verifies && eligible_at.is_some_and(|at| now >= at);
+        (!is_open).then(|| HeldMigration {
+            migration: name.clone(),
+            of: of.clone(),
+            count: 1,
+            since: since.map(Time),
+            eligible_at: eligible_at.map(Time),
+            gate: "Age".into(),
+            message: format!("{name} is held"),
+        })
     }
 
     /// To what the Job's environment asks.
@@ -247,14 +288,14 @@ impl Database {
     }
 
     fn history(&self) -> HistorySummary {
-        let pending: Vec<String> =
-            self.source.iter().filter(|name| !self.applied.contains(name)).cloned().collect();
+        let pending = self.pending();
         HistorySummary {
             current: self.applied.last().cloned(),
             applied_count: u32::try_from(self.applied.len()).expect("few"),
             applied: self.applied.iter().rev().cloned().collect(),
             pending_count: u32::try_from(pending.len()).expect("few"),
             pending,
+            held: self.held.clone(),
             database: self.identity.clone(),
             ..HistorySummary::default()
         }

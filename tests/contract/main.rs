@@ -19,6 +19,7 @@ mod facts;
 mod forged;
 mod gates;
 mod golden;
+mod held;
 mod kubelet;
 mod legs;
 mod lint;

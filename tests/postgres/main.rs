@@ -80,6 +80,7 @@ mod sql_locks;
 mod stage_advisory;
 mod stage_again;
 mod stage_blockers;
+mod stage_contract;
 mod stage_errors;
 mod stage_escape;
 mod stage_failure;

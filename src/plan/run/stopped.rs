@@ -47,7 +47,7 @@ pub fn is_not_paused(runs: &Runs) -> Option<Decision> {
 /// failed.
 pub fn attempts(runs: &Runs, run: &RunStatus, reason: Reason) -> u32 {
     match reason {
-        Reason::Paused => 0,
+        Reason::Paused | Reason::Verified => 0,
         Reason::Aborting => {
             let inspected = aborting(&runs.known, &runs.record.history, &run.digest).skip(1).count();
             u32::try_from(inspected).unwrap_or(u32::MAX)
