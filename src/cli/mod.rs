@@ -71,7 +71,7 @@ enum Verb {
     History(history::Args),
     /// Show what is in force for a DatabaseMigration with its MigrationPolicy.
     Policy(policy::Args),
-    /// Split migrations into statements and say which cannot run in a transaction.
+    /// Say what migrations lock, lose and break, and how to write it safely. Needs no database.
     Lint(lint::Args),
     /// Wait until the history of a database has a version (for an init container).
     Wait(wait::Args),

@@ -19,14 +19,26 @@ pub(super) fn print(remarks: &[Remark]) -> Result<String, Unprintable> {
 }
 
 fn case(remark: &Remark) -> TestCase {
+    let said = visible(&format!("{}\n{}", message(remark), remark.remedy));
+    // What shows test results shows what stands in the failure, and of a test that passed what it wrote.
     let status = match (&remark.waived, remark.weight) {
-        (Some(_), _) => TestCaseStatus::skipped(),
-        (None, Weight::Fail) => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        (Some(reason), _) => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(visible(reason));
+            status
+        }
+        (None, Weight::Fail) => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            status.set_message(visible(&remark.message)).set_description(said.clone());
+            status
+        }
         (None, _) => TestCaseStatus::success(),
     };
-    let place = place(remark);
-    let mut case = TestCase::new(visible(&format!("{} {place}", remark.rule.id)), status);
+    let mut case = TestCase::new(visible(&format!("{} {}", remark.rule.id, place(remark))), status);
     case.set_classname(remark.rule.id.as_str());
-    case.set_system_out(visible(&format!("{}\n{}", message(remark), remark.remedy)));
+    if let Some(place) = &remark.place {
+        case.extra.insert("file".into(), visible(&place.file).into());
+    }
+    case.set_system_out(said);
     case
 }
