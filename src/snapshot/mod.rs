@@ -104,6 +104,7 @@ async fn take_in_time(request: Request<'_>) -> Result<SnapshotRecord, SnapshotEr
     }
     // Before as well as after: on a volume that is full, what has expired makes the room.
     volume.prune(now, Taken::NotYet);
+    volume.has_room(dump.url.database())?;
     let partial = volume.begin(now)?;
     let product = prepared.write(&partial.target(), deadline).await?;
     let reference = partial.publish(&manifest(&request, &product), &product.contents.sums)?;

@@ -54,6 +54,24 @@ async fn a_retry_uses_the_snapshot_of_the_attempt_before_it_and_says_when_that_w
     assert!(!uses_it_again(&scene).await, "it is too old by now");
 }
 
+/// The manifest of the last one says how much room the next one needs.
+#[tokio::test]
+async fn a_volume_without_room_for_another_snapshot_is_told_before_the_dump_begins() {
+    let mut scene = first("room").await;
+    scene.run = Some("another");
+    let manifest = snapshots(&scene)[0].join("manifest.json");
+    let written = fs::read_to_string(&manifest).expect("a manifest");
+    let mut larger: serde_json::Value = serde_json::from_str(&written).expect("JSON");
+    larger["bytes"] = (1_u64 << 50).into();
+    fs::write(&manifest, larger.to_string()).expect("a manifest");
+    let refused = scene.take().await.expect_err("no volume of a test has a pebibyte");
+    assert_eq!(refused.reason(), Reason::NoSpace);
+    assert!(refused.to_string().contains("and the last snapshot of the database has"), "{refused}");
+    assert_eq!(snapshots(&scene).len(), 1, "nothing was begun");
+    fs::write(&manifest, written).expect("a manifest");
+    scene.take().await.expect("there is room for what the first one had");
+}
+
 /// What makes the next attempt another one.
 type Change = fn(&mut Scene);
 

@@ -3,6 +3,7 @@
 
 mod keep;
 mod manifest;
+mod room;
 mod volume;
 
 pub use manifest::Manifest;

@@ -18,6 +18,7 @@ use super::{
     super::{SnapshotError, Target},
     keep::{Existing, expired},
     manifest::{DUMP, MANIFEST, Manifest, SUMS},
+    room,
 };
 use crate::api::Keep;
 
@@ -85,6 +86,12 @@ impl<'a> Volume<'a> {
             fs::remove_dir_all(&path).map_err(self.failed("remove", &path))?;
         }
         Ok(())
+    }
+
+    /// Refuses where the next snapshot of this database would not find room.
+    pub(in super::super) fn has_room(&self, database: &str) -> Result<(), SnapshotError> {
+        let newest = self.newest(|manifest| manifest.database == database);
+        room::check(self.folder, self.words(), newest.map(|found| found.manifest.bytes))
     }
 
     /// Makes the hidden folder of a new snapshot. Only its owner may read it: a dump holds everything the
