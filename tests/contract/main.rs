@@ -25,6 +25,7 @@ mod legs;
 mod lint;
 mod newest;
 mod plans;
+mod patterns;
 mod pods;
 mod policy;
 mod policy_show;
