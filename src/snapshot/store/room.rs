@@ -9,8 +9,9 @@ use super::super::SnapshotError;
 /// next will be is not known, and nothing is refused.
 pub(super) fn check(folder: &Path, volume: String, newest: Option<u64>) -> Result<(), SnapshotError> {
     let Some(newest) = newest else { return Ok(()) };
-    let found = rustix::fs::statvfs(folder)
-        .map_err(|error| SnapshotError::volume(volume.clone(), "read the free space of", folder, error.into()))?;
+    let found = rustix::fs::statvfs(folder).map_err(|error| {
+        SnapshotError::volume(volume.clone(), "read the free space of", folder, error.into())
+    })?;
     // What is left for those who are not root.
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     if free >= newest {
@@ -34,6 +35,9 @@ mod tests {
         let check = |newest| check(folder.path(), "a volume".to_owned(), newest);
         assert!(check(None).is_ok() && check(Some(0)).is_ok() && check(Some(1 << 20)).is_ok());
         let refused = check(Some(u64::MAX)).expect_err("no volume has that").to_string();
-        assert!(refused.contains("a volume is full") && refused.contains("are free, and the last"), "{refused}");
+        assert!(
+            refused.contains("a volume is full") && refused.contains("are free, and the last"),
+            "{refused}"
+        );
     }
 }
