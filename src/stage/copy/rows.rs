@@ -132,18 +132,14 @@ pub(super) async fn catch_up(
     task: &Task<'_>,
     ground: &Ground,
 ) -> Result<u64, SqlError> {
+    // To compile these statements takes longer than to run them.
+    session.run("SET LOCAL jit = off", Some(task.until())).await?;
     for text in before_notes(ground) {
         session.run(&text, Some(task.until())).await?;
     }
     let noted = session.run_and_count(&format!("DELETE FROM {NOTED}"), task.until()).await?;
-    session
-        .run(
-            "SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT; SET LOCAL \
-                enable_seqscan \
-             TO DEFAULT",
-            Some(task.until()),
-        )
-        .await?;
+    let again = "SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT";
+    session.run(again, Some(task.until())).await?;
     Ok(noted)
 }
 
@@ -165,8 +161,7 @@ fn before_notes(ground: &Ground) -> [String; 4] {
              AS sluice_there WHERE {})",
             ground.shadow_key.is("sluice_row", &of("sluice_there"))
         ),
-        "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off"
-            .to_owned(),
+        "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off".to_owned(),
         format!(
             "DELETE FROM {shadow} AS sluice_row USING (SELECT DISTINCT {values} FROM {NOTED} AS {called} \
              WHERE {called}.{first} IS NOT NULL) AS sluice_gone WHERE {}",
