@@ -266,7 +266,7 @@ async fn in_smartmed_a_table_without_a_policy_is_named_before_it_exists_and_its_
     assert_eq!(
         example.sql("SELECT count(*) FROM _prisma_migrations"),
         "22",
-        "the target holds the last three back"
+        "the contract holds the last three back"
     );
 
     example.apply(&[], &["broken"]);

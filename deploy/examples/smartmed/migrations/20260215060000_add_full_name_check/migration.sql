@@ -1,3 +1,4 @@
--- The end of the change of 20260201080000, at the earliest seven days after it, when no Pod reads "name" any more.
--- migration.yaml stops before this file until somebody raises its target. First the rule, for new rows at once.
+-- The end of the change of 20260201080000: Sluice holds this file, and what follows, until every user has had a full name for a week.
+-- sluice: contract of=20260202080000_change_missing_full_names min-age=168h
+-- First the rule, for new rows at once.
 ALTER TABLE users ADD CONSTRAINT users_full_name_present CHECK (full_name IS NOT NULL) NOT VALID;
