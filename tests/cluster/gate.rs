@@ -1,5 +1,7 @@
 //! The gate: a version starts when it is applied and verified, and nothing else ever waits.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, events::v1::Event};
 use kube::{
     ResourceExt,
@@ -141,9 +143,17 @@ async fn a_pod_with_the_scheduling_gate_starts_when_its_version_is_applied() {
     story.ready_at(FIRST.0).await;
     runs(&story, FIRST.0, 1).await;
 
-    object["metadata"]["name"] = "later".into();
-    story.apply::<Pod>(object).await;
-    assert_eq!(gates(story.api().get("later").await.expect("the Pod")), 0, "born without the gate");
+    // The API server reads the gate from a cache that may be a moment behind; which Pod it is does not matter.
+    let number = AtomicU32::new(0);
+    story
+        .wait("a Pod to be born without the gate", || async {
+            let name = format!("later-{}", number.fetch_add(1, Ordering::Relaxed));
+            let mut object = object.clone();
+            object["metadata"]["name"] = name.as_str().into();
+            story.apply::<Pod>(object).await;
+            (gates(story.api().get(&name).await.expect("the Pod")) == 0).then_some(())
+        })
+        .await;
 }
 
 /// What Events say about an object.
