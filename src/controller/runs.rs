@@ -128,8 +128,9 @@ fn is_named_after(pod: &StoredPod, job: &str) -> bool {
     pod.name_any().starts_with(&base)
 }
 
-/// As the Job's environment tells its stages, and its containers tell the rest. A purpose that this version does not know is taken for the one
-/// that may change something, and a leg that the route does not have for the last one.
+/// As the Job's environment tells its stages, and its containers whether it rehearses. A purpose that this version
+/// does not know is taken for the one that may change something, and a leg that the route does not have for the
+/// last one.
 fn task(spec: &Value, route: Route) -> (Purpose, Leg) {
     let variables = || spec["template"]["spec"]["containers"][0]["env"].as_array().into_iter().flatten();
     let told = |name: &str| variables().find(|variable| variable["name"] == name)?["value"].as_str();

@@ -104,15 +104,10 @@ fn left(finished_at: Timestamp, every: Span, now: Timestamp) -> Option<Duration>
 /// What the next attempt is for. After one that could not say, everything was applied for this digest, so it
 /// only verifies; after one that was aborted it only reads what that has left.
 pub fn purpose(situation: &Situation) -> Purpose {
-    if situation.runs.concluded().is_some_and(|(_, reason)| reason == Reason::Aborting) {
-        return Purpose::Verify;
-    }
-    if situation
-        .runs
-        .concluded()
-        .is_some_and(|(run, reason)| reason == Reason::Verified && held::is_due(situation, run))
-    {
-        return Purpose::Apply;
+    match situation.runs.concluded() {
+        Some((_, Reason::Aborting)) => return Purpose::Verify,
+        Some((run, Reason::Verified)) if held::is_due(situation, run) => return Purpose::Apply,
+        _ => {}
     }
     let known = situation.runs.record.about(situation.runs.known.desired.as_deref());
     let applied = known.is_some_and(|sections| sections.holds(ConditionType::Applied));

@@ -23,14 +23,12 @@ const UNTIL: &str = "the source, the spec or the annotation sluice.dev/retry cha
 /// The run that the facts ask for has ended, and another one would change nothing.
 pub fn is_settled(situation: &Situation) -> Option<Decision> {
     let (run, reason) = situation.runs.concluded()?;
-    if reason == Reason::Verified && runs_what_was_held(situation, run) {
-        return None;
-    }
     if reason == Reason::Verified {
-        return Some(again::on_demand(
-            situation,
-            again::on_schedule(situation, held::until_due(situation, run, verified(situation))),
-        ));
+        if runs_what_was_held(situation, run) {
+            return None;
+        }
+        let ready = held::until_due(situation, run, verified(situation));
+        return Some(again::on_demand(situation, again::on_schedule(situation, ready)));
     }
     if reason.is_stop() {
         return None;

@@ -372,6 +372,25 @@ async fn a_copy_that_is_killed_at_any_step_goes_on_and_has_what_was_written_then
     assert_eq!(scene.value("SELECT bool_and(convalidated)::text FROM pg_constraint").await, "true");
 }
 
+/// A role that could read the copy would read past its policies, and one that could take away a note a write.
+#[tokio::test]
+async fn default_privileges_let_no_other_role_at_the_copy_and_its_notes() {
+    let scene = gated("copy_defaults").await;
+    let given = format!(
+        "ALTER DEFAULT PRIVILEGES FOR ROLE {0} GRANT USAGE ON SCHEMAS TO PUBLIC; \
+         ALTER DEFAULT PRIVILEGES FOR ROLE {0} GRANT ALL ON TABLES TO PUBLIC",
+        scene.role
+    );
+    scene.database.execute(&given).await;
+    killed_at(&scene, STEPS[3]).await;
+    let there = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relkind = 'r' AND \
+        relnamespace = to_regnamespace('sluice_copy')";
+    assert_eq!(scene.value(there).await, "items sluice_noted");
+    let others = "SELECT count(*)::text FROM pg_class c, aclexplode(c.relacl) x WHERE x.grantee <> c.relowner AND \
+        c.relnamespace = to_regnamespace('sluice_copy')";
+    assert_eq!(scene.value(others).await, "0");
+}
+
 #[tokio::test]
 async fn a_copy_that_is_given_up_at_any_step_leaves_nothing() {
     for (number, step) in STEPS.into_iter().enumerate() {

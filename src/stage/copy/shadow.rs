@@ -2,14 +2,16 @@
 //! statement itself, so that PostgreSQL says what becomes of types, defaults and indexes; then the trigger
 //! that notes what others write.
 
+use sqlx::PgConnection;
+
 use super::{
     NOTED, SCHEMA, Task, compare,
     mark::{Mark, fingerprint, shadow_of},
 };
 use crate::{
     postgres::{
-        BatchesDone, CopySource, QueryContext, Session, SqlError, SqlErrorKind, TableKey, built_parts,
-        copy_columns, grantees, noting_keys, owned_sequences, query_scalar,
+        BatchesDone, CopySource, QueryContext, QueryError, Session, SqlError, SqlErrorKind, TableKey,
+        built_parts, copy_columns, grantees, noting_keys, owned_sequences, query_scalar,
     },
     stage::{
         custody::begin,
@@ -124,11 +126,7 @@ async fn empty(session: &mut Session, task: &Task<'_>, source: &CopySource) -> R
     );
     session.run(&make, Some(task.until())).await?;
     let connection = session.trusted().await?;
-    let mut more: Vec<String> = grantees(&mut *connection, &shadow)
-        .await?
-        .iter()
-        .map(|grantee| format!("REVOKE ALL ON TABLE {shadow} FROM {grantee}"))
-        .collect();
+    let mut more = revoked(&mut *connection, "TABLE", &shadow).await?;
     let text = "SELECT pg_catalog.to_regclass($1)::oid::int8";
     let id: i64 = query_scalar(text)
         .bind(&shadow)
@@ -137,8 +135,7 @@ async fn empty(session: &mut Session, task: &Task<'_>, source: &CopySource) -> R
         .context("find the copy of a table")?;
     for own in owned_sequences(&mut *connection, id).await? {
         let sequence = format!("{SCHEMA}.{}", own.name);
-        let given = grantees(&mut *connection, &sequence).await?;
-        more.extend(given.iter().map(|grantee| format!("REVOKE ALL ON SEQUENCE {sequence} FROM {grantee}")));
+        more.extend(revoked(&mut *connection, "SEQUENCE", &sequence).await?);
         let Some(of) = sequences.iter().find(|of| of.is_identity && of.column == own.column) else {
             continue;
         };
@@ -160,6 +157,12 @@ async fn empty(session: &mut Session, task: &Task<'_>, source: &CopySource) -> R
     Ok(mark)
 }
 
+/// The statements that take away what default privileges gave to others.
+async fn revoked(connection: &mut PgConnection, kind: &str, called: &str) -> Result<Vec<String>, QueryError> {
+    let given = grantees(connection, called).await?;
+    Ok(given.iter().map(|grantee| format!("REVOKE ALL ON {kind} {called} FROM {grantee}")).collect())
+}
+
 /// The statement, and from its COMMIT on each key that others write.
 async fn noted(session: &mut Session, task: &Task<'_>, source: &CopySource) -> Result<(), SqlError> {
     let (table, shadow) = (source.qualified(), shadow_of(source));
@@ -173,6 +176,11 @@ async fn noted(session: &mut Session, task: &Task<'_>, source: &CopySource) -> R
     });
     let key: Vec<String> = of_key.collect();
     session.run(&noting_keys(SCHEMA, NOTED, &table, &key), Some(task.until())).await?;
+    // Who could take a note away would take a write away with it.
+    let given = revoked(session.trusted().await?, "TABLE", NOTED).await?;
+    if !given.is_empty() {
+        session.run(&given.join("; "), Some(task.until())).await?;
+    }
     let connection = session.trusted().await?;
     let begun = BatchesDone::default();
     Ok(task.work.journal.advance(connection, task.work.number(), task.work.digest, &begun).await?)
